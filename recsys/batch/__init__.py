@@ -1,0 +1,1 @@
+"""The jobs: train, evaluate and score whole tables."""

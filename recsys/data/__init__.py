@@ -1,0 +1,1 @@
+"""Tables in: importers, checks, the clock, windows, labels and the simulated world."""

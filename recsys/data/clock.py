@@ -1,0 +1,82 @@
+"""The one clock: durations, the daily cut, and when a row of behaviour becomes known."""
+
+import re
+from datetime import timedelta
+from typing import Annotated, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import polars as pl
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, PlainSerializer
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def parse_duration(text: object) -> timedelta:
+    """Turn `"90s"`, `"10m"`, `"6h"` or `"1d"` into a timedelta.
+
+    Raises
+    ------
+    ValueError
+        When the text is not a whole number followed by one of s, m, h, d.
+
+    Examples
+    --------
+    >>> parse_duration("10m")
+    datetime.timedelta(seconds=600)
+    """
+    if isinstance(text, timedelta):
+        return text
+    match = re.fullmatch(r"(\d{1,9})([smhd])", text) if isinstance(text, str) else None
+    if match is None:
+        raise ValueError(f"{text!r} is not a duration; write a whole number and a unit, such as '10m', '6h' or '1d'")
+    return timedelta(seconds=int(match[1]) * _UNITS[match[2]])
+
+
+def format_duration(duration: timedelta) -> str:
+    """Write a duration in the largest unit that divides it: the inverse of `parse_duration`.
+
+    Examples
+    --------
+    >>> format_duration(timedelta(hours=48))
+    '2d'
+    """
+    seconds = int(duration.total_seconds())
+    unit = next(unit for unit in "dhms" if seconds % _UNITS[unit] == 0)
+    return f"{seconds // _UNITS[unit]}{unit}"
+
+
+Duration = Annotated[timedelta, BeforeValidator(parse_duration), PlainSerializer(format_duration)]
+
+
+def _known_zone(zone: str) -> str:
+    try:
+        ZoneInfo(zone)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise ValueError(f"{zone!r} is not a time zone; write a name such as 'UTC' or 'Europe/Copenhagen'") from error
+    return zone
+
+
+class TimeSettings(BaseModel):
+    """What the ranker will know when it works.
+
+    Attributes
+    ----------
+    freshness
+        `"live"`: a request knows everything up to its own moment; `"1d"`: everything up to the last midnight.
+    feedback_delay
+        How long after a list was shown its labels are known.
+    zone
+        Time zone whose midnight is the daily cut.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    freshness: Literal["live", "1d"] = "live"
+    feedback_delay: Duration = timedelta(minutes=10)
+    zone: Annotated[str, AfterValidator(_known_zone)] = "UTC"
+
+    def as_of(self, timestamp: pl.Expr) -> pl.Expr:
+        """Return the moment after which nothing may be known, for requests at `timestamp` (UTC)."""
+        if self.freshness == "live":
+            return timestamp
+        return timestamp.dt.convert_time_zone(self.zone).dt.truncate("1d").dt.convert_time_zone("UTC")

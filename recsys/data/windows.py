@@ -1,0 +1,126 @@
+"""The four windows of time: text, ranker, valid and test, in order and never overlapping."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any, Literal
+
+import polars as pl
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, model_validator
+
+from recsys.errors import DataError
+
+Window = Literal["text", "ranker", "valid", "test"]
+WINDOWS: tuple[Window, ...] = ("text", "ranker", "valid", "test")
+
+
+def _utc(moment: Any) -> Any:
+    if isinstance(moment, str):
+        try:
+            moment = datetime.fromisoformat(moment)
+        except ValueError as error:
+            raise ValueError(f"{moment!r} is not a time; write it as 2023-05-24T07:00:00Z") from error
+    if isinstance(moment, datetime) and moment.tzinfo is None:
+        return moment.replace(tzinfo=UTC)
+    return moment
+
+
+class WindowSettings(BaseModel):
+    """Where the windows lie: by times or by shares of the requests.
+
+    Attributes
+    ----------
+    cuts
+        Five times that never fall: four windows between them, each from its first moment up to the next. Times
+        without a zone are UTC. Equal neighbours leave a window empty (`test` in production).
+    fractions
+        Four shares of the requests, in order of time, that add up to 1; used when there are no cuts. A window ends
+        between two moments, so that requests of one moment stay together.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    cuts: tuple[Annotated[AwareDatetime, BeforeValidator(_utc)], ...] | None = None
+    fractions: tuple[float, float, float, float] | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> "WindowSettings":
+        if self.cuts is not None and self.fractions is not None:
+            raise ValueError("cuts and fractions are both set; keep one of them")
+        if self.cuts is not None:
+            if len(self.cuts) != 5:
+                raise ValueError(
+                    f"cuts holds {len(self.cuts)} times; write five, from the start of text to the end of test"
+                )
+            if list(self.cuts) != sorted(self.cuts):
+                raise ValueError(f"cuts are not in order of time: {[cut.isoformat() for cut in self.cuts]}")
+        if self.fractions is not None and (min(self.fractions) < 0 or abs(sum(self.fractions) - 1) > 1e-9):
+            raise ValueError(f"fractions {list(self.fractions)} must be at least 0 and add up to 1")
+        return self
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Four windows between five times.
+
+    Attributes
+    ----------
+    cuts
+        Five UTC times; window k holds the requests from `cuts[k]` up to, not including, `cuts[k + 1]`.
+    """
+
+    cuts: tuple[datetime, ...]
+
+    def bounds(self, window: Window) -> tuple[datetime, datetime]:
+        """Return the first moment of a window and the first moment after it."""
+        place = WINDOWS.index(window)
+        return self.cuts[place], self.cuts[place + 1]
+
+    def of(self, requests: pl.DataFrame, window: Window, label_delay: timedelta | None = None) -> pl.DataFrame:
+        """Return the rows of `requests` in a window.
+
+        Parameters
+        ----------
+        requests
+            Rows with a `timestamp`; a request has one timestamp, so it is taken whole or not at all.
+        window
+            Which one.
+        label_delay
+            When given, only requests whose labels are known before the window's end: training windows.
+        """
+        start, end = self.bounds(window)
+        inside = (pl.col("timestamp") >= start) & (pl.col("timestamp") < end)
+        if label_delay is not None:
+            inside &= pl.col("timestamp") + label_delay < end
+        return requests.filter(inside)
+
+
+def place_windows(requests: pl.DataFrame, settings: WindowSettings) -> Windows:
+    """Turn settings into times, given the logged requests.
+
+    Raises
+    ------
+    DataError
+        When there is no request, or a window other than `test` would be empty.
+    """
+    if requests.is_empty():
+        raise DataError("requests holds no row, so there is nothing to learn from; import lists that were shown")
+    if settings.cuts is not None:
+        windows = Windows(settings.cuts)
+    else:
+        windows = Windows(_cuts_by_share(requests, settings.fractions or (0.4, 0.3, 0.1, 0.2)))
+    first, last = requests["timestamp"].dt.to_string("iso:strict").sort()[[0, -1]]
+    for window in WINDOWS[:3]:
+        if windows.of(requests, window).is_empty():
+            start, end = (moment.isoformat() for moment in windows.bounds(window))
+            raise DataError(
+                f"the {window} window, {start} to {end}, holds no request; requests run from {first} to {last}; "
+                "move [windows] cuts or fractions"
+            )
+    return windows
+
+
+def _cuts_by_share(requests: pl.DataFrame, fractions: tuple[float, ...]) -> tuple[datetime, ...]:
+    times = requests.unique("request_id")["timestamp"].sort()
+    end = times[-1] + timedelta(microseconds=1)
+    ends = [round(sum(fractions[: k + 1]) * len(times)) for k in range(4)]
+    return (times[0], *(end if place >= len(times) else times[place] for place in ends))

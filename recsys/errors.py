@@ -1,0 +1,17 @@
+"""Every error this package raises on purpose; each message names the value, the place and the next step."""
+
+
+class RecsysError(Exception):
+    """Base of all errors raised on purpose; the command line prints it without a traceback."""
+
+
+class DataError(RecsysError):
+    """A table cannot be used as it is."""
+
+
+class SettingsError(RecsysError):
+    """A settings file, a `--set` value or an argument is wrong."""
+
+
+class ModelError(RecsysError):
+    """A model folder, a state folder or an encoder is missing, damaged or does not fit the data."""

@@ -1,0 +1,1 @@
+"""Orders into a judgement: measures, intervals and reports; knows tables and imports no model."""

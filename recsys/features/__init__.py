@@ -1,0 +1,1 @@
+"""Behaviour into numbers: declarations, one counting kernel, histories, the builder and its state."""

@@ -1,0 +1,111 @@
+"""The tables of the project: which columns they have and what each column means."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Kind = Literal["id", "time", "text", "number", "grade", "probability", "position"]
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a table.
+
+    Attributes
+    ----------
+    name
+        Name in the table; one name per meaning across all tables.
+    kind
+        What values it may hold: `id` integers or strings, `time` datetimes, `text` strings, `number` finite
+        numbers, `grade` integers of at least 0, `probability` above 0 and at most 1, `position` integers of at
+        least 1.
+    required
+        Whether the table is refused without it.
+    meaning
+        One line for people.
+    """
+
+    name: str
+    kind: Kind
+    required: bool
+    meaning: str
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table: its name (also its file name), its columns and the columns that identify a row.
+
+    Attributes
+    ----------
+    name
+        Name of the table and stem of its file.
+    columns
+        The columns with a fixed meaning; a table may hold more.
+    key
+        Columns that together may not repeat; empty when rows may repeat.
+    """
+
+    name: str
+    columns: tuple[Column, ...]
+    key: tuple[str, ...]
+
+    def column(self, name: str) -> Column | None:
+        """Return the column of that name, or None when the name has no fixed meaning here."""
+        return next((column for column in self.columns if column.name == name), None)
+
+    @property
+    def required(self) -> tuple[str, ...]:
+        """Names of the columns that the table is refused without."""
+        return tuple(column.name for column in self.columns if column.required)
+
+
+_USER = Column("user_id", "id", True, "who")
+_ITEM = Column("item_id", "id", True, "what")
+_REQUEST = Column("request_id", "id", True, "one user, one moment, one list of candidates")
+_SHOWN_AT = Column("timestamp", "time", True, "when the list was asked for")
+_CONTEXT = (
+    Column("position", "position", False, "place in the list as shown, 1 = first; never a feature"),
+    Column("propensity", "probability", False, "probability of this item at this position; never a feature"),
+)
+
+ITEMS = Table(
+    "items",
+    (_ITEM, Column("available_at", "time", False, "when the item could first be shown")),
+    ("item_id",),
+)
+USERS = Table("users", (_USER,), ("user_id",))
+EVENTS = Table(
+    "events",
+    (
+        _USER,
+        _ITEM,
+        Column("timestamp", "time", True, "when it happened"),
+        Column("event", "text", True, "its kind: view, click, like, comment, share, purchase, read, ..."),
+        Column("value", "number", False, "seconds read, price, ..."),
+        Column("known_at", "time", False, "when it became known, where that was later than `timestamp`"),
+    ),
+    (),
+)
+CANDIDATES = Table("candidates", (_REQUEST, _USER, _SHOWN_AT, _ITEM, *_CONTEXT), ("request_id", "item_id"))
+REQUESTS = Table(
+    "requests",
+    (
+        *CANDIDATES.columns,
+        Column("label", "grade", True, "graded outcome of the candidate: 0 nothing, 1 click, more is better"),
+    ),
+    ("request_id", "item_id"),
+)
+RANKINGS = Table(
+    "rankings",
+    (
+        _REQUEST,
+        _USER,
+        _ITEM,
+        Column("rank", "position", True, "place in its request, 1 = first"),
+        Column("score", "number", True, "the ranker's number; only its order inside a request has a meaning"),
+        Column("click_probability", "probability", True, "calibrated probability of a click"),
+    ),
+    ("request_id", "item_id"),
+)
+
+AFTER_THE_LIST = ("label", "position", "propensity")
+"""Columns of `requests` that are recorded with or after the list; they are never features."""

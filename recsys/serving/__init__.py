@@ -1,0 +1,1 @@
+"""Rankings inside somebody's process, without torch."""

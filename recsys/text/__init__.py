@@ -1,0 +1,1 @@
+"""Text into numbers: encoder, towers, training, item vectors; the only home of torch, transformers, Lightning."""
