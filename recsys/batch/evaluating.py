@@ -1,0 +1,124 @@
+"""Evaluate: how well each of five rankers orders the lists of a window."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from recsys.batch.logged import LoggedWindow, cold_requests, read_window
+from recsys.batch.vectors import current_vectors
+from recsys.data.checks import check_tables
+from recsys.data.faults import refuse_errors
+from recsys.data.labels import grade_labels
+from recsys.data.tables import Dataset
+from recsys.data.windows import Window
+from recsys.errors import DataError
+from recsys.evaluation.evaluation import Evaluation, evaluate_rankers
+from recsys.features.behaviour import Behaviour
+from recsys.features.builder import TEXT_COLUMNS
+from recsys.features.log import Log
+from recsys.model import Model, State
+from recsys.ranking.ranker import TreeRanker
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What several rankers say about the same logged requests.
+
+    Attributes
+    ----------
+    window
+        The judged requests.
+    name
+        Name of the window.
+    seed
+        Seed of the intervals.
+    log
+        The behaviour that their features were computed from.
+    scores
+        Scores of every ranker per row of the window.
+    """
+
+    window: LoggedWindow
+    log: Log
+    name: Window
+    seed: int
+    scores: Mapping[str, Floats]
+
+    @cached_property
+    def evaluation(self) -> Evaluation:
+        """Measures, paired differences and segments of every ranker."""
+        segments = {"cold items": cold_requests(self.window, self.log)}
+        return evaluate_rankers(self.window.requests, self.scores, segments, self.name, self.seed)
+
+    def beside(self, name: str, scores: Floats) -> "Judgement":
+        """Judge one more ranker on the same requests, given its scores per row of the window."""
+        return replace(self, scores={**self.scores, name: scores})
+
+
+def evaluate(folder: str | Path, dataset: Dataset, window: Window = "test") -> Evaluation:
+    """Evaluate a model folder on a window of logged requests.
+
+    Parameters
+    ----------
+    folder
+        Model folder.
+    dataset
+        Tables that hold the window and the behaviour before it. Items whose text the model has not seen are encoded.
+    window
+        One of the model's own windows; the ranker has learnt from all but `test`.
+
+    Returns
+    -------
+    Measures, paired differences and segments of the rankers random, popularity, text, behaviour and both.
+
+    Raises
+    ------
+    ModelError
+        When the folder is no whole model.
+    DataError
+        When the tables have faults or the window holds no request.
+    """
+    folder = Path(folder)
+    model = Model.load(folder)
+    refuse_errors(check_tables(dataset))
+    dataset = grade_labels(dataset, model.settings.labels)
+    log = model.log(Behaviour.of(dataset, model.settings.features.affinity))
+    vectors = current_vectors(model, folder, State.load(folder / "state").vectors, dataset.items)
+    reader = model.reader(log, vectors)
+    logged = read_window(dataset.requests, model.windows, window, log, model.settings.features, reader)
+    return judge(logged, log, window, model.ranker, model.behaviour_ranker, model.settings.seed).evaluation
+
+
+def judge(
+    logged: LoggedWindow, log: Log, window: Window, ranker: TreeRanker, behaviour_ranker: TreeRanker, seed: int
+) -> Judgement:
+    """Compare the five rankers on logged requests.
+
+    Random is seeded; popularity is the smoothed click rate of the item before `as_of`; text is the encoder's own score,
+    below all others where an item has no text score.
+
+    Raises
+    ------
+    DataError
+        When the window holds no request.
+    """
+    if logged.requests.is_empty():
+        raise DataError(
+            f"the {window} window holds no request; evaluate another window, or move [windows] and train again"
+        )
+    table = logged.examples.table
+    text = table["text_score"].to_numpy().astype(np.float64)
+    scores = {
+        "random": np.random.default_rng(seed).random(len(table)),
+        "popularity": np.nan_to_num(table["click_rate_item"].to_numpy().astype(np.float64)),
+        "text": np.nan_to_num(text, nan=np.nanmin(text, initial=0.0) - 1.0),
+        "behaviour": behaviour_ranker.score(table.drop(TEXT_COLUMNS)),
+        "both": ranker.score(table),
+    }
+    return Judgement(logged, log, window, seed, scores)

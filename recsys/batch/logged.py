@@ -1,0 +1,80 @@
+"""Logged requests of one window with their features: what the ranker learns from and is judged on."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+import numpy as np
+import polars as pl
+from tqdm import tqdm
+
+from recsys.data.windows import Window, Windows
+from recsys.features.builder import Reader, build_features, request_starts, sort_candidates
+from recsys.features.log import Log
+from recsys.features.settings import FeatureSettings
+from recsys.ranking.ranker import Examples
+from recsys.ranking.scoring import batches
+
+ROWS_PER_BATCH = 100_000
+"""Rows whose features are computed at once; any other number gives the same answers."""
+
+
+@dataclass(frozen=True)
+class LoggedWindow:
+    """The requests of a window and their features, in the order of `sort_candidates`.
+
+    Attributes
+    ----------
+    requests
+        Rows of the requests table.
+    examples
+        Feature rows, labels and request starts of the same rows.
+    """
+
+    requests: pl.DataFrame
+    examples: Examples
+
+
+def read_window(
+    requests: pl.DataFrame,
+    windows: Windows,
+    window: Window,
+    log: Log,
+    settings: FeatureSettings,
+    reader: Reader,
+    label_delay: timedelta | None = None,
+) -> LoggedWindow:
+    """Compute the features of a window's requests.
+
+    Parameters
+    ----------
+    requests
+        The requests table.
+    windows, window
+        Which of its rows.
+    log, settings, reader
+        What features are computed from.
+    label_delay
+        When given, only requests whose labels are known before the window's end.
+    """
+    chosen = sort_candidates(windows.of(requests, window, label_delay))
+    tables = []
+    with tqdm(total=len(chosen), desc=f"features {window}", unit="row", disable=None, leave=False) as bar:
+        for batch in batches(chosen, ROWS_PER_BATCH):
+            tables.append(build_features(batch, log, settings, reader))
+            bar.update(len(batch))
+    table = pl.concat(tables) if tables else build_features(chosen, log, settings, reader)
+    labels = chosen["label"].cast(pl.Int64).to_numpy()
+    return LoggedWindow(chosen, Examples(table, labels, request_starts(chosen)))
+
+
+def cold_requests(window: LoggedWindow, log: Log, showings: int = 20) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    """Say for every row whether a clicked item of its request had fewer than `showings` showings before the request."""
+    rows = log.rows(window.requests)
+    counter = log.counter("showing", ("item",))
+    keys = log.combine(rows.codes, ("item",))
+    shown = counter.before(keys, rows.timestamp) - counter.first(keys)
+    cold = (window.examples.labels > 0) & (shown < showings)
+    starts = window.examples.starts
+    if len(cold) == 0:
+        return cold
+    return np.repeat(np.add.reduceat(cold, starts[:-1]) > 0, np.diff(starts))

@@ -1,0 +1,188 @@
+"""The command line: each verb calls one library function."""
+
+import argparse
+import json
+import logging
+import sys
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from pathlib import Path
+
+from recsys.errors import DataError, RecsysError, SettingsError
+
+FINE, NO, WRONG_USE = 0, 1, 2
+"""Exit status: all went well; the answer is no; the command or its settings are wrong."""
+
+Verb = Callable[[argparse.Namespace], int]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one verb and return its exit status.
+
+    Parameters
+    ----------
+    arguments
+        Words after `recsys`; those of the process when left out.
+    """
+    options = _parser().parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    verb: Verb = options.verb
+    try:
+        return verb(options)
+    except SettingsError as error:
+        print(f"recsys: {error}", file=sys.stderr)
+        return WRONG_USE
+    except RecsysError as error:
+        print(f"recsys: {error}", file=sys.stderr)
+        return NO
+    except KeyboardInterrupt:
+        print("recsys: stopped; nothing was left half-written", file=sys.stderr)
+        return 130
+
+
+def _demo(options: argparse.Namespace) -> int:
+    from recsys.batch.demo import run_demo
+
+    print(run_demo(options.out))
+    return FINE
+
+
+def _import(options: argparse.Namespace) -> int:
+    from recsys.data.importers import read_source
+    from recsys.files import refuse_existing
+
+    refuse_existing(options.out)
+    dataset = read_source(options.source, options.input, options.mapping)
+    dataset.write(options.out)
+    for note in dataset.about.notes:
+        print(f"note: {note}")
+    print(
+        f"{dataset.requests['request_id'].n_unique():,} requests, {len(dataset.requests):,} candidate rows, "
+        f"{len(dataset.items):,} items, {len(dataset.events):,} events written to {options.out}"
+    )
+    return FINE
+
+
+def _check(options: argparse.Namespace) -> int:
+    from recsys.data.checks import check_folder
+
+    report = check_folder(options.data)
+    _write(options.json, report.to_json())
+    print(report.to_text())
+    return FINE if report.ok else NO
+
+
+def _train(options: argparse.Namespace) -> int:
+    from recsys.batch.training import train
+    from recsys.data.tables import Dataset
+    from recsys.evaluation.report import to_text
+    from recsys.settings import load_settings
+
+    settings = load_settings(options.config, options.set)
+    judgement = train(Dataset.read(options.data), settings, options.out)
+    print(to_text(judgement.evaluation))
+    print(f"model written to {options.out}; open {options.out / 'report.html'}")
+    return FINE
+
+
+def _evaluate(options: argparse.Namespace) -> int:
+    from recsys.batch.evaluating import evaluate
+    from recsys.data.tables import Dataset
+    from recsys.evaluation.report import to_text
+
+    evaluation = evaluate(options.model, Dataset.read(options.data), options.window)
+    _write(options.json, json.dumps(evaluation.to_json(), indent=2) + "\n")
+    if options.window != "test":
+        print(f"the model has learnt from the {options.window} window: these figures flatter it")
+    print(to_text(evaluation))
+    return FINE
+
+
+def _score(options: argparse.Namespace) -> int:
+    from recsys.batch.scoring import score
+    from recsys.data.candidates import cross, read_candidates
+    from recsys.data.tables import Dataset, read_parquet
+
+    dataset = Dataset.read(options.data)
+    if options.candidates is not None:
+        if options.users is not None or options.items is not None or options.at is not None:
+            raise SettingsError("--candidates comes with neither --users nor --items nor --at; give one or the other")
+        candidates = read_candidates(options.candidates)
+    else:
+        if options.users is None or options.at is None:
+            raise SettingsError("give --candidates FILE_OR_DIR, or --users FILE and --at TIME")
+        items = dataset.items if options.items is None else read_parquet(options.items)
+        candidates = cross(read_parquet(options.users), items, options.at)
+    scored = score(options.model, dataset, candidates, options.out, options.top)
+    print(
+        f"{scored.rankings:,} rankings of {scored.requests:,} requests written to {options.out}; "
+        f"{scored.unknown_users:,} unknown users, {scored.unknown_items:,} unknown items"
+    )
+    return FINE
+
+
+def _write(path: Path | None, text: str) -> None:
+    if path is None:
+        return
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    except OSError as error:
+        raise DataError(f"{path} cannot be written ({error}); choose another file") from error
+
+
+def _moment(text: str) -> datetime:
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a time; write it as 2023-05-24T07:00:00Z") from error
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="recsys", description="A personalised ranking engine that reads.")
+    verbs = parser.add_subparsers(required=True, metavar="VERB")
+
+    def add(name: str, verb: Verb, purpose: str) -> argparse.ArgumentParser:
+        added = verbs.add_parser(name, help=purpose, description=purpose, allow_abbrev=False)
+        added.set_defaults(verb=verb)
+        return added
+
+    demo = add("demo", _demo, "run the whole line on the simulated world")
+    demo.add_argument("--out", type=Path, default=Path("demo"), help="folder to write (default: demo)")
+
+    imported = add("import", _import, "turn foreign files into the tables")
+    imported.add_argument("source", help="tables, ebnerd or mind")
+    imported.add_argument("input", type=Path, help="folder with the foreign files")
+    imported.add_argument("--out", type=Path, required=True, help="data folder to write")
+    imported.add_argument("--mapping", type=Path, help="TOML file that maps columns, for the source tables")
+
+    checked = add("check", _check, "list every fault of a data folder")
+    checked.add_argument("data", type=Path, help="data folder")
+    checked.add_argument("--json", type=Path, help="file to write the faults to")
+
+    trained = add("train", _train, "train a model folder")
+    trained.add_argument("data", type=Path, help="data folder")
+    trained.add_argument("--config", type=Path, help="TOML settings file (default: the built-in settings)")
+    trained.add_argument("--out", type=Path, required=True, help="model folder to write")
+    trained.add_argument("--set", action="append", default=[], metavar="section.key=value", help="change one setting")
+
+    evaluated = add("evaluate", _evaluate, "measure five rankers on a window")
+    evaluated.add_argument("model", type=Path, help="model folder")
+    evaluated.add_argument("data", type=Path, help="data folder")
+    evaluated.add_argument("--window", choices=("text", "ranker", "valid", "test"), default="test")
+    evaluated.add_argument("--json", type=Path, help="file to write the measures to")
+
+    scored = add("score", _score, "rank candidates in a batch")
+    scored.add_argument("model", type=Path, help="model folder")
+    scored.add_argument("data", type=Path, help="data folder with today's items and behaviour")
+    scored.add_argument("--candidates", type=Path, help="Parquet file or folder of candidates")
+    scored.add_argument("--users", type=Path, help="Parquet file of users, to rank all items for each of them")
+    scored.add_argument("--items", type=Path, help="Parquet file of items to rank for --users (default: all items)")
+    scored.add_argument("--at", type=_moment, help="moment for --users, such as 2023-05-24T07:00:00Z")
+    scored.add_argument("--out", type=Path, required=True, help="folder to write")
+    scored.add_argument("--top", type=int, help="keep the first so many of each request")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

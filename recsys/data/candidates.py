@@ -1,0 +1,63 @@
+"""Candidates to score: lists from files, or every item for every user at one moment."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import polars as pl
+
+from recsys.data.tables import TIME, in_utc
+from recsys.errors import DataError
+
+
+def read_candidates(path: str | Path) -> pl.DataFrame:
+    """Read a Parquet file, or all Parquet files of a folder as one table.
+
+    Raises
+    ------
+    DataError
+        When there is nothing to read, a file is not Parquet, or files differ in their columns.
+    """
+    path = Path(path)
+    files = sorted(path.rglob("*.parquet")) if path.is_dir() else [path]
+    if not files or not files[0].exists():
+        raise DataError(f"{path} holds no Parquet file; give a file or a folder of candidates")
+    try:
+        return in_utc(pl.concat([pl.read_parquet(file) for file in files]))
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise DataError(
+            f"{path} cannot be read as one table of candidates ({error}); write Parquet with equal columns"
+        ) from error
+
+
+def cross(users: pl.DataFrame, items: pl.DataFrame, at: datetime) -> pl.DataFrame:
+    """Make one request per user, at one moment, with every item as a candidate.
+
+    Parameters
+    ----------
+    users
+        `user_id` and, if the model wants them, context columns; one row per user.
+    items
+        `item_id`; items with an `available_at` after `at` are left out.
+    at
+        The moment; without a zone it is UTC.
+
+    Returns
+    -------
+    Candidates whose `request_id` is the user's id.
+
+    Raises
+    ------
+    DataError
+        When an id column is missing or holds a null or a repeat.
+    """
+    for name, frame in (("user_id", users), ("item_id", items)):
+        if name not in frame.columns:
+            raise DataError(f"there is no column {name}; the columns are {', '.join(frame.columns)}")
+        repeats = len(frame) - frame[name].n_unique()
+        if repeats or frame[name].null_count():
+            raise DataError(f"{name} holds {repeats} repeats and {frame[name].null_count()} nulls; keep one row per id")
+    at = at if at.tzinfo else at.replace(tzinfo=UTC)
+    if "available_at" in items.columns:
+        items = in_utc(items).filter(pl.col("available_at").is_null() | (pl.col("available_at") <= at))
+    requests = users.with_columns(request_id=pl.col("user_id"), timestamp=pl.lit(at).cast(TIME))
+    return requests.join(items.select("item_id"), how="cross")

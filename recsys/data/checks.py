@@ -1,0 +1,160 @@
+"""The table check: one call that lists every fault of a data set at once."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import polars as pl
+
+from recsys.data.faults import CheckReport, Fault, Rows, Rule, broken, report, whole
+from recsys.data.rules import table_faults
+from recsys.data.tables import Dataset, in_utc
+from recsys.errors import DataError
+from recsys.schema import CANDIDATES, EVENTS, ITEMS, REQUESTS, USERS
+
+_TABLES = (ITEMS, EVENTS, REQUESTS, USERS)
+_MOST_UNKNOWN = 0.05
+_UNKNOWN = "items that the table of items does not hold"
+
+Frames = dict[str, pl.DataFrame]
+
+
+def check_tables(dataset: Dataset, now: datetime | None = None) -> CheckReport:
+    """Check the tables of a data set and whether they agree.
+
+    Parameters
+    ----------
+    dataset
+        The tables; they are not changed.
+    now
+        Nothing logged may be later; without it, the moment of the call.
+
+    Returns
+    -------
+    CheckReport
+        Every fault; the check never stops at the first.
+    """
+    frames = {
+        "items": dataset.items,
+        "events": dataset.events,
+        "requests": dataset.requests,
+        **({} if dataset.users is None else {"users": dataset.users}),
+    }
+    return _check(frames, [], now or datetime.now(UTC))
+
+
+def check_folder(folder: str | Path, now: datetime | None = None) -> CheckReport:
+    """Check a data folder, as `check_tables`; a file that is missing or broken is one fault among the others.
+
+    Raises
+    ------
+    DataError
+        When there is no such folder.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise DataError(f"{folder} is not a folder; write one with `recsys import` or `recsys demo`")
+    frames: Frames = {}
+    faults: list[Fault] = []
+    for table in _TABLES:
+        path = folder / f"{table.name}.parquet"
+        if path.is_file():
+            try:
+                frames[table.name] = pl.read_parquet(path)
+            except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
+                rule = Rule("error", f"{path.name} cannot be read as Parquet", "import the data again")
+                faults.append(whole(rule, table.name, values=(str(error).split("\n")[0],)))
+        elif table is not USERS:
+            faults.append(whole(Rule("error", f"{path.name} is missing", "import the data again"), table.name))
+    return _check(frames, faults, now or datetime.now(UTC))
+
+
+def check_candidates(candidates: pl.DataFrame, items: pl.DataFrame | None = None) -> CheckReport:
+    """Check rows that a caller wants scored: as `requests`, but without a label and at any moment.
+
+    Parameters
+    ----------
+    candidates
+        One row per candidate: `request_id`, `user_id`, `timestamp`, `item_id` and any context.
+    items
+        The catalogue; candidates that it does not hold are a warning, however many they are.
+    """
+    frame = in_utc(candidates)
+    faults = [*_zones({"candidates": candidates}), *table_faults(CANDIDATES, frame, None)]
+    if items is not None:
+        both = {"items": items, "candidates": frame}
+        faults += [*_id_types(both), *_unknown_items(both)]
+    return report(faults, {"candidates": frame})
+
+
+def _check(raw: Frames, faults: list[Fault], now: datetime) -> CheckReport:
+    frames = {name: in_utc(frame) for name, frame in raw.items()}
+    faults = [*faults, *_zones(raw)]
+    for table in _TABLES:
+        if table.name in frames:
+            faults += table_faults(table, frames[table.name], now)
+    faults += [*_id_types(frames), *_unknown_items(frames), *_shown_before_available(frames)]
+    return report(faults, frames)
+
+
+def _zones(raw: Frames) -> Iterator[Fault]:
+    """Look at the moments as they stand: with a zone here and without one there, they cannot be compared."""
+    moments = [
+        (table, column, dtype.time_zone)
+        for table, frame in raw.items()
+        for column, dtype in frame.schema.items()
+        if isinstance(dtype, pl.Datetime)
+    ]
+    aware = [f"{table}.{column}" for table, column, zone in moments if zone is not None]
+    for table, column, zone in moments:
+        if zone is None and aware:
+            rule = Rule("error", f"moments without a zone, but {aware[0]} has one", "write every moment in UTC")
+            yield whole(rule, table, column)
+        elif zone is None:
+            yield whole(Rule("note", "moments without a zone", "they are taken as UTC"), table, column)
+
+
+def _id_types(frames: Frames) -> Iterator[Fault]:
+    """Look for an id that is an integer in one table and text in another."""
+    for name in ("user_id", "item_id"):
+        types = {table: frame.schema[name] for table, frame in frames.items() if name in frame.columns}
+        integers = [table for table, dtype in types.items() if dtype.is_integer()]
+        for table in (table for table, dtype in types.items() if dtype == pl.String and integers):
+            rule = Rule(
+                "error", f"ids are text here and integers in {integers[0]}", "write them in one type everywhere"
+            )
+            yield whole(rule, table, name, tuple(frames[table][name].drop_nulls().head(3).to_list()))
+
+
+def _unknown_items(frames: Frames) -> Iterator[Fault]:
+    known = frames.get("items", pl.DataFrame()).to_dict().get("item_id")
+    for table in ("events", "requests", "candidates"):
+        ids = frames.get(table, pl.DataFrame()).to_dict().get("item_id")
+        if known is None or ids is None or not _comparable(known.dtype, ids.dtype):
+            continue
+        unknown = ids.is_not_null() & ~ids.is_in(known.drop_nulls().implode())
+        grave = table != "candidates" and int(unknown.sum()) > _MOST_UNKNOWN * len(ids)
+        rule = Rule("error" if grave else "warning", _UNKNOWN, "add them, or go on without their text")
+        yield from broken(rule, Rows(table, "item_id", frames[table]), unknown)
+
+
+def _comparable(one: pl.DataType, other: pl.DataType) -> bool:
+    return (one.is_integer() and other.is_integer()) or one == other == pl.String
+
+
+def _shown_before_available(frames: Frames) -> Iterator[Fault]:
+    items, requests = frames.get("items", pl.DataFrame()), frames.get("requests", pl.DataFrame())
+    if not ({"item_id", "available_at"} <= set(items.columns) and {"item_id", "timestamp"} <= set(requests.columns)):
+        return
+    moments = (items.schema["available_at"], requests.schema["timestamp"])
+    if not all(isinstance(dtype, pl.Datetime) for dtype in moments):
+        return
+    if not _comparable(items.schema["item_id"], requests.schema["item_id"]):
+        return
+    first = requests.group_by("item_id").agg(pl.col("timestamp").min().alias("first"))
+    shown = items.select("item_id", "available_at").drop_nulls().join(first, on="item_id", maintain_order="left")
+    rule = Rule(
+        "warning", "items available only after they were first shown", "mind the zones, or use the first showing"
+    )
+    rows = Rows("items", "available_at", shown)
+    yield from broken(rule, rows, pl.col("available_at") > pl.col("first"), pl.col("item_id"))

@@ -1,0 +1,49 @@
+"""Foreign data in: one function per source, and the only place that knows foreign column names."""
+
+from collections.abc import Callable
+from difflib import get_close_matches
+from pathlib import Path
+
+from recsys.data.importers.ebnerd import read_ebnerd
+from recsys.data.importers.mapped import read_mapped
+from recsys.data.importers.mapping import Mapping, read_mapping
+from recsys.data.importers.mind import read_mind
+from recsys.data.tables import Dataset
+from recsys.errors import DataError, SettingsError
+
+SOURCES: dict[str, Callable[[Path], Dataset]] = {"tables": read_mapped, "ebnerd": read_ebnerd, "mind": read_mind}
+"""What `recsys import` can read: the name of the source and its function."""
+
+__all__ = ["SOURCES", "Mapping", "read_ebnerd", "read_mapped", "read_mapping", "read_mind", "read_source"]
+
+
+def read_source(source: str, folder: str | Path, mapping: str | Path | None = None) -> Dataset:
+    """Read a foreign folder.
+
+    Parameters
+    ----------
+    source
+        A name of `SOURCES`.
+    folder
+        Where the files lie.
+    mapping
+        TOML file with the names of files and columns; for `tables` only.
+
+    Raises
+    ------
+    SettingsError
+        When the source is not known, or the mapping is wrong or has no use.
+    DataError
+        When the folder does not hold what the source says.
+    """
+    if source not in SOURCES:
+        nearest = get_close_matches(source, SOURCES, n=1, cutoff=0.0)[0]
+        raise SettingsError(f"{source!r} is no source; did you mean {nearest}? Known are {', '.join(SOURCES)}")
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise DataError(f"{folder} is not a folder; name the folder that holds the files of {source}")
+    if mapping is None:
+        return SOURCES[source](folder)
+    if source != "tables":
+        raise SettingsError(f"{mapping}: a mapping has no use with {source}; leave it out or import with `tables`")
+    return read_mapped(folder, read_mapping(Path(mapping)))

@@ -1,0 +1,205 @@
+"""EB-NeRD, the news log of Ekstra Bladet: articles, in-view lists with clicks, and earlier clicks of the users."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import polars as pl
+
+from recsys.data.importers.shared import first_showings, read_parquet_columns, typed_as, unique_request_ids
+from recsys.data.tables import About, Dataset, in_utc
+from recsys.errors import DataError
+
+_ITEM_NAMES = {"article_id": "item_id", "abstract": "description", "category_str": "category_name"}
+_ITEM_DROPPED = ("url", "image_ids", "last_modified_time", "total_inviews", "total_pageviews", "total_read_time")
+_LIST_NAMES = {
+    "impression_id": "request_id",
+    "user_id": "user_id",
+    "impression_time": "timestamp",
+    "article_ids_inview": "item_id",
+    "article_ids_clicked": "clicked",
+    "device_type": "device",
+    "article_id": "page_item_id",
+    "next_read_time": "next_read_time",
+    "next_scroll_percentage": "next_scroll_percentage",
+    "read_time": "page_read_time",
+    "scroll_percentage": "page_scroll_percentage",
+}
+_LIST_REQUIRED = ("impression_id", "user_id", "impression_time", "article_ids_inview", "article_ids_clicked")
+_RECORDED_AFTER = ("next_read_time", "next_scroll_percentage", "page_read_time", "page_scroll_percentage")
+_HISTORY_NAMES = {
+    "user_id": "user_id",
+    "article_id_fixed": "item_id",
+    "impression_time_fixed": "timestamp",
+    "read_time_fixed": "value",
+}
+_USER_COLUMNS = ("gender", "age", "postcode", "is_subscriber", "is_sso_user")
+_CLICK = ("user_id", "item_id", "timestamp")
+
+
+def read_ebnerd(folder: Path) -> Dataset:
+    """Read EB-NeRD, either flat or as published (`train/` and `validation/` beside `articles.parquet`).
+
+    Every in-view article is a candidate, with label 1 where it was clicked. Earlier clicks become `click` events
+    whose `value` is the seconds read; a click that a list already holds is not repeated among the events. Moments
+    carry no zone in the files and are taken as UTC.
+
+    Raises
+    ------
+    DataError
+        When a file or a column is missing, or a list's id is used twice.
+    """
+    splits = _splits(folder)
+    articles = in_utc(read_parquet_columns(folder / "articles.parquet", ("article_id",)))
+    behaviors = [in_utc(read_parquet_columns(split / "behaviors.parquet", _LIST_REQUIRED)) for split in splits]
+    histories = [read_parquet_columns(split / "history.parquet", tuple(_HISTORY_NAMES)) for split in splits]
+    notes = [f"{len(splits)} folder(s) of lists; moments carry no zone in the files and are taken as UTC."]
+    lists, moved = unique_request_ids(behaviors, "impression_id")
+    notes += moved
+    requests, said = _requests(lists)
+    notes += said
+    events, said = _events(histories, requests)
+    notes += said
+    items, said = _items(articles, requests)
+    notes += said
+    present = tuple(name for name in _RECORDED_AFTER if name in requests.columns)
+    return Dataset(items, events, requests, _users(lists), About("ebnerd", tuple(notes), present))
+
+
+def _splits(folder: Path) -> list[Path]:
+    if (folder / "behaviors.parquet").is_file():
+        return [folder]
+    splits = [folder / name for name in ("train", "validation") if (folder / name / "behaviors.parquet").is_file()]
+    if not splits:
+        raise DataError(
+            f"{folder} holds no behaviors.parquet, neither itself nor in train/ or validation/; "
+            "name the folder that holds articles.parquet as the publisher ships it"
+        )
+    return splits
+
+
+def _requests(lists: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:
+    """Turn one row per list into one row per candidate, in order of time."""
+    names = {theirs: ours for theirs, ours in _LIST_NAMES.items() if theirs in lists.columns}
+    lists = lists.select(pl.col(theirs).alias(ours) for theirs, ours in names.items()).sort("timestamp", "request_id")
+    notes = []
+    shown = pl.col("item_id").list.drop_nulls()
+    once = shown.list.unique(maintain_order=True)
+    repeats = lists.select((shown.list.len() - once.list.len()).sum()).item() or 0
+    if repeats:
+        notes.append(f"{repeats} candidates stood twice in their list and are kept once.")
+    lists = lists.with_columns((once if repeats else shown).alias("item_id"))
+    empty = lists.select((pl.col("item_id").list.len().fill_null(0) == 0).sum()).item()
+    if empty:
+        notes.append(f"{empty} lists without an article are left out.")
+        lists = lists.filter(pl.col("item_id").list.len() > 0)
+    clicks = (
+        lists.select("request_id", pl.col("clicked").list.unique())
+        .explode("clicked")
+        .drop_nulls("clicked")
+        .select("request_id", pl.col("clicked").alias("item_id"), pl.lit(1, pl.Int32).alias("label"))
+    )
+    requests = (
+        lists.drop("clicked")
+        .explode("item_id")
+        .join(clicks, on=["request_id", "item_id"], how="left", maintain_order="left")
+        .with_columns(pl.col("label").fill_null(0))
+    )
+    outside = clicks.height - int(requests["label"].sum())
+    if outside:
+        notes.append(f"{outside} clicks on articles that their list does not hold are left out.")
+    return requests, notes
+
+
+def _events(histories: list[pl.DataFrame], requests: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:
+    """Turn one row per user into one row per earlier click, leaving out what the lists hold already."""
+    events = pl.concat([_clicks_of(history) for history in histories], how="vertical_relaxed")
+    events = typed_as(events, requests, ("user_id", "item_id"), "history.parquet")
+    everything = events.height
+    # Once they are in order, repeats are neighbours: less memory and time than a table of all clicks.
+    events = events.sort("timestamp", "user_id", "item_id", maintain_order=True)
+    events = events.filter(pl.any_horizontal(pl.col(name).ne_missing(pl.col(name).shift()) for name in _CLICK))
+    repeats = everything - events.height
+    clicks = requests.filter(pl.col("label") > 0).select(_CLICK)
+    known = events.height
+    events = without_labelled_clicks(events, clicks).with_columns(event=pl.lit("click"))
+    notes = ["Events are the users' earlier clicks; value is the seconds read."]
+    if repeats:
+        notes.append(f"{repeats} earlier clicks stood twice (same user, item and moment) and are kept once.")
+    if events.height < known:
+        notes.append(f"{known - events.height} earlier clicks repeat a click of a list and are left out.")
+    return events.select("user_id", "item_id", "timestamp", "event", "value"), notes
+
+
+def _clicks_of(history: pl.DataFrame) -> pl.DataFrame:
+    columns = [pl.col(theirs).alias(ours) for theirs, ours in _HISTORY_NAMES.items()]
+    return in_utc(history.select(columns).explode("item_id", "timestamp", "value").drop_nulls("item_id"))
+
+
+def without_labelled_clicks(
+    events: pl.DataFrame, clicks: pl.DataFrame, within: timedelta = timedelta(minutes=30)
+) -> pl.DataFrame:
+    """Leave out the events that repeat a labelled click, each click accounting for at most one event.
+
+    Parameters
+    ----------
+    events
+        Rows with `user_id`, `item_id`, `timestamp`; no two alike.
+    clicks
+        The same columns of the labelled clicks; the moment is that of their list.
+    within
+        An event repeats a click of the same user and item when it lies 0 to `within` after the list's moment.
+
+    Returns
+    -------
+    polars.DataFrame
+        The remaining events, in their order. Pairs are those of the greedy answer: clicks in order of time, each
+        with its earliest event that is still free.
+    """
+    clicks = clicks.sort("timestamp").with_row_index("_click")
+    pairs = (
+        events.with_row_index("_event")
+        .select("_event", *_CLICK)
+        .join(clicks.rename({"timestamp": "_shown"}), on=["user_id", "item_id"])
+        .filter(pl.col("timestamp").is_between(pl.col("_shown"), pl.col("_shown") + within))
+        .select("_event", "_click", "timestamp")
+        .sort("_click", "timestamp", "_event")
+    )
+    dropped: list[pl.Series] = []
+    while not pairs.is_empty():
+        # A pair stands when each is the other's first choice; no earlier click can then lay claim to the event.
+        certain = pairs.filter(
+            pl.col("_event").is_first_distinct() & (pl.col("_event") == pl.col("_event").first().over("_click"))
+        )
+        dropped.append(certain["_event"])
+        pairs = pairs.join(certain, on="_event", how="anti", maintain_order="left")
+        pairs = pairs.join(certain, on="_click", how="anti", maintain_order="left")
+    if not dropped:
+        return events
+    repeated = pl.concat(dropped).to_frame()
+    return events.with_row_index("_event").join(repeated, on="_event", how="anti", maintain_order="left").drop("_event")
+
+
+def _items(articles: pl.DataFrame, requests: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:
+    names = {theirs: ours for theirs, ours in _ITEM_NAMES.items() if theirs in articles.columns}
+    items = articles.drop(_ITEM_DROPPED, strict=False).rename(names)
+    items = typed_as(items, requests, ("item_id",), "articles.parquet")
+    lists_of_codes = [name for name, dtype in items.schema.items() if isinstance(dtype, pl.List)]
+    items = items.with_columns(pl.col(name).cast(pl.List(pl.String)).list.join(" ") for name in lists_of_codes)
+    if "category" in items.columns:
+        items = items.with_columns(pl.col("category").cast(pl.String))
+    if "subcategory" in items.columns:
+        codes = pl.col("subcategory").str.strip_chars("[] ")
+        items = items.with_columns(pl.when(codes != "").then(codes).alias("subcategory"))
+    if "published_time" in items.columns:
+        return items.rename({"published_time": "available_at"}), ["available_at is the article's published_time."]
+    items = items.join(first_showings(requests), on="item_id", how="left", maintain_order="left")
+    return items, ["available_at is the first showing in the lists; it is null for items that were never shown."]
+
+
+def _users(lists: pl.DataFrame) -> pl.DataFrame | None:
+    """Return one row per user of the lists, each attribute as last known."""
+    attributes = [name for name in _USER_COLUMNS if name in lists.columns]
+    if not attributes:
+        return None
+    by_time = lists.select("user_id", "impression_time", *attributes).sort("impression_time")
+    return by_time.group_by("user_id").agg(pl.col(attributes).drop_nulls().last()).sort("user_id")

@@ -1,0 +1,219 @@
+"""Any folder of CSV, JSON lines or Parquet tables, with a mapping where its names are not ours."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from recsys.data.importers.columns import moments, plain_values, refuse_absent, same_ids, whole_numbers
+from recsys.data.importers.mapping import Mapping, RequestsMapping, TableMapping
+from recsys.data.tables import TIME, About, Dataset
+from recsys.errors import DataError, SettingsError
+from recsys.schema import EVENTS, ITEMS, REQUESTS, USERS, Table
+
+_SUFFIXES = (".parquet", ".csv", ".tsv", ".jsonl", ".ndjson")
+_IDS = ("request_id", "user_id", "item_id")
+
+
+@dataclass(frozen=True)
+class _Foreign:
+    """A table under our names, its ids not yet typed.
+
+    Attributes
+    ----------
+    frame
+        The rows.
+    loose
+        Columns out of text, where an integer and a word look alike.
+    """
+
+    frame: pl.DataFrame
+    loose: frozenset[str]
+
+
+def read_mapped(folder: Path, mapping: Mapping | None = None) -> Dataset:
+    """Read a folder of tables; without a mapping, `items.*`, `events.*`, `requests.*`, `users.*` under our names.
+
+    Columns that have no fixed meaning pass through: numbers stay numbers, text stays text. `events` may be absent
+    when the requests carry labels, and labels may be absent when there are events: they are then 0.
+
+    Raises
+    ------
+    DataError
+        When a table or a required column is missing, or a value cannot be read; the message says which and where.
+    """
+    mapping = mapping or Mapping()
+    notes: list[str] = []
+    tables = {
+        table.name: foreign
+        for table, settings in _described(mapping)
+        if (foreign := _read(folder, table, settings, mapping.zone, notes)) is not None
+    }
+    _give_labels(tables, notes)
+    if "events" not in tables:
+        notes.append("There is no table of events; what users did is known from the labels alone.")
+    frames = _with_ids(tables, mapping.id_type == "string")
+    events = frames.get("events", _no_events(frames["requests"]))
+    about = About("tables", tuple(notes))
+    return Dataset(frames["items"], events, frames["requests"], frames.get("users"), about)
+
+
+def _described(mapping: Mapping) -> list[tuple[Table, TableMapping]]:
+    return [(ITEMS, mapping.items), (EVENTS, mapping.events), (REQUESTS, mapping.requests), (USERS, mapping.users)]
+
+
+def _read(folder: Path, table: Table, settings: TableMapping, zone: str, notes: list[str]) -> _Foreign | None:
+    path = _find(folder, table, settings)
+    if path is None:
+        return None
+    frame = _read_file(path, settings.delimiter)
+    loose = set(frame.columns) if path.suffix in (".csv", ".tsv") else set[str]()
+    refuse_absent(settings.columns.values(), frame.columns, path.name)
+    frame, loose = _renamed(frame, settings, loose, path.name)
+    lists = _list_columns(settings)
+    refuse_absent(lists, frame.columns, path.name)
+    single = [name for name in frame.columns if name not in lists]
+    frame = frame.with_columns(
+        _typed(frame[name], table, settings, zone, f"{path.name}, column {name}", name in loose) for name in single
+    )
+    if lists:
+        frame, loose = _one_row_per_candidate(frame, settings, loose, notes)
+    refuse_absent([name for name in table.required if name != "label"], frame.columns, path.name)
+    return _Foreign(frame, frozenset(loose))
+
+
+def _list_columns(settings: TableMapping) -> list[str]:
+    if not isinstance(settings, RequestsMapping):
+        return []
+    return [name for name in (settings.candidates, settings.clicked) if name is not None]
+
+
+def _typed(values: pl.Series, table: Table, settings: TableMapping, zone: str, place: str, loose: bool) -> pl.Series:
+    """Bring one column to its type: ids stay as they are written, until all tables are read."""
+    column = table.column(values.name)
+    kind = column.kind if column else None
+    if kind == "time" or isinstance(values.dtype, pl.Datetime):
+        return moments(values, settings.time_format, zone, place)
+    if values.name in _IDS:
+        return values.set(values == "", None) if values.dtype == pl.String else whole_numbers(values, place)
+    if loose and kind != "text":
+        values = plain_values(values)
+    return whole_numbers(values, place) if kind in ("grade", "position") else values
+
+
+def _find(folder: Path, table: Table, settings: TableMapping) -> Path | None:
+    if settings.file is not None:
+        path = folder / settings.file
+        if path.is_file() and path.suffix in _SUFFIXES:
+            return path
+        raise DataError(
+            f"{path}, the file of [{table.name}], is not a file ending in {', '.join(_SUFFIXES)}; "
+            f"correct file under [{table.name}] in the mapping"
+        )
+    found = [path for suffix in _SUFFIXES if (path := folder / f"{table.name}{suffix}").is_file()]
+    if len(found) > 1:
+        raise DataError(
+            f"{folder} holds {' and '.join(path.name for path in found)}; "
+            f"say which one with [{table.name}] file in the mapping"
+        )
+    if not found and table in (ITEMS, REQUESTS):
+        raise DataError(
+            f"{folder} holds no {table.name} ({', '.join(table.name + suffix for suffix in _SUFFIXES)}); "
+            f"name the file with [{table.name}] file in the mapping"
+        )
+    return found[0] if found else None
+
+
+def _read_file(path: Path, delimiter: str | None) -> pl.DataFrame:
+    try:
+        if path.suffix == ".parquet":
+            return pl.read_parquet(path)
+        if path.suffix in (".jsonl", ".ndjson"):
+            return pl.read_ndjson(path, infer_schema_length=None)
+        separator = delimiter or ("\t" if path.suffix == ".tsv" else ",")
+        return pl.read_csv(path, separator=separator, infer_schema=False)
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, TypeError) as error:
+        raise DataError(f"{path} cannot be read as {path.suffix[1:]} ({error}); write the file again") from error
+
+
+def _renamed(frame: pl.DataFrame, settings: TableMapping, loose: set[str], place: str) -> tuple[pl.DataFrame, set[str]]:
+    """Give the columns our names; a column may stand under two of our names."""
+    theirs = set(settings.columns.values())
+    kept = [name for name in frame.columns if name not in theirs]
+    taken = [name for name in settings.columns if name in kept]
+    if taken:
+        raise DataError(
+            f"{place} has a column {taken[0]} of its own besides {settings.columns[taken[0]]}, which the mapping "
+            f'calls {taken[0]}; give its own a new name, such as {taken[0]}_2 = "{taken[0]}"'
+        )
+    named = [pl.col(foreign).alias(ours) for ours, foreign in settings.columns.items()]
+    now_loose = {ours for ours, foreign in settings.columns.items() if foreign in loose} | (loose & set(kept))
+    return frame.select(*named, *kept), now_loose
+
+
+def _one_row_per_candidate(
+    frame: pl.DataFrame, settings: TableMapping, loose: set[str], notes: list[str]
+) -> tuple[pl.DataFrame, set[str]]:
+    """Turn rows of whole lists into rows of candidates, in the order shown."""
+    assert isinstance(settings, RequestsMapping)
+    if settings.candidates is None:
+        raise SettingsError("[requests] names clicked without candidates; name the column of the shown items as well")
+    lists = frame.with_row_index("_list")
+    for name in _list_columns(settings):
+        if lists.schema[name] == pl.String:
+            lists = lists.with_columns(pl.col(name).str.split(settings.separator))
+            lists = lists.with_columns(pl.col(name).list.eval(pl.element().str.strip_chars()))
+            loose = loose | {"item_id"}
+        elif not isinstance(lists.schema[name], pl.List):
+            raise DataError(
+                f"column {name} of the requests is {lists.schema[name]}, neither text nor a list; "
+                "leave candidates and clicked out of [requests] when a row is one candidate"
+            )
+    rows = _exploded(lists.drop(settings.clicked or []), settings.candidates)
+    if settings.clicked is not None:
+        clicks = _exploded(lists.select("_list", settings.clicked), settings.clicked).unique()
+        clicks = clicks.cast({"item_id": rows.schema["item_id"]}).with_columns(label=pl.lit(1, pl.Int32))
+        outside = clicks.join(rows, on=["_list", "item_id"], how="anti").height
+        if outside:
+            notes.append(f"{outside} clicks on items that their list does not hold are left out.")
+        rows = rows.join(clicks, on=["_list", "item_id"], how="left", maintain_order="left")
+        rows = rows.with_columns(pl.col("label").fill_null(0))
+    if "request_id" not in rows.columns:
+        notes.append("The lists carry no id; request_id is their row number.")
+        return rows.with_columns(request_id=pl.col("_list").cast(pl.Int64) + 1).drop("_list"), loose
+    return rows.drop("_list"), loose
+
+
+def _exploded(lists: pl.DataFrame, column: str) -> pl.DataFrame:
+    rows = lists.explode(column).rename({column: "item_id"}).drop_nulls("item_id")
+    return rows.filter(pl.col("item_id") != "") if rows.schema["item_id"] == pl.String else rows
+
+
+def _give_labels(tables: dict[str, _Foreign], notes: list[str]) -> None:
+    requests = tables["requests"]
+    if "label" in requests.frame.columns:
+        return
+    if "events" not in tables:
+        raise DataError(
+            "the requests carry no label and there is no table of events, so nothing says what users chose; "
+            "name the label column in the mapping or add events"
+        )
+    notes.append("The requests carry no label: labels come from the events, through [labels] in the settings.")
+    zero = requests.frame.with_columns(pl.lit(0, pl.Int32).alias("label"))
+    tables["requests"] = _Foreign(zero, requests.loose)
+
+
+def _with_ids(tables: dict[str, _Foreign], as_text: bool) -> dict[str, pl.DataFrame]:
+    """Give each id one type across all tables."""
+    frames = {name: foreign.frame for name, foreign in tables.items()}
+    for key in _IDS:
+        holders = [name for name, frame in frames.items() if key in frame.columns]
+        columns = [(frames[name][key], key in tables[name].loose) for name in holders]
+        for name, column in zip(holders, same_ids(columns, as_text), strict=True):
+            frames[name] = frames[name].with_columns(column)
+    return frames
+
+
+def _no_events(requests: pl.DataFrame) -> pl.DataFrame:
+    ids = {name: requests.schema[name] for name in ("user_id", "item_id")}
+    return pl.DataFrame(schema={**ids, "timestamp": TIME, "event": pl.String})

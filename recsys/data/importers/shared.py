@@ -1,0 +1,88 @@
+"""What several importers do alike."""
+
+from pathlib import Path
+
+import polars as pl
+
+from recsys.errors import DataError
+
+
+def read_parquet_columns(path: Path, required: tuple[str, ...]) -> pl.DataFrame:
+    """Read a foreign Parquet file that must hold the `required` columns.
+
+    Raises
+    ------
+    DataError
+        When the file is missing, is not Parquet or lacks a column.
+    """
+    if not path.is_file():
+        raise DataError(f"{path} is missing; name the folder that holds the files as the publisher ships them")
+    try:
+        frame = pl.read_parquet(path)
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
+        raise DataError(f"{path} cannot be read as Parquet ({error}); fetch the file again") from error
+    missing = [name for name in required if name not in frame.columns]
+    if missing:
+        raise DataError(
+            f"{path} has no column {', '.join(missing)} (it has {', '.join(frame.columns)}); "
+            "choose files of lists whose clicks are known, as the publisher ships them"
+        )
+    return frame
+
+
+def typed_as(frame: pl.DataFrame, model: pl.DataFrame, names: tuple[str, ...], place: str) -> pl.DataFrame:
+    """Give the id columns `names` of `frame` the types that they have in `model`.
+
+    Raises
+    ------
+    DataError
+        When an id cannot be written in that type.
+    """
+    for name in names:
+        dtype = model.schema[name]
+        try:
+            frame = frame.with_columns(pl.col(name).cast(dtype))
+        except pl.exceptions.PolarsError as error:
+            raise DataError(
+                f"{place}: {name} is {frame.schema[name]} and does not fit the {dtype} of the lists ({error}); "
+                "write the ids in one type"
+            ) from error
+    return frame
+
+
+def first_showings(requests: pl.DataFrame) -> pl.DataFrame:
+    """Return `item_id` and `available_at`: the moment of the first list that holds the item."""
+    return requests.group_by("item_id").agg(pl.col("timestamp").min().alias("available_at"))
+
+
+def unique_request_ids(splits: list[pl.DataFrame], column: str) -> tuple[pl.DataFrame, list[str]]:
+    """Put the lists of several splits together, one row each, so that no integer id in `column` repeats.
+
+    A split whose ids occur in an earlier one is moved beyond the largest id before it.
+
+    Returns
+    -------
+    tuple
+        All lists, and a sentence for each split that was moved.
+
+    Raises
+    ------
+    DataError
+        When an id repeats inside a split.
+    """
+    notes: list[str] = []
+    lists = splits[0]
+    for place, split in enumerate(splits):
+        repeated = split.filter(pl.col(column).is_duplicated())[column].unique().sort()
+        if len(repeated):
+            raise DataError(
+                f"{column} {repeated[0]} stands for several lists ({len(repeated)} ids do); give every list its own id"
+            )
+        if place == 0:
+            continue
+        if split[column].is_in(lists[column].implode()).any():
+            offset = int(lists.select(pl.col(column).max()).item()) + 1
+            split = split.with_columns((pl.col(column).cast(pl.Int64) + offset).alias(column))
+            notes.append(f"{column} repeats between the parts; {offset} is added to the ids of part {place + 1}.")
+        lists = pl.concat([lists, split], how="diagonal_relaxed")
+    return lists, notes

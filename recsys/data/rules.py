@@ -1,0 +1,228 @@
+"""What is asked of one table by itself: its columns, their types and values, its texts, its requests."""
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from difflib import get_close_matches
+
+import polars as pl
+
+from recsys.data.faults import Fault, Rows, Rule, broken, whole
+from recsys.schema import CANDIDATES, EVENTS, ITEMS, REQUESTS, USERS, Column, Kind, Table
+
+_MOST_CANDIDATES = 10_000
+_LONGEST_ID = 1_000
+_LONGEST_TEXT = 1_000_000
+_TYPES: dict[Kind, tuple[str, Callable[[pl.DataType], bool]]] = {
+    "id": ("integers or text", lambda dtype: dtype.is_integer() or dtype == pl.String),
+    "time": ("moments", lambda dtype: isinstance(dtype, pl.Datetime)),
+    "text": ("text", lambda dtype: dtype in (pl.String, pl.Categorical, pl.Enum)),
+    "number": ("numbers", lambda dtype: dtype.is_numeric()),
+    "grade": ("whole numbers", lambda dtype: dtype.is_integer()),
+    "probability": ("numbers", lambda dtype: dtype.is_numeric()),
+    "position": ("whole numbers", lambda dtype: dtype.is_integer()),
+    "flag": ("true or false", lambda dtype: dtype == pl.Boolean),
+}
+_Values = tuple[tuple[Rule, Callable[[pl.Expr], pl.Expr]], ...]
+_VALUES: dict[Kind, _Values] = {
+    "time": (
+        (
+            Rule("error", "moments before 1990", "mind the unit: seconds, milliseconds or microseconds since 1970"),
+            lambda moment: moment < datetime(1990, 1, 1, tzinfo=UTC),
+        ),
+    ),
+    "number": (
+        (
+            Rule("error", "numbers that are not finite", "leave them empty (null)"),
+            lambda number: ~number.cast(pl.Float64).is_finite(),
+        ),
+    ),
+    "grade": (
+        (
+            Rule("error", "labels below 0", "write 0 for nothing, 1 for a click, more for better"),
+            lambda grade: grade < 0,
+        ),
+        (Rule("error", "labels above 30", "map the grades to 0..30, best to 0..4"), lambda grade: grade > 30),
+    ),
+    "probability": (
+        (
+            Rule("error", "probabilities outside (0, 1]", "write the probability with which the item was shown"),
+            lambda probability: ~((probability > 0) & (probability <= 1)),
+        ),
+    ),
+    "position": ((Rule("error", "positions below 1", "count positions from 1"), lambda position: position < 1),),
+}
+_ID_TEXTS: _Values = (
+    (Rule("error", "empty ids", "fill in the id or remove the rows"), lambda text: text == ""),
+    (
+        Rule("warning", "ids with control characters or undecodable bytes", "clean the ids in all tables alike"),
+        lambda text: text.str.contains(r"[\p{Cc}\x{FFFD}]"),
+    ),
+    (
+        Rule("warning", f"ids longer than {_LONGEST_ID} bytes", "see whether a text stands in the place of the id"),
+        lambda text: text.str.len_bytes() > _LONGEST_ID,
+    ),
+)
+
+
+def table_faults(table: Table, frame: pl.DataFrame, now: datetime | None) -> Iterator[Fault]:
+    """Give every fault of one table, moments in UTC.
+
+    Parameters
+    ----------
+    table
+        What the table should be.
+    frame
+        What it is.
+    now
+        Nothing logged may be later; None when the rows are not a log.
+    """
+    if frame.is_empty() and table not in (EVENTS, USERS):
+        yield whole(Rule("error", "the table holds no row", "import the data again"), table.name)
+    wrong = set()
+    for column in table.columns:
+        if column.name not in frame.columns:
+            if column.required:
+                yield _missing(table, column, frame)
+        elif not _accepts(column.kind, frame.schema[column.name]):
+            wrong.add(column.name)
+            yield _ill_typed(table, column, frame)
+        else:
+            yield from _column_faults(table, column, frame, now)
+    usable = frame.drop(wrong)
+    yield from _other_columns(table, usable)
+    yield from _repeats(table, usable)
+    if table is ITEMS:
+        yield from _texts(usable)
+    if table is EVENTS and {"timestamp", "known_at"} <= set(usable.columns):
+        rule = Rule("error", "known before it happened", "write the later moment into known_at, or leave it empty")
+        yield from broken(rule, Rows("events", "known_at", usable), pl.col("known_at") < pl.col("timestamp"))
+    if table in (REQUESTS, CANDIDATES) and "request_id" in usable.columns:
+        yield from _request_faults(table, usable)
+
+
+def _accepts(kind: Kind, dtype: pl.DataType) -> bool:
+    return dtype == pl.Null or _TYPES[kind][1](dtype)
+
+
+def _missing(table: Table, column: Column, frame: pl.DataFrame) -> Fault:
+    near = get_close_matches(column.name, [name for name in frame.columns if table.column(name) is None], n=1)
+    what = f"the column is missing ({column.meaning})"
+    fix = f"rename {near[0]!r}, if that is it" if near else f"add it; the table has {', '.join(frame.columns)}"
+    return whole(Rule("error", what, fix), table.name, column.name)
+
+
+def _ill_typed(table: Table, column: Column, frame: pl.DataFrame) -> Fault:
+    words, _ = _TYPES[column.kind]
+    rule = Rule("error", f"the column is {frame.schema[column.name]}, not {words}", f"write it as {words}")
+    return whole(rule, table.name, column.name, tuple(frame[column.name].drop_nulls().head(3).to_list()))
+
+
+def _column_faults(table: Table, column: Column, frame: pl.DataFrame, now: datetime | None) -> Iterator[Fault]:
+    """Look at the values of a column with a fixed meaning and a fitting type."""
+    rows = Rows(table.name, column.name, frame)
+    values = pl.col(column.name)
+    dtype = frame.schema[column.name]
+    if column.required:
+        yield from broken(
+            Rule("error", "empty values (null)", "fill them in or remove the rows"), rows, values.is_null()
+        )
+    if dtype == pl.Null:
+        return
+    for rule, bad in _VALUES.get(column.kind, ()):
+        yield from broken(rule, rows, bad(values))
+    if column.kind == "id" and dtype == pl.String:
+        for rule, bad in _ID_TEXTS:
+            yield from broken(rule, rows, bad(values))
+    if column.kind == "text":
+        blank = values.cast(pl.String).str.strip_chars() == ""
+        yield from broken(Rule("error", "empty texts", "name the kind: click, view, read, ..."), rows, blank)
+    if column.kind == "time" and now is not None:
+        logged = column.name != "available_at"
+        fix = "mind the zone and the unit" if logged else "see whether the item is really to be shown only then"
+        rule = Rule("error" if logged else "warning", f"moments later than now, {now.isoformat()}", fix)
+        yield from broken(rule, rows, values > now)
+
+
+def _other_columns(table: Table, frame: pl.DataFrame) -> Iterator[Fault]:
+    """Look at all columns for emptiness, and at those without a fixed meaning for numbers that are not finite."""
+    rule = Rule("warning", "numbers that are not finite", "leave them empty (null)")
+    nothing = Rule("warning", "the column holds nothing but nulls", "fill it or leave it out")
+    for name, dtype in frame.schema.items():
+        column = table.column(name)
+        if frame.height and frame[name].null_count() == frame.height and not (column and column.required):
+            yield whole(nothing, table.name, name)
+        if column is None and dtype.is_float():
+            yield from broken(rule, Rows(table.name, name, frame), ~pl.col(name).is_finite())
+        inner = dtype.inner if isinstance(dtype, pl.List | pl.Array) else None
+        if isinstance(inner, pl.DataType) and inner.is_float():
+            finite = pl.col(name).cast(pl.List(inner)).list.eval(pl.element().is_finite()).list.all()
+            yield from broken(rule, Rows(table.name, name, frame), ~finite)
+
+
+def _repeats(table: Table, frame: pl.DataFrame) -> Iterator[Fault]:
+    key = list(table.key) or ["user_id", "item_id", "timestamp", "event"]
+    if not set(key) <= set(frame.columns):
+        return
+    what = "the same " + " and ".join(key) + " again"
+    rule = (
+        Rule("error", what, "keep one row of each")
+        if table.key
+        else Rule("warning", what, "see whether a log was read twice")
+    )
+    rows = Rows(table.name, " + ".join(key), frame)
+    repeated = ~(pl.struct(key) if len(key) > 1 else pl.col(key[0])).is_first_distinct()
+    shown = pl.concat_str(pl.col(key).cast(pl.String), separator=" + ", ignore_nulls=True)
+    yield from broken(rule, rows, repeated & ~pl.any_horizontal(pl.col(key).is_null()), shown)
+
+
+def _texts(items: pl.DataFrame) -> Iterator[Fault]:
+    """Look at the columns that read like text: those whose values, where there are any, mostly differ."""
+    blank = {
+        name: items[name].str.strip_chars().fill_null("") == ""
+        for name, dtype in items.schema.items()
+        if dtype == pl.String and name != "item_id"
+    }
+    texts = []
+    for name, empty in blank.items():
+        filled = items.height - int(empty.sum())
+        if 2 * items[name].filter(~empty).n_unique() >= filled > 0:
+            texts.append(name)
+            fix = "write a text, or rely on the other columns"
+            yield from broken(Rule("warning", "empty texts", fix), Rows("items", name, items), empty)
+            long = items[name].str.len_bytes() > _LONGEST_TEXT
+            rule = Rule("warning", "texts longer than a megabyte", "cut them; only their beginning is read")
+            yield from broken(rule, Rows("items", name, items), long)
+        elif filled == 0 and items[name].null_count() < items.height:
+            yield whole(
+                Rule("warning", "the column holds nothing but empty texts", "fill it or leave it out"), "items", name
+            )
+    if items.height and not texts:
+        yield whole(Rule("error", "no item has any text", "add a column of text, such as title"), "items")
+
+
+def _request_faults(table: Table, frame: pl.DataFrame) -> Iterator[Fault]:
+    """Look at whole requests: one user, one moment, a list that can be ranked and, in a log, a positive."""
+    columns = [name for name in ("user_id", "timestamp", "label") if name in frame.columns and table.column(name)]
+    bounds = [pl.col(columns).min().name.suffix("_min"), pl.col(columns).max().name.suffix("_max")]
+    requests = frame.drop_nulls("request_id").group_by("request_id", maintain_order=True).agg(pl.len(), *bounds)
+    for name, words in (("user_id", "users"), ("timestamp", "moments")):
+        if name in columns:
+            rule = Rule("error", f"requests with two {words}", "give every list its own request_id")
+            bad = pl.col(f"{name}_min") != pl.col(f"{name}_max")
+            yield from broken(rule, Rows(table.name, name, requests), bad, pl.col("request_id"))
+    rows = Rows(table.name, "request_id", requests)
+    fix = "cut the lists, or split them into several requests"
+    yield from broken(
+        Rule("error", f"requests of more than {_MOST_CANDIDATES} candidates", fix),
+        rows,
+        pl.col("len") > _MOST_CANDIDATES,
+    )
+    rule = Rule(
+        "warning",
+        "requests of one candidate",
+        "nothing can be ranked; log whole lists, shown items without a click too",
+    )
+    yield from broken(rule, rows, pl.col("len") == 1)
+    if "label" in columns:
+        rule = Rule("note", "requests without a positive", "they count in the measures that need none")
+        yield from broken(rule, Rows(table.name, "label", requests), pl.col("label_max") <= 0, pl.col("request_id"))

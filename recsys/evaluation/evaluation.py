@@ -1,0 +1,248 @@
+"""Rankers side by side on the same requests: means, paired differences and segments."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from recsys.errors import DataError
+from recsys.evaluation.intervals import Interval, intervals_over_users
+from recsys.evaluation.measures import AUC, FIRST_HIT_MRR, MRR, Floats, Integers, Scores, auc_pooled, ndcg, per_request
+
+MEASURES = (AUC, MRR, FIRST_HIT_MRR, ndcg(5), ndcg(10))
+"""What is computed per request, in the order of every table."""
+
+POOLED = "AUC pooled"
+"""AUC over all candidates of all requests as one list: a mean without an interval (one resample is one more sort)."""
+
+PRODUCT = "both"
+"""The ranker that differences are taken from."""
+
+BEST_POSSIBLE = "best possible"
+"""A reference no ranker can pass, known in a simulated world; it stands in tables and gets no difference."""
+
+Value = TypeVar("Value", bound=np.generic)
+Flags = NDArray[np.bool_]
+MeasureTable = Mapping[str, Mapping[str, Interval]]
+
+
+@dataclass(frozen=True)
+class Results:
+    """What some requests say about every ranker.
+
+    Attributes
+    ----------
+    requests
+        How many requests.
+    rankers
+        Ranker, measure, interval of the mean over requests.
+    differences
+        `both-<other>`, measure, interval of the mean difference paired by request.
+    """
+
+    requests: int
+    rankers: MeasureTable
+    differences: MeasureTable
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a window says about every ranker.
+
+    Attributes
+    ----------
+    window
+        Name of the window.
+    overall
+        All of its requests.
+    segments
+        Some of its requests, by name of the segment.
+    left_out
+        Measure, how many requests of the window it is not defined for: without a positive, for AUC also without a
+        negative.
+    """
+
+    window: str
+    overall: Results
+    segments: Mapping[str, Results]
+    left_out: Mapping[str, int]
+
+    def to_json(self) -> dict[str, object]:
+        """Return plain objects for `json.dumps`; what is not a number is None."""
+        return {
+            "window": self.window,
+            **_results_to_json(self.overall),
+            "segments": {name: _results_to_json(results) for name, results in self.segments.items()},
+            "left_out": dict(self.left_out),
+        }
+
+
+def evaluate_rankers(
+    requests: pl.DataFrame,
+    scores: Mapping[str, Scores],
+    segments: Mapping[str, Flags],
+    window: str,
+    seed: int = 0,
+    resamples: int = 1000,
+) -> Evaluation:
+    """Measure rankers on logged requests.
+
+    Parameters
+    ----------
+    requests
+        Candidates with `request_id`, `user_id`, `label`, rows in any order; C rows.
+    scores
+        Ranker, [C] its scores in the order of the rows. Differences are taken from `"both"` when it is among them.
+    segments
+        Segment, [C] whether the row's request is in it; the same for all rows of a request.
+    window
+        Name of the window that the requests come from.
+    seed
+        Seed of the bootstrap; the same seed gives the same intervals, whatever the order of the rows.
+    resamples
+        Resamples of the bootstrap over users.
+
+    Raises
+    ------
+    DataError
+        When there is no request or no ranker, an id or label is missing, a score is NaN, a length differs, or a
+        segment cuts through a request.
+    """
+    if requests.is_empty():
+        raise DataError(f"the {window} window holds no request to evaluate; move [windows] cuts or name another window")
+    if not scores:
+        raise DataError("there is no ranker to evaluate; pass the scores of at least one")
+    _check_lengths(requests.height, {**scores, **segments})
+    lists = _group(requests)
+    judge = _Judge.of(lists, {name: lists.rows(of) for name, of in scores.items()}, seed, resamples)
+    return Evaluation(
+        window=window,
+        overall=judge.results(np.ones(len(lists.users), dtype=bool)),
+        segments={name: judge.results(lists.flags(name, flags)) for name, flags in segments.items()},
+        left_out=judge.left_out(),
+    )
+
+
+@dataclass(frozen=True)
+class _Lists:
+    """Requests with their candidates in neighbouring rows: C rows, R requests."""
+
+    order: Integers  # [C] where each row comes from
+    labels: Integers  # [C]
+    starts: Integers  # [R + 1]
+    users: Integers  # [R] numbered from 0
+
+    def rows(self, values: NDArray[Value]) -> NDArray[Value]:
+        """Bring values per row of the table into the order of the lists."""
+        return values[self.order]
+
+    def flags(self, name: str, flags: Flags) -> Flags:
+        """Turn flags per row of the table into flags per request."""
+        flags = self.rows(flags)
+        inside = np.logical_and.reduceat(flags, self.starts[:-1])
+        cut = np.count_nonzero(inside != np.logical_or.reduceat(flags, self.starts[:-1]))
+        if cut:
+            raise DataError(f"segment {name!r} holds {cut} requests in part; flag all rows of a request alike")
+        return inside
+
+
+@dataclass(frozen=True)
+class _Judge:
+    """Every ranker's scores in the order of the lists, and its measures per request."""
+
+    lists: _Lists
+    scores: Mapping[str, Scores]
+    values: Mapping[str, Floats]  # ranker, [M, R]
+    seed: int
+    resamples: int
+
+    @classmethod
+    def of(cls, lists: _Lists, scores: Mapping[str, Scores], seed: int, resamples: int) -> "_Judge":
+        values = {name: per_request(MEASURES, lists.labels, of, lists.starts) for name, of in scores.items()}
+        return cls(lists, scores, values, seed, resamples)
+
+    def left_out(self) -> dict[str, int]:
+        """Count the requests that a measure is not defined for; the labels alone decide, so any ranker tells."""
+        undefined = np.isnan(next(iter(self.values.values()))).sum(axis=1).tolist()
+        positive = self.lists.labels > 0
+        return {
+            **dict(zip(map(str, MEASURES), undefined, strict=True)),
+            POOLED: len(self.lists.users) if positive.all() or not positive.any() else 0,
+        }
+
+    def results(self, inside: Flags) -> Results:
+        """Judge the requests that are `inside` [R]."""
+        requests = int(np.count_nonzero(inside))
+        if not requests:
+            return Results(0, {}, {})
+        pooled = self._pooled(inside)
+        values = {name: of[:, inside] for name, of in self.values.items()}
+        for name in self.scores:
+            if PRODUCT in self.scores and name not in (PRODUCT, BEST_POSSIBLE):
+                values[f"{PRODUCT}-{name}"] = values[PRODUCT] - values[name]
+                pooled[f"{PRODUCT}-{name}"] = pooled[PRODUCT] - pooled[name]
+        users = np.unique(self.lists.users[inside], return_inverse=True)[1]
+        intervals = iter(intervals_over_users(np.concatenate(list(values.values())), users, self.resamples, self.seed))
+        table = {
+            name: {
+                **{str(measure): next(intervals) for measure in MEASURES},
+                POOLED: Interval(pooled[name], math.nan, math.nan),
+            }
+            for name in values
+        }
+        return Results(
+            requests=requests,
+            rankers={name: row for name, row in table.items() if name in self.scores},
+            differences={name: row for name, row in table.items() if name not in self.scores},
+        )
+
+    def _pooled(self, inside: Flags) -> dict[str, float]:
+        rows = slice(None) if inside.all() else np.repeat(inside, np.diff(self.lists.starts))
+        return {name: auc_pooled(self.lists.labels[rows], scores[rows]) for name, scores in self.scores.items()}
+
+
+def _group(requests: pl.DataFrame) -> _Lists:
+    """Bring the rows of each request together; requests and users are numbered in the order of their ids."""
+    missing = [name for name in ("request_id", "user_id", "label") if requests[name].null_count()]
+    if missing:
+        raise DataError(f"requests lack values in {missing}; run `recsys check` on the folder")
+    of_request = requests.lazy().group_by("request_id").agg(pl.len().alias("size"), pl.col("user_id").first())
+    of_request = of_request.sort("request_id").with_row_index("request")
+    sizes, users = of_request.select("size", pl.col("user_id").rank("dense") - 1).collect()
+    request = requests.lazy().select("request_id").join(of_request, on="request_id", maintain_order="left")
+    order = np.argsort(request.select("request").collect().to_series().to_numpy(), kind="stable")
+    return _Lists(
+        order=order,
+        labels=requests["label"].to_numpy()[order].astype(np.int64),
+        starts=np.concatenate([[0], np.cumsum(sizes.to_numpy(), dtype=np.int64)]),
+        users=users.to_numpy().astype(np.int64),
+    )
+
+
+def _check_lengths(rows: int, columns: Mapping[str, NDArray[np.generic]]) -> None:
+    for name, values in columns.items():
+        if len(values) != rows:
+            raise DataError(f"{name!r} has {len(values)} values for {rows} candidates; give one per row of requests")
+
+
+def _results_to_json(results: Results) -> dict[str, object]:
+    return {
+        "requests": results.requests,
+        "rankers": _table_to_json(results.rankers),
+        "differences": _table_to_json(results.differences),
+    }
+
+
+def _table_to_json(table: MeasureTable) -> dict[str, dict[str, dict[str, float | None]]]:
+    return {
+        name: {measure: _interval_to_json(interval) for measure, interval in row.items()} for name, row in table.items()
+    }
+
+
+def _interval_to_json(interval: Interval) -> dict[str, float | None]:
+    numbers = {"mean": interval.mean, "low": interval.low, "high": interval.high}
+    return {name: None if math.isnan(number) else number for name, number in numbers.items()}

@@ -1,0 +1,182 @@
+"""The feature table: one row per candidate, computed by the same function for training, batch and serving."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from recsys.errors import SettingsError
+from recsys.features.history import read_history
+from recsys.features.lists import rank_in_list, share_in_list, softmax_in_list
+from recsys.features.log import Log, Rows
+from recsys.features.lookup import Lookup
+from recsys.features.settings import FeatureSettings, declare
+from recsys.schema import AFTER_THE_LIST
+from recsys.text.lists import Lists
+from recsys.text.signals import text_signals
+from recsys.text.user_tower import UserTower
+from recsys.text.vectors import ItemVectors
+
+Ints = npt.NDArray[np.int64]
+
+TEXT_COLUMNS = tuple(
+    f"{name}{suffix}"
+    for name in ("interest", "appeal", "text_score", "nearest_click")
+    for suffix in ("", "_rank", "_share")
+)
+"""The columns that come from item text; `behaviour` alone is the ranker without them."""
+
+
+@dataclass(frozen=True)
+class Reader:
+    """What reads item text for the feature table.
+
+    Attributes
+    ----------
+    vectors
+        Vectors of the known items.
+    places
+        Row in `vectors` of every item code of the log, -1 where there is none.
+    tower
+        Turns vectors and past clicks into interest.
+    history_length
+        How many past clicks are attended to.
+    """
+
+    vectors: ItemVectors
+    places: Ints
+    tower: UserTower
+    history_length: int
+
+    @classmethod
+    def of(cls, log: Log, vectors: ItemVectors, tower: UserTower, history_length: int) -> "Reader":
+        """Join the items of a log with their vectors."""
+        return cls(vectors, find_items(log, vectors.item_ids), tower, history_length)
+
+
+def sort_candidates(candidates: pl.DataFrame) -> pl.DataFrame:
+    """Bring candidates into the one order that features are computed in: by request, then by item."""
+    return candidates.sort("request_id", "item_id")
+
+
+def request_starts(candidates: pl.DataFrame) -> Ints:
+    """Give the first row of every request of sorted candidates and, last, the number of rows, shape [R + 1]."""
+    lengths = candidates["request_id"].rle().struct.field("len").to_numpy()
+    return np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
+
+
+def find_items(log: Log, item_ids: pl.Series) -> Ints:
+    """Give for every item code of the log its row in `item_ids`, -1 where it is not there."""
+    places = np.full(len(log.items), -1, dtype=np.int64)
+    codes = log.items.encode(item_ids)
+    known = codes >= 0
+    places[codes[known]] = np.flatnonzero(known)
+    return places
+
+
+def read_lists(log: Log, rows: Rows, starts: Ints, places: Ints, history_length: int) -> Lists:
+    """Turn candidates into what the text stage sees.
+
+    Parameters
+    ----------
+    log
+        Behaviour; only clicks known before each request's `as_of` are read.
+    rows, starts
+        Candidates in codes, whole requests together, and the first row of each request.
+    places
+        Row in the catalogue of every item code, see `find_items`.
+    history_length
+        How many past clicks.
+    """
+    padded = np.append(places, -1)  # code -1, an unknown item, finds the last element
+    first = starts[:-1]
+    history = read_history(log, rows.codes["user"][first], rows.as_of[first], history_length)
+    return Lists(
+        starts=starts,
+        items=padded[rows.codes["item"]].astype(np.int32),
+        history=padded[history.items].astype(np.int32),
+        ages=history.hours,
+    )
+
+
+def build_features(candidates: pl.DataFrame, log: Log, settings: FeatureSettings, reader: Reader) -> pl.DataFrame:
+    """Compute every feature of candidates.
+
+    Parameters
+    ----------
+    candidates
+        Whole requests in the order of `sort_candidates`; columns `request_id`, `user_id`, `timestamp`, `item_id` and
+        the context columns.
+    log
+        Behaviour; only what is known before each request's `as_of` is read.
+    settings
+        Which behavioural features.
+    reader
+        What reads item text.
+
+    Returns
+    -------
+    One row per candidate in the same order: numbers as Float32 (NaN = not known), categories as strings or integers.
+
+    Raises
+    ------
+    SettingsError
+        When a context column is missing or is recorded with or after the list.
+    """
+    starts = request_starts(candidates)
+    groups = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
+    rows = log.rows(candidates)
+    columns: dict[str, npt.NDArray[np.float64]] = {}
+    lookup = Lookup(log, rows)
+    for feature in declare(settings):
+        values = feature.values(lookup)
+        columns[feature.name] = values
+        if feature.per != ("user",):
+            columns[f"{feature.name}_rank"] = rank_in_list(values, groups)
+            columns[f"{feature.name}_share"] = share_in_list(np.maximum(values, 0.0), groups)
+    columns["list_size"] = np.diff(starts)[groups].astype(np.float64)
+    columns["hour"] = candidates["timestamp"].dt.convert_time_zone(log.time.zone).dt.hour().cast(pl.Float64).to_numpy()
+    lists = read_lists(log, rows, starts, reader.places, reader.history_length)
+    signals = text_signals(lists, reader.vectors, reader.tower)
+    for name in ("interest", "appeal", "text_score", "nearest_click"):
+        values = getattr(signals, name).astype(np.float64)
+        columns[name] = values
+        columns[f"{name}_rank"] = rank_in_list(values, groups)
+        columns[f"{name}_share"] = softmax_in_list(values, groups)
+    table = pl.DataFrame({name: values.astype(np.float32) for name, values in columns.items()})
+    return table.with_columns(_categories(candidates, log, rows, settings))
+
+
+def check_context(candidates: pl.DataFrame, settings: FeatureSettings, recorded_after: tuple[str, ...]) -> None:
+    """Refuse context columns that are missing or that were recorded with or after the list.
+
+    Raises
+    ------
+    SettingsError
+        Naming the column and what to do.
+    """
+    for name in settings.context:
+        if name in AFTER_THE_LIST or name in recorded_after:
+            raise SettingsError(
+                f"[features] context names {name!r}, which is recorded with or after the list, so it would tell the "
+                "outcome; remove it"
+            )
+        if name not in candidates.columns:
+            raise SettingsError(
+                f"[features] context names {name!r}, which is not a column of the candidates; "
+                f"their columns are {', '.join(candidates.columns)}"
+            )
+
+
+def _categories(candidates: pl.DataFrame, log: Log, rows: Rows, settings: FeatureSettings) -> list[pl.Series]:
+    items = log.behaviour.items
+    place = np.full(len(log.items) + 1, len(items), dtype=np.int64)
+    place[log.items.encode(items["item_id"])] = np.arange(len(items))
+    found = place[rows.codes["item"]]
+    columns = []
+    for name in settings.affinity:
+        values = pl.concat([items[name], pl.Series(name, [None], dtype=items[name].dtype)])
+        columns.append(values.gather(found).alias(f"item_{name}"))
+    columns += [candidates[name].alias(name) for name in settings.context]
+    return columns

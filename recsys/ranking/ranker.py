@@ -1,0 +1,215 @@
+"""The LightGBM ranker: the only home of LightGBM."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import lightgbm
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+from tqdm import tqdm
+
+from recsys.errors import DataError, ModelError
+from recsys.ranking.contract import Contract
+from recsys.ranking.settings import RankerSettings
+
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+
+LARGEST_LABEL = 30
+"""LightGBM's gains reach up to 2^30 - 1."""
+LARGEST_LIST = 10_000
+"""LightGBM's lambdarank refuses longer lists."""
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Labelled feature rows.
+
+    Attributes
+    ----------
+    table
+        Feature table, rows of one request together, shape [C, F].
+    labels
+        Grades, shape [C].
+    starts
+        First row of each request and, last, the number of rows, shape [R + 1].
+    """
+
+    table: pl.DataFrame
+    labels: Ints
+    starts: Ints
+
+    def with_click(self) -> "Examples":
+        """Keep the requests that hold a positive label; the others teach an order nothing."""
+        lengths = np.diff(self.starts)
+        clicked = np.add.reduceat(self.labels > 0, self.starts[:-1]) > 0 if len(lengths) else np.empty(0, dtype=bool)
+        rows = np.repeat(clicked, lengths)
+        starts = np.concatenate([[0], np.cumsum(lengths[clicked])])
+        return Examples(self.table.filter(pl.Series(rows)), self.labels[rows], starts)
+
+    def without(self, names: tuple[str, ...]) -> "Examples":
+        """Leave features out."""
+        return Examples(self.table.drop(names), self.labels, self.starts)
+
+    def joined(self, later: "Examples") -> "Examples":
+        """Append later requests."""
+        return Examples(
+            pl.concat([self.table, later.table]),
+            np.concatenate([self.labels, later.labels]),
+            np.concatenate([self.starts, later.starts[1:] + self.starts[-1]]),
+        )
+
+
+@dataclass(frozen=True)
+class TreeRanker:
+    """A grown ranker and the features it was grown on.
+
+    Attributes
+    ----------
+    booster
+        LightGBM's model.
+    contract
+        Its features.
+    """
+
+    booster: lightgbm.Booster
+    contract: Contract
+
+    def score(self, table: pl.DataFrame) -> Floats:
+        """Score a feature table, shape [rows]; each row's score depends on that row alone.
+
+        Raises
+        ------
+        ModelError
+            When the table breaks the contract.
+        """
+        matrix = self.contract.matrix(table)
+        if len(matrix) == 0:
+            return np.empty(0)
+        threads = 1 if len(matrix) < 1000 else 0  # starting threads costs more than a short list
+        return np.asarray(self.booster.predict(matrix, num_threads=threads), dtype=np.float64)
+
+    @property
+    def size(self) -> int:
+        """Number of trees."""
+        return int(self.booster.num_trees())
+
+    def importance(self) -> dict[str, float]:
+        """Total gain of each feature, largest first."""
+        gains = self.booster.feature_importance("gain")
+        return dict(sorted(zip(self.contract.names, gains.tolist(), strict=True), key=lambda pair: -pair[1]))
+
+    def save(self, path: Path) -> None:
+        """Write LightGBM's text format."""
+        path.write_text(self.booster.model_to_string(num_iteration=-1))
+
+    @classmethod
+    def load(cls, path: Path, contract: Contract) -> "TreeRanker":
+        """Read LightGBM's text format.
+
+        Raises
+        ------
+        ModelError
+            When the file is no LightGBM model or names other features than the contract.
+        """
+        try:
+            booster = lightgbm.Booster(model_str=path.read_text())
+        except (OSError, UnicodeDecodeError, lightgbm.basic.LightGBMError) as error:
+            raise ModelError(f"{path} cannot be read as a LightGBM model ({error}); train again") from error
+        if tuple(booster.feature_name()) != contract.names:
+            raise ModelError(f"{path} was grown on other features than features.json names; train again")
+        return cls(booster, contract)
+
+
+def grow(
+    train: Examples,
+    contract: Contract,
+    settings: RankerSettings,
+    seed: int,
+    valid: Examples | None = None,
+    rounds: int = 0,
+) -> TreeRanker:
+    """Grow a lambdarank ranker.
+
+    Parameters
+    ----------
+    train
+        What to learn from.
+    contract
+        Features and category codes of `train` and `valid`.
+    settings
+        How to grow.
+    seed
+        Same seed, same trees.
+    valid
+        When given, growth stops early on its nDCG@10 and the best size is kept.
+    rounds
+        Number of trees when there is no `valid`.
+
+    Raises
+    ------
+    DataError
+        When no request holds a click, a label is out of range or a list is too long.
+    """
+    dataset = _dataset(train, contract, "ranker")
+    parameters = _parameters(settings, seed)
+    callbacks: list[Callable[..., Any]] = []
+    valid_sets = []
+    if valid is not None:
+        valid_sets = [_dataset(valid, contract, "valid", dataset)]
+        callbacks.append(lightgbm.early_stopping(settings.patience, verbose=False))
+    size = settings.rounds if valid is not None else rounds
+    with tqdm(total=size, desc="trees", unit="tree", disable=None, leave=False) as bar:
+        callbacks.append(lambda _: bar.update())
+        booster = lightgbm.train(parameters, dataset, num_boost_round=size, valid_sets=valid_sets, callbacks=callbacks)
+    best = booster.best_iteration if valid is not None else size
+    return TreeRanker(lightgbm.Booster(model_str=booster.model_to_string(num_iteration=best)), contract)
+
+
+def _parameters(settings: RankerSettings, seed: int) -> dict[str, Any]:
+    return {
+        "objective": "lambdarank",
+        "metric": "ndcg",
+        "eval_at": [10],
+        "lambdarank_truncation_level": settings.truncation,
+        "label_gain": [2**label - 1 for label in range(LARGEST_LABEL + 1)],
+        "learning_rate": settings.learning_rate,
+        "num_leaves": settings.leaves,
+        "min_data_in_leaf": settings.rows_per_leaf,
+        "feature_fraction": settings.feature_fraction,
+        "bagging_fraction": settings.row_fraction,
+        "bagging_freq": 1,
+        "lambda_l2": settings.l2,
+        "seed": seed,
+        "deterministic": True,
+        "force_row_wise": True,
+        "verbosity": -1,
+    }
+
+
+def _dataset(
+    examples: Examples, contract: Contract, window: str, reference: lightgbm.Dataset | None = None
+) -> lightgbm.Dataset:
+    examples = examples.with_click()
+    if len(examples.labels) == 0:
+        raise DataError(f"the {window} window holds no list with a click, so no order can be learnt; move [windows]")
+    sizes = np.diff(examples.starts)
+    if sizes.max() > LARGEST_LIST:
+        raise DataError(f"a list of {sizes.max()} candidates is longer than LightGBM's limit {LARGEST_LIST}; cut it")
+    if examples.labels.min() < 0 or examples.labels.max() > LARGEST_LABEL:
+        raise DataError(
+            f"labels run from {examples.labels.min()} to {examples.labels.max()}; use grades from 0 to {LARGEST_LABEL}"
+        )
+    return lightgbm.Dataset(
+        contract.matrix(examples.table),
+        label=examples.labels,
+        group=sizes,
+        feature_name=list(contract.names),
+        categorical_feature=contract.category_places,
+        reference=reference,
+        params={"verbosity": -1, "max_bin": 255},
+        free_raw_data=True,
+    )

@@ -1,0 +1,41 @@
+"""How the LightGBM ranker is grown."""
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class RankerSettings(BaseModel):
+    """LightGBM's lambdarank, in its own words.
+
+    Attributes
+    ----------
+    rounds
+        Largest number of trees.
+    patience
+        Trees without a better nDCG@10 on the valid window before growth stops.
+    learning_rate
+        Weight of each tree.
+    leaves
+        Leaves of a tree.
+    rows_per_leaf
+        Fewest candidates in a leaf.
+    feature_fraction
+        Share of the features that each tree may look at.
+    row_fraction
+        Share of the candidates that each tree is grown on.
+    l2
+        Penalty on leaf values.
+    truncation
+        lambdarank looks at pairs with at least one candidate in this many first places.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    rounds: int = Field(default=800, ge=1)
+    patience: int = Field(default=60, ge=1)
+    learning_rate: float = Field(default=0.05, gt=0, le=1)
+    leaves: int = Field(default=31, ge=2)
+    rows_per_leaf: int = Field(default=100, ge=1)
+    feature_fraction: float = Field(default=0.5, gt=0, le=1)
+    row_fraction: float = Field(default=0.8, gt=0, le=1)
+    l2: float = Field(default=5.0, ge=0)
+    truncation: int = Field(default=30, ge=1)

@@ -1,0 +1,105 @@
+"""`Ranker`: a model folder inside somebody's process, without torch."""
+
+from pathlib import Path
+from typing import TypeVar
+
+import pandas as pd
+import polars as pl
+
+from recsys.data.checks import check_candidates
+from recsys.data.faults import refuse_errors
+from recsys.data.tables import in_utc
+from recsys.errors import SettingsError
+from recsys.features.builder import check_context
+from recsys.model import Model, State, check_id_types
+from recsys.ranking.scoring import rank_candidates
+
+Frame = TypeVar("Frame", pl.DataFrame, pd.DataFrame)
+
+
+class Ranker:
+    """Ranks candidates exactly as `recsys score` does with the same model and state.
+
+    Made by `Ranker.load`. Holds no open files and changes nothing, so threads may share one.
+    """
+
+    def __init__(self, model: Model, state: State) -> None:
+        self._model = model
+        self._behaviour = state.behaviour
+        self._log = model.log(state.behaviour)
+        self._reader = model.reader(self._log, state.vectors)
+
+    @classmethod
+    def load(cls, folder: str | Path, state: str | Path | None = None) -> "Ranker":
+        """Read a model folder; needs neither torch nor a network.
+
+        Parameters
+        ----------
+        folder
+            Written by `recsys train`.
+        state
+            Newer behaviour and vectors: the `state` folder that `recsys score` wrote; the model's own when left out.
+
+        Raises
+        ------
+        ModelError
+            When a folder is not whole.
+        """
+        model = Model.load(folder)
+        return cls(model, State.load(Path(state) if state is not None else Path(folder) / "state"))
+
+    def rank(self, candidates: Frame, top: int | None = None) -> Frame:
+        """Order the candidates of every request.
+
+        Parameters
+        ----------
+        candidates
+            polars or pandas frame of whole requests, rows in any order: `request_id`, `user_id`, `timestamp` (naive
+            ones are UTC), `item_id` and the context columns of the model.
+        top
+            Keep the first so many of each request; all when left out.
+
+        Returns
+        -------
+        A frame of the same kind, sorted by request and rank: `request_id`, `user_id`, `item_id`, `rank` (1 = first),
+        `score`, `click_probability` in (0, 1], `unknown_user`, `unknown_item`.
+
+        Raises
+        ------
+        DataError
+            When the candidates have faults; names all of them.
+        SettingsError
+            When `top` is below 1 or a context column is missing.
+        """
+        if top is not None and top < 1:
+            raise SettingsError(f"top = {top}; keep at least 1 candidate per request")
+        ranked = self._rank(_to_polars(candidates))
+        ranked = ranked if top is None else ranked.filter(pl.col("rank") <= top)
+        return ranked if isinstance(candidates, pl.DataFrame) else ranked.to_pandas()
+
+    def score(self, candidates: Frame) -> "pl.Series | pd.Series[float]":
+        """Score candidates: one number per row, in the order of the rows; arguments and errors as for `rank`."""
+        frame = _to_polars(candidates)
+        ranked = self._rank(frame).select("request_id", "item_id", "score")
+        scores = frame.select("request_id", "item_id").join(
+            ranked, on=["request_id", "item_id"], how="left", maintain_order="left"
+        )["score"]
+        return (
+            scores
+            if isinstance(candidates, pl.DataFrame)
+            else pd.Series(scores.to_numpy(), candidates.index, name="score")
+        )
+
+    def _rank(self, candidates: pl.DataFrame) -> pl.DataFrame:
+        candidates = in_utc(candidates)
+        refuse_errors(check_candidates(candidates))
+        check_id_types(candidates, self._behaviour)
+        settings = self._model.settings.features
+        check_context(candidates, settings, ())
+        return rank_candidates(
+            candidates, self._log, settings, self._reader, self._model.ranker, self._model.calibration
+        )
+
+
+def _to_polars(frame: pl.DataFrame | pd.DataFrame) -> pl.DataFrame:
+    return frame if isinstance(frame, pl.DataFrame) else pl.from_pandas(frame)

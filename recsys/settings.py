@@ -1,0 +1,123 @@
+"""One TOML file for a model: the settings of every stage, read and checked in one place."""
+
+import difflib
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from recsys.data.clock import TimeSettings
+from recsys.data.labels import LabelSettings
+from recsys.data.windows import WindowSettings
+from recsys.errors import SettingsError
+from recsys.features.settings import FeatureSettings
+from recsys.ranking.settings import RankerSettings
+from recsys.text.settings import TextSettings
+
+
+class Settings(BaseModel):
+    """Everything that decides a model, beside the data.
+
+    Attributes
+    ----------
+    seed
+        Starts every random draw; same data, settings and machine give the same model.
+    time, windows, labels, text, features, ranker
+        The settings of the stages, each documented at its class.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    seed: int = Field(default=7, ge=0, lt=2**31)
+    time: TimeSettings = Field(default_factory=TimeSettings)
+    windows: WindowSettings = Field(default_factory=WindowSettings)
+    labels: LabelSettings = Field(default_factory=LabelSettings)
+    text: TextSettings = Field(default_factory=TextSettings)
+    features: FeatureSettings = Field(default_factory=FeatureSettings)
+    ranker: RankerSettings = Field(default_factory=RankerSettings)
+
+
+def load_settings(path: str | Path | None, changes: Sequence[str] = ()) -> Settings:
+    """Read a settings file and apply changes such as `time.freshness="1d"`.
+
+    Parameters
+    ----------
+    path
+        TOML file; None starts from the defaults.
+    changes
+        `section.key=value` with TOML values, later ones win. Setting `windows.cuts` clears `windows.fractions` and the
+        other way round.
+
+    Raises
+    ------
+    SettingsError
+        When the file or a change cannot be read, a key is unknown or a value is out of range; names all of them.
+    """
+    place = str(path) if path is not None else "the settings"
+    content = _read_toml(Path(path)) if path is not None else {}
+    for change in changes:
+        _apply(content, change)
+    try:
+        return Settings.model_validate(content)
+    except ValidationError as error:
+        raise SettingsError("\n".join(f"{place}: {line}" for line in explain(error, Settings))) from error
+
+
+def explain(error: ValidationError, root: type[BaseModel]) -> list[str]:
+    """Put each fault that pydantic found into one sentence, with the nearest known name for an unknown key."""
+    lines = []
+    for fault in error.errors():
+        parts = [part for part in fault["loc"] if isinstance(part, str)]
+        name = ".".join(str(part) for part in fault["loc"])
+        if fault["type"] == "extra_forbidden":
+            known = _known_keys(root, parts[:-1])
+            near = difflib.get_close_matches(parts[-1], known, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"known here: {', '.join(known)}"
+            lines.append(f"unknown key {name}; {hint}")
+        else:
+            message = fault["msg"].removeprefix("Value error, ")
+            lines.append(f"{name} = {fault['input']!r}: {message}")
+    return lines
+
+
+def _known_keys(root: type[BaseModel], path: Sequence[str]) -> list[str]:
+    for part in path:
+        inner = root.model_fields[part].annotation
+        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
+            return []
+        root = inner
+    return list(root.model_fields)
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text())
+    except FileNotFoundError as error:
+        raise SettingsError(f"{path} does not exist; give the path of a TOML settings file") from error
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise SettingsError(f"{path} cannot be read as TOML ({error}); mend that line") from error
+
+
+def _apply(content: dict[str, Any], change: str) -> None:
+    key, separator, value = change.partition("=")
+    path = key.strip().split(".")
+    if not separator or not all(path):
+        raise SettingsError(
+            f"--set {change!r} is not section.key=value; write for example --set time.freshness='\"1d\"'"
+        )
+    try:
+        parsed = tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(
+            f"--set {change!r}: {value!r} is not a TOML value ({error}); strings need quotes, as in {key}='\"...\"'"
+        ) from error
+    section = content
+    for part in path[:-1]:
+        section = section.setdefault(part, {})
+        if not isinstance(section, dict):
+            raise SettingsError(f"--set {change!r}: {part} is a value, not a section; write section.key=value")
+    section[path[-1]] = parsed
+    if path in (["windows", "cuts"], ["windows", "fractions"]):
+        section.pop("fractions" if path[-1] == "cuts" else "cuts", None)

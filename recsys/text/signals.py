@@ -1,0 +1,109 @@
+"""Text signals: interest, appeal and nearest click for every candidate, the same to the last bit in any batching."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from recsys.errors import DataError
+from recsys.text.lists import Lists, pad
+from recsys.text.user_tower import UserTower
+from recsys.text.vectors import ItemVectors
+
+_NUMBERS_PER_BLOCK = 4_000_000
+"""Bounds the memory of a block: padded candidates times the numbers kept for each."""
+
+
+@dataclass(frozen=True, eq=False)
+class TextSignals:
+    """What the text says about each of C candidates; NaN for unknown items.
+
+    Attributes
+    ----------
+    interest
+        float32 [C]; match with the user's clicks, NaN for users without a known click.
+    appeal
+        float32 [C]; attraction to anybody.
+    text_score
+        float32 [C]; interest + appeal, appeal alone for users without a known click.
+    nearest_click
+        float32 [C]; largest dot product with one of the user's clicks, about -1 to 1, NaN without a known click.
+    """
+
+    interest: NDArray[np.float32]
+    appeal: NDArray[np.float32]
+    text_score: NDArray[np.float32]
+    nearest_click: NDArray[np.float32]
+
+
+def text_signals(lists: Lists, vectors: ItemVectors, tower: UserTower) -> TextSignals:
+    """Compute the text signals of every candidate.
+
+    Dot products are exact (see `recsys.text.vectors.GRID`) and everything after them is computed candidate by
+    candidate, so answers do not depend on how requests are batched, nor on the order of candidates.
+
+    Parameters
+    ----------
+    lists
+        The requests; codes are rows of `vectors`. Unknown clicks are skipped.
+    vectors
+        One row per item of the catalogue.
+    tower
+        Learned with the encoder that made the vectors.
+
+    Raises
+    ------
+    DataError
+        When a code is not a row of `vectors`.
+    """
+    for name, codes in (("items", lists.items), ("history", lists.history)):
+        if codes.size and codes.max() >= len(vectors):
+            raise DataError(f"{name} holds the code {codes.max()} but there are {len(vectors)} item vectors")
+    interest, nearest = np.full((2, len(lists.items)), np.nan, np.float32)
+    width = vectors.candidate.shape[1] + tower.parts * lists.history.shape[1]
+    with tqdm(total=len(lists), desc="text signals", unit="request", disable=None, leave=False) as progress:
+        for requests in _blocks(lists.lengths, max(1, _NUMBERS_PER_BLOCK // width)):
+            places, present = pad(lists.starts, requests)
+            matched = _match(lists, requests, lists.items[places], vectors, tower)
+            interest[places[present]] = matched[0][present]
+            nearest[places[present]] = matched[1][present]
+            progress.update(len(requests))
+    unknown = lists.items < 0
+    interest[unknown] = np.nan
+    nearest[unknown] = np.nan
+    appeal = np.where(unknown, np.float32(np.nan), vectors.appeal[lists.items] if len(vectors) else np.float32(np.nan))
+    return TextSignals(interest, appeal, np.where(np.isnan(interest), appeal, interest + appeal), nearest)
+
+
+def _match(
+    lists: Lists, requests: NDArray[np.int64], items: NDArray[np.int32], vectors: ItemVectors, tower: UserTower
+) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
+    """Return interest [B, longest] and nearest [B, longest] of a block of requests."""
+    clicks = lists.history[requests]
+    known = clicks >= 0
+    if not known.any():
+        nothing = np.full(items.shape, np.nan)
+        return nothing, nothing.astype(np.float32)
+    # Unknown items and clicks read the last row; what comes of them is masked.
+    candidate = vectors.candidate[items].reshape(*items.shape, tower.parts, -1)
+    history = vectors.history[clicks].reshape(*clicks.shape, tower.parts, -1)
+    similarity = np.ascontiguousarray(history.transpose(0, 2, 1, 3) @ candidate.transpose(0, 2, 3, 1))
+    whole = similarity.sum(axis=1)  # exact as well: still sums of the same products
+    np.copyto(whole, -np.inf, where=~known[:, :, None])
+    nearest = whole.max(axis=1)
+    nearest[np.isneginf(nearest)] = np.nan
+    return tower.interest(similarity, lists.ages[requests], known), nearest
+
+
+def _blocks(lengths: NDArray[np.int64], candidates_per_block: int) -> Iterator[NDArray[np.int64]]:
+    """Yield the requests in blocks of similar length, so that little is padded."""
+    order = np.argsort(lengths, kind="stable")
+    first = 0
+    while first < len(order):
+        last = first + 1
+        while last < len(order) and (last + 1 - first) * lengths[order[last]] <= candidates_per_block:
+            last += 1
+        yield order[first:last]
+        first = last

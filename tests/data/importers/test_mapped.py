@@ -1,0 +1,211 @@
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+
+from recsys.data.checks import check_tables
+from recsys.data.importers import Mapping, read_mapped
+from recsys.errors import DataError, SettingsError
+
+NOON = datetime(2024, 3, 1, 12, tzinfo=UTC)
+ITEMS = "item_id,title,stars,listed\n1,one,4.5,true\n2,two,,false\n3,007,3,true\n"
+EVENTS = "user_id,item_id,timestamp,event,value\n7,1,2024-03-01T11:00:00Z,click,3\n8,2,2024-03-01T10:00:00Z,view,\n"
+REQUESTS = (
+    "request_id,user_id,timestamp,item_id,label,device\n"
+    "5,7,2024-03-01T12:00:00Z,1,0,phone\n5,7,2024-03-01T12:00:00Z,2,1,phone\n"
+)
+LISTS = "page,visitor,at,shown,clicked\n5,7,2024-03-01 12:00,1 2  3,2\n6,8,2024-03-01 12:00,3 1,\n"
+WIDE = {
+    "columns": {"request_id": "page", "user_id": "visitor", "timestamp": "at"},
+    "candidates": "shown",
+    "clicked": "clicked",
+}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "items.csv").write_text(ITEMS)
+    (tmp_path / "events.csv").write_text(EVENTS)
+    (tmp_path / "requests.csv").write_text(REQUESTS)
+    (tmp_path / "users.csv").write_text("user_id,age\n7,30\n8,\n")
+    return tmp_path
+
+
+def mapping(**tables: object) -> Mapping:
+    return Mapping.model_validate(tables)
+
+
+def test_reads_our_own_names_without_a_mapping(folder: Path) -> None:
+    data = read_mapped(folder)
+    assert data.items.rows() == [(1, "one", 4.5, True), (2, "two", None, False), (3, "007", 3.0, True)]
+    assert data.events.rows()[1] == (8, 2, datetime(2024, 3, 1, 10, tzinfo=UTC), "view", None)
+    assert data.requests.rows() == [(5, 7, NOON, 1, 0, "phone"), (5, 7, NOON, 2, 1, "phone")]
+    assert data.users is not None
+    assert data.users.rows() == [(7, 30), (8, None)]
+    assert data.about.notes == ()
+    assert check_tables(data).ok
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "jsonl", "ndjson", "tsv"])
+def test_every_format_gives_the_same_tables(folder: Path, tmp_path: Path, suffix: str) -> None:
+    expected = read_mapped(folder)
+    other = tmp_path / "other"
+    other.mkdir()
+    for name in ("items", "events", "requests"):
+        frame: pl.DataFrame = getattr(expected, name)
+        path = other / f"{name}.{suffix}"
+        if suffix == "parquet":
+            frame.write_parquet(path)
+        elif suffix == "tsv":
+            frame.write_csv(path, separator="\t")
+        else:
+            path.write_text("\n".join(json.dumps(row, default=str) for row in frame.to_dicts()))
+    read = read_mapped(other)
+    for name in ("items", "events", "requests"):
+        assert_frame_equal(getattr(read, name), getattr(expected, name), check_dtypes=False)
+    assert read.users is None
+
+
+def test_a_mapping_renames_and_the_rest_passes(folder: Path) -> None:
+    (folder / "goods.csv").write_text("sku;name;brand\n1;one;x\n2;two;y\n")
+    goods = {"file": "goods.csv", "delimiter": ";", "columns": {"item_id": "sku", "title": "name", "text": "name"}}
+    items = read_mapped(folder, mapping(items=goods)).items
+    assert items.rows(named=True)[0] == {"item_id": 1, "title": "one", "text": "one", "brand": "x"}
+
+
+def test_zone_and_format_of_times_come_from_the_mapping(folder: Path) -> None:
+    (folder / "events.csv").write_text("user_id,item_id,timestamp,event\n7,1,1709294400,click\n")
+    (folder / "requests.csv").write_text(REQUESTS.replace("2024-03-01T12:00:00Z", "01.03.2024 13:00"))
+    data = read_mapped(
+        folder,
+        mapping(
+            zone="Europe/Copenhagen", events={"time_format": "seconds"}, requests={"time_format": "%d.%m.%Y %H:%M"}
+        ),
+    )
+    assert data.events["timestamp"].to_list() == [NOON]
+    assert data.requests["timestamp"].to_list() == [NOON, NOON]
+
+
+def test_wide_lists_become_candidates_in_the_order_shown(folder: Path) -> None:
+    (folder / "requests.csv").write_text(LISTS)
+    data = read_mapped(folder, mapping(requests=WIDE))
+    assert data.requests.select("request_id", "user_id", "timestamp", "item_id", "label").rows() == [
+        (5, 7, NOON, 1, 0), (5, 7, NOON, 2, 1), (5, 7, NOON, 3, 0), (6, 8, NOON, 3, 0), (6, 8, NOON, 1, 0),
+    ]  # fmt: skip
+    assert check_tables(data).ok
+
+
+def test_wide_lists_may_be_real_lists(folder: Path) -> None:
+    (folder / "requests.csv").unlink()
+    lists = pl.DataFrame(
+        {"request_id": [5], "user_id": [7], "timestamp": [NOON], "shown": [[1, 2]], "clicked": [[2, 9]]}
+    )
+    lists.write_parquet(folder / "requests.parquet")
+    data = read_mapped(folder, mapping(requests={"candidates": "shown", "clicked": "clicked"}))
+    assert data.requests.select("item_id", "label").rows() == [(1, 0), (2, 1)]
+    assert data.about.notes == ("1 clicks on items that their list does not hold are left out.",)
+
+
+def test_wide_lists_without_an_id_are_numbered(folder: Path) -> None:
+    (folder / "requests.csv").write_text(LISTS)
+    columns = {"user_id": "visitor", "timestamp": "at"}
+    data = read_mapped(folder, mapping(requests={**WIDE, "columns": columns}))
+    assert data.requests["request_id"].to_list() == [1, 1, 1, 2, 2]
+    assert data.about.notes == ("The lists carry no id; request_id is their row number.",)
+
+
+def test_ids_are_text_everywhere_as_soon_as_one_is(folder: Path) -> None:
+    (folder / "items.csv").write_text(ITEMS.replace("3,007", "003,007"))
+    data = read_mapped(folder)
+    assert data.items["item_id"].to_list() == ["1", "2", "003"]
+    assert data.requests["item_id"].to_list() == ["1", "2"]
+    assert data.events["item_id"].to_list() == ["1", "2"]
+    assert data.events["user_id"].to_list() == [7, 8]
+    as_text = read_mapped(folder, mapping(id_type="string"))
+    assert as_text.events["user_id"].to_list() == ["7", "8"]
+
+
+def test_labels_may_come_from_events_later(folder: Path) -> None:
+    frame = pl.read_csv(folder / "requests.csv").drop("label")
+    frame.write_csv(folder / "requests.csv")
+    data = read_mapped(folder)
+    assert data.requests["label"].to_list() == [0, 0]
+    assert data.about.notes == (
+        "The requests carry no label: labels come from the events, through [labels] in the settings.",
+    )
+    (folder / "events.csv").unlink()
+    with pytest.raises(DataError, match="no label and there is no table of events"):
+        read_mapped(folder)
+
+
+def test_events_may_be_absent_when_there_are_labels(folder: Path) -> None:
+    (folder / "events.csv").unlink()
+    data = read_mapped(folder)
+    assert data.events.is_empty()
+    assert data.events.columns == ["user_id", "item_id", "timestamp", "event"]
+    assert data.about.notes == ("There is no table of events; what users did is known from the labels alone.",)
+    assert check_tables(data).ok
+
+
+def test_whole_floats_are_taken_as_integers(folder: Path) -> None:
+    (folder / "requests.csv").write_text(REQUESTS.replace(",0,phone", ",0.0,phone").replace("5,7,", "5.0,7.0,"))
+    data = read_mapped(folder)
+    assert data.requests["label"].to_list() == [0, 1]
+    assert data.requests["request_id"].to_list() == ["5.0", "5.0"]
+    frame = data.requests.with_columns(pl.lit(5.0).alias("request_id"), pl.lit(7.0).alias("user_id"))
+    frame.write_parquet(folder / "lists.parquet")
+    typed = read_mapped(folder, mapping(requests={"file": "lists.parquet"})).requests
+    assert typed.select("request_id", "user_id").rows() == [(5, 7), (5, 7)]
+
+
+@pytest.mark.parametrize(
+    ("change", "settings", "message"),
+    [
+        (("items.csv", None), {}, r"holds no items \(items\.parquet, items\.csv.*name the file with \[items\] file"),
+        (("requests.csv", None), {}, "holds no requests"),
+        (("items.jsonl", "{}"), {}, r"holds items\.csv and items\.jsonl; say which one with \[items\] file"),
+        (None, {"items": {"file": "goods.csv"}}, r"goods\.csv, the file of \[items\], is not a file ending in"),
+        (None, {"items": {"columns": {"title": "name"}}}, r"items\.csv has no column name; it has item_id, title"),
+        (("events.csv", EVENTS.replace(",event", ",kind")), {}, r"events\.csv has no column event; it has user_id"),
+        (("requests.csv", REQUESTS.replace("item_id", "sku")), {}, r"requests\.csv has no column item_id"),
+        (None, {"items": {"columns": {"title": "stars"}}}, r"has a column title of its own besides stars, .*title_2 ="),
+        (None, {"requests": {"candidates": "shown"}}, r"requests\.csv has no column shown"),
+        (
+            ("events.csv", EVENTS.replace("2024-03-01T10:00:00Z", "soon")),
+            {},
+            r"events\.csv, column timestamp, row 2: 'soon' is not a time",
+        ),
+        (("requests.csv", REQUESTS.replace(",1,phone", ",0.5,phone")), {}, "label, row 2: 0.5 is not a whole number"),
+        (("items.csv", "item_id,title\n1,a,b,c\n"), {}, r"items\.csv cannot be read as csv"),
+        (("items.csv", ""), {}, r"items\.csv cannot be read as csv"),
+    ],
+)  # fmt: skip
+def test_says_what_is_wrong_and_where(
+    folder: Path, change: tuple[str, str | None] | None, settings: dict[str, object], message: str
+) -> None:
+    if change is not None:
+        name, text = change
+        (folder / name).unlink(missing_ok=True)
+        if text is not None:
+            (folder / name).write_text(text)
+    with pytest.raises(DataError, match=message):
+        read_mapped(folder, mapping(**settings))
+
+
+def test_refuses_lists_that_are_none(folder: Path) -> None:
+    lists = pl.DataFrame({"request_id": [5], "user_id": [7], "timestamp": [NOON], "shown": [3], "clicked": ["3"]})
+    lists.write_parquet(folder / "lists.parquet")
+    with pytest.raises(DataError, match="column shown of the requests is Int64, neither text nor a list"):
+        read_mapped(folder, mapping(requests={"file": "lists.parquet", "candidates": "shown"}))
+    with pytest.raises(SettingsError, match="names clicked without candidates"):
+        read_mapped(folder, mapping(requests={"file": "lists.parquet", "clicked": "clicked"}))
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "jsonl"])
+def test_a_broken_file_is_refused(folder: Path, suffix: str) -> None:
+    (folder / f"broken.{suffix}").write_bytes(b"PAR1 \xff\x00 {")
+    with pytest.raises(DataError, match=f"broken.{suffix} cannot be read as {suffix}"):
+        read_mapped(folder, mapping(items={"file": f"broken.{suffix}"}))

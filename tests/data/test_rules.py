@@ -1,0 +1,116 @@
+from datetime import UTC, datetime
+
+import polars as pl
+import pytest
+
+from recsys.data.rules import table_faults
+from recsys.schema import CANDIDATES, EVENTS, ITEMS, RANKINGS, REQUESTS, USERS, Table
+
+NOW = datetime(2024, 6, 1, tzinfo=UTC)
+LISTS = pl.DataFrame(
+    {
+        "request_id": [1, 1, 2, 2],
+        "user_id": [7, 7, 8, 8],
+        "timestamp": [datetime(2024, 5, 1, tzinfo=UTC)] * 2 + [datetime(2024, 5, 2, tzinfo=UTC)] * 2,
+        "item_id": [1, 2, 1, 3],
+        "label": [0, 1, 2, 0],
+    }
+)
+
+
+def lines(table: Table, frame: pl.DataFrame, now: datetime | None = NOW) -> list[str]:
+    return [str(fault) for fault in table_faults(table, frame, now)]
+
+
+def test_a_clean_list_has_no_fault() -> None:
+    assert lines(REQUESTS, LISTS) == []
+    assert lines(CANDIDATES, LISTS.drop("label")) == []
+
+
+def test_only_a_log_can_be_too_late() -> None:
+    late = LISTS.with_columns(pl.lit(NOW).dt.offset_by("1us").alias("timestamp"))
+    assert lines(REQUESTS, late) == [
+        "error: requests.timestamp: moments later than now, 2024-06-01T00:00:00+00:00 in 4 (100 %), "
+        "such as 2024-06-01T00:00:00.000001+00:00; mind the zone and the unit"
+    ]
+    assert lines(REQUESTS, LISTS.with_columns(timestamp=NOW)) == []
+    assert lines(CANDIDATES, late.drop("label"), None) == []
+
+
+def test_requests_are_counted_whole() -> None:
+    mixed = LISTS.with_columns(user_id=pl.Series([7, 8, 8, 8]))
+    assert lines(REQUESTS, mixed) == [
+        "error: requests.user_id: requests with two users in 1 (50 %), such as 1; give every list its own request_id"
+    ]
+
+
+def test_labels_of_candidates_are_not_looked_at() -> None:
+    assert lines(CANDIDATES, LISTS.with_columns(label=pl.lit("unknown"))) == []
+
+
+def test_a_column_of_the_wrong_type_is_named_once() -> None:
+    assert lines(REQUESTS, LISTS.with_columns(pl.col("label") + 0.5)) == [
+        "error: requests.label: the column is Float64, not whole numbers, such as 0.5, 1.5, 2.5; "
+        "write it as whole numbers"
+    ]
+
+
+def test_text_is_what_mostly_differs() -> None:
+    items = pl.DataFrame(
+        {"item_id": range(6), "title": ["a", "b", "c", "d", "", None], "category": ["x", "x", "y", "y", "", "x"]}
+    )
+    assert lines(ITEMS, items) == [
+        "warning: items.title: empty texts in 2 (33.3 %), such as '', None; write a text, or rely on the other columns"
+    ]
+
+
+@pytest.mark.parametrize("table", [ITEMS, REQUESTS, CANDIDATES])
+def test_no_rows_at_all_are_an_error(table: Table) -> None:
+    frame = pl.DataFrame(schema={name: LISTS.schema[name] for name in table.required})
+    assert lines(table, frame) == [f"error: {table.name}: the table holds no row; import the data again"]
+
+
+@pytest.mark.parametrize("table", [EVENTS, USERS])
+def test_some_tables_may_be_empty(table: Table) -> None:
+    types = {**LISTS.schema, "event": pl.String}
+    assert lines(table, pl.DataFrame(schema={name: types[name] for name in table.required})) == []
+
+
+def test_lists_may_hold_ten_thousand_candidates_and_no_more() -> None:
+    many = LISTS.head(1).select(pl.all().repeat_by(10_001).explode())
+    many = many.with_columns(item_id=pl.int_range(pl.len()), label=pl.lit(1))
+    assert lines(REQUESTS, many.head(10_000)) == []
+    assert lines(REQUESTS, many) == [
+        "error: requests.request_id: requests of more than 10000 candidates in 1 (100 %), such as 1; "
+        "cut the lists, or split them into several requests"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("value", "line"),
+    [
+        ("", "error: users.user_id: empty ids in 1 (50 %), such as ''; "),
+        ("a\nb", "warning: users.user_id: ids with control characters or undecodable bytes in 1 (50 %), such as "),
+        ("\ufffd1", "warning: users.user_id: ids with control characters or undecodable bytes in 1 (50 %), such as "),
+        ("é" * 501, "warning: users.user_id: ids longer than 1000 bytes in 1 (50 %), such as 'éééé"),
+    ],
+)
+def test_finds_odd_ids(value: str, line: str) -> None:
+    (found,) = lines(USERS, pl.DataFrame({"user_id": ["fine", value]}))
+    assert found.startswith(line)
+    assert lines(USERS, pl.DataFrame({"user_id": ["fine", "é" * 500]})) == []
+
+
+def test_flags_are_true_or_false() -> None:
+    rankings = LISTS.select("request_id", "user_id", "item_id", rank=1, score=0.5, click_probability=0.5)
+    flags = {column.name: 1 for column in RANKINGS.columns if column.kind == "flag"}
+    told = lines(RANKINGS, rankings.with_columns(pl.lit(one).alias(name) for name, one in flags.items()))
+    assert len(told) == len(flags)
+    assert all("the column is Int32, not true or false, such as 1; write it as true or false" in line for line in told)
+
+
+def test_values_at_the_edge_are_fine() -> None:
+    edge = LISTS.with_columns(timestamp=datetime(1990, 1, 1, tzinfo=UTC), label=30, propensity=1.0, position=1)
+    assert lines(REQUESTS, edge) == []
+    event = edge.head(1).select("user_id", "item_id", "timestamp", event=pl.lit("click"), known_at="timestamp")
+    assert lines(EVENTS, event) == []

@@ -1,0 +1,93 @@
+import json
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+
+from recsys.data.tables import TIME, About, Dataset, in_utc, read_parquet
+from recsys.errors import DataError
+
+NOON = datetime(2024, 3, 1, 12, tzinfo=UTC)
+DATA = Dataset(
+    items=pl.DataFrame({"item_id": ["a", "b"], "title": ["one", None], "image": [[0.5, 1.0], [1.0, 0.0]]}),
+    events=pl.DataFrame({"user_id": [1], "item_id": ["a"], "timestamp": [NOON], "event": ["click"]}),
+    requests=pl.DataFrame(
+        {"request_id": [9, 9], "user_id": [1, 1], "timestamp": [NOON, NOON], "item_id": ["a", "b"], "label": [0, 1]}
+    ),
+    users=pl.DataFrame({"user_id": [1], "age": [30]}),
+    about=About("ebnerd", ("a note: æøå",), ("read_time",)),
+)
+
+
+def test_what_is_written_is_read(tmp_path: Path) -> None:
+    DATA.write(tmp_path / "data")
+    read = Dataset.read(str(tmp_path / "data"))
+    assert read.about == DATA.about
+    assert read.users is not None
+    assert DATA.users is not None
+    assert_frame_equal(read.users, DATA.users)
+    for name in ("items", "events", "requests"):
+        assert_frame_equal(in_utc(getattr(DATA, name)), getattr(read, name))
+
+
+def test_users_and_about_may_be_missing(tmp_path: Path) -> None:
+    replace(DATA, users=None).write(tmp_path / "data")
+    (tmp_path / "data" / "about.json").unlink()
+    read = Dataset.read(tmp_path / "data")
+    assert read.users is None
+    assert read.about == About("tables", (), ())
+
+
+def test_an_existing_folder_is_not_written_over(tmp_path: Path) -> None:
+    DATA.write(tmp_path / "data")
+    with pytest.raises(DataError, match="data already exists and is not empty"):
+        DATA.write(tmp_path / "data")
+
+
+@pytest.mark.parametrize("name", ["items", "events", "requests"])
+def test_a_missing_table_is_named(tmp_path: Path, name: str) -> None:
+    DATA.write(tmp_path / "data")
+    (tmp_path / "data" / f"{name}.parquet").unlink()
+    with pytest.raises(DataError, match=rf"{name}\.parquet is missing; every data folder holds"):
+        Dataset.read(tmp_path / "data")
+
+
+def test_other_formats_and_folders_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="nowhere is not a folder; write one with"):
+        Dataset.read(tmp_path / "nowhere")
+    (tmp_path / "items.parquet").write_text("item_id\n1\n")
+    with pytest.raises(DataError, match=r"items\.parquet cannot be read as Parquet .*import the data again"):
+        read_parquet(tmp_path / "items.parquet")
+
+
+@pytest.mark.parametrize("text", ["{", "[]", json.dumps({"source": "x"}), json.dumps({"source": "x", "notes": 3})])
+def test_a_damaged_about_is_refused(tmp_path: Path, text: str) -> None:
+    DATA.write(tmp_path / "data")
+    (tmp_path / "data" / "about.json").write_text(text)
+    with pytest.raises(DataError, match=r"about\.json is not what an importer writes .*delete it or import again"):
+        Dataset.read(tmp_path / "data")
+
+
+@pytest.mark.parametrize(
+    "moment",
+    [
+        pl.Series([NOON]),
+        pl.Series([NOON.replace(tzinfo=None)]),
+        pl.Series([NOON.replace(tzinfo=None)]).dt.cast_time_unit("ms"),
+        pl.Series([NOON]).dt.cast_time_unit("ns").dt.convert_time_zone("Asia/Tokyo"),
+    ],
+)
+def test_every_moment_becomes_utc(moment: pl.Series) -> None:
+    frame = in_utc(pl.DataFrame({"timestamp": moment, "item_id": ["a"]}))
+    assert frame.schema == {"timestamp": TIME, "item_id": pl.String}
+    assert frame.rows() == [(NOON, "a")]
+
+
+def test_the_same_tables_give_the_same_bytes(tmp_path: Path) -> None:
+    for folder in ("one", "two"):
+        DATA.write(tmp_path / folder)
+    for path in sorted((tmp_path / "one").iterdir()):
+        assert path.read_bytes() == (tmp_path / "two" / path.name).read_bytes()

@@ -1,0 +1,92 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from recsys.errors import DataError
+from recsys.files import new_folder, refuse_existing
+
+
+def test_a_folder_appears_whole(tmp_path: Path) -> None:
+    target = tmp_path / "deep" / "target"
+    with new_folder(target) as staging:
+        (staging / "inner").mkdir()
+        (staging / "inner" / "a.txt").write_text("a")
+        assert staging.parent == target.parent
+        assert not target.exists()
+    assert (target / "inner" / "a.txt").read_text() == "a"
+    assert [path.name for path in target.parent.iterdir()] == ["target"]
+    assert target.stat().st_mode & 0o777 == 0o755
+
+
+def test_nothing_remains_when_the_block_fails(tmp_path: Path) -> None:
+    def fail() -> None:
+        with new_folder(tmp_path / "target") as staging:
+            (staging / "a.txt").write_text("a")
+            raise KeyError("wrong")
+
+    with pytest.raises(KeyError, match="wrong"):
+        fail()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_killed_process_leaves_no_target(tmp_path: Path) -> None:
+    program = (
+        "import os, signal, sys\n"
+        "from recsys.files import new_folder\n"
+        "with new_folder(sys.argv[1]) as staging:\n"
+        "    (staging / 'a.txt').write_text('a')\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program, str(tmp_path / "target")], check=False)
+    assert done.returncode == -9
+    assert not (tmp_path / "target").exists()
+
+
+def test_an_empty_folder_is_taken(tmp_path: Path) -> None:
+    (tmp_path / "target").mkdir()
+    with new_folder(str(tmp_path / "target")) as staging:
+        (staging / "a.txt").write_text("a")
+    assert (tmp_path / "target" / "a.txt").exists()
+
+
+@pytest.mark.parametrize("kind", ["folder", "file"])
+def test_an_existing_target_is_refused_before_the_work(tmp_path: Path, kind: str) -> None:
+    target = tmp_path / "target"
+    if kind == "folder":
+        target.mkdir()
+        (target / "old.txt").write_text("old")
+    else:
+        target.write_text("old")
+    with pytest.raises(DataError, match="target already exists and is not empty; choose another folder"):
+        refuse_existing(target)
+    entered = []
+    with pytest.raises(DataError, match="already exists"), new_folder(target) as staging:
+        entered.append(staging)
+    assert entered == []
+    assert [path.name for path in tmp_path.iterdir()] == ["target"]
+
+
+def test_a_target_that_fills_meanwhile_is_kept(tmp_path: Path) -> None:
+    target = tmp_path / "target"
+
+    def be_late() -> None:
+        with new_folder(target) as staging:
+            (staging / "a.txt").write_text("mine")
+            target.mkdir()
+            (target / "a.txt").write_text("theirs")
+
+    with pytest.raises(DataError, match="already exists and is not empty"):
+        be_late()
+    assert (target / "a.txt").read_text() == "theirs"
+    assert [path.name for path in tmp_path.iterdir()] == ["target"]
+
+
+def test_a_place_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with (
+        pytest.raises(DataError, match=r"cannot be made \(.*choose a folder"),
+        new_folder(tmp_path / "file" / "target"),
+    ):
+        raise AssertionError("the block must not be entered")
