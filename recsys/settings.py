@@ -1,12 +1,11 @@
 """One TOML file for a model: the settings of every stage, read and checked in one place."""
 
-import difflib
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from recsys.data.clock import TimeSettings
 from recsys.data.labels import LabelSettings
@@ -15,6 +14,7 @@ from recsys.errors import SettingsError
 from recsys.features.settings import FeatureSettings
 from recsys.ranking.settings import RankerSettings
 from recsys.text.settings import TextSettings
+from recsys.validation import validate
 
 
 class Settings(BaseModel):
@@ -59,36 +59,7 @@ def load_settings(path: str | Path | None, changes: Sequence[str] = ()) -> Setti
     content = _read_toml(Path(path)) if path is not None else {}
     for change in changes:
         _apply(content, change)
-    try:
-        return Settings.model_validate(content)
-    except ValidationError as error:
-        raise SettingsError("\n".join(f"{place}: {line}" for line in explain(error, Settings))) from error
-
-
-def explain(error: ValidationError, root: type[BaseModel]) -> list[str]:
-    """Put each fault that pydantic found into one sentence, with the nearest known name for an unknown key."""
-    lines = []
-    for fault in error.errors():
-        parts = [part for part in fault["loc"] if isinstance(part, str)]
-        name = ".".join(str(part) for part in fault["loc"])
-        if fault["type"] == "extra_forbidden":
-            known = _known_keys(root, parts[:-1])
-            near = difflib.get_close_matches(parts[-1], known, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"known here: {', '.join(known)}"
-            lines.append(f"unknown key {name}; {hint}")
-        else:
-            message = fault["msg"].removeprefix("Value error, ")
-            lines.append(f"{name} = {fault['input']!r}: {message}")
-    return lines
-
-
-def _known_keys(root: type[BaseModel], path: Sequence[str]) -> list[str]:
-    for part in path:
-        inner = root.model_fields[part].annotation
-        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
-            return []
-        root = inner
-    return list(root.model_fields)
+    return validate(Settings, content, place)
 
 
 def _read_toml(path: Path) -> dict[str, Any]:

@@ -108,10 +108,7 @@ def test_importing_the_package_is_quick_and_loads_nothing_heavy() -> None:
 
 
 def test_the_ranker_loads_neither_torch_nor_lightning() -> None:
-    program = (
-        "import sys\nfrom recsys import Ranker\n"
-        f"assert not {HEAVY!r} & set(sys.modules)\n"
-    )
+    program = f"import sys\nfrom recsys import Ranker\nassert not {HEAVY!r} & set(sys.modules)\n"
     subprocess.run([sys.executable, "-c", program], check=True)
 
 

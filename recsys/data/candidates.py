@@ -56,7 +56,7 @@ def cross(users: pl.DataFrame, items: pl.DataFrame, at: datetime) -> pl.DataFram
         repeats = len(frame) - frame[name].n_unique()
         if repeats or frame[name].null_count():
             raise DataError(f"{name} holds {repeats} repeats and {frame[name].null_count()} nulls; keep one row per id")
-    at = at if at.tzinfo else at.replace(tzinfo=UTC)
+    at = at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
     if "available_at" in items.columns:
         items = in_utc(items).filter(pl.col("available_at").is_null() | (pl.col("available_at") <= at))
     requests = users.with_columns(request_id=pl.col("user_id"), timestamp=pl.lit(at).cast(TIME))

@@ -12,21 +12,21 @@ _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 def parse_duration(text: object) -> timedelta:
-    """Turn `"90s"`, `"10m"`, `"6h"` or `"1d"` into a timedelta.
+    """Turn `"90s"`, `"10m"`, `"6h"` or `"1d"` into a timedelta; a timedelta passes when it can be written like that.
 
     Raises
     ------
     ValueError
-        When the text is not a whole number followed by one of s, m, h, d.
+        When it is not a whole number of up to eight digits followed by one of s, m, h, d.
 
     Examples
     --------
     >>> parse_duration("10m")
     datetime.timedelta(seconds=600)
     """
-    if isinstance(text, timedelta):
+    if isinstance(text, timedelta) and text >= timedelta(0) and text.microseconds == 0:
         return text
-    match = re.fullmatch(r"(\d{1,9})([smhd])", text) if isinstance(text, str) else None
+    match = re.fullmatch(r"(\d{1,8})([smhd])", text) if isinstance(text, str) else None
     if match is None:
         raise ValueError(f"{text!r} is not a duration; write a whole number and a unit, such as '10m', '6h' or '1d'")
     return timedelta(seconds=int(match[1]) * _UNITS[match[2]])

@@ -38,9 +38,10 @@ class LabelSettings(BaseModel):
 def grade_labels(dataset: Dataset, settings: LabelSettings) -> Dataset:
     """Move graded events into the labels of the lists that led to them.
 
-    An event goes to the latest showing of the same item to the same user, if that lies at most `attribution` before the
-    moment the event became known; the candidate's label becomes the largest of its own and its events' grades. Moved
-    events leave `events`, so that every outcome stands in one table only.
+    An event goes to the latest showing of the same item to the same user (of two at one moment, to the larger
+    `request_id`), if that lies at most `attribution` before the moment the event became known; the candidate's label
+    becomes the largest of its own and its events' grades. Moved events leave `events`, so that every outcome stands in
+    one table only.
 
     Raises
     ------
@@ -70,7 +71,9 @@ def grade_labels(dataset: Dataset, settings: LabelSettings) -> Dataset:
         .sort("_at")
     )
     showings = (
-        dataset.requests.with_row_index("_row").select("_row", "user_id", "item_id", "timestamp").sort("timestamp")
+        dataset.requests.with_row_index("_row")
+        .sort("timestamp", "request_id")
+        .select("_row", "user_id", "item_id", "timestamp")
     )
     moved = graded.join_asof(
         showings, left_on="_at", right_on="timestamp", by=["user_id", "item_id"], check_sortedness=False

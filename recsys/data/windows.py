@@ -1,7 +1,7 @@
 """The four windows of time: text, ranker, valid and test, in order and never overlapping."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Annotated, Any, Literal
 
 import polars as pl
@@ -19,8 +19,10 @@ def _utc(moment: Any) -> Any:
             moment = datetime.fromisoformat(moment)
         except ValueError as error:
             raise ValueError(f"{moment!r} is not a time; write it as 2023-05-24T07:00:00Z") from error
-    if isinstance(moment, datetime) and moment.tzinfo is None:
-        return moment.replace(tzinfo=UTC)
+    if isinstance(moment, date) and not isinstance(moment, datetime):
+        moment = datetime.combine(moment, time())
+    if isinstance(moment, datetime):
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     return moment
 
 
@@ -53,7 +55,7 @@ class WindowSettings(BaseModel):
                 )
             if list(self.cuts) != sorted(self.cuts):
                 raise ValueError(f"cuts are not in order of time: {[cut.isoformat() for cut in self.cuts]}")
-        if self.fractions is not None and (min(self.fractions) < 0 or abs(sum(self.fractions) - 1) > 1e-9):
+        if self.fractions is not None and not (min(self.fractions) >= 0 and abs(sum(self.fractions) - 1) <= 1e-9):
             raise ValueError(f"fractions {list(self.fractions)} must be at least 0 and add up to 1")
         return self
 

@@ -67,10 +67,11 @@ def request_starts(candidates: pl.DataFrame) -> Ints:
 
 
 def find_items(log: Log, item_ids: pl.Series) -> Ints:
-    """Give for every item code of the log its row in `item_ids`, -1 where it is not there."""
+    """Give for every item code of the log its row in `item_ids`, -1 where it is not there or not in the items table."""
     places = np.full(len(log.items), -1, dtype=np.int64)
     codes = log.items.encode(item_ids)
     known = codes >= 0
+    known[known] = log.listed[codes[known]]
     places[codes[known]] = np.flatnonzero(known)
     return places
 
@@ -111,7 +112,7 @@ def build_features(candidates: pl.DataFrame, log: Log, settings: FeatureSettings
     log
         Behaviour; only what is known before each request's `as_of` is read.
     settings
-        Which behavioural features.
+        Which behavioural features; see `check_context`.
     reader
         What reads item text.
 
@@ -119,10 +120,6 @@ def build_features(candidates: pl.DataFrame, log: Log, settings: FeatureSettings
     -------
     One row per candidate in the same order: numbers as Float32 (NaN = not known), categories as strings or integers.
 
-    Raises
-    ------
-    SettingsError
-        When a context column is missing or is recorded with or after the list.
     """
     starts = request_starts(candidates)
     groups = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
@@ -149,18 +146,25 @@ def build_features(candidates: pl.DataFrame, log: Log, settings: FeatureSettings
 
 
 def check_context(candidates: pl.DataFrame, settings: FeatureSettings, recorded_after: tuple[str, ...]) -> None:
-    """Refuse context columns that are missing or that were recorded with or after the list.
+    """Refuse context columns that are missing, named as a feature, or recorded with or after the list.
 
     Raises
     ------
     SettingsError
         Naming the column and what to do.
     """
+    computed = {"list_size", "hour", *TEXT_COLUMNS, *(f"item_{attribute}" for attribute in settings.affinity)}
+    for feature in declare(settings):
+        computed |= {feature.name, f"{feature.name}_rank", f"{feature.name}_share"}
     for name in settings.context:
         if name in AFTER_THE_LIST or name in recorded_after:
             raise SettingsError(
                 f"[features] context names {name!r}, which is recorded with or after the list, so it would tell the "
                 "outcome; remove it"
+            )
+        if name in computed:
+            raise SettingsError(
+                f"[features] context names {name!r}, which is a feature of that name already; rename the column"
             )
         if name not in candidates.columns:
             raise SettingsError(

@@ -2,10 +2,17 @@
 
 from datetime import timedelta
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from recsys.data.clock import Duration
+from recsys.data.clock import Duration, format_duration
 from recsys.features.definitions import Age, Count, Feature, HoursSince, Rate, Share, Trend
+
+_TAKEN = {
+    "affinity": ("user", "item", "item_id", "available_at"),
+    "events": ("click", "showing", "outcome"),
+    "context": ("request_id", "user_id", "item_id", "timestamp"),
+}
+"""Names that mean something else where features are computed."""
 
 
 class FeatureSettings(BaseModel):
@@ -25,13 +32,27 @@ class FeatureSettings(BaseModel):
         Strength of the overall click rate in smoothed rates, in showings.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     windows: tuple[Duration, ...] = (timedelta(hours=1), timedelta(hours=6), timedelta(days=1))
     affinity: tuple[str, ...] = ()
     events: tuple[str, ...] = ()
     context: tuple[str, ...] = ()
     prior: float = Field(default=20.0, gt=0)
+
+    @model_validator(mode="after")
+    def _check(self) -> "FeatureSettings":
+        if list(self.windows) != sorted(set(self.windows)) or timedelta(0) in self.windows:
+            written = [format_duration(window) for window in self.windows]
+            raise ValueError(f"windows {written} must be above 0s and ascend without a repeat")
+        for setting, taken in _TAKEN.items():
+            names: tuple[str, ...] = getattr(self, setting)
+            for name in names:
+                if name in taken:
+                    raise ValueError(f"{setting} names {name!r}, which has a meaning of its own here; leave it out")
+                if names.count(name) > 1:
+                    raise ValueError(f"{setting} names {name!r} more than once")
+        return self
 
 
 def declare(settings: FeatureSettings) -> tuple[Feature, ...]:

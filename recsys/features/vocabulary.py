@@ -32,9 +32,9 @@ class Vocabulary:
         DataError
             When one column holds integers and another one strings.
         """
-        if not columns:
+        common = [_plain(column) for column in columns if column.null_count() < len(column)]
+        if not common:
             return cls(pl.Series("value", [], dtype=pl.Int64))
-        common = [_plain(column) for column in columns]
         name, dtype = columns[0].name, common[0].dtype
         for column in common:
             _same_kind(name, dtype, column.dtype)

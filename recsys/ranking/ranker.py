@@ -1,5 +1,6 @@
 """The LightGBM ranker: the only home of LightGBM."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -119,7 +120,7 @@ class TreeRanker:
             booster = lightgbm.Booster(model_str=path.read_text())
         except (OSError, UnicodeDecodeError, lightgbm.basic.LightGBMError) as error:
             raise ModelError(f"{path} cannot be read as a LightGBM model ({error}); train again") from error
-        if tuple(booster.feature_name()) != contract.names:
+        if booster.feature_name() != _feature_names(contract):
             raise ModelError(f"{path} was grown on other features than features.json names; train again")
         return cls(booster, contract)
 
@@ -190,6 +191,11 @@ def _parameters(settings: RankerSettings, seed: int) -> dict[str, Any]:
     }
 
 
+def _feature_names(contract: Contract) -> list[str]:
+    """Name the features for LightGBM, which takes no spaces and no signs that JSON uses."""
+    return [re.sub(r"\W", "_", name) for name in contract.names]
+
+
 def _dataset(
     examples: Examples, contract: Contract, window: str, reference: lightgbm.Dataset | None = None
 ) -> lightgbm.Dataset:
@@ -207,7 +213,7 @@ def _dataset(
         contract.matrix(examples.table),
         label=examples.labels,
         group=sizes,
-        feature_name=list(contract.names),
+        feature_name=_feature_names(contract),
         categorical_feature=contract.category_places,
         reference=reference,
         params={"verbosity": -1, "max_bin": 255},

@@ -28,7 +28,7 @@ class RankerSettings(BaseModel):
         lambdarank looks at pairs with at least one candidate in this many first places.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     rounds: int = Field(default=800, ge=1)
     patience: int = Field(default=60, ge=1)

@@ -16,7 +16,7 @@ from torch.nn.functional import normalize
 from tqdm import tqdm
 
 from recsys.errors import ModelError
-from recsys.text.sources import find_encoder
+from recsys.text.sources import find_encoder, first_line
 from recsys.text.tokens import Tokens, tokenize
 
 TOKENS_PER_BATCH = 8_192
@@ -64,7 +64,7 @@ class Encoder(nn.Module):
                 )
         except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
             raise ModelError(
-                f"{folder} cannot be loaded as an encoder ({_first_line(error)}); it needs config.json, a tokenizer and "
+                f"{folder} cannot be loaded as an encoder ({first_line(error)}); it needs config.json, a tokenizer and "
                 "model.safetensors, written by save_pretrained(..., safe_serialization=True)"
             ) from error
         if tokenizer.pad_token_id is None:
@@ -100,7 +100,8 @@ class Encoder(nn.Module):
     @property
     def device(self) -> torch.device:
         """Where the weights are."""
-        return next(self.network.parameters()).device
+        device: torch.device = self.network.device
+        return device
 
     def tokenize(self, texts: Sequence[str], max_tokens: int) -> Tokens:
         """Turn texts into tokens."""
@@ -136,6 +137,8 @@ class Encoder(nn.Module):
         ModelError
             When the network is not built as one list of layers, or has fewer.
         """
+        if count == 0:
+            return nn.ModuleList()
         _, layers = self._layers()
         if count > len(layers):
             raise ModelError(f"[text] trainable_layers is {count} but the encoder has {len(layers)} layers")
@@ -214,14 +217,10 @@ def _read_pooling(folder: Path) -> str:
     raise ModelError(f"{path} asks for {', '.join(chosen) or 'no pooling'}; only mean or cls pooling is known here")
 
 
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().partition("\n")[0]
-
-
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Keep transformers' progress bars and load reports off the terminal."""
-    logging = transformers.utils.logging
+    logging: Any = transformers.utils.logging
     verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
     logging.disable_progress_bar()

@@ -64,7 +64,7 @@ class InterestHead(nn.Module):
     def __init__(self, dimension: int) -> None:
         super().__init__()
         parts = math.gcd(dimension, 4)
-        self.sharpness = nn.Parameter(torch.full((parts,), 4.0))
+        self.sharpness = nn.Parameter(torch.full((parts,), 20.0))
         self.forgetting = nn.Parameter(torch.full((parts,), 0.1))
         self.scale = nn.Parameter(torch.full((parts,), 10.0))
 
@@ -75,8 +75,9 @@ class InterestHead(nn.Module):
 
     def similarity(self, candidate: Tensor, history: Tensor) -> Tensor:
         """Return dot products [B, K, H, C] of parts of candidates [B, C, d] and clicks [B, H, d]."""
-        clicks = history.unflatten(-1, (self.parts, -1)).permute(0, 2, 1, 3)
-        shown = candidate.unflatten(-1, (self.parts, -1)).permute(0, 2, 3, 1)
+        width = candidate.shape[-1] // self.parts
+        clicks = history.reshape(*history.shape[:2], self.parts, width).permute(0, 2, 1, 3)
+        shown = candidate.reshape(*candidate.shape[:2], self.parts, width).permute(0, 2, 3, 1)
         return clicks @ shown
 
     def forward(self, similarity: Tensor, ages: Tensor, known: Tensor) -> Tensor:

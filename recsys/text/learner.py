@@ -6,6 +6,7 @@ import numpy as np
 import pytorch_lightning as lightning
 import torch
 from numpy.typing import NDArray
+from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 
 from recsys.errors import ModelError
@@ -56,8 +57,6 @@ class TextLearner(lightning.LightningModule):
         self.settings = settings
         self.aucs: list[Tensor] = []
         self._random = np.random.default_rng(seed)
-        if settings.trainable_layers:
-            encoder.top_layers(settings.trainable_layers).requires_grad_(True)
 
     def score(self, step: Step, live: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
         """Return scores [B, C] and which candidates count, bool [B, C]; texts in `live` are encoded with a gradient."""
@@ -96,10 +95,10 @@ class TextLearner(lightning.LightningModule):
 
     def on_validation_epoch_start(self) -> None:
         """Embed all texts anew; the next pass starts from these embeddings too."""
-        if self.global_step:
-            logger.info("epoch %d: %d tokens encoded", self.current_epoch, self.memory.encoded_tokens)
-            self.memory.encoded_tokens = 0
+        if self.memory.encoded_tokens:
+            logger.info("epoch %d: %d tokens encoded", self.current_epoch + 1, self.memory.encoded_tokens)
             self.memory.refresh()
+            self.memory.encoded_tokens = 0
         self.aucs = []
 
     def validation_step(self, step: Step, number: int) -> None:
@@ -107,8 +106,8 @@ class TextLearner(lightning.LightningModule):
         scores, present = self.score(step, np.empty(0, np.int64))
         self.aucs.append(request_auc(scores.float(), step.labels, present).cpu())
 
-    def configure_optimizers(self) -> dict[str, object]:
-        """AdamW with one rate for the encoder and one for the heads, both rising over the first steps."""
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
+        """AdamW with one rate for the encoder and one for the heads; both rise over the first steps, then fall to 0."""
         settings = self.settings
         encoder = [each for each in self.encoder.parameters() if each.requires_grad]
         heads = [*self.heads.parameters(), *self.interest.parameters()]
@@ -119,7 +118,10 @@ class TextLearner(lightning.LightningModule):
             groups.append({"params": matrices, "lr": rate, "weight_decay": settings.weight_decay})
             groups.append({"params": others, "lr": rate, "weight_decay": 0.0})
         optimizer = torch.optim.AdamW([group for group in groups if group["params"]])
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: min(1.0, (step + 1) / _WARM_UP_STEPS))
+        steps = max(1, int(self.trainer.estimated_stepping_batches))
+        schedule = torch.optim.lr_scheduler.LambdaLR(
+            optimizer, lambda step: min((step + 1) / _WARM_UP_STEPS, 1 - step / steps)
+        )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def _draw(self, step: Step) -> NDArray[np.int64]:

@@ -10,7 +10,7 @@ from recsys.errors import DataError
 
 @dataclass(frozen=True, eq=False)
 class Lists:
-    """Candidate lists and what their users clicked before, in order of time.
+    """Candidate lists and what their users clicked before; training wants them in order of time, signals do not care.
 
     R requests, C candidates in all, H places of history. Items are codes: rows of the catalogue, -1 = unknown.
 

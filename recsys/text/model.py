@@ -16,6 +16,7 @@ from recsys.text.encoder import Encoder
 from recsys.text.fields import item_texts, text_hashes
 from recsys.text.heads import ItemHeads
 from recsys.text.settings import TextSettings
+from recsys.text.sources import first_line
 from recsys.text.user_tower import UserTower
 from recsys.text.vectors import ItemVectors, round_to_grid
 
@@ -50,7 +51,7 @@ class TextModel:
             Their n texts, see `recsys.text.fields.item_texts`. Items without text share the vector of the empty text.
         """
         hashes = text_hashes(texts)
-        distinct = {key: text for key, text in zip(hashes, texts, strict=True)}
+        distinct = dict(zip(hashes, texts, strict=True))
         number = {key: place for place, key in enumerate(distinct)}
         rows = np.array([number[key] for key in hashes], np.int64)
         candidate, history, appeal = (part[rows] for part in self._encode(list(distinct.values())))
@@ -106,7 +107,7 @@ class TextModel:
             settings = TextSettings.model_validate_json((inside / "text.json").read_text())
             heads.load_state_dict(load_file(inside / "heads.safetensors"))
         except Exception as error:  # safetensors raises an exception class of its own
-            raise ModelError(f"{inside} is damaged ({error}); copy the model folder again") from error
+            raise ModelError(f"{inside} is damaged ({first_line(error)}); copy the model folder again") from error
         return cls(encoder, heads, UserTower.load(Path(folder) / "user_tower.safetensors"), settings)
 
     @torch.no_grad()

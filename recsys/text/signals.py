@@ -83,7 +83,7 @@ def _match(
     """Return interest [B, longest] and nearest [B, longest] of a block of requests."""
     clicks = lists.history[requests]
     known = clicks >= 0
-    if not known.any():
+    if not known.any() or not items.size:
         nothing = np.full(items.shape, np.nan)
         return nothing, nothing.astype(np.float32)
     # Unknown items and clicks read the last row; what comes of them is masked.

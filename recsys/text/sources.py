@@ -34,6 +34,11 @@ def find_encoder(name: str) -> Path:
     return _fetch(name)
 
 
+def first_line(error: BaseException) -> str:
+    """Return the first line of what an error says; other libraries say a lot."""
+    return str(error).strip().partition("\n")[0]
+
+
 def _find_package() -> Path:
     # The package's own code is not run: find_spec of a top-level name imports nothing.
     spec = importlib.util.find_spec(_PACKAGE)
@@ -56,8 +61,7 @@ def _fetch(name: str) -> Path:
     try:
         return Path(snapshot_download(name, allow_patterns=_WANTED))
     except (OSError, ValueError) as error:  # huggingface_hub's errors derive from these
-        reason = str(error).strip().partition("\n")[0]
         raise ModelError(
-            f"encoder {name!r} is neither a folder nor a model that could be fetched ({reason}); "
+            f"encoder {name!r} is neither a folder nor a model that could be fetched ({first_line(error)}); "
             f"check the path, or use {DEFAULT_ENCODER!r}"
         ) from error

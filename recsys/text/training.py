@@ -56,6 +56,7 @@ def fit_text(
     """
     _check(texts, lists, labels)
     encoder = Encoder.load(settings.encoder)
+    encoder.top_layers(settings.trainable_layers).requires_grad_(True)
     heads = ItemHeads(encoder.dimension, torch.Generator().manual_seed(seed))
     interest = InterestHead(encoder.dimension)
     if settings.epochs:
@@ -64,9 +65,7 @@ def fit_text(
     return TextModel(encoder, heads, interest.tower(), settings)
 
 
-def _learn(
-    learner: TextLearner, lists: Lists, labels: NDArray[np.float32], settings: TextSettings, seed: int
-) -> None:
+def _learn(learner: TextLearner, lists: Lists, labels: NDArray[np.float32], settings: TextSettings, seed: int) -> None:
     split = max(1, len(lists) - math.ceil(settings.held_out * len(lists)))
     shown = Blocks(lists, labels, 0, split, settings.requests_per_step)
     held_out = Blocks(lists, labels, split, len(lists), settings.requests_per_step)

@@ -72,8 +72,7 @@ class UserTower:
         for click in range(similarity.shape[2]):
             total += weights[:, :, click]
             weighted += weights[:, :, click] * similarity[:, :, click]
-        with np.errstate(invalid="ignore"):
-            mean = weighted / total
+        mean = np.divide(weighted, total, out=np.full(total.shape, np.nan), where=total > 0)
         interest = np.zeros((mean.shape[0], mean.shape[2]))
         for part in range(self.parts):
             interest += self.scale[part] * mean[:, part]

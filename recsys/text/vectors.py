@@ -73,7 +73,7 @@ class ItemVectors:
         wanted = pl.DataFrame({"item_id": item_ids, "text_hash": pl.Series(text_hashes, dtype=pl.String)})
         known = pl.DataFrame({"item_id": self.item_ids, "text_hash": self.text_hashes}).with_row_index("row")
         found = wanted.join(known, on=["item_id", "text_hash"], how="left", maintain_order="left")
-        return found["row"].cast(pl.Int64).fill_null(-1).to_numpy()
+        return found["row"].cast(pl.Int64).fill_null(-1).to_numpy(writable=True)
 
     def save(self, path: str | Path) -> None:
         """Write one Parquet file: item_id, text_hash, candidate, history, appeal."""

@@ -1,15 +1,14 @@
 """The mapping file: where a foreign folder keeps each table and what it calls the columns."""
 
 import tomllib
-from collections.abc import Mapping as Named
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict
 
 from recsys.data.clock import TimeSettings
 from recsys.errors import SettingsError
+from recsys.validation import validate
 
 
 def _known_zone(zone: str) -> str:
@@ -99,21 +98,4 @@ def read_mapping(path: Path) -> Mapping:
         raise SettingsError(f"{path} cannot be read ({error}); name a TOML file with --mapping") from error
     except ValueError as error:
         raise SettingsError(f"{path} is not TOML: {error}; see data/tables.example.toml") from error
-    try:
-        return Mapping.model_validate(content)
-    except ValidationError as error:
-        raise SettingsError("\n".join(f"{path}: {_explain(dict(fault))}" for fault in error.errors())) from error
-
-
-def _explain(fault: Named[str, object]) -> str:
-    location = fault["loc"]
-    assert isinstance(location, tuple)
-    name = ".".join(str(part) for part in location)
-    if fault["type"] != "extra_forbidden":
-        return f"{name} = {fault['input']!r} does not fit: {fault['msg']}"
-    models: dict[str, type[BaseModel]] = {"requests": RequestsMapping} | dict.fromkeys(
-        ("items", "events", "users"), TableMapping
-    )
-    known = list((Mapping if len(location) == 1 else models[str(location[0])]).model_fields)
-    nearest = get_close_matches(str(location[-1]), known, n=1, cutoff=0.0)
-    return f"{name} is not known; did you mean {nearest[0]}? Known are {', '.join(known)}"
+    return validate(Mapping, content, str(path))

@@ -1,0 +1,109 @@
+"""A small world and a model trained on it, made once per test process; every library keeps to one thread."""
+
+import os
+
+os.environ["OMP_NUM_THREADS"] = "1"  # read when LightGBM and torch are loaded; two test processes share two cores
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+import pytest
+import torch
+from transformers import BertConfig, BertModel, BertTokenizer
+
+from recsys.batch.evaluating import Judgement
+from recsys.batch.training import train
+from recsys.data.tables import Dataset
+from recsys.data.world import World, WorldSettings, make_world
+from recsys.settings import Settings
+
+
+@dataclass(frozen=True, repr=False)
+class Line:
+    """The whole line on a small world: tables, truth, settings, model folder and its judgement."""
+
+    world: World
+    data: Path
+    settings: Settings
+    model: Path
+    judgement: Judgement
+
+    @property
+    def dataset(self) -> Dataset:
+        return self.world.dataset
+
+    def candidates(self, requests: int = 40) -> pl.DataFrame:
+        """Candidates of the last requests, as a caller would pass them."""
+        table = self.dataset.requests.drop("label", "position", "propensity")
+        last = table.unique("request_id", keep="first", maintain_order=True).tail(requests)["request_id"]
+        return table.filter(pl.col("request_id").is_in(last.implode()))
+
+
+def write_encoder(folder: Path) -> Path:
+    """Write a random three-layer BERT that knows a few words and every letter."""
+    words = "sea boat fish sail code bug test type goal ball team cup bread salt oven dough".split()  # noqa: SIM905
+    letters = [prefix + letter for letter in "abcdefghijklmnopqrstuvwxyz" for prefix in ("", "##")]
+    vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *words, *letters]
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "vocab.txt").write_text("\n".join(vocabulary) + "\n")
+    sizes = {"hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 64}
+    config = BertConfig(vocab_size=len(vocabulary), max_position_embeddings=64, initializer_range=0.2, **sizes)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        BertModel(config, add_pooling_layer=False).save_pretrained(folder)
+    BertTokenizer(str(folder / "vocab.txt")).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_encoder(tmp_path_factory.mktemp("encoders") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def small_settings(tiny_encoder: Path) -> Settings:
+    return Settings.model_validate(
+        {
+            "windows": {"fractions": [0.3, 0.35, 0.15, 0.2]},
+            "text": {
+                "encoder": str(tiny_encoder),
+                "max_tokens": 24,
+                "epochs": 1,
+                "head_epochs": 1,
+                "texts_per_step": 32,
+            },
+            "features": {
+                "windows": ["6h", "1d"],
+                "affinity": ["category"],
+                "events": ["view"],
+                "context": ["device"],
+            },
+            "ranker": {"rounds": 30, "rows_per_leaf": 20, "patience": 10},
+        }
+    )
+
+
+@pytest.fixture(scope="session")
+def small_world() -> World:
+    return make_world(WorldSettings(seed=3, items=200, users=60, days=5, history_days=3, requests=700))
+
+
+@pytest.fixture(scope="session")
+def line(small_world: World, small_settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Line:
+    folder = tmp_path_factory.mktemp("line")
+    small_world.dataset.write(folder / "data")
+    judgement = train(small_world.dataset, small_settings, folder / "model")
+    return Line(small_world, folder / "data", small_settings, folder / "model", judgement)
+
+
+@pytest.fixture
+def model_copy(line: Line, tmp_path: Path) -> Callable[[], Path]:
+    """Copy the model folder, to be damaged."""
+    import shutil
+
+    def copy() -> Path:
+        return Path(shutil.copytree(line.model, tmp_path / "model"))
+
+    return copy

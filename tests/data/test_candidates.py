@@ -1,0 +1,104 @@
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+
+from recsys.data.candidates import cross, read_candidates
+from recsys.data.tables import TIME
+from recsys.errors import DataError
+
+NOON = datetime(2024, 3, 1, 12, tzinfo=UTC)
+ROWS = pl.DataFrame(
+    {"request_id": [1, 1], "user_id": [5, 5], "timestamp": [NOON, NOON], "item_id": ["a", "b"]},
+    schema_overrides={"timestamp": TIME},
+)
+
+
+def test_a_file_is_read_with_moments_in_utc(tmp_path: Path):
+    naive = ROWS.with_columns(pl.col("timestamp").dt.replace_time_zone(None).dt.cast_time_unit("ms"))
+    naive.write_parquet(tmp_path / "c.parquet")
+    assert_frame_equal(read_candidates(tmp_path / "c.parquet"), ROWS)
+    assert_frame_equal(read_candidates(str(tmp_path / "c.parquet")), ROWS)
+
+
+def test_all_files_of_a_folder_are_one_table_in_the_order_of_their_names(tmp_path: Path):
+    (tmp_path / "later").mkdir()
+    ROWS[1:].write_parquet(tmp_path / "later" / "part-0.parquet")
+    ROWS[:1].write_parquet(tmp_path / "a.parquet")
+    (tmp_path / "notes.txt").write_text("not a table")
+    assert_frame_equal(read_candidates(tmp_path), ROWS)
+
+
+@pytest.mark.parametrize("name", ["", "none.parquet"])
+def test_nothing_to_read_is_refused(tmp_path: Path, name: str):
+    with pytest.raises(DataError, match="holds no Parquet file; give a file or a folder of candidates"):
+        read_candidates(tmp_path / name)
+
+
+def test_what_is_not_one_table_is_refused(tmp_path: Path):
+    message = "cannot be read as one table of candidates .*write Parquet with equal columns"
+    (tmp_path / "b.parquet").write_text("request_id\n1\n")
+    with pytest.raises(DataError, match=message):
+        read_candidates(tmp_path / "b.parquet")
+    ROWS.write_parquet(tmp_path / "a.parquet")
+    with pytest.raises(DataError, match=message):
+        read_candidates(tmp_path)
+    ROWS.drop("user_id").write_parquet(tmp_path / "b.parquet")
+    with pytest.raises(DataError, match=message):
+        read_candidates(tmp_path)
+
+
+def test_every_user_gets_every_item():
+    users = pl.DataFrame({"user_id": ["u", "v"], "device": ["phone", "web"]})
+    table = cross(users, pl.DataFrame({"item_id": [3, 4], "title": ["x", "y"]}), NOON)
+    assert sorted(table.select("request_id", "user_id", "device", "item_id", "timestamp").rows()) == [
+        (user, user, device, item, NOON) for user, device in (("u", "phone"), ("v", "web")) for item in (3, 4)
+    ]
+    assert "title" not in table.columns
+    assert table.schema["timestamp"] == TIME
+
+
+def test_items_that_are_not_out_yet_are_left_out():
+    moments = [NOON - timedelta(days=1), NOON, NOON + timedelta(microseconds=1), None]
+    users = pl.DataFrame({"user_id": [1]})
+    for dtype in (TIME, pl.Datetime("us")):
+        available = pl.Series(moments, dtype=TIME).dt.replace_time_zone(dtype.time_zone)
+        table = cross(users, pl.DataFrame({"item_id": [1, 2, 3, 4], "available_at": available}), NOON)
+        assert table["item_id"].to_list() == [1, 2, 4]
+
+
+@pytest.mark.parametrize(
+    "at",
+    [
+        NOON.replace(tzinfo=None),
+        NOON.astimezone(ZoneInfo("Asia/Tokyo")),
+        NOON.astimezone(timezone(timedelta(hours=-3))),
+    ],
+)
+def test_the_moment_may_be_given_in_any_zone(at):
+    items = pl.DataFrame({"item_id": [1, 2], "available_at": [NOON, NOON + timedelta(seconds=1)]})
+    table = cross(pl.DataFrame({"user_id": [1]}), items, at)
+    assert table.select("item_id", "timestamp").rows() == [(1, NOON)]
+
+
+@pytest.mark.parametrize(
+    ("users", "items", "message"),
+    [
+        ({"user": [1]}, {"item_id": [1]}, "there is no column user_id; the columns are user"),
+        ({"user_id": [1]}, {"sku": [1], "title": ["a"]}, "there is no column item_id; the columns are sku, title"),
+        ({"user_id": [1, 1]}, {"item_id": [1]}, "user_id holds 1 repeats and 0 nulls; keep one row per id"),
+        ({"user_id": [1]}, {"item_id": [2, None]}, "item_id holds 0 repeats and 1 nulls; keep one row per id"),
+    ],
+)
+def test_ids_that_are_missing_or_repeated_are_refused(users, items, message):
+    with pytest.raises(DataError, match=message):
+        cross(pl.DataFrame(users), pl.DataFrame(items), NOON)
+
+
+def test_no_user_or_no_item_gives_no_candidate():
+    users, items = pl.DataFrame({"user_id": [1]}), pl.DataFrame({"item_id": [1]})
+    assert cross(users.clear(), items, NOON).is_empty()
+    assert cross(users, items.clear(), NOON).is_empty()

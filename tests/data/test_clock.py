@@ -1,0 +1,135 @@
+import re
+from datetime import UTC, datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from recsys.data.clock import TimeSettings, format_duration, parse_duration
+from recsys.data.tables import TIME
+
+
+def as_of(clock, moments):
+    return pl.DataFrame({"timestamp": moments}, schema={"timestamp": TIME}).select(clock.as_of(pl.col("timestamp")))[
+        "timestamp"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("90s", 90), ("10m", 600), ("6h", 21600), ("1d", 86400), ("0s", 0), ("07m", 420)]
+)
+def test_durations_are_read(text, seconds):
+    assert parse_duration(text) == timedelta(seconds=seconds)
+
+
+@given(st.integers(0, 10**8 - 1).map(lambda seconds: timedelta(seconds=seconds)))
+def test_durations_are_written_as_they_are_read(duration):
+    assert parse_duration(format_duration(duration)) == duration
+    assert parse_duration(duration) == duration
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(90, "90s"), (7200, "2h"), (5400, "90m"), (172800, "2d")])
+def test_durations_are_written_in_the_largest_unit_that_divides_them(seconds, text):
+    assert format_duration(timedelta(seconds=seconds)) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "10",
+        "m",
+        "10 m",
+        "1.5h",
+        "-1h",
+        "10M",
+        "1w",
+        "1h30m",
+        "1h\n",
+        "100000000d",
+        600,
+        None,
+        timedelta(0, -1),
+        timedelta(0, 0.5),
+    ],
+)
+def test_other_durations_are_refused(text):
+    with pytest.raises(ValueError, match="is not a duration; write a whole number and a unit, such as '10m', '6h'"):
+        parse_duration(text)
+
+
+def test_settings_are_written_as_they_are_read():
+    clock = TimeSettings(freshness="1d", feedback_delay="90m", zone="Asia/Tokyo")
+    assert clock.model_dump(mode="json") == {"freshness": "1d", "feedback_delay": "90m", "zone": "Asia/Tokyo"}
+    assert TimeSettings.model_validate(clock.model_dump(mode="json")) == clock
+
+
+@pytest.mark.parametrize("zone", ["Mars", "", "../etc/passwd", "/etc/passwd", "Europe", "UTC+1"])
+def test_unknown_zones_are_refused(zone):
+    with pytest.raises(
+        ValidationError, match=f"{re.escape(repr(zone))} is not a time zone; write a name such as 'UTC' or"
+    ):
+        TimeSettings(zone=zone)
+
+
+@pytest.mark.parametrize(
+    "values", [{"freshness": "2d"}, {"feedback_delay": "soon"}, {"feedback_delay": -5}, {"fresh": "live"}]
+)
+def test_other_settings_are_refused(values):
+    with pytest.raises(ValidationError):
+        TimeSettings(**values)
+
+
+def test_a_live_request_knows_everything_before_its_own_moment():
+    moments = [datetime(2024, 5, 1, 13, 7, 11, 5, tzinfo=UTC)]
+    assert as_of(TimeSettings(zone="Asia/Tokyo"), moments).to_list() == moments
+
+
+MOMENTS = st.datetimes(datetime(2018, 1, 1), datetime(2030, 1, 1), timezones=st.just(UTC))
+# Midnight does not exist on some days in Sao Paulo (2018) and Cairo, clocks change at it in Beirut.
+ZONES = st.sampled_from(
+    ["UTC", "Europe/Copenhagen", "America/New_York", "Asia/Kathmandu", "America/Sao_Paulo", "Africa/Cairo"]
+)
+
+
+@settings(deadline=None, max_examples=300)
+@given(moment=MOMENTS, zone=ZONES)
+def test_the_daily_cut_is_the_last_local_midnight(moment, zone):
+    (found,) = as_of(TimeSettings(freshness="1d", zone=zone), [moment])
+    assert found <= moment
+    assert found == datetime.combine(moment.astimezone(ZoneInfo(zone)).date(), time(), ZoneInfo(zone)).astimezone(UTC)
+
+
+@pytest.mark.parametrize(
+    ("moment", "midnight"),
+    [
+        ("2024-03-31T12:00", "2024-03-30T23:00"),  # summer time began at two in the night
+        ("2024-03-31T22:30", "2024-03-31T22:00"),
+        ("2024-10-27T12:00", "2024-10-26T22:00"),  # and ended at three
+        ("2024-10-27T22:59", "2024-10-26T22:00"),
+        ("2024-10-27T23:00", "2024-10-27T23:00"),
+    ],
+)
+def test_the_daily_cut_follows_summer_time(moment, midnight):
+    (found,) = as_of(
+        TimeSettings(freshness="1d", zone="Europe/Copenhagen"), [datetime.fromisoformat(moment).replace(tzinfo=UTC)]
+    )
+    assert found == datetime.fromisoformat(midnight).replace(tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("zone", "day"),
+    [("America/Sao_Paulo", "2018-11-04"), ("Africa/Cairo", "2024-04-26"), ("America/Havana", "2023-11-05")],
+)
+def test_a_day_without_one_midnight_has_a_cut_that_is_never_later_than_its_requests(zone, day):
+    start = datetime.fromisoformat(day).replace(tzinfo=UTC)
+    moments = [start + timedelta(minutes=30 * step) for step in range(80)]
+    cuts = as_of(TimeSettings(freshness="1d", zone=zone), moments).to_list()
+    local = ZoneInfo(zone)
+    assert cuts == sorted(cuts)
+    for cut, moment in zip(cuts, moments, strict=True):
+        assert moment - timedelta(hours=25) < cut <= moment
+        assert cut.astimezone(local).date() == moment.astimezone(local).date()

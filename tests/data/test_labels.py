@@ -1,0 +1,177 @@
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import polars as pl
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from polars.testing import assert_frame_equal
+from pydantic import ValidationError
+
+from recsys.data.clock import TimeSettings
+from recsys.data.labels import LabelSettings, grade_labels
+from recsys.data.tables import TIME, Dataset
+from recsys.errors import SettingsError
+
+NOON = datetime(2024, 3, 1, 12, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+GRADES = {"click": 1, "purchase": 3}
+
+
+def make_data(showings, events):
+    """Build tables from (user, item, hour, label) and (user, item, kind, hour, hours until it became known)."""
+    requests = pl.DataFrame(
+        [(number, user, NOON + hour * HOUR, item, label) for number, (user, item, hour, label) in enumerate(showings)],
+        schema={"request_id": pl.Int64, "user_id": pl.Int64, "timestamp": TIME, "item_id": pl.Int64, "label": pl.Int8},
+        orient="row",
+    )
+    log = pl.DataFrame(
+        [
+            (user, item, NOON + hour * HOUR, kind, NOON + (hour + late) * HOUR if late else None)
+            for user, item, kind, hour, late in events
+        ],
+        schema={"user_id": pl.Int64, "item_id": pl.Int64, "timestamp": TIME, "event": pl.String, "known_at": TIME},
+        orient="row",
+    )
+    return Dataset(pl.DataFrame({"item_id": [1, 2]}), log, requests)
+
+
+SHOWINGS = st.lists(
+    st.tuples(st.integers(1, 2), st.integers(1, 2), st.integers(0, 8), st.integers(0, 4)), min_size=1, max_size=8
+)
+KINDS = st.sampled_from(["click", "purchase", "view"])
+EVENTS = st.lists(
+    st.tuples(st.integers(1, 2), st.integers(1, 2), KINDS, st.integers(0, 10), st.sampled_from([0, 0, 1, 3])),
+    max_size=8,
+)
+BOTH_KINDS = [(9, 9, "click", 0, 0), (9, 9, "purchase", 0, 0)]
+CHECKED = settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck))
+
+
+def by_hand(showings, events, window):
+    """Attribute one event after the other."""
+    labels, left = [label for *_, label in showings], []
+    for number, (user, item, kind, hour, late) in enumerate(events):
+        earlier = [
+            (shown, place)
+            for place, (who, what, shown, _) in enumerate(showings)
+            if (who, what) == (user, item) and shown <= hour
+        ]
+        if kind in GRADES and earlier and hour + late - max(earlier)[0] <= window:
+            place = max(earlier)[1]
+            labels[place] = max(labels[place], GRADES[kind])
+        else:
+            left.append(number)
+    return labels, left
+
+
+@CHECKED
+@given(showings=SHOWINGS, events=EVENTS, window=st.integers(0, 6))
+def test_attribution_is_that_of_a_plain_loop(showings, events, window):
+    events = events + BOTH_KINDS
+    data = make_data(showings, events)
+    graded = grade_labels(data, LabelSettings(grades=GRADES, attribution=window * HOUR))
+    labels, left = by_hand(showings, events, window)
+    assert graded.requests["label"].to_list() == labels
+    assert_frame_equal(graded.requests.drop("label"), data.requests.drop("label"))
+    assert graded.requests.schema == data.requests.schema
+    assert_frame_equal(graded.events, data.events[left])
+
+
+@CHECKED
+@given(showings=SHOWINGS, events=EVENTS, seed=st.integers(0, 9))
+def test_the_order_of_rows_changes_nothing(showings, events, seed):
+    data = make_data(showings, events + BOTH_KINDS)
+    settings_ = LabelSettings(grades=GRADES, attribution=3 * HOUR)
+    shuffled = replace(
+        data,
+        requests=data.requests.sample(fraction=1, shuffle=True, seed=seed),
+        events=data.events.sample(fraction=1, shuffle=True, seed=seed),
+    )
+    one, other = grade_labels(data, settings_), grade_labels(shuffled, settings_)
+    assert_frame_equal(one.requests, other.requests.sort("request_id", "item_id"))
+    assert_frame_equal(one.events, other.events, check_row_order=False)
+
+
+@CHECKED
+@given(showings=SHOWINGS, events=EVENTS, window=st.integers(0, 6), delay=st.integers(0, 6))
+def test_no_label_is_known_before_its_event(showings, events, window, delay):
+    labels = LabelSettings(grades=GRADES, attribution=window * HOUR)
+    known_after = labels.clock(TimeSettings(feedback_delay=delay * HOUR)).feedback_delay
+    data = make_data([(*showing[:3], 0) for showing in showings], events + BOTH_KINDS)
+    graded = grade_labels(data, labels)
+    for before, row in zip(showings, graded.requests.rows(named=True), strict=True):
+        if row["label"]:
+            moments = [
+                NOON + (hour + late) * HOUR
+                for user, item, kind, hour, late in events
+                if (user, item) == before[:2] and GRADES.get(kind) == row["label"] and hour >= before[2]
+            ]
+            assert min(moments) <= row["timestamp"] + known_after
+
+
+def test_moved_events_leave_the_log_and_the_others_stay():
+    data = make_data(
+        [(1, 1, 0, 0), (1, 2, 0, 1)],
+        [(1, 1, "purchase", 2, 0), (1, 1, "view", 2, 0), (1, 2, "click", 1, 0), (2, 1, "purchase", 2, 0)],
+    )
+    graded = grade_labels(data, LabelSettings(grades=GRADES))
+    assert graded.requests["label"].to_list() == [3, 1]
+    assert graded.events.select("user_id", "event").rows() == [(1, "view"), (2, "purchase")]
+    assert graded.items is data.items
+
+
+def test_an_event_belongs_to_the_latest_list_before_it():
+    data = make_data([(1, 1, 0, 0), (1, 1, 4, 0), (1, 1, 6, 0)], [(1, 1, "purchase", 5, 0), (1, 1, "click", 9, 0)])
+    assert grade_labels(data, LabelSettings(grades=GRADES)).requests["label"].to_list() == [0, 3, 1]
+
+
+def test_a_logged_label_never_falls():
+    data = make_data([(1, 1, 0, 4)], [(1, 1, "click", 1, 0)])
+    assert grade_labels(data, LabelSettings(grades={"click": 1})).requests["label"].to_list() == [4]
+
+
+@pytest.mark.parametrize(("late", "label"), [(2, 3), (3, 0)])
+def test_attribution_counts_until_the_event_became_known(late, label):
+    data = make_data([(1, 1, 0, 0)], [(1, 1, "purchase", 1, late)])
+    graded = grade_labels(data, LabelSettings(grades={"purchase": 3}, attribution="3h"))
+    assert graded.requests["label"].to_list() == [label]
+    assert len(graded.events) == (label == 0)
+
+
+def test_events_without_known_at_are_known_when_they_happen():
+    data = make_data([(1, 1, 0, 0)], [(1, 1, "purchase", 3, 0)])
+    data = replace(data, events=data.events.drop("known_at"))
+    graded = grade_labels(data, LabelSettings(grades={"purchase": 3}, attribution="3h"))
+    assert graded.requests["label"].to_list() == [3]
+    assert graded.events.columns == data.events.columns
+
+
+def test_no_grades_change_nothing():
+    data = make_data([(1, 1, 0, 0)], [(1, 1, "click", 1, 0)])
+    assert grade_labels(data, LabelSettings()) is data
+    clock = TimeSettings(feedback_delay="10m")
+    assert LabelSettings(attribution="9d").clock(clock) is clock
+
+
+def test_graded_labels_are_known_when_the_attribution_window_has_passed():
+    labels = LabelSettings(grades={"click": 1}, attribution="6h")
+    assert labels.clock(TimeSettings(feedback_delay="10m")).feedback_delay == 6 * HOUR
+    assert labels.clock(TimeSettings(feedback_delay="1d", zone="Asia/Tokyo")) == TimeSettings(
+        feedback_delay="1d", zone="Asia/Tokyo"
+    )
+
+
+def test_a_kind_that_never_occurs_is_refused():
+    data = make_data([(1, 1, 0, 0)], [(1, 1, "click", 1, 0), (1, 1, "view", 1, 0)])
+    message = r"grades names 'purchase', an event that never occurs; events holds \['click', 'view'\]"
+    with pytest.raises(SettingsError, match=message):
+        grade_labels(data, LabelSettings(grades=GRADES))
+
+
+@pytest.mark.parametrize(
+    "values", [{"grades": {"click": 0}}, {"grades": {"click": 31}}, {"grade": {"click": 1}}, {"attribution": "day"}]
+)
+def test_other_settings_are_refused(values):
+    with pytest.raises(ValidationError):
+        LabelSettings(**values)

@@ -1,0 +1,273 @@
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from recsys.data.clock import TimeSettings
+from recsys.data.tables import Dataset
+from recsys.errors import SettingsError
+from recsys.features.behaviour import Behaviour
+from recsys.features.builder import (
+    TEXT_COLUMNS,
+    Reader,
+    build_features,
+    check_context,
+    find_items,
+    read_lists,
+    request_starts,
+    sort_candidates,
+)
+from recsys.features.counters import Counter
+from recsys.features.log import Log
+from recsys.features.settings import FeatureSettings
+
+NOON = datetime(2024, 3, 1, 12, tzinfo=UTC)
+SLOW = settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
+
+
+def future_changes_nothing(tools, compute, examples):
+    """Give the time property: features of a request are the same under two logs that differ from `as_of` on."""
+
+    @settings(
+        SLOW,
+        max_examples=examples,
+        database=None,
+        phases=[Phase.generate],
+        derandomize=True,
+        report_multiple_bugs=False,
+    )
+    @given(data=st.data())
+    def check(data):
+        case = data.draw(tools.case())
+        request = data.draw(st.sampled_from(case.candidates["request_id"].unique().sort().to_list()))
+        asked = case.candidates.filter(pl.col("request_id") == request)
+        other = data.draw(tools.other_future(case, case.as_of(request)))
+        found, again = (compute(asked, dataset, case.time) for dataset in (case.dataset, other))
+        assert tools.bits(found) == tools.bits(again)
+
+    return check
+
+
+def test_what_is_known_at_or_after_as_of_changes_no_feature(tools):
+    future_changes_nothing(tools, tools.compute, examples=80)()
+
+
+def one_row_too_many(self, keys, as_of):
+    return np.searchsorted(self.rows, self._offsets(keys) + np.searchsorted(self.moments, as_of, side="right"))
+
+
+def test_the_time_property_sees_one_row_known_exactly_at_as_of(tools, monkeypatch):
+    monkeypatch.setattr(Counter, "before", one_row_too_many)
+    with pytest.raises(AssertionError):
+        future_changes_nothing(tools, tools.compute, examples=80)()
+
+
+def leaky(tools, leak):
+    def compute(asked, dataset, time):
+        if leak == "labels at once":
+            time = time.model_copy(update={"feedback_delay": timedelta(0)})
+        if leak == "today":
+            time = time.model_copy(update={"freshness": "live"})
+        if leak == "events when they happen":
+            dataset = Dataset(dataset.items, dataset.events.drop("known_at"), dataset.requests)
+        if leak == "midnight of another zone":
+            time = time.model_copy(update={"zone": "UTC" if time.zone != "UTC" else "Africa/Cairo"})
+        return tools.compute(asked, dataset, time)
+
+    return compute
+
+
+@pytest.mark.parametrize("leak", ["labels at once", "today", "events when they happen", "midnight of another zone"])
+def test_the_time_property_sees_a_wrong_clock(tools, leak):
+    with pytest.raises(AssertionError):
+        future_changes_nothing(tools, leaky(tools, leak), examples=80)()
+
+
+@SLOW
+@given(data=st.data())
+def test_rows_and_batches_change_no_bit(tools, data):
+    case = data.draw(tools.case())
+    together = tools.compute(case.candidates, case.dataset, case.time)
+    alone = [
+        tools.compute(request, case.dataset, case.time)
+        for request in case.candidates.partition_by("request_id", maintain_order=True)
+    ]
+    assert tools.bits(pl.concat(alone)) == tools.bits(together)
+    shuffled = case.candidates.sample(fraction=1, shuffle=True, seed=data.draw(st.integers(0, 99)))
+    assert tools.bits(tools.compute(sort_candidates(shuffled), case.dataset, case.time)) == tools.bits(together)
+    logs = (table.sample(fraction=1, shuffle=True, seed=5) for table in (case.dataset.events, case.dataset.requests))
+    other = Dataset(case.dataset.items.reverse(), *logs)
+    assert tools.bits(tools.compute(case.candidates, other, case.time)) == tools.bits(together)
+
+
+def small(tools):
+    """Item 1 was clicked, 2 and 5 were shown, 6 is not in the catalogue, 9 is nowhere."""
+    items = pl.DataFrame(
+        {"item_id": [1, 2, 3, 4, 5], "category": ["x", "x", "y", None, "y"], "title": list("abcde")},
+    )
+    log = Dataset(
+        items,
+        tools.events([(1, 6, "like", NOON - timedelta(hours=2), timedelta(0))]),
+        tools.showings([(1, NOON - timedelta(hours=3), {1: 1, 2: 0, 5: 0})]),
+    )
+    asked = pl.DataFrame(
+        {
+            "request_id": [8, 8, 8, 8, 8, 9],
+            "user_id": [1, 1, 1, 1, 1, 2],
+            "timestamp": [NOON] * 5 + [NOON + timedelta(hours=1)],
+            "item_id": [1, 2, 5, 6, 9, 1],
+            "device": ["phone"] * 5 + [None],
+        },
+        schema_overrides={"timestamp": log.requests.schema["timestamp"]},
+    )
+    return log, asked
+
+
+def test_columns_are_numbers_in_the_order_of_the_declarations_and_then_categories(tools):
+    dataset, asked = small(tools)
+    table = tools.compute(asked, dataset, TimeSettings())
+    assert table.columns[0] == "item_age_hours"
+    assert table.columns[-2:] == ["item_category", "device"]
+    assert set(TEXT_COLUMNS) < set(table.columns)
+    assert len(set(table.columns)) == table.width
+    assert all(dtype == pl.Float32 for dtype in table.dtypes[:-2])
+    assert table["item_category"].to_list() == ["x", "x", "y", None, None, "x"]
+    assert table["device"].to_list() == ["phone"] * 5 + [None]
+    assert table["list_size"].to_list() == [5] * 5 + [1]
+
+
+def test_only_features_that_differ_within_a_list_are_compared_within_it(tools):
+    dataset, asked = small(tools)
+    columns = tools.compute(asked, dataset, TimeSettings()).columns
+    assert "click_rate_item_rank" in columns
+    assert "click_rate_item_share" in columns
+    assert "click_count_user" in columns
+    assert "click_count_user_rank" not in columns
+
+
+def test_text_columns_are_missing_for_items_without_a_vector_or_outside_the_catalogue(tools):
+    dataset, asked = small(tools)
+    table = tools.compute(asked, dataset, TimeSettings()).select(TEXT_COLUMNS)
+    known = [True, True, False, False, False, False]
+    for name in ("interest", "nearest_click", "interest_rank", "nearest_click_share"):
+        assert (~table[name].is_nan()).to_list() == known, name
+    for name in ("appeal", "text_score", "appeal_rank"):
+        assert (~table[name].is_nan()).to_list() == [*known[:5], True], name
+    assert sorted(table["interest_rank"][:2]) == [1.0, 2.0]
+    assert sum(table["text_score_share"][:2]) == pytest.approx(1)
+
+
+def test_the_hour_is_the_local_one(tools):
+    dataset, asked = small(tools)
+    assert tools.compute(asked, dataset, TimeSettings())["hour"].to_list() == [12.0] * 5 + [13.0]
+    local = TimeSettings(zone="Asia/Kathmandu", freshness="1d")
+    assert tools.compute(asked, dataset, local)["hour"].to_list() == [17.0] * 5 + [18.0]
+
+
+def test_no_candidate_gives_no_row_and_the_same_columns(tools):
+    dataset, asked = small(tools)
+    whole = tools.compute(asked, dataset, TimeSettings())
+    none = tools.compute(asked.clear(), dataset, TimeSettings())
+    assert none.schema == whole.schema
+    assert none.is_empty()
+
+
+@pytest.mark.parametrize("lost", [("events",), ("requests",), ("events", "requests"), ("items",)])
+def test_empty_tables_give_missing_features(tools, lost):
+    dataset, asked = small(tools)
+    tables = {name: getattr(dataset, name) for name in ("items", "events", "requests")}
+    table = tools.compute(asked, Dataset(**(tables | {name: tables[name].clear() for name in lost})), TimeSettings())
+    assert len(table) == len(asked)
+    if "requests" in lost:
+        assert table["click_rate_item"].is_nan().all()
+        assert table["showing_count_item"].to_list() == [0.0] * 6
+
+
+@pytest.mark.parametrize("kind", [pl.Categorical, pl.Enum(["x", "y", "phone"])])
+def test_categories_of_polars_are_read_as_their_words(tools, kind):
+    dataset, asked = small(tools)
+    plain = tools.compute(asked, dataset, TimeSettings())
+    other = Dataset(dataset.items.with_columns(pl.col("category").cast(kind)), dataset.events, dataset.requests)
+    table = tools.compute(asked.with_columns(pl.col("device").cast(kind)), other, TimeSettings())
+    assert table["item_category"].to_list() == plain["item_category"].to_list()
+    assert tools.bits(table) == tools.bits(plain)
+
+
+@pytest.mark.parametrize("kind", [pl.String, pl.Categorical, pl.Int8])
+def test_ids_may_be_of_any_plain_type(tools, kind):
+    dataset, asked = small(tools)
+    plain_kind = pl.Int8 if kind == pl.Int8 else pl.String
+    item, user = (pl.col(name).cast(plain_kind).cast(kind) for name in ("item_id", "user_id"))
+    other = Dataset(
+        dataset.items.with_columns(item),
+        dataset.events.with_columns(item, user),
+        dataset.requests.with_columns(item, user),
+    )
+    log = Log(Behaviour.of(other, ("category",)), TimeSettings())
+    plain_log = Log(Behaviour.of(dataset, ("category",)), TimeSettings())
+    vectors = tools.reader(plain_log).vectors
+    ids = vectors.item_ids.cast(log.items.values.dtype)
+    reader = Reader(vectors, find_items(log, ids), tools.reader(plain_log).tower, 3)
+    table = build_features(asked.with_columns(item, user), log, tools.settings, reader)
+    assert tools.bits(table) == tools.bits(tools.compute(asked, dataset, TimeSettings()))
+
+
+def test_candidates_are_sorted_by_request_and_item():
+    rows = pl.DataFrame({"request_id": ["b", "a", "b", "a"], "item_id": [2, 9, 1, 3]})
+    assert sort_candidates(rows).rows() == [("a", 3), ("a", 9), ("b", 1), ("b", 2)]
+    assert request_starts(sort_candidates(rows)).tolist() == [0, 2, 4]
+    assert request_starts(rows.clear()).tolist() == [0]
+
+
+@given(st.lists(st.integers(0, 5), max_size=20))
+def test_starts_are_those_of_a_plain_loop(ids):
+    ids = sorted(ids)
+    starts = [place for place, value in enumerate(ids) if place == 0 or ids[place - 1] != value]
+    found = request_starts(pl.DataFrame({"request_id": ids}, schema={"request_id": pl.Int64}))
+    assert found.tolist() == [*starts, len(ids)]
+
+
+def test_lists_hold_rows_of_the_vectors_and_the_last_clicks(tools):
+    dataset, asked = small(tools)
+    log = Log(Behaviour.of(dataset, ()), TimeSettings())
+    reader = tools.reader(log)
+    assert reader.places.tolist() == [0, 1, 2, 3, -1, -1]  # 6 has a vector but is not in the catalogue
+    lists = read_lists(log, log.rows(asked), request_starts(asked), reader.places, 2)
+    assert lists.items.tolist() == [0, 1, -1, -1, -1, 0]
+    assert lists.history.tolist() == [[0, -1], [-1, -1]]
+    assert lists.ages[0, 0] == pytest.approx(3 - 1 / 6)
+
+
+@pytest.mark.parametrize("name", ["label", "position", "propensity", "read_time"])
+def test_context_recorded_with_the_list_is_refused(name):
+    frame = pl.DataFrame({name: [1]})
+    with pytest.raises(SettingsError, match=f"context names '{name}', which is recorded with or after the list"):
+        check_context(frame, FeatureSettings(context=(name,)), ("read_time",))
+
+
+def test_missing_context_is_refused():
+    frame = pl.DataFrame({"request_id": [1], "phone": [1]})
+    with pytest.raises(SettingsError, match=r"'device', which is not a column .*their columns are request_id, phone"):
+        check_context(frame, FeatureSettings(context=("device",)), ())
+
+
+@pytest.mark.parametrize("name", ["hour", "list_size", "interest", "item_category", "click_rate_item_1h_share"])
+def test_context_named_as_a_feature_is_refused(tools, name):
+    frame = pl.DataFrame({name: [1]})
+    with pytest.raises(SettingsError, match=f"context names '{name}', which is a feature of that name already"):
+        check_context(frame, FeatureSettings(context=(name,), affinity=("category",)), ())
+
+
+def test_every_computed_name_is_refused_as_context(tools):
+    dataset, asked = small(tools)
+    computed = tools.compute(asked, dataset, TimeSettings()).drop("device")
+    for name in computed.columns:
+        with pytest.raises(SettingsError, match="is a feature of that name already"):
+            check_context(computed, tools.settings.model_copy(update={"context": (name,)}), ())
+
+
+def test_context_known_before_the_list_is_taken():
+    check_context(pl.DataFrame({"device": ["a"]}), FeatureSettings(context=("device",)), ("read_time",))

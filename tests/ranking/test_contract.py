@@ -1,0 +1,103 @@
+import json
+import math
+
+import numpy as np
+import polars as pl
+import pytest
+
+from recsys.errors import DataError, ModelError
+from recsys.ranking.contract import Column, Contract
+
+
+def make_table():
+    return pl.DataFrame(
+        {"age": [1.5, math.nan, None], "brand": ["b", None, "a"], "size": [30, 10, 30], "rank": [1.0, 2.0, 3.0]},
+        schema_overrides={"age": pl.Float32, "rank": pl.Float32},
+    )
+
+
+def test_floats_are_numbers_and_the_others_categories():
+    contract = Contract.of(make_table())
+    assert contract.columns == (Column("age"), Column("brand", ("a", "b")), Column("size", (10, 30)), Column("rank"))
+    assert contract.names == ("age", "brand", "size", "rank")
+    assert contract.category_places == [1, 2]
+
+
+def test_the_matrix_holds_numbers_and_codes():
+    matrix = Contract.of(make_table()).matrix(make_table())
+    assert matrix.dtype == np.float32
+    np.testing.assert_array_equal(matrix, [[1.5, 1, 1, 1], [math.nan, math.nan, 0, 2], [math.nan, 0, 1, 3]])
+
+
+def test_a_category_that_was_not_seen_is_not_known():
+    table = make_table().with_columns(brand=pl.Series(["z", "a", "ab"]), size=pl.Series([11, 30, None]))
+    matrix = Contract.of(make_table()).matrix(table)
+    np.testing.assert_array_equal(matrix[:, 1:3], [[math.nan, math.nan], [0, 1], [math.nan, math.nan]])
+
+
+@pytest.mark.parametrize("kind", [pl.Categorical, pl.Enum(["b", "a", "c"])])
+def test_categories_of_polars_have_the_codes_of_their_words(kind):
+    table = make_table().with_columns(pl.col("brand").cast(kind))
+    assert Contract.of(table) == Contract.of(make_table())
+    np.testing.assert_array_equal(Contract.of(make_table()).matrix(table), Contract.of(table).matrix(make_table()))
+
+
+def test_categories_made_elsewhere_have_the_same_codes():
+    with_more = pl.Series(["c", "b", "a"]).cast(pl.Categorical)
+    table = make_table().with_columns(brand=with_more)
+    assert Contract.of(make_table()).matrix(table)[1:, 1].tolist() == [1, 0]
+
+
+def test_a_category_without_any_value_is_never_known():
+    table = pl.DataFrame({"brand": [None, None]})
+    contract = Contract.of(table)
+    assert contract.columns == (Column("brand", ()),)
+    for values in ([None, None], ["a", None], [3, 4]):
+        assert np.isnan(contract.matrix(pl.DataFrame({"brand": values}))).all()
+
+
+def test_columns_may_be_left_out():
+    assert Contract.of(make_table()).without(("brand", "rank")).names == ("age", "size")
+
+
+@pytest.mark.parametrize("columns", [["age", "brand", "size", "rank"], ["brand"], ["age"], []])
+def test_what_is_written_is_read(columns):
+    contract = Contract.of(make_table().select(columns))
+    assert Contract.from_json(json.loads(json.dumps(contract.to_json()))) == contract
+
+
+def test_an_empty_category_is_still_one_after_reading():
+    contract = Contract((Column("brand", ()), Column("age")))
+    assert Contract.from_json(json.loads(json.dumps(contract.to_json()))) == contract
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda table: table.drop("size"), r"missing \['size'\], extra nothing; compute it with the settings that"),
+        (lambda table: table.with_columns(hour=1.0), r"missing nothing, extra \['hour'\]; compute it"),
+        (lambda table: table.rename({"age": "years"}), r"missing \['age'\], extra \['years'\]"),
+        (
+            lambda table: table.select("age", "size", "brand", "rank"),
+            "has 'size' in place 2 where the ranker was grown on 'brand'; bring the columns into the order of features",
+        ),
+        (lambda table: table.with_columns(rank=1), "'rank' holds Int32 values where the ranker was grown on numbers"),
+        (
+            lambda table: table.with_columns(pl.col("size").cast(pl.Float64)),
+            "'size' holds Float64 values where the ranker was grown on categories; compute it as in training",
+        ),
+    ],
+)
+def test_another_table_is_refused_by_name(change, message):
+    with pytest.raises(ModelError, match=message):
+        Contract.of(make_table()).matrix(change(make_table()))
+
+
+def test_categories_of_another_kind_are_refused():
+    table = make_table().with_columns(pl.col("size").cast(pl.String))
+    with pytest.raises(DataError, match="column size holds String values here and Int64 values elsewhere"):
+        Contract.of(make_table()).matrix(table)
+
+
+def test_no_row_is_a_matrix_without_rows():
+    assert Contract.of(make_table()).matrix(make_table().clear()).shape == (0, 4)

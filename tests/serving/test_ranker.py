@@ -1,0 +1,117 @@
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+
+import pandas as pd
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+
+from recsys import Ranker
+from recsys.errors import DataError, SettingsError
+
+
+@pytest.fixture(scope="module")
+def ranker(line) -> Ranker:
+    return Ranker.load(line.model)
+
+
+def test_scores_stand_in_the_order_of_the_rows(line, ranker) -> None:
+    candidates = line.candidates(8).sample(fraction=1, shuffle=True, seed=4)
+    scores = ranker.score(candidates)
+    ranked = ranker.rank(candidates)
+    for row, score in zip(candidates.iter_rows(named=True), scores, strict=True):
+        own = (pl.col("request_id") == row["request_id"]) & (pl.col("item_id") == row["item_id"])
+        assert ranked.filter(own)["score"].item() == score
+
+
+def test_pandas_in_pandas_out_with_the_same_numbers_and_id_types(line, ranker) -> None:
+    candidates = line.candidates(5)
+    frame = candidates.to_pandas()
+    ranked = ranker.rank(frame)
+    assert isinstance(ranked, pd.DataFrame)
+    assert_frame_equal(pl.from_pandas(ranked), ranker.rank(candidates), check_dtypes=False, check_exact=True)
+    assert ranked["item_id"].dtype == frame["item_id"].dtype
+    shuffled = frame.sample(frac=1, random_state=1)
+    scores = ranker.score(shuffled)
+    assert scores.index.equals(shuffled.index)
+    assert scores.sort_index().tolist() == ranker.score(candidates).to_list()
+
+
+def test_ids_come_back_in_the_type_they_came_in(line, ranker) -> None:
+    narrow = line.candidates(3).with_columns(pl.col("item_id").cast(pl.Int32), pl.col("user_id").cast(pl.UInt32))
+    ranked = ranker.rank(narrow)
+    assert ranked.schema["item_id"] == pl.Int32
+    assert ranked.schema["user_id"] == pl.UInt32
+    wide = ranker.rank(line.candidates(3))
+    assert ranked["score"].equals(wide["score"])
+
+
+def test_naive_moments_are_utc_and_other_zones_are_converted(line, ranker) -> None:
+    candidates = line.candidates(4)
+    expected = ranker.rank(candidates)
+    naive = candidates.with_columns(pl.col("timestamp").dt.replace_time_zone(None))
+    elsewhere = candidates.with_columns(pl.col("timestamp").dt.convert_time_zone("Asia/Tokyo"))
+    for frame in (naive, elsewhere):
+        assert_frame_equal(ranker.rank(frame), expected, check_exact=True)
+
+
+def test_threads_may_share_one_ranker(line, ranker) -> None:
+    parts = line.candidates(40).partition_by("request_id")
+    alone = [ranker.rank(part) for part in parts]
+    with ThreadPoolExecutor(8) as pool:
+        together = list(pool.map(ranker.rank, parts))
+    for one, other in zip(alone, together, strict=True):
+        assert_frame_equal(one, other, check_exact=True)
+
+
+def test_no_candidates_give_no_rankings(line, ranker) -> None:
+    empty = ranker.rank(line.candidates(1).clear())
+    assert empty.is_empty()
+    assert empty.schema == ranker.rank(line.candidates(1)).schema
+    assert len(ranker.score(line.candidates(1).clear())) == 0
+
+
+def test_a_request_without_context_or_history_still_gets_an_order(line, ranker) -> None:
+    stranger = line.candidates(1).with_columns(user_id=pl.lit(-1, dtype=pl.Int64), device=pl.lit(None, dtype=pl.String))
+    ranked = ranker.rank(stranger)
+    assert ranked["unknown_user"].all()
+    assert ranked["rank"].to_list() == list(range(1, len(stranger) + 1))
+
+
+def test_what_happens_later_changes_no_earlier_answer(line, ranker) -> None:
+    """An earlier moment knows less: the same list at two moments is scored on what was known at each."""
+    candidates = line.candidates(2)
+    earlier = candidates.with_columns(pl.col("timestamp") - timedelta(days=2))
+    assert not ranker.rank(candidates)["score"].equals(ranker.rank(earlier)["score"])
+
+
+def test_bad_candidates_are_refused_with_every_fault(line, ranker) -> None:
+    candidates = line.candidates(2)
+    with pytest.raises(DataError, match=r"(?s)candidates.user_id: .*candidates.timestamp"):
+        ranker.rank(candidates.drop("user_id").with_columns(timestamp=pl.lit("yesterday")))
+    with pytest.raises(SettingsError, match="context names 'device', which is not a column of the candidates"):
+        ranker.rank(candidates.drop("device"))
+    with pytest.raises(SettingsError, match="top = -1; keep at least 1 candidate per request"):
+        ranker.rank(candidates, top=-1)
+
+
+def test_a_serving_process_without_torch_gives_the_scores_of_this_one(line, ranker, tmp_path) -> None:
+    candidates = line.candidates(10)
+    candidates.write_parquet(tmp_path / "candidates.parquet")
+    program = (
+        "import sys\n"
+        "class Absent:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name.split('.')[0] in ('torch', 'transformers', 'pytorch_lightning'):\n"
+        "            raise ModuleNotFoundError(name)\n"
+        "sys.meta_path.insert(0, Absent())\n"
+        "import polars as pl\n"
+        "from recsys import Ranker\n"
+        "ranked = Ranker.load(sys.argv[1]).rank(pl.read_parquet(sys.argv[2]))\n"
+        "ranked.write_parquet(sys.argv[3])\n"
+    )
+    arguments = [str(line.model), str(tmp_path / "candidates.parquet"), str(tmp_path / "ranked.parquet")]
+    subprocess.run([sys.executable, "-c", program, *arguments], check=True)
+    assert_frame_equal(pl.read_parquet(tmp_path / "ranked.parquet"), ranker.rank(candidates), check_exact=True)

@@ -1,0 +1,213 @@
+"""The command line: what it prints and its exit status; every kind of bad input in one sentence, nothing half-written."""
+
+import json
+import shutil
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from recsys.cli import FINE, NO, WRONG_USE, main
+
+SAMPLE = Path(__file__).parent.parent / "data" / "sample"
+
+
+@pytest.fixture
+def config(line, tmp_path) -> Path:
+    """Write the small settings as a TOML file by hand: there is no TOML writer in the standard library."""
+    path = tmp_path / "small.toml"
+    path.write_text(
+        f"""
+[windows]
+fractions = [0.3, 0.35, 0.15, 0.2]
+[text]
+encoder = "{line.settings.text.encoder}"
+max_tokens = 24
+epochs = 1
+head_epochs = 1
+texts_per_step = 32
+[features]
+windows = ["6h", "1d"]
+affinity = ["category"]
+events = ["view"]
+context = ["device"]
+[ranker]
+rounds = 30
+rows_per_leaf = 20
+patience = 10
+"""
+    )
+    return path
+
+
+def test_check_lists_faults_and_says_no(line, tmp_path, capsys) -> None:
+    assert main(["check", str(line.data), "--json", str(tmp_path / "faults.json")]) == FINE
+    assert json.loads((tmp_path / "faults.json").read_text())
+    assert "0 errors" in capsys.readouterr().out
+    shutil.copytree(line.data, tmp_path / "broken")
+    broken = line.dataset.requests.with_columns(label=pl.lit(-3))
+    broken.write_parquet(tmp_path / "broken/requests.parquet")
+    assert main(["check", str(tmp_path / "broken")]) == NO
+    assert "requests.label" in capsys.readouterr().out
+
+
+def test_train_evaluate_and_score_do_what_the_library_does(line, config, tmp_path, capsys) -> None:
+    model = tmp_path / "model"
+    assert main(["train", str(line.data), "--config", str(config), "--out", str(model)]) == FINE
+    assert "both-behaviour" in capsys.readouterr().out
+    assert (model / "ranker.txt").read_bytes() == (line.model / "ranker.txt").read_bytes()
+    assert main(["evaluate", str(model), str(line.data), "--json", str(tmp_path / "deep/figures.json")]) == FINE
+    figures = json.loads((tmp_path / "deep/figures.json").read_text())
+    assert figures == line.judgement.evaluation.to_json()
+    assert main(["evaluate", str(model), str(line.data), "--window", "valid"]) == FINE
+    assert "the model has learnt from the valid window: these figures flatter it" in capsys.readouterr().out
+    (tmp_path / "lists").mkdir()
+    for number, part in enumerate(line.candidates(6).partition_by("user_id")):
+        part.write_parquet(tmp_path / f"lists/{number}.parquet")
+    words = ["score", str(model), str(line.data), "--candidates", str(tmp_path / "lists"), "--top", "2"]
+    assert main([*words, "--out", str(tmp_path / "out")]) == FINE
+    assert "12 rankings of 6 requests written to" in capsys.readouterr().out
+    users = line.candidates(1).select("user_id", "device").head(1)
+    users.write_parquet(tmp_path / "users.parquet")
+    moment = line.dataset.requests["timestamp"].max().isoformat()
+    words = ["score", str(model), str(line.data), "--users", str(tmp_path / "users.parquet"), "--at", moment]
+    assert main([*words, "--out", str(tmp_path / "crossed")]) == FINE
+    assert "of 1 requests written to" in capsys.readouterr().out
+
+
+def test_set_changes_one_setting(line, config, tmp_path) -> None:
+    words = ["train", str(line.data), "--config", str(config), "--out", str(tmp_path / "daily")]
+    assert main([*words, "--set", 'time.freshness="1d"', "--set", "ranker.rounds=5"]) == FINE
+    settings = json.loads((tmp_path / "daily/manifest.json").read_text())["settings"]
+    assert settings["time"]["freshness"] == "1d"
+    assert settings["ranker"]["rounds"] == 5
+
+
+def test_import_says_what_came_in(tmp_path, capsys) -> None:
+    assert main(["import", "tables", str(SAMPLE), "--out", str(tmp_path / "data")]) == FINE
+    requests = pl.read_parquet(SAMPLE / "requests.parquet")
+    said = capsys.readouterr().out
+    assert f"{requests['request_id'].n_unique():,} requests, {len(requests):,} candidate rows" in said
+    assert main(["check", str(tmp_path / "data")]) == FINE
+
+
+def spoil(source: Path, target: Path, table: str, frame: pl.DataFrame) -> Path:
+    shutil.copytree(source, target)
+    frame.write_parquet(target / f"{table}.parquet")
+    return target
+
+
+BROKEN_TABLES = {
+    "a label below 0": ("requests", pl.col("label") - 5, "requests.label"),
+    "a user without a name": ("requests", pl.lit(None, dtype=pl.Int64).alias("user_id"), "requests.user_id"),
+    "times as text": ("requests", pl.lit("noon").alias("timestamp"), "requests.timestamp"),
+    "times in seconds read as microseconds": (
+        "events",
+        pl.from_epoch(pl.lit(1_700_000), time_unit="s").dt.replace_time_zone("UTC").alias("timestamp"),
+        "events.timestamp",
+    ),
+    "a propensity above 1": ("requests", pl.lit(1.5).alias("propensity"), "requests.propensity"),
+    "position 0": ("requests", pl.lit(0).alias("position"), "requests.position"),
+    "the same item twice": ("items", pl.lit(1).alias("item_id"), "items.item_id"),
+    "no text at all": ("items", [pl.lit("").alias("title"), pl.lit("").alias("description")], "items"),
+    "items that nobody knows": ("requests", pl.col("item_id") + 10**9, "requests.item_id"),
+    "ids as text in one table": ("events", pl.col("item_id").cast(pl.String), "item_id"),
+}
+
+
+@pytest.mark.parametrize("kind", BROKEN_TABLES)
+def test_a_broken_table_is_refused_by_check_and_by_train(line, config, tmp_path, capsys, kind) -> None:
+    table, change, place = BROKEN_TABLES[kind]
+    frame = getattr(line.dataset, table).with_columns(change)
+    data = spoil(line.data, tmp_path / "data", table, frame)
+    assert main(["check", str(data)]) == NO
+    said = capsys.readouterr().out
+    assert any(row.startswith("error") and place in row for row in said.splitlines()), said
+    assert main(["train", str(data), "--config", str(config), "--out", str(tmp_path / "model")]) == NO
+    assert place in capsys.readouterr().err
+    assert not (tmp_path / "model").exists()
+    assert not list(tmp_path.glob(".model*"))
+
+
+BROKEN_SETTINGS = {
+    "an unknown key": (["text.epoch=3"], "text.epoch is not known; did you mean epochs?"),
+    "an unknown section": (["rankers.rounds=3"], "rankers is not known; did you mean ranker?"),
+    "a duration without a unit": (['time.feedback_delay="10"'], "'10' is not a duration; write a whole number and a unit"),
+    "an unknown zone": (['time.zone="Mars/Base"'], "'Mars/Base' is not a time zone"),
+    "an unknown freshness": (['time.freshness="weekly"'], "time.freshness = 'weekly'"),
+    "fractions beyond 1": (["windows.fractions=[0.5, 0.5, 0.5, 0.1]"], "must be at least 0 and add up to 1"),
+    "cuts out of order": (
+        ["windows.cuts=[2024-01-05T00:00:00Z, 2024-01-04T00:00:00Z, 2024-01-06T00:00:00Z, 2024-01-07T00:00:00Z, "
+         "2024-01-08T00:00:00Z]"],
+        "cuts are not in order of time",
+    ),
+    "a value without quotes": (["time.freshness=live"], "is not a TOML value"),
+    "no equals sign": (["seed"], "is not section.key=value"),
+    "a negative prior": (["features.prior=-1"], "features.prior = -1"),
+    "an unknown text field": (['text.fields=["headline"]'], "headline"),
+    "an unknown attribute": (['features.affinity=["author"]'], "affinity names 'author', which is not a column of items"),
+    "a column recorded after the list": (['features.context=["position"]'], "recorded with or after the list"),
+    "an event that never occurs": (["labels.grades={refund = 2}"], "an event that never occurs"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", BROKEN_SETTINGS)
+def test_a_broken_setting_is_wrong_use_and_says_what_to_write(line, config, tmp_path, capsys, kind) -> None:
+    changes, words = BROKEN_SETTINGS[kind]
+    arguments = ["train", str(line.data), "--config", str(config), "--out", str(tmp_path / "model")]
+    assert main([*arguments, *(word for change in changes for word in ("--set", change))]) == WRONG_USE
+    assert words in capsys.readouterr().err
+    assert not (tmp_path / "model").exists()
+
+
+def test_paths_that_are_not_there_are_named(line, config, tmp_path, capsys) -> None:
+    missing, out = str(tmp_path / "missing"), str(tmp_path / "out")
+    for words, status, said in [
+        (["check", missing], NO, "missing is not a folder; write one with `recsys import` or `recsys demo`"),
+        (["train", missing, "--config", str(config), "--out", out], NO, "missing is not a folder"),
+        (
+            ["train", str(line.data), "--config", missing, "--out", out],
+            WRONG_USE,
+            "missing does not exist; give the path",
+        ),
+        (
+            ["train", str(line.data), "--config", str(config), "--out", str(line.data)],
+            NO,
+            "already exists and is not empty",
+        ),
+        (["evaluate", missing, str(line.data)], NO, "holds no manifest.json; give a folder written by `recsys train`"),
+        (
+            ["score", str(line.model), str(line.data), "--candidates", missing, "--out", out],
+            NO,
+            "holds no Parquet file",
+        ),
+        (
+            ["score", str(line.model), str(line.data), "--out", out],
+            WRONG_USE,
+            "give --candidates FILE_OR_DIR, or --users",
+        ),
+        (["import", "ebnert", str(tmp_path), "--out", out], WRONG_USE, "'ebnert' is no source; did you mean ebnerd?"),
+    ]:
+        assert main(words) == status, words
+        assert said in capsys.readouterr().err
+        assert not Path(out).exists()
+
+
+def test_a_broken_parquet_file_and_a_broken_toml_file_are_named(line, tmp_path, capsys) -> None:
+    shutil.copytree(line.data, tmp_path / "data")
+    whole = (tmp_path / "data/items.parquet").read_bytes()
+    (tmp_path / "data/items.parquet").write_bytes(whole[: len(whole) // 2])
+    assert main(["check", str(tmp_path / "data")]) == NO
+    assert "items.parquet cannot be read as Parquet" in capsys.readouterr().out
+    (tmp_path / "broken.toml").write_text("[time\n")
+    words = ["train", str(line.data), "--config", str(tmp_path / "broken.toml"), "--out", str(tmp_path / "model")]
+    assert main(words) == WRONG_USE
+    assert "broken.toml cannot be read as TOML" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [[], ["rank"], ["train"], ["score", "m", "d", "--out", "o", "--at", "noon"]])
+def test_wrong_words_are_wrong_use(words, capsys) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(words)
+    assert stopped.value.code == WRONG_USE
+    assert "usage: recsys" in capsys.readouterr().err

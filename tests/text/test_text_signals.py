@@ -1,0 +1,149 @@
+from itertools import pairwise
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from recsys.errors import DataError
+from recsys.text import signals as signals_module
+from recsys.text.lists import Lists
+from recsys.text.signals import TextSignals, text_signals
+from recsys.text.user_tower import UserTower
+from recsys.text.vectors import ItemVectors, round_to_grid
+
+NAMES = ("interest", "appeal", "text_score", "nearest_click")
+TOWER = UserTower(np.array([3.1, 0.7, -2.0, 9.0]), np.array([0.2, 0.0, 1.3, 0.1]), np.array([5.0, 1.1, 0.3, 2.0]))
+
+
+def make_vectors(n: int, d: int = 48, seed: int = 0) -> ItemVectors:
+    random = np.random.default_rng(seed)
+    matrices = random.normal(size=(2, n, d))
+    candidate, history = round_to_grid(matrices / np.linalg.norm(matrices, axis=-1, keepdims=True))
+    return ItemVectors(
+        pl.Series("item_id", np.arange(n)),
+        pl.Series("text_hash", [""] * n),
+        candidate,
+        history,
+        random.normal(size=n).astype(np.float32),
+    )
+
+
+def make_lists(random: np.random.Generator, requests: int, items: int, places: int, longest: int = 9) -> Lists:
+    lengths = random.integers(0, longest + 1, requests)
+    return Lists(
+        np.concatenate([[0], np.cumsum(lengths)]),
+        random.integers(-1, items, lengths.sum()).astype(np.int32),
+        np.where(random.random((requests, places)) < 0.6, random.integers(-1, items, (requests, places)), -1).astype(
+            np.int32
+        ),
+        random.uniform(0, 500, (requests, places)).astype(np.float32),
+    )
+
+
+def assert_same_bits(a: TextSignals, b: TextSignals, rows: np.ndarray | slice = slice(None)) -> None:
+    for name in NAMES:
+        assert getattr(a, name)[rows].tobytes() == getattr(b, name).tobytes(), name
+
+
+def test_signals_are_what_a_plain_loop_says() -> None:
+    vectors = make_vectors(30)
+    lists = make_lists(np.random.default_rng(3), 25, 30, 6)
+    found = text_signals(lists, vectors, TOWER)
+    for request in range(len(lists)):
+        clicks = [place for place, code in enumerate(lists.history[request]) if code >= 0]
+        for place in range(lists.starts[request], lists.starts[request + 1]):
+            item = lists.items[place]
+            values = [getattr(found, name)[place] for name in NAMES]
+            if item < 0:
+                assert np.isnan(values).all()
+                continue
+            assert found.appeal[place] == vectors.appeal[item]
+            if not clicks:
+                assert np.isnan(values[0])
+                assert np.isnan(values[3])
+                assert values[2] == values[1]
+                continue
+            past = vectors.history[lists.history[request, clicks]].astype(np.float64)
+            products = vectors.candidate[item].astype(np.float64) * past
+            similarity = products.reshape(len(clicks), 4, -1).sum(axis=2)
+            force = np.exp(
+                TOWER.sharpness * similarity
+                - TOWER.forgetting * np.log1p(lists.ages[request, clicks].astype(np.float64) / 24)[:, None]
+            )
+            expected = (TOWER.scale * (force * similarity).sum(axis=0) / force.sum(axis=0)).sum()
+            assert values[0] == pytest.approx(expected, rel=1e-6, abs=1e-6)
+            assert values[2] == values[0] + values[1]
+            assert values[3] == products.sum(axis=1).max()
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 40), st.integers(1, 13))
+def test_answers_are_the_same_bits_in_any_batching(seed: int, requests: int, places: int) -> None:
+    random = np.random.default_rng(seed)
+    vectors = make_vectors(50, seed=seed)
+    lists = make_lists(random, requests, 50, places)
+    together = text_signals(lists, vectors, TOWER)
+    cuts = np.unique([0, *random.integers(0, requests + 1, 3), requests])
+    for first, last in pairwise(cuts):
+        alone = text_signals(lists.block(first, last), vectors, TOWER)
+        assert_same_bits(together, alone, slice(lists.starts[first], lists.starts[last]))
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 30))
+def test_answers_follow_candidates_in_any_order_and_ignore_padding(seed: int, requests: int) -> None:
+    random = np.random.default_rng(seed)
+    vectors = make_vectors(50, seed=seed)
+    lists = make_lists(random, requests, 50, 5)
+    before = text_signals(lists, vectors, TOWER)
+    rows = np.concatenate(
+        [random.permutation(np.arange(*lists.starts[request : request + 2])) for request in range(requests)]
+    ).astype(np.int64)
+    wider = np.full((requests, 3), -1, np.int32)
+    after = text_signals(
+        Lists(
+            lists.starts,
+            lists.items[rows],
+            np.concatenate([lists.history, wider], axis=1),
+            np.concatenate([lists.ages, wider.astype(np.float32)], axis=1),
+        ),
+        vectors,
+        TOWER,
+    )
+    assert_same_bits(before, after, rows)
+
+
+def test_small_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    vectors = make_vectors(50)
+    lists = make_lists(np.random.default_rng(1), 60, 50, 4)
+    before = text_signals(lists, vectors, TOWER)
+    monkeypatch.setattr(signals_module, "_NUMBERS_PER_BLOCK", 1)
+    assert_same_bits(before, text_signals(lists, vectors, TOWER))
+
+
+def test_lists_may_be_empty() -> None:
+    found = text_signals(make_lists(np.random.default_rng(0), 0, 5, 3), make_vectors(5), TOWER)
+    assert all(len(getattr(found, name)) == 0 for name in NAMES)
+
+
+def test_an_empty_catalogue_knows_nothing() -> None:
+    lists = Lists(
+        np.array([0, 2]), np.full(2, -1, np.int32), np.full((1, 3), -1, np.int32), np.zeros((1, 3), np.float32)
+    )
+    found = text_signals(lists, make_vectors(0), TOWER)
+    assert all(np.isnan(getattr(found, name)).all() and len(getattr(found, name)) == 2 for name in NAMES)
+
+
+@pytest.mark.parametrize("field", ["items", "history"])
+def test_refuses_codes_without_a_vector(field: str) -> None:
+    arrays = {
+        "starts": np.array([0, 1]),
+        "items": np.array([0], np.int32),
+        "history": np.array([[1]], np.int32),
+        "ages": np.zeros((1, 1), np.float32),
+    }
+    arrays[field] = np.full_like(arrays[field], 5)
+    with pytest.raises(DataError, match=f"{field} holds the code 5 but there are 5 item vectors"):
+        text_signals(Lists(**arrays), make_vectors(5), TOWER)

