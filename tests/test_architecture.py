@@ -82,7 +82,7 @@ def test_files_and_functions_stay_readable(path: Path) -> None:
 def test_the_map_in_the_readme_lists_every_file() -> None:
     text = (ROOT / "README.md").read_text()
     block = text.split("<!-- map -->")[1]
-    listed = set(re.findall(r"^(\S+\.(?:py|toml|j2))\s+\S", block, flags=re.MULTILINE))
+    listed = set(re.findall(r"^(\S+\.(?:py|toml|j2|md))\s+\S", block, flags=re.MULTILINE))
     present = {path.relative_to(ROOT).as_posix() for path in [*MODULES, *ROOT.glob("pipelines/*.*")]}
     present |= {path.relative_to(ROOT).as_posix() for path in PACKAGE.rglob("*.j2")}
     assert listed == present

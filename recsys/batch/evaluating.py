@@ -9,18 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 from recsys.batch.logged import LoggedWindow, cold_requests, read_window
-from recsys.batch.vectors import current_vectors
-from recsys.data.checks import check_tables
-from recsys.data.faults import refuse_errors
-from recsys.data.labels import grade_labels
+from recsys.batch.today import open_model
 from recsys.data.tables import Dataset
 from recsys.data.windows import Window
 from recsys.errors import DataError
 from recsys.evaluation.evaluation import Evaluation, evaluate_rankers
-from recsys.features.behaviour import Behaviour
 from recsys.features.builder import TEXT_COLUMNS
 from recsys.features.log import Log
-from recsys.model import Model, State
 from recsys.ranking.ranker import TreeRanker
 
 Floats = npt.NDArray[np.float64]
@@ -84,14 +79,9 @@ def evaluate(folder: str | Path, dataset: Dataset, window: Window = "test") -> E
     DataError
         When the tables have faults or the window holds no request.
     """
-    folder = Path(folder)
-    model = Model.load(folder)
-    refuse_errors(check_tables(dataset))
-    dataset = grade_labels(dataset, model.settings.labels)
-    log = model.log(Behaviour.of(dataset, model.settings.features.affinity))
-    vectors = current_vectors(model, folder, State.load(folder / "state").vectors, dataset.items)
-    reader = model.reader(log, vectors)
-    logged = read_window(dataset.requests, model.windows, window, log, model.settings.features, reader)
+    today = open_model(Path(folder), dataset)
+    model, log = today.model, today.log
+    logged = read_window(today.requests, model.windows, window, log, model.settings.features, today.reader)
     return judge(logged, log, window, model.ranker, model.behaviour_ranker, model.settings.seed).evaluation
 
 

@@ -6,16 +6,14 @@ from pathlib import Path
 import polars as pl
 from tqdm import tqdm
 
-from recsys.batch.vectors import current_vectors
-from recsys.data.checks import check_candidates, check_tables
+from recsys.batch.today import Today, open_model
+from recsys.data.checks import check_candidates
 from recsys.data.faults import refuse_errors
-from recsys.data.labels import grade_labels
 from recsys.data.tables import Dataset, in_utc
 from recsys.errors import SettingsError
-from recsys.features.behaviour import Behaviour
 from recsys.features.builder import check_context, sort_candidates
 from recsys.files import new_folder, refuse_existing
-from recsys.model import Model, State, check_id_types, read_manifest, write_manifest
+from recsys.model import check_id_types, read_manifest, write_manifest
 from recsys.ranking.scoring import batches, rank_candidates
 
 ROWS_PER_PART = 250_000
@@ -75,34 +73,34 @@ def score(
     refuse_existing(out)
     if top is not None and top < 1:
         raise SettingsError(f"top = {top}; keep at least 1 candidate per request")
-    model = Model.load(folder)
-    refuse_errors(check_tables(dataset))
     candidates = in_utc(candidates)
     refuse_errors(check_candidates(candidates))
-    check_context(candidates, model.settings.features, dataset.about.recorded_after)
-    dataset = grade_labels(dataset, model.settings.labels)
-    behaviour = Behaviour.of(dataset, model.settings.features.affinity)
-    check_id_types(candidates, behaviour)
-    log = model.log(behaviour)
-    vectors = current_vectors(model, folder, State.load(folder / "state").vectors, dataset.items)
-    reader = model.reader(log, vectors)
-    candidates = sort_candidates(candidates)
-    unknown_users: set[object] = set()
-    unknown_items: set[object] = set()
-    written = 0
-    with new_folder(out) as staging, tqdm(total=len(candidates), desc="score", unit="row", disable=None) as bar:
+    today = open_model(folder, dataset)
+    check_context(candidates, today.model.settings.features, dataset.about.recorded_after)
+    check_id_types(candidates, today.log.behaviour)
+    with new_folder(out) as staging:
         (staging / "rankings").mkdir()
-        for number, batch in enumerate(batches(candidates, ROWS_PER_PART)):
-            ranked = rank_candidates(batch, log, model.settings.features, reader, model.ranker, model.calibration)
-            unknown_users.update(ranked.filter("unknown_user")["user_id"].unique())
-            unknown_items.update(ranked.filter("unknown_item")["item_id"].unique())
-            ranked = ranked if top is None else ranked.filter(pl.col("rank") <= top)
-            ranked.write_parquet(staging / "rankings" / f"part-{number:05}.parquet")
-            written += len(ranked)
-            bar.update(len(batch))
-        State(behaviour, vectors).save(staging / "state")
-        requests = candidates["request_id"].n_unique()
-        scored = Scored(requests, len(candidates), written, len(unknown_users), len(unknown_items))
+        scored = _write_rankings(today, sort_candidates(candidates), staging / "rankings", top)
+        today.state.save(staging / "state")
         model_files = read_manifest(folder, "written by `recsys train`")["files"]
         write_manifest(staging, {"counts": vars(scored), "top": top, "ranker": model_files["ranker.txt"]})
     return scored
+
+
+def _write_rankings(today: Today, candidates: pl.DataFrame, folder: Path, top: int | None) -> Scored:
+    model, rankings = today.model, 0
+    unknown_users: set[object] = set()
+    unknown_items: set[object] = set()
+    with tqdm(total=len(candidates), desc="score", unit="row", disable=None, leave=False) as bar:
+        for number, batch in enumerate(batches(candidates, ROWS_PER_PART)):
+            ranked = rank_candidates(
+                batch, today.log, model.settings.features, today.reader, model.ranker, model.calibration
+            )
+            unknown_users.update(ranked.filter("unknown_user")["user_id"].unique())
+            unknown_items.update(ranked.filter("unknown_item")["item_id"].unique())
+            ranked = ranked if top is None else ranked.filter(pl.col("rank") <= top)
+            ranked.write_parquet(folder / f"part-{number:05}.parquet")
+            rankings += len(ranked)
+            bar.update(len(batch))
+    requests = candidates["request_id"].n_unique()
+    return Scored(requests, len(candidates), rankings, len(unknown_users), len(unknown_items))

@@ -30,6 +30,8 @@ from recsys.text.training import fit_text
 
 logger = logging.getLogger(__name__)
 
+_LEARNT: tuple[Window, Window] = ("ranker", "valid")
+
 
 @dataclass(frozen=True)
 class _Grown:
@@ -73,26 +75,12 @@ def train(dataset: Dataset, settings: Settings, target: str | Path) -> Judgement
     prints = fingerprint(dataset)
     dataset = grade_labels(dataset, settings.labels)
     windows = place_windows(dataset.requests, settings.windows)
-    clock = settings.labels.clock(settings.time)
-    log = Log(Behaviour.of(dataset, settings.features.affinity), clock)
+    log = Log(Behaviour.of(dataset, settings.features.affinity), settings.labels.clock(settings.time))
     texts = item_texts(dataset.items, settings.text.fields)
     text_model = _read_text(dataset, texts, settings, windows, log)
     vectors = text_model.encode_items(dataset.items, texts)
     reader = Reader.of(log, vectors, text_model.tower, settings.text.history_length)
-
-    def window(name: Window, label_delay: timedelta | None = clock.feedback_delay) -> LoggedWindow:
-        return read_window(dataset.requests, windows, name, log, settings.features, reader, label_delay)
-
-    ranker, valid = window("ranker").examples, window("valid")
-    both = _grow(ranker, valid.examples, settings)
-    behaviour = _grow(ranker.without(TEXT_COLUMNS), valid.examples.without(TEXT_COLUMNS), settings)
-    calibration = Calibration.fit(both.chosen.score(valid.examples.table), valid.examples.labels)
-    model = Model(settings, windows, both.final, behaviour.final, calibration, text_model.tower)
-    if windows.of(dataset.requests, "test").is_empty():
-        judgement = judge(valid, log, "valid", both.chosen, behaviour.chosen, settings.seed)
-    else:
-        test = window("test", label_delay=None)
-        judgement = judge(test, log, "test", both.final, behaviour.final, settings.seed)
+    model, judgement = _learn_to_rank(dataset.requests, settings, windows, log, reader)
     with new_folder(target) as folder:
         model.save(folder)
         text_model.save(folder)
@@ -110,6 +98,25 @@ def _read_text(dataset: Dataset, texts: list[str], settings: Settings, windows: 
     places = find_items(log, dataset.items["item_id"])
     lists = read_lists(log, log.rows(requests), starts, places, settings.text.history_length)
     return fit_text(texts, lists, requests["label"].cast(pl.Float32).to_numpy(), settings.text, settings.seed)
+
+
+def _learn_to_rank(
+    requests: pl.DataFrame, settings: Settings, windows: Windows, log: Log, reader: Reader
+) -> tuple[Model, Judgement]:
+    """Grow both rankers, calibrate, and judge them on a window they have not learnt from."""
+
+    def window(name: Window, label_delay: timedelta | None) -> LoggedWindow:
+        return read_window(requests, windows, name, log, settings.features, reader, label_delay)
+
+    ranker, valid = (window(name, log.time.feedback_delay) for name in _LEARNT)
+    both = _grow(ranker.examples, valid.examples, settings)
+    behaviour = _grow(ranker.examples.without(TEXT_COLUMNS), valid.examples.without(TEXT_COLUMNS), settings)
+    calibration = Calibration.fit(both.chosen.score(valid.examples.table), valid.examples.labels)
+    model = Model(settings, windows, both.final, behaviour.final, calibration, reader.tower)
+    test = window("test", None)
+    if test.requests.is_empty():
+        return model, judge(valid, log, "valid", both.chosen, behaviour.chosen, settings.seed)
+    return model, judge(test, log, "test", both.final, behaviour.final, settings.seed)
 
 
 def _grow(ranker: Examples, valid: Examples, settings: Settings) -> _Grown:

@@ -15,7 +15,8 @@ _HIDDEN = 64
 class ItemHeads(nn.Module):
     """From a unit embedding to the item as a candidate, the item as a past click, and its appeal.
 
-    Untrained, both vectors are the embedding itself and appeal is 0.
+    The mean embedding of the texts, which says what they have in common and drowns what sets them apart, is taken off
+    first. Untrained, both vectors are then the centred embedding and appeal is 0: plain cosine similarity.
 
     Parameters
     ----------
@@ -23,10 +24,17 @@ class ItemHeads(nn.Module):
         d, the length of an embedding.
     generator
         Draws the first weights.
+
+    Attributes
+    ----------
+    center
+        [d]; the mean embedding, 0 until it is set.
     """
 
     def __init__(self, dimension: int, generator: torch.Generator) -> None:
         super().__init__()
+        self.center: Tensor
+        self.register_buffer("center", torch.zeros(dimension))
         self.candidate_map = nn.Linear(dimension, dimension, bias=False)
         self.history_map = nn.Linear(dimension, dimension, bias=False)
         self.appeal_hidden = nn.Linear(dimension, _HIDDEN)
@@ -40,15 +48,15 @@ class ItemHeads(nn.Module):
 
     def candidate(self, embedding: Tensor) -> Tensor:
         """Return unit vectors [..., d] of embeddings [..., d]."""
-        return normalize(self.candidate_map(embedding), dim=-1)
+        return normalize(self.candidate_map(embedding - self.center), dim=-1)
 
     def history(self, embedding: Tensor) -> Tensor:
         """Return unit vectors [..., d] of embeddings [..., d]."""
-        return normalize(self.history_map(embedding), dim=-1)
+        return normalize(self.history_map(embedding - self.center), dim=-1)
 
     def appeal(self, embedding: Tensor) -> Tensor:
         """Return appeal [...] of embeddings [..., d]."""
-        found: Tensor = self.appeal_out(torch.tanh(self.appeal_hidden(embedding))).squeeze(-1)
+        found: Tensor = self.appeal_out(torch.tanh(self.appeal_hidden(embedding - self.center))).squeeze(-1)
         return found
 
 

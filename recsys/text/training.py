@@ -59,8 +59,10 @@ def fit_text(
     encoder.top_layers(settings.trainable_layers).requires_grad_(True)
     heads = ItemHeads(encoder.dimension, torch.Generator().manual_seed(seed))
     interest = InterestHead(encoder.dimension)
+    memory = TextMemory(encoder, texts, lists, settings)
+    heads.center.copy_(memory.embeddings.mean(dim=0))
     if settings.epochs:
-        learner = TextLearner(encoder, heads, interest, TextMemory(encoder, texts, lists, settings), settings, seed)
+        learner = TextLearner(encoder, heads, interest, memory, settings, seed)
         _learn(learner, lists, labels, settings, seed)
     return TextModel(encoder, heads, interest.tower(), settings)
 

@@ -1,5 +1,6 @@
 import json
 from datetime import UTC, date, datetime, timedelta, timezone
+from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 import polars as pl
@@ -75,7 +76,7 @@ def test_every_request_falls_whole_in_one_window(hours, shares):
     assert pl.concat(parts)["request_id"].n_unique() == len(hours)
     assert sum(part["request_id"].n_unique() for part in parts) == len(hours)
     filled = [part["timestamp"] for part in parts if len(part)]
-    for earlier, later in zip(filled, filled[1:], strict=False):
+    for earlier, later in pairwise(filled):
         assert earlier.max() < later.min()
 
 
@@ -121,7 +122,7 @@ def test_a_window_that_must_not_be_empty_is_named(hours, window, span):
 
 
 def test_requests_of_one_moment_cannot_be_cut():
-    with pytest.raises(DataError, match="the text window, .* holds no request"):
+    with pytest.raises(DataError, match=r"the text window, .* holds no request"):
         place_windows(make_requests([1] * 10), WindowSettings())
 
 

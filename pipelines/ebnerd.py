@@ -1,0 +1,29 @@
+"""EB-NeRD from the publisher's files to figures: import, check, train with live and with daily knowledge."""
+
+import sys
+from pathlib import Path
+
+from recsys.batch.training import train
+from recsys.data.checks import check_tables
+from recsys.data.importers import read_source
+from recsys.evaluation.report import to_text
+from recsys.settings import load_settings
+
+CONFIG = Path(__file__).with_suffix(".toml")
+
+
+def main(source: Path, out: Path) -> None:
+    """Run the line on `source`, a folder with the publisher's files, and write everything into `out`."""
+    dataset = read_source("ebnerd", source)
+    print(check_tables(dataset).to_text())
+    dataset.write(out / "data")
+    for freshness in ("live", "1d"):
+        settings = load_settings(CONFIG, [f'time.freshness="{freshness}"'])
+        judgement = train(dataset, settings, out / f"model-{freshness}")
+        print(f"freshness {freshness}\n{to_text(judgement.evaluation)}")
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 3:
+        sys.exit("usage: python pipelines/ebnerd.py FOLDER_WITH_EBNERD OUT")
+    main(Path(sys.argv[1]), Path(sys.argv[2]))

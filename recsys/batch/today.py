@@ -1,0 +1,82 @@
+"""A model brought up to today's tables: checked, encoded, ready to compute features."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from recsys.data.checks import check_tables
+from recsys.data.faults import refuse_errors
+from recsys.data.labels import grade_labels
+from recsys.data.tables import Dataset
+from recsys.features.behaviour import Behaviour
+from recsys.features.builder import Reader
+from recsys.features.log import Log
+from recsys.model import Model, State
+from recsys.text.fields import item_texts, text_hashes
+from recsys.text.vectors import ItemVectors
+
+
+@dataclass(frozen=True)
+class Today:
+    """A model and today's tables.
+
+    Attributes
+    ----------
+    model
+        The model.
+    requests
+        Today's logged requests, labels graded.
+    log, reader
+        What features are computed from.
+    """
+
+    model: Model
+    requests: pl.DataFrame
+    log: Log
+    reader: Reader
+
+    @property
+    def state(self) -> State:
+        """What serving needs to give the same answers."""
+        return State(self.log.behaviour, self.reader.vectors)
+
+
+def open_model(folder: Path, dataset: Dataset) -> Today:
+    """Load a model, check today's tables and encode the item texts that the model has not seen.
+
+    Raises
+    ------
+    ModelError
+        When the folder is no whole model.
+    DataError
+        When the tables have faults.
+    SettingsError
+        When the tables lack a column that the model uses.
+    """
+    model = Model.load(folder)
+    refuse_errors(check_tables(dataset))
+    dataset = grade_labels(dataset, model.settings.labels)
+    log = model.log(Behaviour.of(dataset, model.settings.features.affinity))
+    vectors = current_vectors(model, folder, State.load(folder / "state").vectors, dataset.items)
+    return Today(model, dataset.requests, log, model.reader(log, vectors))
+
+
+def current_vectors(model: Model, folder: Path, known: ItemVectors, items: pl.DataFrame) -> ItemVectors:
+    """Bring item vectors up to an items table; torch is loaded only when a text is new or has changed.
+
+    Parameters
+    ----------
+    model, folder
+        The model and where its encoder lies.
+    known
+        Vectors so far.
+    items
+        Today's items.
+    """
+    hashes = text_hashes(item_texts(items, model.settings.text.fields))
+    if known.covers(items["item_id"], hashes):
+        return known
+    from recsys.text.model import TextModel
+
+    return TextModel.load(folder).update(known, items)
