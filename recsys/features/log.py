@@ -123,8 +123,7 @@ class Log:
     def clicks(self) -> tuple[Counter, Ints]:
         """Clicks by user: the sorted rows and the item code of each, ties in time in the order of item codes."""
         codes, known_at, _ = self._stream(CLICK)
-        order = np.argsort(codes["item"], kind="stable")
-        keys, known_at, items = codes["user"][order], known_at[order], codes["item"][order]
+        keys, items = codes["user"], codes["item"]
         return Counter.build(keys, known_at), items[np.lexsort((items, known_at, keys))]
 
     def _codes(self, users: Ints, items: Ints) -> dict[str, Ints]:

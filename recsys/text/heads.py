@@ -72,9 +72,9 @@ class InterestHead(nn.Module):
     def __init__(self, dimension: int) -> None:
         super().__init__()
         parts = math.gcd(dimension, 4)
-        self.sharpness = nn.Parameter(torch.full((parts,), 20.0))
+        self.sharpness = nn.Parameter(torch.full((parts,), 8.0))
         self.forgetting = nn.Parameter(torch.full((parts,), 0.1))
-        self.scale = nn.Parameter(torch.full((parts,), 10.0))
+        self.scale = nn.Parameter(torch.full((parts,), 4.0))
 
     @property
     def parts(self) -> int:

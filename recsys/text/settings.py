@@ -23,7 +23,8 @@ class TextSettings(BaseModel):
     history_length
         How many of a user's last clicks are read.
     epochs
-        Most passes over the training requests; 0 leaves encoder and heads as they are: plain cosine similarity.
+        Most passes over the training requests; 0 leaves encoder and heads as they are: cosine similarity of embeddings
+        from which their mean is taken off.
     head_epochs
         How many of the first passes train the heads alone, on the embeddings of the untouched encoder; these take
         seconds.
@@ -53,13 +54,13 @@ class TextSettings(BaseModel):
     encoder: Annotated[str, Field(min_length=1)] = DEFAULT_ENCODER
     fields: Annotated[tuple[str, ...], Field(min_length=1)] = ("title", "description")
     max_tokens: Annotated[int, Field(ge=4, le=512)] = 64
-    history_length: Annotated[int, Field(ge=1, le=1000)] = 30
-    epochs: Annotated[int, Field(ge=0)] = 6
-    head_epochs: Annotated[int, Field(ge=0)] = 3
+    history_length: Annotated[int, Field(ge=1, le=1000)] = 50
+    epochs: Annotated[int, Field(ge=0)] = 5
+    head_epochs: Annotated[int, Field(ge=0)] = 2
     requests_per_step: Annotated[int, Field(ge=1)] = 256
-    texts_per_step: Annotated[int, Field(ge=1)] = 256
+    texts_per_step: Annotated[int, Field(ge=1)] = 64
     learning_rate: Annotated[float, Field(ge=0)] = 1e-4
-    head_learning_rate: Annotated[float, Field(ge=0)] = 1e-3
+    head_learning_rate: Annotated[float, Field(ge=0)] = 3e-4
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
     held_out: Annotated[float, Field(gt=0, lt=1)] = 0.1
     patience: Annotated[int, Field(ge=1)] = 2

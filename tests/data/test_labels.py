@@ -175,3 +175,10 @@ def test_a_kind_that_never_occurs_is_refused():
 def test_other_settings_are_refused(values):
     with pytest.raises(ValidationError):
         LabelSettings(**values)
+
+
+@pytest.mark.parametrize("order", [[0, 1], [1, 0]])
+def test_of_two_lists_at_one_moment_the_larger_request_is_graded(order):
+    data = make_data([(1, 1, 0, 0), (1, 1, 0, 0)], [(1, 1, "click", 1, 0)])
+    graded = grade_labels(replace(data, requests=data.requests[order]), LabelSettings(grades={"click": 1}))
+    assert graded.requests.sort("request_id")["label"].to_list() == [0, 1]

@@ -160,6 +160,16 @@ def test_text_columns_are_missing_for_items_without_a_vector_or_outside_the_cata
     assert sum(table["text_score_share"][:2]) == pytest.approx(1)
 
 
+def test_an_item_that_is_not_out_yet_has_no_share_of_the_ages(tools):
+    dataset, asked = small(tools)
+    moments = [NOON - timedelta(hours=3), NOON + timedelta(hours=1), None, None, None]
+    items = dataset.items.with_columns(available_at=pl.Series(moments, dtype=asked.schema["timestamp"]))
+    other = Dataset(items, dataset.events, dataset.requests)
+    table = tools.compute(asked[:2], other, TimeSettings())
+    assert table["item_age_hours"].to_list() == [3.0, -1.0]
+    assert table["item_age_hours_share"].to_list() == [1.0, 0.0]
+
+
 def test_the_hour_is_the_local_one(tools):
     dataset, asked = small(tools)
     assert tools.compute(asked, dataset, TimeSettings())["hour"].to_list() == [12.0] * 5 + [13.0]

@@ -18,6 +18,14 @@ def test_untrained_heads_are_the_embedding_itself() -> None:
     assert heads.appeal(embedding).tolist() == [0] * 5
 
 
+def test_what_all_texts_share_is_taken_off() -> None:
+    heads = ItemHeads(2, generator())
+    heads.center.copy_(torch.tensor([0.9, 0.0]))
+    found = heads.candidate(torch.tensor([[0.9, 0.1], [0.9, -0.2]]))
+    assert torch.allclose(found, torch.tensor([[0.0, 1.0], [0.0, -1.0]]))
+    assert torch.equal(heads.history(torch.tensor([[0.9, 0.1]])), found[:1])
+
+
 def test_vectors_stay_of_length_one_when_the_maps_change() -> None:
     heads = ItemHeads(16, generator())
     torch.nn.init.normal_(heads.candidate_map.weight, generator=generator())

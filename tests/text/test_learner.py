@@ -49,6 +49,14 @@ def test_live_texts_give_the_same_scores_and_a_gradient(learner: TextLearner, wo
     assert learner.encoder.top_layers(1)[0].output.dense.weight.grad.abs().sum() > 0
 
 
+def test_freshly_encoded_texts_are_remembered(learner: TextLearner, world) -> None:
+    step = first_step(world)
+    live = np.unique(learner.memory.text_of[step.items.numpy()])[:5]
+    learner.memory.embeddings[:] = 0
+    learner.score(step, live)
+    assert np.flatnonzero(learner.memory.embeddings.any(dim=1)).tolist() == live.tolist()
+
+
 def test_each_step_encodes_at_most_as_many_texts_as_set(learner: TextLearner, world) -> None:
     learner.settings = learner.settings.model_copy(update={"head_epochs": 0})
     drawn = learner._draw(first_step(world))
