@@ -55,11 +55,11 @@ class TextSettings(BaseModel):
     fields: Annotated[tuple[str, ...], Field(min_length=1)] = ("title", "description")
     max_tokens: Annotated[int, Field(ge=4, le=512)] = 64
     history_length: Annotated[int, Field(ge=1, le=1000)] = 50
-    epochs: Annotated[int, Field(ge=0)] = 5
+    epochs: Annotated[int, Field(ge=0)] = 4
     head_epochs: Annotated[int, Field(ge=0)] = 2
-    requests_per_step: Annotated[int, Field(ge=1)] = 256
-    texts_per_step: Annotated[int, Field(ge=1)] = 64
-    learning_rate: Annotated[float, Field(ge=0)] = 1e-4
+    requests_per_step: Annotated[int, Field(ge=1)] = 128
+    texts_per_step: Annotated[int, Field(ge=1)] = 32
+    learning_rate: Annotated[float, Field(ge=0)] = 3e-5
     head_learning_rate: Annotated[float, Field(ge=0)] = 3e-4
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
     held_out: Annotated[float, Field(gt=0, lt=1)] = 0.1

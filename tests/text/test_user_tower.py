@@ -73,3 +73,17 @@ def test_refuses_other_files(tmp_path: Path) -> None:
     save_file({"other": np.zeros(1)}, tmp_path / "other.safetensors")
     with pytest.raises(ModelError, match="is not a user tower"):
         UserTower.load(tmp_path / "other.safetensors")
+
+
+def test_every_candidate_alone_gets_the_same_bits() -> None:
+    random = np.random.default_rng(2)
+    similarity = random.uniform(-1, 1, (7, 2, 40, 9)).astype(np.float32)
+    ages = random.uniform(0, 200, (7, 40)).astype(np.float32)
+    known = random.random((7, 40)) < 0.8
+    together = TOWER.interest(similarity, ages, known)
+    for request in range(7):
+        rows = slice(request, request + 1)
+        for candidate in range(9):
+            one = np.ascontiguousarray(similarity[rows, :, :, candidate : candidate + 1])
+            alone = TOWER.interest(one, ages[rows], known[rows])
+            assert alone.tobytes() == together[request, candidate].tobytes()
