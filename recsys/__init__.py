@@ -1,7 +1,12 @@
 """A personalised ranking engine that reads: fine-tuned text and behaviour, weighed by LightGBM."""
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING
+
+# OpenMP threads that wait spin by default; on a machine that does anything else besides, LightGBM then trains ten
+# times slower. The variable is read when LightGBM and torch are loaded, so it has to be set before; yours wins.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 if TYPE_CHECKING:
     from recsys.batch.evaluating import evaluate

@@ -1,6 +1,7 @@
 """The tree is as it says it is: imports go one way, every module has a test, the README's map and names are true."""
 
 import ast
+import os
 import re
 import subprocess
 import sys
@@ -122,3 +123,11 @@ def test_no_file_names_a_path_or_a_host_of_the_outside() -> None:
         if path.is_file():
             text = path.read_text()
             assert not re.search(r"/work/|/root/|/tmp/|trust_remote_code=True", text), path
+
+
+def test_waiting_threads_sleep_unless_the_caller_says_otherwise() -> None:
+    program = "import os, recsys; print(os.environ['OMP_WAIT_POLICY'])"
+    for given, expected in [({}, "passive"), ({"OMP_WAIT_POLICY": "active"}, "active")]:
+        environment = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"} | given
+        done = subprocess.run([sys.executable, "-c", program], check=True, env=environment, capture_output=True, text=True)
+        assert done.stdout.strip() == expected
