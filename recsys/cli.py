@@ -3,10 +3,14 @@
 import argparse
 import json
 import logging
+import signal
 import sys
-from collections.abc import Callable, Sequence
-from datetime import datetime
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
+from types import FrameType
 
 from recsys.errors import DataError, RecsysError, SettingsError
 
@@ -28,16 +32,38 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     verb: Verb = options.verb
     try:
-        return verb(options)
+        with _stopped_by_signals():
+            return verb(options)
     except SettingsError as error:
         print(f"recsys: {error}", file=sys.stderr)
         return WRONG_USE
     except RecsysError as error:
         print(f"recsys: {error}", file=sys.stderr)
         return NO
-    except KeyboardInterrupt:
-        print("recsys: stopped; nothing was left half-written", file=sys.stderr)
-        return 130
+    except _StoppedError as stopped:
+        print("recsys: stopped by a signal; nothing was left half-written", file=sys.stderr)
+        return stopped.status
+
+
+class _StoppedError(BaseException):
+    """A signal asked the process to stop; not a KeyboardInterrupt, which Lightning would answer by itself."""
+
+    def __init__(self, signal_number: int) -> None:
+        super().__init__(signal_number)
+        self.status = 128 + signal_number
+
+
+@contextmanager
+def _stopped_by_signals() -> Iterator[None]:
+    def stop(signal_number: int, _: FrameType | None) -> None:
+        raise _StoppedError(signal_number)
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _demo(options: argparse.Namespace) -> int:
@@ -73,12 +99,15 @@ def _check(options: argparse.Namespace) -> int:
 
 
 def _train(options: argparse.Namespace) -> int:
+    from recsys.files import refuse_existing
+    from recsys.settings import load_settings
+
+    refuse_existing(options.out)
+    settings = load_settings(options.config, options.set)  # before torch is loaded, which takes seconds
     from recsys.batch.training import train
     from recsys.data.tables import Dataset
     from recsys.evaluation.report import to_text
-    from recsys.settings import load_settings
 
-    settings = load_settings(options.config, options.set)
     judgement = train(Dataset.read(options.data), settings, options.out)
     print(to_text(judgement.evaluation))
     print(f"model written to {options.out}; open {options.out / 'report.html'}")
@@ -99,20 +128,21 @@ def _evaluate(options: argparse.Namespace) -> int:
 
 
 def _score(options: argparse.Namespace) -> int:
+    crossed = options.users is not None and options.at is not None
+    if options.candidates is None and not crossed:
+        raise SettingsError("give --candidates FILE_OR_DIR, or --users FILE and --at TIME")
+    if options.candidates is not None and (options.users or options.items or options.at):
+        raise SettingsError("--candidates comes with neither --users nor --items nor --at; give one or the other")
     from recsys.batch.scoring import score
     from recsys.data.candidates import cross, read_candidates
     from recsys.data.tables import Dataset, read_parquet
 
     dataset = Dataset.read(options.data)
-    if options.candidates is not None:
-        if options.users is not None or options.items is not None or options.at is not None:
-            raise SettingsError("--candidates comes with neither --users nor --items nor --at; give one or the other")
-        candidates = read_candidates(options.candidates)
-    else:
-        if options.users is None or options.at is None:
-            raise SettingsError("give --candidates FILE_OR_DIR, or --users FILE and --at TIME")
+    if crossed:
         items = dataset.items if options.items is None else read_parquet(options.items)
         candidates = cross(read_parquet(options.users), items, options.at)
+    else:
+        candidates = read_candidates(options.candidates)
     scored = score(options.model, dataset, candidates, options.out, options.top)
     print(
         f"{scored.rankings:,} rankings of {scored.requests:,} requests written to {options.out}; "
@@ -133,13 +163,15 @@ def _write(path: Path | None, text: str) -> None:
 
 def _moment(text: str) -> datetime:
     try:
-        return datetime.fromisoformat(text)
-    except ValueError as error:
+        moment = datetime.fromisoformat(text)
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except (ValueError, OverflowError) as error:
         raise argparse.ArgumentTypeError(f"{text!r} is not a time; write it as 2023-05-24T07:00:00Z") from error
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="recsys", description="A personalised ranking engine that reads.")
+    parser.add_argument("--version", action="version", version=version("recsys"))
     verbs = parser.add_subparsers(required=True, metavar="VERB")
 
     def add(name: str, verb: Verb, purpose: str) -> argparse.ArgumentParser:
@@ -176,9 +208,15 @@ def _parser() -> argparse.ArgumentParser:
     scored.add_argument("model", type=Path, help="model folder")
     scored.add_argument("data", type=Path, help="data folder with today's items and behaviour")
     scored.add_argument("--candidates", type=Path, help="Parquet file or folder of candidates")
-    scored.add_argument("--users", type=Path, help="Parquet file of users, to rank all items for each of them")
+    scored.add_argument(
+        "--users",
+        type=Path,
+        help="Parquet file of users to rank all items for: user_id and the context columns of the model",
+    )
     scored.add_argument("--items", type=Path, help="Parquet file of items to rank for --users (default: all items)")
-    scored.add_argument("--at", type=_moment, help="moment for --users, such as 2023-05-24T07:00:00Z")
+    scored.add_argument(
+        "--at", type=_moment, help="moment for --users, such as 2023-05-24T07:00:00Z; UTC when it names no zone"
+    )
     scored.add_argument("--out", type=Path, required=True, help="folder to write")
     scored.add_argument("--top", type=int, help="keep the first so many of each request")
     return parser

@@ -51,8 +51,15 @@ def refuse_existing(target: Path) -> None:
     Raises
     ------
     DataError
-        When `target` exists and is not an empty folder.
+        When `target` exists and is not an empty folder, is a link, or lies where nothing can be written.
     """
+    if target.is_symlink():
+        raise DataError(f"{target} is a link; name the folder itself")
+    nearest = next(parent for parent in target.absolute().parents if parent.exists())
+    if not (nearest.is_dir() and os.access(nearest, os.W_OK)):
+        raise DataError(
+            f"{target} cannot be made ({nearest} is not a folder that can be written); choose another folder"
+        )
     if target.exists() and not (target.is_dir() and not any(target.iterdir())):
         raise DataError(f"{target} already exists and is not empty; choose another folder or remove it first")
 

@@ -45,23 +45,26 @@ class State:
     behaviour: Behaviour
     vectors: ItemVectors
 
-    def save(self, folder: Path) -> None:
-        """Write into a folder that does not exist yet, with the hash of every file."""
+    def save(self, folder: Path, model: Path) -> None:
+        """Write into a folder that does not exist yet, with the hash of every file and the identity of its model."""
         folder.mkdir()
         self.behaviour.save(folder)
         self.vectors.save(folder / "item_vectors.parquet")
-        write_manifest(folder, {})
+        write_manifest(folder, {"model": identity(model)})
 
     @classmethod
-    def load(cls, folder: Path) -> "State":
-        """Read what `save` wrote.
+    def load(cls, folder: Path, model: Path) -> "State":
+        """Read what `save` wrote for the model in the folder `model`.
 
         Raises
         ------
         ModelError
-            When a file is missing or was changed.
+            When a file is missing or was changed, or the state was made with another model: its vectors mean nothing
+            to this one.
         """
-        read_manifest(folder, "written by `recsys train` or `recsys score`")
+        manifest = read_manifest(folder, "written by `recsys train` or `recsys score`")
+        if manifest.get("model") != identity(model):
+            raise ModelError(f"{folder} was made with another model than {model}; score with this model once, or train")
         return cls(Behaviour.load(folder), ItemVectors.load(folder / "item_vectors.parquet"))
 
 
@@ -155,7 +158,13 @@ def write_manifest(folder: Path, facts: dict[str, Any]) -> None:
         **facts,
         "files": {path.relative_to(folder).as_posix(): _sha256(path) for path in files},
     }
-    write_json(folder / "manifest.json", manifest)
+    write_json(folder / "manifest.json", {**manifest, "sha256": _digest(manifest)})
+
+
+def identity(folder: Path) -> str:
+    """Tell models apart: sha256 over the files that turn a state into scores."""
+    parts = ("ranker.txt", "behaviour.txt", "features.json", "user_tower.safetensors")
+    return hashlib.sha256("".join(_sha256(folder / part) for part in parts).encode()).hexdigest()
 
 
 def read_manifest(folder: Path, origin: str) -> dict[str, Any]:
@@ -171,11 +180,13 @@ def read_manifest(folder: Path, origin: str) -> dict[str, Any]:
         raise ModelError(f"{folder} holds no manifest.json; give a folder {origin}")
     try:
         manifest = json.loads(path.read_text())
-        expected, number = manifest["files"], manifest["format"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise ModelError(f"{path} is damaged ({error!r}); give a folder {origin}") from error
+        expected, number, digest = dict(manifest["files"]), manifest["format"], manifest.pop("sha256", None)
+    except (ValueError, KeyError, TypeError, RecursionError, OSError) as error:
+        raise ModelError(f"{path} is damaged ({type(error).__name__}); give a folder {origin}") from error
     if number != FORMAT:
         raise ModelError(f"{folder} has format {number}, this version reads {FORMAT}; train again with this version")
+    if digest != _digest(manifest):
+        raise ModelError(f"{path} was changed after it was written (its sha256 differs); copy the whole folder again")
     present = {file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file()} - {"manifest.json"}
     for name in sorted(present ^ set(expected)):
         fault = "is missing from" if name in expected else "does not belong to"
@@ -216,6 +227,10 @@ def check_id_types(candidates: pl.DataFrame, behaviour: Behaviour) -> None:
 def write_json(path: Path, content: object) -> None:
     """Write readable JSON, the same bytes for the same content."""
     path.write_text(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def _digest(manifest: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
 
 
 def _sha256(path: Path) -> str:

@@ -56,6 +56,7 @@ def load_settings(path: str | Path | None, changes: Sequence[str] = ()) -> Setti
         When the file or a change cannot be read, a key is unknown or a value is out of range; names all of them.
     """
     place = str(path) if path is not None else "the settings"
+    place += " with --set" if changes else ""
     content = _read_toml(Path(path)) if path is not None else {}
     for change in changes:
         _apply(content, change)
@@ -67,7 +68,7 @@ def _read_toml(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text())
     except FileNotFoundError as error:
         raise SettingsError(f"{path} does not exist; give the path of a TOML settings file") from error
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
         raise SettingsError(f"{path} cannot be read as TOML ({error}); mend that line") from error
 
 

@@ -129,5 +129,7 @@ def test_waiting_threads_sleep_unless_the_caller_says_otherwise() -> None:
     program = "import os, recsys; print(os.environ['OMP_WAIT_POLICY'])"
     for given, expected in [({}, "passive"), ({"OMP_WAIT_POLICY": "active"}, "active")]:
         environment = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"} | given
-        done = subprocess.run([sys.executable, "-c", program], check=True, env=environment, capture_output=True, text=True)
+        done = subprocess.run(
+            [sys.executable, "-c", program], check=True, env=environment, capture_output=True, text=True
+        )
         assert done.stdout.strip() == expected

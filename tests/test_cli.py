@@ -2,6 +2,9 @@
 
 import json
 import shutil
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import polars as pl
@@ -147,6 +150,13 @@ BROKEN_SETTINGS = {
     "an unknown text field": (['text.fields=["headline"]'], "headline"),
     "an unknown attribute": (['features.affinity=["author"]'], "affinity names 'author', which is not a column of items"),
     "a column recorded after the list": (['features.context=["position"]'], "recorded with or after the list"),
+    "an event kind that is not counted": (['features.events=["viewed"]'], "events names 'viewed', an event that never occurs"),
+    "a zone that only some know": (['time.zone="Factory"'], "'Factory' is not a time zone"),
+    "a time before the calendar": (
+        ["windows.cuts=[0001-01-01T00:00:00+05:00, 2024-01-04T00:00:00Z, 2024-01-06T00:00:00Z, 2024-01-07T00:00:00Z, "
+         "2024-01-08T00:00:00Z]"],
+        "lies outside the years 1 to 9999",
+    ),
     "an event that never occurs": (["labels.grades={refund = 2}"], "an event that never occurs"),
 }  # fmt: skip
 
@@ -203,6 +213,40 @@ def test_a_broken_parquet_file_and_a_broken_toml_file_are_named(line, tmp_path, 
     words = ["train", str(line.data), "--config", str(tmp_path / "broken.toml"), "--out", str(tmp_path / "model")]
     assert main(words) == WRONG_USE
     assert "broken.toml cannot be read as TOML" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_stops_training_with_its_own_status_and_leaves_nothing(line, config, tmp_path, number) -> None:
+    words = [
+        "train",
+        str(line.data),
+        "--config",
+        str(config),
+        "--out",
+        str(tmp_path / "model"),
+        "--set",
+        "text.epochs=500",
+    ]
+    words += ["--set", "text.patience=500"]
+    command = [sys.executable, "-m", "recsys.cli", *words]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        for said in process.stderr:
+            if "after epoch 2" in said:
+                break
+        process.send_signal(number)
+        rest = process.stderr.read()
+    assert process.returncode == 128 + number
+    assert "stopped by a signal; nothing was left half-written" in rest
+    assert not (tmp_path / "model").exists()
+    assert not list(tmp_path.glob(".model*"))
+
+
+def test_the_version_is_said(capsys) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(["--version"])
+    assert stopped.value.code == FINE
+    assert capsys.readouterr().out.strip()
 
 
 @pytest.mark.parametrize("words", [[], ["rank"], ["train"], ["score", "m", "d", "--out", "o", "--at", "noon"]])

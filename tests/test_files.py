@@ -86,7 +86,9 @@ def test_a_target_that_fills_meanwhile_is_kept(tmp_path: Path) -> None:
 def test_a_place_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with (
-        pytest.raises(DataError, match=r"cannot be made \(.*choose a folder"),
+        pytest.raises(
+            DataError, match=r"cannot be made \(.* is not a folder that can be written\); choose another folder"
+        ),
         new_folder(tmp_path / "file" / "target"),
     ):
         raise AssertionError("the block must not be entered")

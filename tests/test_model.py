@@ -6,8 +6,19 @@ import sys
 import polars as pl
 import pytest
 
+from recsys.batch.training import train
 from recsys.errors import DataError, ModelError
-from recsys.model import Model, State, check_id_types, fingerprint, read_manifest, write_manifest
+from recsys.model import (
+    Model,
+    State,
+    _digest,
+    check_id_types,
+    fingerprint,
+    read_manifest,
+    write_json,
+    write_manifest,
+)
+from recsys.serving.ranker import Ranker
 
 
 def test_a_saved_model_reads_back_as_it_was(line, tmp_path) -> None:
@@ -51,10 +62,40 @@ def test_a_folder_that_is_no_model_is_refused(tmp_path, model_copy) -> None:
     (folder / "manifest.json").write_text("{")
     with pytest.raises(ModelError, match=r"manifest.json is damaged"):
         Model.load(folder)
-    manifest["settings"]["seed"] = -1
+    for strange in ("[" * 100_000, json.dumps(manifest | {"files": None}), json.dumps([1])):
+        (folder / "manifest.json").write_text(strange)
+        with pytest.raises(ModelError, match="manifest.json is damaged"):
+            Model.load(folder)
+
+
+@pytest.mark.parametrize(
+    "change", [("settings", "time", "feedback_delay", "0s"), ("settings", "features", "prior", 1.0)]
+)
+def test_changed_settings_in_the_manifest_are_refused(model_copy, change) -> None:
+    folder = model_copy()
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest[change[0]][change[1]][change[2]] = change[3]
     (folder / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(ModelError, match="manifest.json was changed after it was written"):
+        Model.load(folder)
+
+
+def test_a_manifest_of_settings_that_this_version_does_not_know_is_refused(model_copy) -> None:
+    folder = model_copy()
+    manifest = read_manifest(folder, "")
+    (folder / "manifest.json").unlink()
+    write_manifest(folder, {"settings": manifest["settings"] | {"seed": -1}, "windows": manifest["windows"]})
     with pytest.raises(ModelError, match="does not read as a model of this version"):
         Model.load(folder)
+
+
+def test_the_state_of_another_model_is_refused(line, tmp_path) -> None:
+    other = line.settings.model_copy(update={"seed": 11})
+    train(line.dataset, other, tmp_path / "other")
+    with pytest.raises(ModelError, match="was made with another model than"):
+        State.load(line.model / "state", tmp_path / "other")
+    with pytest.raises(ModelError, match="was made with another model than"):
+        Ranker.load(tmp_path / "other", state=line.model / "state")
 
 
 def test_a_path_out_of_the_folder_in_a_manifest_is_refused(model_copy, tmp_path) -> None:
@@ -62,18 +103,19 @@ def test_a_path_out_of_the_folder_in_a_manifest_is_refused(model_copy, tmp_path)
     manifest = json.loads((folder / "manifest.json").read_text())
     (tmp_path / "outside.txt").write_text("secret")
     manifest["files"]["../outside.txt"] = "0" * 64
-    (folder / "manifest.json").write_text(json.dumps(manifest))
+    del manifest["sha256"]
+    write_json(folder / "manifest.json", {**manifest, "sha256": _digest(manifest)})
     with pytest.raises(ModelError, match=r"\.\./outside.txt is missing from"):
         Model.load(folder)
 
 
 def test_a_state_of_its_own_is_checked_as_well(line, tmp_path) -> None:
-    state = State.load(line.model / "state")
-    state.save(tmp_path / "state")
-    assert State.load(tmp_path / "state").behaviour.showings.equals(state.behaviour.showings)
+    state = State.load(line.model / "state", line.model)
+    state.save(tmp_path / "state", line.model)
+    assert State.load(tmp_path / "state", line.model).behaviour.showings.equals(state.behaviour.showings)
     (tmp_path / "state/showings.parquet").unlink()
     with pytest.raises(ModelError, match=r"showings.parquet is missing from"):
-        State.load(tmp_path / "state")
+        State.load(tmp_path / "state", line.model)
 
 
 def test_the_manifest_says_what_the_model_was_made_from_and_no_wall_clock_time(line) -> None:
@@ -102,7 +144,7 @@ def test_write_manifest_lists_every_file(tmp_path) -> None:
 
 
 def test_ids_of_another_kind_are_refused(line) -> None:
-    behaviour = State.load(line.model / "state").behaviour
+    behaviour = State.load(line.model / "state", line.model).behaviour
     candidates = line.candidates(1).with_columns(pl.col("user_id").cast(pl.String))
     with pytest.raises(
         DataError, match="candidates hold user_id as String, the model's data as Int64; cast the column"

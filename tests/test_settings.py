@@ -90,7 +90,10 @@ def test_every_setting_is_documented(settings):
         ('[features]\nwindows = ["1h", "x"]', "features.windows.1 = 'x' does not fit: 'x' is not a duration"),
         ("[features]\nprior = nan", "features.prior = nan does not fit: Input should be a finite number"),
         ('[features]\nevents = ["click"]', "does not fit: events names 'click', which has a meaning of its own"),
-        ('[windows]\ncuts = ["x", 1, 1, 1, 1]', "windows.cuts.0 = 'x' does not fit: 'x' is not a time; write it as"),
+        (
+            '[windows]\ncuts = ["x", 2024-01-01, 2024-01-02, 2024-01-03, 2024-01-04]',
+            "windows.cuts.0 = 'x' does not fit: 'x' is not a time; write it as",
+        ),
         ("[windows]\nfractions = [1.0, 1.0, 0.0, 0.0]", "does not fit: fractions [1.0, 1.0, 0.0, 0.0] must be at"),
         (f"[windows]\ncuts = {CUTS}\nfractions = [1.0, 0.0, 0.0, 0.0]", "cuts and fractions are both set; keep one"),
         ("[labels.grades]\nclick = 99", "labels.grades.click = 99 does not fit: Input should be less than or equal"),
@@ -115,7 +118,9 @@ def test_all_faults_are_named_at_once(tmp_path: Path):
 
 
 def test_faults_of_changes_are_named_without_a_file():
-    with pytest.raises(SettingsError, match=r"^the settings: ranker\.leafs is not known; did you mean leaves\?"):
+    with pytest.raises(
+        SettingsError, match=r"^the settings with --set: ranker\.leafs is not known; did you mean leaves\?"
+    ):
         load_settings(None, ["ranker.leafs=3"])
 
 

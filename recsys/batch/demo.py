@@ -24,6 +24,15 @@ def demo_settings(world: WorldSettings) -> Settings:
     return Settings.model_validate(
         {
             "windows": {"fractions": [0.45, 0.25, 0.3 - tail, tail]},
+            # Short English texts and few requests: quick steps with high rates learn most in two minutes on two cores.
+            "text": {
+                "epochs": 6,
+                "head_epochs": 3,
+                "requests_per_step": 256,
+                "texts_per_step": 128,
+                "learning_rate": 2e-4,
+                "head_learning_rate": 1e-3,
+            },
             "features": {
                 "windows": ["1h", "6h", "1d", "7d"],
                 "affinity": ["category", "subcategory"],

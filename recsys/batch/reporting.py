@@ -1,18 +1,24 @@
 """The report of a training run: measures as JSON and one page for people."""
 
+import textwrap
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 
 from recsys.batch.evaluating import Judgement
+from recsys.data.clock import format_duration
 from recsys.data.tables import Dataset
 from recsys.evaluation.report import Example, Listed, to_html
 from recsys.features.history import read_history
 from recsys.model import Model, write_json
+from recsys.text.fields import item_texts
 
 EXAMPLES = 4
 """Lists that the page shows."""
+LONGEST_TITLE = 120
+"""Characters of a title that the page shows."""
 RECENT = 5
 """Past clicks that the page shows for each of them."""
 
@@ -31,7 +37,7 @@ def make_page(judgement: Judgement, model: Model, dataset: Dataset) -> str:
         "Data": f"{dataset.about.source}: {len(dataset.items):,} items, {requests:,} requests",
         "Windows (UTC)": cuts,
         "Freshness": model.settings.time.freshness,
-        "Labels known after": f"{model.clock.feedback_delay}",
+        "Labels known after": format_duration(model.clock.feedback_delay),
         "Encoder": model.settings.text.encoder,
         "Trees": f"{model.ranker.size} with text, {model.behaviour_ranker.size} without",
         "Seed": str(model.settings.seed),
@@ -50,7 +56,7 @@ def _examples(judgement: Judgement, model: Model, dataset: Dataset) -> list[Exam
     clicked = np.add.reduceat(labels > 0, starts[:-1]) > 0
     fit = np.flatnonzero(clicked & (history.items[:, 0] >= 0))
     chosen = fit[np.linspace(0, len(fit) - 1, min(EXAMPLES, len(fit))).astype(np.int64)]
-    titles = _titles(dataset.items, model.settings.text.fields[0])
+    titles = _titles(dataset.items, model.settings.text.fields[:1])
     ids = log.items.values.to_list()
 
     def title(item: object) -> str:
@@ -70,6 +76,8 @@ def _examples(judgement: Judgement, model: Model, dataset: Dataset) -> list[Exam
     return examples
 
 
-def _titles(items: pl.DataFrame, field: str) -> dict[object, str]:
-    texts = items[field].cast(pl.String).fill_null("(no text)").to_list()
+def _titles(items: pl.DataFrame, fields: Sequence[str]) -> dict[object, str]:
+    texts = [
+        textwrap.shorten(text, LONGEST_TITLE, placeholder=" ...") or "(no text)" for text in item_texts(items, fields)
+    ]
     return dict(zip(items["item_id"].to_list(), texts, strict=True))

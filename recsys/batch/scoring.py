@@ -10,11 +10,10 @@ from recsys.batch.today import Today, open_model
 from recsys.data.checks import check_candidates
 from recsys.data.faults import refuse_errors
 from recsys.data.tables import Dataset, in_utc
-from recsys.errors import SettingsError
 from recsys.features.builder import check_context, sort_candidates
 from recsys.files import new_folder, refuse_existing
 from recsys.model import check_id_types, read_manifest, write_manifest
-from recsys.ranking.scoring import batches, rank_candidates
+from recsys.ranking.scoring import batches, check_top, keep_top, rank_candidates
 
 ROWS_PER_PART = 250_000
 """Candidates whose rankings go into one file, whole requests together; any other number gives the same rankings."""
@@ -71,8 +70,7 @@ def score(
     """
     folder, out = Path(folder), Path(out)
     refuse_existing(out)
-    if top is not None and top < 1:
-        raise SettingsError(f"top = {top}; keep at least 1 candidate per request")
+    check_top(top)
     candidates = in_utc(candidates)
     refuse_errors(check_candidates(candidates))
     today = open_model(folder, dataset)
@@ -81,7 +79,7 @@ def score(
     with new_folder(out) as staging:
         (staging / "rankings").mkdir()
         scored = _write_rankings(today, sort_candidates(candidates), staging / "rankings", top)
-        today.state.save(staging / "state")
+        today.state.save(staging / "state", folder)
         model_files = read_manifest(folder, "written by `recsys train`")["files"]
         write_manifest(staging, {"counts": vars(scored), "top": top, "ranker": model_files["ranker.txt"]})
     return scored
@@ -98,7 +96,7 @@ def _write_rankings(today: Today, candidates: pl.DataFrame, folder: Path, top: i
             )
             unknown_users.update(ranked.filter("unknown_user")["user_id"].unique())
             unknown_items.update(ranked.filter("unknown_item")["item_id"].unique())
-            ranked = ranked if top is None else ranked.filter(pl.col("rank") <= top)
+            ranked = keep_top(ranked, top)
             ranked.write_parquet(folder / f"part-{number:05}.parquet")
             rankings += len(ranked)
             bar.update(len(batch))

@@ -16,7 +16,15 @@ from recsys.data.labels import grade_labels
 from recsys.data.tables import Dataset
 from recsys.data.windows import Window, Windows, place_windows
 from recsys.features.behaviour import Behaviour
-from recsys.features.builder import TEXT_COLUMNS, Reader, check_context, find_items, read_lists, request_starts
+from recsys.features.builder import (
+    TEXT_COLUMNS,
+    Reader,
+    check_context,
+    check_events,
+    find_items,
+    read_lists,
+    request_starts,
+)
 from recsys.features.log import Log
 from recsys.files import new_folder, refuse_existing
 from recsys.model import Model, State, fingerprint, write_manifest
@@ -72,8 +80,9 @@ def train(dataset: Dataset, settings: Settings, target: str | Path) -> Judgement
     refuse_existing(target)
     refuse_errors(check_tables(dataset))
     check_context(dataset.requests, settings.features, dataset.about.recorded_after)
+    check_events(dataset, settings.features)
     prints = fingerprint(dataset)
-    dataset = grade_labels(dataset, settings.labels)
+    dataset = grade_labels(dataset.with_plain_ids(), settings.labels)
     windows = place_windows(dataset.requests, settings.windows)
     log = Log(Behaviour.of(dataset, settings.features.affinity), settings.labels.clock(settings.time))
     texts = item_texts(dataset.items, settings.text.fields)
@@ -84,7 +93,7 @@ def train(dataset: Dataset, settings: Settings, target: str | Path) -> Judgement
     with new_folder(target) as folder:
         model.save(folder)
         text_model.save(folder)
-        State(log.behaviour, vectors).save(folder / "state")
+        State(log.behaviour, vectors).save(folder / "state", folder)
         write_report(folder, judgement, model, dataset)
         facts = {"settings": settings.model_dump(mode="json"), "windows": windows.to_json(), "data": prints}
         write_manifest(folder, facts)

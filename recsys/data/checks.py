@@ -8,7 +8,7 @@ import polars as pl
 
 from recsys.data.faults import CheckReport, Fault, Rows, Rule, broken, report, whole
 from recsys.data.rules import table_faults
-from recsys.data.tables import Dataset, in_utc
+from recsys.data.tables import Dataset, in_utc, read_about
 from recsys.errors import DataError
 from recsys.schema import CANDIDATES, EVENTS, ITEMS, REQUESTS, USERS
 
@@ -66,6 +66,10 @@ def check_folder(folder: str | Path, now: datetime | None = None) -> CheckReport
                 faults.append(whole(rule, table.name, values=(str(error).split("\n")[0],)))
         elif table is not USERS:
             faults.append(whole(Rule("error", f"{path.name} is missing", "import the data again"), table.name))
+    try:
+        read_about(folder / "about.json")
+    except DataError as error:
+        faults.append(whole(Rule("error", str(error), "see above"), "about"))
     return _check(frames, faults, now or datetime.now(UTC))
 
 

@@ -51,7 +51,8 @@ Duration = Annotated[timedelta, BeforeValidator(parse_duration), PlainSerializer
 def _known_zone(zone: str) -> str:
     try:
         ZoneInfo(zone)
-    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        pl.Series([0], dtype=pl.Datetime("us", "UTC")).dt.convert_time_zone(zone).dt.hour()
+    except (ZoneInfoNotFoundError, ValueError, OSError, pl.exceptions.ComputeError) as error:
         raise ValueError(f"{zone!r} is not a time zone; write a name such as 'UTC' or 'Europe/Copenhagen'") from error
     return zone
 

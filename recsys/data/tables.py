@@ -1,7 +1,7 @@
 """A data folder: the four tables as Parquet files, and what its importer has to say about them."""
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import polars as pl
@@ -68,7 +68,23 @@ class Dataset:
             events=read_table(folder, EVENTS),
             requests=read_table(folder, REQUESTS),
             users=read_table(folder, USERS) if (folder / "users.parquet").exists() else None,
-            about=_read_about(folder / "about.json"),
+            about=read_about(folder / "about.json"),
+        )
+
+    def with_plain_ids(self) -> "Dataset":
+        """Bring integer ids of any width to Int64, so that tables can be joined.
+
+        Raises
+        ------
+        DataError
+            When an id is 2**63 or more.
+        """
+        return replace(
+            self,
+            items=_with_plain_ids("items", self.items),
+            events=_with_plain_ids("events", self.events),
+            requests=_with_plain_ids("requests", self.requests),
+            users=None if self.users is None else _with_plain_ids("users", self.users),
         )
 
     def write(self, folder: str | Path) -> None:
@@ -122,11 +138,30 @@ def in_utc(frame: pl.DataFrame) -> pl.DataFrame:
     return frame.with_columns(casts) if casts else frame
 
 
-def _read_about(path: Path) -> About:
+def _with_plain_ids(name: str, frame: pl.DataFrame) -> pl.DataFrame:
+    wide = [column for column in ("request_id", "user_id", "item_id") if column in frame.columns]
+    wide = [column for column in wide if frame.schema[column].is_integer()]
+    try:
+        return frame.with_columns(pl.col(wide).cast(pl.Int64))
+    except pl.exceptions.InvalidOperationError as error:
+        raise DataError(f"{name} holds ids of 2**63 or more in {' or '.join(wide)}; write them as text") from error
+
+
+def read_about(path: Path) -> About:
+    """Read what the importer said; nothing was said where there is no file.
+
+    Raises
+    ------
+    DataError
+        When the file is not what an importer writes.
+    """
     if not path.exists():
         return About()
     try:
         about = json.loads(path.read_text())
-        return About(about["source"], tuple(about["notes"]), tuple(about["recorded_after"]))
-    except (ValueError, KeyError, TypeError) as error:
+        lists = [about["notes"], about["recorded_after"]]
+        if not all(isinstance(each, list) and all(isinstance(word, str) for word in each) for each in lists):
+            raise TypeError("notes and recorded_after are lists of texts")
+        return About(str(about["source"]), *map(tuple, lists))
+    except (ValueError, KeyError, TypeError, OSError, RecursionError) as error:
         raise DataError(f"{path} is not what an importer writes ({error!r}); delete it or import again") from error

@@ -22,8 +22,11 @@ def _utc(moment: Any) -> Any:
     if isinstance(moment, date) and not isinstance(moment, datetime):
         moment = datetime.combine(moment, time())
     if isinstance(moment, datetime):
-        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-    return moment
+        try:
+            return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+        except OverflowError as error:
+            raise ValueError(f"{moment} lies outside the years 1 to 9999 in UTC") from error
+    raise ValueError(f"{moment!r} is not a time; write it as 2023-05-24T07:00:00Z")
 
 
 class WindowSettings(BaseModel):

@@ -100,7 +100,7 @@ def interval_chart(intervals: Mapping[str, Interval], with_zero: bool) -> Chart:
 
 
 def round_numbers(lowest: float, highest: float) -> list[tuple[float, str]]:
-    """Give two to five round numbers from `lowest` to `highest`, and how to write them.
+    """Give two to six round numbers from `lowest` to `highest`, and how to write them.
 
     Examples
     --------

@@ -1,11 +1,13 @@
 """The feature table: one row per candidate, computed by the same function for training, batch and serving."""
 
+import re
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from recsys.data.tables import Dataset
 from recsys.errors import SettingsError
 from recsys.features.history import read_history
 from recsys.features.lists import rank_in_list, share_in_list, softmax_in_list
@@ -119,7 +121,6 @@ def build_features(candidates: pl.DataFrame, log: Log, settings: FeatureSettings
     Returns
     -------
     One row per candidate in the same order: numbers as Float32 (NaN = not known), categories as strings or integers.
-
     """
     starts = request_starts(candidates)
     groups = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
@@ -153,31 +154,56 @@ def check_context(candidates: pl.DataFrame, settings: FeatureSettings, recorded_
     SettingsError
         Naming the column and what to do.
     """
-    computed = {"list_size", "hour", *TEXT_COLUMNS, *(f"item_{attribute}" for attribute in settings.affinity)}
+    computed = ["list_size", "hour", *TEXT_COLUMNS, *(f"item_{attribute}" for attribute in settings.affinity)]
     for feature in declare(settings):
-        computed |= {feature.name, f"{feature.name}_rank", f"{feature.name}_share"}
+        computed += [feature.name, f"{feature.name}_rank", f"{feature.name}_share"]
+    taken: set[str] = set()
+    for name in map(_plain_name, computed):
+        if name in taken:
+            raise SettingsError(
+                f"[features] affinity {list(settings.affinity)} makes two features called {name!r}; rename a column"
+            )
+        taken.add(name)
     for name in settings.context:
         if name in AFTER_THE_LIST or name in recorded_after:
             raise SettingsError(
                 f"[features] context names {name!r}, which is recorded with or after the list, so it would tell the "
                 "outcome; remove it"
             )
-        if name in computed:
+        if _plain_name(name) in taken:
             raise SettingsError(
                 f"[features] context names {name!r}, which is a feature of that name already; rename the column"
             )
+        taken.add(_plain_name(name))
         if name not in candidates.columns:
             raise SettingsError(
-                f"[features] context names {name!r}, which is not a column of the candidates; "
-                f"their columns are {', '.join(candidates.columns)}"
+                f"[features] context names {name!r}, which is not a column of the candidates; add it, with nulls where "
+                f"it is not known; their columns are {', '.join(candidates.columns)}"
             )
+
+
+def _plain_name(name: str) -> str:
+    """Write a name as LightGBM keeps it: letters, digits and underscores."""
+    return re.sub(r"\W", "_", name)
+
+
+def check_events(dataset: Dataset, settings: FeatureSettings) -> None:
+    """Refuse event kinds that never occur: most likely they are misspelt.
+
+    Raises
+    ------
+    SettingsError
+        Naming the kind and those that occur.
+    """
+    kinds = dataset.events["event"].unique().sort().to_list()
+    for kind in settings.events:
+        if kind not in kinds:
+            raise SettingsError(f"[features] events names {kind!r}, an event that never occurs; events holds {kinds}")
 
 
 def _categories(candidates: pl.DataFrame, log: Log, rows: Rows, settings: FeatureSettings) -> list[pl.Series]:
     items = log.behaviour.items
-    place = np.full(len(log.items) + 1, len(items), dtype=np.int64)
-    place[log.items.encode(items["item_id"])] = np.arange(len(items))
-    found = place[rows.codes["item"]]
+    found = np.append(log.item_rows, len(items))[rows.codes["item"]]  # the last element is for unknown items
     columns = []
     for name in settings.affinity:
         values = pl.concat([items[name], pl.Series(name, [None], dtype=items[name].dtype)])

@@ -85,9 +85,17 @@ class Log:
         return moments
 
     @cached_property
+    def item_rows(self) -> Ints:
+        """Row in the items table of every item code; its length where the item is not in it."""
+        items = self.behaviour.items["item_id"]
+        rows = np.full(len(self.items), len(items), dtype=np.int64)
+        rows[self.items.encode(items)] = np.arange(len(items))
+        return rows
+
+    @cached_property
     def listed(self) -> npt.NDArray[np.bool_]:
         """Whether every item code is in the items table."""
-        return np.isin(np.arange(len(self.items)), self.items.encode(self.behaviour.items["item_id"]))
+        return self.item_rows < len(self.behaviour.items)
 
     def rows(self, candidates: pl.DataFrame) -> Rows:
         """Encode candidates and give each the moment after which nothing may be known."""

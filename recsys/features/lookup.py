@@ -54,6 +54,13 @@ class Lookup:
         hours[known] = (self.rows.timestamp[known] - self.log.available_at[items[known]]) / MICROSECONDS_PER_HOUR
         return hours
 
+    @classmethod
+    def of_nobody(cls, log: Log) -> "Lookup":
+        """Look up no candidate at all: features asked of it build the counters that the first candidates would."""
+        nobody = np.empty(0, dtype=np.int64)
+        names = ("user", "item", *log.behaviour.attributes)
+        return cls(log, Rows(dict.fromkeys(names, nobody), nobody, nobody))
+
     def _search(self, of: str, per: tuple[str, ...]) -> tuple[Ints, Ints]:
         if (of, per) not in self._ends:
             keys = self.log.combine(self.rows.codes, per)

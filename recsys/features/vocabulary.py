@@ -1,6 +1,7 @@
 """Ids and attribute values as small integers."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -9,6 +10,9 @@ import polars as pl
 from recsys.errors import DataError
 
 Ints = npt.NDArray[np.int64]
+
+FEW = 10_000
+"""Up to so many strings are searched one by one; for more of them, a join over the whole vocabulary is faster."""
 
 
 @dataclass(frozen=True)
@@ -56,15 +60,27 @@ class Vocabulary:
         if len(self) == 0 or plain.null_count() == len(plain):
             return np.full(len(plain), -1, dtype=np.int64)
         _same_kind(column.name, self.values.dtype, plain.dtype)
+        if plain.dtype == pl.Int64:
+            wanted = plain.fill_null(0).to_numpy()
+            places = np.minimum(np.searchsorted(self._numbers, wanted), len(self) - 1)
+            return np.where((self._numbers[places] == wanted) & plain.is_not_null().to_numpy(), places, -1)
+        if len(plain) < FEW:
+            places = np.minimum(self.values.search_sorted(plain.fill_null("")).to_numpy(), len(self) - 1)
+            same = (self.values.gather(places) == plain).fill_null(False).to_numpy()
+            return np.where(same, places.astype(np.int64), -1)
         codes = pl.DataFrame({"value": self.values, "code": np.arange(len(self), dtype=np.int64)})
-        joined = plain.alias("value").to_frame().join(codes, on="value", how="left", maintain_order="left")
+        joined = plain.to_frame().join(codes, on="value", how="left", maintain_order="left")
         return joined["code"].fill_null(-1).to_numpy()
+
+    @cached_property
+    def _numbers(self) -> Ints:
+        return self.values.to_numpy()
 
 
 def _plain(column: pl.Series) -> pl.Series:
     """Bring a column to one of the two types that a vocabulary holds: integers or strings."""
     if column.dtype.is_integer():
-        return column.cast(pl.Int64).alias("value")
+        return column.cast(pl.Int64, strict=False).alias("value")  # beyond 63 bits nothing is known
     if column.dtype in (pl.Boolean, pl.Categorical, pl.Enum) or column.dtype == pl.String:
         return column.cast(pl.String).alias("value")
     if column.dtype == pl.Null:

@@ -131,7 +131,7 @@ def grow(
     settings: RankerSettings,
     seed: int,
     valid: Examples | None = None,
-    rounds: int = 0,
+    rounds: int | None = None,
 ) -> TreeRanker:
     """Grow a lambdarank ranker.
 
@@ -148,7 +148,7 @@ def grow(
     valid
         When given, growth stops early on its nDCG@10 and the best size is kept.
     rounds
-        Number of trees when there is no `valid`.
+        Number of trees when there is no `valid`; the settings' when left out.
 
     Raises
     ------
@@ -162,7 +162,7 @@ def grow(
     if valid is not None:
         valid_sets = [_dataset(valid, contract, "valid", dataset)]
         callbacks.append(lightgbm.early_stopping(settings.patience, verbose=False))
-    size = settings.rounds if valid is not None else rounds
+    size = settings.rounds if valid is not None or rounds is None else rounds
     with tqdm(total=size, desc="trees", unit="tree", disable=None, leave=False) as bar:
         callbacks.append(lambda _: bar.update())
         booster = lightgbm.train(parameters, dataset, num_boost_round=size, valid_sets=valid_sets, callbacks=callbacks)

@@ -3,10 +3,12 @@
 from collections.abc import Iterator
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
+from recsys.errors import SettingsError
 from recsys.features.builder import Reader, build_features, request_starts, sort_candidates
-from recsys.features.log import Log
+from recsys.features.log import CLICK, SHOWING, Log, Rows
 from recsys.features.settings import FeatureSettings
 from recsys.ranking.calibration import Calibration
 from recsys.ranking.ranker import TreeRanker
@@ -36,9 +38,9 @@ def rank_candidates(
 
     Returns
     -------
-    `recsys.schema.RANKINGS`, sorted by request and rank; equal scores are ordered by item. `unknown_user` says that
-    the user has no behaviour, `unknown_item` that the item is not in the items table; both are scored with missing
-    features.
+    `recsys.schema.RANKINGS`, sorted by request and rank; equal scores are ordered by item. `unknown_user` says that no
+    list shown to the user and no click is known before `as_of`, `unknown_item` that the item is not in the items table;
+    both are scored with missing features.
     """
     candidates = sort_candidates(candidates)
     scores = ranker.score(build_features(candidates, log, settings, reader))
@@ -54,10 +56,35 @@ def rank_candidates(
         rank=pl.lit(0, dtype=pl.UInt32),
         score=pl.Series(scores),
         click_probability=pl.Series(calibration.probability(scores)),
-        unknown_user=pl.Series(rows.codes["user"] < 0),
+        unknown_user=pl.Series(_unknown_users(log, rows)),
         unknown_item=pl.Series(~listed[rows.codes["item"]]),
     )[order]
     return ranked.with_columns(rank=pl.Series(np.arange(len(groups)) - starts[groups] + 1, dtype=pl.UInt32))
+
+
+def check_top(top: int | None) -> None:
+    """Refuse a number of places that is not a whole number of at least 1.
+
+    Raises
+    ------
+    SettingsError
+        Naming the value.
+    """
+    if top is not None and (not isinstance(top, int) or top < 1):
+        raise SettingsError(f"top = {top!r}; keep at least 1 candidate per request, as a whole number")
+
+
+def keep_top(rankings: pl.DataFrame, top: int | None) -> pl.DataFrame:
+    """Keep the first `top` places of every request; all when None."""
+    return rankings if top is None else rankings.filter(pl.col("rank") <= top)
+
+
+def _unknown_users(log: Log, rows: Rows) -> npt.NDArray[np.bool_]:
+    users, unknown = rows.codes["user"], np.ones(len(rows.as_of), dtype=bool)
+    for stream in (SHOWING, CLICK):
+        counter = log.counter(stream, ("user",))
+        unknown &= counter.before(users, rows.as_of) == counter.first(users)
+    return unknown
 
 
 def batches(candidates: pl.DataFrame, rows: int) -> Iterator[pl.DataFrame]:

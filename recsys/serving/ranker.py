@@ -5,14 +5,17 @@ from typing import TypeVar
 
 import pandas as pd
 import polars as pl
+import pyarrow as pa
 
 from recsys.data.checks import check_candidates
 from recsys.data.faults import refuse_errors
 from recsys.data.tables import in_utc
-from recsys.errors import SettingsError
+from recsys.errors import DataError
 from recsys.features.builder import check_context
+from recsys.features.lookup import Lookup
+from recsys.features.settings import declare
 from recsys.model import Model, State, check_id_types
-from recsys.ranking.scoring import rank_candidates
+from recsys.ranking.scoring import check_top, keep_top, rank_candidates
 
 Frame = TypeVar("Frame", pl.DataFrame, pd.DataFrame)
 
@@ -28,6 +31,9 @@ class Ranker:
         self._behaviour = state.behaviour
         self._log = model.log(state.behaviour)
         self._reader = model.reader(self._log, state.vectors)
+        nobody = Lookup.of_nobody(self._log)
+        for feature in declare(model.settings.features):
+            feature.values(nobody)  # so that loading takes the time, and not the first request
 
     @classmethod
     def load(cls, folder: str | Path, state: str | Path | None = None) -> "Ranker":
@@ -43,10 +49,10 @@ class Ranker:
         Raises
         ------
         ModelError
-            When a folder is not whole.
+            When a folder is not whole, or the state was made with another model.
         """
-        model = Model.load(folder)
-        return cls(model, State.load(Path(state) if state is not None else Path(folder) / "state"))
+        folder = Path(folder)
+        return cls(Model.load(folder), State.load(Path(state) if state is not None else folder / "state", folder))
 
     def rank(self, candidates: Frame, top: int | None = None) -> Frame:
         """Order the candidates of every request.
@@ -71,10 +77,8 @@ class Ranker:
         SettingsError
             When `top` is below 1 or a context column is missing.
         """
-        if top is not None and top < 1:
-            raise SettingsError(f"top = {top}; keep at least 1 candidate per request")
-        ranked = self._rank(_to_polars(candidates))
-        ranked = ranked if top is None else ranked.filter(pl.col("rank") <= top)
+        check_top(top)
+        ranked = keep_top(self._rank(_to_polars(candidates)), top)
         return ranked if isinstance(candidates, pl.DataFrame) else ranked.to_pandas()
 
     def score(self, candidates: Frame) -> "pl.Series | pd.Series[float]":
@@ -102,4 +106,13 @@ class Ranker:
 
 
 def _to_polars(frame: pl.DataFrame | pd.DataFrame) -> pl.DataFrame:
-    return frame if isinstance(frame, pl.DataFrame) else pl.from_pandas(frame)
+    if isinstance(frame, pl.DataFrame):
+        return frame
+    if not isinstance(frame, pd.DataFrame):
+        raise DataError(f"candidates are a {type(frame).__name__}; pass a polars or pandas DataFrame")
+    try:
+        return pl.from_pandas(frame)
+    except (pa.ArrowException, ValueError, TypeError) as error:
+        raise DataError(
+            f"the pandas frame cannot be read ({type(error).__name__}); give each column its own name and one type"
+        ) from error

@@ -54,6 +54,8 @@ def text_hashes(texts: Sequence[str]) -> list[str]:
 
 
 def _strings(column: pl.Series) -> pl.Series:
+    if isinstance(column.dtype, pl.Array):
+        column = column.arr.to_list()
     if isinstance(column.dtype, pl.List):
         return column.cast(pl.List(pl.String)).list.join(", ")
     return column.cast(pl.String)

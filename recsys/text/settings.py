@@ -49,7 +49,7 @@ class TextSettings(BaseModel):
         Arithmetic of training: `"32-true"`, or `"bf16-mixed"` on hardware that is fast at it.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     encoder: Annotated[str, Field(min_length=1)] = DEFAULT_ENCODER
     fields: Annotated[tuple[str, ...], Field(min_length=1)] = ("title", "description")

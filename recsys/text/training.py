@@ -54,7 +54,7 @@ def fit_text(
     ModelError
         When the encoder cannot be loaded, or the loss is not a number.
     """
-    _check(texts, lists, labels)
+    _check(texts, lists, labels, settings.epochs)
     encoder = Encoder.load(settings.encoder)
     encoder.top_layers(settings.trainable_layers).requires_grad_(True)
     heads = ItemHeads(encoder.dimension, torch.Generator().manual_seed(seed))
@@ -96,13 +96,13 @@ def _loader(blocks: Dataset[Step], seed: int | None) -> DataLoader[Step]:
     return DataLoader(blocks, batch_size=None, shuffle=seed is not None, generator=generator)
 
 
-def _check(texts: Sequence[str], lists: Lists, labels: NDArray[np.float32]) -> None:
+def _check(texts: Sequence[str], lists: Lists, labels: NDArray[np.float32], epochs: int) -> None:
     if labels.shape != lists.items.shape:
         raise DataError(f"labels has the shape {labels.shape}, the candidates {lists.items.shape}; give one label each")
     for name, codes in (("items", lists.items), ("history", lists.history)):
         if codes.size and codes.max() >= len(texts):
             raise DataError(f"{name} holds the code {codes.max()} but there are {len(texts)} texts")
-    if not np.any((labels > 0) & (lists.items >= 0)):
+    if epochs and not np.any((labels > 0) & (lists.items >= 0)):
         raise DataError(
             "no candidate of the text window is positive, so there is nothing to learn from; "
             "move [windows] cuts or fractions, or set [text] epochs = 0"

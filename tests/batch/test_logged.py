@@ -8,7 +8,7 @@ from recsys.model import Model, State
 
 
 def parts(line):
-    model, state = Model.load(line.model), State.load(line.model / "state")
+    model, state = Model.load(line.model), State.load(line.model / "state", line.model)
     log = model.log(state.behaviour)
     return model, log, model.reader(log, state.vectors)
 

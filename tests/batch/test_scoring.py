@@ -67,7 +67,7 @@ def test_top_keeps_the_first_of_each_request(line, scored, tmp_path) -> None:
     expected = rankings(scored).filter(pl.col("rank") <= 3)
     assert_frame_equal(rankings(tmp_path / "out"), expected, check_exact=True)
     assert done.rankings == len(expected) < done.candidates
-    with pytest.raises(SettingsError, match="top = 0; keep at least 1 candidate per request"):
+    with pytest.raises(SettingsError, match="top = 0; keep at least 1 candidate per request, as a whole number"):
         score(line.model, line.dataset, line.candidates(), tmp_path / "none", top=0)
 
 

@@ -15,7 +15,7 @@ def test_known_texts_cost_nothing_and_load_no_torch(line) -> None:
     program = (
         "import sys\nfrom pathlib import Path\nimport polars as pl\n"
         "from recsys.batch.today import current_vectors\nfrom recsys.model import Model, State\n"
-        "folder = Path(sys.argv[1])\nknown = State.load(folder / 'state').vectors\n"
+        "folder = Path(sys.argv[1])\nknown = State.load(folder / 'state', folder).vectors\n"
         "items = pl.read_parquet(sys.argv[2])\n"
         "assert current_vectors(Model.load(folder), folder, known, items) is known\n"
         "assert 'torch' not in sys.modules\n"
@@ -25,7 +25,7 @@ def test_known_texts_cost_nothing_and_load_no_torch(line) -> None:
 
 
 def test_only_a_changed_text_gets_another_vector(line) -> None:
-    known = State.load(line.model / "state").vectors
+    known = State.load(line.model / "state", line.model).vectors
     first = line.dataset.items["item_id"][0]
     title = pl.when(pl.col("item_id") == first).then(pl.lit("bread and salt")).otherwise("title")
     items = line.dataset.items.with_columns(title=title)

@@ -4,16 +4,21 @@ import signal
 import subprocess
 import sys
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 from safetensors import safe_open
 
+from recsys.batch.logged import read_window
 from recsys.batch.training import train
 from recsys.data.tables import About
 from recsys.errors import DataError, SettingsError
-from recsys.model import Model
+from recsys.model import Model, State
+from recsys.ranking.calibration import Calibration
+from recsys.ranking.ranker import grow
 from recsys.settings import Settings
 
 
@@ -77,6 +82,86 @@ def test_rows_after_the_test_window_begins_change_no_model(line, tmp_path) -> No
     train(cut, changed(line.settings, **windows), tmp_path / "cut")
     for name in ("ranker.txt", "behaviour.txt", "calibration.json", "user_tower.safetensors"):
         assert (tmp_path / "cut" / name).read_bytes() == (line.model / name).read_bytes(), name
+
+
+def test_labels_not_known_at_the_end_of_a_window_are_not_learnt_from(line, tmp_path) -> None:
+    """Labels of lists shown within the feedback delay before a window ends are turned around: nothing may change."""
+    slow = {"time": {"feedback_delay": "6h"}, "windows": {"fractions": None}}
+    slow["windows"]["cuts"] = [cut.isoformat() for cut in Model.load(line.model).windows.cuts]
+    settings = changed(line.settings, **slow)
+    train(line.dataset, settings, tmp_path / "whole")
+    for window, names in [
+        ("text", ("user_tower.safetensors", "encoder/heads.safetensors", "encoder/model.safetensors")),
+        ("valid", ("user_tower.safetensors", "ranker.txt", "behaviour.txt", "calibration.json")),
+    ]:
+        end = Model.load(line.model).windows.bounds(window)[1]
+        late = (pl.col("timestamp") >= end - timedelta(hours=6)) & (pl.col("timestamp") < end)
+        turned = line.dataset.requests.with_columns(label=pl.when(late).then(1 - pl.col("label")).otherwise("label"))
+        assert line.dataset.requests.filter(late).height > 50
+        train(replace(line.dataset, requests=turned), settings, tmp_path / window)
+        for name in names:
+            assert (tmp_path / window / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), (window, name)
+
+
+def test_what_is_calibrated_and_judged_on_valid_has_not_learnt_from_it(line, tmp_path) -> None:
+    settings = changed(line.settings, windows={"fractions": [0.4, 0.4, 0.2, 0.0]})
+    judgement = train(line.dataset, settings, tmp_path / "model")
+    model, state = Model.load(tmp_path / "model"), State.load(tmp_path / "model/state", tmp_path / "model")
+    log = model.log(state.behaviour)
+    reader = model.reader(log, state.vectors)
+    ranker, valid = (
+        read_window(line.dataset.requests, model.windows, name, log, settings.features, reader, log.time.feedback_delay)
+        for name in ("ranker", "valid")
+    )
+    contract = model.ranker.contract
+    chosen = grow(ranker.examples, contract, settings.ranker, settings.seed, valid=valid.examples)
+    scores = chosen.score(valid.examples.table)
+    np.testing.assert_array_equal(judgement.scores["both"], scores)
+    expected = Calibration.fit(scores, valid.examples.labels)
+    np.testing.assert_array_equal(model.calibration.scores, expected.scores)
+    assert not np.array_equal(model.ranker.score(valid.examples.table), scores)
+
+
+@pytest.mark.parametrize("out", ["file/model", "link"])
+def test_a_target_that_cannot_be_made_is_refused_before_any_work(line, tmp_path, out, monkeypatch) -> None:
+    (tmp_path / "file").write_text("a file")
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
+    monkeypatch.setattr("recsys.batch.training.check_tables", lambda _: pytest.fail("work was done"))
+    with pytest.raises(DataError, match="cannot be made|is a link; name the folder itself"):
+        train(line.dataset, line.settings, tmp_path / out)
+
+
+def test_integer_ids_of_different_widths_are_one_kind_of_id(line, tmp_path) -> None:
+    narrow = line.dataset.events.with_columns(pl.col("item_id").cast(pl.Int32), pl.col("user_id").cast(pl.UInt16))
+    settings = changed(line.settings, labels={"grades": {"share": 3}, "attribution": "6h"})
+    train(line.dataset, settings, tmp_path / "wide")
+    train(replace(line.dataset, events=narrow), settings, tmp_path / "narrow")
+    assert (tmp_path / "narrow/ranker.txt").read_bytes() == (tmp_path / "wide/ranker.txt").read_bytes()
+
+
+def test_ids_beyond_63_bits_are_refused(line, tmp_path) -> None:
+    huge = {
+        name: getattr(line.dataset, name).with_columns(pl.col("user_id").cast(pl.UInt64) + 2**63)
+        for name in ("events", "requests")
+    }
+    with pytest.raises(DataError, match=r"holds ids of 2\*\*63 or more in .*user_id.*; write them as text"):
+        train(replace(line.dataset, **huge, users=None), line.settings, tmp_path / "model")
+
+
+def test_a_list_of_tags_may_be_the_first_text_field(line, tmp_path) -> None:
+    items = line.dataset.items.with_columns(tags=pl.concat_list("category", "subcategory"))
+    settings = changed(line.settings, text={"fields": ["tags", "title"]})
+    train(replace(line.dataset, items=items), settings, tmp_path / "model")
+    assert "sport, " in (tmp_path / "model/report.html").read_text()
+
+
+def test_two_features_of_one_name_are_refused(line, tmp_path) -> None:
+    items = line.dataset.items.with_columns(age_hours=pl.lit("old"), item_6h=pl.lit("a"))
+    for name, words in [("age_hours", "'item_age_hours'"), ("item_6h", "'click_rate_item_6h'")]:
+        settings = changed(line.settings, features={"affinity": [name]})
+        with pytest.raises(SettingsError, match=f"makes two features called {words}; rename a column"):
+            train(replace(line.dataset, items=items), settings, tmp_path / "model")
 
 
 def test_production_training_with_an_empty_test_window_judges_on_valid(line, tmp_path) -> None:

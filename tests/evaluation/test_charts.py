@@ -55,6 +55,6 @@ def test_long_names_are_cut():
 @given(st.floats(-10, 10), st.floats(1e-4, 100))
 def test_ticks_are_few_and_inside(lowest, size):
     found = round_numbers(lowest, lowest + size)
-    assert 2 <= len(found) <= 5
+    assert 2 <= len(found) <= 6
     assert all(lowest - 1e-9 <= number <= lowest + size + 1e-9 for number, _ in found)
     assert all(float(text) == pytest.approx(number, abs=1e-9) for number, text in found)

@@ -20,6 +20,7 @@ from recsys.ranking.ranker import Examples, TreeRanker, grow
 from recsys.ranking.scoring import batches, rank_candidates
 from recsys.ranking.settings import RankerSettings
 from recsys.schema import RANKINGS
+from recsys.serving.ranker import Ranker
 from recsys.text.user_tower import UserTower
 from recsys.text.vectors import ItemVectors, round_to_grid
 
@@ -122,12 +123,13 @@ def test_equal_scores_are_ordered_by_item(world):
 
 
 def test_unknown_users_and_items_are_scored_and_marked(world):
+    later = NOON + timedelta(days=60)
     rows = pl.DataFrame(
         [
-            ("a", "u1", NOON, "i00"),
-            ("a", "u1", NOON, "i19"),  # has behaviour, but is not in the items table
-            ("a", "u1", NOON, "new"),
-            ("b", "new", NOON, "i00"),
+            ("a", "u1", later, "i00"),
+            ("a", "u1", later, "i19"),  # has behaviour, but is not in the items table
+            ("a", "u1", later, "new"),
+            ("b", "new", later, "i00"),
         ],
         schema={"request_id": pl.String, "user_id": pl.String, "timestamp": TIME, "item_id": pl.String},
         orient="row",
@@ -167,3 +169,14 @@ def test_batches_hold_whole_requests(lengths, rows):
         last = lengths[part["request_id"][-1]]
         assert part["request_id"].to_list().count(part["request_id"][-1]) == last
         assert len(part) - last < rows
+
+
+def test_a_user_whose_behaviour_comes_later_is_unknown(line):
+    """What is said of a user holds at the moment of the request, not at the end of the log."""
+    ranker = Ranker.load(line.model)
+    first = line.dataset.requests.sort("timestamp").head(1)
+    earlier = line.dataset.requests.filter(pl.col("request_id") == first["request_id"][0]).with_columns(
+        pl.lit(line.dataset.events["timestamp"].min()).alias("timestamp")
+    )
+    assert ranker.rank(earlier)["unknown_user"].all()
+    assert not ranker.rank(line.candidates(1))["unknown_user"].any()

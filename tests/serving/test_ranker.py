@@ -93,8 +93,21 @@ def test_bad_candidates_are_refused_with_every_fault(line, ranker) -> None:
         ranker.rank(candidates.drop("user_id").with_columns(timestamp=pl.lit("yesterday")))
     with pytest.raises(SettingsError, match="context names 'device', which is not a column of the candidates"):
         ranker.rank(candidates.drop("device"))
-    with pytest.raises(SettingsError, match="top = -1; keep at least 1 candidate per request"):
-        ranker.rank(candidates, top=-1)
+    for top in (-1, 2.5, "3"):
+        with pytest.raises(SettingsError, match=f"top = {top!r}; keep at least 1 candidate per request, as a whole"):
+            ranker.rank(candidates, top=top)
+    with pytest.raises(DataError, match="candidates are a list; pass a polars or pandas DataFrame"):
+        ranker.rank(candidates.to_dicts())
+    mixed = candidates.to_pandas().assign(device=lambda frame: [1, *["phone"] * (len(frame) - 1)])
+    with pytest.raises(DataError, match=r"the pandas frame cannot be read \(Arrow"):
+        ranker.rank(mixed)
+
+
+def test_ids_of_any_width_are_looked_up(line, ranker) -> None:
+    huge = line.candidates(1).with_columns(item_id=pl.col("item_id").cast(pl.UInt64) + 2**63)
+    ranked = ranker.rank(huge)
+    assert ranked["unknown_item"].all()
+    assert ranked.schema["item_id"] == pl.UInt64
 
 
 def test_a_serving_process_without_torch_gives_the_scores_of_this_one(line, ranker, tmp_path) -> None:

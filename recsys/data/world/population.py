@@ -19,7 +19,7 @@ LATE_SHARE = 0.15
 
 LIKED_CATEGORY, LIKED_TOPIC = 0.9, 0.9
 """What a liked category or topic adds to the utility; every user likes two categories and four topics."""
-PERSONA_TASTE, OWN_TASTE = 1.2, 0.2
+PERSONA_TASTE, OWN_TASTE = 1.7, 0.2
 """What a liked facet adds and a disliked one takes away: by the persona, and by the user alone."""
 LIKED_FACETS = 8
 """How many facets a persona, and again a user alone, likes; as many are disliked."""

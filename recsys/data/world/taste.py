@@ -12,7 +12,7 @@ from recsys.data.world.calendar import DAY
 from recsys.data.world.catalogue import Catalogue
 from recsys.data.world.population import Population
 
-BASE = -3.2
+BASE = -3.6
 FRESH, FRESH_DAYS = 1.6, 1.5
 WHIM = 0.3
 
