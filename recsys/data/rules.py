@@ -176,16 +176,17 @@ def _repeats(table: Table, frame: pl.DataFrame) -> Iterator[Fault]:
 
 
 def _texts(items: pl.DataFrame) -> Iterator[Fault]:
-    """Look at the columns that read like text: those whose values, where there are any, mostly differ."""
+    """Look at the columns that read like text: those whose values mostly differ or are several words, and lists."""
     blank = {
         name: items[name].str.strip_chars().fill_null("") == ""
         for name, dtype in items.schema.items()
         if dtype == pl.String and name != "item_id"
     }
-    texts = []
+    texts = [name for name, dtype in items.schema.items() if isinstance(dtype, pl.List) and dtype.inner == pl.String]
     for name, empty in blank.items():
         filled = items.height - int(empty.sum())
-        if 2 * items[name].filter(~empty).n_unique() >= filled > 0:
+        values = items[name].filter(~empty)
+        if filled and (2 * values.n_unique() >= filled or 2 * (values.str.count_matches(r"\s") >= 2).sum() >= filled):
             texts.append(name)
             fix = "write a text, or rely on the other columns"
             yield from broken(Rule("warning", "empty texts", fix), Rows("items", name, items), empty)

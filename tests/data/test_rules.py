@@ -64,6 +64,12 @@ def test_text_is_what_mostly_differs() -> None:
     ]
 
 
+def test_repeated_titles_of_several_words_and_lists_of_tags_are_text() -> None:
+    titles = pl.DataFrame({"item_id": range(6), "title": ["a warm red coat"] * 6})
+    tags = pl.DataFrame({"item_id": range(6), "tags": [["warm", "red"]] * 6})
+    assert lines(ITEMS, titles) == lines(ITEMS, tags) == []
+
+
 @pytest.mark.parametrize("table", [ITEMS, REQUESTS])
 def test_no_rows_at_all_are_an_error(table: Table) -> None:
     frame = pl.DataFrame(schema={name: LISTS.schema[name] for name in table.required})

@@ -103,13 +103,16 @@ def moments(column: pl.Series, time_format: str, zone: str, place: str) -> pl.Se
     if column.dtype == pl.String:
         column = column.set(column == "", None)
         parsed = column.to_frame("text").select(moment=_parsed(pl.col("text"), time_format, zone)).to_series()
-        wrong = f"is not a time written as {time_format!r} in the zone {zone}; set time_format and zone in the mapping"
+        wrong = (
+            f"is not a time written as {time_format!r} that exists in the zone {zone}; "
+            "mend the row, or set time_format and zone in the mapping"
+        )
     elif column.dtype not in (pl.Datetime, pl.Date):
         raise DataError(f"{place} is {column.dtype}, which holds no moments; name another column in the mapping")
     else:
         parsed = column.to_frame("local").select(moment=_local(pl.col("local").cast(pl.Datetime("us")), zone))["moment"]
         wrong = f"does not exist in the zone {zone}; set zone in the mapping"
-    _refuse_first(column, parsed, place, wrong)
+    _refuse_lost(column, parsed, place, wrong)
     return parsed.cast(TIME).rename(column.name)
 
 
@@ -139,17 +142,19 @@ def _since_1970(column: pl.Series, time_format: str, place: str) -> pl.Series:
     floats = numbers.cast(pl.Float64, strict=False)
     # Beyond the year 9999 the unit is wrong, and the cast below would overflow.
     floats = floats.set(~(floats.abs() * _EPOCHS[time_format] < 253_402_300_800e6), None)
-    _refuse_first(numbers, floats, place, f"is not {time_format} since 1970; set time_format in the mapping")
+    _refuse_lost(numbers, floats, place, f"is not {time_format} since 1970; set time_format in the mapping")
     if numbers.dtype.is_integer():
         return (numbers.cast(pl.Int64) * _EPOCHS[time_format]).cast(TIME)
     return (floats * _EPOCHS[time_format]).round().cast(pl.Int64).cast(TIME)
 
 
-def _refuse_first(before: pl.Series, after: pl.Series, place: str, wrong: str) -> None:
+def _refuse_lost(before: pl.Series, after: pl.Series, place: str, wrong: str) -> None:
     lost = (before.is_not_null() & after.is_null()).arg_true()
     if len(lost):
         row = int(lost[0])
-        raise DataError(f"{place}, row {row + 1}: {before[row]!r} {wrong}")
+        others = ", ".join(str(place + 1) for place in lost[1:10]) + (", ..." if len(lost) > 10 else "")
+        more = f"; the same holds for {len(lost) - 1} more: row {others}" if len(lost) > 1 else ""
+        raise DataError(f"{place}, row {row + 1}: {before[row]!r} {wrong}{more}")
 
 
 def refuse_absent(names: Iterable[str], columns: list[str], place: str) -> None:

@@ -125,7 +125,7 @@ def test_iso_agrees_with_python(moment: datetime, hours: int) -> None:
         (
             ["2023-05-01", "soon"],
             "iso",
-            "x, row 2: 'soon' is not a time written as 'iso' in the zone Europe/Copenhagen",
+            "x, row 2: 'soon' is not a time written as 'iso' that exists in the zone Europe/Copenhagen",
         ),
         (["2023-03-26 02:30"], "iso", "row 1: '2023-03-26 02:30' is not a time"),
         ([datetime(2023, 3, 26, 2, 30)], "iso", r"row 1: datetime.* does not exist in the zone Europe/Copenhagen"),
@@ -142,6 +142,12 @@ def test_iso_agrees_with_python(moment: datetime, hours: int) -> None:
 def test_refuses_what_is_no_moment(values: list[object], time_format: str, message: str) -> None:
     with pytest.raises(DataError, match=message):
         moments(pl.Series(values), time_format, "Europe/Copenhagen", "x")
+
+
+def test_counts_every_value_that_is_no_moment() -> None:
+    column = pl.Series(["2023-05-01", *["soon"] * 12])
+    with pytest.raises(DataError, match=r"row 2: 'soon' .*; the same holds for 11 more: row 3, 4, 5, .*, 11, \.\.\.$"):
+        moments(column, "iso", "UTC", "x")
 
 
 def test_names_absent_and_present_columns() -> None:
