@@ -72,7 +72,7 @@ def _learn(learner: TextLearner, lists: Lists, labels: NDArray[np.float32], sett
     shown = Blocks(lists, labels, 0, split, settings.requests_per_step)
     held_out = Blocks(lists, labels, split, len(lists), settings.requests_per_step)
     best = KeepBest(learner, settings.patience)
-    with _silent_lightning():
+    with _silent_lightning(), _same_bytes():
         trainer = lightning.Trainer(
             max_epochs=settings.epochs,
             precision=settings.precision,
@@ -107,6 +107,17 @@ def _check(texts: Sequence[str], lists: Lists, labels: NDArray[np.float32], epoc
             "no candidate of the text window is positive, so there is nothing to learn from; "
             "move [windows] cuts or fractions, or set [text] epochs = 0"
         )
+
+
+@contextmanager
+def _same_bytes() -> Iterator[None]:
+    """Let torch add up gradients in one order only: threads would add those of a repeated item in any."""
+    before = torch.are_deterministic_algorithms_enabled()
+    torch.use_deterministic_algorithms(True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before)
 
 
 @contextmanager

@@ -188,3 +188,23 @@ def test_default_encoder_learns(world) -> None:
     lists, labels = world.lists.block(0, 100), world.labels[:600]
     model = fit_text(world.texts, lists, labels, settings, 0)
     assert mean_auc(model, world._replace(lists=lists, labels=labels)) > 0.9
+
+
+def test_threads_change_no_weight():
+    """Threads that add gradients of the same items must not be seen in the last bits; it takes vectors of real size."""
+    random = np.random.default_rng(0)
+    items = random.integers(0, 300, 600 * 12).astype(np.int32)
+    history = random.integers(0, 300, (600, 50)).astype(np.int32)
+    lists = Lists(np.arange(0, len(items) + 1, 12), items, history, np.ones(history.shape, np.float32))
+    labels = (np.arange(len(items)) % 12 == 0).astype(np.float32)
+    texts = [f"sea {number} boat" for number in range(300)]
+    settings = TextSettings(epochs=2, head_epochs=2, patience=9)
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        heads = [fit_text(texts, lists, labels, settings, seed=0).heads for _ in range(2)]
+    finally:
+        torch.set_num_threads(before)
+    for other in heads[1:]:
+        for one, two in zip(heads[0].parameters(), other.parameters(), strict=True):
+            assert torch.equal(one, two)
