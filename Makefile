@@ -31,5 +31,8 @@ lint: $(INSTALLED) ## formatting, lint and types
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
+# The peer for texts goes in by itself, so that it changes no other version.
 bench: $(INSTALLED) ## measure speed against peers, into build/bench.json
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[onnx,openvino]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-deps sentence-transformers
 	$(BIN)/python -m tests.benchmarks.run

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-Kind = Literal["id", "time", "text", "number", "grade", "probability", "position", "flag"]
+Kind = Literal["id", "time", "text", "number", "grade", "count", "probability", "position", "flag"]
 
 
 @dataclass(frozen=True)
@@ -16,8 +16,8 @@ class Column:
         Name in the table; one name per meaning across all tables.
     kind
         What values it may hold: `id` integers or strings, `time` datetimes, `text` strings, `number` finite
-        numbers, `grade` integers of at least 0, `probability` above 0 and at most 1, `position` integers of at
-        least 1, `flag` true or false.
+        numbers, `grade` and `count` integers of at least 0, `probability` above 0 and at most 1, `position` integers
+        of at least 1, `flag` true or false.
     required
         Whether the table is refused without it.
     meaning
@@ -91,6 +91,8 @@ REQUESTS = Table(
     (
         *CANDIDATES.columns,
         Column("label", "grade", True, "graded outcome of the candidate: 0 nothing, 1 click, more is better"),
+        Column("views", "count", False, "how many showings this row stands for (aggregated logs); never a feature"),
+        Column("clicks", "count", False, "how many of them were clicked; never a feature"),
     ),
     ("request_id", "item_id"),
 )
@@ -109,5 +111,5 @@ RANKINGS = Table(
     ("request_id", "item_id"),
 )
 
-AFTER_THE_LIST = ("label", "position", "propensity")
+AFTER_THE_LIST = ("label", "views", "clicks", "position", "propensity")
 """Columns of `requests` that are recorded with or after the list; they are never features."""

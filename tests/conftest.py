@@ -72,7 +72,8 @@ def small_settings(tiny_encoder: Path) -> Settings:
                 "max_tokens": 24,
                 "epochs": 1,
                 "head_epochs": 1,
-                "texts_per_step": 32,
+                "requests_per_step": 64,
+                "steps_per_update": 2,
             },
             "features": {
                 "windows": ["6h", "1d"],

@@ -28,7 +28,7 @@ encoder = "{line.settings.text.encoder}"
 max_tokens = 24
 epochs = 1
 head_epochs = 1
-texts_per_step = 32
+steps_per_update = 2
 [features]
 windows = ["6h", "1d"]
 affinity = ["category"]

@@ -29,7 +29,7 @@ def demo_settings(world: WorldSettings) -> Settings:
                 "epochs": 6,
                 "head_epochs": 3,
                 "requests_per_step": 256,
-                "texts_per_step": 128,
+                "steps_per_update": 1,
                 "learning_rate": 2e-4,
                 "head_learning_rate": 1e-3,
             },

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from recsys.batch.logged import LoggedWindow, cold_requests, read_window
+from recsys.batch.logged import LoggedWindow, cold_requests, read_logged
 from recsys.batch.today import open_model
 from recsys.data.tables import Dataset
 from recsys.data.windows import Window
@@ -81,7 +81,7 @@ def evaluate(folder: str | Path, dataset: Dataset, window: Window = "test") -> E
     """
     today = open_model(Path(folder), dataset)
     model, log = today.model, today.log
-    logged = read_window(today.requests, model.windows, window, log, model.settings.features, today.reader)
+    logged = read_logged(model.windows.of(today.requests, window), log, model.settings.features, today.reader)
     return judge(logged, log, window, model.ranker, model.behaviour_ranker, model.settings.seed).evaluation
 
 

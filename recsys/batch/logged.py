@@ -1,13 +1,11 @@
-"""Logged requests of one window with their features: what the ranker learns from and is judged on."""
+"""Logged requests with their features: what the ranker learns from and is judged on."""
 
 from dataclasses import dataclass
-from datetime import timedelta
 
 import numpy as np
 import polars as pl
 from tqdm import tqdm
 
-from recsys.data.windows import Window, Windows
 from recsys.features.builder import Reader, build_features, request_starts, sort_candidates
 from recsys.features.log import Log
 from recsys.features.settings import FeatureSettings
@@ -20,7 +18,7 @@ ROWS_PER_BATCH = 100_000
 
 @dataclass(frozen=True)
 class LoggedWindow:
-    """The requests of a window and their features, in the order of `sort_candidates`.
+    """Requests and their features, each part that was read at once in the order of `sort_candidates`.
 
     Attributes
     ----------
@@ -33,32 +31,24 @@ class LoggedWindow:
     requests: pl.DataFrame
     examples: Examples
 
+    def joined(self, later: "LoggedWindow") -> "LoggedWindow":
+        """Append later requests."""
+        return LoggedWindow(pl.concat([self.requests, later.requests]), self.examples.joined(later.examples))
 
-def read_window(
-    requests: pl.DataFrame,
-    windows: Windows,
-    window: Window,
-    log: Log,
-    settings: FeatureSettings,
-    reader: Reader,
-    label_delay: timedelta | None = None,
-) -> LoggedWindow:
-    """Compute the features of a window's requests.
+
+def read_logged(requests: pl.DataFrame, log: Log, settings: FeatureSettings, reader: Reader | None) -> LoggedWindow:
+    """Compute the features of logged requests.
 
     Parameters
     ----------
     requests
-        The requests table.
-    windows, window
-        Which of its rows.
+        Rows of the requests table, requests whole.
     log, settings, reader
-        What features are computed from.
-    label_delay
-        When given, only requests whose labels are known before the window's end.
+        What features are computed from; without a reader the text columns are NaN.
     """
-    chosen = sort_candidates(windows.of(requests, window, label_delay))
+    chosen = sort_candidates(requests)
     tables = []
-    with tqdm(total=len(chosen), desc=f"features {window}", unit="row", disable=None, leave=False) as bar:
+    with tqdm(total=len(chosen), desc="features", unit="row", disable=None, leave=False) as bar:
         for batch in batches(chosen, ROWS_PER_BATCH):
             tables.append(build_features(batch, log, settings, reader))
             bar.update(len(batch))

@@ -13,7 +13,8 @@ from recsys.features.behaviour import Behaviour
 from recsys.features.builder import Reader
 from recsys.features.log import Log
 from recsys.model import Model, State
-from recsys.text.fields import item_texts, text_hashes
+from recsys.text.fields import item_texts
+from recsys.text.reader import TextReader, read_identity
 from recsys.text.vectors import ItemVectors
 
 
@@ -63,7 +64,7 @@ def open_model(folder: Path, dataset: Dataset) -> Today:
 
 
 def current_vectors(model: Model, folder: Path, known: ItemVectors, items: pl.DataFrame) -> ItemVectors:
-    """Bring item vectors up to an items table; torch is loaded only when a text is new or has changed.
+    """Bring item vectors up to an items table; the encoder is loaded only when a text has no vector yet.
 
     Parameters
     ----------
@@ -73,10 +74,13 @@ def current_vectors(model: Model, folder: Path, known: ItemVectors, items: pl.Da
         Vectors so far.
     items
         Today's items.
-    """
-    hashes = text_hashes(item_texts(items, model.settings.text.fields))
-    if known.covers(items["item_id"], hashes):
-        return known
-    from recsys.text.model import TextModel
 
-    return TextModel.load(folder).update(known, items)
+    Raises
+    ------
+    ModelError
+        When another encoder made the vectors, or the encoder cannot be loaded.
+    """
+    known.check_encoder(read_identity(folder / "encoder"))
+    text = model.settings.text
+    texts = item_texts(items, text.fields, text.template)
+    return known.update(items["item_id"], texts, lambda new: TextReader.load(folder).encode(new))

@@ -1,60 +1,76 @@
 """Train: tables and settings in, a model folder out."""
 
+import dataclasses
 import logging
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 
 import polars as pl
 
 from recsys.batch.evaluating import Judgement, judge
-from recsys.batch.logged import LoggedWindow, read_window
+from recsys.batch.logged import LoggedWindow, read_logged
+from recsys.batch.reading import Shown, open_start, read_in_blocks
 from recsys.batch.reporting import write_report
+from recsys.batch.work import work_folder
 from recsys.data.checks import check_tables
 from recsys.data.faults import refuse_errors
 from recsys.data.labels import grade_labels
 from recsys.data.tables import Dataset
-from recsys.data.windows import Window, Windows, place_windows
+from recsys.data.windows import WINDOWS, Window, Windows, place_windows
 from recsys.features.behaviour import Behaviour
-from recsys.features.builder import (
-    TEXT_COLUMNS,
-    Reader,
-    check_context,
-    check_events,
-    find_items,
-    read_lists,
-    request_starts,
-)
+from recsys.features.builder import TEXT_COLUMNS, Reader, check_context, check_events
 from recsys.features.log import Log
 from recsys.files import new_folder, refuse_existing
-from recsys.model import Model, State, fingerprint, write_manifest
+from recsys.model import Model, State, fingerprint, identity, write_manifest
 from recsys.ranking.calibration import Calibration
 from recsys.ranking.contract import Contract
 from recsys.ranking.ranker import Examples, TreeRanker, grow
 from recsys.settings import Settings
-from recsys.text.fields import item_texts
+from recsys.text.fields import item_texts, warn_of_empty
 from recsys.text.model import TextModel
-from recsys.text.training import fit_text
+from recsys.text.training import TextTrainer
 
 logger = logging.getLogger(__name__)
-
-_LEARNT: tuple[Window, Window] = ("ranker", "valid")
 
 
 @dataclass(frozen=True)
 class _Grown:
-    """A ranker grown on the ranker window alone, and the same size grown on ranker and valid together."""
+    """A ranker grown without the valid window, and the same size grown with it."""
 
     chosen: TreeRanker
     final: TreeRanker
 
 
-def train(dataset: Dataset, settings: Settings, target: str | Path) -> Judgement:
+@dataclass(frozen=True)
+class _Course:
+    """What the text stage made of the logs.
+
+    Attributes
+    ----------
+    trainer
+        Has learnt from every block.
+    reader
+        Reads with what the trainer knows now.
+    logged
+        Features of the text, ranker and valid windows, each block read before it was learnt from.
+    """
+
+    trainer: TextTrainer
+    reader: Reader
+    logged: dict[Window, LoggedWindow]
+
+
+def train(dataset: Dataset, settings: Settings, target: str | Path, start: str | Path | None = None) -> Judgement:
     """Train both stages and write a model folder, whole or not at all.
 
-    The encoder learns from the text window; LightGBM from the ranker window, on scores for clicks that the encoder has
-    never seen, and stops early on valid, where click probabilities are calibrated as well. It is then grown once more,
-    to the chosen size, on ranker and valid together, so that the newest days are not lost.
+    The encoder learns block after block: first from the text window, then from the ranker and valid windows, of which
+    each block is scored by the encoder that has learnt from the blocks before it alone. LightGBM learns from the text
+    window, where text scores are missing, and from the ranker window; it stops early on valid, where click
+    probabilities are calibrated as well. It is then grown once more, to the chosen size, with valid too, so that the
+    newest days are not lost.
+
+    Until the model is written its checkpoints lie in `<target>.training`; the same call, made again after a kill, goes
+    on from there. Logs of the encoder's training stay there.
 
     Parameters
     ----------
@@ -64,6 +80,9 @@ def train(dataset: Dataset, settings: Settings, target: str | Path) -> Judgement
         All settings.
     target
         Folder to write; must not hold anything.
+    start
+        Model folder, such as yesterday's, whose encoder goes on learning; its own blocks must end before the ranker
+        window begins.
 
     Returns
     -------
@@ -74,7 +93,9 @@ def train(dataset: Dataset, settings: Settings, target: str | Path) -> Judgement
     DataError
         When the tables have faults, a window is empty or the target exists.
     SettingsError
-        When settings name columns or events that are not there.
+        When settings name columns or events that are not there, or `start` has learnt from the ranker window.
+    ModelError
+        When `start` is no whole model or reads texts in another way.
     """
     target = Path(target)
     refuse_existing(target)
@@ -85,44 +106,61 @@ def train(dataset: Dataset, settings: Settings, target: str | Path) -> Judgement
     dataset = grade_labels(dataset.with_plain_ids(), settings.labels)
     windows = place_windows(dataset.requests, settings.windows)
     log = Log(Behaviour.of(dataset, settings.features.affinity), settings.labels.clock(settings.time))
-    texts = item_texts(dataset.items, settings.text.fields)
-    text_model = _read_text(dataset, texts, settings, windows, log)
-    vectors = text_model.encode_items(dataset.items, texts)
-    reader = Reader.of(log, vectors, text_model.tower, settings.text.history_length)
-    model, judgement = _learn_to_rank(dataset.requests, settings, windows, log, reader)
-    with new_folder(target) as folder:
-        model.save(folder)
-        text_model.save(folder)
-        State(log.behaviour, vectors).save(folder / "state", folder)
-        write_report(folder, judgement, model, dataset)
-        facts = {"settings": settings.model_dump(mode="json"), "windows": windows.to_json(), "data": prints}
-        write_manifest(folder, facts)
+    facts = {"settings": settings.model_dump(mode="json"), "windows": windows.to_json(), "data": prints}
+    before = None if start is None else open_start(Path(start), settings.text, windows)
+    begun = {**facts, "start": None if start is None else identity(Path(start))}
+    with work_folder(target, begun) as work:
+        course = _read(dataset, settings, windows, log, before, work)
+        model, judgement = _learn_to_rank(dataset.requests, settings, windows, log, course)
+        with new_folder(target) as folder:
+            model.save(folder)
+            course.trainer.model.save(folder)
+            State(log.behaviour, course.reader.vectors).save(folder / "state", folder)
+            write_report(folder, judgement, model, dataset)
+            lessons = [dataclasses.asdict(lesson) for lesson in course.trainer.lessons]
+            write_manifest(folder, {**facts, "lessons": lessons})
     return judgement
 
 
-def _read_text(dataset: Dataset, texts: list[str], settings: Settings, windows: Windows, log: Log) -> TextModel:
-    """Fine-tune the encoder on the requests of the text window whose labels are known before its end."""
-    requests = windows.of(dataset.requests, "text", log.time.feedback_delay).sort("timestamp", "request_id", "item_id")
-    starts = request_starts(requests)
-    places = find_items(log, dataset.items["item_id"])
-    lists = read_lists(log, log.rows(requests), starts, places, settings.text.history_length)
-    return fit_text(texts, lists, requests["label"].cast(pl.Float32).to_numpy(), settings.text, settings.seed)
+def _read(
+    dataset: Dataset, settings: Settings, windows: Windows, log: Log, before: TextModel | None, work: Path
+) -> _Course:
+    """Let the encoder learn block after block, and compute the features of each block before it does."""
+    texts = item_texts(dataset.items, settings.text.fields, settings.text.template)
+    warn_of_empty(texts)
+    end = pl.col("timestamp") < windows.cuts[3]
+    seen = dataset.requests.filter(end if before else end & (pl.col("timestamp") >= windows.cuts[0]))
+    shown = Shown.of(seen, log, dataset.items["item_id"], settings.text)
+    trainer = TextTrainer(texts, settings.text, settings.seed, work, before)
+
+    def reader() -> Reader:
+        model = trainer.model
+        vectors = model.vectors(dataset.items["item_id"], texts, trainer.embed())
+        return Reader.of(log, vectors, model.tower, settings.text.history_length)
+
+    logged: dict[Window, LoggedWindow] = {}
+    delay = log.time.feedback_delay
+    blocks = windows.blocks(settings.text.block)
+    for block in read_in_blocks(trainer, shown, blocks, delay, settings.text, settings.seed):
+        inside = (pl.col("timestamp") >= block.start) & (pl.col("timestamp") < block.end)
+        rows = windows.of(dataset.requests, block.window, delay).filter(inside)
+        honest = reader() if trainer.lessons or before else None
+        part = read_logged(rows, log, settings.features, honest)
+        logged[block.window] = logged[block.window].joined(part) if block.window in logged else part
+    return _Course(trainer, reader(), logged)
 
 
 def _learn_to_rank(
-    requests: pl.DataFrame, settings: Settings, windows: Windows, log: Log, reader: Reader
+    requests: pl.DataFrame, settings: Settings, windows: Windows, log: Log, course: _Course
 ) -> tuple[Model, Judgement]:
     """Grow both rankers, calibrate, and judge them on a window they have not learnt from."""
-
-    def window(name: Window, label_delay: timedelta | None) -> LoggedWindow:
-        return read_window(requests, windows, name, log, settings.features, reader, label_delay)
-
-    ranker, valid = (window(name, log.time.feedback_delay) for name in _LEARNT)
-    both = _grow(ranker.examples, valid.examples, settings)
-    behaviour = _grow(ranker.examples.without(TEXT_COLUMNS), valid.examples.without(TEXT_COLUMNS), settings)
+    text, ranker, valid = (course.logged[window] for window in WINDOWS[:3])
+    shown = text.joined(ranker).examples
+    both = _grow(shown, valid.examples, settings)
+    behaviour = _grow(shown.without(TEXT_COLUMNS), valid.examples.without(TEXT_COLUMNS), settings)
     calibration = Calibration.fit(both.chosen.score(valid.examples.table), valid.examples.labels)
-    model = Model(settings, windows, both.final, behaviour.final, calibration, reader.tower)
-    test = window("test", None)
+    model = Model(settings, windows, both.final, behaviour.final, calibration, course.reader.tower)
+    test = read_logged(windows.of(requests, "test"), log, settings.features, course.reader)
     if test.requests.is_empty():
         return model, judge(valid, log, "valid", both.chosen, behaviour.chosen, settings.seed)
     return model, judge(test, log, "test", both.final, behaviour.final, settings.seed)

@@ -18,6 +18,7 @@ _TYPES: dict[Kind, tuple[str, Callable[[pl.DataType], bool]]] = {
     "text": ("text", lambda dtype: dtype in (pl.String, pl.Categorical, pl.Enum)),
     "number": ("numbers", lambda dtype: dtype.is_numeric()),
     "grade": ("whole numbers", lambda dtype: dtype.is_integer()),
+    "count": ("whole numbers", lambda dtype: dtype.is_integer()),
     "probability": ("numbers", lambda dtype: dtype.is_numeric()),
     "position": ("whole numbers", lambda dtype: dtype.is_integer()),
     "flag": ("true or false", lambda dtype: dtype == pl.Boolean),
@@ -43,6 +44,7 @@ _VALUES: dict[Kind, _Values] = {
         ),
         (Rule("error", "labels above 30", "map the grades to 0..30, best to 0..4"), lambda grade: grade > 30),
     ),
+    "count": ((Rule("error", "counts below 0", "write how often it happened"), lambda count: count < 0),),
     "probability": (
         (
             Rule("error", "probabilities outside (0, 1]", "write the probability with which the item was shown"),
@@ -96,6 +98,8 @@ def table_faults(table: Table, frame: pl.DataFrame, now: datetime | None) -> Ite
     if table is EVENTS and {"timestamp", "known_at"} <= set(usable.columns):
         rule = Rule("error", "known before it happened", "write the later moment into known_at, or leave it empty")
         yield from broken(rule, Rows("events", "known_at", usable), pl.col("known_at") < pl.col("timestamp"))
+    if table is REQUESTS and not wrong & {"views", "clicks"}:
+        yield from _aggregate_faults(usable)
     if table in (REQUESTS, CANDIDATES) and "request_id" in usable.columns:
         yield from _request_faults(table, usable)
 
@@ -157,6 +161,22 @@ def _other_columns(table: Table, frame: pl.DataFrame) -> Iterator[Fault]:
         if isinstance(inner, pl.DataType) and inner.is_float():
             finite = pl.col(name).cast(pl.List(inner)).list.eval(pl.element().is_finite()).list.all()
             yield from broken(rule, Rows(table.name, name, frame), ~finite)
+
+
+def _aggregate_faults(requests: pl.DataFrame) -> Iterator[Fault]:
+    """Look at rows that stand for many showings: `views` and `clicks` go together, and a click needs a view."""
+    there = [name for name in ("views", "clicks") if name in requests.columns]
+    if len(there) == 1:
+        rule = Rule("error", "views and clicks go together, the other column is missing", "add it, or leave both out")
+        yield whole(rule, "requests", there[0])
+    if len(there) < 2:
+        return
+    rows = Rows("requests", "views + clicks", requests)
+    shown = pl.concat_str(pl.col(there).cast(pl.String).fill_null("null"), separator=" + ")
+    rule = Rule("error", "one is empty (null) and the other is not", "fill in both, or leave both empty")
+    yield from broken(rule, rows, pl.col("views").is_null() != pl.col("clicks").is_null(), shown)
+    rule = Rule("error", "more clicks than views", "count a showing once, and at most one click for it")
+    yield from broken(rule, rows, pl.col("clicks") > pl.col("views"), shown)
 
 
 def _repeats(table: Table, frame: pl.DataFrame) -> Iterator[Fault]:

@@ -64,6 +64,23 @@ class WindowSettings(BaseModel):
 
 
 @dataclass(frozen=True)
+class Block:
+    """A stretch of time that the encoder learns from at once.
+
+    Attributes
+    ----------
+    window
+        Where it lies.
+    start, end
+        Its first moment, and the first moment after it.
+    """
+
+    window: Window
+    start: datetime
+    end: datetime
+
+
+@dataclass(frozen=True)
 class Windows:
     """Four windows between five times.
 
@@ -88,6 +105,27 @@ class Windows:
         """Return the first moment of a window and the first moment after it."""
         place = WINDOWS.index(window)
         return self.cuts[place], self.cuts[place + 1]
+
+    def blocks(self, longest: timedelta) -> list[Block]:
+        """Return the stretches of time that are learnt from one after the other.
+
+        The text window is the first block; ranker and valid are cut into blocks of `longest`, the last one of a window
+        may be shorter.
+
+        Raises
+        ------
+        ValueError
+            When `longest` is not above 0.
+        """
+        if longest <= timedelta(0):
+            raise ValueError(f"a block of {longest} is no stretch of time; give at least one second")
+        blocks = [Block("text", *self.bounds("text"))]
+        for window in WINDOWS[1:3]:
+            start, end = self.bounds(window)
+            while start < end:
+                blocks.append(Block(window, start, min(start + longest, end)))
+                start += longest
+        return blocks
 
     def of(self, requests: pl.DataFrame, window: Window, label_delay: timedelta | None = None) -> pl.DataFrame:
         """Return the rows of `requests` in a window.

@@ -16,17 +16,15 @@ from recsys.features.lookup import Lookup
 from recsys.features.settings import FeatureSettings, declare
 from recsys.schema import AFTER_THE_LIST
 from recsys.text.lists import Lists
-from recsys.text.signals import text_signals
+from recsys.text.signals import TextSignals, text_signals
 from recsys.text.user_tower import UserTower
 from recsys.text.vectors import ItemVectors
 
 Ints = npt.NDArray[np.int64]
 
-TEXT_COLUMNS = tuple(
-    f"{name}{suffix}"
-    for name in ("interest", "appeal", "text_score", "nearest_click")
-    for suffix in ("", "_rank", "_share")
-)
+_SIGNALS = ("interest", "appeal", "text_score", "nearest_click")
+
+TEXT_COLUMNS = tuple(f"{name}{suffix}" for name in _SIGNALS for suffix in ("", "_rank", "_share"))
 """The columns that come from item text; `behaviour` alone is the ranker without them."""
 
 
@@ -55,6 +53,11 @@ class Reader:
     def of(cls, log: Log, vectors: ItemVectors, tower: UserTower, history_length: int) -> "Reader":
         """Join the items of a log with their vectors."""
         return cls(vectors, find_items(log, vectors.item_ids), tower, history_length)
+
+    def signals(self, log: Log, rows: Rows, starts: Ints) -> TextSignals:
+        """Compute the text signals of candidates, see `read_lists`."""
+        lists = read_lists(log, rows, starts, self.places, self.history_length)
+        return text_signals(lists, self.vectors, self.tower)
 
 
 def sort_candidates(candidates: pl.DataFrame) -> pl.DataFrame:
@@ -103,7 +106,9 @@ def read_lists(log: Log, rows: Rows, starts: Ints, places: Ints, history_length:
     )
 
 
-def build_features(candidates: pl.DataFrame, log: Log, settings: FeatureSettings, reader: Reader) -> pl.DataFrame:
+def build_features(
+    candidates: pl.DataFrame, log: Log, settings: FeatureSettings, reader: Reader | None
+) -> pl.DataFrame:
     """Compute every feature of candidates.
 
     Parameters
@@ -116,7 +121,7 @@ def build_features(candidates: pl.DataFrame, log: Log, settings: FeatureSettings
     settings
         Which behavioural features; see `check_context`.
     reader
-        What reads item text.
+        What reads item text; without one, the text columns are NaN.
 
     Returns
     -------
@@ -135,10 +140,9 @@ def build_features(candidates: pl.DataFrame, log: Log, settings: FeatureSettings
             columns[f"{feature.name}_share"] = share_in_list(np.maximum(values, 0.0), groups)
     columns["list_size"] = np.diff(starts)[groups].astype(np.float64)
     columns["hour"] = candidates["timestamp"].dt.convert_time_zone(log.time.zone).dt.hour().cast(pl.Float64).to_numpy()
-    lists = read_lists(log, rows, starts, reader.places, reader.history_length)
-    signals = text_signals(lists, reader.vectors, reader.tower)
-    for name in ("interest", "appeal", "text_score", "nearest_click"):
-        values = getattr(signals, name).astype(np.float64)
+    signals = None if reader is None else reader.signals(log, rows, starts)
+    for name in _SIGNALS:
+        values = np.full(len(candidates), np.nan) if signals is None else getattr(signals, name).astype(np.float64)
         columns[name] = values
         columns[f"{name}_rank"] = rank_in_list(values, groups)
         columns[f"{name}_share"] = softmax_in_list(values, groups)

@@ -1,21 +1,22 @@
 """The text encoder: found on disk, loaded without running anybody's code, pooled to one unit vector per text."""
 
-import copy
-import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 import transformers
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 from torch import Tensor, nn
-from torch.nn.functional import normalize
 from tqdm import tqdm
 
 from recsys.errors import ModelError
+from recsys.text.adapters import load_adapter, save_network
+from recsys.text.layers import find_layers, keep_first, top_of
+from recsys.text.pooling import Pooling, pool, read_pooling, read_query, write_pooling
 from recsys.text.sources import find_encoder, first_line
 from recsys.text.tokens import Tokens, tokenize
 
@@ -33,64 +34,85 @@ class Encoder(nn.Module):
     tokenizer
         The tokenizer that belongs to it.
     pooling
-        `"mean"` of the tokens' vectors, or `"cls"`: the first token's vector.
+        `"mean"` of the tokens' vectors, `"cls"`: the first token's vector, or `"attention"`: a learned mean, see
+        `recsys.text.pooling.pool`.
+    query
+        [d], learns; of attention pooling, None without it.
     """
 
-    def __init__(self, network: Any, tokenizer: Any, pooling: str) -> None:
+    def __init__(self, network: Any, tokenizer: Any, pooling: Pooling, query: Tensor | None = None) -> None:
         super().__init__()
         self.network = network.eval().requires_grad_(False)
         self.tokenizer = tokenizer
         self.pooling = pooling
+        self.query = None if query is None else nn.Parameter(query)
 
     @classmethod
-    def load(cls, name: str | Path) -> "Encoder":
-        """Load an encoder by name or from a folder (see `recsys.text.sources.find_encoder`).
+    def load(cls, name: str | Path, pooling: Pooling | Literal["auto"] = "auto", layers: int = 0) -> "Encoder":
+        """Load an encoder.
+
+        Parameters
+        ----------
+        name
+            Name or folder, see `recsys.text.sources.find_encoder`.
+        pooling
+            `"mean"`, `"cls"`, `"attention"` (starts as the mean where the folder has not learned it), or `"auto"`:
+            what the folder says.
+        layers
+            Keep only the first so many layers; 0 keeps all.
 
         Raises
         ------
         ModelError
-            When there is no such encoder, it has no safetensors weights, its tokenizer has no padding token, or it
-            pools in a way that is not known here.
+            When there is no such encoder, it has no safetensors weights or fewer layers, its tokenizer has no padding
+            token, or it pools in a way that is not known here.
         """
         folder = find_encoder(str(name))
-        pooling = _read_pooling(folder)
+        pooling = read_pooling(folder) if pooling == "auto" else pooling
+        if (folder / "adapter_config.json").is_file():
+            raise ModelError(f"{folder} holds an adapter of peft; merge it with merge_and_unload() and save the result")
         try:
             with _quiet():
-                network = transformers.AutoModel.from_pretrained(
-                    folder, use_safetensors=True, local_files_only=True, trust_remote_code=False, dtype=torch.float32
+                network, report = transformers.AutoModel.from_pretrained(
+                    folder,
+                    use_safetensors=True,
+                    local_files_only=True,
+                    trust_remote_code=False,
+                    dtype=torch.float32,
+                    output_loading_info=True,
                 )
                 tokenizer = transformers.AutoTokenizer.from_pretrained(
                     folder, local_files_only=True, trust_remote_code=False
                 )
-        except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
+        except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
             raise ModelError(
                 f"{folder} cannot be loaded as an encoder ({first_line(error)}); it needs config.json, a tokenizer and "
                 "model.safetensors, written by save_pretrained(..., safe_serialization=True)"
             ) from error
+        missing = sorted(name for name in report["missing_keys"] if not name.startswith("pooler."))
+        if missing:
+            raise ModelError(f"the weights in {folder} lack {missing[0]} and {len(missing) - 1} more; fetch it again")
         if tokenizer.pad_token_id is None:
             raise ModelError(f"the tokenizer in {folder} has no padding token; set pad_token in tokenizer_config.json")
         if getattr(network, "pooler", None) is not None:
-            network.pooler = None  # its output is not used, and where the weights lack it, it would be random
-        return cls(network, tokenizer, pooling)
+            network.pooler = None  # its output is not used, and often the weights lack it
+        if layers:
+            keep_first(network, layers)
+        query = read_query(folder, network.config.hidden_size) if pooling == "attention" else None
+        return cls(load_adapter(network, folder), tokenizer, pooling, query)
 
     def save(self, folder: Path) -> None:
-        """Write a folder that `load`, transformers and sentence-transformers can read."""
+        """Write a folder that `load`, transformers and, but for attention pooling, sentence-transformers can read.
+
+        Raises
+        ------
+        ModelError
+            When an adapter has not been merged.
+        """
         with _quiet():
-            self.network.save_pretrained(folder)
+            save_network(self.network, folder)
             self.tokenizer.save_pretrained(folder)
-        modules = [("", "Transformer"), ("1_Pooling", "Pooling"), ("2_Normalize", "Normalize")]
-        described = [
-            {"idx": place, "name": str(place), "path": path, "type": f"sentence_transformers.models.{kind}"}
-            for place, (path, kind) in enumerate(modules)
-        ]
-        pooling = {
-            "word_embedding_dimension": self.dimension,
-            "pooling_mode_cls_token": self.pooling == "cls",
-            "pooling_mode_mean_tokens": self.pooling == "mean",
-        }
-        (folder / "modules.json").write_text(json.dumps(described, indent=2) + "\n")
-        (folder / "1_Pooling").mkdir()
-        (folder / "1_Pooling" / "config.json").write_text(json.dumps(pooling, indent=2) + "\n")
+        write_pooling(folder, self.pooling, self.query, self.dimension)
 
     @property
     def dimension(self) -> int:
@@ -113,10 +135,7 @@ class Encoder(nn.Module):
 
     def pool(self, hidden: Tensor, real: Tensor) -> Tensor:
         """Return unit embeddings [B, d] of token vectors [B, T, d]."""
-        if self.pooling == "cls":
-            return normalize(hidden[:, 0].float(), dim=-1)
-        mask = real.unsqueeze(-1).to(hidden.dtype)
-        return normalize((hidden * mask).sum(dim=1).float(), dim=-1)
+        return pool(hidden, real, self.pooling, self.query)
 
     @torch.no_grad()
     def embed(self, tokens: Tokens) -> NDArray[np.float32]:
@@ -139,7 +158,7 @@ class Encoder(nn.Module):
         """
         if count == 0:
             return nn.ModuleList()
-        _, layers = self._layers()
+        _, layers = find_layers(self.network)
         if count > len(layers):
             raise ModelError(f"[text] trainable_layers is {count} but the encoder has {len(layers)} layers")
         return layers[len(layers) - count :]
@@ -151,7 +170,7 @@ class Encoder(nn.Module):
 
     def finish(self, entering: Tensor, real: Tensor, count: int) -> Tensor:
         """Return embeddings [B, d] from what enters the top `count` layers, [B, T, d]."""
-        top = self._top(count)
+        top = top_of(self.network, count)
         return self.pool(top(inputs_embeds=entering, attention_mask=real.long()).last_hidden_state, real)
 
     @torch.no_grad()
@@ -165,56 +184,6 @@ class Encoder(nn.Module):
             return torch.allclose(self.finish(entering, real.to(self.device), count), whole, atol=1e-5)
         except (AttributeError, TypeError, ValueError, RuntimeError):
             return False
-
-    def _top(self, count: int) -> Any:
-        """Return a network that shares the top layers and takes `inputs_embeds` as what enters them."""
-        path, _ = self._layers()
-        *parents, name = path.split(".")
-        top = holder = _shallow_copy(self.network)
-        top._modules["embeddings"] = _PassThrough()
-        for parent in parents:
-            holder._modules[parent] = _shallow_copy(holder._modules[parent])
-            holder = holder._modules[parent]
-        holder._modules[name] = self.top_layers(count)
-        return top
-
-    def _layers(self) -> tuple[str, nn.ModuleList]:
-        for path, module in self.network.named_modules():
-            if isinstance(module, nn.ModuleList) and len(module) == self.network.config.num_hidden_layers:
-                return path, module
-        raise ModelError(
-            f"{type(self.network).__name__} is not built as one list of layers; set [text] trainable_layers = 0 or "
-            "choose another encoder"
-        )
-
-
-def _shallow_copy(module: Any) -> Any:
-    copied = copy.copy(module)
-    copied._modules = dict(module._modules)
-    return copied
-
-
-class _PassThrough(nn.Module):
-    """Stands in for the token embeddings where the vectors are at hand already."""
-
-    def forward(self, *_: Any, inputs_embeds: Tensor, **__: Any) -> Tensor:
-        return inputs_embeds
-
-
-def _read_pooling(folder: Path) -> str:
-    path = folder / "1_Pooling" / "config.json"
-    if not path.is_file():
-        return "mean"
-    try:
-        config: dict[str, Any] = json.loads(path.read_text())
-    except ValueError as error:
-        raise ModelError(f"{path} is not JSON ({error}); fetch the encoder again") from error
-    chosen = [key for key, value in config.items() if key.startswith("pooling_mode_") and value is True]
-    if chosen == ["pooling_mode_cls_token"]:
-        return "cls"
-    if chosen == ["pooling_mode_mean_tokens"]:
-        return "mean"
-    raise ModelError(f"{path} asks for {', '.join(chosen) or 'no pooling'}; only mean or cls pooling is known here")
 
 
 @contextmanager

@@ -1,45 +1,112 @@
 """From columns of the catalogue to one text per item."""
 
 import hashlib
+import html
+import logging
 import re
+import string
 from collections.abc import Sequence
 
 import polars as pl
 
 from recsys.errors import SettingsError
 
+logger = logging.getLogger(__name__)
+
 LONGEST_TEXT = 8_000
 """Most characters of a text; well above what `max_tokens` lets through, so that a hostile text costs nothing."""
 
+_LONGEST_FIELD = 16 * LONGEST_TEXT
+"""Most characters of a field that are read at all, markup included."""
+
 _BLANK = re.compile(r"[\s\x00-\x1f\x7f-\x9f\u200b\u2028\u2029\ufeff]+")
+_CLOSING = ")]}>\"'\u2019\u201d\xbb"
+_ENDS = ".!?:;"
+_NO_BEGINNING = re.compile(r"^[^\w([{\u201c\xab]+")
+
+_INLINE = (
+    "a abbr acronym b bdi bdo big cite code data del dfn em font i ins kbd label mark nobr q rp rt ruby s samp small "
+    "span strike strong sub sup time tt u var wbr"
+)
+_BLOCK = (
+    "address area article aside audio base blockquote body br button canvas caption center col colgroup dd details "
+    "dialog dir div dl dt embed fieldset figcaption figure footer form frame frameset h1 h2 h3 h4 h5 h6 head header "
+    "hgroup hr html iframe img input legend li link main map menu meta meter nav noscript object ol optgroup option "
+    "output p param picture pre progress script search section select slot source style summary svg table tbody td "
+    "template textarea tfoot th thead title tr track ul video"
+)
+# Nothing here can scan past the next "<" in vain, or go back over what it has read: hostile texts take linear time.
+_ATTRIBUTES = r"(?:(?=[\s/>])(?:(?:[^<>\"']|\"[^\"<]*+\"|'[^'<]*+')*+|[^<>]*+)>)"
+_MARKUP = re.compile(
+    r"<!--.*?(?:-->|\Z)"
+    rf"|<(script|style){_ATTRIBUTES}.*?(?:</\1\s*>|\Z)"
+    r"|<[!?][a-z][^<>]*>"
+    rf"|</?(?P<inline>{_INLINE.replace(' ', '|')}){_ATTRIBUTES}"
+    rf"|</?(?:{_BLOCK.replace(' ', '|')}|[a-z]+[:-]\w[\w:-]*+){_ATTRIBUTES}",
+    re.IGNORECASE | re.DOTALL,
+)
+_ENTITY = re.compile(r"&(?:#[0-9]{1,7}|#x[0-9a-f]{1,6}|[a-z][a-z0-9]{1,31});", re.IGNORECASE)
 
 
-def item_texts(items: pl.DataFrame, fields: Sequence[str]) -> list[str]:
-    """Join the text fields of every item: "title. description".
+def item_texts(items: pl.DataFrame, fields: Sequence[str], template: str = "") -> list[str]:
+    """Turn every item into one text: "title. description", or what a template says.
 
-    White space and control characters become single spaces, empty fields are left out, an item without text gets
-    "", and a text is cut to 8,000 characters.
+    HTML is stripped (tags of HTML, comments, scripts and styles; entities become characters) while "a < b", "<3" and
+    "x<y" stay, white space and control characters become single spaces, an item without text gets "", and a text is
+    cut to 8,000 characters.
+
+    Empty fields are left out. In a template an empty field takes with it the text between the field before it and
+    itself, and brackets and quotation marks that close right after it; what then comes first begins with a word
+    or an opening bracket.
 
     Parameters
     ----------
     items
         The catalogue; one text per row comes back, in its order.
     fields
-        Columns to join, in this order. Numbers and the like are written as polars writes them; a list of strings is
-        joined with commas.
+        Columns to join with full stops, in this order, where there is no template. Numbers and the like are written as
+        polars writes them; a list of strings is joined with commas.
+    template
+        Such as `"{category}: {title}. {description}"`: names of columns in braces, doubled braces for braces. Its
+        columns are read in place of `fields`.
 
     Raises
     ------
     SettingsError
-        When the catalogue lacks a field.
+        When the catalogue lacks a column, or the template is not of this form.
+
+    Examples
+    --------
+    >>> items = pl.DataFrame({"title": ["Cats", "Dogs"], "year": [None, 1999], "text": ["They <b>purr</b>", ""]})
+    >>> item_texts(items, ["title", "text"])
+    ['Cats. They purr', 'Dogs']
+    >>> item_texts(items, [], "{title} ({year}): {text}")
+    ['Cats: They purr', 'Dogs (1999)']
     """
-    unknown = [name for name in fields if name not in items.columns]
+    literals, names = _parse(template, items.columns) if template else ([], list(fields))
+    unknown = [name for name in names if name not in items.columns]
     if unknown:
         raise SettingsError(
-            f"[text] fields names {unknown[0]!r}, which items does not have; its columns are {', '.join(items.columns)}"
+            f"[text] {'template' if template else 'fields'} names {unknown[0]!r}, which items does not have; "
+            f"its columns are {', '.join(items.columns)}"
         )
-    columns = [_strings(items[name]).str.head(4 * LONGEST_TEXT).fill_null("").to_list() for name in fields]
-    return [_join(parts) for parts in zip(*columns, strict=True)]
+    columns = [_strings(items[name]).str.head(_LONGEST_FIELD).fill_null("").to_list() for name in names]
+    rows = ([_clean(part) for part in parts] for parts in zip(*columns, strict=True))
+    if template:
+        return [_BLANK.sub(" ", _fill(literals, parts)).strip()[:LONGEST_TEXT] for parts in rows]
+    return [_join(parts)[:LONGEST_TEXT] for parts in rows]
+
+
+def warn_of_empty(texts: Sequence[str]) -> None:
+    """Log one warning when items have no text at all: they share one vector."""
+    empty = sum(not text for text in texts)
+    if empty:
+        logger.warning(
+            "%d of %d items (%.1f %%) have no text and share one vector; see [text] fields and template",
+            empty,
+            len(texts),
+            100 * empty / len(texts),
+        )
 
 
 def text_hashes(texts: Sequence[str]) -> list[str]:
@@ -53,6 +120,28 @@ def text_hashes(texts: Sequence[str]) -> list[str]:
     return [hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16] for text in texts]
 
 
+def _parse(template: str, columns: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Return the n names of a template and the n + 1 texts around them."""
+    known = f"write names of columns in braces, such as {{title}}; the columns are {', '.join(columns)}"
+    try:
+        parsed = list(string.Formatter().parse(template))
+    except ValueError as error:
+        raise SettingsError(f"[text] template = {template!r} cannot be read ({error}); {known}") from error
+    literals, names = [""], []
+    for literal, name, form, conversion in parsed:
+        literals[-1] += literal
+        if name is None:
+            continue
+        if not name or form or conversion:
+            bad = f"{{{name}{'!' + conversion if conversion else ''}{':' + form if form else ''}}}"
+            raise SettingsError(f"[text] template holds {bad!r}, but only names may stand in braces; {known}")
+        names.append(name)
+        literals.append("")
+    if not names:
+        raise SettingsError(f"[text] template = {template!r} names no column; {known}")
+    return literals, names
+
+
 def _strings(column: pl.Series) -> pl.Series:
     if isinstance(column.dtype, pl.Array):
         column = column.arr.to_list()
@@ -61,11 +150,36 @@ def _strings(column: pl.Series) -> pl.Series:
     return column.cast(pl.String)
 
 
-def _join(parts: tuple[str, ...]) -> str:
-    cleaned = [_BLANK.sub(" ", part).strip() for part in parts]
+def _clean(part: str) -> str:
+    if "<" in part:
+        part = _MARKUP.sub(lambda found: "" if found["inline"] else " ", part)
+    if "&" in part:
+        part = _ENTITY.sub(lambda found: html.unescape(found[0]), part)
+    return _BLANK.sub(" ", part).strip()
+
+
+def _join(parts: list[str]) -> str:
     text = ""
-    for part in filter(None, cleaned):
+    for part in filter(None, parts):
         if text:
-            text += " " if text[-1] in ".!?:;" else ". "
+            text += " " if text[-1] in _ENDS else ". "
         text += part
-    return text[:LONGEST_TEXT]
+    return text
+
+
+def _fill(literals: list[str], parts: list[str]) -> str:
+    if not any(parts):
+        return ""
+    text = literals[0] + parts[0] if parts[0] else ""
+    for before, literal, part in zip(parts, literals[1:], [*parts[1:], None], strict=True):
+        rest = literal.lstrip(_CLOSING)
+        if before:
+            text += literal[: len(literal) - len(rest)]
+        if part == "":
+            continue
+        if not text:
+            rest = _NO_BEGINNING.sub("", rest)
+        elif text[-1] in _ENDS:
+            rest = rest.removeprefix(".")
+        text += rest + (part or "")
+    return text

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from recsys.text.user_tower import UserTower
+from recsys.text.user_tower import CODE_GRID, UserTower
 
 _HIDDEN = 64
 
@@ -16,7 +16,8 @@ class ItemHeads(nn.Module):
     """From a unit embedding to the item as a candidate, the item as a past click, and its appeal.
 
     The mean embedding of the texts, which says what they have in common and drowns what sets them apart, is taken off
-    first. Untrained, both vectors are then the centred embedding and appeal is 0: plain cosine similarity.
+    first. Untrained, both vectors are then the centred embedding (its first principal directions, where vectors are
+    shorter) and appeal is 0: plain cosine similarity.
 
     Parameters
     ----------
@@ -24,34 +25,56 @@ class ItemHeads(nn.Module):
         d, the length of an embedding.
     generator
         Draws the first weights.
+    projection
+        p, the length of the vectors; 0 keeps d.
 
     Attributes
     ----------
     center
-        [d]; the mean embedding, 0 until it is set.
+        [d]; the mean embedding, 0 until `settle`.
+    empty
+        [d]; stands for the embedding of an item without text.
     """
 
-    def __init__(self, dimension: int, generator: torch.Generator) -> None:
+    def __init__(self, dimension: int, generator: torch.Generator, projection: int = 0) -> None:
         super().__init__()
+        length = projection or dimension
         self.center: Tensor
         self.register_buffer("center", torch.zeros(dimension))
-        self.candidate_map = nn.Linear(dimension, dimension, bias=False)
-        self.history_map = nn.Linear(dimension, dimension, bias=False)
+        self.empty = nn.Parameter(torch.zeros(dimension))
+        self.candidate_map = nn.Linear(dimension, length, bias=False)
+        self.history_map = nn.Linear(dimension, length, bias=False)
         self.appeal_hidden = nn.Linear(dimension, _HIDDEN)
         self.appeal_out = nn.Linear(_HIDDEN, 1)
         with torch.no_grad():
-            self.candidate_map.weight.copy_(torch.eye(dimension))
-            self.history_map.weight.copy_(torch.eye(dimension))
+            self.candidate_map.weight.copy_(torch.eye(length, dimension))
+            self.history_map.weight.copy_(torch.eye(length, dimension))
             self.appeal_hidden.weight.normal_(0, 1, generator=generator)
             for parameter in (self.appeal_hidden.bias, self.appeal_out.weight, self.appeal_out.bias):
                 parameter.zero_()
 
+    @torch.no_grad()
+    def settle(self, embeddings: Tensor, empty: Tensor) -> None:
+        """Start from the embeddings [n, d] of the texts and that of an empty text, [d]."""
+        self.center.copy_(embeddings.mean(dim=0))
+        self.empty.copy_(empty)
+        length, dimension = self.candidate_map.weight.shape
+        if length < dimension:
+            _, directions = torch.linalg.eigh((embeddings - self.center).double().T.cov())
+            first = directions.flip(dims=[1])[:, :length].T.float()
+            self.candidate_map.weight.copy_(first)
+            self.history_map.weight.copy_(first)
+
+    def fill(self, embeddings: Tensor, empty: Tensor) -> Tensor:
+        """Return embeddings [..., d] with the learned one where `empty`, bool [...], says that there is no text."""
+        return torch.where(empty.unsqueeze(-1), self.empty, embeddings)
+
     def candidate(self, embedding: Tensor) -> Tensor:
-        """Return unit vectors [..., d] of embeddings [..., d]."""
+        """Return unit vectors [..., p] of embeddings [..., d]."""
         return normalize(self.candidate_map(embedding - self.center), dim=-1)
 
     def history(self, embedding: Tensor) -> Tensor:
-        """Return unit vectors [..., d] of embeddings [..., d]."""
+        """Return unit vectors [..., p] of embeddings [..., d]."""
         return normalize(self.history_map(embedding - self.center), dim=-1)
 
     def appeal(self, embedding: Tensor) -> Tensor:
@@ -65,33 +88,59 @@ class InterestHead(nn.Module):
 
     Parameters
     ----------
-    dimension
-        d, the length of a vector; split into 4 parts, or fewer where 4 does not divide it.
+    length
+        p, the length of a vector; split into K = 4 parts, or fewer where 4 does not divide it.
     """
 
-    def __init__(self, dimension: int) -> None:
+    def __init__(self, length: int) -> None:
         super().__init__()
-        parts = math.gcd(dimension, 4)
+        parts = math.gcd(length, 4)
+        self.codes = nn.Parameter(torch.zeros(parts, length))
         self.sharpness = nn.Parameter(torch.full((parts,), 8.0))
         self.forgetting = nn.Parameter(torch.full((parts,), 0.1))
         self.scale = nn.Parameter(torch.full((parts,), 4.0))
+        self.query_scale = nn.Parameter(torch.full((1,), 4.0))
+
+    @classmethod
+    def of(cls, tower: UserTower) -> "InterestHead":
+        """Go on learning from a serving half."""
+        head = cls(tower.codes.shape[1])
+        with torch.no_grad():
+            for name, parameter in head.named_parameters():
+                parameter.copy_(torch.from_numpy(getattr(tower, name)))
+        return head
 
     @property
     def parts(self) -> int:
-        """K, the number of parts that a vector is split into."""
+        """K, the number of interests, each with a part of every vector."""
         return len(self.scale)
 
     def similarity(self, candidate: Tensor, history: Tensor) -> Tensor:
-        """Return dot products [B, K, H, C] of parts of candidates [B, C, d] and clicks [B, H, d]."""
+        """Return dot products [B, K, H, C] of parts of candidates [B, C, p] and clicks [B, H, p]."""
         width = candidate.shape[-1] // self.parts
         clicks = history.reshape(*history.shape[:2], self.parts, width).permute(0, 2, 1, 3)
         shown = candidate.reshape(*candidate.shape[:2], self.parts, width).permute(0, 2, 3, 1)
         return clicks @ shown
 
-    def forward(self, similarity: Tensor, ages: Tensor, known: Tensor) -> Tensor:
-        """Return interest [B, C] of dot products [B, K, H, C], ages [B, H] in hours; 0 for users without a click."""
+    def attention(self, history: Tensor) -> Tensor:
+        """Return how much each interest attends to past clicks, [..., K], of their vectors [..., p]."""
+        return history @ self.codes.T
+
+    def forward(self, similarity: Tensor, attention: Tensor, ages: Tensor, known: Tensor) -> Tensor:
+        """Return interest [B, C]; 0 for users without a click.
+
+        Parameters
+        ----------
+        similarity
+            [B, K, H, C]; dot products.
+        attention
+            [B, H, K]; see `attention`.
+        ages, known
+            [B, H]; hours, and where there is a click.
+        """
         forgotten = torch.log1p(ages.masked_fill(~known, 0) / 24)
-        logits = self.sharpness[:, None, None] * similarity - (self.forgetting[:, None] * forgotten[:, None])[..., None]
+        bias = attention.transpose(1, 2) - self.forgetting[:, None] * forgotten[:, None]
+        logits = self.sharpness[:, None, None] * similarity + bias[..., None]
         # A finite stand-in for minus infinity: users without a click must not turn into NaN.
         weights = torch.softmax(logits.masked_fill(~known[:, None, :, None], -1e9), dim=2)
         interest = ((weights * similarity).sum(dim=2) * self.scale[:, None]).sum(dim=1)
@@ -99,8 +148,5 @@ class InterestHead(nn.Module):
 
     def tower(self) -> UserTower:
         """Return the serving half."""
-        return UserTower(*(_numbers(value) for value in (self.sharpness, self.forgetting, self.scale)))
-
-
-def _numbers(parameter: nn.Parameter) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
-    return parameter.detach().cpu().double().numpy()
+        numbers = {name: each.detach().cpu().double().numpy() for name, each in self.named_parameters()}
+        return UserTower(**{**numbers, "codes": np.round(numbers["codes"] / CODE_GRID) * CODE_GRID})

@@ -1,32 +1,45 @@
-"""The Lightning side of fine-tuning: what happens in a step, and which pass is kept."""
+"""The Lightning side of fine-tuning: what happens in an update, and which pass is kept."""
 
 import logging
+import time
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytorch_lightning as lightning
 import torch
 from numpy.typing import NDArray
-from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 
 from recsys.errors import ModelError
+from recsys.text.adapters import adapter_penalty, after_update
 from recsys.text.blocks import Step
 from recsys.text.encoder import Encoder
 from recsys.text.heads import InterestHead, ItemHeads
-from recsys.text.losses import list_cross_entropy, request_auc
+from recsys.text.losses import (
+    binary_cross_entropy,
+    in_batch_cross_entropy,
+    list_cross_entropy,
+    log_inclusion,
+    request_auc,
+)
 from recsys.text.memory import TextMemory
+from recsys.text.rates import layer_rates
 from recsys.text.settings import TextSettings
 
 logger = logging.getLogger(__name__)
 
-_WARM_UP_STEPS = 10
+_LIVE = ("items", "queries")
+"""Parts of a step whose texts the encoder learns from."""
 
 
 class TextLearner(lightning.LightningModule):
-    """Scores blocks of requests and learns from them.
+    """Learns from updates: many cheap steps of the heads, then one pass through the encoder for all of them.
 
-    In a step, up to `texts_per_step` of the block's candidate texts are encoded with a gradient, each once; all other
-    texts, those of the clicks among them, enter with their embedding from `memory`.
+    The steps read embeddings and collect their gradients per text; the encoder then encodes each candidate's text
+    once more and takes these gradients further down (gradient caching, Gao et al. 2021, "Scaling Deep Contrastive
+    Learning Batch Size under Memory Limited Setup"). Past clicks are read as embedded at the end of the last pass and
+    send no gradient. The encoder's work so grows with distinct texts, not with requests.
 
     Parameters
     ----------
@@ -36,102 +49,222 @@ class TextLearner(lightning.LightningModule):
         Embeddings of all texts.
     settings
         Rates and sizes.
-    seed
-        Draws the texts of a step.
+
+    Attributes
+    ----------
+    aucs
+        AUCs of the held-out requests, as of the last pass.
+    click_shares
+        float32 [items]; of all clicks, how many are on each item code; for the loss `"in_batch"`.
     """
 
     def __init__(
-        self,
-        encoder: Encoder,
-        heads: ItemHeads,
-        interest: InterestHead,
-        memory: TextMemory,
-        settings: TextSettings,
-        seed: int,
+        self, encoder: Encoder, heads: ItemHeads, interest: InterestHead, memory: TextMemory, settings: TextSettings
     ) -> None:
         super().__init__()
+        self.automatic_optimization = False
         self.encoder = encoder
         self.heads = heads
         self.interest = interest
         self.memory = memory
         self.settings = settings
         self.aucs: list[Tensor] = []
-        self._random = np.random.default_rng(seed)
+        self.click_shares = torch.empty(0)
+        self._since = time.perf_counter()
+        self._updates = 0
 
-    def score(self, step: Step, live: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
-        """Return scores [B, C] and which candidates count, bool [B, C]; texts in `live` are encoded with a gradient."""
-        present, known = step.items >= 0, step.history >= 0
-        text_of = torch.from_numpy(self.memory.text_of)
-        texts, place = torch.unique(
-            torch.cat([text_of[step.items[present].cpu()], text_of[step.history[known].cpu()]]), return_inverse=True
+    @property
+    def _encoder_learns(self) -> bool:
+        return self.current_epoch >= self.settings.head_epochs and any(
+            parameter.requires_grad for parameter in self.encoder.parameters()
         )
-        embedding = self.memory.embeddings[texts].to(self.device)
-        if len(live):
-            encoded = self.memory.encode(live)
-            self.memory.remember(live, encoded)
-            embedding = embedding.index_copy(
-                0, torch.searchsorted(texts, torch.from_numpy(live)).to(self.device), encoded.float()
-            )
-        shown, clicked = (torch.zeros(codes.shape, dtype=torch.int64) for codes in (step.items, step.history))
-        shown[present.cpu()] = place[: int(present.sum())]
-        clicked[known.cpu()] = place[int(present.sum()) :]
-        similarity = self.interest.similarity(
-            self.heads.candidate(embedding)[shown.to(self.device)],
-            self.heads.history(embedding)[clicked.to(self.device)],
-        )
-        interest = self.interest(similarity, step.ages, known)
-        return interest + self.heads.appeal(embedding)[shown.to(self.device)], present
 
-    def training_step(self, step: Step, number: int) -> Tensor:
-        """Return the loss of one block."""
-        scores, present = self.score(step, self._draw(step))
-        loss = list_cross_entropy(scores.float(), step.labels, present)
-        if not torch.isfinite(loss):
-            raise ModelError(
-                f"the loss is {loss.item()} in step {number} of epoch {self.current_epoch}; "
-                "lower [text] learning_rate and head_learning_rate, or set precision = '32-true'"
-            )
-        return loss
+    def texts(self, steps: Sequence[Step], parts: Sequence[str] = ("items", "history", "queries")) -> NDArray[np.int64]:
+        """Return the texts of some parts of steps, in order and each once."""
+        codes = [getattr(step, part).cpu().numpy().ravel() for step in steps for part in parts]
+        used = np.unique(np.concatenate(codes))
+        return np.unique(self.memory.text_of[used[used >= 0]])
+
+    def score(self, step: Step, texts: NDArray[np.int64], embeddings: Tensor) -> tuple[Tensor, Tensor]:
+        """Return scores [B, C] and which candidates count, bool [B, C].
+
+        Parameters
+        ----------
+        step
+            B requests.
+        texts
+            int64 [n]; in order, with every text of the step.
+        embeddings
+            [n, d]; their embeddings.
+        """
+        present = step.items >= 0
+        return self._match(step, self._places(step.items, texts), texts, embeddings), present
+
+    def training_step(self, update: list[Step], number: int) -> None:
+        """Learn from one update."""
+        encoder_optimizer, head_optimizer = self._optimizers()
+        texts = self.texts(update)
+        if self._encoder_learns:
+            self.memory.refresh(self.texts(update, _LIVE))
+        embeddings = self.memory.embeddings[texts].to(self.device).requires_grad_(self._encoder_learns)
+        losses = []
+        for place, step in enumerate(update):
+            loss = self._loss(step, texts, embeddings)
+            if not torch.isfinite(loss):
+                where = f"update {number} of epoch {self.current_epoch}"
+                raise ModelError(
+                    f"the loss is {loss.item()} in {where}; lower [text] learning_rate and head_learning_rate, or set "
+                    "precision = '32-true'"
+                )
+            self._set_rates(head_optimizer, number + place / len(update))
+            head_optimizer.zero_grad()
+            if loss.requires_grad:  # a step without a positive teaches nothing
+                self.manual_backward(loss)
+                self._step(head_optimizer)
+            losses.append(loss.detach())
+        self.log("loss", torch.stack(losses).mean(), batch_size=1)
+        if embeddings.grad is not None and encoder_optimizer is not None:
+            self._set_rates(encoder_optimizer, float(number))
+            live = self.texts(update, _LIVE)
+            self._update_encoder(encoder_optimizer, live, embeddings.grad[np.searchsorted(texts, live)] / len(update))
 
     def on_validation_epoch_start(self) -> None:
         """Embed all texts anew; the next pass starts from these embeddings too."""
-        if self.memory.encoded_tokens:
-            logger.info("epoch %d: %d tokens encoded", self.current_epoch + 1, self.memory.encoded_tokens)
-            self.memory.refresh()
-            self.memory.encoded_tokens = 0
+        tokens, seconds = self.memory.encoded_tokens, time.perf_counter() - self._since
+        if not self.trainer.sanity_checking:
+            self.log("encoded_tokens", float(tokens))
+            self.log("tokens_per_second", tokens / max(seconds, 1e-9))
+            logger.info("epoch %d: %d tokens encoded", self.current_epoch + 1, tokens)
+        self.memory.encoded_tokens = 0
+        self._since = time.perf_counter()
         self.aucs = []
 
-    def validation_step(self, step: Step, number: int) -> None:
+    def validation_step(self, step: list[Step], number: int) -> None:
         """Collect the AUC of each held-out request."""
-        scores, present = self.score(step, np.empty(0, np.int64))
-        self.aucs.append(request_auc(scores.float(), step.labels, present).cpu())
+        self.aucs.append(self.judge(step))
 
-    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
-        """AdamW with one rate for the encoder and one for the heads; both rise over the first steps, then fall to 0."""
+    @torch.no_grad()
+    def judge(self, steps: Sequence[Step]) -> Tensor:
+        """Return the AUC of each request of some steps that has positive and other candidates."""
+        texts = self.texts(steps)
+        self.memory.refresh(texts)
+        embeddings = self.memory.embeddings[texts].to(self.device)
+        aucs = []
+        for step in steps:
+            scores, present = self.score(step, texts, embeddings)
+            aucs.append(request_auc(scores.float(), _graded(step), present).cpu())
+        return torch.cat(aucs)
+
+    def configure_optimizers(self) -> list[torch.optim.Optimizer]:
+        """AdamW for the encoder, with falling rates from layer to layer, and AdamW for the heads."""
         settings = self.settings
-        encoder = [each for each in self.encoder.parameters() if each.requires_grad]
-        heads = [*self.heads.parameters(), *self.interest.parameters()]
-        groups = []
-        for parameters, rate in ((encoder, settings.learning_rate), (heads, settings.head_learning_rate)):
-            matrices = [each for each in parameters if each.ndim > 1]
-            others = [each for each in parameters if each.ndim <= 1]
-            groups.append({"params": matrices, "lr": rate, "weight_decay": settings.weight_decay})
-            groups.append({"params": others, "lr": rate, "weight_decay": 0.0})
-        optimizer = torch.optim.AdamW([group for group in groups if group["params"]])
-        steps = max(1, int(self.trainer.estimated_stepping_batches))
-        schedule = torch.optim.lr_scheduler.LambdaLR(
-            optimizer, lambda step: min((step + 1) / _WARM_UP_STEPS, 1 - step / steps)
-        )
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+        groups = layer_rates(self.encoder, settings.learning_rate, settings.layer_decay)
+        encoder = [group for parameters, rate in groups for group in self._groups(parameters, rate)]
+        heads = self._groups([*self.heads.parameters(), *self.interest.parameters()], settings.head_learning_rate)
+        return [torch.optim.AdamW(part) for part in (encoder, heads) if part]
 
-    def _draw(self, step: Step) -> NDArray[np.int64]:
-        """Choose which candidate texts of a block are encoded with a gradient."""
-        if self.current_epoch < self.settings.head_epochs or not self.settings.trainable_layers:
-            return np.empty(0, np.int64)
-        texts = np.unique(self.memory.text_of[step.items[step.items >= 0].cpu().numpy()])
-        if len(texts) > self.settings.texts_per_step:
-            texts = np.sort(self._random.choice(texts, self.settings.texts_per_step, replace=False))
-        return texts
+    def _groups(self, parameters: Sequence[torch.nn.Parameter], rate: float) -> list[dict[str, Any]]:
+        learning = [each for each in parameters if each.requires_grad]
+        matrices = [each for each in learning if each.ndim > 1]
+        others = [each for each in learning if each.ndim <= 1]
+        groups = [
+            {"params": matrices, "weight_decay": self.settings.weight_decay},
+            {"params": others, "weight_decay": 0.0},
+        ]
+        return [{**group, "lr": rate, "full_rate": rate} for group in groups if group["params"]]
+
+    def _optimizers(self) -> tuple[Any, Any]:
+        """Return the optimizer of the encoder, None where it does not learn, and that of the heads."""
+        found: Any = self.optimizers()
+        return tuple(found) if isinstance(found, list) else (None, found)
+
+    def _set_rates(self, optimizer: Any, update: float) -> None:
+        """Let rates rise over the warm-up and then fall to 0, by how much of the training is done."""
+        updates = int(self.trainer.num_training_batches)
+        done = (self.current_epoch * updates + update + 0.5) / (updates * self.settings.epochs)
+        warm_up = self.settings.warm_up
+        factor = done / warm_up if done < warm_up else (1 - done) / (1 - warm_up)
+        for group in optimizer.param_groups:
+            group["lr"] = group["full_rate"] * factor
+
+    def _step(self, optimizer: Any) -> None:
+        self.clip_gradients(optimizer, gradient_clip_val=self.settings.clip, gradient_clip_algorithm="norm")
+        optimizer.step()
+
+    def _update_encoder(self, optimizer: Any, texts: NDArray[np.int64], gradients: Tensor) -> None:
+        """Take the gradients [n, d] of the embeddings of texts [n] through the encoder, each text once."""
+        felt = gradients.abs().sum(dim=1).cpu().numpy() > 0
+        optimizer.zero_grad()
+        for batch, embeddings in self.memory.encode(texts[felt]):
+            places = torch.from_numpy(np.searchsorted(texts, batch)).to(gradients.device)
+            gradient = gradients[places, : embeddings.shape[1]]  # the lexical part ends here
+            self.manual_backward(embeddings, gradient=gradient.to(embeddings.dtype))
+        if self.settings.peft:
+            penalty = adapter_penalty(self.encoder)
+            if penalty.requires_grad:
+                self.manual_backward(penalty)
+        self._step(optimizer)
+        self._updates += 1
+        after_update(self.encoder, self._updates)
+        self.memory.outdate()
+
+    def _places(self, codes: Tensor, texts: NDArray[np.int64]) -> Tensor:
+        """Return where the texts of item codes of any shape stand in `texts`, 0 for unknown items."""
+        text_of = self.memory.text_of[np.maximum(codes.cpu().numpy(), 0)]
+        return torch.from_numpy(np.where(codes.cpu().numpy() >= 0, np.searchsorted(texts, text_of), 0)).to(self.device)
+
+    def _match(self, step: Step, shown: Tensor, texts: NDArray[np.int64], embeddings: Tensor) -> Tensor:
+        """Return scores [B, C] of the texts at the places `shown`, [B, C]."""
+        empty = torch.from_numpy(texts == self.memory.empty).to(self.device)
+        embeddings = self.heads.fill(embeddings, empty)
+        candidate, clicked = self.heads.candidate(embeddings), self.heads.history(embeddings)
+        clicks = self._places(step.history, texts)
+        interest = self.interest(
+            self.interest.similarity(candidate[shown], clicked[clicks]),
+            self.interest.attention(clicked)[clicks],
+            step.ages,
+            step.history >= 0,
+        )
+        asked = clicked[self._places(step.queries, texts)] * (step.queries >= 0).unsqueeze(-1)
+        match = (candidate[shown] @ asked.unsqueeze(-1)).squeeze(-1) * self.interest.query_scale
+        found: Tensor = interest + match + self.heads.appeal(embeddings)[shown]
+        return found
+
+    def _in_batch_loss(self, step: Step, texts: NDArray[np.int64], embeddings: Tensor) -> Tensor:
+        """Each click against the clicks of the other requests of the step."""
+        clicked = (step.labels > 0) & (step.items >= 0)
+        row, _ = clicked.nonzero(as_tuple=True)
+        items, target = torch.unique(step.items[clicked], return_inverse=True)
+        if not len(items):
+            return torch.zeros((), device=self.device)
+        shown = self._places(items.expand(len(step.items), -1), texts)
+        scores = self._match(step, shown, texts, embeddings)[row].float()
+        own = (step.items[row].unsqueeze(2) == items).any(dim=1)  # what the request showed is no random negative
+        own[torch.arange(len(row)), target] = False
+        log_probability = log_inclusion(self.click_shares[items], len(row))
+        return in_batch_cross_entropy(scores, target, log_probability, own, step.labels[clicked])
+
+    def _loss(self, step: Step, texts: NDArray[np.int64], embeddings: Tensor) -> Tensor:
+        if self.settings.loss == "in_batch":
+            return self._in_batch_loss(step, texts, embeddings)
+        scores, present = self.score(step, texts, embeddings)
+        if self.settings.loss == "binary":
+            return binary_cross_entropy(scores.float(), step.labels, present, step.showings)
+        # A request counts once; an aggregated one counts as often as it was clicked.
+        weights = torch.where(_aggregated(step), step.labels.sum(dim=1), 1.0)
+        return list_cross_entropy(scores.float(), step.labels, present, step.showings, weights)
+
+
+def _aggregated(step: Step) -> Tensor:
+    """Tell which requests, bool [B], stand for many showings."""
+    return (step.showings > 1).any(dim=1)
+
+
+def _graded(step: Step) -> Tensor:
+    """Return labels [B, C]; in aggregated requests 1 where the click rate is above that of the request."""
+    rates = step.labels / step.showings.clamp(min=1)
+    mean = step.labels.sum(dim=1) / step.showings.sum(dim=1).clamp(min=1)
+    return torch.where(_aggregated(step)[:, None], (rates > mean[:, None]).float(), step.labels)
 
 
 class KeepBest(lightning.Callback):
@@ -149,6 +282,7 @@ class KeepBest(lightning.Callback):
 
     def __init__(self, learner: TextLearner, patience: int) -> None:
         self.auc = float("nan")
+        self.before = float("nan")
         self.epoch = 0
         self._learner = learner
         self._patience = patience
@@ -160,6 +294,10 @@ class KeepBest(lightning.Callback):
         auc = aucs.mean().item() if len(aucs) else float("nan")
         epoch = 0 if trainer.sanity_checking else trainer.current_epoch + 1
         logger.info("after epoch %d: AUC %.4f", epoch, auc)
+        if trainer.sanity_checking:
+            self.before = auc
+        if trainer.logger is not None:
+            trainer.logger.log_metrics({"auc": auc, "epoch": epoch}, step=trainer.global_step)
         if not auc <= self.auc:
             self.auc, self.epoch, self._weights = auc, epoch, self._copy()
         elif epoch - self.epoch >= self._patience:
@@ -167,11 +305,22 @@ class KeepBest(lightning.Callback):
 
     def restore(self) -> None:
         """Put the best weights back."""
-        for parameter, value in zip(self._learning(), self._weights, strict=True):
-            parameter.data.copy_(value)
+        for name, parameter in self._learning().items():
+            parameter.data.copy_(self._weights[name])
+        if any(name.startswith("encoder.") for name in self._weights):
+            self._learner.memory.outdate()
 
-    def _learning(self) -> list[torch.nn.Parameter]:
-        return [each for each in self._learner.parameters() if each.requires_grad]
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a checkpoint keeps."""
+        return {"before": self.before, "auc": self.auc, "epoch": self.epoch, "weights": self._weights}
 
-    def _copy(self) -> list[Tensor]:
-        return [each.detach().cpu().clone() for each in self._learning()]
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a checkpoint."""
+        self.before, self.auc = state["before"], state["auc"]
+        self.epoch, self._weights = state["epoch"], state["weights"]
+
+    def _learning(self) -> dict[str, torch.nn.Parameter]:
+        return {name: each for name, each in self._learner.named_parameters() if each.requires_grad}
+
+    def _copy(self) -> dict[str, Tensor]:
+        return {name: each.detach().cpu().clone() for name, each in self._learning().items()}

@@ -1,6 +1,6 @@
 """Requests as arrays: the only form in which the text stage sees behaviour."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,8 @@ class Lists:
     ages
         float32 [R, H]; hours between the click and the request's `as_of`, at least 0; read only where `history` is
         known.
+    queries
+        int32 [R]; the request's own text, a code like those of items, -1 where there is none; all -1 when left out.
 
     Raises
     ------
@@ -36,6 +38,7 @@ class Lists:
     items: NDArray[np.int32]
     history: NDArray[np.int32]
     ages: NDArray[np.float32]
+    queries: NDArray[np.int32] = field(default_factory=lambda: np.empty(0, np.int32))
 
     def __post_init__(self) -> None:
         if self.starts.ndim != 1 or len(self.starts) == 0 or self.starts[0] != 0 or np.any(np.diff(self.starts) < 0):
@@ -47,6 +50,10 @@ class Lists:
                 f"history {self.history.shape} and ages {self.ages.shape} must both have the shape "
                 f"[{len(self)} requests, places]"
             )
+        if not len(self.queries):
+            object.__setattr__(self, "queries", np.full(len(self), -1, np.int32))
+        if self.queries.shape != (len(self),):
+            raise DataError(f"queries has the shape {self.queries.shape} but there are {len(self)} requests")
         known = self.ages[self.history >= 0]
         if known.size and not known.min() >= 0:
             raise DataError("ages must be hours of at least 0 wherever history is known; clicks lie before as_of")
@@ -56,15 +63,67 @@ class Lists:
         return len(self.starts) - 1
 
     @property
+    def codes(self) -> NDArray[np.int32]:
+        """Every code that occurs, and -1 perhaps, in order and each once."""
+        return np.unique(np.concatenate([self.items, self.history.ravel(), self.queries]))
+
+    @property
     def lengths(self) -> NDArray[np.int64]:
         """int64 [R]; candidates per request."""
         return np.diff(self.starts)
 
     def block(self, first: int, last: int) -> "Lists":
         """Return the requests `first` up to, not including, `last`."""
-        starts = self.starts[first : last + 1]
-        items = self.items[starts[0] : starts[-1]]
-        return Lists(starts - starts[0], items, self.history[first:last], self.ages[first:last])
+        return self.take(np.arange(first, last))
+
+    def take(self, requests: NDArray[np.int64]) -> "Lists":
+        """Return some requests, int64 [B], in that order."""
+        places = self.places(requests)
+        starts = np.concatenate([[0], np.cumsum(self.lengths[requests])])
+        history, ages = self.history[requests], self.ages[requests]
+        return Lists(starts, self.items[places], history, ages, self.queries[requests])
+
+    def places(self, requests: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return where the candidates of some requests stand among all candidates."""
+        lengths = self.lengths[requests]
+        ends = np.cumsum(lengths)
+        first = np.repeat(self.starts[requests] - (ends - lengths), lengths)
+        places: NDArray[np.int64] = first + np.arange(len(first))
+        return places
+
+
+@dataclass(frozen=True, eq=False)
+class Outcomes:
+    """What became of C candidates.
+
+    Attributes
+    ----------
+    labels
+        float32 [C], at least 0; above 0 is positive, and more counts more. In aggregated logs the number of clicks.
+    showings
+        float32 [C], at least 0; how many showings the row stands for: 1, or more in aggregated logs.
+
+    Raises
+    ------
+    DataError
+        When the two differ in length.
+    """
+
+    labels: NDArray[np.float32]
+    showings: NDArray[np.float32]
+
+    def __post_init__(self) -> None:
+        if self.labels.shape != self.showings.shape:
+            raise DataError(f"labels has the shape {self.labels.shape}, showings {self.showings.shape}")
+
+    @classmethod
+    def of(cls, labels: NDArray[np.floating]) -> "Outcomes":
+        """Return outcomes of candidates that were shown once each."""
+        return cls(labels.astype(np.float32), np.ones(len(labels), np.float32))
+
+    def take(self, places: NDArray[np.int64]) -> "Outcomes":
+        """Return the outcomes of some candidates."""
+        return Outcomes(self.labels[places], self.showings[places])
 
 
 def pad(starts: NDArray[np.int64], requests: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:

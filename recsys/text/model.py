@@ -1,8 +1,9 @@
 """The text model: an encoder with its heads and user tower, saved and loaded as plain files."""
 
+import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -12,86 +13,116 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 
 from recsys.errors import ModelError
+from recsys.text.backends.backend import make_backend
 from recsys.text.encoder import Encoder
-from recsys.text.fields import item_texts, text_hashes
 from recsys.text.heads import ItemHeads
+from recsys.text.item_tower import ItemTower
+from recsys.text.lexicon import Lexicon
+from recsys.text.reader import HEADS, IDENTITY, LEXICON, SETTINGS, TextReader, load_settings
 from recsys.text.settings import TextSettings
 from recsys.text.sources import first_line
 from recsys.text.user_tower import UserTower
-from recsys.text.vectors import ItemVectors, round_to_grid
+from recsys.text.vectors import Encoded, ItemVectors
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class TextModel:
-    """What the text stage learned.
+    """What the text stage learned; `TextReader` is its half that reads new texts.
 
     Attributes
     ----------
     encoder, heads
-        Texts in, item vectors out.
+        Texts in, embeddings out; embeddings in, item vectors out.
     tower
         Item vectors and past clicks in, interest out; needs neither torch nor the encoder.
     settings
         How items are read.
+    lexicon
+        Texts in, the lexical part of embeddings out; none when left out.
     """
 
     encoder: Encoder
     heads: ItemHeads
     tower: UserTower
     settings: TextSettings
+    lexicon: Lexicon = field(default_factory=lambda: Lexicon.fit([], 0, 0))
+
+    def __post_init__(self) -> None:
+        self._made: tuple[TextReader, dict[str, bytes]] | None = None
 
     def encode_items(self, items: pl.DataFrame, texts: Sequence[str]) -> ItemVectors:
-        """Encode every item; each distinct text once.
+        """Encode every item with the backend of the settings, each distinct text once.
+
+        The backend is made by the first call, which fits a static one to its texts, and kept: what learns on after
+        that needs a new `TextModel`.
 
         Parameters
         ----------
         items
             n rows with `item_id`.
         texts
-            Their n texts, see `recsys.text.fields.item_texts`. Items without text share the vector of the empty text.
-        """
-        hashes = text_hashes(texts)
-        distinct = dict(zip(hashes, texts, strict=True))
-        number = {key: place for place, key in enumerate(distinct)}
-        rows = np.array([number[key] for key in hashes], np.int64)
-        candidate, history, appeal = (part[rows] for part in self._encode(list(distinct.values())))
-        return ItemVectors(items["item_id"], pl.Series("text_hash", hashes, pl.String), candidate, history, appeal)
+            Their n texts, see `recsys.text.fields.item_texts`. Items without text share one learned vector.
 
-    def update(self, vectors: ItemVectors, items: pl.DataFrame) -> ItemVectors:
-        """Return the vectors of `items`, in their order, encoding only texts that are new or have changed.
+        Raises
+        ------
+        ModelError
+            When the backend cannot be made.
+        """
+        reader, _ = self._make(texts)
+        return reader.encode_items(items, texts)
+
+    def vectors(self, item_ids: pl.Series, texts: Sequence[str], embeddings: NDArray[np.float32]) -> ItemVectors:
+        """Return what `encode_items` returns, without encoding where embeddings at hand are as good.
 
         Parameters
         ----------
-        vectors
-            Made by this model.
-        items
-            The catalogue as it is now; items that left it are left out.
+        item_ids
+            [n].
+        texts
+            Their n texts.
+        embeddings
+            [n, d]; what encoder and lexicon make of the texts now. The torch backend would give the same; any other
+            gives something else, so it reads the texts: rankers shall learn from what serving will see.
+
+        Raises
+        ------
+        ModelError
+            When the backend cannot be made.
         """
-        texts = item_texts(items, self.settings.fields)
-        hashes = text_hashes(texts)
-        rows = vectors.rows(items["item_id"], hashes)
-        new = np.flatnonzero(rows < 0)
-        fresh = self.encode_items(items[new], [texts[place] for place in new])
-        rows[new] = len(vectors) + np.arange(len(new))
-        return ItemVectors(
-            items["item_id"],
-            pl.Series("text_hash", hashes, pl.String),
-            np.concatenate([vectors.candidate, fresh.candidate])[rows],
-            np.concatenate([vectors.history, fresh.history])[rows],
-            np.concatenate([vectors.appeal, fresh.appeal])[rows],
-        )
+        reader, _ = self._make(texts)
+        place = {text: row for row, text in enumerate(texts)}
+
+        def encode(new: Sequence[str]) -> Encoded:
+            if self.settings.backend != "torch":
+                return reader.encode(new)
+            rows = [place[text] for text in new]
+            return reader.tower.encode(embeddings[rows], np.array([not text for text in new], bool))
+
+        return reader.no_vectors().update(item_ids, texts, encode)
 
     def save(self, folder: Path) -> None:
-        """Write `encoder/` (weights, tokenizer, heads, settings) and `user_tower.safetensors` into a folder."""
+        """Write `encoder/` (weights, tokenizer, lexicon, heads, settings, backend) and `user_tower.safetensors`.
+
+        Raises
+        ------
+        ModelError
+            When the backend cannot be made; a static one needs `encode_items` before.
+        """
         inside = folder / "encoder"
+        reader, files = self._make(())
         self.encoder.save(inside)
-        save_file(self.heads.state_dict(), inside / "heads.safetensors")
-        (inside / "text.json").write_text(json.dumps(self.settings.model_dump(), indent=2, ensure_ascii=False) + "\n")
+        self.lexicon.save(inside / LEXICON)
+        save_file(self.heads.state_dict(), inside / HEADS)
+        (inside / SETTINGS).write_text(self.settings.model_dump_json(indent=2) + "\n")
+        (inside / IDENTITY).write_text(json.dumps({"sha256": reader.identity}) + "\n")
+        for name, content in files.items():
+            (inside / name).parent.mkdir(exist_ok=True)
+            (inside / name).write_bytes(content)
         self.tower.save(folder / "user_tower.safetensors")
 
     @classmethod
     def load(cls, folder: str | Path) -> "TextModel":
-        """Read what `save` wrote, without a network.
+        """Read what `save` wrote, without a network, to go on learning; `TextReader.load` is for reading.
 
         Raises
         ------
@@ -99,22 +130,36 @@ class TextModel:
             When a file is missing or damaged.
         """
         inside = Path(folder) / "encoder"
-        if not inside.is_dir():
-            raise ModelError(f"{inside} is missing; {folder} is not a model folder, or was copied in part")
+        settings = load_settings(inside)
         encoder = Encoder.load(inside)
-        heads = ItemHeads(encoder.dimension, torch.Generator())
         try:
-            settings = TextSettings.model_validate_json((inside / "text.json").read_text())
-            heads.load_state_dict(load_file(inside / "heads.safetensors"))
+            state = load_file(inside / HEADS)
+            length, dimension = state["candidate_map.weight"].shape
+            heads = ItemHeads(dimension, torch.Generator(), length)
+            heads.load_state_dict(state)
         except Exception as error:  # safetensors raises an exception class of its own
             raise ModelError(f"{inside} is damaged ({first_line(error)}); copy the model folder again") from error
-        return cls(encoder, heads, UserTower.load(Path(folder) / "user_tower.safetensors"), settings)
+        tower = UserTower.load(Path(folder) / "user_tower.safetensors")
+        return cls(encoder, heads, tower, settings, Lexicon.load(inside / LEXICON))
 
-    @torch.no_grad()
-    def _encode(self, texts: Sequence[str]) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-        embedding = torch.from_numpy(self.encoder.embed(self.encoder.tokenize(texts, self.settings.max_tokens)))
-        return (
-            round_to_grid(self.heads.candidate(embedding).numpy()),
-            round_to_grid(self.heads.history(embedding).numpy()),
-            self.heads.appeal(embedding).numpy(),
-        )
+    def _make(self, texts: Sequence[str]) -> tuple[TextReader, dict[str, bytes]]:
+        if self._made is None:
+            backend, files = make_backend(self.encoder, self.settings, texts)
+            heads = ItemTower.of({name: value.cpu().numpy() for name, value in self.heads.state_dict().items()})
+            self._made = TextReader(backend, self.lexicon, heads, self.settings, self._identity(files)), files
+        return self._made
+
+    def _identity(self, files: dict[str, bytes]) -> str:
+        """Return a hash over settings, weights and the backend's files."""
+        reading = f"{self.settings.backend} {self.settings.max_tokens} {self.encoder.pooling}"
+        found = hashlib.sha256(reading.encode())
+        for part in (self.encoder, self.heads):
+            for name, value in part.state_dict().items():
+                found.update(name.encode())
+                found.update(value.cpu().contiguous().numpy().tobytes())
+        for values in asdict(self.lexicon).values():
+            found.update(values.tobytes())
+        for name, content in files.items():
+            found.update(name.encode())
+            found.update(content)
+        return found.hexdigest()

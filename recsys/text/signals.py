@@ -88,13 +88,14 @@ def _match(
         return nothing, nothing.astype(np.float32)
     # Unknown items and clicks read the last row; what comes of them is masked.
     candidate = vectors.candidate[items].reshape(*items.shape, tower.parts, -1)
-    history = vectors.history[clicks].reshape(*clicks.shape, tower.parts, -1)
+    clicked = vectors.history[clicks]
+    history = clicked.reshape(*clicks.shape, tower.parts, -1)
     similarity = np.ascontiguousarray(history.transpose(0, 2, 1, 3) @ candidate.transpose(0, 2, 3, 1))
     whole = similarity.sum(axis=1)  # exact as well: still sums of the same products
     np.copyto(whole, -np.inf, where=~known[:, :, None])
     nearest = whole.max(axis=1)
     nearest[np.isneginf(nearest)] = np.nan
-    return tower.interest(similarity, lists.ages[requests], known), nearest
+    return tower.interest(similarity, tower.attention(clicked), lists.ages[requests], known), nearest
 
 
 def _blocks(lengths: NDArray[np.int64], candidates_per_block: int) -> Iterator[NDArray[np.int64]]:

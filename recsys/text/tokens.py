@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _TEXTS_PER_CALL = 10_000
 
@@ -39,14 +40,18 @@ class Tokens:
         """int64 [n]; tokens per text."""
         return np.diff(self.starts)
 
-    def places(self, rows: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
+    def places(self, rows: NDArray[np.int64]) -> "tuple[Tensor, Tensor]":
         """Return where the tokens of some texts stand, int64 [B, longest], and which are real, bool [B, longest]."""
+        import torch  # here, so that tokens can be made where there is no torch
+
         place = np.arange(self.lengths[rows].max())
         real = place < self.lengths[rows][:, None]
         return torch.from_numpy(np.where(real, self.starts[rows][:, None] + place, 0)), torch.from_numpy(real)
 
-    def batch(self, rows: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
+    def batch(self, rows: NDArray[np.int64]) -> "tuple[Tensor, Tensor]":
         """Return the padded tokens of some texts, int64 [B, longest], and which are real, bool [B, longest]."""
+        import torch
+
         places, real = self.places(rows)
         return torch.from_numpy(self.ids)[places].masked_fill(~real, self.padding), real
 
@@ -77,15 +82,24 @@ def tokenize(tokenizer: Any, texts: Sequence[str], max_tokens: int) -> Tokens:
     tokenizer
         A tokenizer of transformers that has a padding token.
     texts
-        Any strings.
+        Any strings; half a surrogate pair counts as a question mark.
     max_tokens
         Most tokens per text.
     """
-    padding = int(tokenizer.pad_token_id)
     found: list[list[int]] = []
     for first in range(0, len(texts), _TEXTS_PER_CALL):
-        part = list(texts[first : first + _TEXTS_PER_CALL])
+        part = plain(texts[first : first + _TEXTS_PER_CALL])
         found += tokenizer(part, truncation=True, max_length=max_tokens, return_attention_mask=False)["input_ids"]
+    return pack(found, int(tokenizer.pad_token_id))
+
+
+def plain(texts: Sequence[str]) -> list[str]:
+    """Return texts with a question mark for half a surrogate pair, which is no character: tokenizers refuse it."""
+    return [text.encode("utf-8", "replace").decode() for text in texts]
+
+
+def pack(found: Sequence[Sequence[int]], padding: int) -> Tokens:
+    """Put the token numbers of n texts one after the other; a text without any becomes one padding token."""
     rows = [row or [padding] for row in found]
     starts = np.cumsum([0, *(len(row) for row in rows)], dtype=np.int64)
     ids = np.fromiter((number for row in rows for number in row), np.int64, count=int(starts[-1]))

@@ -1,24 +1,36 @@
 """Fine-tuning: the encoder's top layers, the item heads and the user tower learn from clicked lists."""
 
+import dataclasses
+import json
 import logging
 import math
+import os
 import sys
+import tempfile
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pytorch_lightning as lightning
 import torch
 from numpy.typing import NDArray
-from torch.utils.data import DataLoader, Dataset
+from pytorch_lightning.callbacks import ModelCheckpoint
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from torch.utils.data import DataLoader
 
 from recsys.errors import DataError
-from recsys.text.blocks import Blocks, Step
+from recsys.text.adapters import add_adapter, merge_adapter
+from recsys.text.blocks import Shuffled, Updates
 from recsys.text.encoder import Encoder
 from recsys.text.heads import InterestHead, ItemHeads
 from recsys.text.learner import KeepBest, TextLearner
-from recsys.text.lists import Lists
+from recsys.text.lexicon import Lexicon
+from recsys.text.lists import Lists, Outcomes
+from recsys.text.loggers import open_logger
 from recsys.text.memory import TextMemory
 from recsys.text.model import TextModel
 from recsys.text.settings import TextSettings
@@ -26,83 +38,272 @@ from recsys.text.settings import TextSettings
 logger = logging.getLogger(__name__)
 
 
-def fit_text(
-    texts: Sequence[str], lists: Lists, labels: NDArray[np.float32], settings: TextSettings, seed: int
-) -> TextModel:
-    """Fine-tune an encoder on lists that were shown and clicked.
+def fit_text(texts: Sequence[str], lists: Lists, outcomes: Outcomes, settings: TextSettings, seed: int) -> TextModel:
+    """Fine-tune an encoder on lists that were shown and clicked, as one block; see `TextTrainer`."""
+    with tempfile.TemporaryDirectory() as folder:
+        trainer = TextTrainer(texts, settings, seed, Path(folder))
+        trainer.learn("block", lists, outcomes)
+        return trainer.model
 
-    The last `held_out` share of the requests chooses the pass whose weights are kept; the untrained model counts as
-    pass 0. The same arguments give the same weights on the same machine.
+
+@dataclass(frozen=True)
+class Lesson:
+    """What came of one block.
+
+    Attributes
+    ----------
+    requests
+        How many requests were learnt from, those held out included.
+    epoch
+        The pass that was kept, 0 = what was known before.
+    auc_before, auc
+        Mean AUC on the held-out requests before and after; None where none of them could be judged.
+    old_auc_before, old_auc
+        The same on older requests: what was forgotten.
+    """
+
+    requests: int
+    epoch: int
+    auc_before: float | None
+    auc: float | None
+    old_auc_before: float | None
+    old_auc: float | None
+
+
+class TextTrainer:
+    """Teaches one encoder, its heads and its user tower block after block, each from where the last one ended.
+
+    In each block the last `held_out` share of the requests chooses the pass whose weights are kept; what was known
+    before counts as pass 0. A pass that was finished is kept in the working folder: a trainer that is made again with
+    the same arguments, after its process was killed, goes on after it, with the same result to the last bit. The same
+    arguments give the same weights on the same machine.
 
     Parameters
     ----------
     texts
         One text per item code.
-    lists
-        Requests in order of time; codes are places in `texts`.
-    labels
-        float32 [C]; above 0 is positive, and more counts more.
     settings
-        See `TextSettings`; 0 epochs return the untrained model.
+        See `TextSettings`; 0 epochs learn nothing.
     seed
-        Draws the first weights of the heads, the order of the steps and the texts of a step.
+        Draws the first weights of the heads and the order of the updates.
+    work
+        Folder for checkpoints, logs and, unless `settings.cache` names another, the output of the frozen layers.
+    start
+        Model to go on from; the encoder that the settings name when left out.
+
+    Attributes
+    ----------
+    lessons
+        What came of each block.
 
     Raises
     ------
-    DataError
-        When labels do not fit the lists, a code has no text, or no candidate with a text is positive.
     ModelError
-        When the encoder cannot be loaded, or the loss is not a number.
+        When the encoder cannot be loaded.
     """
-    _check(texts, lists, labels, settings.epochs)
-    encoder = Encoder.load(settings.encoder)
-    encoder.top_layers(settings.trainable_layers).requires_grad_(True)
-    heads = ItemHeads(encoder.dimension, torch.Generator().manual_seed(seed))
-    interest = InterestHead(encoder.dimension)
-    memory = TextMemory(encoder, texts, lists, settings)
-    heads.center.copy_(memory.embeddings.mean(dim=0))
-    if settings.epochs:
-        learner = TextLearner(encoder, heads, interest, memory, settings, seed)
-        _learn(learner, lists, labels, settings, seed)
-    return TextModel(encoder, heads, interest.tower(), settings)
 
+    def __init__(
+        self,
+        texts: Sequence[str],
+        settings: TextSettings,
+        seed: int,
+        work: Path,
+        start: TextModel | None = None,
+    ) -> None:
+        self._settings = settings
+        self._seed = seed
+        self._work = work
+        self.lessons: list[Lesson] = []
+        self._settled = start is not None
+        if start is None:
+            self._encoder = Encoder.load(settings.encoder, settings.pooling, settings.layers)
+            self._lexicon = Lexicon.fit([], 0, 0)
+            self._heads = ItemHeads(self._encoder.dimension, torch.Generator(), settings.dimension)
+            self._interest = InterestHead(self._heads.candidate_map.out_features)
+        else:
+            self._encoder, self._lexicon, self._heads = start.encoder, start.lexicon, start.heads
+            self._interest = InterestHead.of(start.tower)
+        self._encoder.requires_grad_(False)
+        if not settings.peft:
+            self._encoder.top_layers(settings.trainable_layers).requires_grad_(True)
+        if self._encoder.query is not None:
+            self._encoder.query.requires_grad_(True)
+        folder = Path(settings.cache).expanduser() if settings.cache else work
+        self._memory = TextMemory(self._encoder, texts, settings, folder)
+        self._memory.add_lexicon(self._lexicon)
 
-def _learn(learner: TextLearner, lists: Lists, labels: NDArray[np.float32], settings: TextSettings, seed: int) -> None:
-    split = max(1, len(lists) - math.ceil(settings.held_out * len(lists)))
-    shown = Blocks(lists, labels, 0, split, settings.requests_per_step)
-    held_out = Blocks(lists, labels, split, len(lists), settings.requests_per_step)
-    best = KeepBest(learner, settings.patience)
-    with _silent_lightning(), _same_bytes():
-        trainer = lightning.Trainer(
-            max_epochs=settings.epochs,
-            precision=settings.precision,
-            gradient_clip_val=1.0,
-            callbacks=[best],
-            num_sanity_val_steps=-1,  # judges the untrained model as well
-            logger=False,
-            enable_checkpointing=False,
-            enable_model_summary=False,
-            enable_progress_bar=sys.stderr.isatty(),
+    @property
+    def model(self) -> TextModel:
+        """What is known by now; shares its weights with the trainer."""
+        return TextModel(self._encoder, self._heads, self._interest.tower(), self._settings, self._lexicon)
+
+    def embed(self) -> NDArray[np.float32]:
+        """Return the embeddings of all texts, [items, d], as of now; reads the frozen layers' kept output."""
+        self._memory.refresh(np.arange(len(self._memory.tokens)))
+        embeddings: NDArray[np.float32] = self._memory.embeddings.numpy()
+        return embeddings[self._memory.text_of]
+
+    def learn(self, name: str, lists: Lists, outcomes: Outcomes, old: tuple[Lists, Outcomes] | None = None) -> None:
+        """Learn from one block and append to `lessons` what came of it.
+
+        Parameters
+        ----------
+        name
+            Of the block's folder in the working folder.
+        lists, outcomes
+            Requests in order of time; codes are places in `texts`.
+        old
+            Older requests, which are judged before and after.
+
+        Raises
+        ------
+        DataError
+            When outcomes do not fit the lists, a code has no text, or no candidate with a text is positive.
+        ModelError
+            When the loss is not a number.
+        """
+        _check(lists, outcomes, self._settings.epochs, len(self._memory.text_of))
+        if not self._settled:
+            self._settle(lists)
+        folder = self._work / name
+        if (folder / "lesson.json").is_file():
+            self.lessons.append(self._recall(folder))
+            return
+        folder.mkdir(parents=True, exist_ok=True)
+        if self._settings.peft:
+            add_adapter(self._encoder, self._settings.peft, self._updates(len(lists)), self._seed)
+        learner = TextLearner(self._encoder, self._heads, self._interest, self._memory, self._settings)
+        lesson = self._fit(learner, lists, outcomes, old, folder)
+        if self._settings.peft:
+            merge_adapter(self._encoder)
+        self._keep(folder, lesson)
+        self.lessons.append(lesson)
+
+    def _updates(self, requests: int) -> int:
+        """Return how often the encoder is updated in a block."""
+        settings = self._settings
+        steps = math.ceil((1 - settings.held_out) * requests / settings.requests_per_step)
+        return math.ceil(steps / settings.steps_per_update) * max(1, settings.epochs - settings.head_epochs)
+
+    def _settle(self, lists: Lists) -> None:
+        """Make the lexicon and the untrained heads from the texts of the first block."""
+        settings, memory = self._settings, self._memory
+        rows = memory.rows(lists)
+        if settings.lexicon:
+            self._lexicon = Lexicon.fit(memory.texts(rows), settings.lexicon, self._seed)
+            memory.add_lexicon(self._lexicon)
+        memory.refresh(rows)
+        embeddings = memory.embeddings[torch.from_numpy(rows)]
+        generator = torch.Generator().manual_seed(self._seed)
+        self._heads = ItemHeads(embeddings.shape[1], generator, settings.dimension)
+        self._interest = InterestHead(self._heads.candidate_map.out_features)
+        empty = torch.zeros(embeddings.shape[1])
+        empty[: self._encoder.dimension] = torch.from_numpy(
+            self._encoder.embed(self._encoder.tokenize([""], settings.max_tokens))[0]
         )
-        trainer.fit(learner, _loader(shown, seed), _loader(held_out, None))
-    best.restore()
-    learner.cpu()
-    logger.info("best pass %d: AUC %.4f on %d held-out requests", best.epoch, best.auc, len(lists) - split)
+        self._heads.settle(embeddings, empty)
+        self._settled = True
+
+    def _fit(
+        self, learner: TextLearner, lists: Lists, outcomes: Outcomes, old: tuple[Lists, Outcomes] | None, folder: Path
+    ) -> Lesson:
+        settings = self._settings
+        old_before = _mean_auc(learner, old, settings)
+        if not settings.epochs:
+            return Lesson(len(lists), 0, None, None, old_before, old_before)
+        split = max(1, len(lists) - math.ceil(settings.held_out * len(lists)))
+        size, steps = settings.requests_per_step, settings.steps_per_update
+        shown = Updates(lists, outcomes, 0, split, size, steps)
+        held_out = Updates(lists, outcomes, split, len(lists), size, steps)
+        learner.click_shares = _click_shares(lists, outcomes, len(self._memory.text_of))
+        best = KeepBest(learner, settings.patience)
+        # All that a checkpoint holds is written by the next lines: tensors and numbers, read back without pickle.
+        checkpoint = ModelCheckpoint(
+            folder, filename="last", save_on_train_epoch_end=True, enable_version_counter=False
+        )
+        unfinished = folder / "last.ckpt"
+        with _silent_lightning(), _same_bytes():
+            trainer = lightning.Trainer(
+                max_epochs=settings.epochs,
+                precision=settings.precision,
+                devices=settings.devices,
+                strategy=settings.strategy,
+                callbacks=[best, checkpoint],
+                num_sanity_val_steps=-1,  # judges what was known before as well
+                logger=open_logger(settings.logger, folder),
+                log_every_n_steps=1,
+                enable_model_summary=False,
+                enable_progress_bar=sys.stderr.isatty(),
+            )
+            trainer.fit(
+                learner,
+                DataLoader(shown, batch_size=None, sampler=Shuffled(len(shown), self._seed)),
+                DataLoader(held_out, batch_size=None),
+                ckpt_path=unfinished if unfinished.is_file() else None,
+                weights_only=True,
+            )
+        best.restore()
+        learner.cpu()
+        logger.info("best pass %d: AUC %.4f on %d held-out requests", best.epoch, best.auc, len(lists) - split)
+        before, after = (None if math.isnan(auc) else auc for auc in (best.before, best.auc))
+        return Lesson(len(lists), best.epoch, before, after, old_before, _mean_auc(learner, old, settings))
+
+    def _keep(self, folder: Path, lesson: Lesson) -> None:
+        """Write what the block taught; `lesson.json` comes last and says that the rest is whole."""
+        save_file(self._weights(), folder / "weights.safetensors")
+        _write(folder / "lesson.json", json.dumps(dataclasses.asdict(lesson)))
+        (folder / "last.ckpt").unlink(missing_ok=True)
+
+    def _recall(self, folder: Path) -> Lesson:
+        """Read what `_keep` wrote."""
+        kept = load_file(folder / "weights.safetensors")
+        for name, value in self._weights().items():
+            value.copy_(kept[name])
+        if any(name.startswith("encoder.") for name in kept):
+            self._memory.outdate()
+        logger.info("%s was learnt already", folder.name)
+        return Lesson(**json.loads((folder / "lesson.json").read_text()))
+
+    def _weights(self) -> dict[str, Tensor]:
+        """Return all that may change in a block, without its gradient."""
+        modules = {"encoder": self._encoder, "heads": self._heads, "interest": self._interest}
+        return {
+            f"{name}.{key}": value.detach()
+            for name, module in modules.items()
+            for key, value in module.state_dict(keep_vars=True).items()
+            if name != "encoder" or self._settings.peft or value.requires_grad
+        }
 
 
-def _loader(blocks: Dataset[Step], seed: int | None) -> DataLoader[Step]:
-    """Give blocks whole, shuffled between passes when there is a seed; their requests stay neighbours in time."""
-    generator = None if seed is None else torch.Generator().manual_seed(seed)
-    return DataLoader(blocks, batch_size=None, shuffle=seed is not None, generator=generator)
+def _mean_auc(learner: TextLearner, judged: tuple[Lists, Outcomes] | None, settings: TextSettings) -> float | None:
+    if judged is None:
+        return None
+    updates = Updates(*judged, 0, len(judged[0]), settings.requests_per_step, settings.steps_per_update)
+    aucs = torch.cat([learner.judge(updates[place]) for place in range(len(updates))])
+    return aucs.mean().item() if len(aucs) else None
 
 
-def _check(texts: Sequence[str], lists: Lists, labels: NDArray[np.float32], epochs: int) -> None:
-    if labels.shape != lists.items.shape:
-        raise DataError(f"labels has the shape {labels.shape}, the candidates {lists.items.shape}; give one label each")
-    for name, codes in (("items", lists.items), ("history", lists.history)):
-        if codes.size and codes.max() >= len(texts):
-            raise DataError(f"{name} holds the code {codes.max()} but there are {len(texts)} texts")
-    if epochs and not np.any((labels > 0) & (lists.items >= 0)):
+def _click_shares(lists: Lists, outcomes: Outcomes, items: int) -> Tensor:
+    """Return which part of all clicks is on each item code, float32 [items]."""
+    clicked = (outcomes.labels > 0) & (lists.items >= 0)
+    counts = np.bincount(lists.items[clicked], minlength=items)
+    return torch.from_numpy((counts / max(1, counts.sum())).astype(np.float32))
+
+
+def _write(path: Path, text: str) -> None:
+    unfinished = path.with_name(f".{path.name}")
+    unfinished.write_text(text)
+    os.replace(unfinished, path)
+
+
+def _check(lists: Lists, outcomes: Outcomes, epochs: int, texts: int) -> None:
+    if lists.codes.max(initial=-1) >= texts:
+        raise DataError(f"an item has the code {lists.codes.max()} but there are {texts} texts")
+    if outcomes.labels.shape != lists.items.shape:
+        raise DataError(
+            f"labels has the shape {outcomes.labels.shape}, the candidates {lists.items.shape}; give one label each"
+        )
+    if epochs and not np.any((outcomes.labels > 0) & (lists.items >= 0)):
         raise DataError(
             "no candidate of the text window is positive, so there is nothing to learn from; "
             "move [windows] cuts or fractions, or set [text] epochs = 0"

@@ -9,36 +9,58 @@ from safetensors.numpy import load_file, save_file
 
 from recsys.errors import ModelError
 
+CODE_GRID = 2.0**-24
+"""Codes are multiples of this; their products with vectors on their own grid of 2**-11 need 35 bits after the point."""
+
 
 @dataclass(frozen=True, eq=False)
 class UserTower:
-    """Candidate-aware attention over a user's clicks, in dot products only.
+    """K interests of a user: candidate-aware poly-attention over the clicks, in dot products only.
 
-    Vectors are split into K equal parts. With `s[k, j]` the dot product of part k of the candidate's vector and of
-    the j-th click's vector, and `a[j]` the click's age in hours,
+    Vectors are split into K equal parts, one for each interest. With `s[k, j]` the dot product of part k of the
+    candidate's vector and of the j-th click's vector, `c[k, j]` how much interest k attends to that click whatever the
+    candidate (Humeau et al. 2020, "Poly-encoders"; Li et al. 2022, "MINER"), and `a[j]` the click's age in hours,
 
-        w[k, j]  = softmax over j of (sharpness[k] * s[k, j] - forgetting[k] * log(1 + a[j] / 24))
+        w[k, j]  = softmax over j of (sharpness[k] * s[k, j] + c[k, j] - forgetting[k] * log(1 + a[j] / 24))
         interest = sum over k of scale[k] * sum over j of w[k, j] * s[k, j]
 
-    With sharpness and forgetting 0 and equal scales this is the mean cosine similarity to the clicks.
+    With sharpness, attention and forgetting 0 and equal scales this is the mean cosine similarity to the clicks.
 
     Attributes
     ----------
+    codes
+        float64 [K, p]; learned in training, multiples of `CODE_GRID`.
     sharpness, forgetting, scale
         float64 [K]; learned in training.
+    query_scale
+        float64 [1]; what the match of a candidate with the request's own text counts.
     """
 
+    codes: NDArray[np.float64]
     sharpness: NDArray[np.float64]
     forgetting: NDArray[np.float64]
     scale: NDArray[np.float64]
+    query_scale: NDArray[np.float64]
 
     @property
     def parts(self) -> int:
         """K, the number of parts that a vector is split into."""
         return len(self.scale)
 
+    def attention(self, history: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Return how much each interest attends to past clicks, [..., K], of their vectors [..., p].
+
+        Vectors and codes lie on grids, so that float64 holds every sum exactly: no batching changes it.
+        """
+        found: NDArray[np.float64] = history.astype(np.float64) @ self.codes.T
+        return found
+
     def interest(
-        self, similarity: NDArray[np.float32], ages: NDArray[np.float32], known: NDArray[np.bool_]
+        self,
+        similarity: NDArray[np.float32],
+        attention: NDArray[np.float64],
+        ages: NDArray[np.float32],
+        known: NDArray[np.bool_],
     ) -> NDArray[np.float64]:
         """Return how well each candidate matches the clicks.
 
@@ -49,6 +71,8 @@ class UserTower:
         ----------
         similarity
             [B, K, H, C]; dot products `s`, finite also where the click is not known.
+        attention
+            [B, H, K]; `c`, finite also where the click is not known.
         ages
             [B, H]; hours, at least 0.
         known
@@ -61,7 +85,7 @@ class UserTower:
         forgotten = np.log1p(np.where(known, ages, 0).astype(np.float64) / 24)
         penalty = self.forgetting[:, None] * forgotten[:, None, :]
         logits = similarity * self.sharpness[:, None, None]
-        logits -= penalty[..., None]
+        logits += (attention.transpose(0, 2, 1) - penalty)[..., None]
         np.copyto(logits, -np.inf, where=~known[:, None, :, None])
         largest = logits.max(axis=2, initial=-np.inf)
         largest[np.isneginf(largest)] = 0

@@ -1,14 +1,19 @@
 """Item vectors as a table: what the encoder says about every item, kept in one Parquet file."""
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
 from recsys.errors import ModelError
+from recsys.text.fields import text_hashes
+
+logger = logging.getLogger(__name__)
 
 GRID = 2.0**-11
 """Vector components are multiples of this, so that dot products are exact.
@@ -30,6 +35,22 @@ def round_to_grid(vectors: NDArray[np.floating]) -> NDArray[np.float32]:
     return (np.round(np.asarray(vectors, np.float64) / GRID) * GRID).astype(np.float32)
 
 
+class Encoded(NamedTuple):
+    """What an encoder says about n texts.
+
+    Attributes
+    ----------
+    candidate, history
+        float32 [n, p]; the item as a candidate and as a past click, of length 1 and rounded to `GRID`.
+    appeal
+        float32 [n]; how much the text attracts clicks from anybody.
+    """
+
+    candidate: NDArray[np.float32]
+    history: NDArray[np.float32]
+    appeal: NDArray[np.float32]
+
+
 @dataclass(frozen=True, eq=False)
 class ItemVectors:
     """What the encoder says about n items; row i belongs to the item with code i.
@@ -40,10 +61,10 @@ class ItemVectors:
         [n]; ids in the type they came in.
     text_hashes
         [n] strings; hash of the text that was encoded.
-    candidate, history
-        float32 [n, d]; the item as a candidate and as a past click, of length 1 and rounded to `GRID`.
-    appeal
-        float32 [n]; how much the text attracts clicks from anybody.
+    candidate, history, appeal
+        See `Encoded`.
+    encoder
+        Identity of what made them, see `recsys.text.reader.TextReader`; empty when they were not made of texts.
     """
 
     item_ids: pl.Series
@@ -51,32 +72,74 @@ class ItemVectors:
     candidate: NDArray[np.float32]
     history: NDArray[np.float32]
     appeal: NDArray[np.float32]
+    encoder: str = ""
 
     def __len__(self) -> int:
         """Return the number of items."""
         return len(self.item_ids)
 
-    def covers(self, item_ids: pl.Series, text_hashes: Sequence[str]) -> bool:
-        """Tell whether every item has a vector, made from the text of that hash.
+    @classmethod
+    def of_nothing(cls, encoder: str, length: int) -> "ItemVectors":
+        """Return the vectors, of some length, of no items."""
+        no_text = pl.Series([], dtype=pl.String)
+        matrix = np.empty((0, length), np.float32)
+        return cls(no_text, no_text, matrix, matrix, np.empty(0, np.float32), encoder)
+
+    def check_encoder(self, identity: str) -> None:
+        """Refuse vectors that another encoder made: they mean nothing to this one.
+
+        Raises
+        ------
+        ModelError
+            When the identities differ.
+        """
+        if self.encoder != identity:
+            raise ModelError(
+                f"the item vectors were made by the encoder {self.encoder[:12] or '(unknown)'}, this model has "
+                f"{identity[:12]}; encode the items again with this model"
+            )
+
+    def update(
+        self, item_ids: pl.Series, texts: Sequence[str], encode: Callable[[Sequence[str]], Encoded]
+    ) -> "ItemVectors":
+        """Return the vectors of a catalogue, encoding each text that has none yet once, under whatever ids it stands.
 
         Parameters
         ----------
         item_ids
-            [m]; any items.
-        text_hashes
-            [m]; hashes of their texts as they are now.
-        """
-        return not (self.rows(item_ids, text_hashes) < 0).any()
+            [n]; the catalogue as it is now.
+        texts
+            Its n texts.
+        encode
+            Not called when every text has a vector.
 
-    def rows(self, item_ids: pl.Series, text_hashes: Sequence[str]) -> NDArray[np.int64]:
-        """Return int64 [m]: the row of each item, -1 where it has no vector or its text was another."""
-        wanted = pl.DataFrame({"item_id": item_ids, "text_hash": pl.Series(text_hashes, dtype=pl.String)})
-        known = pl.DataFrame({"item_id": self.item_ids, "text_hash": self.text_hashes}).with_row_index("row")
-        found = wanted.join(known, on=["item_id", "text_hash"], how="left", maintain_order="left")
-        return found["row"].cast(pl.Int64).fill_null(-1).to_numpy(writable=True)
+        Returns
+        -------
+        One row per item, in the order of `item_ids`; `self` when nothing changed.
+        """
+        hashes = text_hashes(texts)
+        rows = self._rows(hashes)
+        new = {hashed: text for hashed, text, row in zip(hashes, texts, rows, strict=True) if row < 0}
+        logger.info("%d items, %d of their texts are new", len(hashes), len(new))
+        if not new and hashes == self.text_hashes.to_list() and item_ids.to_list() == self.item_ids.to_list():
+            return self
+        old = Encoded(self.candidate, self.history, self.appeal)
+        if new:
+            place = {hashed: len(self) + number for number, hashed in enumerate(new)}
+            rows = np.array([place.get(hashed, row) for hashed, row in zip(hashes, rows, strict=True)], np.int64)
+            fresh = encode(list(new.values()))
+            old = Encoded(*(np.concatenate(parts) for parts in zip(old, fresh, strict=True)))
+        text_column = pl.Series("text_hash", hashes, pl.String)
+        candidate, history, appeal = (part[rows] for part in old)
+        return ItemVectors(item_ids, text_column, candidate, history, appeal, self.encoder)
+
+    def _rows(self, hashes: Sequence[str]) -> NDArray[np.int64]:
+        """Return int64 [m]: a row with the text of each hash, -1 where there is none."""
+        known = {hashed: row for row, hashed in enumerate(self.text_hashes)}
+        return np.array([known.get(hashed, -1) for hashed in hashes], np.int64)
 
     def save(self, path: str | Path) -> None:
-        """Write one Parquet file: item_id, text_hash, candidate, history, appeal."""
+        """Write one Parquet file: item_id, text_hash, candidate, history, appeal, and the encoder's identity."""
         pl.DataFrame(
             {
                 "item_id": self.item_ids,
@@ -85,7 +148,7 @@ class ItemVectors:
                 "history": _array_column(self.history),
                 "appeal": self.appeal,
             }
-        ).write_parquet(path)
+        ).write_parquet(path, metadata={"encoder": self.encoder})
 
     @classmethod
     def load(cls, path: str | Path) -> "ItemVectors":
@@ -104,6 +167,7 @@ class ItemVectors:
                 _matrix(table["candidate"]),
                 _matrix(table["history"]),
                 table["appeal"].to_numpy(),
+                pl.read_parquet_metadata(path).get("encoder", ""),
             )
         except (pl.exceptions.PolarsError, OSError, ValueError) as error:
             raise ModelError(f"{path} is not a table of item vectors ({error}); encode the items again") from error

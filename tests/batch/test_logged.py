@@ -3,7 +3,8 @@ import polars as pl
 from polars.testing import assert_frame_equal
 
 from recsys.batch import logged
-from recsys.batch.logged import cold_requests, read_window
+from recsys.batch.logged import cold_requests, read_logged
+from recsys.features.builder import TEXT_COLUMNS
 from recsys.model import Model, State
 
 
@@ -15,20 +16,30 @@ def parts(line):
 
 def test_batches_of_any_size_give_the_same_table(line, monkeypatch) -> None:
     model, log, reader = parts(line)
-    arguments = (line.dataset.requests, model.windows, "valid", log, model.settings.features, reader)
-    whole = read_window(*arguments)
+    arguments = (model.windows.of(line.dataset.requests, "valid"), log, model.settings.features, reader)
+    whole = read_logged(*arguments)
     monkeypatch.setattr(logged, "ROWS_PER_BATCH", 50)
-    assert_frame_equal(read_window(*arguments).examples.table, whole.examples.table, check_exact=True)
+    assert_frame_equal(read_logged(*arguments).examples.table, whole.examples.table, check_exact=True)
 
 
-def test_labels_not_known_at_the_end_of_a_training_window_are_left_out(line) -> None:
+def test_without_a_reader_the_text_columns_are_missing_and_the_rest_is_the_same(line) -> None:
     model, log, reader = parts(line)
-    end = model.windows.bounds("ranker")[1]
-    delay = end - line.dataset.requests.filter(pl.col("timestamp") < end)["timestamp"].max()
-    arguments = (line.dataset.requests, model.windows, "ranker", log, model.settings.features, reader)
-    everything, known = read_window(*arguments), read_window(*arguments, delay)
-    assert len(known.requests) < len(everything.requests)
-    assert (known.requests["timestamp"] + delay < end).all()
+    arguments = (model.windows.of(line.dataset.requests, "valid"), log, model.settings.features)
+    blind, seeing = read_logged(*arguments, None).examples, read_logged(*arguments, reader).examples
+    assert blind.table.select(TEXT_COLUMNS).to_numpy().dtype == np.float32
+    assert np.isnan(blind.table.select(TEXT_COLUMNS).to_numpy()).all()
+    assert_frame_equal(blind.table.drop(TEXT_COLUMNS), seeing.table.drop(TEXT_COLUMNS), check_exact=True)
+
+
+def test_later_requests_are_appended(line) -> None:
+    model, log, reader = parts(line)
+    valid, test = (
+        read_logged(model.windows.of(line.dataset.requests, window), log, model.settings.features, reader)
+        for window in ("valid", "test")
+    )
+    joined = valid.joined(test)
+    assert len(joined.requests) == len(valid.requests) + len(test.requests) == len(joined.examples.table)
+    assert joined.requests["request_id"][joined.examples.starts[:-1]].is_unique().all()
 
 
 def test_cold_requests_have_a_clicked_item_with_few_showings_before(line) -> None:

@@ -18,6 +18,7 @@ from recsys.features.behaviour import Behaviour
 from recsys.features.definitions import Count
 from recsys.features.log import Log
 from recsys.features.lookup import Lookup
+from tests.benchmarks.embedding import bench_embedding
 
 OUT = Path("build/bench.json")
 WINDOWS = (timedelta(hours=1), timedelta(days=1), None)
@@ -88,7 +89,7 @@ def main() -> None:
     """Measure everything and write it down."""
     world = make_world(WorldSettings(items=5_000, users=10_000, requests=40_000))
     requests = world.dataset.requests
-    rows = [bench_evaluate(requests), bench_features(requests, Behaviour.of(world.dataset, ()))]
+    rows = [bench_evaluate(requests), bench_features(requests, Behaviour.of(world.dataset, ())), *bench_embedding()]
     OUT.parent.mkdir(exist_ok=True)
     OUT.write_text(json.dumps(rows, indent=2) + "\n")
     for row in rows:

@@ -41,6 +41,8 @@ def clean(ids: type = int) -> Dataset:
             "label": [int(place == request % 4) for request, place in rows],
             "position": [place + 1 for _, place in rows],
             "propensity": [0.25] * len(rows),
+            "views": [100] * len(rows),
+            "clicks": [10] * len(rows),
         }
     )
     events = pl.DataFrame(
@@ -104,6 +106,13 @@ VALUE_FAULTS = {
     "zero propensity": (put("requests", "propensity", 5, 0.0), "propensity", "error", "outside (0, 1]", 1),
     "large propensity": (put("requests", "propensity", 5, 1.01), "propensity", "error", "outside (0, 1]", 1),
     "NaN propensity": (put("requests", "propensity", 5, float("nan")), "propensity", "error", "outside (0, 1]", 1),
+    "negative views": (put("requests", "views", 5, -1), "views", "error", "counts below 0", 1),
+    "fractional clicks": (
+        fill("requests", "clicks", pl.col("clicks") * 0.5), "clicks", "error", "Float64, not whole numbers", 0,
+    ),
+    "more clicks": (put("requests", "clicks", 5, 101), "views + clicks", "error", "more clicks than views", 1),
+    "unknown clicks": (put("requests", "clicks", 5, None), "views + clicks", "error", "one is empty (null)", 1),
+    "unknown views": (put("requests", "views", 5, None), "views + clicks", "error", "one is empty (null)", 1),
     "zero position": (put("requests", "position", 0, 0), "position", "error", "positions below 1", 1),
     "text position": (fill("requests", "position", pl.lit("top")), "position", "error", "String, not whole", 0),
     "infinite value": (put("events", "value", 3, float("inf")), "value", "error", "not finite", 1),

@@ -118,5 +118,35 @@ def test_flags_are_true_or_false() -> None:
 def test_values_at_the_edge_are_fine() -> None:
     edge = LISTS.with_columns(timestamp=datetime(1990, 1, 1, tzinfo=UTC), label=30, propensity=1.0, position=1)
     assert lines(REQUESTS, edge) == []
+    assert lines(REQUESTS, edge.with_columns(views=pl.Series([0, 1, 9, None]), clicks=pl.Series([0, 1, 0, None]))) == []
     event = edge.head(1).select("user_id", "item_id", "timestamp", event=pl.lit("click"), known_at="timestamp")
     assert lines(EVENTS, event) == []
+
+
+@pytest.mark.parametrize("name", ["views", "clicks"])
+def test_views_and_clicks_go_together(name: str) -> None:
+    assert lines(REQUESTS, LISTS.with_columns(pl.lit(3).alias(name))) == [
+        f"error: requests.{name}: views and clicks go together, the other column is missing; add it, or leave both out"
+    ]
+
+
+def test_more_clicks_than_views_are_named_with_both() -> None:
+    counted = LISTS.with_columns(views=pl.Series([5, 5, 5, None]), clicks=pl.Series([5, 6, -1, 2]))
+    assert lines(REQUESTS, counted) == [
+        "error: requests.clicks: counts below 0 in 1 (25 %), such as -1; write how often it happened",
+        "error: requests.views + clicks: one is empty (null) and the other is not in 1 (25 %), such as 'null + 2'; "
+        "fill in both, or leave both empty",
+        "error: requests.views + clicks: more clicks than views in 1 (25 %), such as '5 + 6'; "
+        "count a showing once, and at most one click for it",
+    ]
+    assert lines(CANDIDATES, counted.drop("label")) == []
+
+
+def test_an_ill_typed_count_is_one_fault() -> None:
+    (found,) = lines(REQUESTS, LISTS.with_columns(views=pl.lit("many"), clicks=pl.lit(1)))
+    assert found.startswith("error: requests.views: the column is String, not whole numbers, such as 'many'")
+
+
+def test_counts_without_a_value_are_no_error() -> None:
+    empty = LISTS.with_columns(views=pl.lit(None), clicks=pl.lit(None))
+    assert [line.split(":")[0] for line in lines(REQUESTS, empty)] == ["warning", "warning"]

@@ -152,7 +152,8 @@ def make_reader(log, seed=0):
         history=round_to_grid(history / np.linalg.norm(history, axis=1, keepdims=True)),
         appeal=random.normal(size=len(ids)).astype(np.float32),
     )
-    tower = UserTower(np.array([1.5, 4.0]), np.array([0.3, 0.7]), np.array([1.0, 2.0]))
+    codes = round_to_grid(random.normal(size=(2, 8))).astype(float)
+    tower = UserTower(codes, np.array([1.5, 4.0]), np.array([0.3, 0.7]), np.array([1.0, 2.0]), np.ones(1))
     return Reader.of(log, vectors, tower, history_length=3)
 
 

@@ -251,7 +251,7 @@ def test_lists_hold_rows_of_the_vectors_and_the_last_clicks(tools):
     assert lists.ages[0, 0] == pytest.approx(3 - 1 / 6)
 
 
-@pytest.mark.parametrize("name", ["label", "position", "propensity", "read_time"])
+@pytest.mark.parametrize("name", ["label", "views", "clicks", "position", "propensity", "read_time"])
 def test_context_recorded_with_the_list_is_refused(name):
     frame = pl.DataFrame({name: [1]})
     with pytest.raises(SettingsError, match=f"context names '{name}', which is recorded with or after the list"):

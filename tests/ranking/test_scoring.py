@@ -63,7 +63,7 @@ def world():
     vectors = round_to_grid(random.normal(size=(18, 8)) / 3)
     appeal = random.normal(size=18).astype(np.float32)
     text = ItemVectors(items["item_id"], items["item_id"], vectors, vectors, appeal)
-    reader = Reader.of(log, text, UserTower(np.ones(2), np.ones(2), np.ones(2)), 5)
+    reader = Reader.of(log, text, UserTower(np.ones((2, 8)), np.ones(2), np.ones(2), np.ones(2), np.ones(1)), 5)
     rows = sort_candidates(requests)
     table = build_features(rows, log, SETTINGS, reader)
     labels = rows["label"].to_numpy().astype(np.int64)

@@ -23,10 +23,11 @@ def tiny_settings(tiny_encoder: Path) -> TextSettings:
     return TextSettings(
         encoder=str(tiny_encoder),
         max_tokens=12,
+        lexicon=0,
         epochs=4,
         head_epochs=1,
         requests_per_step=40,
-        texts_per_step=16,
+        steps_per_update=1,
         learning_rate=1e-3,
         head_learning_rate=1e-2,
     )

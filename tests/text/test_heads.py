@@ -4,6 +4,7 @@ import torch
 
 from recsys.text.heads import InterestHead, ItemHeads
 from recsys.text.user_tower import UserTower
+from recsys.text.vectors import round_to_grid
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -56,13 +57,16 @@ def test_learning_and_serving_halves_agree() -> None:
     random = np.random.default_rng(0)
     head = InterestHead(16)
     for parameter in head.parameters():
-        torch.nn.init.normal_(parameter, 1, 2, generator=generator())
-    similarity = random.uniform(-1, 1, (6, 4, 5, 3)).astype(np.float32)
+        torch.nn.init.normal_(parameter, 0.5, 0.5, generator=generator())
+    candidate, history = (round_to_grid(random.normal(0, 0.3, (6, places, 16))) for places in (3, 5))
+    similarity = head.similarity(torch.tensor(candidate), torch.tensor(history))
     ages = random.uniform(0, 300, (6, 5)).astype(np.float32)
     known = random.random((6, 5)) < 0.5
     known[0] = False
-    learning = head(torch.tensor(similarity), torch.tensor(ages), torch.tensor(known)).detach().numpy()
-    serving = head.tower().interest(similarity, ages, known)
+    attention = head.attention(torch.tensor(history))
+    learning = head(similarity, attention, torch.tensor(ages), torch.tensor(known)).detach().numpy()
+    tower = head.tower()
+    serving = tower.interest(similarity.numpy(), tower.attention(history), ages, known)
     assert np.isnan(serving[0]).all()
     assert (learning[0] == 0).all()
     assert learning[1:] == pytest.approx(np.nan_to_num(serving[1:]), abs=1e-5)
@@ -74,7 +78,7 @@ def test_users_without_clicks_send_no_gradient_and_no_nan() -> None:
     ages, known = torch.full((2, 3), torch.nan), torch.zeros(2, 3, dtype=torch.bool)
     known[1, 0] = True
     ages[1, 0] = 5
-    interest = head(similarity, ages, known)
+    interest = head(similarity, torch.zeros(2, 3, 4), ages, known)
     interest.sum().backward()
     assert torch.isfinite(interest).all()
     assert all(torch.isfinite(parameter.grad).all() for parameter in head.parameters() if parameter.grad is not None)
@@ -83,7 +87,7 @@ def test_users_without_clicks_send_no_gradient_and_no_nan() -> None:
 def test_untrained_interest_orders_by_similarity_of_a_single_click() -> None:
     head = InterestHead(8)
     similarity = torch.linspace(-0.2, 0.2, 5).expand(1, 4, 1, 5)
-    interest = head(similarity, torch.zeros(1, 1), torch.ones(1, 1, dtype=torch.bool))[0]
+    interest = head(similarity, torch.zeros(1, 1, 4), torch.zeros(1, 1), torch.ones(1, 1, dtype=torch.bool))[0]
     assert torch.equal(interest.argsort(), torch.arange(5))
 
 

@@ -1,4 +1,5 @@
 import copy
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -6,10 +7,11 @@ import pytest
 import torch
 
 from recsys.errors import ModelError
-from recsys.text.blocks import Blocks, Step
+from recsys.text.blocks import Step, Updates
 from recsys.text.encoder import Encoder
 from recsys.text.heads import InterestHead, ItemHeads
 from recsys.text.learner import TextLearner
+from recsys.text.lists import Outcomes
 from recsys.text.memory import TextMemory
 from recsys.text.model import TextModel
 from recsys.text.settings import TextSettings
@@ -17,68 +19,158 @@ from recsys.text.signals import text_signals
 
 
 @pytest.fixture
-def learner(world, tiny_settings: TextSettings) -> TextLearner:
+def learner(world, tiny_settings: TextSettings, tmp_path: Path) -> TextLearner:
     encoder = Encoder.load(tiny_settings.encoder)
     encoder.top_layers(tiny_settings.trainable_layers).requires_grad_(True)
     heads = ItemHeads(encoder.dimension, torch.Generator().manual_seed(0))
-    memory = TextMemory(encoder, world.texts, world.lists, tiny_settings)
-    return TextLearner(encoder, heads, InterestHead(encoder.dimension), memory, tiny_settings, 0)
+    memory = TextMemory(encoder, world.texts, tiny_settings, tmp_path)
+    memory.refresh(np.arange(len(memory.tokens)))
+    return TextLearner(encoder, heads, InterestHead(encoder.dimension), memory, tiny_settings)
 
 
-def first_step(world) -> Step:
-    return Blocks(world.lists, world.labels, 0, 20, 20)[0]
+def steps(world, count: int = 1, size: int = 20) -> list[Step]:
+    return Updates(world.lists, Outcomes.of(world.labels), 0, count * size, size, count)[0]
+
+
+def score(learner: TextLearner, step: Step) -> tuple[torch.Tensor, torch.Tensor]:
+    texts = learner.texts([step])
+    return learner.score(step, texts, learner.memory.embeddings[torch.from_numpy(texts)])
+
+
+def unlike_at_first(learner: TextLearner) -> None:
+    """Move every weight away from its neutral first value."""
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for parameter in [*learner.heads.parameters(), learner.interest.codes]:
+            parameter.add_(torch.randn(parameter.shape, generator=generator) * 0.3)
 
 
 def test_scores_in_training_are_those_of_serving(learner: TextLearner, world) -> None:
-    torch.nn.init.normal_(learner.heads.appeal_out.weight, generator=torch.Generator().manual_seed(1))
+    unlike_at_first(learner)
     with torch.no_grad():
-        scores, present = learner.score(first_step(world), np.empty(0, np.int64))
+        scores, present = score(learner, steps(world)[0])
     model = TextModel(learner.encoder, learner.heads, learner.interest.tower(), learner.settings)
     vectors = model.encode_items(pl.DataFrame({"item_id": np.arange(len(world.texts))}), world.texts)
     served = text_signals(world.lists.block(0, 20), vectors, model.tower).text_score
     assert scores[present].numpy() == pytest.approx(served, abs=0.02)  # vectors are rounded for serving
 
 
-def test_live_texts_give_the_same_scores_and_a_gradient(learner: TextLearner, world) -> None:
-    step = first_step(world)
-    remembered, _ = learner.score(step, np.empty(0, np.int64))
-    live = np.unique(learner.memory.text_of[step.items.numpy()])[:5]
-    fresh, _ = learner.score(step, live)
-    assert torch.allclose(fresh, remembered, atol=1e-4)
-    fresh.square().sum().backward()
-    assert learner.encoder.top_layers(1)[0].output.dense.weight.grad.abs().sum() > 0
+@pytest.mark.parametrize("loss", ["list", "in_batch", "binary"])
+def test_cached_gradients_are_those_of_one_backward_pass_through_everything(
+    learner: TextLearner, world, loss: str
+) -> None:
+    learner.settings = learner.settings.model_copy(update={"loss": loss})
+    learner.click_shares = shares(world)
+    unlike_at_first(learner)
+    update = steps(world, count=3)
+    texts = learner.texts(update)
+
+    def gradients() -> list[torch.Tensor]:
+        found = [each.grad.clone() for each in learner.encoder.parameters() if each.grad is not None]
+        learner.zero_grad()
+        return found
+
+    through = torch.cat([embeddings for _, embeddings in learner.memory.encode(texts)])
+    order = np.argsort(np.concatenate([batch for batch, _ in learner.memory.encode(texts)]))
+    torch.stack([learner._loss(step, texts, through[order]) for step in update]).mean().backward()
+    expected = gradients()
+    cached = learner.memory.embeddings[texts].requires_grad_()
+    for step in update:
+        learner._loss(step, texts, cached).backward()
+    for batch, embeddings in learner.memory.encode(texts):
+        embeddings.backward(gradient=cached.grad[np.searchsorted(texts, batch)] / len(update))
+    assert len(expected) > 0
+    for one, other in zip(gradients(), expected, strict=True):
+        assert torch.allclose(one, other, atol=1e-5)
 
 
-def test_freshly_encoded_texts_are_remembered(learner: TextLearner, world) -> None:
-    step = first_step(world)
-    live = np.unique(learner.memory.text_of[step.items.numpy()])[:5]
-    learner.memory.embeddings[:] = 0
-    learner.score(step, live)
-    assert np.flatnonzero(learner.memory.embeddings.any(dim=1)).tolist() == live.tolist()
+def shares(world) -> torch.Tensor:
+    counts = np.bincount(world.lists.items[world.labels > 0], minlength=len(world.texts))
+    return torch.from_numpy((counts / counts.sum()).astype(np.float32))
 
 
-def test_each_step_encodes_at_most_as_many_texts_as_set(learner: TextLearner, world) -> None:
-    learner.settings = learner.settings.model_copy(update={"head_epochs": 0})
-    drawn = learner._draw(first_step(world))
-    assert len(drawn) == learner.settings.texts_per_step
-    assert len(np.unique(drawn)) == len(drawn)
+def test_in_batch_loss_sets_each_click_against_the_other_clicks(learner: TextLearner, world) -> None:
+    learner.settings = learner.settings.model_copy(update={"loss": "in_batch"})
+    learner.click_shares = shares(world)
+    unlike_at_first(learner)
+    step = steps(world)[0]
+    texts = learner.texts([step])
+    embeddings = learner.memory.embeddings[torch.from_numpy(texts)]
+    found = learner._loss(step, texts, embeddings).item()
+    clicks = [
+        (row, item) for row, place in (step.labels > 0).nonzero().tolist() for item in [step.items[row, place].item()]
+    ]
+    clicked = np.unique([item for _, item in clicks])
+    losses = []
+    for row, item in clicks:
+        shown = set(step.items[row].tolist()) - {item}
+        rivals = [other for other in clicked.tolist() if other not in shown]
+        one = Step(*(part[row : row + 1] for part in step))._replace(items=torch.tensor([rivals]))
+        scores = learner.score(one, texts, embeddings)[0][0].detach().double()
+        chance = 1 - (1 - learner.click_shares[rivals].double()) ** len(clicks)
+        logits = scores - chance.log()
+        losses.append((logits.logsumexp(0) - logits[rivals.index(item)]).item())
+    assert found == pytest.approx(np.mean(losses), rel=1e-4)
 
 
-def test_head_passes_encode_nothing(learner: TextLearner, world) -> None:
-    assert len(learner._draw(first_step(world))) == 0
+def test_an_update_encodes_each_text_that_was_felt_once(learner: TextLearner, world, monkeypatch) -> None:
+    update = steps(world, count=2)
+    texts = learner.texts(update)
+    learner.memory.encoded_tokens = 0
+    gradients = torch.ones(len(texts), learner.encoder.dimension)
+    gradients[::2] = 0
+    monkeypatch.setattr(learner, "manual_backward", lambda loss, gradient: loss.backward(gradient=gradient))
+    monkeypatch.setattr(learner, "_step", lambda optimizer: optimizer.step())
+    optimizer = torch.optim.SGD(learner.encoder.top_layers(1).parameters(), lr=0.1)
+    learner._update_encoder(optimizer, texts, gradients)
+    assert learner.memory.encoded_tokens == learner.memory.tokens.lengths[texts[1::2]].sum()
 
 
-def test_a_loss_that_is_not_a_number_stops_with_advice(learner: TextLearner, world) -> None:
+def test_repeated_requests_cost_no_token_more(learner: TextLearner, world) -> None:
+    update = steps(world)
+    assert learner.texts(update * 5).tolist() == learner.texts(update).tolist()
+
+
+def test_items_without_text_have_a_vector_that_is_learned(tiny_settings: TextSettings, world, tmp_path: Path) -> None:
+    encoder = Encoder.load(tiny_settings.encoder)
+    heads = ItemHeads(encoder.dimension, torch.Generator().manual_seed(0))
+    texts = ["" if place % 4 == 0 else text for place, text in enumerate(world.texts)]
+    memory = TextMemory(encoder, texts, tiny_settings, tmp_path)
+    memory.refresh(np.arange(len(memory.tokens)))
+    learner = TextLearner(encoder, heads, InterestHead(encoder.dimension), memory, tiny_settings)
+    torch.nn.init.normal_(heads.empty, generator=torch.Generator().manual_seed(2))
+    step = steps(world)[0]
+    before, present = score(learner, step)
+    before[present].square().sum().backward()
+    assert heads.empty.grad.abs().sum() > 0
+    torch.nn.init.normal_(heads.empty, generator=torch.Generator().manual_seed(3))
+    after, _ = score(learner, step)
+    without = present & (step.items % 4 == 0) & (step.history >= 0).any(dim=1, keepdim=True)
+    assert (before != after)[without].all()
+
+
+def test_the_text_of_a_request_moves_scores_towards_items_that_match(learner: TextLearner, world) -> None:
+    step = steps(world)[0]
+    asked = step.items[:, 0].clone()
+    plain, _ = score(learner, step)
+    with_query, _ = score(learner, step._replace(queries=asked))
+    gained = (with_query - plain).detach()
+    assert (gained.argmax(dim=1) == 0).float().mean() > 0.9  # nothing matches a text as well as itself
+    assert torch.equal(score(learner, step._replace(queries=torch.full_like(asked, -1)))[0], plain)
+
+
+def test_a_loss_that_is_not_a_number_stops_with_advice(learner: TextLearner, world, monkeypatch) -> None:
     learner.memory.embeddings[:] = torch.nan
-    with pytest.raises(ModelError, match=r"the loss is nan in step 7 of epoch 0; lower \[text\] learning_rate"):
-        learner.training_step(first_step(world), 7)
+    monkeypatch.setattr(learner, "_optimizers", lambda: (None, None))
+    with pytest.raises(ModelError, match=r"the loss is nan in update 7 of epoch 0; lower \[text\] learning_rate"):
+        learner.training_step(steps(world), 7)
 
 
 def test_unknown_items_change_nothing_for_the_others(learner: TextLearner, world) -> None:
-    step = first_step(world)
-    scores, _ = learner.score(step, np.empty(0, np.int64))
+    step = steps(world)[0]
+    scores, _ = score(learner, step)
     blanked = copy.deepcopy(step._asdict())
     blanked["items"][:, 2] = -1
-    fewer, present = learner.score(Step(**blanked), np.empty(0, np.int64))
+    fewer, present = score(learner, Step(**blanked))
     assert not present[:, 2].any()
     assert torch.allclose(fewer[present], scores[present], atol=1e-6)

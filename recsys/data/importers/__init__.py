@@ -8,13 +8,28 @@ from recsys.data.importers.ebnerd import read_ebnerd
 from recsys.data.importers.mapped import read_mapped
 from recsys.data.importers.mapping import Mapping, read_mapping
 from recsys.data.importers.mind import read_mind
+from recsys.data.importers.upworthy import read_upworthy
 from recsys.data.tables import Dataset
 from recsys.errors import DataError, SettingsError
 
-SOURCES: dict[str, Callable[[Path], Dataset]] = {"tables": read_mapped, "ebnerd": read_ebnerd, "mind": read_mind}
+SOURCES: dict[str, Callable[[Path], Dataset]] = {
+    "tables": read_mapped,
+    "ebnerd": read_ebnerd,
+    "mind": read_mind,
+    "upworthy": read_upworthy,
+}
 """What `recsys import` can read: the name of the source and its function."""
 
-__all__ = ["SOURCES", "Mapping", "read_ebnerd", "read_mapped", "read_mapping", "read_mind", "read_source"]
+__all__ = [
+    "SOURCES",
+    "Mapping",
+    "read_ebnerd",
+    "read_mapped",
+    "read_mapping",
+    "read_mind",
+    "read_source",
+    "read_upworthy",
+]
 
 
 def read_source(source: str, folder: str | Path, mapping: str | Path | None = None) -> Dataset:

@@ -98,7 +98,7 @@ def _typed(values: pl.Series, table: Table, settings: TableMapping, zone: str, p
         return values.set(values == "", None) if values.dtype == pl.String else whole_numbers(values, place)
     if loose and kind != "text":
         values = plain_values(values)
-    return whole_numbers(values, place) if kind in ("grade", "position") else values
+    return whole_numbers(values, place) if kind in ("grade", "count", "position") else values
 
 
 def _find(folder: Path, table: Table, settings: TableMapping) -> Path | None:

@@ -209,3 +209,15 @@ def test_a_broken_file_is_refused(folder: Path, suffix: str) -> None:
     (folder / f"broken.{suffix}").write_bytes(b"PAR1 \xff\x00 {")
     with pytest.raises(DataError, match=f"broken.{suffix} cannot be read as {suffix}"):
         read_mapped(folder, mapping(items={"file": f"broken.{suffix}"}))
+
+
+def test_counts_of_views_and_clicks_are_whole_numbers(tmp_path: Path) -> None:
+    (tmp_path / "items.csv").write_text("item_id,title\n1,one\n2,two\n")
+    head = "request_id,user_id,timestamp,item_id,label,views,clicks\n5,7,2024-03-01,1,0,20.0,\n"
+    (tmp_path / "requests.csv").write_text(head + "5,7,2024-03-01,2,1,30.0,4.0\n")
+    requests = read_mapped(tmp_path).requests
+    assert requests.select("views", "clicks").rows() == [(20, None), (30, 4)]
+    assert requests.schema["views"] == requests.schema["clicks"] == pl.Int64
+    (tmp_path / "requests.csv").write_text(head + "5,7,2024-03-01,2,1,30.5,4.0\n")
+    with pytest.raises(DataError, match=r"requests\.csv, column views, row 2: 30\.5 is not a whole number"):
+        read_mapped(tmp_path)

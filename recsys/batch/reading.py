@@ -1,0 +1,146 @@
+"""Out-of-fold reading: each block of time is scored by the encoder that learnt from the blocks before it."""
+
+import logging
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from recsys.data.windows import Block, Windows
+from recsys.errors import SettingsError
+from recsys.features.builder import find_items, read_lists, request_starts
+from recsys.features.log import Log
+from recsys.model import Model
+from recsys.text.lists import Lists, Outcomes
+from recsys.text.model import TextModel
+from recsys.text.settings import TextSettings
+from recsys.text.training import TextTrainer
+
+logger = logging.getLogger(__name__)
+
+Ints = npt.NDArray[np.int64]
+
+_READING = ("fields", "template", "query", "max_tokens", "pooling", "layers", "dimension")
+"""Settings that say what a text is and what becomes of it; a model can go on learning only under the same."""
+
+_OLD_REQUESTS = 1_000
+"""Older requests on which forgetting is measured."""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """Logged requests as the text stage reads them, in order of time.
+
+    Attributes
+    ----------
+    lists, outcomes
+        What was shown, clicked before, and clicked.
+    moments
+        datetime64 [R]; when each list was shown.
+    """
+
+    lists: Lists
+    outcomes: Outcomes
+    moments: npt.NDArray[np.datetime64]
+
+    @classmethod
+    def of(cls, requests: pl.DataFrame, log: Log, items: pl.Series, settings: TextSettings) -> "Shown":
+        """Read logged requests; codes of items are rows of the catalogue `items`."""
+        requests = requests.sort("timestamp", "request_id", "item_id")
+        starts = request_starts(requests)
+        lists = read_lists(log, log.rows(requests), starts, find_items(log, items), settings.history_length)
+        moments = requests["timestamp"].dt.replace_time_zone(None).to_numpy()[starts[:-1]]
+        return cls(lists, _outcomes(requests), moments)
+
+    def before(self, moment: datetime) -> Ints:
+        """Return the requests before a moment, int64 [at most R]."""
+        return np.arange(np.searchsorted(self.moments, np.datetime64(moment.replace(tzinfo=None))))
+
+    def clicked(self, requests: Ints) -> bool:
+        """Tell whether some requests hold a click on a known item."""
+        places = self.lists.places(requests)
+        return bool(np.any((self.outcomes.labels[places] > 0) & (self.lists.items[places] >= 0)))
+
+    def take(self, requests: Ints) -> tuple[Lists, Outcomes]:
+        """Return some requests."""
+        return self.lists.take(requests), self.outcomes.take(self.lists.places(requests))
+
+
+def read_in_blocks(
+    trainer: TextTrainer, shown: Shown, blocks: list[Block], delay: timedelta, settings: TextSettings, seed: int
+) -> Iterator[Block]:
+    """Yield each block before the trainer learns from it; then let it learn.
+
+    The encoder learns from a block's requests whose labels are known by its end, and reads a sample of older requests
+    again. What was forgotten is measured on old requests that are never read again: those before the first block, or,
+    where there are none, those on which the first block's passes were judged.
+
+    Parameters
+    ----------
+    trainer
+        What learns; the caller reads a block with `trainer.model` before asking for the next.
+    shown
+        All requests up to the end of the last block, and older ones that may be read again if there are any.
+    blocks
+        In order of time.
+    delay
+        How long after a list was shown its labels are known.
+    settings
+        `replay` and `held_out`.
+    seed
+        Draws the requests that are read again.
+    """
+    older = shown.before(blocks[0].start)
+    old = older[-_OLD_REQUESTS:]
+    for number, block in enumerate(blocks):
+        yield block
+        known = shown.before(block.end - delay)
+        new = known[len(shown.before(block.start)) :]
+        if number and not shown.clicked(new):
+            logger.info("block-%d holds no click on a known item; nothing to learn from", number)
+            continue
+        older = np.setdiff1d(known[: len(known) - len(new)], old)
+        wanted = min(len(older), round(settings.replay * len(new)))
+        again = np.random.default_rng([seed, number]).choice(older, wanted, replace=False)
+        read = np.concatenate([np.sort(again), new])
+        judged = len(old) > 0
+        trainer.learn(f"block-{number}", *shown.take(read), old=shown.take(old) if judged else None)
+        if not judged:
+            old = new[len(new) - math.ceil(settings.held_out * len(new)) :][-_OLD_REQUESTS:]
+
+
+def _outcomes(requests: pl.DataFrame) -> Outcomes:
+    """Return labels, or clicks and showings where the log is aggregated."""
+    if "views" in requests.columns:
+        counts = (requests[name].fill_null(0).cast(pl.Float32).to_numpy() for name in ("clicks", "views"))
+        return Outcomes(*counts)
+    return Outcomes.of(requests["label"].cast(pl.Float32).to_numpy())
+
+
+def open_start(folder: Path, settings: TextSettings, windows: Windows) -> TextModel:
+    """Load the encoder of an earlier model to go on from.
+
+    Raises
+    ------
+    ModelError
+        When the folder is no whole model.
+    SettingsError
+        When the model has learnt from later requests than the new text window's first, or reads texts in another way.
+    """
+    before = Model.load(folder)
+    learnt, begins = before.windows.cuts[3], windows.cuts[0]
+    if learnt > begins:
+        raise SettingsError(
+            f"{folder} has learnt from requests up to {learnt.isoformat()}, after the text window's begin at "
+            f"{begins.isoformat()}; its scores would know the answers. Move [windows] or start from an older model"
+        )
+    for name in _READING:
+        old, new = getattr(before.settings.text, name), getattr(settings, name)
+        if old != new:
+            raise SettingsError(f"[text] {name} is {new!r} but {folder} was trained with {old!r}; set it to that")
+    return TextModel.load(folder)

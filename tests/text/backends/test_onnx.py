@@ -1,0 +1,18 @@
+import pytest
+
+from recsys.text.backends.onnx import FILE, export_onnx
+from recsys.text.encoder import Encoder
+
+onnx = pytest.importorskip("onnx")
+
+
+def test_linear_layers_have_8_bits_and_a_scale_for_each_output(encoder: Encoder) -> None:
+    graph = onnx.load_from_string(export_onnx(encoder)[FILE]).graph
+    products = [node for node in graph.node if node.op_type == "MatMulInteger"]
+    assert len(products) == 3 * 6  # four in attention and two after it, in each of three layers
+    stored = {each.name: each for each in graph.initializer}
+    for node in products:
+        weights = stored[node.input[1]]
+        assert weights.data_type == onnx.TensorProto.INT8
+        zero = stored[node.input[3]]
+        assert list(zero.dims) == [weights.dims[1]]
