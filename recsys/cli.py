@@ -108,7 +108,7 @@ def _train(options: argparse.Namespace) -> int:
     from recsys.data.tables import Dataset
     from recsys.evaluation.report import to_text
 
-    judgement = train(Dataset.read(options.data), settings, options.out)
+    judgement = train(Dataset.read(options.data), settings, options.out, options.start)
     print(to_text(judgement.evaluation))
     print(f"model written to {options.out}; open {options.out / 'report.html'}")
     return FINE
@@ -196,6 +196,7 @@ def _parser() -> argparse.ArgumentParser:
     trained.add_argument("data", type=Path, help="data folder")
     trained.add_argument("--config", type=Path, help="TOML settings file (default: the built-in settings)")
     trained.add_argument("--out", type=Path, required=True, help="model folder to write")
+    trained.add_argument("--from", dest="start", type=Path, metavar="MODEL", help="earlier model that goes on learning")
     trained.add_argument("--set", action="append", default=[], metavar="section.key=value", help="change one setting")
 
     evaluated = add("evaluate", _evaluate, "measure five rankers on a window")

@@ -72,6 +72,7 @@ def small_settings(tiny_encoder: Path) -> Settings:
                 "max_tokens": 24,
                 "epochs": 1,
                 "head_epochs": 1,
+                "lexicon": 16,
                 "requests_per_step": 64,
                 "steps_per_update": 2,
             },

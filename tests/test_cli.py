@@ -28,6 +28,8 @@ encoder = "{line.settings.text.encoder}"
 max_tokens = 24
 epochs = 1
 head_epochs = 1
+lexicon = 16
+requests_per_step = 64
 steps_per_update = 2
 [features]
 windows = ["6h", "1d"]

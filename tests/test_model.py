@@ -123,7 +123,7 @@ def test_the_manifest_says_what_the_model_was_made_from_and_no_wall_clock_time(l
     assert manifest["data"]["items"]["rows"] == len(line.dataset.items)
     assert manifest["data"] == fingerprint(line.dataset)
     assert {"torch", "lightgbm", "polars", "recsys"} <= set(manifest["versions"])
-    assert set(manifest) == {"format", "versions", "settings", "windows", "data", "files"}
+    assert set(manifest) == {"format", "versions", "settings", "windows", "data", "lessons", "files"}
 
 
 def test_the_fingerprint_sees_one_changed_value(line) -> None:

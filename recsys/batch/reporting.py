@@ -17,6 +17,7 @@ from recsys.text.fields import item_texts
 
 EXAMPLES = 4
 """Lists that the page shows."""
+_LONGEST_READ = 1_000
 LONGEST_TITLE = 120
 """Characters of a title that the page shows."""
 RECENT = 5
@@ -56,7 +57,7 @@ def _examples(judgement: Judgement, model: Model, dataset: Dataset) -> list[Exam
     clicked = np.add.reduceat(labels > 0, starts[:-1]) > 0
     fit = np.flatnonzero(clicked & (history.items[:, 0] >= 0))
     chosen = fit[np.linspace(0, len(fit) - 1, min(EXAMPLES, len(fit))).astype(np.int64)]
-    titles = _titles(dataset.items, model.settings.text.fields[:1])
+    titles = _titles(dataset.items, model.settings.text.fields)
     ids = log.items.values.to_list()
 
     def title(item: object) -> str:
@@ -77,7 +78,8 @@ def _examples(judgement: Judgement, model: Model, dataset: Dataset) -> list[Exam
 
 
 def _titles(items: pl.DataFrame, fields: Sequence[str]) -> dict[object, str]:
-    texts = [
-        textwrap.shorten(text, LONGEST_TITLE, placeholder=" ...") or "(no text)" for text in item_texts(items, fields)
-    ]
-    return dict(zip(items["item_id"].to_list(), texts, strict=True))
+    name = "title" if "title" in items.columns else fields[0]
+    # As they are, markup included: the page shows it as text.
+    column = items[name].fill_null("") if items[name].dtype == pl.String else item_texts(items, [name])
+    texts = [textwrap.shorten(text[:_LONGEST_READ], LONGEST_TITLE, placeholder=" ...") for text in column]
+    return dict(zip(items["item_id"].to_list(), [text or "(no text)" for text in texts], strict=True))

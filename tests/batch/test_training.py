@@ -12,11 +12,11 @@ import polars as pl
 import pytest
 from safetensors import safe_open
 
-from recsys.batch.logged import read_window
 from recsys.batch.training import train
 from recsys.data.tables import About
 from recsys.errors import DataError, SettingsError
-from recsys.model import Model, State
+from recsys.features.builder import TEXT_COLUMNS
+from recsys.model import Model
 from recsys.ranking.calibration import Calibration
 from recsys.ranking.ranker import grow
 from recsys.settings import Settings
@@ -84,42 +84,94 @@ def test_rows_after_the_test_window_begins_change_no_model(line, tmp_path) -> No
         assert (tmp_path / "cut" / name).read_bytes() == (line.model / name).read_bytes(), name
 
 
-def test_labels_not_known_at_the_end_of_a_window_are_not_learnt_from(line, tmp_path) -> None:
-    """Labels of lists shown within the feedback delay before a window ends are turned around: nothing may change."""
+def test_labels_not_known_when_training_ends_are_not_learnt_from(line, tmp_path) -> None:
+    """Labels of lists shown within the feedback delay before valid ends are turned around: nothing may change."""
     slow = {"time": {"feedback_delay": "6h"}, "windows": {"fractions": None}}
     slow["windows"]["cuts"] = [cut.isoformat() for cut in Model.load(line.model).windows.cuts]
     settings = changed(line.settings, **slow)
     train(line.dataset, settings, tmp_path / "whole")
-    for window, names in [
-        ("text", ("user_tower.safetensors", "encoder/heads.safetensors", "encoder/model.safetensors")),
-        ("valid", ("user_tower.safetensors", "ranker.txt", "behaviour.txt", "calibration.json")),
-    ]:
-        end = Model.load(line.model).windows.bounds(window)[1]
-        late = (pl.col("timestamp") >= end - timedelta(hours=6)) & (pl.col("timestamp") < end)
-        turned = line.dataset.requests.with_columns(label=pl.when(late).then(1 - pl.col("label")).otherwise("label"))
-        assert line.dataset.requests.filter(late).height > 50
-        train(replace(line.dataset, requests=turned), settings, tmp_path / window)
-        for name in names:
-            assert (tmp_path / window / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), (window, name)
+    end = Model.load(line.model).windows.bounds("valid")[1]
+    late = (pl.col("timestamp") >= end - timedelta(hours=6)) & (pl.col("timestamp") < end)
+    turned = line.dataset.requests.with_columns(label=pl.when(late).then(1 - pl.col("label")).otherwise("label"))
+    assert line.dataset.requests.filter(late).height > 50
+    train(replace(line.dataset, requests=turned), settings, tmp_path / "turned")
+    for name in (
+        "encoder/heads.safetensors",
+        "user_tower.safetensors",
+        "ranker.txt",
+        "behaviour.txt",
+        "calibration.json",
+    ):
+        assert (tmp_path / "turned" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
 
 
 def test_what_is_calibrated_and_judged_on_valid_has_not_learnt_from_it(line, tmp_path) -> None:
+    """Labels of valid turned around change the encoder, but neither scores of valid nor the judged ranker's trees."""
     settings = changed(line.settings, windows={"fractions": [0.4, 0.4, 0.2, 0.0]})
+    settings = changed(settings, ranker={"rounds": 5, "patience": 50}, text={"block": "30d"})
     judgement = train(line.dataset, settings, tmp_path / "model")
-    model, state = Model.load(tmp_path / "model"), State.load(tmp_path / "model/state", tmp_path / "model")
-    log = model.log(state.behaviour)
-    reader = model.reader(log, state.vectors)
-    ranker, valid = (
-        read_window(line.dataset.requests, model.windows, name, log, settings.features, reader, log.time.feedback_delay)
-        for name in ("ranker", "valid")
-    )
-    contract = model.ranker.contract
-    chosen = grow(ranker.examples, contract, settings.ranker, settings.seed, valid=valid.examples)
-    scores = chosen.score(valid.examples.table)
-    np.testing.assert_array_equal(judgement.scores["both"], scores)
-    expected = Calibration.fit(scores, valid.examples.labels)
+    inside = pl.col("timestamp") >= Model.load(tmp_path / "model").windows.bounds("valid")[0]
+    turned = line.dataset.requests.with_columns(label=pl.when(inside).then(1 - pl.col("label")).otherwise("label"))
+    again = train(replace(line.dataset, requests=turned), settings, tmp_path / "turned")
+    text = judgement.window.examples.table.select(TEXT_COLUMNS)
+    assert text.equals(again.window.examples.table.select(TEXT_COLUMNS), null_equal=True)
+    assert not text["interest"].is_nan().all()
+    np.testing.assert_array_equal(judgement.scores["text"], again.scores["text"])
+    assert (tmp_path / "turned/encoder/heads.safetensors").read_bytes() != (
+        tmp_path / "model/encoder/heads.safetensors"
+    ).read_bytes()
+    model = Model.load(tmp_path / "model")
+    expected = Calibration.fit(judgement.scores["both"], judgement.window.examples.labels)
     np.testing.assert_array_equal(model.calibration.scores, expected.scores)
-    assert not np.array_equal(model.ranker.score(valid.examples.table), scores)
+    assert not np.array_equal(model.ranker.score(judgement.window.examples.table), judgement.scores["both"])
+
+
+def test_text_scores_of_the_first_block_are_missing_for_the_ranker(line, tmp_path, monkeypatch) -> None:
+    """Behaviour learns from every block; so does both, where the text columns of the first block are missing."""
+    grown = []
+
+    def watched(examples, *arguments, **options):
+        grown.append(examples)
+        return grow(examples, *arguments, **options)
+
+    monkeypatch.setattr("recsys.batch.training.grow", watched)
+    train(line.dataset, line.settings, tmp_path / "model")
+    windows = Model.load(tmp_path / "model").windows
+    both, behaviour = (next(each for each in grown if ("interest" in each.table.columns) == flag) for flag in (1, 0))
+    assert len(both.starts) == len(behaviour.starts)
+    first = windows.of(line.dataset.requests, "text", line.settings.time.feedback_delay).height
+    missing = both.table["appeal"].is_nan().to_numpy()
+    assert missing[:first].all()
+    assert not missing[first:].all()
+
+
+def test_an_earlier_model_goes_on_learning_and_is_told_what_it_must_not_know(line, tmp_path) -> None:
+    times = line.dataset.requests["timestamp"].sort()
+    cuts = [times[int(share * (len(times) - 1))].isoformat() for share in (0, 0.15, 0.2, 0.25, 0.3)]
+    older = changed(line.settings, windows={"fractions": None, "cuts": cuts})
+    train(line.dataset, older, tmp_path / "older")
+    later = [cuts[3], *(times[int(share * (len(times) - 1))].isoformat() for share in (0.4, 0.7, 0.85, 1))]
+    settings = changed(line.settings, windows={"fractions": None, "cuts": later})
+    train(line.dataset, settings, tmp_path / "fresh")
+    train(line.dataset, settings, tmp_path / "continued", start=tmp_path / "older")
+    fresh, continued = (
+        json.loads((tmp_path / name / "manifest.json").read_text())["lessons"] for name in ("fresh", "continued")
+    )
+    assert fresh[0]["old_auc"] is None
+    assert 0 <= continued[0]["old_auc_before"] <= 1  # measured on what lies before the first block
+    assert (
+        files(tmp_path / "fresh")["user_tower.safetensors"] != files(tmp_path / "continued")["user_tower.safetensors"]
+    )
+    early = changed(settings, windows={"cuts": [times[0].isoformat(), *later[1:]]})
+    with pytest.raises(
+        SettingsError, match=r"older has learnt from requests up to .*, after the text window's begin at"
+    ):
+        train(line.dataset, early, tmp_path / "leaky", start=tmp_path / "older")
+    other = changed(settings, text={"max_tokens": 10})
+    with pytest.raises(
+        SettingsError, match=r"\[text\] max_tokens is 10 but .*older was trained with 24; set it to that"
+    ):
+        train(line.dataset, other, tmp_path / "other", start=tmp_path / "older")
 
 
 @pytest.mark.parametrize("out", ["file/model", "link"])
@@ -150,8 +202,8 @@ def test_ids_beyond_63_bits_are_refused(line, tmp_path) -> None:
 
 
 def test_a_list_of_tags_may_be_the_first_text_field(line, tmp_path) -> None:
-    items = line.dataset.items.with_columns(tags=pl.concat_list("category", "subcategory"))
-    settings = changed(line.settings, text={"fields": ["tags", "title"]})
+    items = line.dataset.items.with_columns(tags=pl.concat_list("category", "subcategory")).drop("title")
+    settings = changed(line.settings, text={"fields": ["tags", "description"]})
     train(replace(line.dataset, items=items), settings, tmp_path / "model")
     assert "sport, " in (tmp_path / "model/report.html").read_text()
 
@@ -238,3 +290,33 @@ def test_a_kill_while_the_folder_is_written_leaves_nothing_that_can_be_mistaken_
         assert list(tmp_path.glob(".model.*"))
     train(line.dataset, line.settings, tmp_path / "next")
     assert Model.load(tmp_path / "next")
+
+
+PROGRAM = """
+import sys
+from pathlib import Path
+from recsys.settings import Settings
+from recsys.data.tables import Dataset
+from recsys.batch.training import train
+settings = Settings.model_validate_json(sys.argv[1])
+train(Dataset.read(Path(sys.argv[2])), settings, Path(sys.argv[3]))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("moment", ["model.training/block-0/last.ckpt", "model.training/block-1/lesson.json"])
+def test_a_killed_training_goes_on_to_the_same_model(line, tmp_path, moment) -> None:
+    settings = changed(line.settings, text={"epochs": 3, "head_epochs": 1, "patience": 9})
+    train(line.dataset, settings, tmp_path / "unbroken")
+    words = [sys.executable, "-c", PROGRAM, settings.model_dump_json(), str(line.data), str(tmp_path / "model")]
+    process = subprocess.Popen(words)
+    while process.poll() is None and not (tmp_path / moment).exists():
+        pass
+    process.kill()
+    assert process.wait() == -signal.SIGKILL
+    assert not (tmp_path / "model").exists()
+    train(line.dataset, settings, tmp_path / "model")
+    assert files(tmp_path / "model") == files(tmp_path / "unbroken")
+    assert list((tmp_path / "model.training/block-0").glob("log-0/metrics.csv"))
+    left = [path for path in (tmp_path / "model.training").rglob("*") if path.is_file()]
+    assert {path.parent.name[:4] for path in left} == {"log-"}

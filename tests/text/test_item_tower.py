@@ -67,7 +67,10 @@ def test_linear_maps_are_computed_without_rounding() -> None:
     state = {name: value.numpy() for name, value in heads.state_dict().items()}
     columns = {name: value[..., order] if value.shape[-1] == D else value for name, value in state.items()}
     given, nowhere = embeddings(50), np.zeros(50, bool)
-    one = ItemTower.of(state).encode(given, nowhere)
+    serving = ItemTower.of(state)
+    for weights in (serving.candidate_map, serving.history_map, serving.hidden):
+        assert np.array_equal(weights * 2**22, np.round(weights * 2**22))
+    one = serving.encode(given, nowhere)
     other = ItemTower.of(columns).encode(given[:, order], nowhere)
     for mine, theirs in zip(one, other, strict=True):
         assert np.array_equal(mine, theirs)

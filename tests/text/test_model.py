@@ -75,6 +75,8 @@ def test_the_weights_and_the_backend_make_the_identity(model: TextModel) -> None
         changed = copy.deepcopy(getattr(model, part))
         changed.get_parameter(parameter).data[0] += 1
         assert encode(replace(model, **{part: changed}), items).encoder != encode(model, items).encoder
+    static = replace(model, settings=model.settings.model_copy(update={"backend": "static"}))
+    assert encode(static, items).encoder != encode(replace(static), catalogue("sea boat", "bread")).encoder
     lexicon = replace(model.lexicon, rarity=model.lexicon.rarity * 2)
     assert encode(replace(model, lexicon=lexicon), items).encoder != encode(model, items).encoder
 

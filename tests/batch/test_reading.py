@@ -1,0 +1,114 @@
+from datetime import timedelta
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+
+from recsys.batch.reading import Shown, read_in_blocks
+from recsys.data.windows import Block, Windows
+from recsys.features.behaviour import Behaviour
+from recsys.features.log import Log
+from recsys.text.fields import item_texts
+from recsys.text.settings import TextSettings
+from recsys.text.training import TextTrainer
+
+DELAY = timedelta(hours=2)
+
+
+def shown(line, requests: pl.DataFrame, settings: TextSettings) -> Shown:
+    log = Log(Behaviour.of(line.dataset, ()), line.settings.time)
+    return Shown.of(requests, log, line.dataset.items["item_id"], settings)
+
+
+@pytest.fixture
+def settings(line) -> TextSettings:
+    return line.settings.text.model_copy(update={"replay": 0.5, "epochs": 1, "head_epochs": 1, "patience": 1})
+
+
+@pytest.fixture
+def windows(line) -> Windows:
+    times = line.dataset.requests["timestamp"].sort()
+    return Windows(tuple(times[int(share * (len(times) - 1))] for share in (0, 0.4, 0.7, 0.9, 1)))
+
+
+def learn(
+    line, settings: TextSettings, windows: Windows, requests: pl.DataFrame, work: Path
+) -> list[tuple[Block, dict]]:
+    """Return each block with the weights of the heads before it was learnt from, and at last the final weights."""
+    trainer = TextTrainer(item_texts(line.dataset.items, settings.fields), settings, 3, work)
+    seen = []
+    blocks = windows.blocks(timedelta(days=1))
+    for block in read_in_blocks(trainer, shown(line, requests, settings), blocks, DELAY, settings, 3):
+        seen.append((block, weights(trainer) if trainer.lessons else {}))
+    assert len(trainer.lessons) == len(blocks)
+    return [*seen, (None, weights(trainer))]
+
+
+def weights(trainer: TextTrainer) -> dict[str, torch.Tensor]:
+    return {name: value.clone() for name, value in trainer.model.heads.state_dict().items()}
+
+
+def same(one: dict, other: dict) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def turned(requests: pl.DataFrame, inside: pl.Expr) -> pl.DataFrame:
+    assert requests.filter(inside).height > 20
+    return requests.with_columns(label=pl.when(inside).then(1 - pl.col("label")).otherwise("label"))
+
+
+def test_a_block_is_scored_by_what_was_learnt_before_it(line, settings, windows, tmp_path: Path) -> None:
+    requests = line.dataset.requests
+    plain = learn(line, settings, windows, requests, tmp_path / "plain")
+    assert [block.window for block, _ in plain[:-1]][:2] == ["text", "ranker"]
+    assert len(plain) >= 5
+    for place in range(1, len(plain) - 1):
+        start = plain[place][0].start
+        later = turned(requests, pl.col("timestamp") >= start)
+        changed = learn(line, settings, windows, later, tmp_path / f"later-{place}")
+        for number in range(place + 1):
+            assert same(changed[number][1], plain[number][1])
+        assert not same(changed[place + 1][1], plain[place + 1][1])
+
+
+def test_labels_that_are_not_known_when_a_block_ends_are_learnt_from_later(
+    line, settings, windows, tmp_path: Path
+) -> None:
+    requests = line.dataset.requests
+    end = windows.cuts[1]
+    late = turned(requests, (pl.col("timestamp") >= end - DELAY) & (pl.col("timestamp") < end))
+    plain = learn(line, settings.model_copy(update={"replay": 9.0}), windows, requests, tmp_path / "plain")
+    changed = learn(line, settings.model_copy(update={"replay": 9.0}), windows, late, tmp_path / "late")
+    assert same(changed[1][1], plain[1][1])
+    assert not same(changed[2][1], plain[2][1])
+
+
+def test_lists_are_in_order_of_time_with_the_clicks_before_each(line, settings) -> None:
+    found = shown(line, line.dataset.requests.sample(fraction=1, shuffle=True, seed=0), settings)
+    assert (np.diff(found.moments.astype(np.int64)) >= 0).all()
+    assert len(found.lists) == line.dataset.requests["request_id"].n_unique() == len(found.moments)
+    ordered = line.dataset.requests.sort("timestamp", "request_id", "item_id")
+    assert found.outcomes.labels.tolist() == ordered["label"].to_list()
+    ids = line.dataset.items["item_id"].to_list()
+    assert [ids[code] for code in found.lists.items[:50]] == ordered["item_id"].to_list()[:50]
+    moment = ordered["timestamp"][500]
+    assert len(found.before(moment)) == ordered.filter(pl.col("timestamp") < moment)["request_id"].n_unique()
+
+
+def test_aggregated_logs_give_clicks_and_showings(line, settings) -> None:
+    requests = line.dataset.requests.with_columns(views=pl.lit(50), clicks=pl.col("label") * 7)
+    found = shown(line, requests, settings)
+    assert set(found.outcomes.showings.tolist()) == {50}
+    assert set(found.outcomes.labels.tolist()) == {0, 7}
+
+
+def test_a_block_without_a_click_teaches_nothing(line, settings, windows, tmp_path: Path) -> None:
+    trainer = TextTrainer(item_texts(line.dataset.items, settings.fields), settings, 3, tmp_path)
+    start, end = windows.bounds("valid")
+    silent = pl.when((pl.col("timestamp") >= start) & (pl.col("timestamp") < end)).then(0).otherwise("label")
+    requests = line.dataset.requests.with_columns(label=silent)
+    blocks = windows.blocks(timedelta(days=30))
+    assert len(list(read_in_blocks(trainer, shown(line, requests, settings), blocks, DELAY, settings, 3))) == 3
+    assert len(trainer.lessons) == 2
