@@ -9,8 +9,6 @@ from torch.nn.functional import normalize
 
 from recsys.text.user_tower import CODE_GRID, UserTower
 
-_HIDDEN = 64
-
 
 class ItemHeads(nn.Module):
     """From a unit embedding to the item as a candidate, the item as a past click, and its appeal.
@@ -23,8 +21,6 @@ class ItemHeads(nn.Module):
     ----------
     dimension
         d, the length of an embedding.
-    generator
-        Draws the first weights.
     projection
         p, the length of the vectors; 0 keeps d.
 
@@ -36,7 +32,7 @@ class ItemHeads(nn.Module):
         [d]; stands for the embedding of an item without text.
     """
 
-    def __init__(self, dimension: int, generator: torch.Generator, projection: int = 0) -> None:
+    def __init__(self, dimension: int, projection: int = 0) -> None:
         super().__init__()
         length = projection or dimension
         self.center: Tensor
@@ -44,14 +40,12 @@ class ItemHeads(nn.Module):
         self.empty = nn.Parameter(torch.zeros(dimension))
         self.candidate_map = nn.Linear(dimension, length, bias=False)
         self.history_map = nn.Linear(dimension, length, bias=False)
-        self.appeal_hidden = nn.Linear(dimension, _HIDDEN)
-        self.appeal_out = nn.Linear(_HIDDEN, 1)
+        self.appeal_map = nn.Linear(dimension, 1)
         with torch.no_grad():
             self.candidate_map.weight.copy_(torch.eye(length, dimension))
             self.history_map.weight.copy_(torch.eye(length, dimension))
-            self.appeal_hidden.weight.normal_(0, 1, generator=generator)
-            for parameter in (self.appeal_hidden.bias, self.appeal_out.weight, self.appeal_out.bias):
-                parameter.zero_()
+            self.appeal_map.weight.zero_()
+            self.appeal_map.bias.zero_()
 
     @torch.no_grad()
     def settle(self, embeddings: Tensor, empty: Tensor) -> None:
@@ -79,7 +73,7 @@ class ItemHeads(nn.Module):
 
     def appeal(self, embedding: Tensor) -> Tensor:
         """Return appeal [...] of embeddings [..., d]."""
-        found: Tensor = self.appeal_out(torch.tanh(self.appeal_hidden(embedding - self.center))).squeeze(-1)
+        found: Tensor = self.appeal_map(embedding - self.center).squeeze(-1)
         return found
 
 
@@ -96,10 +90,10 @@ class InterestHead(nn.Module):
         super().__init__()
         parts = math.gcd(length, 4)
         self.codes = nn.Parameter(torch.zeros(parts, length))
-        self.sharpness = nn.Parameter(torch.full((parts,), 8.0))
+        self.sharpness = nn.Parameter(torch.full((parts,), 3.0))
         self.forgetting = nn.Parameter(torch.full((parts,), 0.1))
-        self.scale = nn.Parameter(torch.full((parts,), 4.0))
-        self.query_scale = nn.Parameter(torch.full((1,), 4.0))
+        self.scale = nn.Parameter(torch.full((parts,), 8.0))
+        self.query_scale = nn.Parameter(torch.zeros(1))
 
     @classmethod
     def of(cls, tower: UserTower) -> "InterestHead":

@@ -36,20 +36,16 @@ class ItemTower:
         float64 [d]; stands for the embedding of an item without text.
     candidate_map, history_map
         float64 [p, d]; to the item as a candidate and as a past click.
-    hidden, hidden_bias
-        float64 [h, d] and [h]; first layer of appeal.
-    out, out_bias
-        float64 [h] and [1]; second layer.
+    appeal_map, appeal_bias
+        float64 [1, d] and [1]; to appeal.
     """
 
     center: NDArray[np.float64]
     empty: NDArray[np.float64]
     candidate_map: NDArray[np.float64]
     history_map: NDArray[np.float64]
-    hidden: NDArray[np.float64]
-    hidden_bias: NDArray[np.float64]
-    out: NDArray[np.float64]
-    out_bias: NDArray[np.float64]
+    appeal_map: NDArray[np.float64]
+    appeal_bias: NDArray[np.float64]
 
     @classmethod
     def of(cls, state: Mapping[str, NDArray[np.float32]]) -> "ItemTower":
@@ -61,26 +57,23 @@ class ItemTower:
             When one is missing, not finite, or of another shape than the others ask for.
         """
         found = {name: np.asarray(value, np.float64) for name, value in state.items()}
-        dimension, hidden = len(found["center"]), len(found["appeal_hidden.bias"])
+        dimension = len(found["center"])
         length = len(found["candidate_map.weight"])
         shapes = {
             "center": (dimension,),
             "empty": (dimension,),
             "candidate_map.weight": (length, dimension),
             "history_map.weight": (length, dimension),
-            "appeal_hidden.weight": (hidden, dimension),
-            "appeal_hidden.bias": (hidden,),
-            "appeal_out.weight": (1, hidden),
-            "appeal_out.bias": (1,),
+            "appeal_map.weight": (1, dimension),
+            "appeal_map.bias": (1,),
         }
         for name, shape in shapes.items():
             if found[name].shape != shape or not np.isfinite(found[name]).all():
                 raise ValueError(f"{name} holds the shape {found[name].shape}, not {shape} finite numbers")
-        for name in ("candidate_map.weight", "history_map.weight", "appeal_hidden.weight"):
+        for name in ("candidate_map.weight", "history_map.weight", "appeal_map.weight"):
             found[name] = _fine(found[name])
             if np.linalg.norm(found[name], axis=1).max() > _LONGEST_ROW:
                 raise ValueError(f"{name} has a row longer than {_LONGEST_ROW:g}")
-        found["appeal_out.weight"] = found["appeal_out.weight"][0]
         return cls(*(found[name] for name in shapes))
 
     @classmethod
@@ -108,11 +101,10 @@ class ItemTower:
             [n]; which items have no text.
         """
         centred = _fine(np.where(empty[:, None], self.empty, embeddings) - self.center)
-        hidden = np.tanh(centred @ self.hidden.T + self.hidden_bias)
         return Encoded(
             round_to_grid(_unit(centred @ self.candidate_map.T)),
             round_to_grid(_unit(centred @ self.history_map.T)),
-            ((hidden * self.out).sum(axis=1) + self.out_bias).astype(np.float32),
+            (centred @ self.appeal_map[0] + self.appeal_bias).astype(np.float32),
         )
 
 

@@ -29,6 +29,9 @@ from recsys.text.settings import TextSettings
 
 logger = logging.getLogger(__name__)
 
+_APPEAL_SPEED, _TOWER_SPEED = 3, 30
+"""Learning rates of appeal and of the user tower's few numbers, as multiples of that of the item maps."""
+
 _LIVE = ("items", "queries")
 """Parts of a step whose texts the encoder learns from."""
 
@@ -160,7 +163,11 @@ class TextLearner(lightning.LightningModule):
         settings = self.settings
         groups = layer_rates(self.encoder, settings.learning_rate, settings.layer_decay)
         encoder = [group for parameters, rate in groups for group in self._groups(parameters, rate)]
-        heads = self._groups([*self.heads.parameters(), *self.interest.parameters()], settings.head_learning_rate)
+        appeal = [*self.heads.appeal_map.parameters()]
+        maps = [each for name, each in self.heads.named_parameters() if not name.startswith("appeal_map.")]
+        parts = ((maps, 1), (appeal, _APPEAL_SPEED), ([*self.interest.parameters()], _TOWER_SPEED))
+        rate = settings.head_learning_rate
+        heads = [group for parameters, speed in parts for group in self._groups(parameters, speed * rate)]
         return [torch.optim.AdamW(part) for part in (encoder, heads) if part]
 
     def _groups(self, parameters: Sequence[torch.nn.Parameter], rate: float) -> list[dict[str, Any]]:
@@ -283,6 +290,7 @@ class KeepBest(lightning.Callback):
     def __init__(self, learner: TextLearner, patience: int) -> None:
         self.auc = float("nan")
         self.before = float("nan")
+        self._resumed = False
         self.epoch = 0
         self._learner = learner
         self._patience = patience
@@ -290,6 +298,8 @@ class KeepBest(lightning.Callback):
 
     def on_validation_end(self, trainer: lightning.Trainer, _: lightning.LightningModule) -> None:
         """Compare the pass with the best so far."""
+        if trainer.sanity_checking and self._resumed:
+            return  # the checkpoint knows how good its pass was
         aucs = torch.cat(self._learner.aucs)
         auc = aucs.mean().item() if len(aucs) else float("nan")
         epoch = 0 if trainer.sanity_checking else trainer.current_epoch + 1
@@ -316,6 +326,7 @@ class KeepBest(lightning.Callback):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a checkpoint."""
+        self._resumed = True
         self.before, self.auc = state["before"], state["auc"]
         self.epoch, self._weights = state["epoch"], state["weights"]
 

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 
@@ -135,7 +134,7 @@ class TextModel:
         try:
             state = load_file(inside / HEADS)
             length, dimension = state["candidate_map.weight"].shape
-            heads = ItemHeads(dimension, torch.Generator(), length)
+            heads = ItemHeads(dimension, length)
             heads.load_state_dict(state)
         except Exception as error:  # safetensors raises an exception class of its own
             raise ModelError(f"{inside} is damaged ({first_line(error)}); copy the model folder again") from error

@@ -65,7 +65,7 @@ class TextSettings(BaseModel):
     layer_decay
         Learning rate of a layer as a share of that of the layer above it.
     head_learning_rate
-        Of the heads and the user tower, after warm-up.
+        Of the item maps, after warm-up; appeal learns 3 and the user tower 30 times as fast.
     warm_up
         Share of all steps in which learning rates rise to their full size; they then fall to 0.
     clip
@@ -118,7 +118,7 @@ class TextSettings(BaseModel):
     steps_per_update: Annotated[int, Field(ge=1)] = 4
     learning_rate: Annotated[float, Field(ge=0)] = 3e-5
     layer_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
-    head_learning_rate: Annotated[float, Field(ge=0)] = 3e-4
+    head_learning_rate: Annotated[float, Field(ge=0)] = 1e-3
     warm_up: Annotated[float, Field(ge=0, lt=1)] = 0.1
     clip: Annotated[float, Field(gt=0)] = 1.0
     weight_decay: Annotated[float, Field(ge=0)] = 0.01

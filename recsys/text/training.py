@@ -118,7 +118,7 @@ class TextTrainer:
         if start is None:
             self._encoder = Encoder.load(settings.encoder, settings.pooling, settings.layers)
             self._lexicon = Lexicon.fit([], 0, 0)
-            self._heads = ItemHeads(self._encoder.dimension, torch.Generator(), settings.dimension)
+            self._heads = ItemHeads(self._encoder.dimension, settings.dimension)
             self._interest = InterestHead(self._heads.candidate_map.out_features)
         else:
             self._encoder, self._lexicon, self._heads = start.encoder, start.lexicon, start.heads
@@ -194,8 +194,7 @@ class TextTrainer:
             memory.add_lexicon(self._lexicon)
         memory.refresh(rows)
         embeddings = memory.embeddings[torch.from_numpy(rows)]
-        generator = torch.Generator().manual_seed(self._seed)
-        self._heads = ItemHeads(embeddings.shape[1], generator, settings.dimension)
+        self._heads = ItemHeads(embeddings.shape[1], settings.dimension)
         self._interest = InterestHead(self._heads.candidate_map.out_features)
         empty = torch.zeros(embeddings.shape[1])
         empty[: self._encoder.dimension] = torch.from_numpy(

@@ -38,10 +38,9 @@ def learn(
 ) -> list[tuple[Block, dict]]:
     """Return each block with the weights of the heads before it was learnt from, and at last the final weights."""
     trainer = TextTrainer(item_texts(line.dataset.items, settings.fields), settings, 3, work)
-    seen = []
     blocks = windows.blocks(timedelta(days=1))
-    for block in read_in_blocks(trainer, shown(line, requests, settings), blocks, DELAY, settings, 3):
-        seen.append((block, weights(trainer) if trainer.lessons else {}))
+    course = read_in_blocks(trainer, shown(line, requests, settings), blocks, DELAY, settings, 3)
+    seen = [(block, weights(trainer) if trainer.lessons else {}) for block in course]
     assert len(trainer.lessons) == len(blocks)
     return [*seen, (None, weights(trainer))]
 

@@ -13,7 +13,7 @@ class Killed(BaseException):
 
 
 def interrupted(target: Path, facts: object) -> Path:
-    with pytest.raises(Killed), work_folder(target, facts) as folder:
+    with pytest.raises(Killed), work_folder(target, facts) as folder:  # noqa: PT012
         (folder / "block-0/log-0").mkdir(parents=True)
         (folder / "block-0/last.ckpt").write_text("half")
         (folder / "block-0/log-0/metrics.csv").write_text("loss")
@@ -57,9 +57,9 @@ def test_two_processes_do_not_share_a_folder(tmp_path: Path) -> None:
     with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
         assert other.stdout is not None
         assert other.stdout.readline() == "in\n"
-        with pytest.raises(DataError, match="another process is training .*model; wait for it or choose another"):
-            with work_folder(tmp_path / "model", {}):
-                pass
+        words = "another process is training .*model; wait for it or choose another"
+        with pytest.raises(DataError, match=words), work_folder(tmp_path / "model", {}):
+            pass
         other.communicate("")
     with work_folder(tmp_path / "model", {}):
         pass

@@ -37,6 +37,9 @@ DAY = datetime(2023, 5, 23, 7, tzinfo=UTC)
 
 PEER = "SentenceTransformer.encode"
 
+LEAST_COSINE, MOST_AUC = 0.99, 0.002
+"""A backend counts as faithful, and the fastest such one is reported, within this mean cosine and difference in AUC."""
+
 Floats = NDArray[np.float32]
 
 
@@ -116,18 +119,20 @@ def bench_embedding() -> list[dict[str, object]]:
         made, _ = make_backend(Encoder.load(folder, layers=layers), settings, corpus.texts)
         return Run(f"{backend}, first {layers} layers" if layers else backend, made.embed)
 
-    quick = [Run(PEER, peer.encode), run("onnx"), run("static")]
-    slow = [run("torch"), run("bf16"), run("openvino"), run("torch", 3)]
+    quick = [Run(PEER, peer.encode), run("onnx"), run("openvino"), run("static")]
+    slow = [run("torch"), run("bf16"), run("torch", 3)]
     found = {**best_of(quick, corpus.texts, 2), **best_of(slow, corpus.texts, 1)}
     base_seconds, base = found[PEER]
     base_auc = corpus.auc(base)
-    told = {}
+    told, faithful = {}, []
     for name, (taken, embeddings) in found.items():
         cosine, auc = float((embeddings * base).sum(axis=1).mean()), corpus.auc(embeddings)
         told[name] = (
             f"{taken:.2f} s against {base_seconds:.2f} s, mean cosine {cosine:.4f}, text AUC {auc:.4f} against {base_auc:.4f}"
         )
-        print(f"{name}: {base_seconds / taken:.1f} x, {told[name]}")
+        print(f"{name}: {base_seconds / taken:.1f} x, {told[name]}", flush=True)
+        if name != PEER and cosine >= LEAST_COSINE and abs(auc - base_auc) <= MOST_AUC:
+            faithful.append((taken, name))
     corpus_note = f"{len(corpus.texts):,} {corpus.name} texts ({len(set(corpus.texts)):,} distinct), {limit} tokens at most, {thread_count()} threads"
     rows: list[dict[str, object]] = [
         {
@@ -136,7 +141,7 @@ def bench_embedding() -> list[dict[str, object]]:
             "against": PEER,
             "note": f"backend {backend}, {corpus_note}: {told[backend]}",
         }
-        for name, backend in (("embed", "onnx"), ("static", "static"))
+        for name, backend in (("embed", min(faithful)[1]), ("static", "static"))
     ]
     return [*rows, bench_change(corpus, folder, limit)]
 
@@ -144,7 +149,7 @@ def bench_embedding() -> list[dict[str, object]]:
 def bench_change(corpus: Corpus, folder: Path, limit: int) -> dict[str, object]:
     """Bring vectors up to date after 1 % of the texts changed, against encoding the whole catalogue."""
     encoder = Encoder.load(folder)
-    heads = ItemHeads(encoder.dimension, torch.Generator())
+    heads = ItemHeads(encoder.dimension)
     settings = TextSettings(backend="onnx", max_tokens=limit)
     with tempfile.TemporaryDirectory() as target:
         TextModel(encoder, heads, InterestHead(encoder.dimension).tower(), settings).save(Path(target))

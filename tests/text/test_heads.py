@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from sklearn.decomposition import PCA
 
 from recsys.text.heads import InterestHead, ItemHeads
 from recsys.text.user_tower import UserTower
@@ -12,7 +13,7 @@ def generator(seed: int = 0) -> torch.Generator:
 
 
 def test_untrained_heads_are_the_embedding_itself() -> None:
-    heads = ItemHeads(16, generator())
+    heads = ItemHeads(16)
     embedding = torch.nn.functional.normalize(torch.randn(5, 16, generator=generator()), dim=-1)
     assert torch.allclose(heads.candidate(embedding), embedding, atol=1e-6)
     assert torch.allclose(heads.history(embedding), embedding, atol=1e-6)
@@ -20,7 +21,7 @@ def test_untrained_heads_are_the_embedding_itself() -> None:
 
 
 def test_what_all_texts_share_is_taken_off() -> None:
-    heads = ItemHeads(2, generator())
+    heads = ItemHeads(2)
     heads.center.copy_(torch.tensor([0.9, 0.0]))
     found = heads.candidate(torch.tensor([[0.9, 0.1], [0.9, -0.2]]))
     assert torch.allclose(found, torch.tensor([[0.0, 1.0], [0.0, -1.0]]))
@@ -28,16 +29,29 @@ def test_what_all_texts_share_is_taken_off() -> None:
 
 
 def test_vectors_stay_of_length_one_when_the_maps_change() -> None:
-    heads = ItemHeads(16, generator())
+    heads = ItemHeads(16)
     torch.nn.init.normal_(heads.candidate_map.weight, generator=generator())
     vectors = heads.candidate(torch.randn(5, 16, generator=generator()))
     assert torch.allclose(vectors.norm(dim=-1), torch.ones(5), atol=1e-6)
 
 
-def test_same_seed_gives_the_same_heads() -> None:
-    first, second, third = (ItemHeads(16, generator(seed)).appeal_hidden.weight for seed in (1, 1, 2))
-    assert torch.equal(first, second)
-    assert not torch.equal(first, third)
+def test_shorter_vectors_start_as_the_first_principal_directions() -> None:
+    embeddings = torch.randn(200, 16, generator=generator()) * torch.linspace(3, 0.1, 16) + 1
+    heads = ItemHeads(16, 4)
+    heads.settle(embeddings, torch.zeros(16))
+    expected = PCA(4).fit_transform(embeddings.numpy())
+    found = heads.candidate(embeddings)
+    assert found.shape == (200, 4)
+    expected /= np.linalg.norm(expected, axis=1, keepdims=True)
+    assert (found @ found.T).detach().numpy() == pytest.approx(expected @ expected.T, abs=1e-3)
+    assert torch.equal(found, heads.history(embeddings))
+
+
+def test_only_items_without_text_get_the_learned_embedding() -> None:
+    heads = ItemHeads(3)
+    heads.settle(torch.eye(3), torch.tensor([7.0, 8.0, 9.0]))
+    filled = heads.fill(torch.eye(3), torch.tensor([False, True, False]))
+    assert filled.tolist() == [[1, 0, 0], [7, 8, 9], [0, 0, 1]]
 
 
 def test_similarity_is_the_dot_product_of_parts() -> None:

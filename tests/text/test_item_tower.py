@@ -15,7 +15,7 @@ D = 384
 
 def learned(projection: int) -> ItemHeads:
     generator = torch.Generator().manual_seed(4)
-    heads = ItemHeads(D, generator, projection)
+    heads = ItemHeads(D, projection)
     for value in heads.state_dict().values():
         value += 0.05 * torch.randn(value.shape, generator=generator)
     return heads
@@ -68,7 +68,7 @@ def test_linear_maps_are_computed_without_rounding() -> None:
     columns = {name: value[..., order] if value.shape[-1] == D else value for name, value in state.items()}
     given, nowhere = embeddings(50), np.zeros(50, bool)
     serving = ItemTower.of(state)
-    for weights in (serving.candidate_map, serving.history_map, serving.hidden):
+    for weights in (serving.candidate_map, serving.history_map, serving.appeal_map):
         assert np.array_equal(weights * 2**22, np.round(weights * 2**22))
     one = serving.encode(given, nowhere)
     other = ItemTower.of(columns).encode(given[:, order], nowhere)
@@ -82,7 +82,7 @@ def test_no_items_have_no_vectors() -> None:
 
 
 def test_an_embedding_at_the_centre_is_no_division_by_zero() -> None:
-    found = tower(ItemHeads(D, torch.Generator())).encode(np.zeros((1, D), np.float32), np.zeros(1, bool))
+    found = tower(ItemHeads(D)).encode(np.zeros((1, D), np.float32), np.zeros(1, bool))
     assert not found.candidate.any()
 
 
@@ -102,7 +102,7 @@ def test_damaged_files_are_refused(tmp_path: Path) -> None:
     faults = {
         r"\('?center'?\)": {name: value for name, value in state.items() if name != "center"},
         r"empty holds the shape \(3,\), not \(384,\) finite numbers": state | {"empty": torch.zeros(3)},
-        r"appeal_out.bias holds .* finite numbers": state | {"appeal_out.bias": torch.tensor([float("nan")])},
+        r"appeal_map.bias holds .* finite numbers": state | {"appeal_map.bias": torch.tensor([float("nan")])},
         "history_map.weight has a row longer than 128": state | {"history_map.weight": torch.ones(64, D) * 7},
     }
     for message, content in faults.items():

@@ -22,7 +22,7 @@ from recsys.text.signals import text_signals
 def learner(world, tiny_settings: TextSettings, tmp_path: Path) -> TextLearner:
     encoder = Encoder.load(tiny_settings.encoder)
     encoder.top_layers(tiny_settings.trainable_layers).requires_grad_(True)
-    heads = ItemHeads(encoder.dimension, torch.Generator().manual_seed(0))
+    heads = ItemHeads(encoder.dimension)
     memory = TextMemory(encoder, world.texts, tiny_settings, tmp_path)
     memory.refresh(np.arange(len(memory.tokens)))
     return TextLearner(encoder, heads, InterestHead(encoder.dimension), memory, tiny_settings)
@@ -133,7 +133,7 @@ def test_repeated_requests_cost_no_token_more(learner: TextLearner, world) -> No
 
 def test_items_without_text_have_a_vector_that_is_learned(tiny_settings: TextSettings, world, tmp_path: Path) -> None:
     encoder = Encoder.load(tiny_settings.encoder)
-    heads = ItemHeads(encoder.dimension, torch.Generator().manual_seed(0))
+    heads = ItemHeads(encoder.dimension)
     texts = ["" if place % 4 == 0 else text for place, text in enumerate(world.texts)]
     memory = TextMemory(encoder, texts, tiny_settings, tmp_path)
     memory.refresh(np.arange(len(memory.tokens)))

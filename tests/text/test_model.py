@@ -27,7 +27,7 @@ def model(world, tiny_settings: TextSettings) -> TextModel:
     encoder = Encoder.load(tiny_settings.encoder)
     lexicon = Lexicon.fit(world.texts, 8, 0)
     generator = torch.Generator().manual_seed(6)
-    heads = ItemHeads(encoder.dimension + lexicon.dimension, generator, 24)
+    heads = ItemHeads(encoder.dimension + lexicon.dimension, 24)
     for value in heads.state_dict().values():
         value += 0.1 * torch.randn(value.shape, generator=generator)
     return TextModel(encoder, heads, InterestHead(24).tower(), tiny_settings, lexicon)
@@ -71,7 +71,7 @@ def test_the_weights_and_the_backend_make_the_identity(model: TextModel) -> None
     for change in ({"backend": "bf16"}, {"backend": "static"}, {"max_tokens": 11}):
         other = replace(model, settings=model.settings.model_copy(update=change))
         assert encode(other, items).encoder != encode(model, items).encoder
-    for part, parameter in (("heads", "appeal_out.bias"), ("encoder", "network.embeddings.LayerNorm.bias")):
+    for part, parameter in (("heads", "appeal_map.bias"), ("encoder", "network.embeddings.LayerNorm.bias")):
         changed = copy.deepcopy(getattr(model, part))
         changed.get_parameter(parameter).data[0] += 1
         assert encode(replace(model, **{part: changed}), items).encoder != encode(model, items).encoder

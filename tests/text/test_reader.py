@@ -44,7 +44,7 @@ def backend() -> CountingBackend:
 
 @pytest.fixture
 def reader(backend: CountingBackend) -> TextReader:
-    heads = ItemHeads(4, torch.Generator())
+    heads = ItemHeads(4)
     heads.empty.data += torch.tensor([0.0, 0.0, 0.0, 1.0])
     state = {name: value.numpy() for name, value in heads.state_dict().items()}
     return TextReader(backend, NO_LEXICON, ItemTower.of(state), TextSettings(fields=("title",)), "one")
@@ -62,7 +62,7 @@ def test_items_without_text_have_the_learned_vector(reader: TextReader) -> None:
 
 def test_the_lexical_part_follows_the_embedding(backend: CountingBackend) -> None:
     lexicon = Lexicon.fit(["sea boat", "sea fish", "sea salt", "bread boat", "salt boat"], 2, 0)
-    state = {name: value.numpy() for name, value in ItemHeads(6, torch.Generator()).state_dict().items()}
+    state = {name: value.numpy() for name, value in ItemHeads(6).state_dict().items()}
     reader = TextReader(backend, lexicon, ItemTower.of(state), TextSettings(), "one")
     found = reader.encode(["sea boat"]).candidate[0]
     expected = np.concatenate([backend.embed(["sea boat"])[0], lexicon.embed(["sea boat"])[0]]) / np.sqrt(2)
@@ -115,7 +115,7 @@ def folder(tiny_encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     tower = UserTower(np.zeros((4, 32)), *np.ones((3, 4)), np.ones(1))
     settings = TextSettings(backend="onnx", fields=("title",), max_tokens=12)
     folder = tmp_path_factory.mktemp("model")
-    TextModel(encoder, ItemHeads(32, torch.Generator()), tower, settings).save(folder)
+    TextModel(encoder, ItemHeads(32), tower, settings).save(folder)
     return folder
 
 

@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
-import torch
 
 from recsys.text.backends.backend import Backend, load_backend
 from recsys.text.encoder import Encoder
@@ -42,7 +41,7 @@ def encoder(tiny_encoder: Path) -> Encoder:
 def saved(encoder: Encoder, texts: list[str], tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Saved]:
     """Give the folder of a model with a backend."""
     done: dict[str, Saved] = {}
-    heads = ItemHeads(encoder.dimension, torch.Generator())
+    heads = ItemHeads(encoder.dimension)
     tower = UserTower(np.zeros((4, 32)), *np.ones((3, 4)), np.ones(1))
 
     def save(name: str) -> Saved:
