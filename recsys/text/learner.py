@@ -131,15 +131,20 @@ class TextLearner(lightning.LightningModule):
             live = self.texts(update, _LIVE)
             self._update_encoder(encoder_optimizer, live, embeddings.grad[np.searchsorted(texts, live)] / len(update))
 
-    def on_validation_epoch_start(self) -> None:
-        """Embed all texts anew; the next pass starts from these embeddings too."""
-        tokens, seconds = self.memory.encoded_tokens, time.perf_counter() - self._since
-        if not self.trainer.sanity_checking:
-            self.log("encoded_tokens", float(tokens))
-            self.log("tokens_per_second", tokens / max(seconds, 1e-9))
-            logger.info("epoch %d: %d tokens encoded", self.current_epoch + 1, tokens)
+    def on_train_epoch_start(self) -> None:
+        """Start counting tokens."""
         self.memory.encoded_tokens = 0
         self._since = time.perf_counter()
+
+    def on_train_epoch_end(self) -> None:
+        """Say how many tokens the pass has cost, its judgement included."""
+        tokens = self.memory.encoded_tokens
+        self.log("encoded_tokens", float(tokens))
+        self.log("tokens_per_second", tokens / max(time.perf_counter() - self._since, 1e-9))
+        logger.info("epoch %d: %d tokens encoded", self.current_epoch + 1, tokens)
+
+    def on_validation_epoch_start(self) -> None:
+        """Forget what the last pass was worth."""
         self.aucs = []
 
     def validation_step(self, step: list[Step], number: int) -> None:

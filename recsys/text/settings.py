@@ -73,7 +73,7 @@ class TextSettings(BaseModel):
     weight_decay
         Of AdamW, for weight matrices.
     held_out
-        Share of the last requests that is kept apart to choose the best pass.
+        Share of the last requests that is kept apart to choose the best pass; 0 keeps the last pass.
     patience
         Passes without a better AUC on the held-out requests before training stops.
     trainable_layers
@@ -122,7 +122,7 @@ class TextSettings(BaseModel):
     warm_up: Annotated[float, Field(ge=0, lt=1)] = 0.1
     clip: Annotated[float, Field(gt=0)] = 1.0
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
-    held_out: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    held_out: Annotated[float, Field(ge=0, lt=1)] = 0.1
     patience: Annotated[int, Field(ge=1)] = 2
     trainable_layers: Annotated[int, Field(ge=0)] = 2
     peft: dict[str, Any] = Field(default_factory=dict)

@@ -74,7 +74,7 @@ class TextTrainer:
     """Teaches one encoder, its heads and its user tower block after block, each from where the last one ended.
 
     In each block the last `held_out` share of the requests chooses the pass whose weights are kept; what was known
-    before counts as pass 0. A pass that was finished is kept in the working folder: a trainer that is made again with
+    before counts as pass 0. Where nothing is held out the last pass is kept. A pass that was finished is kept in the working folder: a trainer that is made again with
     the same arguments, after its process was killed, goes on after it, with the same result to the last bit. The same
     arguments give the same weights on the same machine.
 
@@ -115,6 +115,7 @@ class TextTrainer:
         self._work = work
         self.lessons: list[Lesson] = []
         self._settled = start is not None
+        self._model: TextModel | None = None
         if start is None:
             self._encoder = Encoder.load(settings.encoder, settings.pooling, settings.layers)
             self._lexicon = Lexicon.fit([], 0, 0)
@@ -128,14 +129,17 @@ class TextTrainer:
             self._encoder.top_layers(settings.trainable_layers).requires_grad_(True)
         if self._encoder.query is not None:
             self._encoder.query.requires_grad_(True)
-        folder = Path(settings.cache).expanduser() if settings.cache else work
-        self._memory = TextMemory(self._encoder, texts, settings, folder)
+        cache = Path(settings.cache).expanduser() if settings.cache else work
+        self._memory = TextMemory(self._encoder, texts, settings, cache)
         self._memory.add_lexicon(self._lexicon)
 
     @property
     def model(self) -> TextModel:
-        """What is known by now; shares its weights with the trainer."""
-        return TextModel(self._encoder, self._heads, self._interest.tower(), self._settings, self._lexicon)
+        """What is known by now, the same object until the next lesson; shares its weights with the trainer."""
+        if self._model is None:
+            tower = self._interest.tower()
+            self._model = TextModel(self._encoder, self._heads, tower, self._settings, self._lexicon)
+        return self._model
 
     def embed(self) -> NDArray[np.float32]:
         """Return the embeddings of all texts, [items, d], as of now; reads the frozen layers' kept output."""
@@ -163,6 +167,7 @@ class TextTrainer:
             When the loss is not a number.
         """
         _check(lists, outcomes, self._settings.epochs, len(self._memory.text_of))
+        self._model = None
         if not self._settled:
             self._settle(lists)
         folder = self._work / name
@@ -237,15 +242,17 @@ class TextTrainer:
             trainer.fit(
                 learner,
                 DataLoader(shown, batch_size=None, sampler=Shuffled(len(shown), self._seed)),
-                DataLoader(held_out, batch_size=None),
+                DataLoader(held_out, batch_size=None) if len(held_out) else None,
                 ckpt_path=unfinished if unfinished.is_file() else None,
                 weights_only=True,
             )
-        best.restore()
+        if len(held_out):
+            best.restore()
+            logger.info("best pass %d: AUC %.4f on %d held-out requests", best.epoch, best.auc, len(lists) - split)
         learner.cpu()
-        logger.info("best pass %d: AUC %.4f on %d held-out requests", best.epoch, best.auc, len(lists) - split)
         before, after = (None if math.isnan(auc) else auc for auc in (best.before, best.auc))
-        return Lesson(len(lists), best.epoch, before, after, old_before, _mean_auc(learner, old, settings))
+        kept = best.epoch if len(held_out) else trainer.current_epoch
+        return Lesson(len(lists), kept, before, after, old_before, _mean_auc(learner, old, settings))
 
     def _keep(self, folder: Path, lesson: Lesson) -> None:
         """Write what the block taught; `lesson.json` comes last and says that the rest is whole."""

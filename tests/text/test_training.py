@@ -12,7 +12,7 @@ from recsys.text.lists import Lists, Outcomes
 from recsys.text.model import TextModel
 from recsys.text.settings import TextSettings
 from recsys.text.signals import text_signals
-from recsys.text.training import fit_text
+from recsys.text.training import TextTrainer, fit_text
 
 
 def mean_auc(model: TextModel, world) -> float:
@@ -223,3 +223,88 @@ def test_threads_change_no_weight():
     for other in heads[1:]:
         for one, two in zip(heads[0].parameters(), other.parameters(), strict=True):
             assert torch.equal(one, two)
+
+
+def test_without_held_out_requests_the_last_pass_is_kept(world, tiny_settings: TextSettings, tmp_path: Path) -> None:
+    settings = tiny_settings.model_copy(update={"epochs": 2, "held_out": 0.0})
+    trainer = TextTrainer(world.texts, settings, 0, tmp_path)
+    trainer.learn("block", world.lists, Outcomes.of(world.labels))
+    (lesson,) = trainer.lessons
+    assert (lesson.epoch, lesson.auc, lesson.requests) == (2, None, len(world.lists))
+    assert mean_auc(trainer.model, world) > 0.9
+
+
+@pytest.mark.parametrize("loss", ["in_batch", "binary"])
+def test_every_loss_learns(world, tiny_settings: TextSettings, loss: str) -> None:
+    model = fit_text(
+        world.texts, world.lists, Outcomes.of(world.labels), tiny_settings.model_copy(update={"loss": loss}), 0
+    )
+    assert mean_auc(model, world) > 0.9
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"peft": {"peft_type": "LORA", "r": 4}},
+        {"peft": {"peft_type": "ADALORA", "init_r": 4, "target_r": 2, "tinit": 2, "tfinal": 2}},
+        {"pooling": "attention"},
+        {"layers": 2},
+        {"dimension": 16},
+        {"lexicon": 8},
+        {"layer_decay": 0.5},
+    ],
+)
+def test_every_way_of_reading_learns_and_is_saved_whole(
+    world, tiny_settings: TextSettings, tmp_path: Path, changes: dict[str, object]
+) -> None:
+    settings = tiny_settings.model_copy(update=changes)
+    model = fit_text(world.texts, world.lists, Outcomes.of(world.labels), settings, 0)
+    assert mean_auc(model, world) > 0.9
+    model.save(tmp_path / "model")
+    assert mean_auc(TextModel.load(tmp_path / "model"), world) == pytest.approx(mean_auc(model, world), abs=1e-6)
+
+
+def test_appeal_learns_from_clicks_and_views_of_headlines(world, tiny_settings: TextSettings) -> None:
+    """Aggregated logs: five headlines a test, shown unevenly, bread is clicked three times as often as the rest."""
+    random = np.random.default_rng(0)
+    liked = np.arange(40) % 4 == 3
+    items = np.concatenate([random.choice(40, 5, replace=False) for _ in range(80)]).astype(np.int32)
+    views = random.integers(200, 2000, len(items)).astype(np.float32)
+    clicks = random.poisson(views * np.where(liked[items], 0.06, 0.02)).astype(np.float32)
+    nobody = np.full((80, 1), -1, np.int32)
+    lists = Lists(np.arange(0, len(items) + 1, 5), items, nobody, np.zeros((80, 1), np.float32))
+    settings = tiny_settings.model_copy(update={"held_out": 0.0, "head_epochs": 0, "requests_per_step": 8})
+    model = fit_text(world.texts, lists, Outcomes(clicks, views), settings, 0)
+    appeal = model.encode_items(pl.DataFrame({"item_id": np.arange(40)}), world.texts).appeal
+    assert appeal[liked].min() > appeal[~liked].max()
+    assert appeal[liked].mean() - appeal[~liked].mean() == pytest.approx(np.log(3), abs=0.4)
+
+
+def test_logs_hold_loss_auc_and_tokens_per_second(world, tiny_settings: TextSettings, tmp_path: Path) -> None:
+    trainer = TextTrainer(world.texts, tiny_settings, 0, tmp_path)
+    trainer.learn("block", world.lists, Outcomes.of(world.labels))
+    log = pl.read_csv(tmp_path / "block/log-0/metrics.csv")
+    assert {"loss", "auc", "encoded_tokens", "tokens_per_second", "epoch", "step"} <= set(log.columns)
+    tokens = log["encoded_tokens"].drop_nulls().to_list()
+    assert tokens[0] == 0  # the heads alone
+    assert max(tokens) > 0
+    assert log["auc"].drop_nulls().max() > 0.9
+
+
+def test_a_trainer_that_is_made_again_knows_what_was_learnt(world, tiny_settings: TextSettings, tmp_path: Path) -> None:
+    first = TextTrainer(world.texts, tiny_settings, 0, tmp_path)
+    first.learn("block", world.lists, Outcomes.of(world.labels))
+    second = TextTrainer(world.texts, tiny_settings, 0, tmp_path)
+    second.learn("block", world.lists, Outcomes.of(world.labels))
+    assert second.lessons == first.lessons
+    for one, two in ((first.model.encoder, second.model.encoder), (first.model.heads, second.model.heads)):
+        assert all(torch.equal(a, b) for a, b in zip(one.parameters(), two.parameters(), strict=True))
+    assert np.array_equal(first.embed(), second.embed())
+
+
+def test_cached_frozen_layers_are_shared_between_trainings(world, tiny_settings: TextSettings, tmp_path: Path) -> None:
+    settings = tiny_settings.model_copy(update={"cache": str(tmp_path / "cache"), "epochs": 1})
+    for work in ("one", "two"):
+        TextTrainer(world.texts, settings, 0, tmp_path / work).learn("block", world.lists, Outcomes.of(world.labels))
+    assert len(list((tmp_path / "cache").iterdir())) == 1
+    assert not [*(tmp_path / "one").glob("frozen-*"), *(tmp_path / "two").glob("frozen-*")]
