@@ -3,7 +3,7 @@
 import hashlib
 import json
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,8 @@ from recsys.ranking.calibration import Calibration
 from recsys.ranking.contract import Contract
 from recsys.ranking.ranker import TreeRanker
 from recsys.settings import Settings
+from recsys.text.queries import QueryReader
+from recsys.text.reader import TextReader
 from recsys.text.user_tower import UserTower
 from recsys.text.vectors import ItemVectors
 
@@ -104,9 +106,27 @@ class Model:
         """Encode behaviour under this model's clock."""
         return Log(behaviour, self.clock)
 
-    def reader(self, log: Log, vectors: ItemVectors) -> Reader:
-        """Join item vectors with this model's user tower."""
-        return Reader.of(log, vectors, self.tower, self.settings.text.history_length)
+    def reader(self, log: Log, vectors: ItemVectors, folder: Path) -> Reader:
+        """Join item vectors with this model's user tower.
+
+        Parameters
+        ----------
+        log, vectors
+            Today's.
+        folder
+            Where the encoder lies. It is loaded when the first request comes that has a text of its own, with the
+            errors of `TextReader.load`, or a ModelError when it is no longer the encoder of the vectors.
+        """
+        text = self.settings.text
+
+        @cache
+        def load() -> TextReader:
+            reader = TextReader.load(folder)
+            vectors.check_encoder(reader.identity)
+            return reader
+
+        queries = QueryReader(text.query, lambda query: load().encode_query(query)) if text.query else None
+        return Reader.of(log, vectors, self.tower, text.history_length, queries)
 
     def save(self, folder: Path) -> None:
         """Write everything but the manifest into an existing folder."""

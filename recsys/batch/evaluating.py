@@ -17,6 +17,7 @@ from recsys.evaluation.evaluation import Evaluation, evaluate_rankers
 from recsys.features.builder import TEXT_COLUMNS
 from recsys.features.log import Log
 from recsys.ranking.ranker import TreeRanker
+from recsys.text.queries import check_query
 
 Floats = npt.NDArray[np.float64]
 
@@ -78,9 +79,12 @@ def evaluate(folder: str | Path, dataset: Dataset, window: Window = "test") -> E
         When the folder is no whole model.
     DataError
         When the tables have faults or the window holds no request.
+    SettingsError
+        When the requests lack the model's query column.
     """
     today = open_model(Path(folder), dataset)
     model, log = today.model, today.log
+    check_query(today.requests, model.settings.text.query, dataset.about.recorded_after)
     logged = read_logged(model.windows.of(today.requests, window), log, model.settings.features, today.reader)
     return judge(logged, log, window, model.ranker, model.behaviour_ranker, model.settings.seed).evaluation
 

@@ -31,6 +31,10 @@ class LoggedWindow:
     requests: pl.DataFrame
     examples: Examples
 
+    def where(self, rows: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> "LoggedWindow":
+        """Keep some rows; a request is kept whole or not at all."""
+        return LoggedWindow(self.requests.filter(pl.Series(rows)), self.examples.where(rows))
+
     def joined(self, later: "LoggedWindow") -> "LoggedWindow":
         """Append later requests."""
         return LoggedWindow(pl.concat([self.requests, later.requests]), self.examples.joined(later.examples))

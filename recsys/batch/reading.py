@@ -3,7 +3,7 @@
 import logging
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from recsys.features.log import Log
 from recsys.model import Model
 from recsys.text.lists import Lists, Outcomes
 from recsys.text.model import TextModel
+from recsys.text.queries import read_queries
 from recsys.text.settings import TextSettings
 from recsys.text.training import TextTrainer
 
@@ -42,20 +43,30 @@ class Shown:
         What was shown, clicked before, and clicked.
     moments
         datetime64 [R]; when each list was shown.
+    query_texts
+        The distinct texts that requests ask with; their codes come after those of the items.
     """
 
     lists: Lists
     outcomes: Outcomes
     moments: npt.NDArray[np.datetime64]
+    query_texts: list[str]
 
     @classmethod
     def of(cls, requests: pl.DataFrame, log: Log, items: pl.Series, settings: TextSettings) -> "Shown":
-        """Read logged requests; codes of items are rows of the catalogue `items`."""
+        """Read logged requests; codes of items are rows of the catalogue `items`.
+
+        The text of a request is that of its first row, in order of items.
+        """
         requests = requests.sort("timestamp", "request_id", "item_id")
         starts = request_starts(requests)
         lists = read_lists(log, log.rows(requests), starts, find_items(log, items), settings.history_length)
         moments = requests["timestamp"].dt.replace_time_zone(None).to_numpy()[starts[:-1]]
-        return cls(lists, _outcomes(requests), moments)
+        if not settings.query:
+            return cls(lists, _outcomes(requests), moments, [])
+        codes, texts = read_queries(requests[settings.query].gather(starts[:-1]))
+        lists = replace(lists, queries=np.where(codes < 0, -1, codes + len(items)).astype(np.int32))
+        return cls(lists, _outcomes(requests), moments, texts)
 
     def before(self, moment: datetime) -> Ints:
         """Return the requests before a moment, int64 [at most R]."""

@@ -14,6 +14,7 @@ from recsys.features.builder import check_context, sort_candidates
 from recsys.files import new_folder, refuse_existing
 from recsys.model import check_id_types, read_manifest, write_manifest
 from recsys.ranking.scoring import batches, check_top, keep_top, rank_candidates
+from recsys.text.queries import check_query
 
 ROWS_PER_PART = 250_000
 """Candidates whose rankings go into one file, whole requests together; any other number gives the same rankings."""
@@ -66,7 +67,7 @@ def score(
     ModelError
         When the folder is no whole model.
     SettingsError
-        When `top` is below 1 or a context column is missing.
+        When `top` is below 1, or a context column or the query column is missing.
     """
     folder, out = Path(folder), Path(out)
     refuse_existing(out)
@@ -75,6 +76,7 @@ def score(
     refuse_errors(check_candidates(candidates))
     today = open_model(folder, dataset)
     check_context(candidates, today.model.settings.features, dataset.about.recorded_after)
+    check_query(candidates, today.model.settings.text.query, dataset.about.recorded_after)
     check_id_types(candidates, today.log.behaviour)
     with new_folder(out) as staging:
         (staging / "rankings").mkdir()

@@ -60,7 +60,7 @@ def open_model(folder: Path, dataset: Dataset) -> Today:
     dataset = grade_labels(dataset.with_plain_ids(), model.settings.labels)
     log = model.log(Behaviour.of(dataset, model.settings.features.affinity))
     vectors = current_vectors(model, folder, State.load(folder / "state", folder).vectors, dataset.items)
-    return Today(model, dataset.requests, log, model.reader(log, vectors))
+    return Today(model, dataset.requests, log, model.reader(log, vectors, folder))
 
 
 def current_vectors(model: Model, folder: Path, known: ItemVectors, items: pl.DataFrame) -> ItemVectors:

@@ -28,13 +28,14 @@ from recsys.ranking.ranker import Examples, TreeRanker, grow
 from recsys.settings import Settings
 from recsys.text.fields import item_texts, warn_of_empty
 from recsys.text.model import TextModel
+from recsys.text.queries import QueryReader, check_query
 from recsys.text.training import TextTrainer
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class _Grown:
+class Grown:
     """A ranker grown without the valid window, and the same size grown with it."""
 
     chosen: TreeRanker
@@ -42,7 +43,7 @@ class _Grown:
 
 
 @dataclass(frozen=True)
-class _Course:
+class Course:
     """What the text stage made of the logs.
 
     Attributes
@@ -102,6 +103,7 @@ def train(dataset: Dataset, settings: Settings, target: str | Path, start: str |
     refuse_errors(check_tables(dataset))
     check_context(dataset.requests, settings.features, dataset.about.recorded_after)
     check_events(dataset, settings.features)
+    check_query(dataset.requests, settings.text.query, dataset.about.recorded_after)
     prints = fingerprint(dataset)
     dataset = grade_labels(dataset.with_plain_ids(), settings.labels)
     windows = place_windows(dataset.requests, settings.windows)
@@ -110,7 +112,7 @@ def train(dataset: Dataset, settings: Settings, target: str | Path, start: str |
     before = None if start is None else open_start(Path(start), settings.text, windows)
     begun = {**facts, "start": None if start is None else identity(Path(start))}
     with work_folder(target, begun) as work:
-        course = _read(dataset, settings, windows, log, before, work)
+        course = read_text(dataset, settings, windows, log, before, work)
         model, judgement = _learn_to_rank(dataset.requests, settings, windows, log, course)
         with new_folder(target) as folder:
             model.save(folder)
@@ -122,21 +124,22 @@ def train(dataset: Dataset, settings: Settings, target: str | Path, start: str |
     return judgement
 
 
-def _read(
+def read_text(
     dataset: Dataset, settings: Settings, windows: Windows, log: Log, before: TextModel | None, work: Path
-) -> _Course:
+) -> Course:
     """Let the encoder learn block after block, and compute the features of each block before it does."""
     texts = item_texts(dataset.items, settings.text.fields, settings.text.template)
     warn_of_empty(texts)
     end = pl.col("timestamp") < windows.cuts[3]
     seen = dataset.requests.filter(end if before else end & (pl.col("timestamp") >= windows.cuts[0]))
     shown = Shown.of(seen, log, dataset.items["item_id"], settings.text)
-    trainer = TextTrainer(texts, settings.text, settings.seed, work, before)
+    trainer = TextTrainer(texts + shown.query_texts, settings.text, settings.seed, work, before)
 
     def reader() -> Reader:
         model = trainer.model
-        vectors = model.vectors(dataset.items["item_id"], texts, trainer.embed())
-        return Reader.of(log, vectors, model.tower, settings.text.history_length)
+        vectors = model.vectors(dataset.items["item_id"], texts, trainer.embed()[: len(texts)])
+        queries = QueryReader(settings.text.query, model.encode_query) if settings.text.query else None
+        return Reader.of(log, vectors, model.tower, settings.text.history_length, queries)
 
     logged: dict[Window, LoggedWindow] = {}
     delay = log.time.feedback_delay
@@ -147,17 +150,17 @@ def _read(
         honest = reader() if trainer.lessons or before else None
         part = read_logged(rows, log, settings.features, honest)
         logged[block.window] = logged[block.window].joined(part) if block.window in logged else part
-    return _Course(trainer, reader(), logged)
+    return Course(trainer, reader(), logged)
 
 
 def _learn_to_rank(
-    requests: pl.DataFrame, settings: Settings, windows: Windows, log: Log, course: _Course
+    requests: pl.DataFrame, settings: Settings, windows: Windows, log: Log, course: Course
 ) -> tuple[Model, Judgement]:
     """Grow both rankers, calibrate, and judge them on a window they have not learnt from."""
     text, ranker, valid = (course.logged[window] for window in WINDOWS[:3])
     shown = text.joined(ranker).examples
-    both = _grow(shown, valid.examples, settings)
-    behaviour = _grow(shown.without(TEXT_COLUMNS), valid.examples.without(TEXT_COLUMNS), settings)
+    both = grow_with_valid(shown, valid.examples, settings)
+    behaviour = grow_with_valid(shown.without(TEXT_COLUMNS), valid.examples.without(TEXT_COLUMNS), settings)
     calibration = Calibration.fit(both.chosen.score(valid.examples.table), valid.examples.labels)
     model = Model(settings, windows, both.final, behaviour.final, calibration, course.reader.tower)
     test = read_logged(windows.of(requests, "test"), log, settings.features, course.reader)
@@ -166,10 +169,11 @@ def _learn_to_rank(
     return model, judge(test, log, "test", both.final, behaviour.final, settings.seed)
 
 
-def _grow(ranker: Examples, valid: Examples, settings: Settings) -> _Grown:
+def grow_with_valid(ranker: Examples, valid: Examples, settings: Settings) -> Grown:
+    """Grow a ranker to the size that valid chooses, and once more with valid."""
     # One contract for both windows, so that a category of either has the same code in both growths.
     joined = ranker.joined(valid)
     contract = Contract.of(joined.table)
     chosen = grow(ranker, contract, settings.ranker, settings.seed, valid=valid)
     logger.info("%d trees on %d lists", chosen.size, len(ranker.starts) - 1)
-    return _Grown(chosen, grow(joined, contract, settings.ranker, settings.seed, rounds=chosen.size))
+    return Grown(chosen, grow(joined, contract, settings.ranker, settings.seed, rounds=chosen.size))

@@ -1,7 +1,7 @@
 """The feature table: one row per candidate, computed by the same function for training, batch and serving."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -16,21 +16,22 @@ from recsys.features.lookup import Lookup
 from recsys.features.settings import FeatureSettings, declare
 from recsys.schema import AFTER_THE_LIST
 from recsys.text.lists import Lists
+from recsys.text.queries import QueryReader
 from recsys.text.signals import TextSignals, text_signals
 from recsys.text.user_tower import UserTower
 from recsys.text.vectors import ItemVectors
 
 Ints = npt.NDArray[np.int64]
 
-_SIGNALS = ("interest", "appeal", "text_score", "nearest_click")
+_SIGNALS = ("interest", "appeal", "text_score", "nearest_click", "query_match")
 
 TEXT_COLUMNS = tuple(f"{name}{suffix}" for name in _SIGNALS for suffix in ("", "_rank", "_share"))
-"""The columns that come from item text; `behaviour` alone is the ranker without them."""
+"""The columns that come from texts; `behaviour` alone is the ranker without them."""
 
 
 @dataclass(frozen=True)
 class Reader:
-    """What reads item text for the feature table.
+    """What reads texts for the feature table.
 
     Attributes
     ----------
@@ -42,22 +43,30 @@ class Reader:
         Turns vectors and past clicks into interest.
     history_length
         How many past clicks are attended to.
+    queries
+        What reads the requests' own texts; None when they have none.
     """
 
     vectors: ItemVectors
     places: Ints
     tower: UserTower
     history_length: int
+    queries: QueryReader | None = None
 
     @classmethod
-    def of(cls, log: Log, vectors: ItemVectors, tower: UserTower, history_length: int) -> "Reader":
+    def of(
+        cls, log: Log, vectors: ItemVectors, tower: UserTower, history_length: int, queries: QueryReader | None = None
+    ) -> "Reader":
         """Join the items of a log with their vectors."""
-        return cls(vectors, find_items(log, vectors.item_ids), tower, history_length)
+        return cls(vectors, find_items(log, vectors.item_ids), tower, history_length, queries)
 
-    def signals(self, log: Log, rows: Rows, starts: Ints) -> TextSignals:
-        """Compute the text signals of candidates, see `read_lists`."""
+    def signals(self, candidates: pl.DataFrame, log: Log, rows: Rows, starts: Ints) -> TextSignals:
+        """Compute the text signals of candidates, see `read_lists`; a request's own text is that of its first row."""
         lists = read_lists(log, rows, starts, self.places, self.history_length)
-        return text_signals(lists, self.vectors, self.tower)
+        if self.queries is None:
+            return text_signals(lists, self.vectors, self.tower)
+        codes, asked = self.queries.read(candidates[starts[:-1]], self.vectors.history.shape[1])
+        return text_signals(replace(lists, queries=codes), self.vectors, self.tower, asked)
 
 
 def sort_candidates(candidates: pl.DataFrame) -> pl.DataFrame:
@@ -114,14 +123,14 @@ def build_features(
     Parameters
     ----------
     candidates
-        Whole requests in the order of `sort_candidates`; columns `request_id`, `user_id`, `timestamp`, `item_id` and
-        the context columns.
+        Whole requests in the order of `sort_candidates`; columns `request_id`, `user_id`, `timestamp`, `item_id`,
+        the context columns and the column of the reader's `queries`.
     log
         Behaviour; only what is known before each request's `as_of` is read.
     settings
         Which behavioural features; see `check_context`.
     reader
-        What reads item text; without one, the text columns are NaN.
+        What reads texts; without one, the text columns are NaN.
 
     Returns
     -------
@@ -140,7 +149,7 @@ def build_features(
             columns[f"{feature.name}_share"] = share_in_list(np.maximum(values, 0.0), groups)
     columns["list_size"] = np.diff(starts)[groups].astype(np.float64)
     columns["hour"] = candidates["timestamp"].dt.convert_time_zone(log.time.zone).dt.hour().cast(pl.Float64).to_numpy()
-    signals = None if reader is None else reader.signals(log, rows, starts)
+    signals = None if reader is None else reader.signals(candidates, log, rows, starts)
     for name in _SIGNALS:
         values = np.full(len(candidates), np.nan) if signals is None else getattr(signals, name).astype(np.float64)
         columns[name] = values

@@ -47,8 +47,13 @@ class Examples:
         """Keep the requests that hold a positive label; the others teach an order nothing."""
         lengths = np.diff(self.starts)
         clicked = np.add.reduceat(self.labels > 0, self.starts[:-1]) > 0 if len(lengths) else np.empty(0, dtype=bool)
-        rows = np.repeat(clicked, lengths)
-        starts = np.concatenate([[0], np.cumsum(lengths[clicked])])
+        return self.where(np.repeat(clicked, lengths))
+
+    def where(self, rows: npt.NDArray[np.bool_]) -> "Examples":
+        """Keep some rows; a request is kept whole or not at all."""
+        lengths = np.diff(self.starts)
+        kept = rows[self.starts[:-1][lengths > 0]]
+        starts = np.concatenate([[0], np.cumsum(lengths[lengths > 0][kept])])
         return Examples(self.table.filter(pl.Series(rows)), self.labels[rows], starts)
 
     def without(self, names: tuple[str, ...]) -> "Examples":

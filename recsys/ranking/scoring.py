@@ -30,7 +30,7 @@ def rank_candidates(
     Parameters
     ----------
     candidates
-        Columns as `recsys.schema.CANDIDATES` and the context columns, in any order.
+        Columns as `recsys.schema.CANDIDATES`, the context columns and the query column, in any order.
     log, settings, reader
         What features are computed from.
     ranker, calibration

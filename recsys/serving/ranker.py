@@ -16,6 +16,7 @@ from recsys.features.lookup import Lookup
 from recsys.features.settings import declare
 from recsys.model import Model, State, check_id_types
 from recsys.ranking.scoring import check_top, keep_top, rank_candidates
+from recsys.text.queries import check_query
 
 Frame = TypeVar("Frame", pl.DataFrame, pd.DataFrame)
 
@@ -26,11 +27,11 @@ class Ranker:
     Made by `Ranker.load`. Holds no open files and changes nothing, so threads may share one.
     """
 
-    def __init__(self, model: Model, state: State) -> None:
+    def __init__(self, model: Model, state: State, folder: Path) -> None:
         self._model = model
         self._behaviour = state.behaviour
         self._log = model.log(state.behaviour)
-        self._reader = model.reader(self._log, state.vectors)
+        self._reader = model.reader(self._log, state.vectors, folder)
         nobody = Lookup.of_nobody(self._log)
         for feature in declare(model.settings.features):
             feature.values(nobody)  # so that loading takes the time, and not the first request
@@ -38,6 +39,9 @@ class Ranker:
     @classmethod
     def load(cls, folder: str | Path, state: str | Path | None = None) -> "Ranker":
         """Read a model folder; needs neither torch nor a network.
+
+        Where requests have a text of their own, the first of them loads the encoder from the folder, which must still
+        be there; a backend other than torch needs no torch for that either.
 
         Parameters
         ----------
@@ -52,7 +56,8 @@ class Ranker:
             When a folder is not whole, or the state was made with another model.
         """
         folder = Path(folder)
-        return cls(Model.load(folder), State.load(Path(state) if state is not None else folder / "state", folder))
+        newest = State.load(Path(state) if state is not None else folder / "state", folder)
+        return cls(Model.load(folder), newest, folder)
 
     def rank(self, candidates: Frame, top: int | None = None) -> Frame:
         """Order the candidates of every request.
@@ -61,7 +66,7 @@ class Ranker:
         ----------
         candidates
             polars or pandas frame of whole requests, rows in any order: `request_id`, `user_id`, `timestamp` (naive
-            ones are UTC), `item_id` and the context columns of the model.
+            ones are UTC), `item_id`, the context columns and the query column of the model.
         top
             Keep the first so many of each request; all when left out.
 
@@ -75,7 +80,7 @@ class Ranker:
         DataError
             When the candidates have faults; names all of them.
         SettingsError
-            When `top` is below 1 or a context column is missing.
+            When `top` is below 1, or a context column or the query column is missing.
         """
         check_top(top)
         ranked = keep_top(self._rank(_to_polars(candidates)), top)
@@ -100,6 +105,7 @@ class Ranker:
         check_id_types(candidates, self._behaviour)
         settings = self._model.settings.features
         check_context(candidates, settings, ())
+        check_query(candidates, self._model.settings.text.query, ())
         return rank_candidates(
             candidates, self._log, settings, self._reader, self._model.ranker, self._model.calibration
         )

@@ -90,11 +90,21 @@ def item_texts(items: pl.DataFrame, fields: Sequence[str], template: str = "") -
             f"[text] {'template' if template else 'fields'} names {unknown[0]!r}, which items does not have; "
             f"its columns are {', '.join(items.columns)}"
         )
-    columns = [_strings(items[name]).str.head(_LONGEST_FIELD).fill_null("").to_list() for name in names]
-    rows = ([_clean(part) for part in parts] for parts in zip(*columns, strict=True))
+    rows = zip(*(_clean_parts(items[name]) for name in names), strict=True)
     if template:
         return [_BLANK.sub(" ", _fill(literals, parts)).strip()[:LONGEST_TEXT] for parts in rows]
     return [_join(parts)[:LONGEST_TEXT] for parts in rows]
+
+
+def clean_texts(column: pl.Series) -> list[str]:
+    """Clean and cut texts as `item_texts` does with an item whose only field they are; a null becomes "".
+
+    Examples
+    --------
+    >>> clean_texts(pl.Series(["red<br>shoes", None]))
+    ['red shoes', '']
+    """
+    return [part[:LONGEST_TEXT] for part in _clean_parts(column)]
 
 
 def warn_of_empty(texts: Sequence[str]) -> None:
@@ -150,6 +160,10 @@ def _strings(column: pl.Series) -> pl.Series:
     return column.cast(pl.String)
 
 
+def _clean_parts(column: pl.Series) -> list[str]:
+    return [_clean(part) for part in _strings(column).str.head(_LONGEST_FIELD).fill_null("").to_list()]
+
+
 def _clean(part: str) -> str:
     if "<" in part:
         part = _MARKUP.sub(lambda found: "" if found["inline"] else " ", part)
@@ -158,7 +172,7 @@ def _clean(part: str) -> str:
     return _BLANK.sub(" ", part).strip()
 
 
-def _join(parts: list[str]) -> str:
+def _join(parts: Sequence[str]) -> str:
     text = ""
     for part in filter(None, parts):
         if text:
@@ -167,7 +181,7 @@ def _join(parts: list[str]) -> str:
     return text
 
 
-def _fill(literals: list[str], parts: list[str]) -> str:
+def _fill(literals: list[str], parts: Sequence[str]) -> str:
     if not any(parts):
         return ""
     text = literals[0] + parts[0] if parts[0] else ""

@@ -99,6 +99,17 @@ class TextModel:
 
         return reader.no_vectors().update(item_ids, texts, encode)
 
+    def encode_query(self, text: str) -> NDArray[np.float32]:
+        """Return what `TextReader.encode_query` returns; a static backend needs `encode_items` before.
+
+        Raises
+        ------
+        ModelError
+            When the backend cannot be made.
+        """
+        reader, _ = self._make(())
+        return reader.encode_query(text)
+
     def save(self, folder: Path) -> None:
         """Write `encoder/` (weights, tokenizer, lexicon, heads, settings, backend) and `user_tower.safetensors`.
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from recsys.errors import ModelError
 from recsys.text.backends.backend import Backend, load_backend
@@ -51,6 +52,10 @@ class TextReader:
         """Return the vectors of n texts, each distinct text encoded once."""
         embeddings = np.concatenate([self.backend.embed(texts), self.lexicon.embed(texts)], axis=1)
         return self.tower.encode(embeddings, np.array([not text for text in texts], bool))
+
+    def encode_query(self, text: str) -> NDArray[np.float32]:
+        """Return the vector, float32 [p], of the text that a request asks with: that of a past click on this text."""
+        return self.encode([text]).history[0]
 
     def encode_items(self, items: pl.DataFrame, texts: Sequence[str]) -> ItemVectors:
         """Encode every item, each distinct text once.

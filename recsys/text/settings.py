@@ -118,7 +118,7 @@ class TextSettings(BaseModel):
     steps_per_update: Annotated[int, Field(ge=1)] = 4
     learning_rate: Annotated[float, Field(ge=0)] = 3e-5
     layer_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
-    head_learning_rate: Annotated[float, Field(ge=0)] = 1e-3
+    head_learning_rate: Annotated[float, Field(ge=0)] = 3e-4
     warm_up: Annotated[float, Field(ge=0, lt=1)] = 0.1
     clip: Annotated[float, Field(gt=0)] = 1.0
     weight_decay: Annotated[float, Field(ge=0)] = 0.01

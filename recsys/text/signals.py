@@ -1,4 +1,4 @@
-"""Text signals: interest, appeal and nearest click for every candidate, the same to the last bit in any batching."""
+"""Text signals: what texts say about every candidate, the same to the last bit in any batching."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -27,18 +27,24 @@ class TextSignals:
     appeal
         float32 [C]; attraction to anybody.
     text_score
-        float32 [C]; interest + appeal, appeal alone for users without a known click.
+        float32 [C]; appeal, plus interest for users with a known click, plus `query_scale * query_match` for requests
+        with a text.
     nearest_click
         float32 [C]; largest dot product with one of the user's clicks, about -1 to 1, NaN without a known click.
+    query_match
+        float32 [C]; dot product with the request's own text, about -1 to 1, NaN where it has none.
     """
 
     interest: NDArray[np.float32]
     appeal: NDArray[np.float32]
     text_score: NDArray[np.float32]
     nearest_click: NDArray[np.float32]
+    query_match: NDArray[np.float32]
 
 
-def text_signals(lists: Lists, vectors: ItemVectors, tower: UserTower) -> TextSignals:
+def text_signals(
+    lists: Lists, vectors: ItemVectors, tower: UserTower, asked: NDArray[np.float32] | None = None
+) -> TextSignals:
     """Compute the text signals of every candidate.
 
     Dot products are exact (see `recsys.text.vectors.GRID`) and everything after them is computed candidate by
@@ -47,21 +53,24 @@ def text_signals(lists: Lists, vectors: ItemVectors, tower: UserTower) -> TextSi
     Parameters
     ----------
     lists
-        The requests; codes are rows of `vectors`. Unknown clicks are skipped.
+        The requests; codes are rows of `vectors`, those of `queries` rows of `asked`. Unknown clicks are skipped.
     vectors
         One row per item of the catalogue.
     tower
         Learned with the encoder that made the vectors.
+    asked
+        float32 [Q, p]; vectors of the requests' own texts, on the same grid; left out when no request has one.
 
     Raises
     ------
     DataError
-        When a code is not a row of `vectors`.
+        When a code is not a row of its vectors.
     """
-    for name, codes in (("items", lists.items), ("history", lists.history)):
-        if codes.size and codes.max() >= len(vectors):
-            raise DataError(f"{name} holds the code {codes.max()} but there are {len(vectors)} item vectors")
-    interest, nearest = np.full((2, len(lists.items)), np.nan, np.float32)
+    asked = np.empty((0, vectors.candidate.shape[1]), np.float32) if asked is None else asked
+    _check(lists, len(vectors), len(asked))
+    asks = lists.queries >= 0
+    asked = np.append(asked, np.zeros_like(asked, shape=(1, asked.shape[1])), axis=0)  # code -1 finds the last row
+    interest, nearest, match = np.full((3, len(lists.items)), np.nan, np.float32)
     width = vectors.candidate.shape[1] + tower.parts * lists.history.shape[1]
     with tqdm(total=len(lists), desc="text signals", unit="request", disable=None, leave=False) as progress:
         for requests in _blocks(lists.lengths, max(1, _NUMBERS_PER_BLOCK // width)):
@@ -69,12 +78,26 @@ def text_signals(lists: Lists, vectors: ItemVectors, tower: UserTower) -> TextSi
             matched = _match(lists, requests, lists.items[places], vectors, tower)
             interest[places[present]] = matched[0][present]
             nearest[places[present]] = matched[1][present]
+            if asks[requests].any() and len(vectors):
+                products = vectors.candidate[lists.items[places]] @ asked[lists.queries[requests], :, None]
+                match[places[present]] = products[..., 0][present]
             progress.update(len(requests))
     unknown = lists.items < 0
     interest[unknown] = np.nan
     nearest[unknown] = np.nan
+    match[unknown | np.repeat(~asks, lists.lengths)] = np.nan
     appeal = np.where(unknown, np.float32(np.nan), vectors.appeal[lists.items] if len(vectors) else np.float32(np.nan))
-    return TextSignals(interest, appeal, np.where(np.isnan(interest), appeal, interest + appeal), nearest)
+    score = np.where(np.isnan(interest), appeal, interest + appeal)
+    score = np.where(np.isnan(match), score, score + (tower.query_scale * match).astype(np.float32))
+    return TextSignals(interest, appeal, score, nearest, match)
+
+
+def _check(lists: Lists, items: int, asked: int) -> None:
+    known = (("items", items, "item"), ("history", items, "item"), ("queries", asked, "query"))
+    for name, rows, kind in known:
+        codes = getattr(lists, name)
+        if codes.size and codes.max() >= rows:
+            raise DataError(f"{name} holds the code {codes.max()} but there are {rows} {kind} vectors")
 
 
 def _match(

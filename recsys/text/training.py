@@ -74,9 +74,9 @@ class TextTrainer:
     """Teaches one encoder, its heads and its user tower block after block, each from where the last one ended.
 
     In each block the last `held_out` share of the requests chooses the pass whose weights are kept; what was known
-    before counts as pass 0. Where nothing is held out the last pass is kept. A pass that was finished is kept in the working folder: a trainer that is made again with
-    the same arguments, after its process was killed, goes on after it, with the same result to the last bit. The same
-    arguments give the same weights on the same machine.
+    before counts as pass 0. Where nothing is held out the last pass is kept. A pass that was finished is kept in the
+    working folder: a trainer that is made again with the same arguments, after its process was killed, goes on after
+    it, with the same result to the last bit. The same arguments give the same weights on the same machine.
 
     Parameters
     ----------

@@ -11,7 +11,7 @@ from recsys.model import Model, State
 def parts(line):
     model, state = Model.load(line.model), State.load(line.model / "state", line.model)
     log = model.log(state.behaviour)
-    return model, log, model.reader(log, state.vectors)
+    return model, log, model.reader(log, state.vectors, line.model)
 
 
 def test_batches_of_any_size_give_the_same_table(line, monkeypatch) -> None:

@@ -116,7 +116,7 @@ def test_a_process_without_torch_encodes_new_items_and_ranks_them(line, tmp_path
         assert np.array_equal(getattr(loaded, name), getattr(today.reader.vectors, name))
     changed = (loaded.candidate != known.candidate).any(axis=1)
     assert line.dataset.items["item_id"].filter(pl.Series(changed)).to_list() == [first]
-    ranked = Ranker(today.model, today.state).rank(candidates)
+    ranked = Ranker(today.model, today.state, folder).rank(candidates)
     assert_frame_equal(pl.read_parquet(tmp_path / "ranked.parquet"), ranked, check_exact=True)
 
 

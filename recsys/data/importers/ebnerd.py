@@ -39,7 +39,9 @@ _CLICK = ("user_id", "item_id", "timestamp")
 def read_ebnerd(folder: Path) -> Dataset:
     """Read EB-NeRD, either flat or as published (`train/` and `validation/` beside `articles.parquet`).
 
-    Every in-view article is a candidate, with label 1 where it was clicked. Earlier clicks become `click` events
+    Every in-view article is a candidate, with label 1 where it was clicked. `page` is the title of the article that
+    the list was shown on, null on the front page; it is known when the list is asked for, so it may be context, or
+    what the request asks with ([text] query). Earlier clicks become `click` events
     whose `value` is the seconds read; a click that a list already holds is not repeated among the events. Moments
     carry no zone in the files and are taken as UTC.
 
@@ -61,6 +63,7 @@ def read_ebnerd(folder: Path) -> Dataset:
     notes += said
     items, said = _items(articles, requests)
     notes += said
+    requests = _with_page(requests, items)
     present = tuple(name for name in _RECORDED_AFTER if name in requests.columns)
     return Dataset(items, events, requests, _users(lists), About("ebnerd", tuple(notes), present))
 
@@ -194,6 +197,15 @@ def _items(articles: pl.DataFrame, requests: pl.DataFrame) -> tuple[pl.DataFrame
         return items.rename({"published_time": "available_at"}), ["available_at is the article's published_time."]
     items = items.join(first_showings(requests), on="item_id", how="left", maintain_order="left")
     return items, ["available_at is the first showing in the lists; it is null for items that were never shown."]
+
+
+def _with_page(requests: pl.DataFrame, items: pl.DataFrame) -> pl.DataFrame:
+    """Add the title of the article that each list was shown on, null on the front page and for unknown articles."""
+    if "page_item_id" not in requests.columns or "title" not in items.columns:
+        return requests
+    key = pl.col("item_id").cast(requests.schema["page_item_id"])
+    pages = items.select(page_item_id=key, page="title").unique("page_item_id", keep="first")
+    return requests.join(pages, on="page_item_id", how="left", maintain_order="left")
 
 
 def _users(lists: pl.DataFrame) -> pl.DataFrame | None:

@@ -1,0 +1,141 @@
+"""Where text helps: behaviour, with frozen text, with fine-tuned text, on rolling test days and several seeds."""
+
+import argparse
+import json
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from recsys.batch.logged import LoggedWindow, cold_requests
+from recsys.batch.training import grow_with_valid, read_text
+from recsys.data.labels import grade_labels
+from recsys.data.tables import Dataset
+from recsys.data.windows import Windows, place_windows
+from recsys.evaluation.evaluation import Evaluation, evaluate_rankers
+from recsys.features.behaviour import Behaviour
+from recsys.features.builder import TEXT_COLUMNS
+from recsys.features.log import Log
+from recsys.settings import Settings, load_settings
+
+DAY = timedelta(days=1)
+MEASURES = ("AUC", "nDCG@10")
+FROZEN = {"trainable_layers": 0}
+
+
+@dataclass(frozen=True)
+class Day:
+    """What the rankers of one seed say about one test day.
+
+    Attributes
+    ----------
+    requests
+        Its rows, `request_id` marked with the seed.
+    cold
+        Per row, whether a clicked item of the request had few showings.
+    scores
+        Ranker, one score per row.
+    """
+
+    requests: pl.DataFrame
+    cold: np.ndarray[tuple[int], np.dtype[np.bool_]]
+    scores: dict[str, np.ndarray[tuple[int], np.dtype[np.float64]]]
+
+
+def main() -> None:
+    """Run every freshness and print one table for each."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("data", type=Path, help="data folder, written by `recsys import` or `recsys demo`")
+    parser.add_argument("--config", type=Path, help="TOML settings file")
+    parser.add_argument("--set", action="append", default=[], metavar="section.key=value", help="change one setting")
+    parser.add_argument("--days", type=int, default=3, help="the last so many days before the last cut are tested")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--out", type=Path, required=True, help="JSON file to write")
+    options = parser.parse_args()
+    found = {}
+    for freshness in ("live", "1d"):
+        settings = load_settings(options.config, [*options.set, f'time.freshness="{freshness}"'])
+        dataset = grade_labels(Dataset.read(options.data).with_plain_ids(), settings.labels)
+        days = list(run(dataset, settings, options.days, options.seeds))
+        found[freshness] = summary(days)
+        print(f"freshness {freshness}\n{json.dumps(found[freshness], indent=1)}", flush=True)
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    options.out.write_text(json.dumps(found, indent=2) + "\n")
+
+
+def run(dataset: Dataset, settings: Settings, days: int, seeds: int) -> Iterator[Day]:
+    """Train on all that lies before each test day and score it; the text stage learns day after day, once per seed."""
+    first, *_, end = place_windows(dataset.requests, settings.windows).cuts
+    tests = [end - DAY * back for back in range(days, 0, -1)]
+    log = Log(Behaviour.of(dataset, settings.features.affinity), settings.labels.clock(settings.time))
+    for seed in range(settings.seed, settings.seed + seeds):
+        seeded = settings.model_copy(update={"seed": seed})
+        frozen = seeded.model_copy(update={"text": seeded.text.model_copy(update=FROZEN)})
+        # One chain of daily blocks: valid stands for all days after the first, the last test day included.
+        chain = Windows((first, first + DAY, first + DAY, end, end))
+        read = {name: _read(dataset, each, chain, log) for name, each in (("frozen", frozen), ("tuned", seeded))}
+        for test in tests:
+            yield _judge(read, test, log, seeded)
+
+
+def _read(dataset: Dataset, settings: Settings, chain: Windows, log: Log) -> LoggedWindow:
+    with tempfile.TemporaryDirectory() as work:
+        course = read_text(dataset, settings, chain, log, None, Path(work))
+    return course.logged["text"].joined(course.logged["valid"])
+
+
+def _judge(read: dict[str, LoggedWindow], test: datetime, log: Log, settings: Settings) -> Day:
+    delay = log.time.feedback_delay
+    scores = {}
+    for name, window in read.items():
+        shown, valid, judged = (
+            _between(window, start, end)
+            for start, end in ((datetime.min, test - DAY - delay), (test - DAY, test - delay), (test, test + DAY))
+        )
+        both = grow_with_valid(shown.examples, valid.examples, settings).final
+        scores[name] = both.score(judged.examples.table)
+        scores[f"text alone, {name}"] = np.nan_to_num(judged.examples.table["text_score"].to_numpy().astype(np.float64))
+    blind = [each.examples.without(TEXT_COLUMNS) for each in (shown, valid, judged)]
+    scores["behaviour"] = grow_with_valid(blind[0], blind[1], settings).final.score(blind[2].table)
+    marked = pl.lit(f"{settings.seed}:") + pl.col("request_id").cast(pl.String)
+    return Day(judged.requests.with_columns(request_id=marked), cold_requests(judged, log), scores)
+
+
+def _between(window: LoggedWindow, start: datetime, end: datetime) -> LoggedWindow:
+    moments = window.requests["timestamp"].dt.replace_time_zone(None)
+    return window.where(((moments >= start.replace(tzinfo=None)) & (moments < end.replace(tzinfo=None))).to_numpy())
+
+
+def summary(days: list[Day]) -> dict[str, object]:
+    """Pool all days and seeds: means, and paired differences with intervals over users."""
+    requests = pl.concat([day.requests for day in days])
+    cold = np.concatenate([day.cold for day in days])
+    scores = {name: np.concatenate([day.scores[name] for day in days]) for name in days[0].scores}
+    found: dict[str, object] = {}
+    for better, other in (("frozen", "behaviour"), ("tuned", "behaviour"), ("tuned", "frozen")):
+        pair = {"both": scores[better], other: scores[other]}
+        judged = evaluate_rankers(requests, pair, {"cold": cold}, "test")
+        found[f"{better}-{other}"] = _differences(judged, f"both-{other}")
+    judged = evaluate_rankers(requests, scores, {"cold": cold}, "test")
+    found["requests"] = {"all": judged.overall.requests, "cold": judged.segments["cold"].requests}
+    for name in scores:
+        parts = {"all": judged.overall.rankers, "cold": judged.segments["cold"].rankers}
+        found[name] = {part: {m: round(of[name][m].mean, 4) for m in MEASURES} for part, of in parts.items() if of}
+    return found
+
+
+def _differences(judged: Evaluation, name: str) -> dict[str, object]:
+    parts = {"all": judged.overall.differences, "cold": judged.segments["cold"].differences}
+    return {
+        part: {m: [round(x, 4) for x in (of[name][m].mean, of[name][m].low, of[name][m].high)] for m in MEASURES}
+        for part, of in parts.items()
+        if of
+    }
+
+
+if __name__ == "__main__":
+    main()
