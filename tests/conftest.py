@@ -5,7 +5,7 @@ import os
 os.environ["OMP_NUM_THREADS"] = "1"  # read when LightGBM and torch are loaded; two test processes share two cores
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import polars as pl
@@ -98,6 +98,22 @@ def line(small_world: World, small_settings: Settings, tmp_path_factory: pytest.
     small_world.dataset.write(folder / "data")
     judgement = train(small_world.dataset, small_settings, folder / "model")
     return Line(small_world, folder / "data", small_settings, folder / "model", judgement)
+
+
+@pytest.fixture(scope="session")
+def asking(small_world: World, small_settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Line:
+    """Train on the same world where three requests of four ask with the title of what is clicked."""
+    dataset, folder = small_world.dataset, tmp_path_factory.mktemp("asking")
+    clicked = dataset.requests.filter(pl.col("label") > 0, pl.col("request_id").cast(pl.Int64) % 4 > 0)
+    titles = clicked.join(dataset.items, on="item_id").group_by("request_id").agg(asked=pl.col("title").first())
+    requests = dataset.requests.join(titles, on="request_id", how="left", maintain_order="left")
+    world = replace(small_world, dataset=replace(dataset, requests=requests))
+    world.dataset.write(folder / "data")
+    reading = {"query": "asked", "fields": ("title",), "requests_per_step": 8, "head_learning_rate": 1e-2}
+    text = small_settings.text.model_copy(update=reading)
+    settings = small_settings.model_copy(update={"text": text})
+    judgement = train(world.dataset, settings, folder / "model")
+    return Line(world, folder / "data", settings, folder / "model", judgement)
 
 
 @pytest.fixture

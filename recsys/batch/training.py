@@ -100,10 +100,7 @@ def train(dataset: Dataset, settings: Settings, target: str | Path, start: str |
     """
     target = Path(target)
     refuse_existing(target)
-    refuse_errors(check_tables(dataset))
-    check_context(dataset.requests, settings.features, dataset.about.recorded_after)
-    check_events(dataset, settings.features)
-    check_query(dataset.requests, settings.text.query, dataset.about.recorded_after)
+    _check(dataset, settings)
     prints = fingerprint(dataset)
     dataset = grade_labels(dataset.with_plain_ids(), settings.labels)
     windows = place_windows(dataset.requests, settings.windows)
@@ -122,6 +119,14 @@ def train(dataset: Dataset, settings: Settings, target: str | Path, start: str |
             lessons = [dataclasses.asdict(lesson) for lesson in course.trainer.lessons]
             write_manifest(folder, {**facts, "lessons": lessons})
     return judgement
+
+
+def _check(dataset: Dataset, settings: Settings) -> None:
+    """Refuse tables with faults, and settings that name what is not there or tells the outcome."""
+    refuse_errors(check_tables(dataset))
+    check_context(dataset.requests, settings.features, dataset.about.recorded_after)
+    check_events(dataset, settings.features)
+    check_query(dataset.requests, settings.text.query, dataset.about.recorded_after)
 
 
 def read_text(

@@ -165,8 +165,18 @@ class Encoder(nn.Module):
 
     def split(self, ids: Tensor, real: Tensor, count: int) -> tuple[Tensor, Tensor]:
         """Return what enters the top `count` layers, [B, T, d], and the embeddings, [B, d]."""
-        found = self.network(input_ids=ids, attention_mask=real.long(), output_hidden_states=True)
-        return found.hidden_states[-1 - count], self.pool(found.last_hidden_state, real)
+        entering: list[Tensor] = []
+
+        def watch(_: nn.Module, positional: tuple[Any, ...], named: dict[str, Any]) -> None:
+            entering.append(positional[0] if positional else named["hidden_states"])
+
+        # Not by output_hidden_states: transformers would leave hooks behind that cannot be sent to other processes.
+        watched = self.top_layers(count)[0].register_forward_pre_hook(watch, with_kwargs=True)
+        try:
+            found = self.network(input_ids=ids, attention_mask=real.long())
+        finally:
+            watched.remove()
+        return entering[0], self.pool(found.last_hidden_state, real)
 
     def finish(self, entering: Tensor, real: Tensor, count: int) -> Tensor:
         """Return embeddings [B, d] from what enters the top `count` layers, [B, T, d]."""

@@ -1,8 +1,10 @@
 """The Lightning side of fine-tuning: what happens in an update, and which pass is kept."""
 
 import logging
+import math
 import time
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -55,8 +57,12 @@ class TextLearner(lightning.LightningModule):
 
     Attributes
     ----------
+    kept
+        float64 [3]; the pass that was kept, held-out AUC before the first pass, and that of the kept pass.
     aucs
         AUCs of the held-out requests, as of the last pass.
+    block_texts
+        int64; the texts of all requests of the block, in order and each once.
     click_shares
         float32 [items]; of all clicks, how many are on each item code; for the loss `"in_batch"`.
     """
@@ -71,7 +77,10 @@ class TextLearner(lightning.LightningModule):
         self.interest = interest
         self.memory = memory
         self.settings = settings
+        self.kept: Tensor
+        self.register_buffer("kept", torch.tensor([0.0, math.nan, math.nan], dtype=torch.float64))
         self.aucs: list[Tensor] = []
+        self.block_texts = np.empty(0, np.int64)
         self.click_shares = torch.empty(0)
         self._since = time.perf_counter()
         self._updates = 0
@@ -111,7 +120,23 @@ class TextLearner(lightning.LightningModule):
             self.memory.refresh(self.texts(update, _LIVE))
         embeddings = self.memory.embeddings[texts].to(self.device).requires_grad_(self._encoder_learns)
         losses = []
-        for place, step in enumerate(update):
+        with self._unshared():
+            for place in range(self._turns(update)):
+                self._set_rates(head_optimizer, number + place / len(update))
+                head_optimizer.zero_grad()
+                losses += self._learn(update[place : place + 1], number, texts, embeddings)
+                self._step(head_optimizer)
+            self.log("loss", torch.stack(losses).mean(), batch_size=1)
+            if self._encoder_learns:
+                live = self.texts(update, _LIVE)
+                gradients = torch.zeros_like(embeddings) if embeddings.grad is None else embeddings.grad
+                self._set_rates(encoder_optimizer, float(number))
+                self._update_encoder(encoder_optimizer, live, gradients[np.searchsorted(texts, live)] / len(update))
+
+    def _learn(self, steps: Sequence[Step], number: int, texts: NDArray[np.int64], embeddings: Tensor) -> list[Tensor]:
+        """Take the gradient of the loss of at most one step and return the loss."""
+        losses = []
+        for step in steps:
             loss = self._loss(step, texts, embeddings)
             if not torch.isfinite(loss):
                 where = f"update {number} of epoch {self.current_epoch}"
@@ -119,22 +144,21 @@ class TextLearner(lightning.LightningModule):
                     f"the loss is {loss.item()} in {where}; lower [text] learning_rate and head_learning_rate, or set "
                     "precision = '32-true'"
                 )
-            self._set_rates(head_optimizer, number + place / len(update))
-            head_optimizer.zero_grad()
             if loss.requires_grad:  # a step without a positive teaches nothing
                 self.manual_backward(loss)
-                self._step(head_optimizer)
             losses.append(loss.detach())
-        self.log("loss", torch.stack(losses).mean(), batch_size=1)
-        if embeddings.grad is not None and encoder_optimizer is not None:
-            self._set_rates(encoder_optimizer, float(number))
-            live = self.texts(update, _LIVE)
-            self._update_encoder(encoder_optimizer, live, embeddings.grad[np.searchsorted(texts, live)] / len(update))
+        return losses
+
+    def on_fit_start(self) -> None:
+        """Let every process of several devices add up gradients in one order, as the first one does."""
+        torch.use_deterministic_algorithms(True)
 
     def on_train_epoch_start(self) -> None:
-        """Start counting tokens."""
+        """Start counting tokens, and read past clicks as the encoder embeds them now."""
         self.memory.encoded_tokens = 0
         self._since = time.perf_counter()
+        if self._encoder_learns:
+            self.memory.refresh(self.block_texts)
 
     def on_train_epoch_end(self) -> None:
         """Say how many tokens the pass has cost, its judgement included."""
@@ -199,7 +223,22 @@ class TextLearner(lightning.LightningModule):
         for group in optimizer.param_groups:
             group["lr"] = group["full_rate"] * factor
 
+    def _unshared(self) -> AbstractContextManager[None]:
+        """Keep Lightning's strategy from sharing gradients at every backward pass; `_step` does it, once."""
+        wrapped: Any = self.trainer.strategy.model
+        found: AbstractContextManager[None] = wrapped.no_sync() if hasattr(wrapped, "no_sync") else nullcontext()
+        return found
+
+    def _turns(self, update: Sequence[Step]) -> int:
+        """Return how many steps to take: on several devices as many on each, though an update may hold fewer."""
+        return len(update) if self.trainer.world_size == 1 else self.settings.steps_per_update
+
     def _step(self, optimizer: Any) -> None:
+        if self.trainer.world_size > 1:
+            for group in optimizer.param_groups:
+                for parameter in group["params"]:
+                    own = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
+                    parameter.grad = self.trainer.strategy.reduce(own, reduce_op="mean")
         self.clip_gradients(optimizer, gradient_clip_val=self.settings.clip, gradient_clip_algorithm="norm")
         optimizer.step()
 
@@ -282,61 +321,60 @@ def _graded(step: Step) -> Tensor:
 class KeepBest(lightning.Callback):
     """Keeps the weights of the pass with the best held-out AUC and stops when it no longer rises.
 
-    Without a held-out request that has both positive and other candidates, the last pass is kept.
+    Without a held-out request that has both positive and other candidates, the last pass is kept. What it finds stands
+    in the learner's `kept`, which comes back from the processes of several devices.
 
     Parameters
     ----------
-    learner
-        Whose weights.
     patience
         Passes without a better AUC before training stops.
     """
 
-    def __init__(self, learner: TextLearner, patience: int) -> None:
-        self.auc = float("nan")
-        self.before = float("nan")
-        self._resumed = False
-        self.epoch = 0
-        self._learner = learner
+    def __init__(self, patience: int) -> None:
         self._patience = patience
-        self._weights = self._copy()
+        self._resumed = False
+        self._best: dict[str, Tensor] = {}
 
-    def on_validation_end(self, trainer: lightning.Trainer, _: lightning.LightningModule) -> None:
-        """Compare the pass with the best so far."""
+    def on_validation_end(self, trainer: lightning.Trainer, learner: lightning.LightningModule) -> None:
+        """Compare the pass with the best so far, all devices together."""
+        assert isinstance(learner, TextLearner)
         if trainer.sanity_checking and self._resumed:
             return  # the checkpoint knows how good its pass was
-        aucs = torch.cat(self._learner.aucs)
-        auc = aucs.mean().item() if len(aucs) else float("nan")
+        aucs = torch.cat(learner.aucs).double()
+        both = torch.stack([aucs.sum(), torch.tensor(len(aucs), dtype=torch.float64)])
+        total, count = trainer.strategy.reduce(both.to(learner.device), reduce_op="sum").tolist()
+        auc = total / count if count else math.nan
         epoch = 0 if trainer.sanity_checking else trainer.current_epoch + 1
         logger.info("after epoch %d: AUC %.4f", epoch, auc)
-        if trainer.sanity_checking:
-            self.before = auc
         if trainer.logger is not None:
             trainer.logger.log_metrics({"auc": auc, "epoch": epoch}, step=trainer.global_step)
-        if not auc <= self.auc:
-            self.auc, self.epoch, self._weights = auc, epoch, self._copy()
-        elif epoch - self.epoch >= self._patience:
+        kept, before, best = learner.kept.tolist()
+        if trainer.sanity_checking:
+            before = auc
+        if not auc <= best:
+            kept, best = float(epoch), auc
+            self._best = {name: each.detach().cpu().clone() for name, each in _learning(learner).items()}
+        elif epoch - kept >= self._patience:
             trainer.should_stop = True
+        learner.kept.copy_(torch.tensor([kept, before, best]))
 
-    def restore(self) -> None:
+    def on_train_end(self, trainer: lightning.Trainer, learner: lightning.LightningModule) -> None:
         """Put the best weights back."""
-        for name, parameter in self._learning().items():
-            parameter.data.copy_(self._weights[name])
-        if any(name.startswith("encoder.") for name in self._weights):
-            self._learner.memory.outdate()
+        assert isinstance(learner, TextLearner)
+        if not self._best:  # nothing was held out
+            learner.kept[0] = trainer.current_epoch
+        for name, value in self._best.items():
+            _learning(learner)[name].data.copy_(value)
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a checkpoint keeps."""
-        return {"before": self.before, "auc": self.auc, "epoch": self.epoch, "weights": self._weights}
+        return self._best
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a checkpoint."""
         self._resumed = True
-        self.before, self.auc = state["before"], state["auc"]
-        self.epoch, self._weights = state["epoch"], state["weights"]
+        self._best = state
 
-    def _learning(self) -> dict[str, torch.nn.Parameter]:
-        return {name: each for name, each in self._learner.named_parameters() if each.requires_grad}
 
-    def _copy(self) -> dict[str, Tensor]:
-        return {name: each.detach().cpu().clone() for name, each in self._learning().items()}
+def _learning(learner: TextLearner) -> dict[str, torch.nn.Parameter]:
+    return {name: each for name, each in learner.named_parameters() if each.requires_grad}

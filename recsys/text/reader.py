@@ -55,7 +55,8 @@ class TextReader:
 
     def encode_query(self, text: str) -> NDArray[np.float32]:
         """Return the vector, float32 [p], of the text that a request asks with: that of a past click on this text."""
-        return self.encode([text]).history[0]
+        vector: NDArray[np.float32] = self.encode([text]).history[0]
+        return vector
 
     def encode_items(self, items: pl.DataFrame, texts: Sequence[str]) -> ItemVectors:
         """Encode every item, each distinct text once.

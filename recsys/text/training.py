@@ -219,8 +219,8 @@ class TextTrainer:
         size, steps = settings.requests_per_step, settings.steps_per_update
         shown = Updates(lists, outcomes, 0, split, size, steps)
         held_out = Updates(lists, outcomes, split, len(lists), size, steps)
+        learner.block_texts = self._memory.rows(lists)
         learner.click_shares = _click_shares(lists, outcomes, len(self._memory.text_of))
-        best = KeepBest(learner, settings.patience)
         # All that a checkpoint holds is written by the next lines: tensors and numbers, read back without pickle.
         checkpoint = ModelCheckpoint(
             folder, filename="last", save_on_train_epoch_end=True, enable_version_counter=False
@@ -231,8 +231,8 @@ class TextTrainer:
                 max_epochs=settings.epochs,
                 precision=settings.precision,
                 devices=settings.devices,
-                strategy=settings.strategy,
-                callbacks=[best, checkpoint],
+                strategy="ddp_spawn" if settings.devices > 1 and settings.strategy == "auto" else settings.strategy,
+                callbacks=[KeepBest(settings.patience), checkpoint],
                 num_sanity_val_steps=-1,  # judges what was known before as well
                 logger=open_logger(settings.logger, folder),
                 log_every_n_steps=1,
@@ -246,13 +246,13 @@ class TextTrainer:
                 ckpt_path=unfinished if unfinished.is_file() else None,
                 weights_only=True,
             )
-        if len(held_out):
-            best.restore()
-            logger.info("best pass %d: AUC %.4f on %d held-out requests", best.epoch, best.auc, len(lists) - split)
         learner.cpu()
-        before, after = (None if math.isnan(auc) else auc for auc in (best.before, best.auc))
-        kept = best.epoch if len(held_out) else trainer.current_epoch
-        return Lesson(len(lists), kept, before, after, old_before, _mean_auc(learner, old, settings))
+        if any(parameter.requires_grad for parameter in self._encoder.parameters()):
+            self._memory.outdate()
+        kept, before, after = (None if math.isnan(number) else number for number in learner.kept.tolist())
+        epoch = int(kept or 0)
+        logger.info("pass %d is kept: AUC %s on %d held-out requests", epoch, after, len(lists) - split)
+        return Lesson(len(lists), epoch, before, after, old_before, _mean_auc(learner, old, settings))
 
     def _keep(self, folder: Path, lesson: Lesson) -> None:
         """Write what the block taught; `lesson.json` comes last and says that the rest is whole."""

@@ -8,7 +8,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from recsys.batch.evaluating import evaluate
-from recsys.errors import DataError
+from recsys.errors import DataError, SettingsError
 from recsys.evaluation.evaluation import BEST_POSSIBLE
 
 
@@ -18,6 +18,13 @@ def test_the_folder_evaluated_again_gives_the_figures_of_its_training(line) -> N
     assert evaluation == json.loads((line.model / "metrics.json").read_text())
     assert list(evaluation["rankers"]) == ["random", "popularity", "text", "behaviour", "both"]
     assert {"both-behaviour", "both-text", "both-popularity", "both-random"} == set(evaluation["differences"])
+
+
+def test_requests_with_a_text_are_evaluated_as_in_training(asking) -> None:
+    assert evaluate(asking.model, asking.dataset).to_json() == asking.judgement.evaluation.to_json()
+    without = replace(asking.dataset, requests=asking.dataset.requests.drop("asked"))
+    with pytest.raises(SettingsError, match="query names 'asked', which is not a column of the requests"):
+        evaluate(asking.model, without)
 
 
 def test_popularity_is_the_smoothed_click_rate_known_before_each_request(line) -> None:

@@ -24,7 +24,8 @@ def shown(line, requests: pl.DataFrame, settings: TextSettings) -> Shown:
 
 @pytest.fixture
 def settings(line) -> TextSettings:
-    return line.settings.text.model_copy(update={"replay": 0.5, "epochs": 1, "head_epochs": 1, "patience": 1})
+    course = {"replay": 0.5, "epochs": 1, "head_epochs": 1, "patience": 1, "head_learning_rate": 1e-3}
+    return line.settings.text.model_copy(update=course)
 
 
 @pytest.fixture
@@ -94,6 +95,21 @@ def test_lists_are_in_order_of_time_with_the_clicks_before_each(line, settings) 
     assert [ids[code] for code in found.lists.items[:50]] == ordered["item_id"].to_list()[:50]
     moment = ordered["timestamp"][500]
     assert len(found.before(moment)) == ordered.filter(pl.col("timestamp") < moment)["request_id"].n_unique()
+
+
+def test_codes_of_what_requests_ask_with_come_after_the_items(line, settings) -> None:
+    ordered = line.dataset.requests.sort("timestamp", "request_id", "item_id")
+    first = ordered["request_id"].unique(maintain_order=True)[:5]
+    texts = dict(zip(first, ["red", None, "blue", " ", "<i>red</i>"], strict=True))
+    asked = ordered.with_columns(words=pl.col("request_id").replace_strict(texts, default="blue"))
+    found = shown(line, asked.sample(fraction=1, shuffle=True, seed=1), settings.model_copy(update={"query": "words"}))
+    items = len(line.dataset.items)
+    assert found.query_texts == ["red", "blue"]
+    assert found.lists.queries[:5].tolist() == [items, -1, items + 1, -1, items]
+    assert set(found.lists.queries[5:].tolist()) == {items + 1}
+    silent = shown(line, ordered, settings)
+    assert silent.query_texts == []
+    assert set(silent.lists.queries.tolist()) == {-1}
 
 
 def test_aggregated_logs_give_clicks_and_showings(line, settings) -> None:

@@ -37,6 +37,25 @@ def test_the_answer_is_the_one_that_a_serving_process_gives(line, scored) -> Non
     assert expected["score"].n_unique() > 50
 
 
+def test_requests_with_a_text_get_the_answer_of_a_serving_process(asking, tmp_path) -> None:
+    unseen = (
+        pl.when(pl.col("request_id").cast(pl.Int64) % 3 == 0).then(pl.lit("salt & <b>dough</b>")).otherwise("asked")
+    )
+    candidates = asking.candidates(30).with_columns(asked=unseen)
+    assert 1 < candidates["asked"].n_unique() < 30
+    score(asking.model, asking.dataset, candidates, tmp_path / "out")
+    expected = rankings(tmp_path / "out")
+    ranker = Ranker.load(asking.model, state=tmp_path / "out" / "state")
+    assert_frame_equal(ranker.rank(candidates.reverse()), expected, check_exact=True)
+    alone = [ranker.rank(part) for part in candidates.partition_by("request_id")]
+    assert_frame_equal(pl.concat(alone).sort("request_id", "rank"), expected, check_exact=True)
+    silent = ranker.rank(candidates.with_columns(asked=pl.lit(None)))
+    assert (silent.sort("request_id", "item_id")["score"] != expected.sort("request_id", "item_id")["score"]).any()
+    with pytest.raises(SettingsError, match="query names 'asked', which is not a column of the requests"):
+        score(asking.model, asking.dataset, candidates.drop("asked"), tmp_path / "other")
+    assert not (tmp_path / "other").exists()
+
+
 @pytest.fixture(scope="module")
 def ranker(line) -> Ranker:
     return Ranker.load(line.model)

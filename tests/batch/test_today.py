@@ -120,6 +120,31 @@ def test_a_process_without_torch_encodes_new_items_and_ranks_them(line, tmp_path
     assert_frame_equal(pl.read_parquet(tmp_path / "ranked.parquet"), ranked, check_exact=True)
 
 
+@pytest.mark.parametrize("backend", ["onnx", "static"])
+def test_a_process_without_torch_reads_what_requests_ask_with(asking, tmp_path, backend: str) -> None:
+    folder = with_backend(asking, backend, tmp_path / "model")
+    candidates = asking.candidates(6).with_columns(asked=pl.lit("bread and salt"))
+    candidates.write_parquet(tmp_path / "candidates.parquet")
+    program = (
+        "import sys\n"
+        "class Absent:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name.split('.')[0] in ('torch', 'transformers', 'pytorch_lightning', 'lightning', 'peft'):\n"
+        "            raise ModuleNotFoundError(name)\n"
+        "sys.meta_path.insert(0, Absent())\n"
+        "from pathlib import Path\n"
+        "import polars as pl\n"
+        "from recsys import Ranker\n"
+        "folder = Path(sys.argv[1])\n"
+        "candidates = pl.read_parquet(folder / 'candidates.parquet')\n"
+        "Ranker.load(folder / 'model').rank(candidates).write_parquet(folder / 'ranked.parquet')\n"
+    )
+    subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=True)
+    ranked = Ranker.load(folder).rank(candidates)
+    assert_frame_equal(pl.read_parquet(tmp_path / "ranked.parquet"), ranked, check_exact=True)
+    assert not ranked.equals(Ranker.load(folder).rank(candidates.with_columns(asked=pl.lit(None))))
+
+
 def test_what_is_opened_gives_serving_the_state_that_the_batch_used(line) -> None:
     today = open_model(line.model, line.dataset)
     assert today.state.behaviour.showings.equals(

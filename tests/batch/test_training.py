@@ -326,3 +326,26 @@ def test_a_killed_training_goes_on_to_the_same_model(line, tmp_path, moment) -> 
     assert list((tmp_path / "model.training/block-0").glob("log-0/metrics.csv"))
     left = [path for path in (tmp_path / "model.training").rglob("*") if path.is_file()]
     assert {path.parent.name[:4] for path in left} == {"log-"}
+
+
+def test_the_encoder_learns_from_what_requests_ask_with(line, asking) -> None:
+    silent, found = (each.judgement.evaluation.overall.rankers["text"]["AUC"].mean for each in (line, asking))
+    assert found > silent + 0.2
+    assert Model.load(asking.model).tower.query_scale > 1
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("words", "query names 'words', which is not a column of the requests; .*their columns are request_id, "),
+        ("device_id", "query names 'device_id', which is recorded with or after the list"),
+        ("propensity", "query names 'propensity', which is recorded with or after the list"),
+        ("timestamp", "query names 'timestamp', which holds Datetime.*, not texts; name a column of strings"),
+    ],
+)
+def test_what_requests_ask_with_must_be_text_known_before_the_list(line, tmp_path, name: str, message: str) -> None:
+    requests = line.dataset.requests.with_columns(device_id=pl.lit("a"))
+    dataset = replace(line.dataset, requests=requests, about=About("test", (), ("device_id",)))
+    with pytest.raises(SettingsError, match=message):
+        train(dataset, changed(line.settings, text={"query": name}), tmp_path / "model")
+    assert not list(tmp_path.iterdir())

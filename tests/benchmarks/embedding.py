@@ -50,6 +50,7 @@ class Corpus:
     name: str
     dataset: Dataset
     texts: list[str]
+    log: Log
     day: Shown
 
     def auc(self, embeddings: Floats) -> float:
@@ -89,7 +90,7 @@ def read_corpus() -> Corpus:
     log = Log(Behaviour.of(dataset, ()), settings.labels.clock(settings.time))
     inside = pl.col("timestamp").is_between(start, start + timedelta(days=1), closed="left")
     day = Shown.of(dataset.requests.filter(inside), log, dataset.items["item_id"], settings.text)
-    return Corpus(name, dataset, texts, day)
+    return Corpus(name, dataset, texts, log, day)
 
 
 def best_of(runs: Sequence[Run], texts: Sequence[str], rounds: int) -> dict[str, tuple[float, Floats]]:
@@ -106,9 +107,8 @@ def best_of(runs: Sequence[Run], texts: Sequence[str], rounds: int) -> dict[str,
     return found
 
 
-def bench_embedding() -> list[dict[str, object]]:
+def bench_embedding(corpus: Corpus) -> list[dict[str, object]]:
     """Embed, embed again after a change, and embed with the static table; prints a line per backend."""
-    corpus = read_corpus()
     torch.set_num_threads(thread_count())
     folder = find_encoder(DEFAULT_ENCODER)
     peer = SentenceTransformer(str(folder), device="cpu")

@@ -18,7 +18,8 @@ from recsys.features.behaviour import Behaviour
 from recsys.features.definitions import Count
 from recsys.features.log import Log
 from recsys.features.lookup import Lookup
-from tests.benchmarks.embedding import bench_embedding
+from tests.benchmarks.embedding import bench_embedding, read_corpus
+from tests.benchmarks.training import bench_training
 
 OUT = Path("build/bench.json")
 WINDOWS = (timedelta(hours=1), timedelta(days=1), None)
@@ -89,7 +90,9 @@ def main() -> None:
     """Measure everything and write it down."""
     world = make_world(WorldSettings(items=5_000, users=10_000, requests=40_000))
     requests = world.dataset.requests
-    rows = [bench_evaluate(requests), bench_features(requests, Behaviour.of(world.dataset, ())), *bench_embedding()]
+    rows = [bench_evaluate(requests), bench_features(requests, Behaviour.of(world.dataset, ()))]
+    corpus = read_corpus()
+    rows += [bench_training(corpus), *bench_embedding(corpus)]
     OUT.parent.mkdir(exist_ok=True)
     OUT.write_text(json.dumps(rows, indent=2) + "\n")
     for row in rows:

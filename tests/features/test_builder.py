@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -23,6 +24,7 @@ from recsys.features.builder import (
 from recsys.features.counters import Counter
 from recsys.features.log import Log
 from recsys.features.settings import FeatureSettings
+from recsys.text.queries import QueryReader
 
 NOON = datetime(2024, 3, 1, 12, tzinfo=UTC)
 SLOW = settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
@@ -158,6 +160,33 @@ def test_text_columns_are_missing_for_items_without_a_vector_or_outside_the_cata
         assert (~table[name].is_nan()).to_list() == [*known[:5], True], name
     assert sorted(table["interest_rank"][:2]) == [1.0, 2.0]
     assert sum(table["text_score_share"][:2]) == pytest.approx(1)
+
+
+def test_the_first_row_of_a_request_says_what_it_asks_with(tools):
+    dataset, asked = small(tools)
+    log = Log(Behaviour.of(dataset, ("category",)), TimeSettings())
+    plain = tools.reader(log)
+    encoded = []
+
+    def encode(text):
+        encoded.append(text)
+        return plain.vectors.history[len(text)]
+
+    asked = asked.with_columns(words=pl.Series(["<b>a</b>", "b", None, None, "c", " "]))
+    reader = replace(plain, queries=QueryReader("words", encode))
+    table = build_features(asked, log, tools.settings, reader)
+    expected = plain.vectors.candidate[:2] @ plain.vectors.history[1]
+    assert encoded == ["a"]
+    assert table["query_match"][:2].to_list() == expected.tolist()
+    assert table["query_match"][2:].is_nan().all()
+    assert table["query_match_rank"].to_list()[:2] == ([1, 2] if expected[0] > expected[1] else [2, 1])
+    assert sum(table["query_match_share"][:2]) == pytest.approx(1)
+    silent = build_features(asked, log, tools.settings, plain)
+    others = [name for name in table.columns if not name.startswith(("query_match", "text_score"))]
+    assert tools.bits(table.select(others)) == tools.bits(silent.select(others))
+    assert silent["query_match"].is_nan().all()
+    assert (table["text_score"] != silent["text_score"]).to_list() == [True, True, False, False, False, False]
+    assert tools.bits(build_features(asked[5:], log, tools.settings, reader)) == tools.bits(table[5:])
 
 
 def test_an_item_that_is_not_out_yet_has_no_share_of_the_ages(tools):

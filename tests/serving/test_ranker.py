@@ -1,3 +1,4 @@
+import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -9,7 +10,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from recsys import Ranker
-from recsys.errors import DataError, SettingsError
+from recsys.errors import DataError, ModelError, SettingsError
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +79,42 @@ def test_a_request_without_context_or_history_still_gets_an_order(line, ranker) 
     ranked = ranker.rank(stranger)
     assert ranked["unknown_user"].all()
     assert ranked["rank"].to_list() == list(range(1, len(stranger) + 1))
+
+
+def test_a_request_may_ask_with_a_text_or_without(asking) -> None:
+    ranker = Ranker.load(asking.model)
+    candidates = asking.candidates(2)
+    words = [ranker.rank(candidates.with_columns(asked=pl.lit(text))) for text in ("sea boat", "", " <br> ", None)]
+    assert not words[0]["score"].equals(words[1]["score"])
+    for other in words[2:]:
+        assert_frame_equal(other, words[1], check_exact=True)
+    pandas = ranker.rank(candidates.with_columns(asked=pl.lit("sea boat")).to_pandas())
+    assert pandas["score"].tolist() == words[0]["score"].to_list()
+    with pytest.raises(SettingsError, match="query names 'asked', which is not a column of the requests"):
+        ranker.rank(candidates.drop("asked"))
+    with pytest.raises(SettingsError, match="query names 'asked', which holds Int32, not texts"):
+        ranker.rank(candidates.with_columns(asked=pl.lit(1)))
+
+
+def test_threads_may_share_the_encoder_of_what_requests_ask_with(asking) -> None:
+    parts = [part.with_columns(asked=pl.lit(f"boat {part['request_id'][0]}")) for part in
+             asking.candidates(12).partition_by("request_id")]  # fmt: skip
+    with ThreadPoolExecutor(6) as pool:
+        together = list(pool.map(Ranker.load(asking.model).rank, parts))
+    alone = Ranker.load(asking.model)
+    for part, found in zip(parts, together, strict=True):
+        assert_frame_equal(found, alone.rank(part), check_exact=True)
+
+
+def test_an_encoder_that_was_replaced_meanwhile_is_refused(asking, line, tmp_path) -> None:
+    folder = shutil.copytree(asking.model, tmp_path / "model")
+    ranker = Ranker.load(folder)
+    shutil.rmtree(folder / "encoder")
+    shutil.copytree(line.model / "encoder", folder / "encoder")
+    candidates = asking.candidates(1)
+    ranker.rank(candidates.with_columns(asked=pl.lit(None)))
+    with pytest.raises(ModelError, match="the item vectors were made by the encoder"):
+        ranker.rank(candidates.with_columns(asked=pl.lit("sea")))
 
 
 def test_what_happens_later_changes_no_earlier_answer(line, ranker) -> None:

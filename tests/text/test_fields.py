@@ -66,6 +66,12 @@ def test_texts_are_clean_and_as_many_as_items(rows: list[tuple[str | None, str |
         assert all(character >= " " and character != "\x7f" for character in text)
 
 
+@given(st.lists(st.none() | st.text(alphabet="ab <>/&;\n")))
+def test_a_text_by_itself_is_cleaned_like_an_item_of_one_field(column: list[str | None]) -> None:
+    texts = pl.Series("title", column, pl.String)
+    assert fields.clean_texts(texts) == item_texts(texts.to_frame(), ["title"])
+
+
 def test_examples_run() -> None:
     assert doctest.testmod(fields, extraglobs={"pl": pl}).failed == 0
 

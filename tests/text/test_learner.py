@@ -159,11 +159,11 @@ def test_the_text_of_a_request_moves_scores_towards_items_that_match(learner: Te
     assert torch.equal(score(learner, step._replace(queries=torch.full_like(asked, -1)))[0], plain)
 
 
-def test_a_loss_that_is_not_a_number_stops_with_advice(learner: TextLearner, world, monkeypatch) -> None:
+def test_a_loss_that_is_not_a_number_stops_with_advice(learner: TextLearner, world) -> None:
     learner.memory.embeddings[:] = torch.nan
-    monkeypatch.setattr(learner, "_optimizers", lambda: (None, None))
+    texts = learner.texts(steps(world))
     with pytest.raises(ModelError, match=r"the loss is nan in update 7 of epoch 0; lower \[text\] learning_rate"):
-        learner.training_step(steps(world), 7)
+        learner._learn(steps(world), 7, texts, learner.memory.embeddings[texts])
 
 
 def test_unknown_items_change_nothing_for_the_others(learner: TextLearner, world) -> None:

@@ -94,6 +94,7 @@ def test_training_and_serving_see_the_same_vectors(model: TextModel, tmp_path: P
     for name in NAMES:
         assert np.array_equal(getattr(served, name), getattr(seen, name))
     assert reader.update(seen, items) is seen
+    assert np.array_equal(reader.encode_query("salt boat"), trained.encode_query("salt boat"))
 
 
 def test_embeddings_at_hand_are_taken_where_the_backend_would_give_the_same(model: TextModel) -> None:

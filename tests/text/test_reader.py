@@ -95,6 +95,10 @@ def test_a_night_encodes_only_texts_that_were_never_seen(
     assert after.item_ids.to_list() == ["new", "c", "b", "d"]
 
 
+def test_a_query_has_the_vector_of_a_click_on_its_text(reader: TextReader) -> None:
+    assert reader.encode_query("boat").tolist() == reader.encode(["sea", "boat"]).history[1].tolist()
+
+
 def test_the_template_makes_the_texts(reader: TextReader, backend: CountingBackend) -> None:
     settings = TextSettings(template="News: {title}")
     other = replace(reader, settings=settings)

@@ -13,7 +13,20 @@ def test_refuses_unknown_keys() -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"held_out": -0.1}, {"held_out": 1}, {"epochs": -1}, {"fields": ()}, {"precision": "64"}, {"lexicon": -1}, {"block": "soon"}, {"layer_decay": 0}, {"warm_up": 1}, {"loss": "l2"}, {"max_tokens": 3}]
+    "wrong",
+    [
+        {"held_out": -0.1},
+        {"held_out": 1},
+        {"epochs": -1},
+        {"fields": ()},
+        {"precision": "64"},
+        {"lexicon": -1},
+        {"block": "soon"},
+        {"layer_decay": 0},
+        {"warm_up": 1},
+        {"loss": "l2"},
+        {"max_tokens": 3},
+    ],
 )
 def test_refuses_values_out_of_range(wrong: dict[str, object]) -> None:
     with pytest.raises(ValidationError, match=next(iter(wrong))):

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -13,10 +14,14 @@ from recsys.text.signals import TextSignals, text_signals
 from recsys.text.user_tower import UserTower
 from recsys.text.vectors import ItemVectors, round_to_grid
 
-NAMES = ("interest", "appeal", "text_score", "nearest_click")
+NAMES = ("interest", "appeal", "text_score", "nearest_click", "query_match")
 CODES = round_to_grid(np.random.default_rng(8).normal(size=(4, 48))).astype(np.float64)
 TOWER = UserTower(
-    CODES, np.array([3.1, 0.7, -2.0, 9.0]), np.array([0.2, 0.0, 1.3, 0.1]), np.array([5.0, 1.1, 0.3, 2.0]), np.ones(1)
+    CODES,
+    np.array([3.1, 0.7, -2.0, 9.0]),
+    np.array([0.2, 0.0, 1.3, 0.1]),
+    np.array([5.0, 1.1, 0.3, 2.0]),
+    np.array([1.7]),
 )
 
 
@@ -33,6 +38,9 @@ def make_vectors(n: int, d: int = 48, seed: int = 0) -> ItemVectors:
     )
 
 
+ASKED = make_vectors(7, seed=9).history
+
+
 def make_lists(random: np.random.Generator, requests: int, items: int, places: int, longest: int = 9) -> Lists:
     lengths = random.integers(0, longest + 1, requests)
     return Lists(
@@ -42,6 +50,7 @@ def make_lists(random: np.random.Generator, requests: int, items: int, places: i
             np.int32
         ),
         random.uniform(0, 500, (requests, places)).astype(np.float32),
+        random.integers(-1, len(ASKED), requests).astype(np.int32),
     )
 
 
@@ -53,7 +62,7 @@ def assert_same_bits(a: TextSignals, b: TextSignals, rows: np.ndarray | slice = 
 def test_signals_are_what_a_plain_loop_says() -> None:
     vectors = make_vectors(30)
     lists = make_lists(np.random.default_rng(3), 25, 30, 6)
-    found = text_signals(lists, vectors, TOWER)
+    found = text_signals(lists, vectors, TOWER, ASKED)
     for request in range(len(lists)):
         clicks = [place for place, code in enumerate(lists.history[request]) if code >= 0]
         for place in range(lists.starts[request], lists.starts[request + 1]):
@@ -63,10 +72,16 @@ def test_signals_are_what_a_plain_loop_says() -> None:
                 assert np.isnan(values).all()
                 continue
             assert found.appeal[place] == vectors.appeal[item]
+            score, query = values[1] if np.isnan(values[0]) else values[0] + values[1], lists.queries[request]
+            if query < 0:
+                assert np.isnan(values[4])
+                assert values[2] == score
+            else:
+                assert values[4] == (vectors.candidate[item].astype(np.float64) * ASKED[query]).sum()
+                assert values[2] == pytest.approx(score + 1.7 * values[4], abs=1e-6)
             if not clicks:
                 assert np.isnan(values[0])
                 assert np.isnan(values[3])
-                assert values[2] == values[1]
                 continue
             past = vectors.history[lists.history[request, clicks]].astype(np.float64)
             products = vectors.candidate[item].astype(np.float64) * past
@@ -78,7 +93,6 @@ def test_signals_are_what_a_plain_loop_says() -> None:
             )
             expected = (TOWER.scale * (force * similarity).sum(axis=0) / force.sum(axis=0)).sum()
             assert values[0] == pytest.approx(expected, rel=1e-6, abs=1e-6)
-            assert values[2] == values[0] + values[1]
             assert values[3] == products.sum(axis=1).max()
 
 
@@ -88,10 +102,10 @@ def test_answers_are_the_same_bits_in_any_batching(seed: int, requests: int, pla
     random = np.random.default_rng(seed)
     vectors = make_vectors(50, seed=seed)
     lists = make_lists(random, requests, 50, places)
-    together = text_signals(lists, vectors, TOWER)
+    together = text_signals(lists, vectors, TOWER, ASKED)
     cuts = np.unique([0, *random.integers(0, requests + 1, 3), requests])
     for first, last in pairwise(cuts):
-        alone = text_signals(lists.block(first, last), vectors, TOWER)
+        alone = text_signals(lists.block(first, last), vectors, TOWER, ASKED)
         assert_same_bits(together, alone, slice(lists.starts[first], lists.starts[last]))
 
 
@@ -101,7 +115,7 @@ def test_answers_follow_candidates_in_any_order_and_ignore_padding(seed: int, re
     random = np.random.default_rng(seed)
     vectors = make_vectors(50, seed=seed)
     lists = make_lists(random, requests, 50, 5)
-    before = text_signals(lists, vectors, TOWER)
+    before = text_signals(lists, vectors, TOWER, ASKED)
     rows = np.concatenate(
         [random.permutation(np.arange(*lists.starts[request : request + 2])) for request in range(requests)]
     ).astype(np.int64)
@@ -112,9 +126,11 @@ def test_answers_follow_candidates_in_any_order_and_ignore_padding(seed: int, re
             lists.items[rows],
             np.concatenate([lists.history, wider], axis=1),
             np.concatenate([lists.ages, wider.astype(np.float32)], axis=1),
+            lists.queries,
         ),
         vectors,
         TOWER,
+        ASKED,
     )
     assert_same_bits(before, after, rows)
 
@@ -123,32 +139,50 @@ def test_small_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     # Long histories and lists of one candidate: there, a library's sum would add in another order.
     vectors = make_vectors(50)
     lists = make_lists(np.random.default_rng(1), 60, 50, 40)
-    before = text_signals(lists, vectors, TOWER)
+    before = text_signals(lists, vectors, TOWER, ASKED)
     monkeypatch.setattr(signals_module, "_NUMBERS_PER_BLOCK", 1)
-    assert_same_bits(before, text_signals(lists, vectors, TOWER))
+    assert_same_bits(before, text_signals(lists, vectors, TOWER, ASKED))
+
+
+def test_a_text_changes_nothing_but_its_match_and_the_score_of_its_own_request() -> None:
+    vectors = make_vectors(50)
+    lists = make_lists(np.random.default_rng(1), 60, 50, 4)
+    silent = text_signals(replace(lists, queries=np.full(60, -1, np.int32)), vectors, TOWER)
+    found = text_signals(lists, vectors, TOWER, ASKED)
+    assert np.isnan(silent.query_match).all()
+    for name in ("interest", "appeal", "nearest_click"):
+        assert getattr(found, name).tobytes() == getattr(silent, name).tobytes()
+    other = np.repeat(lists.queries >= 0, lists.lengths) & (lists.items >= 0)
+    assert found.text_score[~other].tobytes() == silent.text_score[~other].tobytes()
+    assert (found.text_score[other] != silent.text_score[other]).mean() > 0.9
 
 
 def test_lists_may_be_empty() -> None:
-    found = text_signals(make_lists(np.random.default_rng(0), 0, 5, 3), make_vectors(5), TOWER)
+    found = text_signals(make_lists(np.random.default_rng(0), 0, 5, 3), make_vectors(5), TOWER, ASKED)
     assert all(len(getattr(found, name)) == 0 for name in NAMES)
 
 
 def test_an_empty_catalogue_knows_nothing() -> None:
     lists = Lists(
-        np.array([0, 2]), np.full(2, -1, np.int32), np.full((1, 3), -1, np.int32), np.zeros((1, 3), np.float32)
+        np.array([0, 2]),
+        np.full(2, -1, np.int32),
+        np.full((1, 3), -1, np.int32),
+        np.zeros((1, 3), np.float32),
+        np.zeros(1, np.int32),
     )
-    found = text_signals(lists, make_vectors(0), TOWER)
+    found = text_signals(lists, make_vectors(0), TOWER, ASKED)
     assert all(np.isnan(getattr(found, name)).all() and len(getattr(found, name)) == 2 for name in NAMES)
 
 
-@pytest.mark.parametrize("field", ["items", "history"])
-def test_refuses_codes_without_a_vector(field: str) -> None:
+@pytest.mark.parametrize(("field", "kind"), [("items", "item"), ("history", "item"), ("queries", "query")])
+def test_refuses_codes_without_a_vector(field: str, kind: str) -> None:
     arrays = {
         "starts": np.array([0, 1]),
         "items": np.array([0], np.int32),
         "history": np.array([[1]], np.int32),
         "ages": np.zeros((1, 1), np.float32),
+        "queries": np.array([4], np.int32),
     }
     arrays[field] = np.full_like(arrays[field], 5)
-    with pytest.raises(DataError, match=f"{field} holds the code 5 but there are 5 item vectors"):
-        text_signals(Lists(**arrays), make_vectors(5), TOWER)
+    with pytest.raises(DataError, match=f"{field} holds the code 5 but there are 5 {kind} vectors"):
+        text_signals(Lists(**arrays), make_vectors(5), TOWER, ASKED[:5])

@@ -308,3 +308,14 @@ def test_cached_frozen_layers_are_shared_between_trainings(world, tiny_settings:
         TextTrainer(world.texts, settings, 0, tmp_path / work).learn("block", world.lists, Outcomes.of(world.labels))
     assert len(list((tmp_path / "cache").iterdir())) == 1
     assert not [*(tmp_path / "one").glob("frozen-*"), *(tmp_path / "two").glob("frozen-*")]
+
+
+@pytest.mark.slow
+def test_two_devices_learn_together(world, tiny_settings: TextSettings, tmp_path: Path) -> None:
+    settings = tiny_settings.model_copy(update={"devices": 2, "epochs": 3})
+    trainer = TextTrainer(world.texts, settings, 0, tmp_path)
+    trainer.learn("block", world.lists, Outcomes.of(world.labels))
+    (lesson,) = trainer.lessons
+    assert lesson.epoch > 0
+    assert lesson.auc > max(lesson.auc_before, 0.9)
+    assert mean_auc(trainer.model, world) > 0.9

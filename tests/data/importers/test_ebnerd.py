@@ -85,10 +85,23 @@ def test_lists_become_candidates_in_order_of_time(flat: Path) -> None:
         (1, 20, 0), (1, 30, 1), (1, 40, 1), (2, 10, 1), (2, 20, 0),
     ]  # fmt: skip
     assert requests["page_item_id"].to_list() == [30, 30, 30, None, None]
+    assert requests["page"].to_list() == ["thirty", "thirty", "thirty", None, None]
     assert requests["device"].to_list() == [2, 2, 2, 1, 1]
     assert requests["page_read_time"].to_list() == [12.0, 12.0, 12.0, 11.0, 11.0]
     assert requests.schema["user_id"] == pl.UInt32
     assert "session_id" not in requests.columns
+
+
+def test_the_page_of_an_unknown_article_has_no_title(flat: Path) -> None:
+    lists = behaviors().with_columns(article_id=pl.Series([77.0, 20.0]))
+    lists.write_parquet(flat / "behaviors.parquet")
+    assert read_ebnerd(flat).requests["page"].to_list() == ["twenty", "twenty", "twenty", None, None]
+    assert "page" not in read_ebnerd(flat).about.recorded_after
+    ARTICLES.drop("title").write_parquet(flat / "articles.parquet")
+    assert "page" not in read_ebnerd(flat).requests.columns
+    ARTICLES.write_parquet(flat / "articles.parquet")
+    behaviors().drop("article_id").write_parquet(flat / "behaviors.parquet")
+    assert "page" not in read_ebnerd(flat).requests.columns
 
 
 def test_says_what_was_recorded_after_the_list(flat: Path) -> None:
