@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from recsys.batch.logged import LoggedWindow, cold_requests
-from recsys.batch.training import grow_with_valid, read_text
+from recsys.batch.logged import LoggedWindow, cold_requests, read_logged
+from recsys.batch.reading import TextCourse
+from recsys.batch.training import grow_with_valid
 from recsys.data.labels import grade_labels
 from recsys.data.tables import Dataset
 from recsys.data.windows import Windows, place_windows
@@ -56,36 +57,48 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--out", type=Path, required=True, help="JSON file to write")
     options = parser.parse_args()
-    found = {}
-    for freshness in ("live", "1d"):
-        settings = load_settings(options.config, [*options.set, f'time.freshness="{freshness}"'])
-        dataset = grade_labels(Dataset.read(options.data).with_plain_ids(), settings.labels)
-        days = list(run(dataset, settings, options.days, options.seeds))
-        found[freshness] = summary(days)
-        print(f"freshness {freshness}\n{json.dumps(found[freshness], indent=1)}", flush=True)
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(found, indent=2) + "\n")
+    settings = load_settings(options.config, options.set)
+    dataset = grade_labels(Dataset.read(options.data).with_plain_ids(), settings.labels)
+    days: dict[str, list[Day]] = {"live": [], "1d": []}
+    for seed in range(settings.seed, settings.seed + options.seeds):
+        for freshness, day in run(dataset, settings.model_copy(update={"seed": seed}), options.days):
+            days[freshness].append(day)
+        found = {freshness: summary(of) for freshness, of in days.items()}
+        options.out.parent.mkdir(parents=True, exist_ok=True)
+        options.out.write_text(json.dumps(found, indent=2) + "\n")
+    print(json.dumps(found, indent=1))
 
 
-def run(dataset: Dataset, settings: Settings, days: int, seeds: int) -> Iterator[Day]:
-    """Train on all that lies before each test day and score it; the text stage learns day after day, once per seed."""
+def run(dataset: Dataset, settings: Settings, days: int) -> Iterator[tuple[str, Day]]:
+    """Train on all that lies before each test day and score it; the text stage learns day after day."""
     first, *_, end = place_windows(dataset.requests, settings.windows).cuts
-    tests = [end - DAY * back for back in range(days, 0, -1)]
-    log = Log(Behaviour.of(dataset, settings.features.affinity), settings.labels.clock(settings.time))
-    for seed in range(settings.seed, settings.seed + seeds):
-        seeded = settings.model_copy(update={"seed": seed})
-        frozen = seeded.model_copy(update={"text": seeded.text.model_copy(update=FROZEN)})
-        # One chain of daily blocks: valid stands for all days after the first, the last test day included.
-        chain = Windows((first, first + DAY, first + DAY, end, end))
-        read = {name: _read(dataset, each, chain, log) for name, each in (("frozen", frozen), ("tuned", seeded))}
-        for test in tests:
-            yield _judge(read, test, log, seeded)
+    behaviour = Behaviour.of(dataset, settings.features.affinity)
+    logs = {
+        freshness: Log(behaviour, settings.labels.clock(settings.time.model_copy(update={"freshness": freshness})))
+        for freshness in ("live", "1d")
+    }
+    # One chain of daily blocks: valid stands for all days after the first, the last test day included.
+    chain = Windows((first, first + DAY, first + DAY, end, end))
+    frozen = settings.model_copy(update={"text": settings.text.model_copy(update=FROZEN)})
+    variants = {"frozen": frozen, "tuned": settings}
+    read = {name: _read(dataset, variant, chain, logs) for name, variant in variants.items()}
+    for test in (end - DAY * back for back in range(days, 0, -1)):
+        for freshness, log in logs.items():
+            windows = {name: of[freshness] for name, of in read.items()}
+            yield freshness, _judge(windows, test, log, settings)
 
 
-def _read(dataset: Dataset, settings: Settings, chain: Windows, log: Log) -> LoggedWindow:
+def _read(dataset: Dataset, settings: Settings, chain: Windows, logs: dict[str, Log]) -> dict[str, LoggedWindow]:
+    """Let the encoder learn from live lists, and read each day before it does with what each freshness knows."""
+    read: dict[str, LoggedWindow] = {}
     with tempfile.TemporaryDirectory() as work:
-        course = read_text(dataset, settings, chain, log, None, Path(work))
-    return course.logged["text"].joined(course.logged["valid"])
+        course = TextCourse(dataset, settings, chain, logs["live"], None, Path(work))
+        for _, rows, honest in course.blocks():
+            for freshness, log in logs.items():
+                reader = course.reader(log) if honest else None
+                part = read_logged(rows, log, settings.features, reader)
+                read[freshness] = read[freshness].joined(part) if freshness in read else part
+    return read
 
 
 def _judge(read: dict[str, LoggedWindow], test: datetime, log: Log, settings: Settings) -> Day:

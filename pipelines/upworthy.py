@@ -29,6 +29,7 @@ SETTINGS = TextSettings(
     steps_per_update=1,
     learning_rate=5e-5,
     head_learning_rate=1e-3,
+    held_out=0.0,
     precision="bf16-mixed",
 )
 
@@ -39,7 +40,7 @@ def lists_of(requests: pl.DataFrame, codes: pl.DataFrame) -> tuple[Lists, Outcom
         codes, on="item_id", maintain_order="left"
     )
     lengths = requests.group_by("request_id", maintain_order=True).len()["len"].to_numpy()
-    starts = np.concatenate([[0], np.cumsum(lengths)])
+    starts = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
     nobody = np.full((len(lengths), 1), -1, np.int32)
     lists = Lists(starts, requests["code"].to_numpy(), nobody, np.zeros(nobody.shape, np.float32))
     clicks, views = (requests[name].cast(pl.Float32).to_numpy() for name in ("clicks", "views"))
@@ -76,7 +77,10 @@ def main(folder: Path) -> None:
         held_out = pl.col("request_id").is_in(tests.filter(folds == fold).implode())
         lists, outcomes = lists_of(dataset.requests.filter(~held_out), codes)
         model = fit_text(texts, lists, outcomes, SETTINGS, seed=fold)
-        vectors = model.encode_items(dataset.items, texts)
+        shown = dataset.items["item_id"].is_in(dataset.requests.filter(held_out)["item_id"].implode())
+        vectors = model.encode_items(
+            dataset.items.filter(shown), [text for text, use in zip(texts, shown, strict=True) if use]
+        )
         appeal = pl.DataFrame({"item_id": vectors.item_ids, "appeal": vectors.appeal})
         found.append(right_pairs(clear_pairs(dataset.requests.filter(held_out)), appeal))
         print(f"fold {fold + 1}: {found[-1].mean():.1%} of {len(found[-1])} pairs", flush=True)

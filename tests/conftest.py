@@ -109,8 +109,9 @@ def asking(small_world: World, small_settings: Settings, tmp_path_factory: pytes
     requests = dataset.requests.join(titles, on="request_id", how="left", maintain_order="left")
     world = replace(small_world, dataset=replace(dataset, requests=requests))
     world.dataset.write(folder / "data")
-    reading = {"query": "asked", "fields": ("title",), "requests_per_step": 8, "head_learning_rate": 1e-2}
-    text = small_settings.text.model_copy(update=reading)
+    reading = {"query": "asked", "fields": ("title",), "epochs": 3, "head_epochs": 3}
+    pace = {"requests_per_step": 8, "head_learning_rate": 2e-2}
+    text = small_settings.text.model_copy(update=reading | pace)
     settings = small_settings.model_copy(update={"text": text})
     judgement = train(world.dataset, settings, folder / "model")
     return Line(world, folder / "data", settings, folder / "model", judgement)

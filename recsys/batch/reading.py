@@ -11,14 +11,17 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from recsys.data.windows import Block, Windows
+from recsys.data.tables import Dataset
+from recsys.data.windows import Block, Window, Windows
 from recsys.errors import SettingsError
-from recsys.features.builder import find_items, read_lists, request_starts
+from recsys.features.builder import Reader, find_items, read_lists, request_starts
 from recsys.features.log import Log
 from recsys.model import Model
+from recsys.settings import Settings
+from recsys.text.fields import item_texts, warn_of_empty
 from recsys.text.lists import Lists, Outcomes
 from recsys.text.model import TextModel
-from recsys.text.queries import read_queries
+from recsys.text.queries import QueryReader, read_queries
 from recsys.text.settings import TextSettings
 from recsys.text.training import TextTrainer
 
@@ -131,6 +134,65 @@ def _outcomes(requests: pl.DataFrame) -> Outcomes:
         counts = (requests[name].fill_null(0).cast(pl.Float32).to_numpy() for name in ("clicks", "views"))
         return Outcomes(*counts)
     return Outcomes.of(requests["label"].cast(pl.Float32).to_numpy())
+
+
+class TextCourse:
+    """The text stage on its way through the logs: reads each block before it learns from it.
+
+    Parameters
+    ----------
+    dataset
+        Tables with graded labels.
+    settings
+        All settings.
+    windows
+        What is learnt from: text, ranker and valid.
+    log
+        Behaviour, known under the model's clock.
+    before
+        Model to go on from, see `open_start`; None starts anew.
+    work
+        Working folder, see `TextTrainer`.
+
+    Attributes
+    ----------
+    trainer
+        What learns.
+    """
+
+    def __init__(
+        self, dataset: Dataset, settings: Settings, windows: Windows, log: Log, before: TextModel | None, work: Path
+    ) -> None:
+        self._dataset = dataset
+        self._settings = settings
+        self._windows = windows
+        self._delay = log.time.feedback_delay
+        self._texts = item_texts(dataset.items, settings.text.fields, settings.text.template)
+        warn_of_empty(self._texts)
+        inside = pl.col("timestamp") < windows.cuts[3]
+        if before is None:
+            inside &= pl.col("timestamp") >= windows.cuts[0]
+        self._shown = Shown.of(dataset.requests.filter(inside), log, dataset.items["item_id"], settings.text)
+        texts = self._texts + self._shown.query_texts
+        self.trainer = TextTrainer(texts, settings.text, settings.seed, work, before)
+        self._honest = before is not None
+
+    def blocks(self) -> Iterator[tuple[Window, pl.DataFrame, bool]]:
+        """Yield each block's window, its requests, and whether `reader` knows anything yet; then learn from it."""
+        settings = self._settings
+        blocks = self._windows.blocks(settings.text.block)
+        for block in read_in_blocks(self.trainer, self._shown, blocks, self._delay, settings.text, settings.seed):
+            inside = (pl.col("timestamp") >= block.start) & (pl.col("timestamp") < block.end)
+            rows = self._windows.of(self._dataset.requests, block.window, self._delay).filter(inside)
+            yield block.window, rows, self._honest or bool(self.trainer.lessons)
+
+    def reader(self, log: Log) -> Reader:
+        """Read with what is known now."""
+        model, settings = self.trainer.model, self._settings.text
+        embeddings = self.trainer.embed()[: len(self._texts)]
+        vectors = model.vectors(self._dataset.items["item_id"], self._texts, embeddings)
+        queries = QueryReader(settings.query, model.encode_query) if settings.query else None
+        return Reader.of(log, vectors, model.tower, settings.history_length, queries)
 
 
 def open_start(folder: Path, settings: TextSettings, windows: Windows) -> TextModel:

@@ -2,14 +2,13 @@
 
 import dataclasses
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import polars as pl
-
 from recsys.batch.evaluating import Judgement, judge
 from recsys.batch.logged import LoggedWindow, read_logged
-from recsys.batch.reading import Shown, open_start, read_in_blocks
+from recsys.batch.reading import TextCourse, open_start
 from recsys.batch.reporting import write_report
 from recsys.batch.work import work_folder
 from recsys.data.checks import check_tables
@@ -18,7 +17,7 @@ from recsys.data.labels import grade_labels
 from recsys.data.tables import Dataset
 from recsys.data.windows import WINDOWS, Window, Windows, place_windows
 from recsys.features.behaviour import Behaviour
-from recsys.features.builder import TEXT_COLUMNS, Reader, check_context, check_events
+from recsys.features.builder import TEXT_COLUMNS, check_context, check_events
 from recsys.features.log import Log
 from recsys.files import new_folder, refuse_existing
 from recsys.model import Model, State, fingerprint, identity, write_manifest
@@ -26,10 +25,8 @@ from recsys.ranking.calibration import Calibration
 from recsys.ranking.contract import Contract
 from recsys.ranking.ranker import Examples, TreeRanker, grow
 from recsys.settings import Settings
-from recsys.text.fields import item_texts, warn_of_empty
-from recsys.text.model import TextModel
-from recsys.text.queries import QueryReader, check_query
-from recsys.text.training import TextTrainer
+from recsys.text.queries import check_query
+from recsys.text.user_tower import UserTower
 
 logger = logging.getLogger(__name__)
 
@@ -40,25 +37,6 @@ class Grown:
 
     chosen: TreeRanker
     final: TreeRanker
-
-
-@dataclass(frozen=True)
-class Course:
-    """What the text stage made of the logs.
-
-    Attributes
-    ----------
-    trainer
-        Has learnt from every block.
-    reader
-        Reads with what the trainer knows now.
-    logged
-        Features of the text, ranker and valid windows, each block read before it was learnt from.
-    """
-
-    trainer: TextTrainer
-    reader: Reader
-    logged: dict[Window, LoggedWindow]
 
 
 def train(dataset: Dataset, settings: Settings, target: str | Path, start: str | Path | None = None) -> Judgement:
@@ -109,12 +87,15 @@ def train(dataset: Dataset, settings: Settings, target: str | Path, start: str |
     before = None if start is None else open_start(Path(start), settings.text, windows)
     begun = {**facts, "start": None if start is None else identity(Path(start))}
     with work_folder(target, begun) as work:
-        course = read_text(dataset, settings, windows, log, before, work)
-        model, judgement = _learn_to_rank(dataset.requests, settings, windows, log, course)
+        course = TextCourse(dataset, settings, windows, log, before, work)
+        logged = _read(course, log, settings)
+        reader = course.reader(log)
+        test = read_logged(windows.of(dataset.requests, "test"), log, settings.features, reader)
+        model, judgement = _learn_to_rank(settings, windows, {**logged, "test": test}, log, reader.tower)
         with new_folder(target) as folder:
             model.save(folder)
             course.trainer.model.save(folder)
-            State(log.behaviour, course.reader.vectors).save(folder / "state", folder)
+            State(log.behaviour, reader.vectors).save(folder / "state", folder)
             write_report(folder, judgement, model, dataset)
             lessons = [dataclasses.asdict(lesson) for lesson in course.trainer.lessons]
             write_manifest(folder, {**facts, "lessons": lessons})
@@ -129,46 +110,25 @@ def _check(dataset: Dataset, settings: Settings) -> None:
     check_query(dataset.requests, settings.text.query, dataset.about.recorded_after)
 
 
-def read_text(
-    dataset: Dataset, settings: Settings, windows: Windows, log: Log, before: TextModel | None, work: Path
-) -> Course:
-    """Let the encoder learn block after block, and compute the features of each block before it does."""
-    texts = item_texts(dataset.items, settings.text.fields, settings.text.template)
-    warn_of_empty(texts)
-    end = pl.col("timestamp") < windows.cuts[3]
-    seen = dataset.requests.filter(end if before else end & (pl.col("timestamp") >= windows.cuts[0]))
-    shown = Shown.of(seen, log, dataset.items["item_id"], settings.text)
-    trainer = TextTrainer(texts + shown.query_texts, settings.text, settings.seed, work, before)
-
-    def reader() -> Reader:
-        model = trainer.model
-        vectors = model.vectors(dataset.items["item_id"], texts, trainer.embed()[: len(texts)])
-        queries = QueryReader(settings.text.query, model.encode_query) if settings.text.query else None
-        return Reader.of(log, vectors, model.tower, settings.text.history_length, queries)
-
+def _read(course: TextCourse, log: Log, settings: Settings) -> dict[Window, LoggedWindow]:
+    """Compute the features of each block before the encoder learns from it."""
     logged: dict[Window, LoggedWindow] = {}
-    delay = log.time.feedback_delay
-    blocks = windows.blocks(settings.text.block)
-    for block in read_in_blocks(trainer, shown, blocks, delay, settings.text, settings.seed):
-        inside = (pl.col("timestamp") >= block.start) & (pl.col("timestamp") < block.end)
-        rows = windows.of(dataset.requests, block.window, delay).filter(inside)
-        honest = reader() if trainer.lessons or before else None
-        part = read_logged(rows, log, settings.features, honest)
-        logged[block.window] = logged[block.window].joined(part) if block.window in logged else part
-    return Course(trainer, reader(), logged)
+    for window, rows, honest in course.blocks():
+        part = read_logged(rows, log, settings.features, course.reader(log) if honest else None)
+        logged[window] = logged[window].joined(part) if window in logged else part
+    return logged
 
 
 def _learn_to_rank(
-    requests: pl.DataFrame, settings: Settings, windows: Windows, log: Log, course: Course
+    settings: Settings, windows: Windows, logged: Mapping[Window, LoggedWindow], log: Log, tower: UserTower
 ) -> tuple[Model, Judgement]:
     """Grow both rankers, calibrate, and judge them on a window they have not learnt from."""
-    text, ranker, valid = (course.logged[window] for window in WINDOWS[:3])
+    text, ranker, valid, test = (logged[window] for window in WINDOWS)
     shown = text.joined(ranker).examples
     both = grow_with_valid(shown, valid.examples, settings)
     behaviour = grow_with_valid(shown.without(TEXT_COLUMNS), valid.examples.without(TEXT_COLUMNS), settings)
     calibration = Calibration.fit(both.chosen.score(valid.examples.table), valid.examples.labels)
-    model = Model(settings, windows, both.final, behaviour.final, calibration, course.reader.tower)
-    test = read_logged(windows.of(requests, "test"), log, settings.features, course.reader)
+    model = Model(settings, windows, both.final, behaviour.final, calibration, tower)
     if test.requests.is_empty():
         return model, judge(valid, log, "valid", both.chosen, behaviour.chosen, settings.seed)
     return model, judge(test, log, "test", both.final, behaviour.final, settings.seed)

@@ -10,6 +10,10 @@ from torch.nn.functional import normalize
 from recsys.text.user_tower import CODE_GRID, UserTower
 
 
+_QUERY_SPEED = 30.0
+"""How much faster the weight of the request's own text learns than the rest."""
+
+
 class ItemHeads(nn.Module):
     """From a unit embedding to the item as a candidate, the item as a past click, and its appeal.
 
@@ -90,24 +94,30 @@ class InterestHead(nn.Module):
         super().__init__()
         parts = math.gcd(length, 4)
         self.codes = nn.Parameter(torch.zeros(parts, length))
-        self.sharpness = nn.Parameter(torch.full((parts,), 3.0))
+        self.sharpness = nn.Parameter(torch.full((parts,), 8.0))
         self.forgetting = nn.Parameter(torch.full((parts,), 0.1))
-        self.scale = nn.Parameter(torch.full((parts,), 8.0))
-        self.query_scale = nn.Parameter(torch.zeros(1))
+        self.scale = nn.Parameter(torch.full((parts,), 4.0))
+        self.query_share = nn.Parameter(torch.zeros(1))
 
     @classmethod
     def of(cls, tower: UserTower) -> "InterestHead":
         """Go on learning from a serving half."""
         head = cls(tower.codes.shape[1])
         with torch.no_grad():
-            for name, parameter in head.named_parameters():
-                parameter.copy_(torch.from_numpy(getattr(tower, name)))
+            for name in ("codes", "sharpness", "forgetting", "scale"):
+                getattr(head, name).copy_(torch.from_numpy(getattr(tower, name)))
+            head.query_share.copy_(torch.from_numpy(tower.query_scale / _QUERY_SPEED))
         return head
 
     @property
     def parts(self) -> int:
         """K, the number of interests, each with a part of every vector."""
         return len(self.scale)
+
+    @property
+    def query_scale(self) -> Tensor:
+        """[1]; what the match with the request's own text counts: of either sign, so it starts at 0 and moves fast."""
+        return _QUERY_SPEED * self.query_share
 
     def similarity(self, candidate: Tensor, history: Tensor) -> Tensor:
         """Return dot products [B, K, H, C] of parts of candidates [B, C, p] and clicks [B, H, p]."""
@@ -142,5 +152,6 @@ class InterestHead(nn.Module):
 
     def tower(self) -> UserTower:
         """Return the serving half."""
-        numbers = {name: each.detach().cpu().double().numpy() for name, each in self.named_parameters()}
-        return UserTower(**{**numbers, "codes": np.round(numbers["codes"] / CODE_GRID) * CODE_GRID})
+        values = (self.codes, self.sharpness, self.forgetting, self.scale, self.query_scale)
+        codes, *others = (value.detach().cpu().double().numpy() for value in values)
+        return UserTower(np.round(codes / CODE_GRID) * CODE_GRID, *others)

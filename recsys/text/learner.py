@@ -31,9 +31,6 @@ from recsys.text.settings import TextSettings
 
 logger = logging.getLogger(__name__)
 
-_APPEAL_SPEED, _TOWER_SPEED = 3, 30
-"""Learning rates of appeal and of the user tower's few numbers, as multiples of that of the item maps."""
-
 _LIVE = ("items", "queries")
 """Parts of a step whose texts the encoder learns from."""
 
@@ -192,11 +189,7 @@ class TextLearner(lightning.LightningModule):
         settings = self.settings
         groups = layer_rates(self.encoder, settings.learning_rate, settings.layer_decay)
         encoder = [group for parameters, rate in groups for group in self._groups(parameters, rate)]
-        appeal = [*self.heads.appeal_map.parameters()]
-        maps = [each for name, each in self.heads.named_parameters() if not name.startswith("appeal_map.")]
-        parts = ((maps, 1), (appeal, _APPEAL_SPEED), ([*self.interest.parameters()], _TOWER_SPEED))
-        rate = settings.head_learning_rate
-        heads = [group for parameters, speed in parts for group in self._groups(parameters, speed * rate)]
+        heads = self._groups([*self.heads.parameters(), *self.interest.parameters()], settings.head_learning_rate)
         return [torch.optim.AdamW(part) for part in (encoder, heads) if part]
 
     def _groups(self, parameters: Sequence[torch.nn.Parameter], rate: float) -> list[dict[str, Any]]:

@@ -41,6 +41,8 @@ class Lists:
     queries: NDArray[np.int32] = field(default_factory=lambda: np.empty(0, np.int32))
 
     def __post_init__(self) -> None:
+        if self.starts.dtype.kind != "i":
+            raise DataError(f"starts holds {self.starts.dtype}, not integers")
         if self.starts.ndim != 1 or len(self.starts) == 0 or self.starts[0] != 0 or np.any(np.diff(self.starts) < 0):
             raise DataError("starts must hold R + 1 offsets that begin at 0 and never fall")
         if self.items.ndim != 1 or self.starts[-1] != len(self.items):

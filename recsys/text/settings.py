@@ -65,7 +65,7 @@ class TextSettings(BaseModel):
     layer_decay
         Learning rate of a layer as a share of that of the layer above it.
     head_learning_rate
-        Of the item maps, after warm-up; appeal learns 3 and the user tower 30 times as fast.
+        Of the heads and the user tower, after warm-up.
     warm_up
         Share of all steps in which learning rates rise to their full size; they then fall to 0.
     clip

@@ -24,7 +24,7 @@ def shown(line, requests: pl.DataFrame, settings: TextSettings) -> Shown:
 
 @pytest.fixture
 def settings(line) -> TextSettings:
-    course = {"replay": 0.5, "epochs": 1, "head_epochs": 1, "patience": 1, "head_learning_rate": 1e-3}
+    course = {"replay": 0.5, "epochs": 1, "head_epochs": 1, "held_out": 0.0}
     return line.settings.text.model_copy(update=course)
 
 

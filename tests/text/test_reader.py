@@ -96,7 +96,9 @@ def test_a_night_encodes_only_texts_that_were_never_seen(
 
 
 def test_a_query_has_the_vector_of_a_click_on_its_text(reader: TextReader) -> None:
-    assert reader.encode_query("boat").tolist() == reader.encode(["sea", "boat"]).history[1].tolist()
+    other = replace(reader, tower=replace(reader.tower, history_map=-reader.tower.history_map))
+    assert other.encode_query("boat").tolist() == other.encode(["sea", "boat"]).history[1].tolist()
+    assert other.encode_query("boat").tolist() == (-other.encode(["boat"]).candidate[0]).tolist()
 
 
 def test_the_template_makes_the_texts(reader: TextReader, backend: CountingBackend) -> None:
