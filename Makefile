@@ -4,7 +4,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint bench
+.PHONY: help install demo test lint bench prove
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -36,3 +36,8 @@ bench: $(INSTALLED) ## measure speed against peers, into build/bench.json
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[onnx,openvino]'
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-deps sentence-transformers
 	$(BIN)/python -m tests.benchmarks.run
+
+prove: $(INSTALLED) ## where text helps on the simulated world, three days and seeds, into build/prove
+	rm -rf build/prove
+	$(BIN)/recsys demo --out build/prove/demo
+	$(BIN)/python -m pipelines.ablation build/prove/demo/data --config pipelines/world.toml --out build/prove/ablation.json

@@ -42,14 +42,10 @@ class Grown:
 def train(dataset: Dataset, settings: Settings, target: str | Path, start: str | Path | None = None) -> Judgement:
     """Train both stages and write a model folder, whole or not at all.
 
-    The encoder learns block after block: first from the text window, then from the ranker and valid windows, of which
-    each block is scored by the encoder that has learnt from the blocks before it alone. LightGBM learns from the text
-    window, where text scores are missing, and from the ranker window; it stops early on valid, where click
-    probabilities are calibrated as well. It is then grown once more, to the chosen size, with valid too, so that the
-    newest days are not lost.
-
-    Until the model is written its checkpoints lie in `<target>.training`; the same call, made again after a kill, goes
-    on from there. Logs of the encoder's training stay there.
+    The encoder learns block after block, from text, ranker and valid; each block is scored by what had learnt from the
+    blocks before it alone. LightGBM learns from text, where text scores are missing, and ranker; it stops early on
+    valid, where click probabilities are calibrated, and is grown once more, to that size, with valid too. Checkpoints
+    lie in `<target>.training`: the same call, made again after a kill, goes on from there; only its logs stay.
 
     Parameters
     ----------
@@ -60,8 +56,7 @@ def train(dataset: Dataset, settings: Settings, target: str | Path, start: str |
     target
         Folder to write; must not hold anything.
     start
-        Model folder, such as yesterday's, whose encoder goes on learning; its own blocks must end before the ranker
-        window begins.
+        Model folder whose encoder goes on learning; its valid window must end before the text window begins.
 
     Returns
     -------
@@ -90,14 +85,14 @@ def train(dataset: Dataset, settings: Settings, target: str | Path, start: str |
         course = TextCourse(dataset, settings, windows, log, before, work)
         logged = _read(course, log, settings)
         reader = course.reader(log)
-        test = read_logged(windows.of(dataset.requests, "test"), log, settings.features, reader)
-        model, judgement = _learn_to_rank(settings, windows, {**logged, "test": test}, log, reader.tower)
+        logged["test"] = read_logged(windows.of(dataset.requests, "test"), log, settings.features, reader)
+        model, judgement = _learn_to_rank(settings, windows, logged, log, reader.tower)
+        lessons = [dataclasses.asdict(lesson) for lesson in course.trainer.lessons]
         with new_folder(target) as folder:
             model.save(folder)
             course.trainer.model.save(folder)
             State(log.behaviour, reader.vectors).save(folder / "state", folder)
             write_report(folder, judgement, model, dataset)
-            lessons = [dataclasses.asdict(lesson) for lesson in course.trainer.lessons]
             write_manifest(folder, {**facts, "lessons": lessons})
     return judgement
 

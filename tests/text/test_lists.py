@@ -38,7 +38,7 @@ def test_lists_may_be_empty() -> None:
 @pytest.mark.parametrize("starts", [[], [1, 5], [0, 3, 2, 5], [[0, 5]]])
 def test_refuses_offsets_that_fall(starts: list[int]) -> None:
     with pytest.raises(DataError, match="starts must hold R \\+ 1 offsets"):
-        lists(starts=np.array(starts))
+        lists(starts=np.array(starts, np.int64))
 
 
 def test_refuses_offsets_that_miss_candidates() -> None:
