@@ -30,6 +30,7 @@ def demo_settings(world: WorldSettings) -> Settings:
                 "head_epochs": 3,
                 "requests_per_step": 256,
                 "steps_per_update": 1,
+                "texts_per_update": 128,
                 "learning_rate": 2e-4,
                 "head_learning_rate": 1e-3,
             },

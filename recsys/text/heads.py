@@ -9,7 +9,6 @@ from torch.nn.functional import normalize
 
 from recsys.text.user_tower import CODE_GRID, UserTower
 
-
 _QUERY_SPEED = 30.0
 """How much faster the weight of the request's own text learns than the rest."""
 

@@ -38,10 +38,10 @@ _LIVE = ("items", "queries")
 class TextLearner(lightning.LightningModule):
     """Learns from updates: many cheap steps of the heads, then one pass through the encoder for all of them.
 
-    The steps read embeddings and collect their gradients per text; the encoder then encodes each candidate's text
-    once more and takes these gradients further down (gradient caching, Gao et al. 2021, "Scaling Deep Contrastive
-    Learning Batch Size under Memory Limited Setup"). Past clicks are read as embedded at the end of the last pass and
-    send no gradient. The encoder's work so grows with distinct texts, not with requests.
+    The steps read embeddings and collect their gradients per text; the encoder then encodes up to `texts_per_update`
+    candidates' texts once more and takes these gradients further down (gradient caching, Gao et al. 2021, "Scaling Deep
+    Contrastive Learning Batch Size under Memory Limited Setup"). All other texts, past clicks among them, are read as
+    they were embedded before the pass. The encoder's work so grows with distinct texts, not with requests.
 
     Parameters
     ----------
@@ -51,6 +51,8 @@ class TextLearner(lightning.LightningModule):
         Embeddings of all texts.
     settings
         Rates and sizes.
+    seed
+        Draws the texts of an update.
 
     Attributes
     ----------
@@ -65,7 +67,13 @@ class TextLearner(lightning.LightningModule):
     """
 
     def __init__(
-        self, encoder: Encoder, heads: ItemHeads, interest: InterestHead, memory: TextMemory, settings: TextSettings
+        self,
+        encoder: Encoder,
+        heads: ItemHeads,
+        interest: InterestHead,
+        memory: TextMemory,
+        settings: TextSettings,
+        seed: int,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
@@ -79,6 +87,7 @@ class TextLearner(lightning.LightningModule):
         self.aucs: list[Tensor] = []
         self.block_texts = np.empty(0, np.int64)
         self.click_shares = torch.empty(0)
+        self._seed = seed
         self._since = time.perf_counter()
         self._updates = 0
 
@@ -113,8 +122,8 @@ class TextLearner(lightning.LightningModule):
         """Learn from one update."""
         encoder_optimizer, head_optimizer = self._optimizers()
         texts = self.texts(update)
-        if self._encoder_learns:
-            self.memory.refresh(self.texts(update, _LIVE))
+        live = self._draw(update, number)
+        self.memory.refresh(live)
         embeddings = self.memory.embeddings[texts].to(self.device).requires_grad_(self._encoder_learns)
         losses = []
         with self._unshared():
@@ -125,10 +134,20 @@ class TextLearner(lightning.LightningModule):
                 self._step(head_optimizer)
             self.log("loss", torch.stack(losses).mean(), batch_size=1)
             if self._encoder_learns:
-                live = self.texts(update, _LIVE)
                 gradients = torch.zeros_like(embeddings) if embeddings.grad is None else embeddings.grad
                 self._set_rates(encoder_optimizer, float(number))
                 self._update_encoder(encoder_optimizer, live, gradients[np.searchsorted(texts, live)] / len(update))
+
+    def _draw(self, update: Sequence[Step], number: int) -> NDArray[np.int64]:
+        """Choose the texts of an update that the encoder learns from, in order; none while the heads learn alone."""
+        if not self._encoder_learns:
+            return np.empty(0, np.int64)
+        live = self.texts(update, _LIVE)
+        most = self.settings.texts_per_update
+        if len(live) <= most:
+            return live
+        random = np.random.default_rng([self._seed, self.current_epoch, number])
+        return np.sort(random.choice(live, most, replace=False))
 
     def _learn(self, steps: Sequence[Step], number: int, texts: NDArray[np.int64], embeddings: Tensor) -> list[Tensor]:
         """Take the gradient of the loss of at most one step and return the loss."""

@@ -58,8 +58,10 @@ class TextSettings(BaseModel):
     requests_per_step
         Consecutive requests in one step of the heads.
     steps_per_update
-        Steps of the heads for one update of the encoder, which gets the gradients of all of them at once: every text
-        of these steps is encoded once.
+        Steps of the heads for one update of the encoder, which gets the gradients of all of them at once.
+    texts_per_update
+        Most candidate texts that the encoder learns from in one update, drawn from those of its steps; bounds the time
+        of an update whatever the length of the lists.
     learning_rate
         Of the encoder's top layer, after warm-up.
     layer_decay
@@ -116,6 +118,7 @@ class TextSettings(BaseModel):
     head_epochs: Annotated[int, Field(ge=0)] = 2
     requests_per_step: Annotated[int, Field(ge=1)] = 128
     steps_per_update: Annotated[int, Field(ge=1)] = 4
+    texts_per_update: Annotated[int, Field(ge=1)] = 256
     learning_rate: Annotated[float, Field(ge=0)] = 3e-5
     layer_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
     head_learning_rate: Annotated[float, Field(ge=0)] = 3e-4

@@ -85,7 +85,7 @@ class TextTrainer:
     settings
         See `TextSettings`; 0 epochs learn nothing.
     seed
-        Draws the first weights of the heads and the order of the updates.
+        Draws the order of the updates and their texts, and starts lexicon and adapters.
     work
         Folder for checkpoints, logs and, unless `settings.cache` names another, the output of the frozen layers.
     start
@@ -177,7 +177,7 @@ class TextTrainer:
         folder.mkdir(parents=True, exist_ok=True)
         if self._settings.peft:
             add_adapter(self._encoder, self._settings.peft, self._updates(len(lists)), self._seed)
-        learner = TextLearner(self._encoder, self._heads, self._interest, self._memory, self._settings)
+        learner = TextLearner(self._encoder, self._heads, self._interest, self._memory, self._settings, self._seed)
         lesson = self._fit(learner, lists, outcomes, old, folder)
         if self._settings.peft:
             merge_adapter(self._encoder)

@@ -25,7 +25,7 @@ def learner(world, tiny_settings: TextSettings, tmp_path: Path) -> TextLearner:
     heads = ItemHeads(encoder.dimension)
     memory = TextMemory(encoder, world.texts, tiny_settings, tmp_path)
     memory.refresh(np.arange(len(memory.tokens)))
-    return TextLearner(encoder, heads, InterestHead(encoder.dimension), memory, tiny_settings)
+    return TextLearner(encoder, heads, InterestHead(encoder.dimension), memory, tiny_settings, 0)
 
 
 def steps(world, count: int = 1, size: int = 20) -> list[Step]:
@@ -126,6 +126,17 @@ def test_an_update_encodes_each_text_that_was_felt_once(learner: TextLearner, wo
     assert learner.memory.encoded_tokens == learner.memory.tokens.lengths[texts[1::2]].sum()
 
 
+def test_an_update_learns_from_as_many_texts_as_set_drawn_anew_each_time(learner: TextLearner, world) -> None:
+    update = steps(world, count=2)
+    assert len(learner._draw(update, 0)) == 0  # the first pass trains the heads alone
+    learner.settings = learner.settings.model_copy(update={"head_epochs": 0, "texts_per_update": 9})
+    first, again, other = learner._draw(update, 0), learner._draw(update, 0), learner._draw(update, 1)
+    assert first.tolist() == again.tolist() == sorted(set(first.tolist()))
+    assert first.tolist() != other.tolist()
+    assert len(first) == 9
+    assert set(first.tolist()) <= set(learner.texts(update, ("items",)).tolist())
+
+
 def test_repeated_requests_cost_no_token_more(learner: TextLearner, world) -> None:
     update = steps(world)
     assert learner.texts(update * 5).tolist() == learner.texts(update).tolist()
@@ -137,7 +148,7 @@ def test_items_without_text_have_a_vector_that_is_learned(tiny_settings: TextSet
     texts = ["" if place % 4 == 0 else text for place, text in enumerate(world.texts)]
     memory = TextMemory(encoder, texts, tiny_settings, tmp_path)
     memory.refresh(np.arange(len(memory.tokens)))
-    learner = TextLearner(encoder, heads, InterestHead(encoder.dimension), memory, tiny_settings)
+    learner = TextLearner(encoder, heads, InterestHead(encoder.dimension), memory, tiny_settings, 0)
     torch.nn.init.normal_(heads.empty, generator=torch.Generator().manual_seed(2))
     step = steps(world)[0]
     before, present = score(learner, step)
