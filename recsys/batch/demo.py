@@ -24,13 +24,14 @@ def demo_settings(world: WorldSettings) -> Settings:
     return Settings.model_validate(
         {
             "windows": {"fractions": [0.45, 0.25, 0.3 - tail, tail]},
-            # Short English texts and few requests: quick steps with high rates learn most in two minutes on two cores.
+            # Short English texts and few requests: quick steps with high rates learn most in a few minutes on two cores.
             "text": {
-                "epochs": 6,
+                "block": "30d",
+                "epochs": 5,
                 "head_epochs": 3,
                 "requests_per_step": 256,
                 "steps_per_update": 1,
-                "texts_per_update": 128,
+                "texts_per_update": 64,
                 "learning_rate": 2e-4,
                 "head_learning_rate": 1e-3,
             },
