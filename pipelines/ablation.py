@@ -85,7 +85,7 @@ def run(dataset: Dataset, settings: Settings, days: int) -> Iterator[tuple[str, 
     for test in (end - DAY * back for back in range(days, 0, -1)):
         for freshness, log in logs.items():
             windows = {name: of[freshness] for name, of in read.items()}
-            yield freshness, _judge(windows, test, log, settings)
+            yield freshness, _judge(windows, test, first, log, settings)
 
 
 def _read(dataset: Dataset, settings: Settings, chain: Windows, logs: dict[str, Log]) -> dict[str, LoggedWindow]:
@@ -101,19 +101,21 @@ def _read(dataset: Dataset, settings: Settings, chain: Windows, logs: dict[str, 
     return read
 
 
-def _judge(read: dict[str, LoggedWindow], test: datetime, log: Log, settings: Settings) -> Day:
+def _judge(read: dict[str, LoggedWindow], test: datetime, begin: datetime, log: Log, settings: Settings) -> Day:
     delay = log.time.feedback_delay
     scores = {}
     for name, window in read.items():
-        shown, valid, judged = (
-            _between(window, start, end)
-            for start, end in ((datetime.min, test - DAY - delay), (test - DAY, test - delay), (test, test + DAY))
-        )
+        # Before the second block the encoder knew nothing.
+        shown = _between(window, begin + DAY, test - DAY - delay)
+        valid, judged = _between(window, test - DAY, test - delay), _between(window, test, test + DAY)
         both = grow_with_valid(shown.examples, valid.examples, settings).final
         scores[name] = both.score(judged.examples.table)
         scores[f"text alone, {name}"] = np.nan_to_num(judged.examples.table["text_score"].to_numpy().astype(np.float64))
-    blind = [each.examples.without(TEXT_COLUMNS) for each in (shown, valid, judged)]
-    scores["behaviour"] = grow_with_valid(blind[0], blind[1], settings).final.score(blind[2].table)
+    whole = _between(window, begin, test - DAY - delay)
+    for name, learnt in (("behaviour", shown), ("behaviour, every block", whole)):
+        blind, blind_valid = learnt.examples.without(TEXT_COLUMNS), valid.examples.without(TEXT_COLUMNS)
+        grown = grow_with_valid(blind, blind_valid, settings).final
+        scores[name] = grown.score(judged.examples.table.drop(TEXT_COLUMNS))
     marked = pl.lit(f"{settings.seed}:") + pl.col("request_id").cast(pl.String)
     return Day(judged.requests.with_columns(request_id=marked), cold_requests(judged, log), scores)
 
@@ -129,7 +131,8 @@ def summary(days: list[Day]) -> dict[str, object]:
     cold = np.concatenate([day.cold for day in days])
     scores = {name: np.concatenate([day.scores[name] for day in days]) for name in days[0].scores}
     found: dict[str, object] = {}
-    for better, other in (("frozen", "behaviour"), ("tuned", "behaviour"), ("tuned", "frozen")):
+    pairs = [("frozen", "behaviour"), ("tuned", "behaviour"), ("tuned", "behaviour, every block"), ("tuned", "frozen")]
+    for better, other in pairs:
         pair = {"both": scores[better], other: scores[other]}
         judged = evaluate_rankers(requests, pair, {"cold": cold}, "test")
         found[f"{better}-{other}"] = _differences(judged, f"both-{other}")

@@ -23,10 +23,10 @@ def demo_settings(world: WorldSettings) -> Settings:
     tail = world.random_tail
     return Settings.model_validate(
         {
-            "windows": {"fractions": [0.45, 0.25, 0.3 - tail, tail]},
-            # Short English texts and few requests: quick steps with high rates learn most in a few minutes on two cores.
+            "windows": {"fractions": [0.2, 0.5, 0.3 - tail, tail]},
+            # Short English texts and few requests: quick steps with high rates learn most in a few minutes.
             "text": {
-                "block": "30d",
+                "block": "5d",
                 "epochs": 5,
                 "head_epochs": 3,
                 "requests_per_step": 256,

@@ -43,9 +43,9 @@ def train(dataset: Dataset, settings: Settings, target: str | Path, start: str |
     """Train both stages and write a model folder, whole or not at all.
 
     The encoder learns block after block, from text, ranker and valid; each block is scored by what had learnt from the
-    blocks before it alone. LightGBM learns from text, where text scores are missing, and ranker; it stops early on
-    valid, where click probabilities are calibrated, and is grown once more, to that size, with valid too. Checkpoints
-    lie in `<target>.training`: the same call, made again after a kill, goes on from there; only its logs stay.
+    blocks before it alone. LightGBM learns from ranker; it stops early on valid, where click probabilities are
+    calibrated, and is grown once more, to that size, with valid too. Checkpoints lie in `<target>.training`: the same
+    call, made again after a kill, goes on from there; only its logs stay.
 
     Parameters
     ----------
@@ -106,10 +106,12 @@ def _check(dataset: Dataset, settings: Settings) -> None:
 
 
 def _read(course: TextCourse, log: Log, settings: Settings) -> dict[Window, LoggedWindow]:
-    """Compute the features of each block before the encoder learns from it."""
+    """Compute the features of each block of the ranker and valid windows before the encoder learns from it."""
     logged: dict[Window, LoggedWindow] = {}
-    for window, rows, honest in course.blocks():
-        part = read_logged(rows, log, settings.features, course.reader(log) if honest else None)
+    for window, rows, _ in course.blocks():
+        if window == "text":
+            continue
+        part = read_logged(rows, log, settings.features, course.reader(log))
         logged[window] = logged[window].joined(part) if window in logged else part
     return logged
 
@@ -118,10 +120,9 @@ def _learn_to_rank(
     settings: Settings, windows: Windows, logged: Mapping[Window, LoggedWindow], log: Log, tower: UserTower
 ) -> tuple[Model, Judgement]:
     """Grow both rankers, calibrate, and judge them on a window they have not learnt from."""
-    text, ranker, valid, test = (logged[window] for window in WINDOWS)
-    shown = text.joined(ranker).examples
-    both = grow_with_valid(shown, valid.examples, settings)
-    behaviour = grow_with_valid(shown.without(TEXT_COLUMNS), valid.examples.without(TEXT_COLUMNS), settings)
+    ranker, valid, test = (logged[window] for window in WINDOWS[1:])
+    both = grow_with_valid(ranker.examples, valid.examples, settings)
+    behaviour = grow_with_valid(ranker.examples.without(TEXT_COLUMNS), valid.examples.without(TEXT_COLUMNS), settings)
     calibration = Calibration.fit(both.chosen.score(valid.examples.table), valid.examples.labels)
     model = Model(settings, windows, both.final, behaviour.final, calibration, tower)
     if test.requests.is_empty():

@@ -130,8 +130,7 @@ def test_what_is_calibrated_and_judged_on_valid_has_not_learnt_from_it(line, tmp
     assert not np.array_equal(model.ranker.score(judgement.window.examples.table), judgement.scores["both"])
 
 
-def test_text_scores_of_the_first_block_are_missing_for_the_ranker(line, tmp_path, monkeypatch) -> None:
-    """Behaviour learns from every block; so does both, where the text columns of the first block are missing."""
+def test_both_rankers_learn_from_the_same_requests_with_text_scores_for_all(line, tmp_path, monkeypatch) -> None:
     grown = []
 
     def watched(examples, *arguments, **options):
@@ -142,11 +141,9 @@ def test_text_scores_of_the_first_block_are_missing_for_the_ranker(line, tmp_pat
     train(line.dataset, line.settings, tmp_path / "model")
     windows = Model.load(tmp_path / "model").windows
     both, behaviour = (next(each for each in grown if ("interest" in each.table.columns) == flag) for flag in (1, 0))
-    assert len(both.starts) == len(behaviour.starts)
-    first = windows.of(line.dataset.requests, "text", line.settings.time.feedback_delay).height
-    missing = both.table["appeal"].is_nan().to_numpy()
-    assert missing[:first].all()
-    assert not missing[first:].all()
+    delay = line.settings.time.feedback_delay
+    assert len(both.table) == len(behaviour.table) == windows.of(line.dataset.requests, "ranker", delay).height
+    assert not both.table["appeal"].is_nan().any()
 
 
 def test_an_earlier_model_goes_on_learning_and_is_told_what_it_must_not_know(line, tmp_path) -> None:
