@@ -27,7 +27,8 @@ from recsys.text.adapters import add_adapter, merge_adapter
 from recsys.text.blocks import Shuffled, Updates
 from recsys.text.encoder import Encoder
 from recsys.text.heads import InterestHead, ItemHeads
-from recsys.text.learner import KeepBest, TextLearner
+from recsys.text.keep_best import KeepBest
+from recsys.text.learner import TextLearner
 from recsys.text.lexicon import Lexicon
 from recsys.text.lists import Lists, Outcomes
 from recsys.text.loggers import open_logger

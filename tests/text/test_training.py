@@ -111,32 +111,6 @@ def test_logs_tokens_and_auc_without_any_text(
     assert not any(word in caplog.text for word in ["sea", "boat", "bread"])
 
 
-def test_keeps_the_untrained_model_when_training_makes_it_worse(world, tiny_settings: TextSettings) -> None:
-    settings = tiny_settings.model_copy(update={"held_out": 0.5, "patience": 1, "head_learning_rate": 0.3})
-    half = world.lists.starts[len(world.lists) // 2]
-    turned = np.where(np.arange(len(world.labels)) < half, 1 - world.labels, world.labels)
-    untrained, trained = (
-        fit_text(
-            world.texts,
-            world.lists,
-            Outcomes.of(turned.astype(np.float32)),
-            settings.model_copy(update={"epochs": epochs}),
-            0,
-        )
-        for epochs in (0, 3)
-    )
-    for old, new in zip(untrained.heads.parameters(), trained.heads.parameters(), strict=True):
-        assert torch.equal(old, new)
-
-
-def test_keeps_the_last_pass_when_nothing_is_held_out_that_can_be_judged(world, tiny_settings: TextSettings) -> None:
-    labels = world.labels.copy()
-    labels[world.lists.starts[-31] :] = 0
-    settings = tiny_settings.model_copy(update={"epochs": 2, "patience": 1})
-    model = fit_text(world.texts, world.lists, Outcomes.of(labels), settings, 0)
-    assert model.heads.appeal_map.weight.abs().sum() > 0
-
-
 def test_reduced_precision_trains(world, tiny_settings: TextSettings) -> None:
     settings = tiny_settings.model_copy(update={"epochs": 2, "precision": "bf16-mixed"})
     model = fit_text(world.texts, world.lists, Outcomes.of(world.labels), settings, 0)
@@ -223,15 +197,6 @@ def test_threads_change_no_weight():
     for other in heads[1:]:
         for one, two in zip(heads[0].parameters(), other.parameters(), strict=True):
             assert torch.equal(one, two)
-
-
-def test_without_held_out_requests_the_last_pass_is_kept(world, tiny_settings: TextSettings, tmp_path: Path) -> None:
-    settings = tiny_settings.model_copy(update={"epochs": 2, "held_out": 0.0})
-    trainer = TextTrainer(world.texts, settings, 0, tmp_path)
-    trainer.learn("block", world.lists, Outcomes.of(world.labels))
-    (lesson,) = trainer.lessons
-    assert (lesson.epoch, lesson.auc, lesson.requests) == (2, None, len(world.lists))
-    assert mean_auc(trainer.model, world) > 0.9
 
 
 @pytest.mark.parametrize("loss", ["in_batch", "binary"])
