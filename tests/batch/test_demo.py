@@ -30,7 +30,7 @@ def test_the_demonstration_leaves_tables_model_rankings_and_report(small_setting
 
 def test_the_test_window_is_the_tail_in_random_order() -> None:
     world = WorldSettings(random_tail=0.15)
-    assert demo_settings(world).windows.fractions == (0.45, 0.25, 0.15, 0.15)
+    assert demo_settings(world).windows.fractions == (0.2, 0.5, 0.15, 0.15)
 
 
 def test_a_folder_that_holds_anything_is_left_alone(tmp_path) -> None:
