@@ -15,7 +15,9 @@ from recsys.data.tables import Dataset
 from recsys.data.windows import Block, Window, Windows
 from recsys.errors import SettingsError
 from recsys.features.builder import Reader, find_items, read_lists, request_starts
-from recsys.features.log import Log
+from recsys.features.definitions import Rate
+from recsys.features.log import Log, Rows
+from recsys.features.lookup import Lookup
 from recsys.model import Model
 from recsys.settings import Settings
 from recsys.text.fields import item_texts, warn_of_empty
@@ -31,6 +33,9 @@ Ints = npt.NDArray[np.int64]
 
 _READING = ("fields", "template", "query", "max_tokens", "pooling", "layers", "dimension")
 """Settings that say what a text is and what becomes of it; a model can go on learning only under the same."""
+
+_PRIOR = 20.0
+"""Showings after which an item's own click rate counts as much as the usual one."""
 
 _OLD_REQUESTS = 1_000
 """Older requests on which forgetting is measured."""
@@ -62,14 +67,15 @@ class Shown:
         The text of a request is that of its first row, in order of items.
         """
         requests = requests.sort("timestamp", "request_id", "item_id")
-        starts = request_starts(requests)
-        lists = read_lists(log, log.rows(requests), starts, find_items(log, items), settings.history_length)
+        starts, rows = request_starts(requests), log.rows(requests)
+        lists = read_lists(log, rows, starts, find_items(log, items), settings.history_length)
+        outcomes = _outcomes(requests, log, rows)
         moments = requests["timestamp"].dt.replace_time_zone(None).to_numpy()[starts[:-1]]
         if not settings.query:
-            return cls(lists, _outcomes(requests), moments, [])
+            return cls(lists, outcomes, moments, [])
         codes, texts = read_queries(requests[settings.query].gather(starts[:-1]))
         lists = replace(lists, queries=np.where(codes < 0, -1, codes + len(items)).astype(np.int32))
-        return cls(lists, _outcomes(requests), moments, texts)
+        return cls(lists, outcomes, moments, texts)
 
     def before(self, moment: datetime) -> Ints:
         """Return the requests before a moment, int64 [at most R]."""
@@ -128,12 +134,16 @@ def read_in_blocks(
             old = new[len(new) - math.ceil(settings.held_out * len(new)) :][-_OLD_REQUESTS:]
 
 
-def _outcomes(requests: pl.DataFrame) -> Outcomes:
-    """Return labels, or clicks and showings where the log is aggregated."""
+def _outcomes(requests: pl.DataFrame, log: Log, rows: Rows) -> Outcomes:
+    """Return labels and what was known of popularity, or clicks and showings where the log is aggregated."""
     if "views" in requests.columns:
         counts = (requests[name].fill_null(0).cast(pl.Float32).to_numpy() for name in ("clicks", "views"))
         return Outcomes(*counts)
-    return Outcomes.of(requests["label"].cast(pl.Float32).to_numpy())
+    lookup = Lookup(log, rows)
+    usual, own = (Rate(per, None, _PRIOR).values(lookup) for per in ((), ("item",)))
+    known = usual > 0  # something was clicked before
+    popularity = np.log(np.divide(own, usual, out=np.ones(len(own)), where=known))
+    return Outcomes.of(requests["label"].to_numpy(), popularity)
 
 
 class TextCourse:

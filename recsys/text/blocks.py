@@ -17,8 +17,10 @@ class Step(NamedTuple):
 
     Attributes
     ----------
-    items, labels, showings
-        int64, float32 and float32 [B, C].
+    items
+        int64 [B, C].
+    labels, showings, popularity
+        float32 [B, C]; see `recsys.text.lists.Outcomes`.
     history, ages
         int64 and float32 [B, H]; ages in hours.
     queries
@@ -28,6 +30,7 @@ class Step(NamedTuple):
     items: Tensor
     labels: Tensor
     showings: Tensor
+    popularity: Tensor
     history: Tensor
     ages: Tensor
     queries: Tensor
@@ -74,6 +77,7 @@ class Updates(Dataset[list[Step]]):
             items=torch.from_numpy(np.where(present, self._lists.items[places], -1).astype(np.int64)),
             labels=padded(self._outcomes.labels),
             showings=padded(self._outcomes.showings),
+            popularity=padded(self._outcomes.popularity),
             history=torch.from_numpy(self._lists.history[requests].astype(np.int64)),
             ages=torch.from_numpy(self._lists.ages[requests].astype(np.float32)),
             queries=torch.from_numpy(self._lists.queries[requests].astype(np.int64)),

@@ -311,11 +311,12 @@ class TextLearner(lightning.LightningModule):
         if self.settings.loss == "in_batch":
             return self._in_batch_loss(step, texts, embeddings)
         scores, present = self.score(step, texts, embeddings)
+        scores = scores.float() + self.settings.popularity * step.popularity
         if self.settings.loss == "binary":
-            return binary_cross_entropy(scores.float(), step.labels, present, step.showings)
+            return binary_cross_entropy(scores, step.labels, present, step.showings)
         # A request counts once; an aggregated one counts as often as it was clicked.
         weights = torch.where(_aggregated(step), step.labels.sum(dim=1), 1.0)
-        return list_cross_entropy(scores.float(), step.labels, present, step.showings, weights)
+        return list_cross_entropy(scores, step.labels, present, step.showings, weights)
 
 
 def _aggregated(step: Step) -> Tensor:

@@ -104,28 +104,37 @@ class Outcomes:
         float32 [C], at least 0; above 0 is positive, and more counts more. In aggregated logs the number of clicks.
     showings
         float32 [C], at least 0; how many showings the row stands for: 1, or more in aggregated logs.
+    popularity
+        float32 [C]; log of how many times the usual click rate the item was known to have when it was shown; all 0
+        when left out.
 
     Raises
     ------
     DataError
-        When the two differ in length.
+        When they differ in length.
     """
 
     labels: NDArray[np.float32]
     showings: NDArray[np.float32]
+    popularity: NDArray[np.float32] = field(default_factory=lambda: np.empty(0, np.float32))
 
     def __post_init__(self) -> None:
-        if self.labels.shape != self.showings.shape:
-            raise DataError(f"labels has the shape {self.labels.shape}, showings {self.showings.shape}")
+        if not len(self.popularity):
+            object.__setattr__(self, "popularity", np.zeros(len(self.labels), np.float32))
+        for name in ("showings", "popularity"):
+            shape = getattr(self, name).shape
+            if self.labels.shape != shape:
+                raise DataError(f"labels has the shape {self.labels.shape}, {name} {shape}")
 
     @classmethod
-    def of(cls, labels: NDArray[np.floating]) -> "Outcomes":
+    def of(cls, labels: NDArray[np.floating], popularity: NDArray[np.floating] | None = None) -> "Outcomes":
         """Return outcomes of candidates that were shown once each."""
-        return cls(labels.astype(np.float32), np.ones(len(labels), np.float32))
+        known = np.zeros(len(labels)) if popularity is None else popularity
+        return cls(labels.astype(np.float32), np.ones(len(labels), np.float32), known.astype(np.float32))
 
     def take(self, places: NDArray[np.int64]) -> "Outcomes":
         """Return the outcomes of some candidates."""
-        return Outcomes(self.labels[places], self.showings[places])
+        return Outcomes(self.labels[places], self.showings[places], self.popularity[places])
 
 
 def pad(starts: NDArray[np.int64], requests: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:

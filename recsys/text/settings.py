@@ -49,6 +49,11 @@ class TextSettings(BaseModel):
     loss
         `"list"` a click against the rest of its list, `"in_batch"` against the other clicks of its step, which needs
         no lists, `"binary"` every candidate by itself.
+    popularity
+        How much of what click rates told already when a list was shown is taken as given while learning: the log of the
+        item's rate over the usual one, times this, is added to the score and forgotten afterwards. Interest and appeal
+        so need not learn what attracts everybody for the moment; 0 leaves it out. Not for the loss `"in_batch"`, which
+        corrects for popularity by itself.
     epochs
         Most passes over the training requests; 0 leaves encoder and heads as they are: cosine similarity of embeddings
         from which their mean is taken off.
@@ -114,6 +119,7 @@ class TextSettings(BaseModel):
     block: Duration = timedelta(days=1)
     replay: Annotated[float, Field(ge=0)] = 1.0
     loss: Literal["list", "in_batch", "binary"] = "list"
+    popularity: Annotated[float, Field(ge=0)] = 0.5
     epochs: Annotated[int, Field(ge=0)] = 4
     head_epochs: Annotated[int, Field(ge=0)] = 2
     requests_per_step: Annotated[int, Field(ge=1)] = 128

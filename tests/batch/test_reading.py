@@ -117,6 +117,26 @@ def test_aggregated_logs_give_clicks_and_showings(line, settings) -> None:
     found = shown(line, requests, settings)
     assert set(found.outcomes.showings.tolist()) == {50}
     assert set(found.outcomes.labels.tolist()) == {0, 7}
+    assert not found.outcomes.popularity.any()
+
+
+@pytest.mark.parametrize("freshness", ["live", "1d"])
+def test_popularity_is_what_click_rates_told_when_the_list_was_shown(line, settings, freshness: str) -> None:
+    time = line.settings.time.model_copy(update={"freshness": freshness})
+    log = Log(Behaviour.of(line.dataset, ()), time)
+    requests = line.dataset.requests.sort("timestamp", "request_id", "item_id")
+    found = Shown.of(requests, log, line.dataset.items["item_id"], settings).outcomes.popularity
+    moments = requests["timestamp"] + time.feedback_delay
+    known_by = requests.select(time.as_of(pl.col("timestamp")))["timestamp"]
+    for row in np.random.default_rng(0).choice(len(requests), 200, replace=False).tolist():
+        known = requests.filter(moments < known_by[row])
+        own = known.filter(pl.col("item_id") == requests["item_id"][row])
+        expected = 0.0
+        if known["label"].sum() > 0:
+            usual = known["label"].mean()
+            expected = np.log((own["label"].sum() + 20 * usual) / (len(own) + 20) / usual)
+        assert found[row] == pytest.approx(expected, abs=1e-6)
+    assert len(set(found.tolist())) > 50
 
 
 def test_a_block_without_a_click_teaches_nothing(line, settings, windows, tmp_path: Path) -> None:

@@ -11,7 +11,11 @@ LISTS = Lists(
     np.arange(8, dtype=np.float32).reshape(4, 2),
     np.array([-1, 7, -1, 8], np.int32),
 )
-OUTCOMES = Outcomes(np.array([1, 0, 0, 2, 0, 1], np.float32), np.array([1, 1, 5, 9, 2, 1], np.float32))
+OUTCOMES = Outcomes(
+    labels=np.array([1, 0, 0, 2, 0, 1], np.float32),
+    showings=np.array([1, 1, 5, 9, 2, 1], np.float32),
+    popularity=np.array([-1, 2, 0, 3, 4, 5], np.float32),
+)
 
 
 def test_updates_hold_every_request_once_in_order() -> None:
@@ -34,6 +38,7 @@ def test_a_step_is_padded_with_no_item_no_label_and_no_showing() -> None:
     assert step.items.tolist() == [[4, -1, -1], [-1, -1, -1], [0, 1, 2]]
     assert step.labels.tolist() == [[1, 0, 0], [0, 0, 0], [0, 2, 0]]
     assert step.showings.tolist() == [[1, 1, 0], [0, 0, 0], [5, 9, 2]]
+    assert step.popularity.tolist() == [[-1, 2, 0], [0, 0, 0], [0, 3, 4]]
     assert step.ages.tolist() == [[0, 1], [2, 3], [4, 5]]
 
 

@@ -121,7 +121,9 @@ def folder(tiny_encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     tower = UserTower(np.zeros((4, 32)), *np.ones((3, 4)), np.ones(1))
     settings = TextSettings(backend="onnx", fields=("title",), max_tokens=12)
     folder = tmp_path_factory.mktemp("model")
-    TextModel(encoder, ItemHeads(32), tower, settings).save(folder)
+    model = TextModel(encoder, ItemHeads(32), tower, settings)
+    model.encode_items(catalogue(a="sea boat", b=None), ["sea boat", ""])
+    model.save(folder)
     return folder
 
 

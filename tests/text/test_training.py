@@ -245,6 +245,24 @@ def test_appeal_learns_from_clicks_and_views_of_headlines(world, tiny_settings: 
     assert appeal[liked].mean() - appeal[~liked].mean() == pytest.approx(np.log(3), abs=0.4)
 
 
+def test_what_attracts_everybody_anyway_does_not_become_appeal(world, tiny_settings: TextSettings) -> None:
+    """Bread is clicked three times as often as the rest, and counts already tell so."""
+    random = np.random.default_rng(0)
+    liked = np.arange(40) % 4 == 3
+    items = np.concatenate([random.choice(40, 5, replace=False) for _ in range(400)]).astype(np.int32)
+    clicked = random.random(len(items)) < np.where(liked[items], 0.6, 0.2)
+    nobody = np.full((400, 1), -1, np.int32)
+    lists = Lists(np.arange(0, len(items) + 1, 5), items, nobody, np.zeros((400, 1), np.float32))
+    settings = tiny_settings.model_copy(update={"held_out": 0.0, "popularity": 1.0})
+    gaps = []
+    for known in (np.zeros(len(items)), np.where(liked[items], np.log(3), 0)):
+        model = fit_text(world.texts, lists, Outcomes.of(clicked, known), settings, 0)
+        appeal = model.encode_items(pl.DataFrame({"item_id": np.arange(40)}), world.texts).appeal
+        gaps.append(appeal[liked].mean() - appeal[~liked].mean())
+    assert gaps[0] > 0.5
+    assert abs(gaps[1]) < gaps[0] / 3
+
+
 def test_logs_hold_loss_auc_and_tokens_per_second(world, tiny_settings: TextSettings, tmp_path: Path) -> None:
     trainer = TextTrainer(world.texts, tiny_settings, 0, tmp_path)
     trainer.learn("block", world.lists, Outcomes.of(world.labels))

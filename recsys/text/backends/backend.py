@@ -40,7 +40,7 @@ def make_backend(encoder: "Encoder", settings: TextSettings, texts: Sequence[str
     settings
         `backend` and `max_tokens`.
     texts
-        The catalogue's; what the static backend is fitted to.
+        The catalogue's; what the static backend is fitted to, and the numbers of ONNX Runtime are scaled by.
 
     Returns
     -------
@@ -58,7 +58,7 @@ def make_backend(encoder: "Encoder", settings: TextSettings, texts: Sequence[str
 
         return TorchBackend(encoder, most, half=name == "bf16"), {}
     tokenizer = TextTokenizer.of(encoder.tokenizer, most)
-    files = _export(name, encoder, texts, tokenizer)
+    files = _export(name, encoder, texts, tokenizer, most)
     return _open(name, files.__getitem__, tokenizer), files
 
 
@@ -107,12 +107,14 @@ def need(module: str, extra: str) -> Any:
         ) from error
 
 
-def _export(name: str, encoder: "Encoder", texts: Sequence[str], tokenizer: TextTokenizer) -> dict[str, bytes]:
+def _export(
+    name: str, encoder: "Encoder", texts: Sequence[str], tokenizer: TextTokenizer, max_tokens: int
+) -> dict[str, bytes]:
     match name:
         case "onnx":
             from recsys.text.backends.onnx import export_onnx
 
-            return export_onnx(encoder)
+            return export_onnx(encoder, texts, max_tokens)
         case "openvino":
             from recsys.text.backends.openvino import export_openvino
 

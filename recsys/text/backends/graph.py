@@ -25,8 +25,8 @@ class _OneText(nn.Module):
         self.encoder = encoder
 
     def forward(self, ids: Tensor) -> Tensor:
-        embedding: Tensor = self.encoder(ids, torch.ones_like(ids, dtype=torch.bool))
-        return embedding
+        hidden = self.encoder.network(input_ids=ids).last_hidden_state
+        return self.encoder.pool(hidden, torch.ones_like(ids, dtype=torch.bool))
 
 
 @torch.no_grad()

@@ -53,11 +53,21 @@ class OnnxBackend:
         return found
 
 
-def export_onnx(encoder: "Encoder") -> dict[str, bytes]:
-    """Return the file of `OnnxBackend`: linear layers in 8 bits, the same bytes for the same weights.
+def export_onnx(encoder: "Encoder", texts: Sequence[str], max_tokens: int) -> dict[str, bytes]:
+    """Return the file of `OnnxBackend`: linear layers in 8 bits, the same bytes for the same weights and texts.
 
-    Each output of a layer has a scale of its own. One for the whole layer would cost ten times as much: a mean cosine
-    of 0.93 to the encoder in full precision instead of 0.99.
+    Each output of a layer has a scale of its own, and large inputs are made smaller before (see
+    `recsys.text.backends.smoothing.smooth`). The mean cosine to the encoder in full precision is 0.997; without
+    smoothing it was 0.993, with one scale for a whole layer 0.93.
+
+    Parameters
+    ----------
+    encoder
+        Left as it is.
+    texts
+        The catalogue's, on which inputs are measured.
+    max_tokens
+        Most tokens per text.
 
     Raises
     ------
@@ -67,8 +77,9 @@ def export_onnx(encoder: "Encoder") -> dict[str, bytes]:
     onnx = need("onnx", "onnx")
     quantization = need("onnxruntime.quantization", "onnx")
     from recsys.text.backends.graph import to_onnx
+    from recsys.text.backends.smoothing import smooth
 
-    model = onnx.load_from_string(to_onnx(encoder))
+    model = onnx.load_from_string(to_onnx(smooth(encoder, texts, max_tokens)))
     quantization.quant_utils.add_pre_process_metadata(model)  # else a warning advises to optimise the graph first
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) / "model.onnx"

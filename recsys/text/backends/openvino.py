@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 GRAPH = "openvino/model.xml"
 WEIGHTS = "openvino/model.bin"
 
-_GROUP = 32
+_GROUP = 128
 """Neighbouring activations that share a scale."""
 
 

@@ -6,8 +6,8 @@ from recsys.text.encoder import Encoder
 onnx = pytest.importorskip("onnx")
 
 
-def test_linear_layers_have_8_bits_and_a_scale_for_each_output(encoder: Encoder) -> None:
-    graph = onnx.load_from_string(export_onnx(encoder)[FILE]).graph
+def test_linear_layers_have_8_bits_and_a_scale_for_each_output(encoder: Encoder, texts: list[str]) -> None:
+    graph = onnx.load_from_string(export_onnx(encoder, texts, 12)[FILE]).graph
     products = [node for node in graph.node if node.op_type == "MatMulInteger"]
     assert len(products) == 3 * 6  # four in attention and two after it, in each of three layers
     stored = {each.name: each for each in graph.initializer}
