@@ -1,9 +1,8 @@
 """What every backend does, and the choice between them."""
 
-import importlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -89,22 +88,6 @@ def load_backend(folder: Path, settings: TextSettings) -> Backend:
         raise
     except Exception as error:  # every runtime raises exception classes of its own
         raise ModelError(f"{folder / name} is damaged ({first_line(error)}); copy the model folder again") from error
-
-
-def need(module: str, extra: str) -> Any:
-    """Import a module of an extra.
-
-    Raises
-    ------
-    ModelError
-        When it is not installed; says what to type.
-    """
-    try:
-        return importlib.import_module(module)
-    except ImportError as error:
-        raise ModelError(
-            f"[text] backend = {extra!r} needs {module} ({first_line(error)}); type: pip install 'recsys[{extra}]'"
-        ) from error
 
 
 def _export(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.text.backends.backend import need
+from recsys.text.backends.extras import need
 from recsys.text.backends.threads import embed_one_by_one
 from recsys.text.backends.tokenizer import TextTokenizer, distinct
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.text.backends.backend import need
+from recsys.text.backends.extras import need
 from recsys.text.backends.threads import embed_one_by_one, thread_count
 from recsys.text.backends.tokenizer import TextTokenizer, distinct
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from recsys.errors import ModelError
-from recsys.text.backends.backend import Backend, load_backend, make_backend, need
+from recsys.text.backends.backend import Backend, load_backend, make_backend
 from recsys.text.encoder import Encoder
 from recsys.text.settings import TextSettings
 
@@ -126,7 +126,3 @@ def test_exporting_without_the_extra_says_what_to_install(encoder: Encoder, monk
     monkeypatch.setitem(sys.modules, "onnx", None)
     with pytest.raises(ModelError, match=r"needs onnx \(.*pip install 'recsys\[onnx\]'"):
         make_backend(encoder, TextSettings(backend="onnx"), ["sea"])
-
-
-def test_need_returns_the_module() -> None:
-    assert need("json", "onnx").loads("1") == 1
