@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from recsys.batch.evaluating import text_alone
 from recsys.batch.logged import LoggedWindow, cold_requests, read_logged
 from recsys.batch.reading import TextCourse
 from recsys.batch.training import grow_with_valid
@@ -22,10 +23,10 @@ from recsys.features.behaviour import Behaviour
 from recsys.features.builder import TEXT_COLUMNS
 from recsys.features.log import Log
 from recsys.settings import Settings, load_settings
+from recsys.text.settings import TextSettings
 
 DAY = timedelta(days=1)
 MEASURES = ("AUC", "nDCG@10")
-FROZEN = {"trainable_layers": 0}
 
 
 @dataclass(frozen=True)
@@ -77,15 +78,24 @@ def run(dataset: Dataset, settings: Settings, days: int) -> Iterator[tuple[str, 
         freshness: Log(behaviour, settings.labels.clock(settings.time.model_copy(update={"freshness": freshness})))
         for freshness in ("live", "1d")
     }
-    # One chain of daily blocks: valid stands for all days after the first, the last test day included.
-    chain = Windows((first, first + DAY, first + DAY, end, end))
-    frozen = settings.model_copy(update={"text": settings.text.model_copy(update=FROZEN)})
+    # One chain of blocks that end at midnight, when both freshnesses know the same: valid stands for all days after the
+    # first, the last test day included.
+    midnight = settings.time.model_copy(update={"freshness": "1d", "feedback_delay": timedelta(0)})
+    begin = midnight.labelled_until(first + DAY)
+    chain = Windows((first, begin, begin, end, end))
+    frozen = settings.model_copy(update={"text": _frozen(settings.text)})
     variants = {"frozen": frozen, "tuned": settings}
     read = {name: _read(dataset, variant, chain, logs) for name, variant in variants.items()}
     for test in (end - DAY * back for back in range(days, 0, -1)):
         for freshness, log in logs.items():
             windows = {name: of[freshness] for name, of in read.items()}
-            yield freshness, _judge(windows, test, first, log, settings)
+            yield freshness, _judge(windows, test, (first, begin), log, settings)
+
+
+def _frozen(text: TextSettings) -> TextSettings:
+    """Let the heads learn on the encoder as it is."""
+    pooling = "auto" if text.pooling == "attention" else text.pooling
+    return text.model_copy(update={"trainable_layers": 0, "peft": {}, "pooling": pooling})
 
 
 def _read(dataset: Dataset, settings: Settings, chain: Windows, logs: dict[str, Log]) -> dict[str, LoggedWindow]:
@@ -101,17 +111,20 @@ def _read(dataset: Dataset, settings: Settings, chain: Windows, logs: dict[str, 
     return read
 
 
-def _judge(read: dict[str, LoggedWindow], test: datetime, begin: datetime, log: Log, settings: Settings) -> Day:
+def _judge(
+    read: dict[str, LoggedWindow], test: datetime, begins: tuple[datetime, datetime], log: Log, settings: Settings
+) -> Day:
+    """Train on the days before a test day, from the first block or from the first that a text score stands for."""
+    first, begin = begins
     delay = log.time.feedback_delay
     scores = {}
     for name, window in read.items():
-        # Before the second block the encoder knew nothing.
-        shown = _between(window, begin + DAY, test - DAY - delay)
+        shown = _between(window, begin, test - DAY - delay)
         valid, judged = _between(window, test - DAY, test - delay), _between(window, test, test + DAY)
         both = grow_with_valid(shown.examples, valid.examples, settings).final
         scores[name] = both.score(judged.examples.table)
-        scores[f"text alone, {name}"] = np.nan_to_num(judged.examples.table["text_score"].to_numpy().astype(np.float64))
-    whole = _between(window, begin, test - DAY - delay)
+        scores[f"text alone, {name}"] = text_alone(judged.examples.table)
+    whole = _between(window, first, test - DAY - delay)
     for name, learnt in (("behaviour", shown), ("behaviour, every block", whole)):
         blind, blind_valid = learnt.examples.without(TEXT_COLUMNS), valid.examples.without(TEXT_COLUMNS)
         grown = grow_with_valid(blind, blind_valid, settings).final
@@ -121,8 +134,8 @@ def _judge(read: dict[str, LoggedWindow], test: datetime, begin: datetime, log: 
 
 
 def _between(window: LoggedWindow, start: datetime, end: datetime) -> LoggedWindow:
-    moments = window.requests["timestamp"].dt.replace_time_zone(None)
-    return window.where(((moments >= start.replace(tzinfo=None)) & (moments < end.replace(tzinfo=None))).to_numpy())
+    inside = window.requests["timestamp"].is_between(start, end, closed="left")
+    return window.where(inside.to_numpy())
 
 
 def summary(days: list[Day]) -> dict[str, object]:

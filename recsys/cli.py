@@ -41,7 +41,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"recsys: {error}", file=sys.stderr)
         return NO
     except _StoppedError as stopped:
-        print("recsys: stopped by a signal; nothing was left half-written", file=sys.stderr)
+        print(
+            "recsys: stopped by a signal; nothing was left half-written, and a training goes on when asked again",
+            file=sys.stderr,
+        )
         return stopped.status
 
 

@@ -218,13 +218,15 @@ def read_manifest(folder: Path, origin: str) -> dict[str, Any]:
 
 
 def fingerprint(dataset: Dataset) -> dict[str, Any]:
-    """Describe the data a model saw: rows and sha256 of the row hashes of every table."""
+    """Describe the data a model saw: rows and sha256 of the columns' names, types and row hashes of every table."""
     tables = {name: getattr(dataset, name) for name in ("items", "events", "requests", "users")}
-    return {
-        name: {"rows": len(table), "sha256": hashlib.sha256(table.hash_rows(0).to_numpy().tobytes()).hexdigest()}
-        for name, table in tables.items()
-        if table is not None
-    }
+    found = {}
+    for name, table in tables.items():
+        if table is not None:
+            seen = hashlib.sha256(repr(table.schema).encode())
+            seen.update(table.hash_rows(0).to_numpy().tobytes())
+            found[name] = {"rows": len(table), "sha256": seen.hexdigest()}
+    return found
 
 
 def check_id_types(candidates: pl.DataFrame, behaviour: Behaviour) -> None:

@@ -1,5 +1,6 @@
 """Evaluate: how well each of five rankers orders the lists of a window."""
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import polars as pl
 
 from recsys.batch.logged import LoggedWindow, cold_requests, read_logged
 from recsys.batch.today import open_model
@@ -18,6 +20,8 @@ from recsys.features.builder import TEXT_COLUMNS
 from recsys.features.log import Log
 from recsys.ranking.ranker import TreeRanker
 from recsys.text.queries import check_query
+
+logger = logging.getLogger(__name__)
 
 Floats = npt.NDArray[np.float64]
 
@@ -85,6 +89,9 @@ def evaluate(folder: str | Path, dataset: Dataset, window: Window = "test") -> E
     today = open_model(Path(folder), dataset)
     model, log = today.model, today.log
     check_query(today.requests, model.settings.text.query, dataset.about.recorded_after)
+    later = today.requests.filter(pl.col("timestamp") >= model.windows.cuts[4])["request_id"].n_unique()
+    if later:
+        logger.warning("%d requests after the test window are not counted", later)
     logged = read_logged(model.windows.of(today.requests, window), log, model.settings.features, today.reader)
     return judge(logged, log, window, model.ranker, model.behaviour_ranker, model.settings.seed).evaluation
 
@@ -107,12 +114,18 @@ def judge(
             f"the {window} window holds no request; evaluate another window, or move [windows] and train again"
         )
     table = logged.examples.table
-    text = table["text_score"].to_numpy().astype(np.float64)
     scores = {
         "random": np.random.default_rng(seed).random(len(table)),
         "popularity": np.nan_to_num(table["click_rate_item"].to_numpy().astype(np.float64)),
-        "text": np.nan_to_num(text, nan=np.nanmin(text, initial=0.0) - 1.0),
+        "text": text_alone(table),
         "behaviour": behaviour_ranker.score(table.drop(TEXT_COLUMNS)),
         "both": ranker.score(table),
     }
     return Judgement(logged, log, window, seed, scores)
+
+
+def text_alone(table: pl.DataFrame) -> Floats:
+    """Return the encoder's own score of every feature row, below all others where an item has none."""
+    text = table["text_score"].to_numpy().astype(np.float64)
+    found: Floats = np.nan_to_num(text, nan=np.nanmin(text, initial=0.0) - 1.0)
+    return found

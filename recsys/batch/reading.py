@@ -4,13 +4,14 @@ import logging
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from recsys.data.clock import TimeSettings
 from recsys.data.tables import Dataset
 from recsys.data.windows import Block, Window, Windows
 from recsys.errors import SettingsError
@@ -31,7 +32,7 @@ logger = logging.getLogger(__name__)
 
 Ints = npt.NDArray[np.int64]
 
-_READING = ("fields", "template", "query", "max_tokens", "pooling", "layers", "dimension")
+_READING = ("encoder", "fields", "template", "query", "max_tokens", "pooling", "layers", "lexicon", "dimension")
 """Settings that say what a text is and what becomes of it; a model can go on learning only under the same."""
 
 _PRIOR = 20.0
@@ -92,13 +93,14 @@ class Shown:
 
 
 def read_in_blocks(
-    trainer: TextTrainer, shown: Shown, blocks: list[Block], delay: timedelta, settings: TextSettings, seed: int
+    trainer: TextTrainer, shown: Shown, blocks: list[Block], time: TimeSettings, settings: TextSettings, seed: int
 ) -> Iterator[Block]:
     """Yield each block before the trainer learns from it; then let it learn.
 
-    The encoder learns from a block's requests whose labels are known by its end, and reads a sample of older requests
-    again. What was forgotten is measured on old requests that are never read again: those before the first block, or,
-    where there are none, those on which the first block's passes were judged.
+    The encoder learns from the requests whose labels are known at the `as_of` of the block's end and that it has not
+    learnt from yet, and reads a sample of older requests again. The first request of the next block so finds no label
+    that it may not know. What was forgotten is measured on old requests that are never read again: those before the
+    first block, or, where there are none, those on which the first block's passes were judged.
 
     Parameters
     ----------
@@ -108,28 +110,29 @@ def read_in_blocks(
         All requests up to the end of the last block, and older ones that may be read again if there are any.
     blocks
         In order of time.
-    delay
-        How long after a list was shown its labels are known.
+    time
+        When labels are known.
     settings
         `replay` and `held_out`.
     seed
         Draws the requests that are read again.
     """
-    older = shown.before(blocks[0].start)
-    old = older[-_OLD_REQUESTS:]
+    learnt = shown.before(blocks[0].start)
+    old = learnt[-_OLD_REQUESTS:]
     for number, block in enumerate(blocks):
         yield block
-        known = shown.before(block.end - delay)
-        new = known[len(shown.before(block.start)) :]
+        known = shown.before(time.labelled_until(block.end))
+        new = known[len(learnt) :]
         if number and not shown.clicked(new):
-            logger.info("block-%d holds no click on a known item; nothing to learn from", number)
+            logger.info("no click on a known item is known by the end of block-%d; it waits for the next", number)
             continue
-        older = np.setdiff1d(known[: len(known) - len(new)], old)
+        older = np.setdiff1d(learnt, old)
         wanted = min(len(older), round(settings.replay * len(new)))
         again = np.random.default_rng([seed, number]).choice(older, wanted, replace=False)
         read = np.concatenate([np.sort(again), new])
         judged = len(old) > 0
         trainer.learn(f"block-{number}", *shown.take(read), old=shown.take(old) if judged else None)
+        learnt = known
         if not judged:
             old = new[len(new) - math.ceil(settings.held_out * len(new)) :][-_OLD_REQUESTS:]
 
@@ -176,7 +179,7 @@ class TextCourse:
         self._dataset = dataset
         self._settings = settings
         self._windows = windows
-        self._delay = log.time.feedback_delay
+        self._time = log.time
         self._texts = item_texts(dataset.items, settings.text.fields, settings.text.template)
         warn_of_empty(self._texts)
         inside = pl.col("timestamp") < windows.cuts[3]
@@ -191,9 +194,9 @@ class TextCourse:
         """Yield each block's window, its requests, and whether `reader` knows anything yet; then learn from it."""
         settings = self._settings
         blocks = self._windows.blocks(settings.text.block)
-        for block in read_in_blocks(self.trainer, self._shown, blocks, self._delay, settings.text, settings.seed):
+        for block in read_in_blocks(self.trainer, self._shown, blocks, self._time, settings.text, settings.seed):
             inside = (pl.col("timestamp") >= block.start) & (pl.col("timestamp") < block.end)
-            rows = self._windows.of(self._dataset.requests, block.window, self._delay).filter(inside)
+            rows = self._windows.of(self._dataset.requests, block.window, self._time.feedback_delay).filter(inside)
             yield block.window, rows, self._honest or bool(self.trainer.lessons)
 
     def reader(self, log: Log) -> Reader:

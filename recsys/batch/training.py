@@ -4,6 +4,7 @@ import dataclasses
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 from recsys.batch.evaluating import Judgement, judge
@@ -23,9 +24,11 @@ from recsys.files import new_folder, refuse_existing
 from recsys.model import Model, State, fingerprint, identity, write_manifest
 from recsys.ranking.calibration import Calibration
 from recsys.ranking.contract import Contract
-from recsys.ranking.ranker import Examples, TreeRanker, grow
+from recsys.ranking.ranker import Examples, TreeRanker, grow, refuse_without_click
 from recsys.settings import Settings
+from recsys.text.backends.backend import check_extra
 from recsys.text.queries import check_query
+from recsys.text.sources import encoder_hash
 from recsys.text.user_tower import UserTower
 
 logger = logging.getLogger(__name__)
@@ -77,10 +80,13 @@ def train(dataset: Dataset, settings: Settings, target: str | Path, start: str |
     prints = fingerprint(dataset)
     dataset = grade_labels(dataset.with_plain_ids(), settings.labels)
     windows = place_windows(dataset.requests, settings.windows)
+    _check_clicks(dataset, windows, settings)
     log = Log(Behaviour.of(dataset, settings.features.affinity), settings.labels.clock(settings.time))
     facts = {"settings": settings.model_dump(mode="json"), "windows": windows.to_json(), "data": prints}
     before = None if start is None else open_start(Path(start), settings.text, windows)
-    begun = {**facts, "start": None if start is None else identity(Path(start))}
+    encoder = encoder_hash(settings.text.encoder) if start is None else identity(Path(start))
+    versions = {name: version(name) for name in ("recsys", "torch", "transformers", "lightgbm", "polars", "numpy")}
+    begun = {**facts, "encoder": encoder, "versions": versions}
     with work_folder(target, begun) as work:
         course = TextCourse(dataset, settings, windows, log, before, work)
         logged = _read(course, log, settings)
@@ -103,6 +109,14 @@ def _check(dataset: Dataset, settings: Settings) -> None:
     check_context(dataset.requests, settings.features, dataset.about.recorded_after)
     check_events(dataset, settings.features)
     check_query(dataset.requests, settings.text.query, dataset.about.recorded_after)
+    check_extra(settings.text.backend)
+
+
+def _check_clicks(dataset: Dataset, windows: Windows, settings: Settings) -> None:
+    """Refuse windows that LightGBM could not learn from, before the encoder has learnt for hours."""
+    delay = settings.labels.clock(settings.time).feedback_delay
+    for window in WINDOWS[1:3]:
+        refuse_without_click(windows.of(dataset.requests, window, delay)["label"].to_numpy(), window)
 
 
 def _read(course: TextCourse, log: Log, settings: Settings) -> dict[Window, LoggedWindow]:

@@ -19,8 +19,8 @@ def work_folder(target: Path, facts: object) -> Iterator[Path]:
     """Give the folder `<target>.training` beside a target, as the last run with the same facts left it.
 
     A run that was killed leaves its checkpoints there, and the same call made again finds them. What another run left
-    is removed. When the block ends well only the logs of the training stay; when it ends with an error of this
-    package nothing does.
+    is removed. When the block ends well only the logs of the training stay. When it ends with an error of this package
+    before anything was learnt, nothing does.
 
     Parameters
     ----------
@@ -32,16 +32,21 @@ def work_folder(target: Path, facts: object) -> Iterator[Path]:
     Raises
     ------
     DataError
-        When another process is working in the folder.
+        When another process is working in the folder, or it holds files that are not of a training.
     """
     folder = target.with_name(f"{target.name}.training")
     folder.mkdir(parents=True, exist_ok=True)
+    mark = folder / "identity.txt"
+    if not mark.is_file() and any(path.name != "lock" for path in folder.iterdir()):
+        raise DataError(
+            f"{folder} is where training keeps its checkpoints, but holds other files; move them or choose another "
+            "folder"
+        )
     with (folder / "lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             raise DataError(f"another process is training {target}; wait for it or choose another folder") from error
-        mark = folder / "identity.txt"
         identity = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
         if not (mark.is_file() and mark.read_text() == identity):
             _clear(folder)
@@ -51,7 +56,8 @@ def work_folder(target: Path, facts: object) -> Iterator[Path]:
         try:
             yield folder
         except RecsysError:
-            shutil.rmtree(folder)
+            if not any(folder.glob("*/lesson.json")):
+                shutil.rmtree(folder)
             raise
         _keep_logs(folder)
 
@@ -66,7 +72,7 @@ def _clear(folder: Path) -> None:
 
 def _keep_logs(folder: Path) -> None:
     for path in folder.iterdir():
-        if path.is_file():
+        if path.is_file() and path.name != "identity.txt":
             path.unlink()
     for path in folder.glob("*/*"):
         if path.is_file():

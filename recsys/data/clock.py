@@ -1,7 +1,7 @@
 """The one clock: durations, the daily cut, and when a row of behaviour becomes known."""
 
 import re
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -81,3 +81,8 @@ class TimeSettings(BaseModel):
         if self.freshness == "live":
             return timestamp
         return timestamp.dt.convert_time_zone(self.zone).dt.truncate("1d").dt.convert_time_zone("UTC")
+
+    def labelled_until(self, moment: datetime) -> datetime:
+        """Return the end of the lists whose labels a request at `moment` (UTC) may know."""
+        found: datetime = pl.select(self.as_of(pl.lit(moment, pl.Datetime("us", "UTC")))).item()
+        return found - self.feedback_delay

@@ -175,6 +175,18 @@ def grow(
     return TreeRanker(lightgbm.Booster(model_str=booster.model_to_string(num_iteration=best)), contract)
 
 
+def refuse_without_click(labels: np.ndarray[tuple[int], np.dtype[np.int64]], window: str) -> None:
+    """Refuse a window from which no order can be learnt.
+
+    Raises
+    ------
+    DataError
+        When no label is above 0.
+    """
+    if not (labels > 0).any():
+        raise DataError(f"the {window} window holds no list with a click, so no order can be learnt; move [windows]")
+
+
 def _parameters(settings: RankerSettings, seed: int) -> dict[str, Any]:
     return {
         "objective": "lambdarank",
@@ -205,8 +217,7 @@ def _dataset(
     examples: Examples, contract: Contract, window: str, reference: lightgbm.Dataset | None = None
 ) -> lightgbm.Dataset:
     examples = examples.with_click()
-    if len(examples.labels) == 0:
-        raise DataError(f"the {window} window holds no list with a click, so no order can be learnt; move [windows]")
+    refuse_without_click(examples.labels, window)
     sizes = np.diff(examples.starts)
     if sizes.max() > LARGEST_LIST:
         raise DataError(f"a list of {sizes.max()} candidates is longer than LightGBM's limit {LARGEST_LIST}; cut it")

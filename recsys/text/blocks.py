@@ -109,5 +109,5 @@ class Shuffled(Sampler[int]):
         return self._count
 
     def __iter__(self) -> Iterator[int]:
-        """Yield the numbers."""
-        return iter(np.random.default_rng([self._seed, self._epoch]).permutation(self._count).tolist())
+        """Yield the numbers; drawn with the first one, for Lightning says which pass it is only after asking."""
+        yield from np.random.default_rng([self._seed, self._epoch]).permutation(self._count).tolist()

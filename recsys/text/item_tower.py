@@ -99,7 +99,18 @@ class ItemTower:
             [n, d]; of length 1, or sqrt(2) with a lexical part.
         empty
             [n]; which items have no text.
+
+        Raises
+        ------
+        ModelError
+            When an embedding is not a number.
         """
+        broken = int((~np.isfinite(embeddings).all(axis=1)).sum())
+        if broken:
+            raise ModelError(
+                f"{broken} of {len(embeddings)} embeddings are not numbers: the encoder has come apart while learning; "
+                "lower [text] learning_rate and train again"
+            )
         centred = _fine(np.where(empty[:, None], self.empty, embeddings) - self.center)
         return Encoded(
             round_to_grid(_unit(centred @ self.candidate_map.T)),

@@ -33,8 +33,9 @@ class KeepBest(lightning.Callback):
     def on_validation_end(self, trainer: lightning.Trainer, learner: lightning.LightningModule) -> None:
         """Compare the pass with the best so far, all devices together."""
         assert isinstance(learner, TextLearner)
-        if trainer.sanity_checking and self._resumed:
-            return  # the checkpoint knows how good its pass was
+        if trainer.sanity_checking and self._resumed:  # the checkpoint knows how good its pass was
+            trainer.should_stop = self._patience <= trainer.current_epoch - learner.kept[0].item()
+            return
         aucs = torch.cat(learner.aucs).double()
         both = torch.stack([aucs.sum(), torch.tensor(len(aucs), dtype=torch.float64)])
         total, count = trainer.strategy.reduce(both.to(learner.device), reduce_op="sum").tolist()
@@ -51,10 +52,10 @@ class KeepBest(lightning.Callback):
             self._best = {name: each.detach().cpu().clone() for name, each in _learning(learner).items()}
         elif epoch - kept >= self._patience:
             trainer.should_stop = True
-        learner.kept.copy_(torch.tensor([kept, before, best]))
+        learner.kept.copy_(torch.tensor([kept, before, best], dtype=torch.float64))
 
-    def on_train_end(self, trainer: lightning.Trainer, learner: lightning.LightningModule) -> None:
-        """Put the best weights back."""
+    def on_fit_end(self, trainer: lightning.Trainer, learner: lightning.LightningModule) -> None:
+        """Put the best weights back; also where a resumed run finds that no pass is left."""
         assert isinstance(learner, TextLearner)
         if not self._best:  # nothing was held out
             learner.kept[0] = trainer.current_epoch

@@ -169,6 +169,12 @@ class TextLearner(lightning.LightningModule):
         """Let every process of several devices add up gradients in one order, as the first one does."""
         torch.use_deterministic_algorithms(True)
 
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Forget embeddings by an encoder that knew less than that of the checkpoint."""
+        kept = checkpoint["state_dict"]
+        if any(not torch.equal(own.cpu(), kept[f"encoder.{name}"]) for name, own in self.encoder.state_dict().items()):
+            self.memory.outdate()
+
     def on_train_epoch_start(self) -> None:
         """Start counting tokens, and read past clicks as the encoder embeds them now."""
         self.memory.encoded_tokens = 0

@@ -182,12 +182,15 @@ def request_auc(scores: Tensor, labels: Tensor, present: Tensor) -> Tensor:
     tensor([0.7500])
     """
     positive = present & (labels > 0)
-    negative = present & (labels <= 0)
-    difference = scores[:, :, None] - scores[:, None, :]
-    wins = (difference > 0).float() + 0.5 * (difference == 0).float()
-    pairs = (positive[:, :, None] & negative[:, None, :]).float()
-    count = pairs.sum(dim=(1, 2))
-    return ((wins * pairs).sum(dim=(1, 2)) / count)[count > 0]
+    count = positive.sum(dim=1).double()
+    others = present.sum(dim=1) - count
+    values = scores.masked_fill(~present, torch.inf).contiguous()
+    order = values.sort(dim=1).values
+    below, upto = (torch.searchsorted(order, values, right=right) for right in (False, True))
+    # Half a win for each tie, with itself as well; positives among each other win half of their comparisons.
+    wins = ((below + upto) * positive).sum(dim=1) / 2 - count**2 / 2
+    judged = (count > 0) & (others > 0)
+    return (wins / (count * others))[judged].float()
 
 
 def _weighted_mean(terms: Tensor, weights: Tensor) -> Tensor:

@@ -155,7 +155,13 @@ class TextModel:
     def _make(self, texts: Sequence[str]) -> tuple[TextReader, dict[str, bytes]]:
         if self._made is None:
             backend, files = make_backend(self.encoder, self.settings, texts)
-            heads = ItemTower.of({name: value.cpu().numpy() for name, value in self.heads.state_dict().items()})
+            try:
+                heads = ItemTower.of({name: value.cpu().numpy() for name, value in self.heads.state_dict().items()})
+            except ValueError as error:
+                raise ModelError(
+                    f"the heads have come apart while learning ({error}); lower [text] head_learning_rate and train "
+                    "again"
+                ) from error
             self._made = TextReader(backend, self.lexicon, heads, self.settings, self._identity(files)), files
         return self._made
 

@@ -34,6 +34,23 @@ def find_encoder(name: str) -> Path:
     return _fetch(name)
 
 
+def encoder_hash(name: str) -> str:
+    """Return the sha256 of all that an encoder is made of: its configuration, tokenizer and weights.
+
+    Parameters
+    ----------
+    name
+        See `find_encoder`.
+    """
+    folder = find_encoder(name)
+    seen = hashlib.sha256()
+    for path in sorted(path for pattern in _WANTED for path in folder.rglob(pattern)):
+        seen.update(path.relative_to(folder).as_posix().encode())
+        with path.open("rb") as file:
+            seen.update(hashlib.file_digest(file, "sha256").digest())
+    return seen.hexdigest()
+
+
 def first_line(error: BaseException) -> str:
     """Return the first line of what an error says; other libraries say a lot."""
     return str(error).strip().partition("\n")[0]

@@ -16,13 +16,14 @@ from pathlib import Path
 import numpy as np
 import pytorch_lightning as lightning
 import torch
+from lightning_fabric.utilities.exceptions import MisconfigurationException
 from numpy.typing import NDArray
 from pytorch_lightning.callbacks import ModelCheckpoint
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from recsys.errors import DataError
+from recsys.errors import DataError, SettingsError
 from recsys.text.adapters import add_adapter, merge_adapter
 from recsys.text.blocks import Shuffled, Updates
 from recsys.text.encoder import Encoder
@@ -35,6 +36,7 @@ from recsys.text.loggers import open_logger
 from recsys.text.memory import TextMemory
 from recsys.text.model import TextModel
 from recsys.text.settings import TextSettings
+from recsys.text.sources import first_line
 
 logger = logging.getLogger(__name__)
 
@@ -101,6 +103,8 @@ class TextTrainer:
     ------
     ModelError
         When the encoder cannot be loaded.
+    SettingsError
+        When `max_tokens` is more than the encoder reads, or `cache` is no folder.
     """
 
     def __init__(
@@ -131,8 +135,21 @@ class TextTrainer:
         if self._encoder.query is not None:
             self._encoder.query.requires_grad_(True)
         cache = Path(settings.cache).expanduser() if settings.cache else work
+        self._encoder_learns = bool(settings.peft) or any(each.requires_grad for each in self._encoder.parameters())
+        self._check_settings(cache)
         self._memory = TextMemory(self._encoder, texts, settings, cache)
         self._memory.add_lexicon(self._lexicon)
+
+    def _check_settings(self, cache: Path) -> None:
+        longest = getattr(self._encoder.network.config, "max_position_embeddings", None)
+        if longest is not None and self._settings.max_tokens > longest:
+            raise SettingsError(
+                f"[text] max_tokens is {self._settings.max_tokens} but the encoder reads at most {longest}; lower it"
+            )
+        try:
+            cache.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise SettingsError(f"[text] cache = {str(cache)!r} is no folder to write to ({error})") from error
 
     @property
     def model(self) -> TextModel:
@@ -172,17 +189,23 @@ class TextTrainer:
         if not self._settled:
             self._settle(lists)
         folder = self._work / name
-        if (folder / "lesson.json").is_file():
-            self.lessons.append(self._recall(folder))
-            return
-        folder.mkdir(parents=True, exist_ok=True)
+        learnt = (folder / "lesson.json").is_file()
         if self._settings.peft:
             add_adapter(self._encoder, self._settings.peft, self._updates(len(lists)), self._seed)
-        learner = TextLearner(self._encoder, self._heads, self._interest, self._memory, self._settings, self._seed)
-        lesson = self._fit(learner, lists, outcomes, old, folder)
+            self._memory.outdate()  # a prefix changes every embedding at once
+        if not learnt:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._memory.refresh(self._memory.rows(lists))
+            learner = TextLearner(self._encoder, self._heads, self._interest, self._memory, self._settings, self._seed)
+            lesson = self._fit(learner, lists, outcomes, old, folder)
         if self._settings.peft:
             merge_adapter(self._encoder)
-        self._keep(folder, lesson)
+        if learnt:
+            lesson = self._recall(folder)
+        else:
+            self._keep(folder, lesson)
+        if self._encoder_learns:
+            self._memory.outdate()  # so that a run that was resumed here embeds in the same batches
         self.lessons.append(lesson)
 
     def _updates(self, requests: int) -> int:
@@ -226,38 +249,49 @@ class TextTrainer:
         checkpoint = ModelCheckpoint(
             folder, filename="last", save_on_train_epoch_end=True, enable_version_counter=False
         )
-        unfinished = folder / "last.ckpt"
         with _silent_lightning(), _same_bytes():
-            trainer = lightning.Trainer(
-                max_epochs=settings.epochs,
-                precision=settings.precision,
-                devices=settings.devices,
-                strategy="ddp_spawn" if settings.devices > 1 and settings.strategy == "auto" else settings.strategy,
-                callbacks=[KeepBest(settings.patience), checkpoint],
-                num_sanity_val_steps=-1,  # judges what was known before as well
-                logger=open_logger(settings.logger, folder),
-                log_every_n_steps=1,
-                enable_model_summary=False,
-                enable_progress_bar=sys.stderr.isatty(),
-            )
-            trainer.fit(
+            self._open_lightning([KeepBest(settings.patience), checkpoint], folder).fit(
                 learner,
                 DataLoader(shown, batch_size=None, sampler=Shuffled(len(shown), self._seed)),
                 DataLoader(held_out, batch_size=None) if len(held_out) else None,
-                ckpt_path=unfinished if unfinished.is_file() else None,
+                ckpt_path=_unfinished(folder / "last.ckpt"),
                 weights_only=True,
             )
         learner.cpu()
-        if any(parameter.requires_grad for parameter in self._encoder.parameters()):
+        if self._encoder_learns:
             self._memory.outdate()
         kept, before, after = (None if math.isnan(number) else number for number in learner.kept.tolist())
         epoch = int(kept or 0)
         logger.info("pass %d is kept: AUC %s on %d held-out requests", epoch, after, len(lists) - split)
         return Lesson(len(lists), epoch, before, after, old_before, _mean_auc(learner, old, settings))
 
+    def _open_lightning(self, callbacks: list[lightning.Callback], folder: Path) -> lightning.Trainer:
+        settings = self._settings
+        logs = open_logger(settings.logger, folder)
+        try:
+            return lightning.Trainer(
+                max_epochs=settings.epochs,
+                precision=settings.precision,
+                devices=settings.devices,
+                strategy="ddp_spawn" if settings.devices > 1 and settings.strategy == "auto" else settings.strategy,
+                callbacks=callbacks,
+                num_sanity_val_steps=-1,  # judges what was known before as well
+                logger=logs,
+                log_every_n_steps=1,
+                enable_model_summary=False,
+                enable_progress_bar=sys.stderr.isatty(),
+            )
+        except (ValueError, MisconfigurationException) as error:
+            raise SettingsError(
+                f"Lightning cannot train with [text] strategy = {settings.strategy!r}, devices = {settings.devices}, "
+                f"precision = {settings.precision!r}: {first_line(error)}"
+            ) from error
+
     def _keep(self, folder: Path, lesson: Lesson) -> None:
         """Write what the block taught; `lesson.json` comes last and says that the rest is whole."""
-        save_file(self._weights(), folder / "weights.safetensors")
+        # Copies, since a prefix shares tensors with the network that it stands before.
+        weights = {name: value.clone() for name, value in self._weights().items()}
+        save_file(weights, folder / "weights.safetensors")
         _write(folder / "lesson.json", json.dumps(dataclasses.asdict(lesson)))
         (folder / "last.ckpt").unlink(missing_ok=True)
 
@@ -266,8 +300,6 @@ class TextTrainer:
         kept = load_file(folder / "weights.safetensors")
         for name, value in self._weights().items():
             value.copy_(kept[name])
-        if any(name.startswith("encoder.") for name in kept):
-            self._memory.outdate()
         logger.info("%s was learnt already", folder.name)
         return Lesson(**json.loads((folder / "lesson.json").read_text()))
 
@@ -295,6 +327,19 @@ def _click_shares(lists: Lists, outcomes: Outcomes, items: int) -> Tensor:
     clicked = (outcomes.labels > 0) & (lists.items >= 0)
     counts = np.bincount(lists.items[clicked], minlength=items)
     return torch.from_numpy((counts / max(1, counts.sum())).astype(np.float32))
+
+
+def _unfinished(checkpoint: Path) -> Path | None:
+    """Return the checkpoint of a run that was killed; one that was cut off while it was written counts as none."""
+    if not checkpoint.is_file():
+        return None
+    try:
+        torch.load(checkpoint, weights_only=True, map_location="cpu", mmap=True)
+    except Exception as error:  # torch has many
+        logger.warning("%s is cut off (%s); the block begins anew", checkpoint, first_line(error))
+        checkpoint.unlink()
+        return None
+    return checkpoint
 
 
 def _write(path: Path, text: str) -> None:

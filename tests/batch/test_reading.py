@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from recsys.batch.reading import Shown, read_in_blocks
+from recsys.data.clock import TimeSettings
 from recsys.data.windows import Block, Windows
 from recsys.features.behaviour import Behaviour
 from recsys.features.log import Log
@@ -15,6 +16,7 @@ from recsys.text.settings import TextSettings
 from recsys.text.training import TextTrainer
 
 DELAY = timedelta(hours=2)
+CLOCK = TimeSettings(feedback_delay=DELAY)
 
 
 def shown(line, requests: pl.DataFrame, settings: TextSettings) -> Shown:
@@ -35,12 +37,12 @@ def windows(line) -> Windows:
 
 
 def learn(
-    line, settings: TextSettings, windows: Windows, requests: pl.DataFrame, work: Path
+    line, settings: TextSettings, windows: Windows, requests: pl.DataFrame, work: Path, freshness: str = "live"
 ) -> list[tuple[Block, dict]]:
     """Return each block with the weights of the heads before it was learnt from, and at last the final weights."""
     trainer = TextTrainer(item_texts(line.dataset.items, settings.fields), settings, 3, work)
-    blocks = windows.blocks(timedelta(days=1))
-    course = read_in_blocks(trainer, shown(line, requests, settings), blocks, DELAY, settings, 3)
+    blocks, clock = windows.blocks(timedelta(days=1)), TimeSettings(freshness=freshness, feedback_delay=DELAY)
+    course = read_in_blocks(trainer, shown(line, requests, settings), blocks, clock, settings, 3)
     seen = [(block, weights(trainer) if trainer.lessons else {}) for block in course]
     assert len(trainer.lessons) == len(blocks)
     return [*seen, (None, weights(trainer))]
@@ -142,8 +144,8 @@ def test_popularity_is_what_click_rates_told_when_the_list_was_shown(line, setti
 def test_a_block_without_a_click_teaches_nothing(line, settings, windows, tmp_path: Path) -> None:
     trainer = TextTrainer(item_texts(line.dataset.items, settings.fields), settings, 3, tmp_path)
     start, end = windows.bounds("valid")
-    silent = pl.when((pl.col("timestamp") >= start) & (pl.col("timestamp") < end)).then(0).otherwise("label")
+    silent = pl.when(pl.col("timestamp").is_between(start - DELAY, end)).then(0).otherwise("label")
     requests = line.dataset.requests.with_columns(label=silent)
     blocks = windows.blocks(timedelta(days=30))
-    assert len(list(read_in_blocks(trainer, shown(line, requests, settings), blocks, DELAY, settings, 3))) == 3
+    assert len(list(read_in_blocks(trainer, shown(line, requests, settings), blocks, CLOCK, settings, 3))) == 3
     assert len(trainer.lessons) == 2

@@ -39,7 +39,28 @@ def test_only_logs_stay_when_all_went_well(tmp_path: Path) -> None:
     interrupted(tmp_path / "model", {"seed": 1})
     with work_folder(tmp_path / "model", {"seed": 1}) as folder:
         pass
-    assert [path.name for path in folder.rglob("*") if path.is_file()] == ["metrics.csv"]
+    assert {path.name for path in folder.rglob("*") if path.is_file()} == {"identity.txt", "metrics.csv"}
+    with work_folder(tmp_path / "model", {"seed": 2}) as again:
+        assert [path.name for path in again.rglob("metrics.csv")] == []
+
+
+def test_files_of_somebody_else_are_refused_and_left(tmp_path: Path) -> None:
+    thesis = tmp_path / "model.training/thesis.tex"
+    thesis.parent.mkdir()
+    thesis.write_text("long work")
+    words = r"model.training is where training keeps its checkpoints, but holds other files; move them"
+    with pytest.raises(DataError, match=words), work_folder(tmp_path / "model", {}):
+        pass
+    assert thesis.read_text() == "long work"
+
+
+def test_what_was_learnt_outlives_a_late_error(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="late"), work_folder(tmp_path / "model", {}) as folder:  # noqa: PT012
+        (folder / "block-0").mkdir()
+        (folder / "block-0/lesson.json").write_text("{}")
+        raise DataError("late")
+    with work_folder(tmp_path / "model", {}) as found:
+        assert (found / "block-0/lesson.json").is_file()
 
 
 def test_nothing_stays_after_an_error_of_the_user(tmp_path: Path) -> None:

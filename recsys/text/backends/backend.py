@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys.errors import ModelError
+from recsys.text.backends.extras import need
 from recsys.text.backends.tokenizer import TextTokenizer
 from recsys.text.settings import TextSettings
 from recsys.text.sources import first_line
@@ -88,6 +89,26 @@ def load_backend(folder: Path, settings: TextSettings) -> Backend:
         raise
     except Exception as error:  # every runtime raises exception classes of its own
         raise ModelError(f"{folder / name} is damaged ({first_line(error)}); copy the model folder again") from error
+
+
+def check_extra(name: str) -> None:
+    """Refuse a backend that could not be made in the end.
+
+    Raises
+    ------
+    ModelError
+        When its extra is not installed.
+    """
+    match name:
+        case "onnx":
+            need("onnx", "onnx")
+            need("onnxruntime.quantization", "onnx")
+        case "openvino":
+            from recsys.text.backends.openvino import import_openvino
+
+            import_openvino()
+        case _:
+            pass
 
 
 def _export(

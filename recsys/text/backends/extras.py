@@ -19,5 +19,6 @@ def need(module: str, extra: str) -> Any:
         return importlib.import_module(module)
     except ImportError as error:
         raise ModelError(
-            f"[text] backend = {extra!r} needs {module} ({first_line(error)}); type: pip install 'recsys[{extra}]'"
+            f"[text] backend = {extra!r} needs {module} ({first_line(error)}); type, in the checkout of this "
+            f"package: pip install --constraint constraints.txt --editable '.[{extra}]'"
         ) from error

@@ -1,7 +1,9 @@
 """The encoder in ONNX Runtime with 8-bit weights and activations; needs no torch."""
 
+import logging
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -81,7 +83,7 @@ def export_onnx(encoder: "Encoder", texts: Sequence[str], max_tokens: int) -> di
 
     model = onnx.load_from_string(to_onnx(smooth(encoder, texts, max_tokens)))
     quantization.quant_utils.add_pre_process_metadata(model)  # else a warning advises to optimise the graph first
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, _quiet():
         target = Path(folder) / "model.onnx"
         quantization.quantize_dynamic(
             model,
@@ -92,3 +94,15 @@ def export_onnx(encoder: "Encoder", texts: Sequence[str], max_tokens: int) -> di
             extra_options={"MatMulConstBOnly": True},
         )
         return {FILE: target.read_bytes()}
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep what ONNX Runtime says about every node of the graph out of the log; it says it to the root logger."""
+    root = logging.getLogger()
+    before = root.level
+    root.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        root.setLevel(before)

@@ -35,7 +35,7 @@ class OpenvinoBackend:
     """
 
     def __init__(self, graph: bytes, weights: bytes, tokenizer: TextTokenizer) -> None:
-        openvino = _import_openvino()
+        openvino = import_openvino()
         core = openvino.Core()
         model = core.read_model(graph, openvino.Tensor(np.frombuffer(weights, np.uint8)))
         threads = thread_count()
@@ -74,7 +74,7 @@ def export_openvino(encoder: "Encoder") -> dict[str, bytes]:
     ModelError
         When the extra is not installed or the encoder cannot be exported.
     """
-    openvino = _import_openvino()
+    openvino = import_openvino()
     from recsys.text.backends.graph import to_onnx
 
     model = openvino.Core().read_model(to_onnx(encoder))
@@ -89,7 +89,7 @@ def export_openvino(encoder: "Encoder") -> dict[str, bytes]:
         return {GRAPH: target.read_bytes(), WEIGHTS: target.with_suffix(".bin").read_bytes()}
 
 
-def _import_openvino() -> Any:
+def import_openvino() -> Any:
     """Import OpenVINO without openvino_telemetry, in whose place it then takes a stand-in that sends nothing."""
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     return need("openvino", "openvino")

@@ -13,7 +13,7 @@ from recsys.text.tokens import Tokens
 
 def thread_count() -> int:
     """Return how many threads to use: `OMP_NUM_THREADS`, which torch obeys as well, or one per processor."""
-    return int(os.environ.get("OMP_NUM_THREADS", "").split(",")[0] or os.cpu_count() or 1)
+    return max(1, int(os.environ.get("OMP_NUM_THREADS", "").split(",")[0] or os.cpu_count() or 1))
 
 
 def embed_one_by_one(

@@ -118,11 +118,13 @@ def test_missing_and_damaged_files_are_refused(saved, tmp_path: Path, name: str)
 def test_a_missing_extra_says_what_to_install(saved, name: str, module: str, monkeypatch: pytest.MonkeyPatch) -> None:
     made = saved(name)
     monkeypatch.setitem(sys.modules, module, None)
-    with pytest.raises(ModelError, match=rf"backend = '{name}' needs {module} \(.*pip install 'recsys\[{name}\]'"):
+    with pytest.raises(
+        ModelError, match=rf"backend = '{name}' needs {module} \(.*pip install .*--editable '\.\[{name}\]'"
+    ):
         load_backend(made.folder, made.settings)
 
 
 def test_exporting_without_the_extra_says_what_to_install(encoder: Encoder, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnx", None)
-    with pytest.raises(ModelError, match=r"needs onnx \(.*pip install 'recsys\[onnx\]'"):
+    with pytest.raises(ModelError, match=r"needs onnx \(.*pip install .*--editable '\.\[onnx\]'"):
         make_backend(encoder, TextSettings(backend="onnx"), ["sea"])
