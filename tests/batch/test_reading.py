@@ -6,11 +6,13 @@ import polars as pl
 import pytest
 import torch
 
-from recsys.batch.reading import Shown, read_in_blocks
+from recsys.batch.reading import Shown, open_start, read_in_blocks
 from recsys.data.clock import TimeSettings
 from recsys.data.windows import Block, Windows
+from recsys.errors import SettingsError
 from recsys.features.behaviour import Behaviour
 from recsys.features.log import Log
+from recsys.model import Model
 from recsys.text.fields import item_texts
 from recsys.text.settings import TextSettings
 from recsys.text.training import TextTrainer
@@ -44,7 +46,7 @@ def learn(
     blocks, clock = windows.blocks(timedelta(days=1)), TimeSettings(freshness=freshness, feedback_delay=DELAY)
     course = read_in_blocks(trainer, shown(line, requests, settings), blocks, clock, settings, 3)
     seen = [(block, weights(trainer) if trainer.lessons else {}) for block in course]
-    assert len(trainer.lessons) == len(blocks)
+    assert freshness == "1d" or len(trainer.lessons) == len(blocks)
     return [*seen, (None, weights(trainer))]
 
 
@@ -149,3 +151,72 @@ def test_a_block_without_a_click_teaches_nothing(line, settings, windows, tmp_pa
     blocks = windows.blocks(timedelta(days=30))
     assert len(list(read_in_blocks(trainer, shown(line, requests, settings), blocks, CLOCK, settings, 3))) == 3
     assert len(trainer.lessons) == 2
+
+
+def test_under_daily_knowledge_no_label_after_midnight_is_learnt_from(line, settings, windows, tmp_path: Path) -> None:
+    requests = line.dataset.requests
+    plain = learn(line, settings, windows, requests, tmp_path / "plain", "1d")
+    learnt_later = []
+    for place in range(1, len(plain) - 1):
+        start = plain[place][0].start
+        midnight = start.replace(hour=0, minute=0, second=0, microsecond=0)
+        unknown = (pl.col("timestamp") >= midnight - DELAY) & (pl.col("timestamp") < start)
+        if requests.filter(unknown).height <= 20:
+            continue
+        changed = learn(line, settings, windows, turned(requests, unknown), tmp_path / f"changed-{place}", "1d")
+        assert same(changed[place][1], plain[place][1])
+        learnt_later.append(not same(changed[-1][1], plain[-1][1]))
+    assert any(learnt_later)
+
+
+def test_labels_that_take_as_long_as_a_block_are_learnt_from_all_the_same(
+    line, settings, windows, tmp_path: Path
+) -> None:
+    trainer = TextTrainer(item_texts(line.dataset.items, settings.fields), settings, 3, tmp_path)
+    slow = TimeSettings(feedback_delay=timedelta(days=1))
+    blocks = windows.blocks(timedelta(days=1))
+    found = shown(line, line.dataset.requests, settings)
+    list(read_in_blocks(trainer, found, blocks, slow, settings.model_copy(update={"replay": 0.0}), 3))
+    assert len(trainer.lessons) >= len(blocks) - 1
+    assert sum(each.requests for each in trainer.lessons) == len(found.before(blocks[-1].end - slow.feedback_delay))
+
+
+def test_what_is_kept_to_measure_forgetting_is_never_read_again(
+    line, settings, windows, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = settings.model_copy(update={"replay": 99.0, "held_out": 0.25})
+    trainer = TextTrainer(item_texts(line.dataset.items, settings.fields), settings, 3, tmp_path)
+    found = shown(line, line.dataset.requests, settings)
+    taken: list[np.ndarray] = []
+    take = Shown.take
+    monkeypatch.setattr(Shown, "take", lambda self, requests: taken.append(requests) or take(self, requests))
+    list(read_in_blocks(trainer, found, windows.blocks(timedelta(days=1)), CLOCK, settings, 3))
+    first, *later = taken
+    assert first.tolist() == list(range(len(first)))
+    kept = first[len(first) - -(-len(first) // 4) :]
+    read, judged = later[::2], later[1::2]
+    assert all(each.tolist() == kept.tolist() for each in judged)
+    assert len(read) == len(judged) > 1
+    for each in read:
+        assert not np.isin(each, kept).any()
+    assert len(read[-1]) == read[-1].max() + 1 - len(kept)  # all others are
+
+
+@pytest.mark.parametrize(
+    "name", ["encoder", "fields", "template", "query", "pooling", "layers", "lexicon", "dimension"]
+)
+def test_an_earlier_model_that_reads_otherwise_is_refused(line, name: str) -> None:
+    other = {
+        "encoder": "elsewhere",
+        "fields": ("title",),
+        "template": "{title}!",
+        "query": "words",
+        "pooling": "cls",
+        "layers": 1,
+        "lexicon": 7,
+        "dimension": 8,
+    }
+    settings = Model.load(line.model).settings.text.model_copy(update={name: other[name]})
+    later = Windows(tuple(Model.load(line.model).windows.cuts[3] + timedelta(days=number) for number in range(5)))
+    with pytest.raises(SettingsError, match=rf"\[text\] {name} is .* but .* was trained with .*; set it to that"):
+        open_start(line.model, settings, later)

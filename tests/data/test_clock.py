@@ -133,3 +133,10 @@ def test_a_day_without_one_midnight_has_a_cut_that_is_never_later_than_its_reque
     for cut, moment in zip(cuts, moments, strict=True):
         assert moment - timedelta(hours=25) < cut <= moment
         assert cut.astimezone(local).date() == moment.astimezone(local).date()
+
+
+@pytest.mark.parametrize(("freshness", "hour"), [("live", 11), ("1d", 22)])
+def test_labels_are_known_after_the_delay_and_as_of(freshness, hour):
+    clock = TimeSettings(freshness=freshness, feedback_delay="1h", zone="Europe/Copenhagen")
+    known = clock.labelled_until(datetime(2026, 1, 5, 12, tzinfo=UTC))
+    assert known == datetime(2026, 1, 5 if freshness == "live" else 4, hour, tzinfo=UTC)

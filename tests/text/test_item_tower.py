@@ -109,3 +109,10 @@ def test_damaged_files_are_refused(tmp_path: Path) -> None:
         save_file(content, path)
         with pytest.raises(ModelError, match=message):
             ItemTower.load(path)
+
+
+def test_embeddings_that_are_not_numbers_are_refused() -> None:
+    given = embeddings(5)
+    given[[1, 3]] = np.nan
+    with pytest.raises(ModelError, match=r"2 of 5 embeddings are not numbers: .*lower \[text\] learning_rate"):
+        tower(learned(0)).encode(given, np.zeros(5, bool))

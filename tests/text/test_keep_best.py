@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import torch
 
 from recsys.text.lists import Outcomes
@@ -41,3 +42,23 @@ def test_without_held_out_requests_the_last_pass_is_kept(world, tiny_settings: T
     (lesson,) = trainer.lessons
     assert (lesson.epoch, lesson.auc, lesson.requests) == (2, None, len(world.lists))
     assert trainer.model.heads.appeal_map.weight.abs().sum() > 0
+
+
+def test_training_stops_when_no_pass_gets_better(world, tiny_settings: TextSettings, tmp_path: Path) -> None:
+    settings = tiny_settings.model_copy(
+        update={"patience": 2, "head_learning_rate": 0.0, "learning_rate": 0.0, "epochs": 9}
+    )
+    trainer = TextTrainer(world.texts, settings, 0, tmp_path)
+    trainer.learn("block", world.lists, Outcomes.of(world.labels))
+    assert trainer.lessons[0].epoch == 0
+    passes = pl.read_csv(tmp_path / "block/log-0/metrics.csv")["encoded_tokens"].drop_nulls()
+    assert len(passes) == 2
+
+
+def test_the_auc_of_the_kept_pass_is_the_one_that_was_logged(
+    world, tiny_settings: TextSettings, tmp_path: Path
+) -> None:
+    trainer = TextTrainer(world.texts, tiny_settings.model_copy(update={"held_out": 0.3}), 0, tmp_path)
+    trainer.learn("block", world.lists, Outcomes.of(world.labels))
+    logged = pl.read_csv(tmp_path / "block/log-0/metrics.csv")["auc"].drop_nulls().to_list()
+    assert trainer.lessons[0].auc == max(logged)

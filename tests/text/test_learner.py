@@ -5,6 +5,7 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
+from sklearn.metrics import roc_auc_score
 
 from recsys.errors import ModelError
 from recsys.text.blocks import Step, Updates
@@ -17,6 +18,7 @@ from recsys.text.memory import TextMemory
 from recsys.text.model import TextModel
 from recsys.text.settings import TextSettings
 from recsys.text.signals import text_signals
+from recsys.text.training import fit_text
 
 
 @pytest.fixture
@@ -202,3 +204,87 @@ def test_unknown_items_change_nothing_for_the_others(learner: TextLearner, world
     fewer, present = score(learner, Step(**blanked))
     assert not present[:, 2].any()
     assert torch.allclose(fewer[present], scores[present], atol=1e-6)
+
+
+def test_every_update_reads_embeddings_as_they_are_and_averages_the_gradients_of_its_steps(
+    world, tiny_settings: TextSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = tiny_settings.model_copy(
+        update={"epochs": 3, "head_learning_rate": 0.0, "steps_per_update": 3, "texts_per_update": 9, "held_out": 0.2}
+    )
+    step, update_encoder, seen, current = TextLearner.training_step, TextLearner._update_encoder, [], {}
+
+    def fresh(learner: TextLearner, rows: np.ndarray) -> torch.Tensor:
+        with torch.no_grad():
+            found = [(batch, embeddings) for batch, embeddings in learner.memory.encode(rows)]
+        order = np.argsort(np.concatenate([batch for batch, _ in found]))
+        return torch.cat([embeddings for _, embeddings in found])[order]
+
+    def watched_step(learner: TextLearner, update: list[Step], number: int) -> None:
+        if learner._encoder_learns and number == 0:  # past clicks are read as the encoder embeds them now
+            rows = learner.block_texts
+            assert torch.allclose(learner.memory.embeddings[rows], fresh(learner, rows), atol=1e-5)
+        current["update"] = update
+        step(learner, update, number)
+
+    def watched_update(learner: TextLearner, optimizer: object, texts: np.ndarray, gradients: torch.Tensor) -> None:
+        assert torch.allclose(learner.memory.embeddings[texts], fresh(learner, texts), atol=1e-5)
+        rows = learner.texts(current["update"])
+        embeddings = learner.memory.embeddings[rows].requires_grad_()
+        torch.stack([learner._loss(each, rows, embeddings) for each in current["update"]]).mean().backward()
+        assert torch.allclose(gradients, embeddings.grad[np.searchsorted(rows, texts)], atol=1e-6)
+        seen.append(len(current["update"]))
+        update_encoder(learner, optimizer, texts, gradients)
+
+    monkeypatch.setattr(TextLearner, "training_step", watched_step)
+    monkeypatch.setattr(TextLearner, "_update_encoder", watched_update)
+    fit_text(world.texts, world.lists, Outcomes.of(world.labels), settings, 0)
+    assert sorted(seen) == [3] * 4  # 240 requests, 40 a step, in each of two passes
+
+
+def test_an_aggregated_request_counts_as_often_as_it_was_clicked(learner: TextLearner, world) -> None:
+    unlike_at_first(learner)
+    (step,) = steps(world)
+    many = step._replace(
+        labels=step.labels * torch.arange(1.0, len(step.labels) + 1)[:, None], showings=step.showings * 9
+    )
+    texts = learner.texts([step])
+    embeddings = learner.memory.embeddings[torch.from_numpy(texts)]
+    each = [
+        learner._loss(Step(*(part[row : row + 1] for part in many)), texts, embeddings).item()
+        for row in range(len(step.labels))
+    ]
+    clicks = many.labels.sum(dim=1).numpy()
+    assert learner._loss(many, texts, embeddings).item() == pytest.approx(np.average(each, weights=clicks), rel=1e-5)
+
+
+def test_versions_of_a_headline_are_judged_by_their_click_rates(learner: TextLearner, world) -> None:
+    unlike_at_first(learner)
+    (step,) = steps(world)
+    random = np.random.default_rng(0)
+    showings = torch.from_numpy(random.integers(50, 500, step.items.shape)).float()
+    clicks = torch.from_numpy(random.integers(1, 40, step.items.shape)).float()
+    found = learner.judge([step._replace(labels=clicks, showings=showings)])
+    scores, _ = score(learner, step)
+    rates, means = clicks / showings, clicks.sum(dim=1) / showings.sum(dim=1)
+    expected = [
+        roc_auc_score((rate > mean).numpy(), row.detach().numpy())
+        for rate, mean, row in zip(rates, means, scores, strict=True)
+    ]
+    assert found.numpy() == pytest.approx(expected, abs=1e-6)
+
+
+def test_only_matrices_decay(learner: TextLearner) -> None:
+    groups = [group for optimizer in learner.configure_optimizers() for group in optimizer.param_groups]
+    decays = {parameter.ndim > 1: group["weight_decay"] for group in groups for parameter in group["params"]}
+    assert decays == {True: learner.settings.weight_decay, False: 0.0}
+    assert learner.settings.weight_decay > 0
+
+
+def test_gradients_are_clipped(world, tiny_settings: TextSettings) -> None:
+    def moved(clip: float) -> float:
+        settings = tiny_settings.model_copy(update={"clip": clip, "epochs": 2, "weight_decay": 0.0})
+        model = fit_text(world.texts, world.lists, Outcomes.of(world.labels), settings, 0)
+        return float(model.heads.appeal_map.weight.detach().abs().sum())
+
+    assert moved(1e-12) < moved(1.0) / 100  # too short for AdamW to make up for

@@ -21,7 +21,7 @@ WAYS = {
     "lora": {"peft": LORA},
     "prefix": {"peft": PREFIX},
     "attention": {"pooling": "attention"},
-    "early stop": {"patience": 1, "head_learning_rate": 0.1, "epochs": 8},
+    "early stop": {"patience": 1, "head_learning_rate": 0.01, "epochs": 8},
 }
 
 
@@ -75,7 +75,7 @@ def settings(tiny_settings: TextSettings, request: pytest.FixtureRequest) -> Tex
 
 def test_a_training_killed_in_any_pass_ends_in_the_same_weights(world, settings: TextSettings, tmp_path: Path) -> None:
     unbroken = learn(world, settings, tmp_path / "unbroken")
-    for update in (1, 3, 5, 7, 9, 12):
+    for update in (1, 3, 5, 7, 9):
         work = tmp_path / f"killed-{update}"
         with pytest.MonkeyPatch.context() as patch:
             killed_at(patch, TextLearner, "training_step", update)

@@ -8,7 +8,7 @@ import pytest
 from recsys.errors import ModelError
 from recsys.text import sources
 from recsys.text.settings import DEFAULT_ENCODER
-from recsys.text.sources import find_encoder
+from recsys.text.sources import encoder_hash, find_encoder
 
 
 def pretend_installed(monkeypatch: pytest.MonkeyPatch, folder: Path | None) -> None:
@@ -52,3 +52,16 @@ def test_unknown_names_are_refused(monkeypatch: pytest.MonkeyPatch, name: str) -
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     with pytest.raises(ModelError, match=f"encoder '{name}' is neither a folder nor a model .*check the path"):
         find_encoder(name)
+
+
+def test_the_hash_of_an_encoder_follows_its_files(tmp_path: Path) -> None:
+    (tmp_path / "1_Pooling").mkdir()
+    for name in ("config.json", "model.safetensors", "1_Pooling/config.json", "README.md"):
+        (tmp_path / name).write_text("{}")
+    before = encoder_hash(str(tmp_path))
+    (tmp_path / "README.md").write_text("other")
+    assert encoder_hash(str(tmp_path)) == before
+    for name in ("config.json", "model.safetensors", "1_Pooling/config.json"):
+        (tmp_path / name).write_text("[]")
+        assert encoder_hash(str(tmp_path)) != before
+        (tmp_path / name).write_text("{}")

@@ -7,12 +7,13 @@ import polars as pl
 import pytest
 import torch
 
-from recsys.errors import DataError, ModelError
+from recsys.errors import DataError, ModelError, SettingsError
+from recsys.text.learner import TextLearner
 from recsys.text.lists import Lists, Outcomes
 from recsys.text.model import TextModel
 from recsys.text.settings import TextSettings
 from recsys.text.signals import text_signals
-from recsys.text.training import TextTrainer, fit_text
+from recsys.text.training import TextTrainer, _click_shares, fit_text
 
 
 def mean_auc(model: TextModel, world) -> float:
@@ -302,3 +303,61 @@ def test_two_devices_learn_together(world, tiny_settings: TextSettings, tmp_path
     assert lesson.epoch > 0
     assert lesson.auc > lesson.auc_before
     assert mean_auc(trainer.model, world) > 0.9
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"max_tokens": 500}, r"\[text\] max_tokens is 500 but the encoder reads at most 64; lower it"),
+        ({"strategy": "foo"}, r"Lightning cannot train with \[text\] strategy = 'foo', devices = 1"),
+    ],
+)
+def test_settings_that_the_encoder_or_lightning_cannot_follow_are_refused(
+    world, tiny_settings: TextSettings, changes: dict, words: str
+) -> None:
+    with pytest.raises(SettingsError, match=words):
+        fit_text(world.texts, world.lists, Outcomes.of(world.labels), tiny_settings.model_copy(update=changes), 0)
+
+
+def test_a_cache_that_is_a_file_is_refused(world, tiny_settings: TextSettings, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    settings = tiny_settings.model_copy(update={"cache": str(tmp_path / "file")})
+    with pytest.raises(SettingsError, match=r"\[text\] cache = '.*file' is no folder to write to"):
+        TextTrainer(world.texts, settings, 0, tmp_path)
+
+
+def test_heads_that_came_apart_are_refused(world, tiny_settings: TextSettings) -> None:
+    settings = tiny_settings.model_copy(update={"head_learning_rate": 300.0, "held_out": 0.0})
+    model = fit_text(world.texts, world.lists, Outcomes.of(world.labels), settings, 0)
+    with pytest.raises(
+        ModelError, match=r"the heads have come apart while learning .*lower \[text\] head_learning_rate"
+    ):
+        model.encode_items(pl.DataFrame({"item_id": np.arange(40)}), world.texts)
+
+
+def test_an_earlier_model_is_read_as_it_is_from_the_first_step(
+    world, tiny_settings: TextSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = fit_text(world.texts, world.lists, Outcomes.of(world.labels), tiny_settings, 0)
+    trainer = TextTrainer(world.texts, tiny_settings, 0, tmp_path, start)
+    step, read = TextLearner.training_step, []
+
+    def watched(learner: TextLearner, update: list, number: int) -> None:
+        if not read:
+            read.append(learner.memory.embeddings[learner.block_texts].clone())
+        step(learner, update, number)
+
+    expected = start.encoder.embed(start.encoder.tokenize(world.texts, 12))
+    monkeypatch.setattr(TextLearner, "training_step", watched)
+    trainer.learn("block", world.lists, Outcomes.of(world.labels))
+    assert read[0].numpy() == pytest.approx(expected, abs=1e-5)
+
+
+def test_click_shares_are_of_clicks_on_known_items(world) -> None:
+    lists = Lists(np.array([0, 3, 5]), np.array([0, 1, -1, 1, 2], np.int32), *nothing(2))
+    outcomes = Outcomes.of(np.array([1, 0, 1, 1, 1]))
+    assert _click_shares(lists, outcomes, 4).tolist() == pytest.approx([1 / 3, 1 / 3, 1 / 3, 0])
+
+
+def nothing(requests: int) -> tuple[np.ndarray, np.ndarray]:
+    return np.full((requests, 1), -1, np.int32), np.zeros((requests, 1), np.float32)
