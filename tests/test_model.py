@@ -126,6 +126,14 @@ def test_the_manifest_says_what_the_model_was_made_from_and_no_wall_clock_time(l
     assert set(manifest) == {"format", "versions", "settings", "windows", "data", "lessons", "files"}
 
 
+def test_the_fingerprint_sees_columns_that_changed_names(line) -> None:
+    from dataclasses import replace
+
+    items = line.dataset.items.rename({"title": "description", "description": "title"})
+    swapped = replace(line.dataset, items=items)
+    assert fingerprint(swapped)["items"] != fingerprint(line.dataset)["items"]
+
+
 def test_the_fingerprint_sees_one_changed_value(line) -> None:
     from dataclasses import replace
 

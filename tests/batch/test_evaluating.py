@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from recsys.batch.evaluating import evaluate
+from recsys.batch.evaluating import evaluate, text_alone
 from recsys.errors import DataError, SettingsError
 from recsys.evaluation.evaluation import BEST_POSSIBLE
 
@@ -65,3 +65,18 @@ def test_a_window_without_requests_in_the_data_says_so(line) -> None:
     )
     with pytest.raises(DataError, match="the test window holds no request; evaluate another window, or move"):
         evaluate(line.model, later)
+
+
+def test_requests_after_the_test_window_are_told(line, caplog: pytest.LogCaptureFixture) -> None:
+    requests = line.dataset.requests
+    later = requests.filter(pl.col("request_id") == requests["request_id"][0]).with_columns(
+        pl.col("timestamp") + timedelta(days=300), request_id=pl.lit(10**9, requests.schema["request_id"])
+    )
+    evaluation = evaluate(line.model, replace(line.dataset, requests=pl.concat([requests, later])))
+    assert evaluation.to_json() == line.judgement.evaluation.to_json()
+    assert "1 requests after the test window are not counted" in caplog.text
+
+
+def test_text_alone_puts_items_without_a_text_score_last() -> None:
+    table = pl.DataFrame({"text_score": pl.Series([0.5, float("nan"), -3.0], dtype=pl.Float32)})
+    assert text_alone(table).tolist() == [0.5, -4.0, -3.0]

@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,10 +12,11 @@ import numpy as np
 import polars as pl
 import pytest
 from safetensors import safe_open
+from safetensors.numpy import load_file, save_file
 
 from recsys.batch.training import train
 from recsys.data.tables import About
-from recsys.errors import DataError, SettingsError
+from recsys.errors import DataError, ModelError, SettingsError
 from recsys.features.builder import TEXT_COLUMNS
 from recsys.model import Model
 from recsys.ranking.calibration import Calibration
@@ -348,3 +350,36 @@ def test_what_requests_ask_with_must_be_text_known_before_the_list(line, tmp_pat
     with pytest.raises(SettingsError, match=message):
         train(dataset, changed(line.settings, text={"query": name}), tmp_path / "model")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("window", ["ranker", "valid"])
+def test_a_window_without_a_click_is_refused_before_the_encoder_learns(line, tmp_path, window, monkeypatch) -> None:
+    start, end = Model.load(line.model).windows.bounds(window)
+    silent = pl.when(pl.col("timestamp").is_between(start, end, closed="left")).then(0).otherwise("label")
+    requests = line.dataset.requests.with_columns(label=silent.cast(line.dataset.requests.schema["label"]))
+    monkeypatch.setattr("recsys.batch.training.TextCourse", lambda *_: pytest.fail("work was done"))
+    with pytest.raises(DataError, match=f"the {window} window holds no list with a click"):
+        train(replace(line.dataset, requests=requests), line.settings, tmp_path / "model")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("backend", "module"), [("onnx", "onnx"), ("openvino", "openvino")])
+def test_a_backend_that_is_not_installed_is_refused_before_the_encoder_learns(
+    line, tmp_path, backend, module, monkeypatch
+) -> None:
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(ModelError, match=rf"\[text\] backend = '{backend}' needs {module}"):
+        train(line.dataset, changed(line.settings, text={"backend": backend}), tmp_path / "model")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_another_encoder_in_the_same_folder_is_another_training(line, tmp_path) -> None:
+    settings = changed(line.settings, text={"encoder": str(tmp_path / "encoder")})
+    shutil.copytree(line.settings.text.encoder, tmp_path / "encoder")
+    identities = []
+    for number in range(2):
+        train(line.dataset, settings, tmp_path / f"{number}/model")
+        identities.append((tmp_path / f"{number}/model.training/identity.txt").read_text())
+        weights = load_file(tmp_path / "encoder/model.safetensors")
+        save_file({name: value * 1.01 for name, value in weights.items()}, tmp_path / "encoder/model.safetensors")
+    assert identities[0] != identities[1]

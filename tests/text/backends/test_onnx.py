@@ -1,3 +1,5 @@
+import logging
+
 import pytest
 
 from recsys.text.backends.onnx import FILE, export_onnx
@@ -16,3 +18,13 @@ def test_linear_layers_have_8_bits_and_a_scale_for_each_output(encoder: Encoder,
         assert weights.data_type == onnx.TensorProto.INT8
         zero = stored[node.input[3]]
         assert list(zero.dims) == [weights.dims[1]]
+
+
+def test_an_export_says_nothing_of_every_node(
+    encoder: Encoder, texts: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    root = logging.getLogger()
+    with caplog.at_level(logging.INFO):
+        export_onnx(encoder, texts, 12)
+        assert root.level == logging.INFO
+    assert caplog.records == []
