@@ -210,7 +210,7 @@ def test_every_update_reads_embeddings_as_they_are_and_averages_the_gradients_of
     world, tiny_settings: TextSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = tiny_settings.model_copy(
-        update={"epochs": 3, "head_learning_rate": 0.0, "steps_per_update": 3, "texts_per_update": 9, "held_out": 0.2}
+        update={"epochs": 3, "head_learning_rate": 0.0, "steps_per_update": 3, "texts_per_update": 9, "held_out": 0.0}
     )
     step, update_encoder, seen, current = TextLearner.training_step, TextLearner._update_encoder, [], {}
 
@@ -239,7 +239,7 @@ def test_every_update_reads_embeddings_as_they_are_and_averages_the_gradients_of
     monkeypatch.setattr(TextLearner, "training_step", watched_step)
     monkeypatch.setattr(TextLearner, "_update_encoder", watched_update)
     fit_text(world.texts, world.lists, Outcomes.of(world.labels), settings, 0)
-    assert sorted(seen) == [3] * 4  # 240 requests, 40 a step, in each of two passes
+    assert sorted(seen) == [2] * 2 + [3] * 4  # 300 requests, 40 a step, in each of two passes
 
 
 def test_an_aggregated_request_counts_as_often_as_it_was_clicked(learner: TextLearner, world) -> None:

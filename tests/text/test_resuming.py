@@ -107,3 +107,21 @@ def test_a_checkpoint_that_was_cut_off_counts_as_none(world, tiny_settings: Text
     checkpoint = tmp_path / "cut/block-0/last.ckpt"
     checkpoint.write_bytes(checkpoint.read_bytes()[:5000])
     assert same(learn(world, tiny_settings, tmp_path / "cut"), unbroken)
+
+
+def test_a_training_that_had_stopped_early_is_not_taken_up_again(
+    world, tiny_settings: TextSettings, tmp_path: Path
+) -> None:
+    settings = tiny_settings.model_copy(update={"patience": 1, "head_learning_rate": 1.0, "epochs": 9})
+    outcomes = Outcomes.of(world.labels)
+    with pytest.MonkeyPatch.context() as patch:
+        killed_at(patch, training, "_mean_auc", 2)
+        with pytest.raises(Killed):
+            TextTrainer(world.texts, settings, 3, tmp_path).learn("block", world.lists, outcomes)
+    resumed = TextTrainer(world.texts, settings, 3, tmp_path)
+    with pytest.MonkeyPatch.context() as patch:
+        killed_at(patch, TextLearner, "training_step", 1)
+        resumed.learn("block", world.lists, outcomes)
+    unbroken = TextTrainer(world.texts, settings, 3, tmp_path / "unbroken")
+    unbroken.learn("block", world.lists, outcomes)
+    assert same(resumed, unbroken)
