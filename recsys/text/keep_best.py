@@ -33,9 +33,8 @@ class KeepBest(lightning.Callback):
     def on_validation_end(self, trainer: lightning.Trainer, learner: lightning.LightningModule) -> None:
         """Compare the pass with the best so far, all devices together."""
         assert isinstance(learner, TextLearner)
-        if trainer.sanity_checking and self._resumed:  # the checkpoint knows how good its pass was
-            trainer.should_stop = self._patience <= trainer.current_epoch - learner.kept[0].item()
-            return
+        if trainer.sanity_checking and self._resumed:
+            return  # the checkpoint knows how good its pass was
         aucs = torch.cat(learner.aucs).double()
         both = torch.stack([aucs.sum(), torch.tensor(len(aucs), dtype=torch.float64)])
         total, count = trainer.strategy.reduce(both.to(learner.device), reduce_op="sum").tolist()
@@ -53,6 +52,12 @@ class KeepBest(lightning.Callback):
         elif epoch - kept >= self._patience:
             trainer.should_stop = True
         learner.kept.copy_(torch.tensor([kept, before, best], dtype=torch.float64))
+
+    def on_train_start(self, trainer: lightning.Trainer, learner: lightning.LightningModule) -> None:
+        """Let a run that was killed after it had stopped stay stopped."""
+        assert isinstance(learner, TextLearner)
+        if self._resumed and self._best:
+            trainer.should_stop = trainer.current_epoch - learner.kept[0].item() >= self._patience
 
     def on_fit_end(self, trainer: lightning.Trainer, learner: lightning.LightningModule) -> None:
         """Put the best weights back; also where a resumed run finds that no pass is left."""
