@@ -234,7 +234,7 @@ def test_a_signal_stops_training_with_its_own_status_and_leaves_nothing(line, co
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         for said in process.stderr:
-            if "after epoch 2" in said:
+            if "after pass 2" in said:
                 break
         process.send_signal(number)
         rest = process.stderr.read()

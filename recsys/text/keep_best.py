@@ -40,7 +40,7 @@ class KeepBest(lightning.Callback):
         total, count = trainer.strategy.reduce(both.to(learner.device), reduce_op="sum").tolist()
         auc = total / count if count else math.nan
         epoch = 0 if trainer.sanity_checking else trainer.current_epoch + 1
-        logger.info("after epoch %d: AUC %.4f", epoch, auc)
+        logger.info("after pass %d: AUC %.4f", epoch, auc)
         if trainer.logger is not None:
             trainer.logger.log_metrics({"auc": auc, "epoch": epoch}, step=trainer.global_step)
         kept, before, best = learner.kept.tolist()

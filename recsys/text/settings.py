@@ -45,7 +45,8 @@ class TextSettings(BaseModel):
         Longest stretch of time that is scored by one encoder: each block of the ranker and valid windows is scored by
         the encoder that learnt from the blocks before it, and then learnt from.
     replay
-        Requests of older blocks that are read again, as a share of the requests of a block.
+        Requests of older blocks that are read again in every pass, as a share of the new ones; 1 reads as many old as
+        new.
     loss
         `"list"` a click against the rest of its list, `"in_batch"` against the other clicks of its step, which needs
         no lists, `"binary"` every candidate by itself.

@@ -262,7 +262,8 @@ class TextTrainer:
             self._memory.outdate()
         kept, before, after = (None if math.isnan(number) else number for number in learner.kept.tolist())
         epoch = int(kept or 0)
-        logger.info("pass %d is kept: AUC %s on %d held-out requests", epoch, after, len(lists) - split)
+        quality = "no AUC" if after is None else f"AUC {after:.4f}"
+        logger.info("pass %d is kept: %s on %d held-out requests", epoch, quality, len(lists) - split)
         return Lesson(len(lists), epoch, before, after, old_before, _mean_auc(learner, old, settings))
 
     def _open_lightning(self, callbacks: list[lightning.Callback], folder: Path) -> lightning.Trainer:

@@ -106,9 +106,9 @@ def test_logs_tokens_and_auc_without_any_text(
 ) -> None:
     with caplog.at_level(logging.INFO, "recsys"):
         fit_text(world.texts, world.lists, Outcomes.of(world.labels), tiny_settings.model_copy(update={"epochs": 2}), 0)
-    assert "epoch 2: " in caplog.text
+    assert "pass 2: " in caplog.text
     assert "tokens encoded" in caplog.text
-    assert "after epoch 0: AUC 0." in caplog.text
+    assert "after pass 0: AUC 0." in caplog.text
     assert not any(word in caplog.text for word in ["sea", "boat", "bread"])
 
 
