@@ -80,8 +80,7 @@ def run(dataset: Dataset, settings: Settings, days: int) -> Iterator[tuple[str, 
     }
     # One chain of blocks that end at midnight, when both freshnesses know the same: valid stands for all days after the
     # first, the last test day included.
-    midnight = settings.time.model_copy(update={"freshness": "1d", "feedback_delay": timedelta(0)})
-    begin = midnight.labelled_until(first + DAY)
+    begin = logs["1d"].time.known_at(first + DAY)
     chain = Windows((first, begin, begin, end, end))
     frozen = settings.model_copy(update={"text": _frozen(settings.text)})
     variants = {"frozen": frozen, "tuned": settings}

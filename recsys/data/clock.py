@@ -82,7 +82,11 @@ class TimeSettings(BaseModel):
             return timestamp
         return timestamp.dt.convert_time_zone(self.zone).dt.truncate("1d").dt.convert_time_zone("UTC")
 
+    def known_at(self, moment: datetime) -> datetime:
+        """Return what `as_of` gives for one request."""
+        found: datetime = pl.select(self.as_of(pl.lit(moment, pl.Datetime("us", "UTC")))).item()
+        return found
+
     def labelled_until(self, moment: datetime) -> datetime:
         """Return the end of the lists whose labels a request at `moment` (UTC) may know."""
-        found: datetime = pl.select(self.as_of(pl.lit(moment, pl.Datetime("us", "UTC")))).item()
-        return found - self.feedback_delay
+        return self.known_at(moment) - self.feedback_delay

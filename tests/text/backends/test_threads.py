@@ -8,7 +8,9 @@ from recsys.text.backends.threads import embed_one_by_one, thread_count
 from recsys.text.tokens import pack
 
 
-@pytest.mark.parametrize(("given", "expected"), [("3", 3), ("2,1", 2), ("", os.cpu_count()), (None, os.cpu_count())])
+@pytest.mark.parametrize(
+    ("given", "expected"), [("3", 3), ("2,1", 2), ("0", 1), ("", os.cpu_count()), (None, os.cpu_count())]
+)
 def test_threads_follow_the_variable_that_torch_follows(
     monkeypatch: pytest.MonkeyPatch, given: str | None, expected: int
 ) -> None:
