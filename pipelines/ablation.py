@@ -1,6 +1,7 @@
 """Where text helps: behaviour, with frozen text, with fine-tuned text, on rolling test days and several seeds."""
 
 import argparse
+import hashlib
 import json
 import tempfile
 from collections.abc import Iterator
@@ -22,6 +23,7 @@ from recsys.evaluation.evaluation import Evaluation, evaluate_rankers
 from recsys.features.behaviour import Behaviour
 from recsys.features.builder import TEXT_COLUMNS
 from recsys.features.log import Log
+from recsys.model import fingerprint
 from recsys.settings import Settings, load_settings
 from recsys.text.settings import TextSettings
 
@@ -57,20 +59,25 @@ def main() -> None:
     parser.add_argument("--days", type=int, default=3, help="the last so many days before the last cut are tested")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--out", type=Path, required=True, help="JSON file to write")
+    parser.add_argument(
+        "--work", type=Path, help="folder to keep what the encoders learnt, for another run to go on from"
+    )
     options = parser.parse_args()
     settings = load_settings(options.config, options.set)
     dataset = grade_labels(Dataset.read(options.data).with_plain_ids(), settings.labels)
     days: dict[str, list[Day]] = {"live": [], "1d": []}
-    for seed in range(settings.seed, settings.seed + options.seeds):
-        for freshness, day in run(dataset, settings.model_copy(update={"seed": seed}), options.days):
-            days[freshness].append(day)
-        found = {freshness: summary(of) for freshness, of in days.items()}
-        options.out.parent.mkdir(parents=True, exist_ok=True)
-        options.out.write_text(json.dumps(found, indent=2) + "\n")
+    with tempfile.TemporaryDirectory() as passing:
+        work = Path(passing) if options.work is None else options.work
+        for seed in range(settings.seed, settings.seed + options.seeds):
+            for freshness, day in run(dataset, settings.model_copy(update={"seed": seed}), options.days, work):
+                days[freshness].append(day)
+            found = {freshness: summary(of) for freshness, of in days.items()}
+            options.out.parent.mkdir(parents=True, exist_ok=True)
+            options.out.write_text(json.dumps(found, indent=2) + "\n")
     print(json.dumps(found, indent=1))
 
 
-def run(dataset: Dataset, settings: Settings, days: int) -> Iterator[tuple[str, Day]]:
+def run(dataset: Dataset, settings: Settings, days: int, work: Path) -> Iterator[tuple[str, Day]]:
     """Train on all that lies before each test day and score it; the text stage learns day after day."""
     first, *_, end = place_windows(dataset.requests, settings.windows).cuts
     behaviour = Behaviour.of(dataset, settings.features.affinity)
@@ -84,7 +91,7 @@ def run(dataset: Dataset, settings: Settings, days: int) -> Iterator[tuple[str, 
     chain = Windows((first, begin, begin, end, end))
     frozen = settings.model_copy(update={"text": _frozen(settings.text)})
     variants = {"frozen": frozen, "tuned": settings}
-    read = {name: _read(dataset, variant, chain, logs) for name, variant in variants.items()}
+    read = {name: _read(dataset, variant, chain, logs, work) for name, variant in variants.items()}
     for test in (end - DAY * back for back in range(days, 0, -1)):
         for freshness, log in logs.items():
             windows = {name: of[freshness] for name, of in read.items()}
@@ -97,16 +104,20 @@ def _frozen(text: TextSettings) -> TextSettings:
     return text.model_copy(update={"trainable_layers": 0, "peft": {}, "pooling": pooling})
 
 
-def _read(dataset: Dataset, settings: Settings, chain: Windows, logs: dict[str, Log]) -> dict[str, LoggedWindow]:
+def _read(
+    dataset: Dataset, settings: Settings, chain: Windows, logs: dict[str, Log], work: Path
+) -> dict[str, LoggedWindow]:
     """Let the encoder learn from live lists, and read each day before it does with what each freshness knows."""
     read: dict[str, LoggedWindow] = {}
-    with tempfile.TemporaryDirectory() as work:
-        course = TextCourse(dataset, settings, chain, logs["live"], None, Path(work))
-        for _, rows, honest in course.blocks():
-            for freshness, log in logs.items():
-                reader = course.reader(log) if honest else None
-                part = read_logged(rows, log, settings.features, reader)
-                read[freshness] = read[freshness].joined(part) if freshness in read else part
+    clock = logs["live"].time.model_dump(mode="json")
+    facts = [settings.seed, settings.text.model_dump(mode="json"), clock, chain.to_json(), fingerprint(dataset)]
+    name = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
+    course = TextCourse(dataset, settings, chain, logs["live"], None, work / name)
+    for _, rows, honest in course.blocks():
+        for freshness, log in logs.items():
+            reader = course.reader(log) if honest else None
+            part = read_logged(rows, log, settings.features, reader)
+            read[freshness] = read[freshness].joined(part) if freshness in read else part
     return read
 
 
