@@ -59,9 +59,7 @@ def main() -> None:
     parser.add_argument("--days", type=int, default=3, help="the last so many days before the last cut are tested")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--out", type=Path, required=True, help="JSON file to write")
-    parser.add_argument(
-        "--work", type=Path, help="folder to keep what the encoders learnt, for another run to go on from"
-    )
+    parser.add_argument("--work", type=Path, help="folder that keeps what was learnt, for another run")
     options = parser.parse_args()
     settings = load_settings(options.config, options.set)
     dataset = grade_labels(Dataset.read(options.data).with_plain_ids(), settings.labels)
