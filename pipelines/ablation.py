@@ -78,7 +78,7 @@ def main() -> None:
 def run(dataset: Dataset, settings: Settings, days: int, work: Path) -> Iterator[tuple[str, Day]]:
     """Train on all that lies before each test day and score it; the text stage learns day after day."""
     first, *_, end = place_windows(dataset.requests, settings.windows).cuts
-    behaviour = Behaviour.of(dataset, settings.features.affinity)
+    behaviour = Behaviour.of(dataset, settings.features.kept)
     logs = {
         freshness: Log(behaviour, settings.labels.clock(settings.time.model_copy(update={"freshness": freshness})))
         for freshness in ("live", "1d")

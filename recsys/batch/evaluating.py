@@ -17,13 +17,18 @@ from recsys.data.windows import Window
 from recsys.errors import DataError
 from recsys.evaluation.evaluation import Evaluation, evaluate_rankers
 from recsys.features.builder import TEXT_COLUMNS
+from recsys.features.definitions import Rate
 from recsys.features.log import Log
+from recsys.features.lookup import Lookup
 from recsys.ranking.ranker import TreeRanker
 from recsys.text.queries import check_query
 
 logger = logging.getLogger(__name__)
 
 Floats = npt.NDArray[np.float64]
+
+_PRIOR = 20.0
+"""Showings after which an item's own click rate counts as much as the usual one, for the ranker popularity."""
 
 
 @dataclass(frozen=True)
@@ -116,7 +121,7 @@ def judge(
     table = logged.examples.table
     scores = {
         "random": np.random.default_rng(seed).random(len(table)),
-        "popularity": np.nan_to_num(table["click_rate_item"].to_numpy().astype(np.float64)),
+        "popularity": np.nan_to_num(Rate(("item",), None, _PRIOR).values(Lookup(log, log.rows(logged.requests)))),
         "text": text_alone(table),
         "behaviour": behaviour_ranker.score(table.drop(TEXT_COLUMNS)),
         "both": ranker.score(table),

@@ -1,6 +1,6 @@
 """Logged requests with their features: what the ranker learns from and is judged on."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
@@ -8,6 +8,7 @@ from tqdm import tqdm
 
 from recsys.features.builder import Reader, build_features, request_starts, sort_candidates
 from recsys.features.log import Log
+from recsys.features.lookup import Lookup
 from recsys.features.settings import FeatureSettings
 from recsys.ranking.ranker import Examples
 from recsys.ranking.scoring import batches
@@ -64,11 +65,12 @@ def read_logged(requests: pl.DataFrame, log: Log, settings: FeatureSettings, rea
 def cold_requests(window: LoggedWindow, log: Log, showings: int = 20) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
     """Say for every row whether a clicked item of its request had fewer than `showings` showings before the request."""
     rows = log.rows(window.requests)
-    counter = log.counter("showing", ("item",))
-    keys = log.combine(rows.codes, ("item",))
-    shown = counter.before(keys, rows.timestamp) - counter.first(keys)
-    cold = (window.examples.labels > 0) & (shown < showings)
+    shown = Lookup(log, replace(rows, as_of=rows.timestamp)).amounts("showing", ("item",), None)[0]
+    cold: np.ndarray[tuple[int], np.dtype[np.bool_]] = (window.examples.labels > 0) & (shown < showings)
     starts = window.examples.starts
     if len(cold) == 0:
         return cold
-    return np.repeat(np.add.reduceat(cold, starts[:-1]) > 0, np.diff(starts))
+    found: np.ndarray[tuple[int], np.dtype[np.bool_]] = np.repeat(
+        np.add.reduceat(cold, starts[:-1]) > 0, np.diff(starts)
+    )
+    return found

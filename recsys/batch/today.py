@@ -58,7 +58,7 @@ def open_model(folder: Path, dataset: Dataset) -> Today:
     model = Model.load(folder)
     refuse_errors(check_tables(dataset))
     dataset = grade_labels(dataset.with_plain_ids(), model.settings.labels)
-    log = model.log(Behaviour.of(dataset, model.settings.features.affinity))
+    log = model.log(Behaviour.of(dataset, model.settings.features.kept))
     vectors = current_vectors(model, folder, State.load(folder / "state", folder).vectors, dataset.items)
     return Today(model, dataset.requests, log, model.reader(log, vectors, folder))
 

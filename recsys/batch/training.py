@@ -81,7 +81,7 @@ def train(dataset: Dataset, settings: Settings, target: str | Path, start: str |
     dataset = grade_labels(dataset.with_plain_ids(), settings.labels)
     windows = place_windows(dataset.requests, settings.windows)
     _check_clicks(dataset, windows, settings)
-    log = Log(Behaviour.of(dataset, settings.features.affinity), settings.labels.clock(settings.time))
+    log = Log(Behaviour.of(dataset, settings.features.kept), settings.labels.clock(settings.time))
     facts = {"settings": settings.model_dump(mode="json"), "windows": windows.to_json(), "data": prints}
     before = None if start is None else open_start(Path(start), settings.text, windows)
     encoder = encoder_hash(settings.text.encoder) if start is None else identity(Path(start))

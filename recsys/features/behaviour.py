@@ -1,5 +1,6 @@
 """The behaviour tables that features read, and the state folder that carries them from batch to serving."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,8 +9,28 @@ import polars as pl
 from recsys.data.tables import TIME, Dataset, read_parquet
 from recsys.errors import SettingsError
 
-_SHOWINGS = ("user_id", "item_id", "timestamp", "label")
-_EVENTS = ("user_id", "item_id", "event", "known_at")
+SHOWN = ("user_id", "item_id", "timestamp", "label", "list_size")
+DONE = ("user_id", "item_id", "event", "known_at", "value")
+
+
+@dataclass(frozen=True)
+class Kept:
+    """The columns, beside ids and moments, that features are made of.
+
+    Attributes
+    ----------
+    affinity, numbers
+        Of items: categories, and numbers.
+    users
+        Of users: categories.
+    context
+        Of requests; floats are numbers, and are not kept.
+    """
+
+    affinity: tuple[str, ...] = ()
+    numbers: tuple[str, ...] = ()
+    users: tuple[str, ...] = ()
+    context: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -19,55 +40,124 @@ class Behaviour:
     Attributes
     ----------
     items
-        `item_id`, `available_at` (null where it is not known) and the attributes.
+        `item_id`, `available_at` (null where it is not known), the attributes and the numbers.
+    users
+        `user_id` and the attributes of users.
     showings
-        One row per candidate that was shown: `user_id`, `item_id`, `timestamp`, `label`.
+        One row per candidate that was shown: `user_id`, `item_id`, `timestamp`, `label`, `list_size` and the
+        context categories.
     events
-        `user_id`, `item_id`, `event`, `known_at`.
+        `user_id`, `item_id`, `event`, `known_at`, `value` (null where there is none).
     """
 
     items: pl.DataFrame
+    users: pl.DataFrame
     showings: pl.DataFrame
     events: pl.DataFrame
 
     @classmethod
-    def of(cls, dataset: Dataset, attributes: tuple[str, ...]) -> "Behaviour":
+    def of(cls, dataset: Dataset, kept: Kept) -> "Behaviour":
         """Take from a dataset what features read.
 
         Raises
         ------
         SettingsError
-            When an attribute is not a column of items.
+            When an attribute is not a column of its table, or is of a kind that no feature can be made of.
         """
-        for name in attributes:
-            if name not in dataset.items.columns:
-                raise SettingsError(
-                    f"[features] affinity names {name!r}, which is not a column of items; "
-                    f"its columns are {', '.join(dataset.items.columns)}"
-                )
-        items = dataset.items
+        items, users = dataset.items, dataset.users
         if "available_at" not in items.columns:
             items = items.with_columns(available_at=pl.lit(None, dtype=TIME))
-        known_at = pl.col("timestamp")
-        if "known_at" in dataset.events.columns:
-            known_at = pl.max_horizontal("known_at", "timestamp")
+        if users is None:
+            users = dataset.requests.select("user_id").clear()
+        _refuse_absent("affinity", kept.affinity, items, "items")
+        _refuse_absent("numbers", kept.numbers, items, "items")
+        _refuse_absent("users", kept.users, users, "users")
+        for name in kept.affinity:
+            if not is_category(items[name]):
+                raise SettingsError(
+                    f"[features] affinity names {name!r}, a column of items that holds {items.schema[name]} values; "
+                    "name it in numbers"
+                )
+        for name in kept.numbers:
+            if not items.schema[name].is_numeric():
+                raise SettingsError(
+                    f"[features] numbers names {name!r}, a column of items that holds {items.schema[name]} values; "
+                    "name it in affinity, or write it as a number"
+                )
+        numbers = [pl.col(name).cast(pl.Float64) for name in kept.numbers]
+        requests = dataset.requests
+        context = [name for name in kept.context if name in requests.columns and is_category(requests[name])]
         return cls(
-            items=items.select("item_id", "available_at", *attributes),
-            showings=dataset.requests.select(_SHOWINGS),
-            events=dataset.events.with_columns(known_at=known_at).select(_EVENTS),
+            items=items.select("item_id", "available_at", *kept.affinity, *numbers),
+            users=users.select("user_id", *kept.users),
+            showings=shown_candidates(requests, context),
+            events=known_events(dataset.events),
         )
 
     @property
     def attributes(self) -> tuple[str, ...]:
-        """Names of the item attributes."""
-        return tuple(self.items.columns[2:])
+        """Names of the item attributes that are categories."""
+        return tuple(name for name in self.items.columns[2:] if is_category(self.items[name]))
+
+    @property
+    def numbers(self) -> tuple[str, ...]:
+        """Names of the item attributes that are numbers."""
+        return tuple(name for name in self.items.columns[2:] if not is_category(self.items[name]))
+
+    @property
+    def user_attributes(self) -> tuple[str, ...]:
+        """Names of the user attributes."""
+        return tuple(self.users.columns[1:])
+
+    @property
+    def context(self) -> tuple[str, ...]:
+        """Names of the context categories."""
+        return tuple(self.showings.columns[len(SHOWN) :])
+
+    def joined(self, later: "Behaviour") -> "Behaviour":
+        """Append later showings and events; items and users stay as they are."""
+        return Behaviour(
+            self.items,
+            self.users,
+            pl.concat([self.showings, later.showings], how="vertical_relaxed"),
+            pl.concat([self.events, later.events], how="vertical_relaxed"),
+        )
 
     def save(self, folder: Path) -> None:
         """Write the tables into an existing folder."""
-        for name in ("items", "showings", "events"):
+        for name in ("items", "users", "showings", "events"):
             getattr(self, name).write_parquet(folder / f"{name}.parquet")
 
     @classmethod
     def load(cls, folder: Path) -> "Behaviour":
         """Read what `save` wrote."""
-        return cls(*(read_parquet(folder / f"{name}.parquet") for name in ("items", "showings", "events")))
+        return cls(*(read_parquet(folder / f"{name}.parquet") for name in ("items", "users", "showings", "events")))
+
+
+def shown_candidates(requests: pl.DataFrame, context: Sequence[str]) -> pl.DataFrame:
+    """Bring a table of requests to the columns of `Behaviour.showings`; requests are whole."""
+    size = pl.len().over("request_id").cast(pl.Int32).alias("list_size")
+    return requests.with_columns(size).select(*SHOWN, *context)
+
+
+def known_events(events: pl.DataFrame) -> pl.DataFrame:
+    """Bring a table of events to the columns of `Behaviour.events`; known when they happened, or later."""
+    known_at = pl.col("timestamp")
+    if "known_at" in events.columns:
+        known_at = pl.max_horizontal("known_at", "timestamp")
+    value = pl.col("value").cast(pl.Float64) if "value" in events.columns else pl.lit(None, dtype=pl.Float64)
+    return events.with_columns(known_at=known_at, value=value).select(DONE)
+
+
+def is_category(column: pl.Series) -> bool:
+    """Tell whether a context column holds categories; floats are numbers."""
+    return not column.dtype.is_float()
+
+
+def _refuse_absent(setting: str, names: tuple[str, ...], table: pl.DataFrame, called: str) -> None:
+    for name in names:
+        if name not in table.columns:
+            raise SettingsError(
+                f"[features] {setting} names {name!r}, which is not a column of {called}; "
+                f"its columns are {', '.join(table.columns)}"
+            )

@@ -1,7 +1,8 @@
 """The feature table: one row per candidate, computed by the same function for training, batch and serving."""
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -9,9 +10,10 @@ import polars as pl
 
 from recsys.data.tables import Dataset
 from recsys.errors import SettingsError
+from recsys.features.behaviour import is_category
 from recsys.features.history import read_history
-from recsys.features.lists import rank_in_list, share_in_list, softmax_in_list
-from recsys.features.log import Log, Rows
+from recsys.features.lists import compare_in_list
+from recsys.features.log import LAST, Log, Per, Rows
 from recsys.features.lookup import Lookup
 from recsys.features.settings import FeatureSettings, declare
 from recsys.schema import AFTER_THE_LIST
@@ -23,9 +25,12 @@ from recsys.text.vectors import ItemVectors
 
 Ints = npt.NDArray[np.int64]
 
+COMPARISONS = ("rank", "share", "gap")
+"""How a feature that differs within a list is compared in it, see `recsys.features.lists.Compared`."""
+
 _SIGNALS = ("interest", "appeal", "text_score", "nearest_click", "query_match")
 
-TEXT_COLUMNS = tuple(f"{name}{suffix}" for name in _SIGNALS for suffix in ("", "_rank", "_share"))
+TEXT_COLUMNS = tuple(f"{name}{suffix}" for name in _SIGNALS for suffix in ("", *(f"_{each}" for each in COMPARISONS)))
 """The columns that come from texts; `behaviour` alone is the ranker without them."""
 
 
@@ -124,7 +129,7 @@ def build_features(
     ----------
     candidates
         Whole requests in the order of `sort_candidates`; columns `request_id`, `user_id`, `timestamp`, `item_id`,
-        the context columns and the column of the reader's `queries`.
+        the context columns, the scores, and the column of the reader's `queries`.
     log
         Behaviour; only what is known before each request's `as_of` is read.
     settings
@@ -137,62 +142,108 @@ def build_features(
     One row per candidate in the same order: numbers as Float32 (NaN = not known), categories as strings or integers.
     """
     starts = request_starts(candidates)
-    groups = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
     rows = log.rows(candidates)
-    columns: dict[str, npt.NDArray[np.float64]] = {}
+    table = _Table(starts)
     lookup = Lookup(log, rows)
     for feature in declare(settings):
-        values = feature.values(lookup)
-        columns[feature.name] = values
-        if feature.per != ("user",):
-            columns[f"{feature.name}_rank"] = rank_in_list(values, groups)
-            columns[f"{feature.name}_share"] = share_in_list(np.maximum(values, 0.0), groups)
-    columns["list_size"] = np.diff(starts)[groups].astype(np.float64)
-    columns["hour"] = candidates["timestamp"].dt.convert_time_zone(log.time.zone).dt.hour().cast(pl.Float64).to_numpy()
+        table.add(feature.name, feature.values(lookup), compared=differs_in_list(feature.per, settings))
+    for name in settings.scores:
+        table.add(name, candidates[name].cast(pl.Float64).fill_null(np.nan).to_numpy(), compared=True)
+    table.add("list_size", np.repeat(np.diff(starts), np.diff(starts)))
+    local = candidates["timestamp"].dt.convert_time_zone(log.time.zone)
+    table.add("hour", local.dt.hour().to_numpy())
+    table.add("weekday", local.dt.weekday().to_numpy())
     signals = None if reader is None else reader.signals(candidates, log, rows, starts)
     for name in _SIGNALS:
-        values = np.full(len(candidates), np.nan) if signals is None else getattr(signals, name).astype(np.float64)
-        columns[name] = values
-        columns[f"{name}_rank"] = rank_in_list(values, groups)
-        columns[f"{name}_share"] = softmax_in_list(values, groups)
-    table = pl.DataFrame({name: values.astype(np.float32) for name, values in columns.items()})
-    return table.with_columns(_categories(candidates, log, rows, settings))
+        values = np.full(len(candidates), np.nan) if signals is None else getattr(signals, name)
+        table.add(name, values, compared=True, logits=True)
+    return pl.DataFrame(table.columns).with_columns(_categories(candidates, log, rows, settings))
+
+
+@dataclass
+class _Table:
+    """Columns in the making, and the lists that their rows belong to."""
+
+    starts: Ints
+    columns: dict[str, npt.NDArray[np.float32]] = field(default_factory=dict)
+
+    def add(self, name: str, values: npt.NDArray[Any], compared: bool = False, logits: bool = False) -> None:
+        single = values.astype(np.float32)
+        self.columns[name] = single
+        if compared:
+            within = compare_in_list(single, self.starts, logits)
+            for comparison in COMPARISONS:
+                self.columns[f"{name}_{comparison}"] = getattr(within, comparison)
+
+
+def differs_in_list(per: Per, settings: FeatureSettings) -> bool:
+    """Tell whether a feature of these keys differs between the candidates of one request."""
+    alike = ("user", *settings.users, *settings.context)
+    return any(name not in alike and not name.startswith(LAST) for name in per)
+
+
+def feature_names(settings: FeatureSettings) -> list[str]:
+    """Name the columns of `build_features` in their order."""
+    compared = [(feature.name, differs_in_list(feature.per, settings)) for feature in declare(settings)]
+    compared += [(name, True) for name in settings.scores]
+    compared += [(name, False) for name in ("list_size", "hour", "weekday")]
+    names = []
+    for name, within in compared:
+        names += [name, *(f"{name}_{comparison}" for comparison in COMPARISONS if within)]
+    names += TEXT_COLUMNS
+    return [
+        *names,
+        *(f"item_{name}" for name in settings.affinity),
+        *(f"user_{name}" for name in settings.users),
+        *settings.context,
+    ]
 
 
 def check_context(candidates: pl.DataFrame, settings: FeatureSettings, recorded_after: tuple[str, ...]) -> None:
-    """Refuse context columns that are missing, named as a feature, or recorded with or after the list.
+    """Refuse context columns and scores that are missing, named as a feature, or recorded with or after the list.
 
     Raises
     ------
     SettingsError
         Naming the column and what to do.
     """
-    computed = ["list_size", "hour", *TEXT_COLUMNS, *(f"item_{attribute}" for attribute in settings.affinity)]
-    for feature in declare(settings):
-        computed += [feature.name, f"{feature.name}_rank", f"{feature.name}_share"]
+    for setting, names in (("context", settings.context), ("scores", settings.scores)):
+        for name in names:
+            if name in AFTER_THE_LIST or name in recorded_after:
+                raise SettingsError(
+                    f"[features] {setting} names {name!r}, which is recorded with or after the list, so it would tell the "
+                    "outcome; remove it"
+                )
+            if name not in candidates.columns:
+                raise SettingsError(
+                    f"[features] {setting} names {name!r}, which is not a column of the candidates; add it, with nulls "
+                    f"where it is not known; their columns are {', '.join(candidates.columns)}"
+                )
+    for name in settings.scores:
+        if not candidates.schema[name].is_numeric() and candidates.schema[name] != pl.Null:
+            raise SettingsError(
+                f"[features] scores names {name!r}, which holds {candidates.schema[name]} values; write them as numbers, "
+                "or name the column in context"
+            )
+    floats = [name for name in settings.context if not is_category(candidates[name])]
+    for feature in settings.declarations:
+        for name in floats:
+            if name in feature.per:
+                raise SettingsError(
+                    f"{feature.name} is kept per {name!r}, whose values are floats; write them as whole numbers or text"
+                )
+    _refuse_doubles(settings)
+
+
+def _refuse_doubles(settings: FeatureSettings) -> None:
     taken: set[str] = set()
-    for name in map(_plain_name, computed):
+    for name in map(_plain_name, feature_names(settings)):
         if name in taken:
             raise SettingsError(
-                f"[features] affinity {list(settings.affinity)} makes two features called {name!r}; rename a column"
+                f"[features] makes two features called {name!r}, from affinity {list(settings.affinity)}, context "
+                f"{list(settings.context)} and the rest; rename a column"
             )
         taken.add(name)
-    for name in settings.context:
-        if name in AFTER_THE_LIST or name in recorded_after:
-            raise SettingsError(
-                f"[features] context names {name!r}, which is recorded with or after the list, so it would tell the "
-                "outcome; remove it"
-            )
-        if _plain_name(name) in taken:
-            raise SettingsError(
-                f"[features] context names {name!r}, which is a feature of that name already; rename the column"
-            )
-        taken.add(_plain_name(name))
-        if name not in candidates.columns:
-            raise SettingsError(
-                f"[features] context names {name!r}, which is not a column of the candidates; add it, with nulls where "
-                f"it is not known; their columns are {', '.join(candidates.columns)}"
-            )
 
 
 def _plain_name(name: str) -> str:
@@ -209,17 +260,19 @@ def check_events(dataset: Dataset, settings: FeatureSettings) -> None:
         Naming the kind and those that occur.
     """
     kinds = dataset.events["event"].unique().sort().to_list()
-    for kind in settings.events:
+    for kind in settings.kinds:
         if kind not in kinds:
-            raise SettingsError(f"[features] events names {kind!r}, an event that never occurs; events holds {kinds}")
+            raise SettingsError(f"[features] counts {kind!r}, an event that never occurs; events holds {kinds}")
 
 
 def _categories(candidates: pl.DataFrame, log: Log, rows: Rows, settings: FeatureSettings) -> list[pl.Series]:
-    items = log.behaviour.items
-    found = np.append(log.item_rows, len(items))[rows.codes["item"]]  # the last element is for unknown items
-    columns = []
-    for name in settings.affinity:
-        values = pl.concat([items[name], pl.Series(name, [None], dtype=items[name].dtype)])
-        columns.append(values.gather(found).alias(f"item_{name}"))
-    columns += [candidates[name].alias(name) for name in settings.context]
-    return columns
+    items, users = log.behaviour.items, log.behaviour.users
+    columns = [_gather(items[name], log.item_rows, rows.codes["item"], f"item_{name}") for name in settings.affinity]
+    columns += [_gather(users[name], log.user_rows, rows.codes["user"], f"user_{name}") for name in settings.users]
+    return columns + [candidates[name].alias(name) for name in settings.context]
+
+
+def _gather(values: pl.Series, rows: Ints, codes: Ints, name: str) -> pl.Series:
+    """Read values of the items or users with these codes, null for unknown ones."""
+    values = pl.concat([values, pl.Series(values.name, [None], dtype=values.dtype)])
+    return values.gather(np.append(rows, len(values) - 1)[codes]).alias(name)

@@ -7,80 +7,150 @@ import numpy.typing as npt
 
 Ints = npt.NDArray[np.int64]
 
+_LARGEST = 2**62
+"""Place of a key times place of a moment stays below this, or keys are numbered anew."""
+
 
 @dataclass(frozen=True)
-class Counter:
-    """Integer amounts per key, sorted by key and by the moment they became known, with running totals.
+class Timeline:
+    """The distinct moments of a log; everything else knows moments by their place here.
 
-    A look-up is two binary searches and a difference of totals, so it costs the logarithm of the log's length, does
-    not depend on the order of rows or on other look-ups, and is exact.
+    Attributes
+    ----------
+    moments
+        Microseconds, ascending, shape [T].
+    """
+
+    moments: Ints
+
+    @classmethod
+    def of(cls, *moments: Ints) -> "Timeline":
+        """Collect the moments of some rows."""
+        every = np.sort(np.concatenate(moments))
+        first = np.ones(len(every), dtype=bool)
+        first[1:] = every[1:] != every[:-1]
+        return cls(every[first])
+
+    @property
+    def width(self) -> int:
+        """How many places there are: one for each moment and one past the last."""
+        return len(self.moments) + 1
+
+    def before(self, moments: Ints) -> Ints:
+        """Count the moments of the log before each of these: the one comparison of times in the package."""
+        return np.searchsorted(self.moments, moments, side="left")
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Keys and moments to look up, each pair once, in order of key and then of moment.
 
     Attributes
     ----------
     keys
-        Distinct keys, ascending, shape [K].
+        Keys, -1 for none, shape [U].
     moments
-        Distinct moments at which something became known, ascending, microseconds, shape [T].
-    rows
-        `place of the key * (T + 1) + place of the moment` of every row, ascending, shape [N].
-    totals
-        Running totals of each amount before every row, shape [A, N + 1].
+        Which of the looked-up moments, shape [U].
+    inverse
+        Row to pair, shape [Q].
     """
 
     keys: Ints
     moments: Ints
-    rows: Ints
-    totals: Ints
+    inverse: Ints
 
     @classmethod
-    def build(cls, keys: Ints, known_at: Ints, amounts: Ints | None = None) -> "Counter":
+    def of(cls, keys: Ints, moments: Ints, width: int) -> "Pairs":
+        """Sort pairs; moments are places from 0 up to, not including, `width`."""
+        if keys.max(initial=0) < _LARGEST // width:
+            order = np.argsort(keys * width + moments)
+        else:
+            order = np.lexsort((moments, keys))
+        keys, moments = keys[order], moments[order]
+        first = np.ones(len(order), dtype=bool)
+        first[1:] = (keys[1:] != keys[:-1]) | (moments[1:] != moments[:-1])
+        inverse = np.empty(len(order), dtype=np.int64)
+        inverse[order] = np.cumsum(first) - 1
+        return cls(keys[first], moments[first], inverse)
+
+
+@dataclass(frozen=True)
+class Counter:
+    """Rows of a log per key, sorted by key and by the moment they became known, with running totals.
+
+    A look-up is two binary searches and a difference, so it costs the logarithm of the log's length, does not depend on
+    the order of rows or on other look-ups, and is exact.
+
+    Attributes
+    ----------
+    numbers
+        Distinct keys, ascending, shape [K], where keys are too large to be used as they are; else None.
+    rows
+        `key * width of the timeline + place of the moment` of every row, ascending, shape [N].
+    totals
+        Running totals of each amount before every row, each of shape [N + 1].
+    order
+        Where each sorted row stood in the log, shape [N], when there are ties to break; else empty.
+    width
+        Width of the timeline.
+    """
+
+    numbers: Ints | None
+    rows: Ints
+    totals: tuple[npt.NDArray[np.signedinteger], ...]
+    order: Ints
+    width: int
+
+    @classmethod
+    def build(
+        cls, keys: Ints, moments: Ints, width: int, amounts: tuple[Ints, ...] = (), ties: Ints | None = None
+    ) -> "Counter":
         """Sort a log.
 
         Parameters
         ----------
         keys
             Key of every row, shape [N]; negative keys are left out.
-        known_at
-            When the row became known, microseconds, shape [N].
+        moments
+            Place in the timeline at which the row became known, shape [N].
+        width
+            Width of the timeline.
         amounts
-            What to add up, shape [A, N]; one for every row when left out.
+            What to add up, each of shape [N].
+        ties
+            Order of rows of one key and moment, shape [N]; needed where single rows are read.
         """
-        if amounts is None:
-            amounts = np.ones((1, len(keys)), dtype=np.int64)
-        if (keys < 0).any():
-            kept = keys >= 0
-            keys, known_at, amounts = keys[kept], known_at[kept], amounts[:, kept]
-        distinct, key_places = np.unique(keys, return_inverse=True)
-        moments, moment_places = np.unique(known_at, return_inverse=True)
-        rows = key_places.astype(np.int64) * (len(moments) + 1) + moment_places
-        order = np.argsort(rows, kind="stable")
-        totals = np.zeros((len(amounts), len(keys) + 1), dtype=np.int64)
-        np.cumsum(amounts[:, order], axis=1, out=totals[:, 1:])
-        return cls(distinct, moments, rows[order], totals)
+        kept = np.flatnonzero(keys >= 0)
+        keys, numbers = keys[kept], None
+        if keys.max(initial=0) >= _LARGEST // width:
+            numbers, keys = np.unique(keys, return_inverse=True)
+        rows = keys.astype(np.int64) * width + moments[kept]
+        order = np.argsort(rows) if ties is None else np.lexsort((ties[kept], rows))
+        totals = []
+        for amount in amounts:
+            total = np.zeros(len(kept) + 1, dtype=np.int64)
+            np.cumsum(amount[kept[order]], out=total[1:])
+            small = np.abs(total).max() < 2**31  # half the memory, which is what a long log is short of
+            totals.append(total.astype(np.int32) if small else total)
+        places = np.empty(0, dtype=np.int64) if ties is None else kept[order]
+        return cls(numbers, rows[order], tuple(totals), places, width)
 
-    def before(self, keys: Ints, as_of: Ints) -> Ints:
-        """Count the sorted rows that lie before `as_of` of each key: the end of the key's known rows, shape [Q].
-
-        For a key that never occurs, or a negative one, it equals `first(keys)`.
-        """
-        return np.searchsorted(self.rows, self._offsets(keys) + np.searchsorted(self.moments, as_of, side="left"))
+    def before(self, keys: Ints, moments: Ints) -> Ints:
+        """Give the end of the rows of each key that lie before a place in the timeline, shape [Q]."""
+        return np.searchsorted(self.rows, self._first_place(keys) + moments)
 
     def first(self, keys: Ints) -> Ints:
-        """Give the place of each key's first row, shape [Q]."""
-        return np.searchsorted(self.rows, self._offsets(keys))
-
-    def amounts(self, start: Ints, end: Ints) -> Ints:
-        """Add up the amounts of the rows from place `start` up to place `end`, shape [A, Q]."""
-        return self.totals[:, end] - self.totals[:, start]
+        """Give the place of each key's first row; where a key has none, what `before` gives too; shape [Q]."""
+        return np.searchsorted(self.rows, self._first_place(keys))
 
     def moment(self, places: Ints) -> Ints:
-        """Give the moment of the rows at these places, microseconds, shape [Q]."""
-        return self.moments[self.rows[places] % (len(self.moments) + 1)]
+        """Give the place in the timeline of the rows at these places, shape [Q]."""
+        return self.rows[places] % self.width
 
-    def _offsets(self, keys: Ints) -> Ints:
-        places = np.searchsorted(self.keys, keys)
-        found = np.zeros(len(keys), dtype=bool)
-        inside = places < len(self.keys)
-        found[inside] = self.keys[places[inside]] == keys[inside]
-        # A key without rows is sent past the last row, where every look-up comes back empty.
-        return np.where(found, places, len(self.keys)) * (len(self.moments) + 1)
+    def _first_place(self, keys: Ints) -> Ints:
+        if self.numbers is None:
+            # A key of -1 is sent before the first row, where every look-up comes back empty.
+            return np.maximum(keys, -1) * self.width
+        places = np.searchsorted(self.numbers, keys)
+        found = np.append(self.numbers, -1)[places] == keys
+        return np.where(found & (keys >= 0), places, -1) * self.width

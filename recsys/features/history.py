@@ -39,12 +39,6 @@ def read_history(log: Log, users: Ints, as_of: Ints, length: int) -> History:
     length
         Number of clicks H.
     """
-    counter, items = log.clicks
-    places = counter.before(users, as_of)[:, None] - 1 - np.arange(length)
-    known = places >= counter.first(users)[:, None]
-    codes = np.full(places.shape, -1, dtype=np.int64)
-    hours = np.zeros(places.shape, dtype=np.float32)
-    codes[known] = items[places[known]]
-    moments = np.broadcast_to(as_of[:, None], places.shape)[known]
-    hours[known] = (moments - counter.moment(places[known])) / MICROSECONDS_PER_HOUR
-    return History(codes, hours)
+    items, moments = log.last_clicks(users, as_of, length)
+    hours = np.where(items >= 0, (as_of[:, None] - moments) / MICROSECONDS_PER_HOUR, 0.0)
+    return History(items, hours.astype(np.float32))

@@ -1,9 +1,12 @@
-"""A candidate compared with the rest of its list: rank and share, whatever the order of the rows."""
+"""A candidate compared with the rest of its list: rank, share and gap, whatever the order of the rows."""
+
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
+Singles = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
 
 
@@ -20,69 +23,76 @@ def divide(part: Floats | Ints, whole: Floats | Ints) -> Floats:
     return quotient
 
 
-def rank_in_list(values: Floats, groups: Ints) -> Floats:
-    """Place of each value in its list, 1 = largest, ties share their mean place, NaN stays NaN.
+@dataclass(frozen=True)
+class Compared:
+    """What each value is beside the others of its list.
 
-    Parameters
+    Attributes
     ----------
-    values
-        Numbers, shape [Q].
-    groups
-        Number of the list of each row, shape [Q].
-
-    Examples
-    --------
-    >>> rank_in_list(np.array([5.0, 9.0, 5.0, np.nan, 1.0]), np.array([0, 0, 0, 0, 1]))
-    array([2.5, 1. , 2.5, nan, 1. ])
+    rank
+        Place, 1 = largest, ties share their mean place; NaN where the value is NaN; shape [Q].
+    share
+        Part of the list's sum; NaN where the value is NaN or the sum is not above 0; shape [Q].
+    gap
+        Value less the largest of the list, at most 0; NaN where the value is NaN; shape [Q].
     """
-    order = np.lexsort((-values, groups))
-    ordered_values, ordered_groups = values[order], groups[order]
-    places = np.arange(len(values))
-    new_group = np.ones(len(values), dtype=bool)
-    new_group[1:] = ordered_groups[1:] != ordered_groups[:-1]
-    new_tie = new_group.copy()
-    new_tie[1:] |= ordered_values[1:] != ordered_values[:-1]
-    group_start = np.maximum.accumulate(np.where(new_group, places, 0))
-    tie_starts = places[new_tie]
-    tie_ends = np.append(tie_starts[1:], len(values))
-    mean_place = (tie_starts + tie_ends - 1) / 2
-    ranks = np.empty(len(values))
-    ranks[order] = mean_place[np.cumsum(new_tie) - 1] - group_start + 1
-    ranks[np.isnan(values)] = np.nan
-    return ranks
+
+    rank: Singles
+    share: Singles
+    gap: Singles
 
 
-def share_in_list(values: Floats, groups: Ints) -> Floats:
-    """Part of the list's sum that each value makes up, NaN where the value is NaN or the sum is 0.
+def compare_in_list(values: Singles, starts: Ints, logits: bool = False) -> Compared:
+    """Compare values with the others of their lists.
 
     Values are added in the order of their size, so that the answer does not depend on the order of rows.
 
     Parameters
     ----------
     values
-        Numbers of at least 0 or NaN, shape [Q].
-    groups
-        Number of the list of each row, 0 to G - 1, each present, shape [Q].
+        Numbers, rows of one list together, shape [Q].
+    starts
+        First row of every list and, last, Q; no list is empty; shape [R + 1].
+    logits
+        Take the share of `exp(value)` and not of the value, of which what lies below 0 counts as 0.
 
     Examples
     --------
-    >>> share_in_list(np.array([1.0, 3.0, np.nan, 2.0]), np.array([0, 0, 0, 1]))
-    array([0.25, 0.75,  nan, 1.  ])
+    >>> found = compare_in_list(np.array([5, 9, 5, np.nan, 1], np.float32), np.array([0, 4, 5]))
+    >>> found.rank.tolist(), found.gap.tolist()
+    ([2.5, 1.0, 2.5, nan, 1.0], [-4.0, 0.0, -4.0, nan, 0.0])
     """
     if len(values) == 0:
-        return values
-    order = np.lexsort((values, groups))
-    present = np.nan_to_num(values[order], nan=0.0)
-    starts = np.searchsorted(groups[order], np.arange(groups.max() + 1))
-    sums = np.add.reduceat(present, starts)[groups]
-    return divide(values, sums)
+        return Compared(values, values, values)
+    lengths = np.diff(starts)
+    groups = np.repeat(np.arange(len(lengths)), lengths)
+    values = values + np.float32(0)  # -0 becomes 0
+    order = np.argsort((groups << 32) + _sortable(values))
+    ordered = values[order]
+    largest = ordered[starts[1:] - 1]  # NaN sorts below all others
+    gap = values - largest[groups]
+    parts = np.exp(gap) if logits else np.maximum(values, np.float32(0))
+    sums = np.add.reduceat(np.nan_to_num(parts[order].astype(np.float64), nan=0.0), starts[:-1])
+    share = divide(parts.astype(np.float64), sums[groups])
+    rank = np.empty(len(values), dtype=np.float32)
+    rank[order] = (starts[1:][groups] - _middles(ordered, starts[:-1])).astype(np.float32)
+    rank[np.isnan(values)] = np.nan
+    return Compared(rank, share.astype(np.float32), gap)
 
 
-def softmax_in_list(values: Floats, groups: Ints) -> Floats:
-    """Share of `exp(value)` in the list, for numbers of either sign such as logits; NaN where the value is NaN."""
-    if len(values) == 0:
-        return values
-    order = np.argsort(groups, kind="stable")
-    starts = np.searchsorted(groups[order], np.arange(groups.max() + 1))
-    largest = np.fmax.reduceat(values[order], starts)[groups]
-    return share_in_list(np.exp(values - largest), groups)
+def _sortable(values: Singles) -> Ints:
+    """Turn numbers into integers from 0 up to 2^32 in the same order, NaN below all."""
+    bits = values.view(np.int32).astype(np.int64)
+    places: Ints = np.where(bits < 0, bits ^ 0x7FFFFFFF, bits) + 2**31
+    return np.where(np.isnan(values), 0, places)
+
+
+def _middles(ordered: Singles, starts: Ints) -> Floats:
+    """Give the mean place of the run of equal values that each place lies in."""
+    new = np.ones(len(ordered), dtype=bool)
+    new[1:] = ordered[1:] != ordered[:-1]
+    new[starts] = True
+    begins = np.flatnonzero(new)
+    ends = np.append(begins[1:], len(ordered))
+    middles: Floats = np.repeat((begins + ends - 1) / 2, ends - begins)
+    return middles

@@ -1,6 +1,7 @@
 """Behaviour as streams of rows that become known over time, ready for the counting kernel."""
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -9,13 +10,25 @@ import polars as pl
 
 from recsys.data.clock import TimeSettings
 from recsys.features.behaviour import Behaviour
-from recsys.features.counters import Counter, Ints
+from recsys.features.counters import Counter, Ints, Timeline
 from recsys.features.vocabulary import Vocabulary
 
 MICROSECONDS_PER_HOUR = 3_600_000_000
 
 SHOWING, OUTCOME, CLICK = "showing", "outcome", "click"
 """Streams beside the event kinds: a list row at once, the same row once its label is known, and every click."""
+
+LAST = "last_"
+"""What begins the name of a key column that belongs to the user's last click: `last_item`, `last_category`."""
+
+UNIT = 2**-10
+"""Values of events are added up in whole multiples of this, so that sums are exact in any order."""
+
+CHANCE = 2**-16
+"""The part of a list that a candidate is, 1 / its size, is added up in whole multiples of this."""
+
+Codes = Mapping[str, Ints]
+Per = tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -25,56 +38,233 @@ class Rows:
     Attributes
     ----------
     codes
-        Per key column (`user`, `item`, an item attribute) the codes, -1 where unknown, each of shape [Q].
+        Per key column (`user`, `item`, an attribute, a context category) the codes, -1 where unknown, each of shape [Q].
     as_of
         Moment after which nothing may be known, microseconds, shape [Q].
     timestamp
         The request's own moment, microseconds, shape [Q].
     """
 
-    codes: dict[str, Ints]
+    codes: Codes
     as_of: Ints
     timestamp: Ints
 
 
-@dataclass
-class Log:
-    """All behaviour, encoded once; counters are built when first asked for.
+@dataclass(frozen=True)
+class Stream:
+    """Rows of one kind.
+
+    Attributes
+    ----------
+    codes
+        Per key column the codes, each of shape [N].
+    moments
+        Microseconds at which the rows became known, less `delay`, shape [N].
+    amounts
+        What to add up, each of shape [N].
+    delay
+        Microseconds.
+    """
+
+    codes: Codes
+    moments: Ints
+    amounts: tuple[Ints, ...] = ()
+    delay: int = 0
+
+    def where(self, rows: npt.NDArray[np.bool_]) -> "Stream":
+        """Keep some rows."""
+        codes = {name: of[rows] for name, of in self.codes.items()}
+        return Stream(codes, self.moments[rows], tuple(amount[rows] for amount in self.amounts), self.delay)
+
+
+@dataclass(eq=False)
+class Layer:
+    """Some rows of behaviour in codes; counters are built when first asked for.
 
     Attributes
     ----------
     behaviour
-        The tables.
+        The rows.
+    log
+        The log that the layer belongs to, all of whose earlier layers are below this one.
+    sizes
+        How many codes each key column had when the layer was made.
+    """
+
+    behaviour: Behaviour
+    log: "Log"
+    sizes: dict[str, int]
+    _counters: dict[tuple[str, Per], Counter] = field(default_factory=dict)
+
+    @cached_property
+    def timeline(self) -> Timeline:
+        """Every moment at which a row of the layer becomes known."""
+        labelled = self._showings.moments[self._clicked] + self.log.delay
+        return Timeline.of(self._showings.moments, self._events.moments, labelled)
+
+    def counter(self, of: str, per: Per) -> Counter:
+        """Give the sorted rows of one stream per key; an outcome lies at its showing, see `before`."""
+        of = SHOWING if of == OUTCOME else of
+        if (of, per) not in self._counters:
+            stream = self._click_stream if of == CLICK else self._stream(of)
+            keys = self.combine(stream.codes, per)
+            self._counters[of, per] = Counter.build(
+                keys, self.timeline.before(stream.moments), self.timeline.width, stream.amounts
+            )
+        return self._counters[of, per]
+
+    def before(self, of: str, moments: Ints) -> Ints:
+        """Give places in the timeline so that the rows of a stream before them are known before some moments."""
+        return self.timeline.before(moments - self.log.delay if of == OUTCOME else moments)
+
+    def combine(self, codes: Codes, per: Per) -> Ints:
+        """Make one key of several code columns, -1 where one of them is unknown; no column is one key for all."""
+        if not per:
+            return np.zeros(len(codes["item"]), dtype=np.int64)
+        key, unknown = np.zeros(1, dtype=np.int64), np.zeros(1, dtype=bool)
+        for name in per:
+            column = codes[name]
+            key = key * self.sizes[name] + column
+            unknown = unknown | (column < 0) | (column >= self.sizes[name])
+        return np.where(unknown, -1, key)
+
+    @cached_property
+    def clicks(self) -> tuple[Counter, Ints]:
+        """Clicks by user, and the item code of each sorted row; at one moment in the order of items."""
+        stream = self.click_rows
+        keys, items = self.combine(stream.codes, ("user",)), stream.codes["item"]
+        moments = self.timeline.before(stream.moments)
+        counter = Counter.build(keys, moments, self.timeline.width, ties=self.log.items.order[items])
+        return counter, items[counter.order]
+
+    @cached_property
+    def _showings(self) -> Stream:
+        shown = self.behaviour.showings
+        codes = self.log.codes(shown)
+        chance = np.rint(1 / (CHANCE * shown["list_size"].to_numpy())).astype(np.int64)
+        return Stream(codes, shown["timestamp"].dt.epoch("us").to_numpy(), (self._clicked.astype(np.int8), chance))
+
+    @cached_property
+    def _clicked(self) -> npt.NDArray[np.bool_]:
+        return (self.behaviour.showings["label"].fill_null(0) > 0).to_numpy()
+
+    @cached_property
+    def _events(self) -> Stream:
+        done = self.behaviour.events
+        value = done["value"].fill_nan(None)
+        amounts = (np.rint(value.fill_null(0.0).to_numpy() / UNIT).astype(np.int64), value.is_not_null().to_numpy())
+        return Stream(self.log.codes(done), done["known_at"].dt.epoch("us").to_numpy(), amounts)
+
+    def _stream(self, of: str) -> Stream:
+        if of == SHOWING:
+            return self._showings
+        return self._events.where((self.behaviour.events["event"] == of).to_numpy())
+
+    @cached_property
+    def click_rows(self) -> Stream:
+        """Clicks from events and from lists."""
+        done, shown = self._stream(CLICK), self._showings.where(self._clicked)
+        nothing = np.zeros(len(shown.moments), dtype=np.int64)
+        return Stream(
+            {name: np.concatenate([of, shown.codes[name]]) for name, of in done.codes.items()},
+            np.concatenate([done.moments, shown.moments + self.log.delay]),
+            tuple(np.concatenate([amount, nothing]) for amount in done.amounts),
+        )
+
+    @cached_property
+    def _click_stream(self) -> Stream:
+        """Clicks, with what their user had clicked last before each."""
+        last, _ = self.log.last_clicks(self.click_rows.codes["user"], self.click_rows.moments, 1)
+        return replace(self.click_rows, codes={**self.click_rows.codes, **self.log.last_codes(last[:, 0])})
+
+
+@dataclass(eq=False)
+class Log:
+    """All behaviour in codes: what the batch knew, and perhaps a tail of what came later.
+
+    Attributes
+    ----------
+    behaviour
+        The tables, without the tail.
     time
         When rows become known.
+    tail
+        Later showings and events, counted apart, so that adding them costs what they are and not what all is.
+    base
+        The log below the tail.
     """
 
     behaviour: Behaviour
     time: TimeSettings
-    _counters: dict[tuple[str, tuple[str, ...]], Counter] = field(default_factory=dict)
+    tail: Behaviour | None = None
+    base: "Log | None" = None
+
+    def with_tail(self, tail: Behaviour) -> "Log":
+        """Put later rows on top of a log without a tail; every feature is the same as of one log of all rows.
+
+        Clicks on top must not come before a click of the same user below, see `fits`.
+        """
+        return Log(self.behaviour, self.time, tail, self)
+
+    @property
+    def fits(self) -> bool:
+        """Whether no click of the tail would have been the last one before a click that is already counted."""
+        below, top = self.layers
+        users, moments = top.click_rows.codes["user"], top.click_rows.moments
+        counter, _ = below.clicks
+        keys = below.combine({"user": users}, ("user",))
+        later = counter.before(keys, np.full(len(keys), below.timeline.width - 1))
+        return bool(np.all(counter.before(keys, below.timeline.before(moments + 1)) == later))
 
     @cached_property
+    def layers(self) -> tuple[Layer, ...]:
+        """The rows of the batch, and above them those of the tail."""
+        sizes = {name: len(of) for name, of in self.vocabularies.items()}
+        sizes |= {f"{LAST}{name}": sizes[name] for name in ("item", *self.behaviour.attributes)}
+        if self.base is None or self.tail is None:
+            return (Layer(self.behaviour, self, sizes),)
+        return (*self.base.layers, Layer(self.tail, self, sizes))
+
+    @property
+    def delay(self) -> int:
+        """Microseconds between a list and its labels."""
+        return int(self.time.feedback_delay.total_seconds() * 1_000_000)
+
+    @property
     def users(self) -> Vocabulary:
-        """Every user with behaviour."""
-        return Vocabulary.of(self.behaviour.showings["user_id"], self.behaviour.events["user_id"])
+        """Every user with behaviour or attributes."""
+        return self.vocabularies["user"]
 
-    @cached_property
+    @property
     def items(self) -> Vocabulary:
         """Every item of the catalogue and every item with behaviour."""
-        tables = (self.behaviour.items, self.behaviour.showings, self.behaviour.events)
-        return Vocabulary.of(*(table["item_id"] for table in tables))
+        return self.vocabularies["item"]
+
+    @cached_property
+    def vocabularies(self) -> dict[str, Vocabulary]:
+        """The values of every key column."""
+        if self.base is not None and self.tail is not None:
+            return {
+                name: of.extended(*_columns(self.tail, name)) if _columns(self.tail, name) else of
+                for name, of in self.base.vocabularies.items()
+            }
+        behaviour = self.behaviour
+        names = ("user", "item", *behaviour.context)
+        found = {name: Vocabulary.of(*_columns(behaviour, name), *_listed(behaviour, name)) for name in names}
+        found |= {name: Vocabulary.of(behaviour.items[name]) for name in behaviour.attributes}
+        return found | {name: Vocabulary.of(behaviour.users[name]) for name in behaviour.user_attributes}
 
     @cached_property
     def attributes(self) -> dict[str, Ints]:
         """Per item attribute its code for every item code, -1 where it is not known."""
-        place = Vocabulary.encode(self.items, self.behaviour.items["item_id"])
-        found = {}
-        for name in self.behaviour.attributes:
-            column = self.behaviour.items[name]
-            codes = np.full(len(self.items), -1, dtype=np.int64)
-            codes[place] = Vocabulary.of(column).encode(column)
-            found[name] = codes
-        return found
+        names, items = self.behaviour.attributes, self.behaviour.items
+        return {name: self._spread(items[name], items["item_id"], self.items, name) for name in names}
+
+    @cached_property
+    def user_attributes(self) -> dict[str, Ints]:
+        """Per user attribute its code for every user code, -1 where it is not known."""
+        names, users = self.behaviour.user_attributes, self.behaviour.users
+        return {name: self._spread(users[name], users["user_id"], self.users, name) for name in names}
 
     @cached_property
     def available_at(self) -> npt.NDArray[np.float64]:
@@ -87,10 +277,12 @@ class Log:
     @cached_property
     def item_rows(self) -> Ints:
         """Row in the items table of every item code; its length where the item is not in it."""
-        items = self.behaviour.items["item_id"]
-        rows = np.full(len(self.items), len(items), dtype=np.int64)
-        rows[self.items.encode(items)] = np.arange(len(items))
-        return rows
+        return _rows(self.items, self.behaviour.items["item_id"])
+
+    @cached_property
+    def user_rows(self) -> Ints:
+        """Row in the users table of every user code; its length where the user is not in it."""
+        return _rows(self.users, self.behaviour.users["user_id"])
 
     @cached_property
     def listed(self) -> npt.NDArray[np.bool_]:
@@ -104,67 +296,82 @@ class Log:
             self.time.as_of(pl.col("timestamp")).dt.epoch("us").alias("as_of"),
         )
         return Rows(
-            codes=self._codes(self.users.encode(candidates["user_id"]), self.items.encode(candidates["item_id"])),
-            as_of=moments["as_of"].to_numpy(),
-            timestamp=moments["timestamp"].to_numpy(),
+            codes=self.codes(candidates), as_of=moments["as_of"].to_numpy(), timestamp=moments["timestamp"].to_numpy()
         )
 
-    def combine(self, codes: dict[str, Ints], per: tuple[str, ...]) -> Ints:
-        """Make one key of several code columns, -1 where one of them is unknown; no column is one key for all."""
-        sizes = {"user": len(self.users), "item": len(self.items)}
-        key = np.zeros(len(codes["item"]), dtype=np.int64)
-        unknown = np.zeros(len(key), dtype=bool)
-        for name in per:
-            size = sizes[name] if name in sizes else int(self.attributes[name].max(initial=-1)) + 1
-            key = key * size + codes[name]
-            unknown |= codes[name] < 0
-        return np.where(unknown, -1, key)
-
-    def counter(self, of: str, per: tuple[str, ...]) -> Counter:
-        """Give the sorted rows of one stream per key."""
-        if (of, per) not in self._counters:
-            codes, known_at, amounts = self._stream(of)
-            self._counters[of, per] = Counter.build(self.combine(codes, per), known_at, amounts)
-        return self._counters[of, per]
-
-    @cached_property
-    def clicks(self) -> tuple[Counter, Ints]:
-        """Clicks by user: the sorted rows and the item code of each, ties in time in the order of item codes."""
-        codes, known_at, _ = self._stream(CLICK)
-        keys, items = codes["user"], codes["item"]
-        return Counter.build(keys, known_at), items[np.lexsort((items, known_at, keys))]
-
-    def _codes(self, users: Ints, items: Ints) -> dict[str, Ints]:
-        codes = {"user": users, "item": items}
+    def codes(self, table: pl.DataFrame) -> dict[str, Ints]:
+        """Turn users, items, what is known of them, and context categories into codes; -1 where there is none."""
+        users, items = self.users.encode(table["user_id"]), self.items.encode(table["item_id"])
+        found = {"user": users, "item": items}
         for name, of_item in self.attributes.items():
-            codes[name] = np.where(items >= 0, of_item[items], -1) if len(of_item) else np.full_like(items, -1)
+            found[name] = np.append(of_item, -1)[items]
+        for name, of_user in self.user_attributes.items():
+            found[name] = np.append(of_user, -1)[users]
+        for name in self.behaviour.context:
+            present = name in table.columns
+            found[name] = self.vocabularies[name].encode(table[name]) if present else np.full(len(table), -1)
+        return found
+
+    def last_codes(self, items: Ints) -> dict[str, Ints]:
+        """Give the key columns of users' last clicks, whose item codes are given."""
+        found = {f"{LAST}item": items}
+        return found | {f"{LAST}{name}": np.append(of_item, -1)[items] for name, of_item in self.attributes.items()}
+
+    def last_clicks(self, users: Ints, as_of: Ints, length: int) -> tuple[Ints, Ints]:
+        """Look up the last clicks of users that were known before a moment, most recent first.
+
+        Of clicks that became known at one moment, the one on the larger item id counts as later.
+
+        Parameters
+        ----------
+        users
+            User codes, -1 for unknown ones, shape [R].
+        as_of
+            Microseconds, shape [R].
+        length
+            Number of clicks H.
+
+        Returns
+        -------
+        Item codes, -1 where there is no further click, and when each became known, microseconds, each of shape [R, H].
+        """
+        found = [self._last_clicks(layer, users, as_of, length) for layer in self.layers]
+        if len(found) == 1:
+            return found[0]
+        items, moments = (np.concatenate(parts, axis=1) for parts in zip(*found, strict=True))
+        order = np.lexsort((-np.append(self.items.order, -1)[items], -moments), axis=1)[:, :length]
+        return np.take_along_axis(items, order, 1), np.take_along_axis(moments, order, 1)
+
+    def _last_clicks(self, layer: Layer, users: Ints, as_of: Ints, length: int) -> tuple[Ints, Ints]:
+        counter, clicked = layer.clicks
+        keys = layer.combine({"user": users}, ("user",))
+        places = counter.before(keys, layer.timeline.before(as_of))[:, None] - 1 - np.arange(length)
+        known = places >= counter.first(keys)[:, None]
+        items, moments = np.full(places.shape, -1), np.full(places.shape, np.iinfo(np.int64).min // 2)
+        items[known] = clicked[places[known]]
+        moments[known] = layer.timeline.moments[counter.moment(places[known])]
+        return items, moments
+
+    def _spread(self, values: pl.Series, ids: pl.Series, vocabulary: Vocabulary, name: str) -> Ints:
+        codes = np.full(len(vocabulary), -1, dtype=np.int64)
+        codes[vocabulary.encode(ids)] = self.vocabularies[name].encode(values)
         return codes
 
-    def _stream(self, of: str) -> tuple[dict[str, Ints], Ints, Ints | None]:
-        """Give codes, the moment each row became known, and the amounts of a stream."""
-        showings, events = self._showings, self._events
-        delay = int(self.time.feedback_delay.total_seconds() * 1_000_000)
-        if of == SHOWING:
-            return showings[0], showings[1], None
-        if of == OUTCOME:
-            clicked = (self.behaviour.showings["label"].to_numpy() > 0).astype(np.int64)
-            return showings[0], showings[1] + delay, np.stack([np.ones_like(clicked), clicked])
-        chosen = (self.behaviour.events["event"] == of).to_numpy()
-        codes, known_at = {name: code[chosen] for name, code in events[0].items()}, events[1][chosen]
-        if of == CLICK:
-            rows = np.flatnonzero(self.behaviour.showings["label"].to_numpy() > 0)
-            codes = {name: np.concatenate([code, showings[0][name][rows]]) for name, code in codes.items()}
-            known_at = np.concatenate([known_at, showings[1][rows] + delay])
-        return codes, known_at, None
 
-    @cached_property
-    def _showings(self) -> tuple[dict[str, Ints], Ints]:
-        return self._encode(self.behaviour.showings, "timestamp")
+def _columns(behaviour: Behaviour, name: str) -> tuple[pl.Series, ...]:
+    """Give the columns of behaviour that hold values of a key column."""
+    if name in ("user", "item"):
+        return behaviour.showings[f"{name}_id"], behaviour.events[f"{name}_id"]
+    return (behaviour.showings[name],) if name in behaviour.context else ()
 
-    @cached_property
-    def _events(self) -> tuple[dict[str, Ints], Ints]:
-        return self._encode(self.behaviour.events, "known_at")
 
-    def _encode(self, table: pl.DataFrame, moment: str) -> tuple[dict[str, Ints], Ints]:
-        codes = self._codes(self.users.encode(table["user_id"]), self.items.encode(table["item_id"]))
-        return codes, table[moment].dt.epoch("us").to_numpy()
+def _listed(behaviour: Behaviour, name: str) -> tuple[pl.Series, ...]:
+    """Give the ids of the tables of users and items."""
+    tables = {"user": behaviour.users, "item": behaviour.items}
+    return (tables[name][f"{name}_id"],) if name in tables else ()
+
+
+def _rows(vocabulary: Vocabulary, ids: pl.Series) -> Ints:
+    rows = np.full(len(vocabulary), len(ids), dtype=np.int64)
+    rows[vocabulary.encode(ids)] = np.arange(len(ids))
+    return rows

@@ -1,13 +1,15 @@
 """Look-ups of one batch of candidates in the log; what several features share is searched once."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
-from recsys.features.counters import Ints
-from recsys.features.log import MICROSECONDS_PER_HOUR, Log, Rows
+from recsys.features.counters import Counter, Ints, Pairs
+from recsys.features.log import CLICK, LAST, MICROSECONDS_PER_HOUR, OUTCOME, Layer, Log, Per, Rows
 
 Floats = npt.NDArray[np.float64]
 
@@ -26,43 +28,100 @@ class Lookup:
 
     log: Log
     rows: Rows
-    _ends: dict[tuple[str, tuple[str, ...]], tuple[Ints, Ints]] = field(default_factory=dict)
-
-    def amounts(self, of: str, per: tuple[str, ...], window: timedelta | None) -> Ints:
-        """Add up a stream's amounts per key over `[as_of - window, as_of)`, shape [A, Q]."""
-        counter = self.log.counter(of, per)
-        keys, ends = self._search(of, per)
-        if window is None:
-            return counter.amounts(counter.first(keys), ends)
-        width = int(window.total_seconds() * 1_000_000)
-        return counter.amounts(counter.before(keys, self.rows.as_of - width), ends)
-
-    def hours_since(self, of: str, per: tuple[str, ...]) -> Floats:
-        """Hours between the last known row of each key and `as_of`, NaN when there is none, shape [Q]."""
-        counter = self.log.counter(of, per)
-        keys, ends = self._search(of, per)
-        hours = np.full(len(keys), np.nan)
-        known = ends > counter.first(keys)
-        hours[known] = (self.rows.as_of[known] - counter.moment(ends[known] - 1)) / MICROSECONDS_PER_HOUR
-        return hours
-
-    def hours_since_available(self) -> Floats:
-        """Hours between `available_at` of each item and the request's own time, NaN where not known, shape [Q]."""
-        items = self.rows.codes["item"]
-        hours = np.full(len(items), np.nan)
-        known = items >= 0
-        hours[known] = (self.rows.timestamp[known] - self.log.available_at[items[known]]) / MICROSECONDS_PER_HOUR
-        return hours
+    _pairs: dict[tuple[Layer, Per], Pairs] = field(default_factory=dict)
+    _places: dict[tuple[Layer, str, int], Ints] = field(default_factory=dict)
+    _ends: dict[tuple[Layer, str, Per, int], Ints] = field(default_factory=dict)
+    _amounts: dict[tuple[str, Per, timedelta | None], Ints] = field(default_factory=dict)
 
     @classmethod
     def of_nobody(cls, log: Log) -> "Lookup":
         """Look up no candidate at all: features asked of it build the counters that the first candidates would."""
         nobody = np.empty(0, dtype=np.int64)
-        names = ("user", "item", *log.behaviour.attributes)
-        return cls(log, Rows(dict.fromkeys(names, nobody), nobody, nobody))
+        return cls(log, Rows(dict.fromkeys(log.vocabularies, nobody), nobody, nobody))
 
-    def _search(self, of: str, per: tuple[str, ...]) -> tuple[Ints, Ints]:
-        if (of, per) not in self._ends:
-            keys = self.log.combine(self.rows.codes, per)
-            self._ends[of, per] = keys, self.log.counter(of, per).before(keys, self.rows.as_of)
-        return self._ends[of, per]
+    def amounts(self, of: str, per: Per, window: timedelta | None) -> Ints:
+        """Add up a stream per key over `[as_of - window, as_of)`.
+
+        Returns
+        -------
+        Shape [A, Q]: how many rows; of lists, also how many clicks, and in `CHANCE`s the sum of 1 / list size; of events,
+        also their values in `UNIT`s, and how many of them have one.
+        """
+        if (of, per, window) not in self._amounts:
+            self._amounts[of, per, window] = self._of_layers(of, per, window)
+        return self._amounts[of, per, window]
+
+    def hours_since(self, of: str, per: Per, first: bool = False) -> Floats:
+        """Hours between the last known row of each key, or the first, and `as_of`, NaN when there is none, shape [Q]."""
+        moments = np.full(len(self.rows.as_of), np.nan)
+        for layer in self.log.layers:
+            counter, pairs = layer.counter(of, per), self._pairs_of(layer, per)
+            start, end = counter.first(pairs.keys), self._end(layer, counter, of, per, None)
+            known = end > start
+            found = np.full(len(pairs.keys), np.nan)
+            found[known] = layer.timeline.moments[counter.moment(start[known] if first else end[known] - 1)]
+            moments = (np.fmin if first else np.fmax)(moments, found[pairs.inverse])
+        hours: Floats = (self.rows.as_of - moments) / MICROSECONDS_PER_HOUR
+        return hours
+
+    def hours_since_available(self) -> Floats:
+        """Hours between `available_at` of each item and the request's own time, NaN where not known, shape [Q]."""
+        available_at = np.append(self.log.available_at, np.nan)[self.rows.codes["item"]]
+        hours: Floats = (self.rows.timestamp - available_at) / MICROSECONDS_PER_HOUR
+        return hours
+
+    def number(self, name: str) -> Floats:
+        """Give a number that the table of items holds, NaN where it is not known, shape [Q]."""
+        values = self.log.behaviour.items[name].fill_null(np.nan).to_numpy()
+        rows = np.append(self.log.item_rows, len(values))[self.rows.codes["item"]]
+        found: Floats = np.append(values, np.nan)[rows]
+        return found
+
+    @cached_property
+    def codes(self) -> Mapping[str, Ints]:
+        """The key columns of the candidates, those of their users' last clicks included."""
+        of_user = Pairs.of(self.rows.codes["user"], self._as_of_places, len(self._moments) + 1)
+        last, _ = self.log.last_clicks(of_user.keys, self._moments[of_user.moments], 1)
+        return {**self.rows.codes, **self.log.last_codes(last[of_user.inverse, 0])}
+
+    def _of_layers(self, of: str, per: Per, window: timedelta | None) -> Ints:
+        first, *others = (self._of_layer(layer, of, per, window) for layer in self.log.layers)
+        for other in others:
+            first += other
+        return first
+
+    def _of_layer(self, layer: Layer, of: str, per: Per, window: timedelta | None) -> Ints:
+        counter = layer.counter(of, per)
+        start, end = self._end(layer, counter, of, per, window), self._end(layer, counter, of, per, None)
+        if window is None:
+            start = counter.first(self._pairs_of(layer, per).keys)
+        sums = [end - start, *(total[end].astype(np.int64) - total[start] for total in counter.totals)]
+        return np.stack(sums)[:, self._pairs_of(layer, per).inverse]
+
+    def _end(self, layer: Layer, counter: Counter, of: str, per: Per, window: timedelta | None) -> Ints:
+        """Give the end of the rows that were known `window` before `as_of`, per pair."""
+        back = 0 if window is None else int(window.total_seconds() * 1_000_000)
+        if (layer, of, per, back) not in self._ends:
+            stream = OUTCOME if of == OUTCOME else CLICK  # all others lie where they became known
+            if (layer, stream, back) not in self._places:
+                self._places[layer, stream, back] = layer.before(stream, self._moments - back)
+            pairs = self._pairs_of(layer, per)
+            places = self._places[layer, stream, back][pairs.moments]
+            self._ends[layer, of, per, back] = counter.before(pairs.keys, places)
+        return self._ends[layer, of, per, back]
+
+    def _pairs_of(self, layer: Layer, per: Per) -> Pairs:
+        if (layer, per) not in self._pairs:
+            codes = self.codes if any(name.startswith(LAST) for name in per) else self.rows.codes
+            keys = np.broadcast_to(layer.combine(codes, per), self.rows.as_of.shape)
+            self._pairs[layer, per] = Pairs.of(keys, self._as_of_places, len(self._moments) + 1)
+        return self._pairs[layer, per]
+
+    @cached_property
+    def _moments(self) -> Ints:
+        """The distinct `as_of`, ascending."""
+        return np.unique(self.rows.as_of)
+
+    @cached_property
+    def _as_of_places(self) -> Ints:
+        return np.searchsorted(self._moments, self.rows.as_of)

@@ -1,44 +1,99 @@
-"""Which behavioural features are computed."""
+"""Which behavioural features are computed: families of declarations, and declarations of one's own."""
 
+from collections.abc import Callable
 from datetime import timedelta
+from difflib import get_close_matches
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from recsys.data.clock import Duration, format_duration
-from recsys.features.definitions import Age, Count, Feature, HoursSince, Rate, Share, Trend
+from recsys.features.behaviour import Kept
+from recsys.features.definitions import (
+    SKIP,
+    Age,
+    Count,
+    Declaration,
+    Feature,
+    HoursSince,
+    Lift,
+    Mean,
+    Number,
+    Pace,
+    Per,
+    Rate,
+    Same,
+    Share,
+    Trend,
+)
+from recsys.features.log import CLICK, LAST, OUTCOME, SHOWING
 
+Family = Literal[
+    "popularity", "trend", "freshness", "activity", "affinity", "exposure", "transitions", "context", "values", "text"
+]
+
+_ITEM, _USER, _BOTH = ("item",), ("user",), ("user", "item")
+
+_ROW = ("user", "item", "request_id", "user_id", "item_id", "timestamp")
 _TAKEN = {
-    "affinity": ("user", "item", "item_id", "available_at"),
-    "events": ("click", "showing", "outcome"),
-    "context": ("request_id", "user_id", "item_id", "timestamp"),
+    "affinity": (*_ROW, "available_at"),
+    "numbers": (*_ROW, "available_at"),
+    "users": _ROW,
+    "context": _ROW,
+    "scores": _ROW,
+    "events": (CLICK, SHOWING, OUTCOME, SKIP),
+    "values": (SHOWING, OUTCOME, SKIP),
 }
 """Names that mean something else where features are computed."""
 
 
 class FeatureSettings(BaseModel):
-    """The families of behavioural features.
+    """The families of behavioural features, and what they are made of.
 
     Attributes
     ----------
+    families
+        Which of them; see the functions below this class, `recsys features --catalogue` lists what they hold.
+        `text` is what texts say beside the encoder's own scores: text neighbours and the last click's story.
     windows
         How far back counts and rates look, beside without limit; ascending.
     affinity
         Item columns for which user affinities and rates are computed; also categories of their own.
+    numbers
+        Item columns that are numbers, such as a price.
+    users
+        User columns that are categories, such as an age group; also keys for rates of items among such users.
     events
         Event kinds beside `click` that are counted per item.
+    values
+        Event kinds, `click` perhaps among them, whose `value` counts, such as the seconds read.
     context
-        Columns of requests that are categories known before the list is shown, such as the device.
+        Columns of requests that are categories known before the list is shown, such as the device; also keys for rates
+        of items under them. Columns of floats are numbers.
+    scores
+        Columns of requests that are numbers known before the list is shown and differ between candidates, such as
+        the score of a retrieval.
     prior
-        Strength of the overall click rate in smoothed rates, in showings.
+        Strength of the wider rate in smoothed rates, in showings.
+    declarations
+        Features of your own, such as `Count("like", ("user", "category"), "7d")`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
+    families: tuple[Family, ...] = (
+        "popularity", "trend", "freshness", "activity", "affinity", "exposure", "transitions", "context", "values", "text",
+    )  # fmt: skip
     windows: tuple[Duration, ...] = (timedelta(hours=1), timedelta(hours=6), timedelta(days=1))
     affinity: tuple[str, ...] = ()
+    numbers: tuple[str, ...] = ()
+    users: tuple[str, ...] = ()
     events: tuple[str, ...] = ()
+    values: tuple[str, ...] = ()
     context: tuple[str, ...] = ()
+    scores: tuple[str, ...] = ()
     prior: float = Field(default=20.0, gt=0)
+    declarations: tuple[Declaration, ...] = ()
 
     @model_validator(mode="after")
     def _check(self) -> "FeatureSettings":
@@ -48,27 +103,155 @@ class FeatureSettings(BaseModel):
         for setting, taken in _TAKEN.items():
             names: tuple[str, ...] = getattr(self, setting)
             for name in names:
-                if name in taken:
+                if name in taken or name.startswith(LAST):
                     raise ValueError(f"{setting} names {name!r}, which has a meaning of its own here; leave it out")
                 if names.count(name) > 1:
                     raise ValueError(f"{setting} names {name!r} more than once")
+        keys = (*self.affinity, *self.users, *self.context)
+        for name in keys:
+            if keys.count(name) > 1:
+                raise ValueError(f"affinity, users and context name {name!r} twice; rename one of the columns")
+        for feature in self.declarations:
+            self._check_keys(feature)
+        made = [feature.name for feature in declare(self)]
+        for name in made:
+            if made.count(name) > 1:
+                raise ValueError(f"two declarations are called {name!r}; leave one of them out")
         return self
+
+    def _check_keys(self, feature: Declaration) -> None:
+        """Refuse keys that are no columns, and last clicks of what is no click."""
+        known = ["user", "item", *self.affinity, *self.users, *self.context]
+        last = [f"{LAST}{name}" for name in ("item", *self.affinity)]
+        for name in dict.fromkeys(
+            [*feature.per, *getattr(feature, "within", ()), *sum(getattr(feature, "backoff", ()), ())]
+        ):
+            if name in (*known, *last):
+                continue
+            near = get_close_matches(name, [*known, *last], n=1)
+            raise ValueError(
+                f"{feature.name} is kept per {name!r}, which is no key"
+                + (f"; did you mean {near[0]!r}?" if near else f"; keys are {', '.join([*known, *last])}")
+                + " Attributes are named in affinity, users or context"
+            )
+        if any(name in last for name in feature.per) and getattr(feature, "of", CLICK) != CLICK:
+            raise ValueError(f"{feature.name} is kept per last click, which only clicks have; count {CLICK!r}")
+        if isinstance(feature, Rate) and any(name in last for name in feature.per):
+            raise ValueError(f"{feature.name} is a rate per last click, which only clicks have; declare a Share")
+
+    @property
+    def kept(self) -> Kept:
+        """The columns that features are made of."""
+        return Kept(self.affinity, self.numbers, self.users, self.context)
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """Every event kind that a feature counts."""
+        own = [getattr(feature, "of", CLICK) for feature in self.declarations]
+        return tuple(dict.fromkeys(kind for kind in (*self.events, *self.values, *own) if kind not in _TAKEN["events"]))
 
 
 def declare(settings: FeatureSettings) -> tuple[Feature, ...]:
     """List the features that the settings ask for, in the order of the feature table."""
-    item, user, both = ("item",), ("user",), ("user", "item")
-    features: list[Feature] = [Age()]
+    features = [feature for family in settings.families for feature in _FAMILIES[family](settings)]
+    return (*features, *settings.declarations)
+
+
+def _popularity(settings: FeatureSettings) -> list[Feature]:
+    """Count how often items, and what they belong to, are shown, clicked and so on."""
+    features: list[Feature] = []
+    wider = ((settings.affinity[0],),) if settings.affinity else ()
     for window in (*settings.windows, None):
-        features += [Rate(item, window, settings.prior), Count("showing", item, window), Count("click", item, window)]
-        features += [Count(kind, item, window) for kind in settings.events]
-    features += [Trend(item, short, long) for short, long in zip(settings.windows, settings.windows[1:], strict=False)]
-    features += [HoursSince("showing", item), HoursSince("click", item)]
-    features += [Rate(user, None, settings.prior), HoursSince("showing", user), HoursSince("click", user)]
-    features += [Count(of, user, window) for of in ("showing", "click") for window in (*settings.windows[-1:], None)]
-    features += [Count("showing", both), HoursSince("showing", both), Count("click", both), HoursSince("click", both)]
-    for attribute in settings.affinity:
-        key = ("user", attribute)
-        features += [Rate((attribute,), window, settings.prior) for window in (*settings.windows[-1:], None)]
-        features += [Share(key, user), Rate(key, None, settings.prior), Count("click", key), HoursSince("click", key)]
-    return tuple(features)
+        features += [Rate(_ITEM, window, settings.prior, wider), Lift(_ITEM, window)]
+        features += [Count(of, _ITEM, window) for of in (SHOWING, CLICK, *settings.events)]
+    features += [HoursSince(SHOWING, _ITEM), HoursSince(CLICK, _ITEM)]
+    for name in settings.affinity:
+        features += [Rate((name,), window, settings.prior) for window in (*settings.windows[-1:], None)]
+    return features
+
+
+def _trend(settings: FeatureSettings) -> list[Feature]:
+    """Tell whether items are on the rise."""
+    pairs = list(zip(settings.windows, settings.windows[1:], strict=False))
+    return [Trend(_ITEM, short, long) for short, long in pairs]
+
+
+def _freshness(settings: FeatureSettings) -> list[Feature]:
+    """Tell how old items are."""
+    return [Age(), *(HoursSince(of, _ITEM, first=True) for of in (SHOWING, CLICK)), *map(Number, settings.numbers)]
+
+
+def _activity(settings: FeatureSettings) -> list[Feature]:
+    """Tell how much a user does, and how fast."""
+    features: list[Feature] = [Rate(_USER, None, settings.prior), HoursSince(SHOWING, _USER), HoursSince(CLICK, _USER)]
+    ends = dict.fromkeys((*settings.windows[:1], *settings.windows[-1:], None))
+    features += [Count(of, _USER, window) for of in (SHOWING, CLICK) for window in ends]
+    return [*features, HoursSince(CLICK, _USER, first=True), Pace(CLICK, _USER)]
+
+
+def _affinity(settings: FeatureSettings) -> list[Feature]:
+    """Tell what a user likes, in the last hours and ever."""
+    features: list[Feature] = []
+    for name in settings.affinity:
+        key: Per = ("user", name)
+        features += [Share(key, _USER, window) for window in (*settings.windows[-1:], None)]
+        features += [Rate(key, window, settings.prior, ((name,),)) for window in (*settings.windows[-1:], None)]
+        features += [Count(CLICK, key), HoursSince(CLICK, key)]
+        features += [Count(SKIP, key, window) for window in settings.windows[-1:]]
+    return features
+
+
+def _exposure(settings: FeatureSettings) -> list[Feature]:
+    """Tell whether the user has seen the item, and left it."""
+    features: list[Feature] = [Count(SHOWING, _BOTH, window) for window in (*settings.windows[:1], None)]
+    features += [HoursSince(SHOWING, _BOTH), HoursSince(SHOWING, _BOTH, first=True), Count(SKIP, _BOTH)]
+    return [*features, Count(CLICK, _BOTH), HoursSince(CLICK, _BOTH)]
+
+
+def _transitions(settings: FeatureSettings) -> list[Feature]:
+    """Tell what is clicked next after what the user clicked last."""
+    features: list[Feature] = [Count(CLICK, ("last_item", "item"))]
+    for name in ("item", *settings.affinity):
+        features += [Share((f"{LAST}{name}", name), (f"{LAST}{name}",)), Same(name)]
+    for name in settings.affinity:
+        last = f"{LAST}{name}"
+        features += [Share((last, "item"), (last,), window) for window in (*settings.windows[-1:], None)]
+    return features
+
+
+def _context(settings: FeatureSettings) -> list[Feature]:
+    """Tell how items fare under the context, and among users of the same kind."""
+    features: list[Feature] = []
+    for name in (*settings.context, *settings.users):
+        for window in (*settings.windows[-1:], None):
+            features += [Rate(("item", name), window, settings.prior, (_ITEM,))]
+        features += [Count(SHOWING, ("item", name)), *(Share((name, each), (name,)) for each in settings.affinity)]
+    return features
+
+
+def _values(settings: FeatureSettings) -> list[Feature]:
+    """Tell how long, or for how much."""
+    features: list[Feature] = []
+    for of in settings.values:
+        keys: list[Per] = [_ITEM, _USER, *(("user", name) for name in settings.affinity)]
+        features += [Mean(of, key, None, settings.prior) for key in keys]
+    return features
+
+
+def _text(_: FeatureSettings) -> list[Feature]:
+    """Leave it to the builder, which has the vectors that texts need."""
+    return []
+
+
+_FAMILIES: dict[Family, Callable[[FeatureSettings], list[Feature]]] = {
+    "popularity": _popularity,
+    "trend": _trend,
+    "freshness": _freshness,
+    "activity": _activity,
+    "affinity": _affinity,
+    "exposure": _exposure,
+    "transitions": _transitions,
+    "context": _context,
+    "values": _values,
+    "text": _text,
+}

@@ -23,9 +23,12 @@ class Vocabulary:
     ----------
     values
         The values, without nulls, sorted, shape [n]. Integers of any width are held as Int64.
+    later
+        Values that came later, whose codes come after those of `values`; None when there are none.
     """
 
     values: pl.Series
+    later: "Vocabulary | None" = None
 
     @classmethod
     def of(cls, *columns: pl.Series) -> "Vocabulary":
@@ -46,7 +49,28 @@ class Vocabulary:
 
     def __len__(self) -> int:
         """Count the distinct values."""
-        return len(self.values)
+        return len(self.values) + (0 if self.later is None else len(self.later))
+
+    def extended(self, *columns: pl.Series) -> "Vocabulary":
+        """Add the values of columns that are not known yet; the codes of all others stay.
+
+        Raises
+        ------
+        DataError
+            When one column holds integers and another one strings.
+        """
+        new = Vocabulary.of(*columns).values
+        new = new.filter(pl.Series(Vocabulary(self.values).encode(new) < 0))
+        return Vocabulary(self.values, Vocabulary(new) if len(new) else None)
+
+    @cached_property
+    def order(self) -> Ints:
+        """Place of every code in the ascending order of all values, with gaps, shape [n]."""
+        if self.later is None:
+            return np.arange(len(self))
+        gap = len(self.later) + 1
+        below = self.values.search_sorted(self.later.values).to_numpy().astype(np.int64)
+        return np.concatenate([(np.arange(len(self.values)) + 1) * gap, below * gap + 1 + np.arange(len(self.later))])
 
     def encode(self, column: pl.Series) -> Ints:
         """Turn values into codes, shape [len(column)]; unknown values and nulls become -1.
@@ -57,6 +81,10 @@ class Vocabulary:
             When the column holds integers and the vocabulary strings, or the other way round.
         """
         plain = _plain(column)
+        if self.later is not None:
+            codes = Vocabulary(self.values).encode(plain)
+            newer = self.later.encode(plain)
+            return np.where(newer >= 0, newer + len(self.values), codes)
         if len(self) == 0 or plain.null_count() == len(plain):
             return np.full(len(plain), -1, dtype=np.int64)
         _same_kind(column.name, self.values.dtype, plain.dtype)
@@ -68,8 +96,8 @@ class Vocabulary:
             places = np.minimum(self.values.search_sorted(plain.fill_null("")).to_numpy(), len(self) - 1)
             same = (self.values.gather(places) == plain).fill_null(False).to_numpy()
             return np.where(same, places.astype(np.int64), -1)
-        codes = pl.DataFrame({"value": self.values, "code": np.arange(len(self), dtype=np.int64)})
-        joined = plain.to_frame().join(codes, on="value", how="left", maintain_order="left")
+        table = pl.DataFrame({"value": self.values, "code": np.arange(len(self), dtype=np.int64)})
+        joined = plain.to_frame().join(table, on="value", how="left", maintain_order="left")
         return joined["code"].fill_null(-1).to_numpy()
 
     @cached_property

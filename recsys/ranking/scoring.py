@@ -9,6 +9,7 @@ import polars as pl
 from recsys.errors import SettingsError
 from recsys.features.builder import Reader, build_features, request_starts, sort_candidates
 from recsys.features.log import CLICK, SHOWING, Log, Rows
+from recsys.features.lookup import Lookup
 from recsys.features.settings import FeatureSettings
 from recsys.ranking.calibration import Calibration
 from recsys.ranking.ranker import TreeRanker
@@ -80,10 +81,9 @@ def keep_top(rankings: pl.DataFrame, top: int | None) -> pl.DataFrame:
 
 
 def _unknown_users(log: Log, rows: Rows) -> npt.NDArray[np.bool_]:
-    users, unknown = rows.codes["user"], np.ones(len(rows.as_of), dtype=bool)
-    for stream in (SHOWING, CLICK):
-        counter = log.counter(stream, ("user",))
-        unknown &= counter.before(users, rows.as_of) == counter.first(users)
+    lookup = Lookup(log, rows)
+    shown, clicked = (lookup.amounts(stream, ("user",), None)[0] for stream in (SHOWING, CLICK))
+    unknown: npt.NDArray[np.bool_] = (shown == 0) & (clicked == 0)
     return unknown
 
 

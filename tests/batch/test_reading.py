@@ -10,7 +10,7 @@ from recsys.batch.reading import Shown, open_start, read_in_blocks
 from recsys.data.clock import TimeSettings
 from recsys.data.windows import Block, Windows
 from recsys.errors import SettingsError
-from recsys.features.behaviour import Behaviour
+from recsys.features.behaviour import Behaviour, Kept
 from recsys.features.log import Log
 from recsys.model import Model
 from recsys.text.fields import item_texts
@@ -22,7 +22,7 @@ CLOCK = TimeSettings(feedback_delay=DELAY)
 
 
 def shown(line, requests: pl.DataFrame, settings: TextSettings) -> Shown:
-    log = Log(Behaviour.of(line.dataset, ()), line.settings.time)
+    log = Log(Behaviour.of(line.dataset, Kept()), line.settings.time)
     return Shown.of(requests, log, line.dataset.items["item_id"], settings)
 
 
@@ -127,7 +127,7 @@ def test_aggregated_logs_give_clicks_and_showings(line, settings) -> None:
 @pytest.mark.parametrize("freshness", ["live", "1d"])
 def test_popularity_is_what_click_rates_told_when_the_list_was_shown(line, settings, freshness: str) -> None:
     time = line.settings.time.model_copy(update={"freshness": freshness})
-    log = Log(Behaviour.of(line.dataset, ()), time)
+    log = Log(Behaviour.of(line.dataset, Kept()), time)
     requests = line.dataset.requests.sort("timestamp", "request_id", "item_id")
     found = Shown.of(requests, log, line.dataset.items["item_id"], settings).outcomes.popularity
     moments = requests["timestamp"] + time.feedback_delay

@@ -18,7 +18,7 @@ from recsys.batch.reading import Shown
 from recsys.data.importers import read_source
 from recsys.data.tables import Dataset
 from recsys.data.world import WorldSettings, make_world
-from recsys.features.behaviour import Behaviour
+from recsys.features.behaviour import Behaviour, Kept
 from recsys.features.log import Log
 from recsys.settings import Settings
 from recsys.text.backends.backend import make_backend
@@ -87,7 +87,7 @@ def read_corpus() -> Corpus:
     settings = Settings()
     dataset = dataset.with_plain_ids()
     texts = item_texts(dataset.items, settings.text.fields)
-    log = Log(Behaviour.of(dataset, ()), settings.labels.clock(settings.time))
+    log = Log(Behaviour.of(dataset, Kept()), settings.labels.clock(settings.time))
     inside = pl.col("timestamp").is_between(start, start + timedelta(days=1), closed="left")
     day = Shown.of(dataset.requests.filter(inside), log, dataset.items["item_id"], settings.text)
     return Corpus(name, dataset, texts, log, day)

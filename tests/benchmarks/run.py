@@ -14,7 +14,7 @@ import polars as pl
 from recsys.data.clock import TimeSettings
 from recsys.data.world import WorldSettings, make_world
 from recsys.evaluation.evaluation import evaluate_rankers
-from recsys.features.behaviour import Behaviour
+from recsys.features.behaviour import Behaviour, Kept
 from recsys.features.definitions import Count
 from recsys.features.log import Log
 from recsys.features.lookup import Lookup
@@ -90,7 +90,7 @@ def main() -> None:
     """Measure everything and write it down."""
     world = make_world(WorldSettings(items=5_000, users=10_000, requests=40_000))
     requests = world.dataset.requests
-    rows = [bench_evaluate(requests), bench_features(requests, Behaviour.of(world.dataset, ()))]
+    rows = [bench_evaluate(requests), bench_features(requests, Behaviour.of(world.dataset, Kept()))]
     corpus = read_corpus()
     rows += [bench_training(corpus), *bench_embedding(corpus)]
     OUT.parent.mkdir(exist_ok=True)

@@ -159,7 +159,7 @@ def make_reader(log, seed=0):
 
 def compute(candidates, dataset, time, settings=SETTINGS):
     """Compute the whole feature table of some requests."""
-    log = Log(Behaviour.of(dataset, settings.affinity), time)
+    log = Log(Behaviour.of(dataset, settings.kept), time)
     return build_features(candidates, log, settings, make_reader(log))
 
 

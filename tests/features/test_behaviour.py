@@ -7,7 +7,7 @@ from polars.testing import assert_frame_equal
 
 from recsys.data.tables import TIME, Dataset
 from recsys.errors import SettingsError
-from recsys.features.behaviour import Behaviour
+from recsys.features.behaviour import Behaviour, Kept
 
 NOON = datetime(2024, 3, 1, 12, tzinfo=UTC)
 LATER = NOON + timedelta(hours=1)
@@ -41,14 +41,14 @@ def dataset():
 
 
 def test_an_event_is_known_when_it_happened_or_later():
-    assert Behaviour.of(dataset(), ()).events["known_at"].to_list() == [LATER, LATER, NOON]
+    assert Behaviour.of(dataset(), Kept()).events["known_at"].to_list() == [LATER, LATER, NOON]
     data = dataset()
     plain = Dataset(data.items, data.events.drop("known_at"), data.requests)
-    assert Behaviour.of(plain, ()).events["known_at"].to_list() == [NOON, LATER, NOON]
+    assert Behaviour.of(plain, Kept()).events["known_at"].to_list() == [NOON, LATER, NOON]
 
 
 def test_only_what_features_read_is_kept():
-    behaviour = Behaviour.of(dataset(), ("category", "brand"))
+    behaviour = Behaviour.of(dataset(), Kept(("category", "brand")))
     assert behaviour.items.columns == ["item_id", "available_at", "category", "brand"]
     assert behaviour.attributes == ("category", "brand")
     assert behaviour.showings.columns == ["user_id", "item_id", "timestamp", "label"]
@@ -60,20 +60,22 @@ def test_only_what_features_read_is_kept():
 def test_available_at_is_kept_where_it_is_given():
     data = dataset()
     items = data.items.with_columns(available_at=pl.lit(NOON).cast(TIME))
-    assert Behaviour.of(Dataset(items, data.events, data.requests), ()).items["available_at"].to_list() == [NOON] * 2
+    assert (
+        Behaviour.of(Dataset(items, data.events, data.requests), Kept()).items["available_at"].to_list() == [NOON] * 2
+    )
 
 
 def test_an_attribute_that_items_lack_is_refused():
     message = r"affinity names 'maker', which is not a column of items; its columns are title, item_id, brand, category"
     with pytest.raises(SettingsError, match=message):
-        Behaviour.of(dataset(), ("brand", "maker"))
+        Behaviour.of(dataset(), Kept(("brand", "maker")))
 
 
 @pytest.mark.parametrize("kind", [pl.String, pl.Categorical, pl.Enum(["y", "x"])])
 def test_what_is_saved_is_loaded(tmp_path: Path, kind):
     data = dataset()
     items = data.items.with_columns(pl.col("category").cast(kind))
-    behaviour = Behaviour.of(Dataset(items, data.events, data.requests), ("category", "brand"))
+    behaviour = Behaviour.of(Dataset(items, data.events, data.requests), Kept(("category", "brand")))
     behaviour.save(tmp_path)
     loaded = Behaviour.load(tmp_path)
     assert loaded.attributes == behaviour.attributes

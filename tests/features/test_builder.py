@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from recsys.data.clock import TimeSettings
 from recsys.data.tables import Dataset
 from recsys.errors import SettingsError
-from recsys.features.behaviour import Behaviour
+from recsys.features.behaviour import Behaviour, Kept
 from recsys.features.builder import (
     TEXT_COLUMNS,
     Reader,
@@ -164,7 +164,7 @@ def test_text_columns_are_missing_for_items_without_a_vector_or_outside_the_cata
 
 def test_the_first_row_of_a_request_says_what_it_asks_with(tools):
     dataset, asked = small(tools)
-    log = Log(Behaviour.of(dataset, ("category",)), TimeSettings())
+    log = Log(Behaviour.of(dataset, Kept(("category",))), TimeSettings())
     plain = tools.reader(log)
     encoded = []
 
@@ -245,8 +245,8 @@ def test_ids_may_be_of_any_plain_type(tools, kind):
         dataset.events.with_columns(item, user),
         dataset.requests.with_columns(item, user),
     )
-    log = Log(Behaviour.of(other, ("category",)), TimeSettings())
-    plain_log = Log(Behaviour.of(dataset, ("category",)), TimeSettings())
+    log = Log(Behaviour.of(other, Kept(("category",))), TimeSettings())
+    plain_log = Log(Behaviour.of(dataset, Kept(("category",))), TimeSettings())
     vectors = tools.reader(plain_log).vectors
     ids = vectors.item_ids.cast(log.items.values.dtype)
     reader = Reader(vectors, find_items(log, ids), tools.reader(plain_log).tower, 3)
@@ -271,7 +271,7 @@ def test_starts_are_those_of_a_plain_loop(ids):
 
 def test_lists_hold_rows_of_the_vectors_and_the_last_clicks(tools):
     dataset, asked = small(tools)
-    log = Log(Behaviour.of(dataset, ()), TimeSettings())
+    log = Log(Behaviour.of(dataset, Kept()), TimeSettings())
     reader = tools.reader(log)
     assert reader.places.tolist() == [0, 1, 2, 3, -1, -1]  # 6 has a vector but is not in the catalogue
     lists = read_lists(log, log.rows(asked), request_starts(asked), reader.places, 2)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from recsys.features.behaviour import Behaviour
+from recsys.features.behaviour import Behaviour, Kept
 from recsys.features.definitions import Age, Count, HoursSince, Rate, Share, Trend
 from recsys.features.log import Log
 from recsys.features.lookup import Lookup
@@ -63,7 +63,7 @@ def known(rows, key, per, as_of, window):
 
 
 def lookup_of(case):
-    log = Log(Behaviour.of(case.dataset, ("category",)), case.time)
+    log = Log(Behaviour.of(case.dataset, Kept(("category",))), case.time)
     return Lookup(log, log.rows(case.candidates))
 
 

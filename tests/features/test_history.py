@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from recsys.data.clock import TimeSettings
 from recsys.data.tables import Dataset
-from recsys.features.behaviour import Behaviour
+from recsys.features.behaviour import Behaviour, Kept
 from recsys.features.history import read_history
 from recsys.features.log import Log
 
@@ -17,7 +17,7 @@ NOON = datetime(2024, 3, 1, 12, tzinfo=UTC)
 @given(data=st.data(), length=st.integers(1, 5))
 def test_histories_are_those_of_a_plain_loop(tools, data, length):
     case = data.draw(tools.case())
-    log = Log(Behaviour.of(case.dataset, ()), case.time)
+    log = Log(Behaviour.of(case.dataset, Kept()), case.time)
     rows = log.rows(case.candidates)
     found = read_history(log, rows.codes["user"], rows.as_of, length)
     items = log.items.values.to_list()
@@ -42,7 +42,7 @@ def test_histories_are_those_of_a_plain_loop(tools, data, length):
 
 def log_of(tools, clicks):
     items = Dataset(tools.events([]).select("item_id"), tools.events(clicks), tools.showings([]))
-    return Log(Behaviour.of(items, ()), TimeSettings())
+    return Log(Behaviour.of(items, Kept()), TimeSettings())
 
 
 def micro(moment):

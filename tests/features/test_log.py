@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from recsys.data.clock import TimeSettings
 from recsys.data.tables import TIME, Dataset
-from recsys.features.behaviour import Behaviour
+from recsys.features.behaviour import Behaviour, Kept
 from recsys.features.log import CLICK, OUTCOME, SHOWING, Log
 
 NOON = datetime(2024, 3, 1, 12, tzinfo=UTC)
@@ -27,7 +27,7 @@ def make_log(tools, **time):
     )
     events = tools.events([(5, 9, "click", NOON, HOUR), (6, 1, "like", NOON, NOW)])
     showings = tools.showings([(7, NOON, {1: 1, 2: 0}), (5, NOON + HOUR, {3: 2})])
-    return Log(Behaviour.of(Dataset(items, events, showings), ("category",)), TimeSettings(**time))
+    return Log(Behaviour.of(Dataset(items, events, showings), Kept(("category",))), TimeSettings(**time))
 
 
 def test_every_user_and_item_has_a_code(tools):
@@ -106,7 +106,7 @@ def test_clicks_at_one_moment_stand_in_the_order_of_their_items(tools):
     orders = []
     for order in ([0, 1, 2], [2, 1, 0], [1, 0, 2]):
         events = tools.events([rows[place] for place in order])
-        log = Log(Behaviour.of(Dataset(events.select("item_id"), events, tools.showings([])), ()), TimeSettings())
+        log = Log(Behaviour.of(Dataset(events.select("item_id"), events, tools.showings([])), Kept()), TimeSettings())
         orders.append(log.items.values.gather(log.clicks[1]).to_list())
     assert orders == [[1, 2, 3]] * 3
 

@@ -5,7 +5,7 @@ import polars as pl
 
 from recsys.data.clock import TimeSettings, parse_duration
 from recsys.data.tables import TIME, Dataset
-from recsys.features.behaviour import Behaviour
+from recsys.features.behaviour import Behaviour, Kept
 from recsys.features.log import Log
 from recsys.features.lookup import Lookup
 
@@ -19,7 +19,7 @@ def make_lookup(tools, asked, **time):
         {"item_id": [1, 2], "available_at": [NOON - 3 * HOUR, None]}, schema_overrides={"available_at": TIME}
     )
     events = tools.events([(1, 1, "click", NOON - hours * HOUR, timedelta(0)) for hours in (3, 2)])
-    log = Log(Behaviour.of(Dataset(items, events, tools.showings([])), ()), TimeSettings(**time))
+    log = Log(Behaviour.of(Dataset(items, events, tools.showings([])), Kept()), TimeSettings(**time))
     rows = pl.DataFrame(asked, schema={"user_id": pl.Int64, "item_id": pl.Int64, "timestamp": TIME}, orient="row")
     return Lookup(log, log.rows(rows))
 

@@ -59,7 +59,7 @@ def world():
     items = pl.DataFrame({"item_id": ITEMS[:18], "category": [str(number % 4) for number in range(18)]})
     requests = make_lists(200, seed=1)
     events = requests[:5].select("user_id", "item_id", "timestamp", event=pl.lit("click"))
-    log = Log(Behaviour.of(Dataset(items, events, requests), SETTINGS.affinity), TimeSettings())
+    log = Log(Behaviour.of(Dataset(items, events, requests), SETTINGS.kept), TimeSettings())
     vectors = round_to_grid(random.normal(size=(18, 8)) / 3)
     appeal = random.normal(size=18).astype(np.float32)
     text = ItemVectors(items["item_id"], items["item_id"], vectors, vectors, appeal)
