@@ -211,8 +211,8 @@ def check_context(candidates: pl.DataFrame, settings: FeatureSettings, recorded_
         for name in names:
             if name in AFTER_THE_LIST or name in recorded_after:
                 raise SettingsError(
-                    f"[features] {setting} names {name!r}, which is recorded with or after the list, so it would tell the "
-                    "outcome; remove it"
+                    f"[features] {setting} names {name!r}, which is recorded with or after the list, so it would tell "
+                    "the outcome; remove it"
                 )
             if name not in candidates.columns:
                 raise SettingsError(
@@ -222,8 +222,8 @@ def check_context(candidates: pl.DataFrame, settings: FeatureSettings, recorded_
     for name in settings.scores:
         if not candidates.schema[name].is_numeric() and candidates.schema[name] != pl.Null:
             raise SettingsError(
-                f"[features] scores names {name!r}, which holds {candidates.schema[name]} values; write them as numbers, "
-                "or name the column in context"
+                f"[features] scores names {name!r}, which holds {candidates.schema[name]} values; write them as "
+                "numbers, or name the column in context"
             )
     floats = [name for name in settings.context if not is_category(candidates[name])]
     for feature in settings.declarations:

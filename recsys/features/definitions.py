@@ -1,57 +1,24 @@
 """Declarations: what a behavioural feature counts, per which key, over which window, smoothed how."""
 
-from datetime import timedelta
-from typing import Annotated, Literal, Protocol
+from typing import Annotated, Literal
 
 import numpy as np
-import numpy.typing as npt
-from pydantic import ConfigDict, Field
+from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from recsys.data.clock import Duration, format_duration
+from recsys.data.clock import format_duration
 from recsys.features.counters import Ints
+from recsys.features.feature import FROZEN, Floats, Per, Told, Window, spoken, suffix, within
 from recsys.features.lists import divide
 from recsys.features.log import CHANCE, CLICK, OUTCOME, UNIT
 from recsys.features.lookup import Lookup
-
-Floats = npt.NDArray[np.float64]
-Per = tuple[str, ...]
-Window = Annotated[Duration, Field(gt=timedelta(0))]
+from recsys.features.moments import Age, HoursSince, Number, Pace, Same
 
 SKIP = "skip"
 """Stream of showings whose label is known and 0."""
 
-_frozen = ConfigDict(extra="forbid", allow_inf_nan=False)
 
-
-class Feature(Protocol):
-    """One behavioural feature: a name, and a number per candidate."""
-
-    @property
-    def name(self) -> str:
-        """Column name, derived from the declaration."""
-
-    @property
-    def per(self) -> Per:
-        """Key columns; a feature per item differs within a list, one per user does not."""
-
-    @property
-    def meaning(self) -> str:
-        """What it says, in words."""
-
-    @property
-    def formula(self) -> str:
-        """How it is computed."""
-
-    @property
-    def missing(self) -> str:
-        """What it is where nothing is known."""
-
-    def values(self, lookup: Lookup) -> Floats:
-        """Compute the feature for every candidate, shape [Q], NaN where it is not known."""
-
-
-@dataclass(frozen=True, config=_frozen)
+@dataclass(frozen=True, config=FROZEN)
 class Count:
     """How many rows of a stream the key had in the window.
 
@@ -73,22 +40,16 @@ class Count:
     @property
     def name(self) -> str:
         """`<stream>_count_<key>_<window>`."""
-        return f"{self.of}_count{_suffix(self.per, self.window)}"
+        return f"{self.of}_count{suffix(self.per, self.window)}"
 
     @property
-    def meaning(self) -> str:
-        """How often it happened."""
-        return f"{self.of} rows of the {_key(self.per)} {_within(self.window)}"
-
-    @property
-    def formula(self) -> str:
-        """A plain count."""
-        return f"count({self.of})"
-
-    @property
-    def missing(self) -> str:
-        """Never missing."""
-        return "0 where it never happened"
+    def told(self) -> Told:
+        """What the catalogue says."""
+        return Told(
+            meaning=f"{self.of} rows of the {spoken(self.per)} {within(self.window)}",
+            formula=f"count({self.of})",
+            missing="0 where it never happened",
+        )
 
     def values(self, lookup: Lookup) -> Floats:
         """Count; 0 for a key that never occurred."""
@@ -100,7 +61,7 @@ class Count:
         return count.astype(np.float64)
 
 
-@dataclass(frozen=True, config=_frozen)
+@dataclass(frozen=True, config=FROZEN)
 class Rate:
     """Smoothed click rate with back-off: `(clicks + prior * next) / (showings + prior)`.
 
@@ -129,24 +90,18 @@ class Rate:
     def name(self) -> str:
         """`click_rate_<key>_<window>`, with `_over_<key>` for every key that it backs off to."""
         over = "".join(f"_over_{'_'.join(per)}" for per in self.backoff)
-        return f"click_rate{_suffix(self.per, None)}{over}{_window(self.window)}"
+        return f"click_rate{suffix(self.per)}{over}{'' if self.window is None else '_' + format_duration(self.window)}"
 
     @property
-    def meaning(self) -> str:
-        """How often a showing led to a click."""
-        return f"click rate of the {_key(self.per)} {_within(self.window)}, smoothed"
-
-    @property
-    def formula(self) -> str:
-        """Additive smoothing towards the next wider key."""
-        over = [*(f"rate({_key(per)})" for per in self.backoff), "rate of everything"]
+    def told(self) -> Told:
+        """What the catalogue says."""
+        over = [*(f"rate({spoken(per)})" for per in self.backoff), "rate of everything"]
         steps = " and so on with ".join(over)
-        return f"(clicks + {self.prior:g} * r) / (showings + {self.prior:g}), r = {steps}"
-
-    @property
-    def missing(self) -> str:
-        """The wider rate."""
-        return "the wider rate where the key was never shown; missing as long as nothing was ever shown"
+        return Told(
+            meaning=f"click rate of the {spoken(self.per)} {within(self.window)}, smoothed",
+            formula=f"(clicks + {self.prior:g} * r) / (showings + {self.prior:g}), r = {steps}",
+            missing="the wider rate where the key was never shown; missing as long as nothing was ever shown",
+        )
 
     def values(self, lookup: Lookup) -> Floats:
         """Compute the rate; NaN as long as nothing was ever shown."""
@@ -158,12 +113,12 @@ class Rate:
         return rate
 
 
-@dataclass(frozen=True, config=_frozen)
+@dataclass(frozen=True, config=FROZEN)
 class Lift:
     """Clicks over those that chance would give, each with a prior: `(clicks + prior) / (chance + prior)`.
 
-    A showing in a list of n candidates counts 1 / n to chance, so that an item which stands in short lists, where clicks
-    come easily, is not taken for a better one.
+    A showing in a list of n candidates counts 1 / n to chance, so that an item which stands in short lists, where
+    clicks come easily, is not taken for a better one.
 
     Attributes
     ----------
@@ -183,22 +138,16 @@ class Lift:
     @property
     def name(self) -> str:
         """`click_lift_<key>_<window>`."""
-        return f"click_lift{_suffix(self.per, self.window)}"
+        return f"click_lift{suffix(self.per, self.window)}"
 
     @property
-    def meaning(self) -> str:
-        """How much more often than by chance."""
-        return f"clicks on the {_key(self.per)} {_within(self.window)} over those that chance would give, by list size"
-
-    @property
-    def formula(self) -> str:
-        """A smoothed quotient."""
-        return f"(clicks + {self.prior:g}) / (sum(1 / list size) + {self.prior:g})"
-
-    @property
-    def missing(self) -> str:
-        """Never missing."""
-        return "1 where the key was never shown"
+    def told(self) -> Told:
+        """What the catalogue says."""
+        return Told(
+            meaning=f"clicks on the {spoken(self.per)} {within(self.window)} over those of chance, by list size",
+            formula=f"(clicks + {self.prior:g}) / (sum(1 / list size) + {self.prior:g})",
+            missing="1 where the key was never shown",
+        )
 
     def values(self, lookup: Lookup) -> Floats:
         """Compute the lift; 1 where nothing was shown."""
@@ -207,7 +156,7 @@ class Lift:
         return lift
 
 
-@dataclass(frozen=True, config=_frozen)
+@dataclass(frozen=True, config=FROZEN)
 class Share:
     """Affinity: the part of the rows of `within` that fell on the whole key, `count(key) / count(within)`.
 
@@ -232,22 +181,16 @@ class Share:
     @property
     def name(self) -> str:
         """`<stream>_share_<key>_<window>`."""
-        return f"{self.of}_share{_suffix(self.per, self.window)}"
+        return f"{self.of}_share{suffix(self.per, self.window)}"
 
     @property
-    def meaning(self) -> str:
-        """Affinity."""
-        return f"part of the {self.of} rows of the {_key(self.within)} that were of the {_key(self.per)}"
-
-    @property
-    def formula(self) -> str:
-        """A quotient of counts."""
-        return f"count({self.of}, {_key(self.per)}) / count({self.of}, {_key(self.within)}), {_within(self.window)}"
-
-    @property
-    def missing(self) -> str:
-        """Missing without a whole."""
-        return f"missing where the {_key(self.within)} has none"
+    def told(self) -> Told:
+        """What the catalogue says."""
+        return Told(
+            meaning=f"part of the {self.of} rows of the {spoken(self.within)} that were of the {spoken(self.per)}",
+            formula=f"count({spoken(self.per)}) / count({spoken(self.within)}), {within(self.window)}",
+            missing=f"missing where the {spoken(self.within)} has none",
+        )
 
     def values(self, lookup: Lookup) -> Floats:
         """Compute the share; NaN without a row in the whole."""
@@ -255,51 +198,7 @@ class Share:
         return divide(part, whole)
 
 
-@dataclass(frozen=True, config=_frozen)
-class HoursSince:
-    """Hours between the last row of a stream for the key, or the first, and `as_of`.
-
-    Attributes
-    ----------
-    of
-        Stream: `showing`, `click` or an event kind.
-    per
-        Key columns.
-    first
-        Whether the first row counts and not the last: the age of what has no `available_at`, or of a user.
-    """
-
-    of: str
-    per: Per
-    first: bool = False
-    kind: Literal["hours_since"] = "hours_since"
-
-    @property
-    def name(self) -> str:
-        """`hours_since_<stream>_<key>`, or `hours_since_first_<stream>_<key>`."""
-        return f"hours_since_{'first_' if self.first else ''}{self.of}{_suffix(self.per, None)}"
-
-    @property
-    def meaning(self) -> str:
-        """Recency, or age."""
-        return f"hours since the {'first' if self.first else 'last'} {self.of} of the {_key(self.per)}"
-
-    @property
-    def formula(self) -> str:
-        """A difference of moments."""
-        return f"as_of - {'min' if self.first else 'max'}(known_at)"
-
-    @property
-    def missing(self) -> str:
-        """Missing before the first."""
-        return "missing where it never happened"
-
-    def values(self, lookup: Lookup) -> Floats:
-        """Compute the hours; NaN when it never happened."""
-        return lookup.hours_since(self.of, self.per, self.first)
-
-
-@dataclass(frozen=True, config=_frozen)
+@dataclass(frozen=True, config=FROZEN)
 class Trend:
     """Clicks per hour in a short window over clicks per hour in a long one, each with one click added.
 
@@ -319,23 +218,17 @@ class Trend:
     @property
     def name(self) -> str:
         """`click_trend_<key>_<short>_<long>`."""
-        return f"click_trend{_suffix(self.per, self.short)}_{format_duration(self.long)}"
+        return f"click_trend{suffix(self.per, self.short)}_{format_duration(self.long)}"
 
     @property
-    def meaning(self) -> str:
-        """Above 1 on the rise."""
-        return f"whether clicks on the {_key(self.per)} become more (above 1) or fewer (below 1)"
-
-    @property
-    def formula(self) -> str:
-        """A quotient of speeds."""
+    def told(self) -> Told:
+        """What the catalogue says."""
         short, long = format_duration(self.short), format_duration(self.long)
-        return f"((clicks in {short} + 1) / {short}) / ((clicks in {long} + 1) / {long})"
-
-    @property
-    def missing(self) -> str:
-        """Never missing."""
-        return "long / short where nothing was clicked"
+        return Told(
+            meaning=f"whether clicks on the {spoken(self.per)} become more (above 1) or fewer (below 1)",
+            formula=f"((clicks in {short} + 1) / {short}) / ((clicks in {long} + 1) / {long})",
+            missing="long / short where nothing was clicked",
+        )
 
     def values(self, lookup: Lookup) -> Floats:
         """Compute the ratio; above 1 the key is on the rise."""
@@ -345,7 +238,7 @@ class Trend:
         return trend
 
 
-@dataclass(frozen=True, config=_frozen)
+@dataclass(frozen=True, config=FROZEN)
 class Mean:
     """Smoothed mean of the `value` of events: `(sum + prior * overall) / (events with a value + prior)`.
 
@@ -370,22 +263,16 @@ class Mean:
     @property
     def name(self) -> str:
         """`<stream>_value_<key>_<window>`."""
-        return f"{self.of}_value{_suffix(self.per, self.window)}"
+        return f"{self.of}_value{suffix(self.per, self.window)}"
 
     @property
-    def meaning(self) -> str:
-        """Such as seconds read, or money spent."""
-        return f"mean value of the {self.of} rows of the {_key(self.per)} {_within(self.window)}, smoothed"
-
-    @property
-    def formula(self) -> str:
-        """Additive smoothing; values count in steps of 1/1024."""
-        return f"(sum(value) + {self.prior:g} * mean of all) / (count(value) + {self.prior:g})"
-
-    @property
-    def missing(self) -> str:
-        """The overall mean."""
-        return "the mean of all where the key has none; missing as long as there is no value at all"
+    def told(self) -> Told:
+        """What the catalogue says."""
+        return Told(
+            meaning=f"mean value of the {self.of} rows of the {spoken(self.per)} {within(self.window)}, smoothed",
+            formula=f"(sum(value) + {self.prior:g} * mean of all) / (count(value) + {self.prior:g})",
+            missing="the mean of all where the key has none; missing as long as there is no value at all",
+        )
 
     def values(self, lookup: Lookup) -> Floats:
         """Compute the mean; NaN as long as no value is known."""
@@ -395,189 +282,7 @@ class Mean:
         return mean
 
 
-@dataclass(frozen=True, config=_frozen)
-class Pace:
-    """Tempo: mean hours between the rows of a stream for the key, `(last - first) / (count - 1)`.
-
-    Attributes
-    ----------
-    of
-        Stream: `showing`, `click` or an event kind.
-    per
-        Key columns.
-    """
-
-    of: str
-    per: Per
-    kind: Literal["pace"] = "pace"
-
-    @property
-    def name(self) -> str:
-        """`hours_between_<stream>_<key>`."""
-        return f"hours_between_{self.of}{_suffix(self.per, None)}"
-
-    @property
-    def meaning(self) -> str:
-        """Tempo."""
-        return f"mean hours between one {self.of} of the {_key(self.per)} and the next"
-
-    @property
-    def formula(self) -> str:
-        """Span over gaps."""
-        return "(max(known_at) - min(known_at)) / (count - 1)"
-
-    @property
-    def missing(self) -> str:
-        """Missing without a gap."""
-        return "missing below two rows"
-
-    def values(self, lookup: Lookup) -> Floats:
-        """Compute the hours; NaN below two rows."""
-        span = lookup.hours_since(self.of, self.per, first=True) - lookup.hours_since(self.of, self.per)
-        return divide(span, lookup.amounts(self.of, self.per, None)[0] - 1)
-
-
-@dataclass(frozen=True, config=_frozen)
-class Same:
-    """Whether the candidate has the same value of an attribute as the item that the user clicked last.
-
-    Attributes
-    ----------
-    attribute
-        Item attribute, or `item`.
-    """
-
-    attribute: str
-    kind: Literal["same"] = "same"
-
-    @property
-    def name(self) -> str:
-        """`same_<attribute>_as_last_click`."""
-        return f"same_{self.attribute}_as_last_click"
-
-    @property
-    def per(self) -> Per:
-        """Differs within a list."""
-        return ("item", f"last_{self.attribute}")
-
-    @property
-    def meaning(self) -> str:
-        """Session continuity."""
-        return f"whether the {self.attribute} is that of the user's last click"
-
-    @property
-    def formula(self) -> str:
-        """1 or 0."""
-        return f"1 if {self.attribute} = last_{self.attribute} else 0"
-
-    @property
-    def missing(self) -> str:
-        """Missing where one of them is unknown."""
-        return "missing where one of the two is not known"
-
-    def values(self, lookup: Lookup) -> Floats:
-        """Compare; NaN where one of the two is not known."""
-        own, last = lookup.codes[self.attribute], lookup.codes[f"last_{self.attribute}"]
-        return np.where((own < 0) | (last < 0), np.nan, (own == last).astype(np.float64))
-
-
-@dataclass(frozen=True, config=_frozen)
-class Age:
-    """Hours between `available_at` of the item and the request's own time, under either freshness."""
-
-    kind: Literal["age"] = "age"
-
-    @property
-    def name(self) -> str:
-        """Always the same."""
-        return "item_age_hours"
-
-    @property
-    def per(self) -> Per:
-        """Of the item."""
-        return ("item",)
-
-    @property
-    def meaning(self) -> str:
-        """Freshness."""
-        return "hours since the item could first be shown"
-
-    @property
-    def formula(self) -> str:
-        """A difference of moments; the request's own time under either freshness."""
-        return "timestamp - available_at"
-
-    @property
-    def missing(self) -> str:
-        """Missing where the items table does not say."""
-        return "missing where `available_at` is not known; negative when the item was not out yet"
-
-    def values(self, lookup: Lookup) -> Floats:
-        """Compute the age; NaN where `available_at` is not known, negative when the item was not out yet."""
-        return lookup.hours_since_available()
-
-
-@dataclass(frozen=True, config=_frozen)
-class Number:
-    """A number that the table of items holds, such as a price.
-
-    Attributes
-    ----------
-    attribute
-        Column of items.
-    """
-
-    attribute: str
-    kind: Literal["number"] = "number"
-
-    @property
-    def name(self) -> str:
-        """`item_<attribute>`."""
-        return f"item_{self.attribute}"
-
-    @property
-    def per(self) -> Per:
-        """Of the item."""
-        return ("item",)
-
-    @property
-    def meaning(self) -> str:
-        """As the table of items has it."""
-        return f"`{self.attribute}` of the item"
-
-    @property
-    def formula(self) -> str:
-        """As it is."""
-        return f"items.{self.attribute}"
-
-    @property
-    def missing(self) -> str:
-        """Missing where the items table does not say."""
-        return "missing where it is empty or the item is not in the table"
-
-    def values(self, lookup: Lookup) -> Floats:
-        """Look the number up."""
-        return lookup.number(self.attribute)
-
-
 Declaration = Annotated[
     Count | Rate | Lift | Share | HoursSince | Trend | Mean | Pace | Same | Age | Number, Field(discriminator="kind")
 ]
 """A feature that settings can hold and a model folder can record."""
-
-
-def _suffix(per: Per, window: timedelta | None) -> str:
-    key = "_".join(per) if per else "overall"
-    return f"_{key}{_window(window)}"
-
-
-def _window(window: timedelta | None) -> str:
-    return "" if window is None else f"_{format_duration(window)}"
-
-
-def _key(per: Per) -> str:
-    return " and ".join(per) if per else "whole log"
-
-
-def _within(window: timedelta | None) -> str:
-    return "so far" if window is None else f"in the last {format_duration(window)}"

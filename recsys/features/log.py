@@ -38,7 +38,8 @@ class Rows:
     Attributes
     ----------
     codes
-        Per key column (`user`, `item`, an attribute, a context category) the codes, -1 where unknown, each of shape [Q].
+        Per key column (`user`, `item`, an attribute, a context category) the codes, -1 where unknown, each of shape
+        [Q].
     as_of
         Moment after which nothing may be known, microseconds, shape [Q].
     timestamp

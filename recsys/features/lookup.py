@@ -44,15 +44,15 @@ class Lookup:
 
         Returns
         -------
-        Shape [A, Q]: how many rows; of lists, also how many clicks, and in `CHANCE`s the sum of 1 / list size; of events,
-        also their values in `UNIT`s, and how many of them have one.
+        Shape [A, Q]: how many rows; of lists, also how many clicks, and in `CHANCE`s the sum of 1 / list size; of
+        events, also their values in `UNIT`s, and how many of them have one.
         """
         if (of, per, window) not in self._amounts:
             self._amounts[of, per, window] = self._of_layers(of, per, window)
         return self._amounts[of, per, window]
 
     def hours_since(self, of: str, per: Per, first: bool = False) -> Floats:
-        """Hours between the last known row of each key, or the first, and `as_of`, NaN when there is none, shape [Q]."""
+        """Hours between the last known row of each key, or the first, and `as_of`, NaN without one, shape [Q]."""
         moments = np.full(len(self.rows.as_of), np.nan)
         for layer in self.log.layers:
             counter, pairs = layer.counter(of, per), self._pairs_of(layer, per)

@@ -3,34 +3,21 @@
 from collections.abc import Callable
 from datetime import timedelta
 from difflib import get_close_matches
-from typing import Literal
+from typing import Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from recsys.data.clock import Duration, format_duration
 from recsys.features.behaviour import Kept
-from recsys.features.definitions import (
-    SKIP,
-    Age,
-    Count,
-    Declaration,
-    Feature,
-    HoursSince,
-    Lift,
-    Mean,
-    Number,
-    Pace,
-    Per,
-    Rate,
-    Same,
-    Share,
-    Trend,
-)
+from recsys.features.definitions import SKIP, Count, Declaration, Lift, Mean, Rate, Share, Trend
+from recsys.features.feature import Feature, Per
 from recsys.features.log import CLICK, LAST, OUTCOME, SHOWING
+from recsys.features.moments import Age, HoursSince, Number, Pace, Same
 
 Family = Literal[
     "popularity", "trend", "freshness", "activity", "affinity", "exposure", "transitions", "context", "values", "text"
 ]
+FAMILIES: tuple[Family, ...] = get_args(Family)
 
 _ITEM, _USER, _BOTH = ("item",), ("user",), ("user", "item")
 
@@ -81,9 +68,7 @@ class FeatureSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    families: tuple[Family, ...] = (
-        "popularity", "trend", "freshness", "activity", "affinity", "exposure", "transitions", "context", "values", "text",
-    )  # fmt: skip
+    families: tuple[Family, ...] = FAMILIES
     windows: tuple[Duration, ...] = (timedelta(hours=1), timedelta(hours=6), timedelta(days=1))
     affinity: tuple[str, ...] = ()
     numbers: tuple[str, ...] = ()
