@@ -1,6 +1,7 @@
 """The table check: one call that lists every fault of a data set at once."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -89,6 +90,32 @@ def check_candidates(candidates: pl.DataFrame, items: pl.DataFrame | None = None
         both = {"items": items, "candidates": frame}
         faults += [*_id_types(both), *_unknown_items(both)]
     return report(faults, {"candidates": frame})
+
+
+def check_update(
+    events: pl.DataFrame | None, requests: pl.DataFrame | None, now: datetime | None = None
+) -> CheckReport:
+    """Check rows that come in after a batch: events, and candidates whose label may be null or absent.
+
+    Parameters
+    ----------
+    events, requests
+        As the tables of these names, moments in UTC.
+    now
+        Nothing may be later; without it, the moment of the call.
+    """
+    now, faults, frames = now or datetime.now(UTC), list[Fault](), Frames()
+    if events is not None:
+        frames["events"] = events
+        faults += table_faults(EVENTS, events, now)
+    if requests is not None:
+        frames["requests"] = requests
+        shown = requests.drop("label", strict=False)
+        faults += [replace(fault, table="requests") for fault in table_faults(CANDIDATES, shown, now)]
+        if "label" in requests.columns:
+            labelled = table_faults(REQUESTS, requests.filter(pl.col("label").is_not_null()), now)
+            faults += [fault for fault in labelled if fault.column == "label"]
+    return report(faults, frames)
 
 
 def _check(raw: Frames, faults: list[Fault], now: datetime) -> CheckReport:

@@ -81,10 +81,10 @@ class Dataset:
         """
         return replace(
             self,
-            items=_with_plain_ids("items", self.items),
-            events=_with_plain_ids("events", self.events),
-            requests=_with_plain_ids("requests", self.requests),
-            users=None if self.users is None else _with_plain_ids("users", self.users),
+            items=plain_ids("items", self.items),
+            events=plain_ids("events", self.events),
+            requests=plain_ids("requests", self.requests),
+            users=None if self.users is None else plain_ids("users", self.users),
         )
 
     def write(self, folder: str | Path) -> None:
@@ -138,7 +138,8 @@ def in_utc(frame: pl.DataFrame) -> pl.DataFrame:
     return frame.with_columns(casts) if casts else frame
 
 
-def _with_plain_ids(name: str, frame: pl.DataFrame) -> pl.DataFrame:
+def plain_ids(name: str, frame: pl.DataFrame) -> pl.DataFrame:
+    """Bring the integer ids of a table to Int64, see `Dataset.with_plain_ids`."""
     wide = [column for column in ("request_id", "user_id", "item_id") if column in frame.columns]
     wide = [column for column in wide if frame.schema[column].is_integer()]
     try:

@@ -15,6 +15,7 @@ from recsys.features.history import read_history
 from recsys.features.lists import compare_in_list
 from recsys.features.log import LAST, Log, Per, Rows
 from recsys.features.lookup import Lookup
+from recsys.features.neighbours import Neighbours, neighbour_signals
 from recsys.features.settings import FeatureSettings, declare
 from recsys.schema import AFTER_THE_LIST
 from recsys.text.lists import Lists
@@ -28,9 +29,13 @@ Ints = npt.NDArray[np.int64]
 COMPARISONS = ("rank", "share", "gap")
 """How a feature that differs within a list is compared in it, see `recsys.features.lists.Compared`."""
 
-_SIGNALS = ("interest", "appeal", "text_score", "nearest_click", "query_match")
+_SIGNALS = ("interest", "appeal", "text_score", "nearest_click", "last_click", "query_match")
 
-TEXT_COLUMNS = tuple(f"{name}{suffix}" for name in _SIGNALS for suffix in ("", *(f"_{each}" for each in COMPARISONS)))
+_NEIGHBOURS = ("neighbour_click_rate", "neighbour_click_rate_recent", "neighbour_similarity")
+
+TEXT_COLUMNS = tuple(
+    f"{name}{suffix}" for name in (*_SIGNALS, *_NEIGHBOURS) for suffix in ("", *(f"_{each}" for each in COMPARISONS))
+)
 """The columns that come from texts; `behaviour` alone is the ranker without them."""
 
 
@@ -48,6 +53,8 @@ class Reader:
         Turns vectors and past clicks into interest.
     history_length
         How many past clicks are attended to.
+    neighbours
+        Text neighbours of the known items.
     queries
         What reads the requests' own texts; None when they have none.
     """
@@ -56,6 +63,7 @@ class Reader:
     places: Ints
     tower: UserTower
     history_length: int
+    neighbours: Neighbours
     queries: QueryReader | None = None
 
     @classmethod
@@ -63,7 +71,13 @@ class Reader:
         cls, log: Log, vectors: ItemVectors, tower: UserTower, history_length: int, queries: QueryReader | None = None
     ) -> "Reader":
         """Join the items of a log with their vectors."""
-        return cls(vectors, find_items(log, vectors.item_ids), tower, history_length, queries)
+        places = find_items(log, vectors.item_ids)
+        return cls(vectors, places, tower, history_length, Neighbours(log, vectors), queries)
+
+    def on(self, log: Log) -> "Reader":
+        """Read the same items on top of a tail, see `Log.with_tail`."""
+        later = np.full(len(log.items) - len(self.places), -1, dtype=np.int64)
+        return replace(self, places=np.concatenate([self.places, later]))
 
     def signals(self, candidates: pl.DataFrame, log: Log, rows: Rows, starts: Ints) -> TextSignals:
         """Compute the text signals of candidates, see `read_lists`; a request's own text is that of its first row."""
@@ -153,11 +167,25 @@ def build_features(
     local = candidates["timestamp"].dt.convert_time_zone(log.time.zone)
     table.add("hour", local.dt.hour().to_numpy())
     table.add("weekday", local.dt.weekday().to_numpy())
-    signals = None if reader is None else reader.signals(candidates, log, rows, starts)
-    for name in _SIGNALS:
-        values = np.full(len(candidates), np.nan) if signals is None else getattr(signals, name)
-        table.add(name, values, compared=True, logits=True)
+    for name, values in _read_texts(candidates, log, rows, settings, reader).items():
+        table.add(name, values, compared=True, logits=name in _SIGNALS)
     return pl.DataFrame(table.columns).with_columns(_categories(candidates, log, rows, settings))
+
+
+def _read_texts(
+    candidates: pl.DataFrame, log: Log, rows: Rows, settings: FeatureSettings, reader: Reader | None
+) -> dict[str, npt.NDArray[np.floating]]:
+    """Compute the columns that come from texts; NaN without a reader."""
+    if reader is None:
+        return dict.fromkeys((*_SIGNALS, *_NEIGHBOURS), np.full(len(candidates), np.nan))
+    signals = reader.signals(candidates, log, rows, request_starts(candidates))
+    places = np.append(reader.places, -1)[rows.codes["item"]]
+    recent = settings.windows[-1] if settings.windows else None
+    beside = neighbour_signals(reader.neighbours, places, log, rows, recent, settings.prior)
+    return {
+        **{name: getattr(signals, name) for name in _SIGNALS},
+        **{name: getattr(beside, name) for name in _NEIGHBOURS},
+    }
 
 
 @dataclass
@@ -239,10 +267,7 @@ def _refuse_doubles(settings: FeatureSettings) -> None:
     taken: set[str] = set()
     for name in map(_plain_name, feature_names(settings)):
         if name in taken:
-            raise SettingsError(
-                f"[features] makes two features called {name!r}, from affinity {list(settings.affinity)}, context "
-                f"{list(settings.context)} and the rest; rename a column"
-            )
+            raise SettingsError(f"[features] makes two features called {name!r}; rename a column")
         taken.add(name)
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +28,7 @@ UNIT = 2**-10
 CHANCE = 2**-16
 """The part of a list that a candidate is, 1 / its size, is added up in whole multiples of this."""
 
+Number = TypeVar("Number", bound=np.generic)
 Codes = Mapping[str, Ints]
 Per = tuple[str, ...]
 
@@ -192,7 +194,7 @@ class Log:
     tail
         Later showings and events, counted apart, so that adding them costs what they are and not what all is.
     base
-        The log below the tail.
+        The log below the tail; it may have a tail of its own.
     """
 
     behaviour: Behaviour
@@ -201,7 +203,7 @@ class Log:
     base: "Log | None" = None
 
     def with_tail(self, tail: Behaviour) -> "Log":
-        """Put later rows on top of a log without a tail; every feature is the same as of one log of all rows.
+        """Put later rows on top of a log; every feature is the same as of one log of all rows.
 
         Clicks on top must not come before a click of the same user below, see `fits`.
         """
@@ -210,12 +212,15 @@ class Log:
     @property
     def fits(self) -> bool:
         """Whether no click of the tail would have been the last one before a click that is already counted."""
-        below, top = self.layers
+        *lower, top = self.layers
         users, moments = top.click_rows.codes["user"], top.click_rows.moments
-        counter, _ = below.clicks
-        keys = below.combine({"user": users}, ("user",))
-        later = counter.before(keys, np.full(len(keys), below.timeline.width - 1))
-        return bool(np.all(counter.before(keys, below.timeline.before(moments + 1)) == later))
+        for layer in lower:
+            counter, _ = layer.clicks
+            keys = layer.combine({"user": users}, ("user",))
+            until, every = layer.timeline.before(moments + 1), np.full(len(keys), layer.timeline.width - 1)
+            if np.any(counter.before(keys, until) < counter.before(keys, every)):
+                return False
+        return True
 
     @cached_property
     def layers(self) -> tuple[Layer, ...]:
@@ -258,18 +263,24 @@ class Log:
     @cached_property
     def attributes(self) -> dict[str, Ints]:
         """Per item attribute its code for every item code, -1 where it is not known."""
+        if self.base is not None:
+            return {name: _padded(of, len(self.items), -1) for name, of in self.base.attributes.items()}
         names, items = self.behaviour.attributes, self.behaviour.items
         return {name: self._spread(items[name], items["item_id"], self.items, name) for name in names}
 
     @cached_property
     def user_attributes(self) -> dict[str, Ints]:
         """Per user attribute its code for every user code, -1 where it is not known."""
+        if self.base is not None:
+            return {name: _padded(of, len(self.users), -1) for name, of in self.base.user_attributes.items()}
         names, users = self.behaviour.user_attributes, self.behaviour.users
         return {name: self._spread(users[name], users["user_id"], self.users, name) for name in names}
 
     @cached_property
     def available_at(self) -> npt.NDArray[np.float64]:
         """When every item could first be shown, microseconds, NaN where it is not known."""
+        if self.base is not None:
+            return _padded(self.base.available_at, len(self.items), np.nan)
         moments = np.full(len(self.items), np.nan)
         place = self.items.encode(self.behaviour.items["item_id"])
         moments[place] = self.behaviour.items["available_at"].dt.epoch("us").cast(pl.Float64).to_numpy()
@@ -278,11 +289,15 @@ class Log:
     @cached_property
     def item_rows(self) -> Ints:
         """Row in the items table of every item code; its length where the item is not in it."""
+        if self.base is not None:
+            return _padded(self.base.item_rows, len(self.items), len(self.behaviour.items))
         return _rows(self.items, self.behaviour.items["item_id"])
 
     @cached_property
     def user_rows(self) -> Ints:
         """Row in the users table of every user code; its length where the user is not in it."""
+        if self.base is not None:
+            return _padded(self.base.user_rows, len(self.users), len(self.behaviour.users))
         return _rows(self.users, self.behaviour.users["user_id"])
 
     @cached_property
@@ -370,6 +385,11 @@ def _listed(behaviour: Behaviour, name: str) -> tuple[pl.Series, ...]:
     """Give the ids of the tables of users and items."""
     tables = {"user": behaviour.users, "item": behaviour.items}
     return (tables[name][f"{name}_id"],) if name in tables else ()
+
+
+def _padded(values: npt.NDArray[Number], length: int, fill: float) -> npt.NDArray[Number]:
+    """Append the value of unknown ids for those that came later."""
+    return np.concatenate([values, np.full(length - len(values), fill, dtype=values.dtype)])
 
 
 def _rows(vocabulary: Vocabulary, ids: pl.Series) -> Ints:

@@ -15,7 +15,7 @@ from recsys.features.log import CLICK, LAST, OUTCOME, SHOWING
 from recsys.features.moments import Age, HoursSince, Number, Pace, Same
 
 Family = Literal[
-    "popularity", "trend", "freshness", "activity", "affinity", "exposure", "transitions", "context", "values", "text"
+    "popularity", "trend", "freshness", "activity", "affinity", "exposure", "transitions", "context", "values"
 ]
 FAMILIES: tuple[Family, ...] = get_args(Family)
 
@@ -40,8 +40,7 @@ class FeatureSettings(BaseModel):
     Attributes
     ----------
     families
-        Which of them; see the functions below this class, `recsys features --catalogue` lists what they hold.
-        `text` is what texts say beside the encoder's own scores: text neighbours and the last click's story.
+        Which of them; see the functions below this class; `recsys features` writes a page of what they hold.
     windows
         How far back counts and rates look, beside without limit; ascending.
     affinity
@@ -223,11 +222,6 @@ def _values(settings: FeatureSettings) -> list[Feature]:
     return features
 
 
-def _text(_: FeatureSettings) -> list[Feature]:
-    """Leave it to the builder, which has the vectors that texts need."""
-    return []
-
-
 _FAMILIES: dict[Family, Callable[[FeatureSettings], list[Feature]]] = {
     "popularity": _popularity,
     "trend": _trend,
@@ -238,5 +232,4 @@ _FAMILIES: dict[Family, Callable[[FeatureSettings], list[Feature]]] = {
     "transitions": _transitions,
     "context": _context,
     "values": _values,
-    "text": _text,
 }

@@ -60,17 +60,21 @@ class Vocabulary:
             When one column holds integers and another one strings.
         """
         new = Vocabulary.of(*columns).values
-        new = new.filter(pl.Series(Vocabulary(self.values).encode(new) < 0))
-        return Vocabulary(self.values, Vocabulary(new) if len(new) else None)
+        new = new.filter(pl.Series(self.encode(new) < 0))
+        return self._followed_by(Vocabulary(new)) if len(new) else self
+
+    def _followed_by(self, later: "Vocabulary") -> "Vocabulary":
+        return Vocabulary(self.values, later if self.later is None else self.later._followed_by(later))
 
     @cached_property
     def order(self) -> Ints:
-        """Place of every code in the ascending order of all values, with gaps, shape [n]."""
-        if self.later is None:
-            return np.arange(len(self))
-        gap = len(self.later) + 1
-        below = self.values.search_sorted(self.later.values).to_numpy().astype(np.int64)
-        return np.concatenate([(np.arange(len(self.values)) + 1) * gap, below * gap + 1 + np.arange(len(self.later))])
+        """Place of every code in the ascending order of all values, shape [n]."""
+        places = np.empty(len(self), dtype=np.int64)
+        places[pl.concat(self._parts()).arg_sort().to_numpy()] = np.arange(len(self))
+        return places
+
+    def _parts(self) -> list[pl.Series]:
+        return [self.values, *([] if self.later is None else self.later._parts())]
 
     def encode(self, column: pl.Series) -> Ints:
         """Turn values into codes, shape [len(column)]; unknown values and nulls become -1.

@@ -1,21 +1,23 @@
 """`Ranker`: a model folder inside somebody's process, without torch."""
 
 from pathlib import Path
+from threading import Lock
 from typing import TypeVar
 
 import pandas as pd
 import polars as pl
 import pyarrow as pa
 
-from recsys.data.checks import check_candidates
+from recsys.data.checks import check_candidates, check_update
 from recsys.data.faults import refuse_errors
-from recsys.data.tables import in_utc
-from recsys.errors import DataError
+from recsys.data.tables import in_utc, plain_ids
+from recsys.errors import DataError, SettingsError
 from recsys.features.builder import check_context
 from recsys.features.lookup import Lookup
 from recsys.features.settings import declare
 from recsys.model import Model, State, check_id_types
 from recsys.ranking.scoring import check_top, keep_top, rank_candidates
+from recsys.serving.tail import Tail
 from recsys.text.queries import check_query
 
 Frame = TypeVar("Frame", pl.DataFrame, pd.DataFrame)
@@ -24,15 +26,18 @@ Frame = TypeVar("Frame", pl.DataFrame, pd.DataFrame)
 class Ranker:
     """Ranks candidates exactly as `recsys score` does with the same model and state.
 
-    Made by `Ranker.load`. Holds no open files and changes nothing, so threads may share one.
+    Made by `Ranker.load`. Holds no open files; threads may share one, and a ranking that has begun sees no later
+    `update`.
     """
 
     def __init__(self, model: Model, state: State, folder: Path) -> None:
         self._model = model
         self._behaviour = state.behaviour
-        self._log = model.log(state.behaviour)
-        self._reader = model.reader(self._log, state.vectors, folder)
-        nobody = Lookup.of_nobody(self._log)
+        log = model.log(state.behaviour)
+        self._tail = Tail.on(log)
+        self._known = log, model.reader(log, state.vectors, folder)
+        self._growing = Lock()
+        nobody = Lookup.of_nobody(log)
         for feature in declare(model.settings.features):
             feature.values(nobody)  # so that loading takes the time, and not the first request
 
@@ -99,6 +104,54 @@ class Ranker:
             else pd.Series(scores.to_numpy(), candidates.index, name="score")
         )
 
+    def update(
+        self, events: pl.DataFrame | pd.DataFrame | None = None, requests: pl.DataFrame | pd.DataFrame | None = None
+    ) -> None:
+        """Add what happened since: rankings from now on know it as if it had been in the state.
+
+        What is added is known to this process alone and gone with it; a process that is started again with the same
+        state, and told the same, gives the same rankings. Items and users keep the texts and attributes of the state.
+
+        Parameters
+        ----------
+        events
+            Rows of the table of events: `user_id`, `item_id`, `timestamp`, `event`, `value`?, `known_at`?. A click on a
+            list that is in `requests` is no event.
+        requests
+            Candidates of lists that were shown, whole requests: `request_id`, `user_id`, `timestamp`, `item_id`, the
+            context columns, and `label`, null or absent as long as it is not known. A candidate that was added without
+            a label is added again with it. Until then it counts as shown and, after the feedback delay, as not clicked.
+
+        Raises
+        ------
+        DataError
+            When rows have faults, names all of them, or a candidate is added twice; nothing is then added.
+        SettingsError
+            When a context column is missing, or the model grades labels from events, which only a batch can do.
+        """
+        grades = self._model.settings.labels.grades
+        if grades:
+            raise SettingsError(
+                f"this model grades labels from events ([labels] grades names {sorted(grades)}), which needs the lists "
+                "before them; run `recsys score` with newer tables and load the state that it writes"
+            )
+        done = None if events is None else in_utc(_to_polars(events))
+        shown = None if requests is None else in_utc(_to_polars(requests))
+        refuse_errors(check_update(done, shown))
+        if done is not None:
+            check_id_types(done, self._behaviour)
+            done = plain_ids("events", done)
+        if shown is not None:
+            check_id_types(shown, self._behaviour)
+            check_context(shown, self._model.settings.features, ())
+            if "label" not in shown.columns:
+                shown = shown.with_columns(label=pl.lit(None, dtype=pl.Int64))
+            shown = plain_ids("requests", shown)
+        with self._growing:
+            tail = self._tail.grown(done, shown)
+            log = tail.log
+            self._tail, self._known = tail, (log, self._known[1].on(log))
+
     def _rank(self, candidates: pl.DataFrame) -> pl.DataFrame:
         candidates = in_utc(candidates)
         refuse_errors(check_candidates(candidates))
@@ -106,9 +159,8 @@ class Ranker:
         settings = self._model.settings.features
         check_context(candidates, settings, ())
         check_query(candidates, self._model.settings.text.query, ())
-        return rank_candidates(
-            candidates, self._log, settings, self._reader, self._model.ranker, self._model.calibration
-        )
+        log, reader = self._known
+        return rank_candidates(candidates, log, settings, reader, self._model.ranker, self._model.calibration)
 
 
 def _to_polars(frame: pl.DataFrame | pd.DataFrame) -> pl.DataFrame:

@@ -31,6 +31,8 @@ class TextSignals:
         with a text.
     nearest_click
         float32 [C]; largest dot product with one of the user's clicks, about -1 to 1, NaN without a known click.
+    last_click
+        float32 [C]; dot product with the user's last click: whether it is the same story; NaN without a known one.
     query_match
         float32 [C]; dot product with the request's own text, about -1 to 1, NaN where it has none.
     """
@@ -39,6 +41,7 @@ class TextSignals:
     appeal: NDArray[np.float32]
     text_score: NDArray[np.float32]
     nearest_click: NDArray[np.float32]
+    last_click: NDArray[np.float32]
     query_match: NDArray[np.float32]
 
 
@@ -70,7 +73,7 @@ def text_signals(
     _check(lists, len(vectors), len(asked))
     asks = lists.queries >= 0
     asked = np.append(asked, np.zeros_like(asked, shape=(1, asked.shape[1])), axis=0)  # code -1 finds the last row
-    interest, nearest, match = np.full((3, len(lists.items)), np.nan, np.float32)
+    interest, nearest, last, match = np.full((4, len(lists.items)), np.nan, np.float32)
     width = vectors.candidate.shape[1] + tower.parts * lists.history.shape[1]
     with tqdm(total=len(lists), desc="text signals", unit="request", disable=None, leave=False) as progress:
         for requests in _blocks(lists.lengths, max(1, _NUMBERS_PER_BLOCK // width)):
@@ -78,6 +81,7 @@ def text_signals(
             matched = _match(lists, requests, lists.items[places], vectors, tower)
             interest[places[present]] = matched[0][present]
             nearest[places[present]] = matched[1][present]
+            last[places[present]] = matched[2][present]
             if asks[requests].any() and len(vectors):
                 products = vectors.candidate[lists.items[places]] @ asked[lists.queries[requests], :, None]
                 match[places[present]] = products[..., 0][present]
@@ -85,11 +89,12 @@ def text_signals(
     unknown = lists.items < 0
     interest[unknown] = np.nan
     nearest[unknown] = np.nan
+    last[unknown] = np.nan
     match[unknown | np.repeat(~asks, lists.lengths)] = np.nan
     appeal = np.where(unknown, np.float32(np.nan), vectors.appeal[lists.items] if len(vectors) else np.float32(np.nan))
     score = np.where(np.isnan(interest), appeal, interest + appeal)
     score = np.where(np.isnan(match), score, score + (tower.query_scale * match).astype(np.float32))
-    return TextSignals(interest, appeal, score, nearest, match)
+    return TextSignals(interest, appeal, score, nearest, last, match)
 
 
 def _check(lists: Lists, items: int, asked: int) -> None:
@@ -102,23 +107,28 @@ def _check(lists: Lists, items: int, asked: int) -> None:
 
 def _match(
     lists: Lists, requests: NDArray[np.int64], items: NDArray[np.int32], vectors: ItemVectors, tower: UserTower
-) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
-    """Return interest [B, longest] and nearest [B, longest] of a block of requests."""
+) -> tuple[NDArray[np.float64], NDArray[np.float32], NDArray[np.float32]]:
+    """Return interest, nearest and last click, each [B, longest], of a block of requests."""
     clicks = lists.history[requests]
     known = clicks >= 0
     if not known.any() or not items.size:
         nothing = np.full(items.shape, np.nan)
-        return nothing, nothing.astype(np.float32)
+        return nothing, nothing.astype(np.float32), nothing.astype(np.float32)
     # Unknown items and clicks read the last row; what comes of them is masked.
     candidate = vectors.candidate[items].reshape(*items.shape, tower.parts, -1)
     clicked = vectors.history[clicks]
     history = clicked.reshape(*clicks.shape, tower.parts, -1)
     similarity = np.ascontiguousarray(history.transpose(0, 2, 1, 3) @ candidate.transpose(0, 2, 3, 1))
     whole = similarity.sum(axis=1)  # exact as well: still sums of the same products
+    last = np.where(known[:, :1], whole[:, 0], np.float32(np.nan)) if known.shape[1] else np.full(items.shape, np.nan)
     np.copyto(whole, -np.inf, where=~known[:, :, None])
     nearest = whole.max(axis=1)
     nearest[np.isneginf(nearest)] = np.nan
-    return tower.interest(similarity, tower.attention(clicked), lists.ages[requests], known), nearest
+    return (
+        tower.interest(similarity, tower.attention(clicked), lists.ages[requests], known),
+        nearest,
+        last.astype(np.float32),
+    )
 
 
 def _blocks(lengths: NDArray[np.int64], candidates_per_block: int) -> Iterator[NDArray[np.int64]]:
