@@ -77,15 +77,13 @@ class Neighbours:
 
     def _find(self, places: Ints) -> None:
         products = self._history[places] @ self._history.T
-        own = self._available[places][:, None]
-        with np.errstate(invalid="ignore"):
-            newer = self._available[None, :] > own  # not a number is neither newer nor older
+        newer = self._available > self._available[places][:, None]  # what is not known is neither newer nor older
         keys = np.rint(products * _PER_UNIT).astype(np.int64) * len(self._history) + self._later
         keys[newer] = np.iinfo(np.int64).min
         keys[np.arange(len(places)), places] = np.iinfo(np.int64).min
         count = min(COUNT, keys.shape[1])
         nearest = np.argpartition(keys, -count, axis=1)[:, -count:]
-        order = np.argsort(-np.take_along_axis(keys, nearest, 1) - 1, axis=1)
+        order = np.argsort(~np.take_along_axis(keys, nearest, 1), axis=1)
         nearest = np.take_along_axis(nearest, order, 1)
         none = np.take_along_axis(keys, nearest, 1) == np.iinfo(np.int64).min
         codes = self._codes[self._rows[nearest]]
