@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from datetime import timedelta
 from difflib import get_close_matches
+from functools import lru_cache
 from typing import Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -135,6 +136,7 @@ class FeatureSettings(BaseModel):
         return tuple(dict.fromkeys(kind for kind in (*self.events, *self.values, *own) if kind not in _TAKEN["events"]))
 
 
+@lru_cache(maxsize=16)
 def declare(settings: FeatureSettings) -> tuple[Feature, ...]:
     """List the features that the settings ask for, in the order of the feature table."""
     features = [feature for family in settings.families for feature in _FAMILIES[family](settings)]
