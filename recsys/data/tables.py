@@ -15,7 +15,7 @@ TIME = pl.Datetime("us", "UTC")
 
 SAMPLED = (
     "The lists are sampled, not logged: beside what a user chose each holds items drawn at random from those that were "
-    "out. Figures say how well choices are told from random items; on lists that were really shown they will be lower."
+    "out. Figures say how well choices are told from random items; expect lower ones on lists that were really shown."
 )
 """What every report says of such lists."""
 

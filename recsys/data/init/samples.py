@@ -1,6 +1,7 @@
 """Files to guess from: found, read as they seem to be written, and what their columns may be."""
 
 import csv
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -112,6 +113,8 @@ def _read(path: Path) -> Sample:
             f"{path} has one column, {plain(frame.columns[0])!r}, which is no table of this project; leave it out, or "
             "write the file with a comma, semicolon, tab or bar between its columns"
         )
+    if all(re.fullmatch(r"[\d.,:-]*", name) for name in frame.columns):
+        raise DataError(f"{path} begins with a row of numbers; write the names of the columns above it")
     if path.suffix in TEXT_FILES:
         decimal = "," if _has_decimal_commas(frame) else "."
         settings = settings.model_copy(update={"decimal": decimal})

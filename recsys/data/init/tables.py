@@ -85,22 +85,25 @@ def choose_tables(samples: Sequence[Sample], talk: Talk) -> Tables:
     DataError
         When no file says who did what and when.
     """
-    found = [Found(sample, _filled(sample, find_roles(sample), samples, talk)) for sample in samples]
-    requests = _largest("requests", [each for each in found if _holds_lists(each)], talk)
-    rest = [each for each in found if each is not requests and each.roles.lists is None]
-    events = _largest("events", [each for each in rest if _holds_events(each, len(samples))], talk)
-    if requests is None and events is None:
+    found = [Found(sample, find_roles(sample)) for sample in samples]
+    tables = _behaviour(found, talk)
+    if tables is None:  # by their names; now by what they hold
+        found = [Found(each.sample, _filled(each.sample, each.roles, samples, talk)) for each in found]
+        tables = _behaviour(found, talk)
+    if tables is None:
         raise DataError(_nothing(found))
-    tables = Tables(events, requests, None, None)
+    requests, events = tables.requests, tables.events
     _tell(tables, talk)
     free = [each.sample for each in found if each not in (requests, events)]
     items = _catalogue("items", tables, free, talk)
     users = _catalogue(
         "users", tables, [sample for sample in free if items is None or sample is not items.sample], talk
     )
-    if items is None and events is not None and _texts_of_items(events):
+    if items is None and events is not None and (told := _told_of_items(events)):
         items = Catalogue(events.sample, str(events.roles.item))
-        talk.said.append(f"items: {events.sample.name} too, since it says what the items are called.")
+        talk.said.append(
+            f"items: {events.sample.name} too, since it says what they are ({', '.join(map(plain, told))})."
+        )
     if items is None:
         talk.said.append("items: made of the ids that were seen, since no file describes them; text will not help.")
     used = [each.sample for each in (requests, events, items, users) if each is not None]
@@ -108,6 +111,13 @@ def choose_tables(samples: Sequence[Sample], talk: Talk) -> Tables:
         if sample not in used and not any(doubt.startswith(f"{sample.name} ") for doubt in talk.doubts):
             talk.doubts.append(f"{sample.name} is not used: {_why_not(sample, used)}.")
     return replace(tables, items=items, users=users)
+
+
+def _behaviour(found: Sequence[Found], talk: Talk) -> Tables | None:
+    requests = _largest("requests", [each for each in found if _holds_lists(each)], talk)
+    rest = [each for each in found if each is not requests and each.roles.lists is None]
+    events = _largest("events", [each for each in rest if _holds_events(each, len(found))], talk)
+    return None if requests is None and events is None else Tables(events, requests, None, None)
 
 
 def _filled(sample: Sample, roles: Roles, samples: Sequence[Sample], talk: Talk) -> Roles:
@@ -239,10 +249,12 @@ def _catalogue(table: str, tables: Tables, samples: Iterable[Sample], talk: Talk
     return best
 
 
-def _texts_of_items(found: Found) -> list[str]:
-    """Give the texts that are nearly always the same for an item."""
+def _told_of_items(found: Found) -> list[str]:
+    """Give the texts and categories that are nearly always the same for an item."""
     frame, item = found.sample.frame, str(found.roles.item)
-    return [name for name in text_columns(found.sample) if name != item and same_for_each(frame, item, name)]
+    taken = {item, found.roles.user, found.roles.time, found.roles.kind}
+    names = dict.fromkeys([*text_columns(found.sample), *words.most_like(frame.columns, words.CATEGORY)])
+    return [name for name in names if name not in taken and same_for_each(frame, item, name)]
 
 
 def same_for_each(frame: pl.DataFrame, key: str, name: str) -> bool:

@@ -184,3 +184,21 @@ def test_goods_without_text_get_their_id_as_a_title(tmp_path: Path) -> None:
     content, talk = guessed(tmp_path, root=tmp_path)
     assert content["items"]["columns"] == {"item_id": "sku"}
     assert "text: goods.csv holds none, so the id is the title; text will not help." in talk.said
+
+
+def test_what_events_say_of_items_becomes_the_catalogue(tmp_path: Path) -> None:
+    header = "event_time,event_type,product_id,category_code,brand,price,user_id,user_session"
+    rows = [
+        f"2019-10-{1 + row % 28:02} 00:00:{row % 60:02} UTC,{['view', 'purchase'][row % 2]},{row % 7},kind.{row % 7 % 3},"
+        f"brand{row % 7 % 2},{row}.5,{row % 9},s{row}"
+        for row in range(200)
+    ]
+    (tmp_path / "2019-Oct.csv").write_text("\n".join([header, *rows]))
+    content, talk = guessed(tmp_path, root=tmp_path)
+    assert content["items"] == {
+        "file": "2019-Oct.csv", "delimiter": ",", "from_ids": True, "others": False,
+        "columns": {"item_id": "product_id", "brand": "brand", "category_code": "category_code"},
+    }  # fmt: skip
+    assert content["events"]["time_format"] == "%Y-%m-%d %H:%M:%S UTC"
+    assert content["requests"]["sampled_from"] == "purchase"
+    assert "items: 2019-Oct.csv too, since it says what they are (brand, category_code)." in talk.said

@@ -81,6 +81,11 @@ def test_a_folder_stands_for_the_files_in_it(tmp_path: Path) -> None:
         ("a.csv", "", r"a\.csv is empty; leave it out"),
         ("a.csv", "id,name\n", r"a\.csv holds no row; leave it out"),
         ("a.csv", "id\n1\n", r"a\.csv has one column, 'id', which is no table of this project; leave it out, or write"),
+        (
+            "a.csv",
+            "196,242,3,881250949\n1,2,3,4\n",
+            r"a\.csv begins with a row of numbers; write the names of the columns",
+        ),
         ("a.xlsx", "PK", r"a\.xlsx does not end in \.parquet, \.csv, .*; write it as one of these"),
         ("a.parquet", "no", r"a\.parquet cannot be read as parquet"),
         ("a.jsonl", "{", r"a\.jsonl cannot be read as jsonl"),

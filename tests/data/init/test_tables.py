@@ -73,6 +73,18 @@ def test_names_that_say_nothing_are_found_by_whose_ids_they_hold(tmp_path: Path)
     ]
 
 
+def test_files_whose_names_say_it_come_before_larger_ones_that_might_be(tmp_path: Path) -> None:
+    events = [f"{1_433_221_332_117 + row},{row % 9},view,{row % 5}" for row in range(60)]
+    facts = [f"{1_433_221_332_117 + row},{row % 5},{row % 3},n1" for row in range(600)]
+    (tmp_path / "events.csv").write_text("\n".join(["timestamp,visitorid,event,itemid", *events]))
+    (tmp_path / "properties.csv").write_text("\n".join(["timestamp,itemid,property,value", *facts]))
+    tables, talk = chosen(tmp_path)
+    assert names(tables) == ("events.csv", None, None, None)
+    assert talk.doubts == [
+        "properties.csv is not used: its rows look like events or lists, and another file is taken for them."
+    ]
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
