@@ -44,10 +44,11 @@ def sample_lists(items: pl.DataFrame, events: pl.DataFrame | None, settings: Req
     All choices of a user at one moment make one list. Its other items are drawn uniformly, without repeat, from those
     out at that moment that the user has no event of that kind with right then; where no more than `negatives` are left,
     the list holds them all. An item is out from its `available_at` on, or, where the catalogue does not say, after its
-    first event. That first event is no candidate: nothing else in its list would be as new, which would tell it apart.
+    first event. What was not out yet is no candidate, chosen or not: in its list only the choice would be as new, which
+    would give it away.
 
-    Chosen events leave `events`. Those that cannot stand in a list (the first of its item, an item that the
-    catalogue lacks, nothing to draw from) stay there, as clicks, since that is what labels count as.
+    Chosen events leave `events`. Those that cannot stand in a list (the first of their item, an item that is not out
+    or that the catalogue lacks, nothing to draw from) stay there, as clicks, since that is what labels count as.
 
     Parameters
     ----------
@@ -116,7 +117,7 @@ def _in_order_of_availability(items: pl.DataFrame) -> pl.DataFrame:
     """Put items in the order in which they come out, so that those out at a moment are the first so many numbers."""
     given = pl.col("_given").dt.epoch("us")
     out = pl.coalesce(given, pl.col("_first").dt.epoch("us") + 1)  # a first event is known after its moment
-    ordered = items.select("item_id", "_given", _out=out).drop_nulls("_out").sort("_out", "item_id")
+    ordered = items.select("item_id", _out=out).drop_nulls("_out").sort("_out", "item_id")
     return ordered.with_columns(_code=pl.int_range(pl.len()))
 
 
@@ -127,8 +128,8 @@ def _choices(events: pl.DataFrame, catalogue: pl.DataFrame, settings: RequestsMa
     )
     choices = events.filter(pl.col("event") == settings.sampled_from).with_columns(_wanted=wanted)
     choices = choices.select("user_id", "timestamp", "item_id", "_wanted").join(catalogue, on="item_id", how="left")
-    out = pl.col("_given").is_not_null() | (pl.col("_out") <= pl.col("timestamp").dt.epoch("us"))
-    fit = pl.col("_wanted") & pl.col("_code").is_not_null() & out
+    out = (pl.col("_out") <= pl.col("timestamp").dt.epoch("us")).fill_null(value=False)
+    fit = pl.col("_wanted") & out
     return choices.select("user_id", "timestamp", "_code", _fit=fit)
 
 
@@ -226,7 +227,7 @@ def _notes(settings: RequestsMapping, items: pl.DataFrame, lists: int, stayed: i
         notes.append(f"available_at is the first event of {late} of {len(items)} items; they are drawn after it only.")
     if stayed:
         notes.append(
-            f"{stayed} events {kind!r} stand in no list, most likely as the first of their item; they stay events, "
-            "as clicks."
+            f"{stayed} events {kind!r} stand in no list, most likely as the first of their item or before it was "
+            "out; they stay events, as clicks."
         )
     return tuple(notes)

@@ -166,7 +166,7 @@ def _holds_events(found: Found, files: int) -> bool:
     roles = found.roles
     if None in (roles.user, roles.item, roles.time):
         return False
-    if roles.label is not None and words.likeness(roles.label, words.LABEL) >= 2:
+    if roles.label is not None and found.sample.frame[roles.label].drop_nulls().n_unique() == 2:
         raise DataError(
             f"{found.sample.path} holds candidates with a label, {plain(roles.label)!r}, but no column numbers their "
             "lists; add one, such as request_id, or leave the rows with label 0 out to read the file as events"

@@ -66,7 +66,7 @@ def expected_lists(events: list[Row], items: pl.DataFrame, settings: RequestsMap
         if kind == "buy":
             busy[at(hour), user].add(item)
             wanted = settings.least is None or value >= settings.least
-            if wanted and item in given and (given[item] is not None or out(item, at(hour))):
+            if wanted and out(item, at(hour)):
                 chosen[at(hour), user].add(item)
     free = {key: {item for item in given if out(item, key[0])} - busy[key] for key in chosen}
     return {key: (items, free[key]) for key, items in chosen.items() if free[key]}
