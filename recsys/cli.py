@@ -76,6 +76,13 @@ def _demo(options: argparse.Namespace) -> int:
     return FINE
 
 
+def _init(options: argparse.Namespace) -> int:
+    from recsys.data.init import init_project
+
+    print(init_project(options.files, options.out))
+    return FINE
+
+
 def _import(options: argparse.Namespace) -> int:
     from recsys.data.importers import read_source
     from recsys.files import refuse_existing
@@ -184,6 +191,10 @@ def _parser() -> argparse.ArgumentParser:
 
     demo = add("demo", _demo, "run the whole line on the simulated world")
     demo.add_argument("--out", type=Path, default=Path("demo"), help="folder to write (default: demo)")
+
+    begun = add("init", _init, "guess what your files hold, and write tables and settings that train")
+    begun.add_argument("files", type=Path, nargs="+", help="CSV, JSON or Parquet files, or folders of them")
+    begun.add_argument("--out", type=Path, default=Path("project"), help="folder to write (default: project)")
 
     imported = add("import", _import, "turn foreign files into the tables")
     imported.add_argument("source", help="tables, ebnerd, mind or upworthy")

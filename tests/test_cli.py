@@ -96,6 +96,15 @@ def test_import_says_what_came_in(tmp_path, capsys) -> None:
     assert main(["check", str(tmp_path / "data")]) == FINE
 
 
+def test_init_says_what_is_wrong_with_a_file(tmp_path, capsys) -> None:
+    (tmp_path / "a.csv").write_text("a,b\n1.5,x y\n")
+    assert main(["init", str(tmp_path / "a.csv"), "--out", str(tmp_path / "project")]) == NO
+    assert "no file says who did what and when" in capsys.readouterr().err
+    assert main(["init", str(tmp_path / "none.csv"), "--out", str(tmp_path / "project")]) == NO
+    assert "none.csv does not exist" in capsys.readouterr().err
+    assert not (tmp_path / "project").exists()
+
+
 def spoil(source: Path, target: Path, table: str, frame: pl.DataFrame) -> Path:
     shutil.copytree(source, target)
     frame.write_parquet(target / f"{table}.parquet")

@@ -47,6 +47,8 @@ class Judgement:
         The behaviour that their features were computed from.
     scores
         Scores of every ranker per row of the window.
+    sampled
+        Whether the lists were drawn by an importer instead of logged.
     """
 
     window: LoggedWindow
@@ -54,12 +56,14 @@ class Judgement:
     name: Window
     seed: int
     scores: Mapping[str, Floats]
+    sampled: bool = False
 
     @cached_property
     def evaluation(self) -> Evaluation:
         """Measures, paired differences and segments of every ranker."""
         segments = {"cold items": cold_requests(self.window, self.log)}
-        return evaluate_rankers(self.window.requests, self.scores, segments, self.name, self.seed)
+        requests, sampled = self.window.requests, self.sampled
+        return evaluate_rankers(requests, self.scores, segments, self.name, self.seed, sampled=sampled)
 
     def beside(self, name: str, scores: Floats) -> "Judgement":
         """Judge one more ranker on the same requests, given its scores per row of the window."""
@@ -98,7 +102,8 @@ def evaluate(folder: str | Path, dataset: Dataset, window: Window = "test") -> E
     if later:
         logger.warning("%d requests after the test window are not counted", later)
     logged = read_logged(model.windows.of(today.requests, window), log, model.settings.features, today.reader)
-    return judge(logged, log, window, model.ranker, model.behaviour_ranker, model.settings.seed).evaluation
+    judgement = judge(logged, log, window, model.ranker, model.behaviour_ranker, model.settings.seed)
+    return replace(judgement, sampled=dataset.about.sampled).evaluation
 
 
 def judge(

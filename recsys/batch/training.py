@@ -93,6 +93,7 @@ def train(dataset: Dataset, settings: Settings, target: str | Path, start: str |
         reader = course.reader(log)
         logged["test"] = read_logged(windows.of(dataset.requests, "test"), log, settings.features, reader)
         model, judgement = _learn_to_rank(settings, windows, logged, log, reader.tower)
+        judgement = dataclasses.replace(judgement, sampled=dataset.about.sampled)
         lessons = [dataclasses.asdict(lesson) for lesson in course.trainer.lessons]
         with new_folder(target) as folder:
             model.save(folder)

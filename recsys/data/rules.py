@@ -195,6 +195,13 @@ def _repeats(table: Table, frame: pl.DataFrame) -> Iterator[Fault]:
     yield from broken(rule, rows, repeated & ~pl.any_horizontal(pl.col(key).is_null()), shown)
 
 
+def reads_like_text(values: pl.Series) -> bool:
+    """Tell whether the filled texts of a column mostly differ or are several words."""
+    filled = values.drop_nulls()
+    several = (filled.str.count_matches(r"\s") >= 2).sum()
+    return len(filled) > 0 and 2 * max(filled.n_unique(), int(several)) >= len(filled)
+
+
 def _texts(items: pl.DataFrame) -> Iterator[Fault]:
     """Look at the columns that read like text: those whose values mostly differ or are several words, and lists."""
     blank = {
@@ -206,7 +213,7 @@ def _texts(items: pl.DataFrame) -> Iterator[Fault]:
     for name, empty in blank.items():
         filled = items.height - int(empty.sum())
         values = items[name].filter(~empty)
-        if filled and (2 * values.n_unique() >= filled or 2 * (values.str.count_matches(r"\s") >= 2).sum() >= filled):
+        if reads_like_text(values):
             texts.append(name)
             fix = "write a text, or rely on the other columns"
             yield from broken(Rule("warning", "empty texts", fix), Rows("items", name, items), empty)

@@ -13,6 +13,12 @@ from recsys.schema import EVENTS, ITEMS, REQUESTS, USERS, Table
 TIME = pl.Datetime("us", "UTC")
 """The one type of every moment inside the package."""
 
+SAMPLED = (
+    "The lists are sampled, not logged: beside what a user chose each holds items drawn at random from those that were "
+    "out. Figures say how well choices are told from random items; expect lower ones on lists that were really shown."
+)
+"""What every report says of such lists."""
+
 
 @dataclass(frozen=True)
 class About:
@@ -26,11 +32,14 @@ class About:
         Sentences for the reader of a report, such as where `available_at` comes from.
     recorded_after
         Columns of `requests` that were recorded after the list was shown; they are refused as features.
+    sampled
+        Whether the lists were drawn by the importer instead of logged, see `SAMPLED`.
     """
 
     source: str = "tables"
     notes: tuple[str, ...] = ()
     recorded_after: tuple[str, ...] = ()
+    sampled: bool = False
 
 
 @dataclass(frozen=True)
@@ -100,7 +109,7 @@ class Dataset:
                 frame: pl.DataFrame | None = getattr(self, table.name)
                 if frame is not None:
                     frame.write_parquet(staging / f"{table.name}.parquet")
-            about = {name: getattr(self.about, name) for name in ("source", "notes", "recorded_after")}
+            about = {name: getattr(self.about, name) for name in ("source", "notes", "recorded_after", "sampled")}
             (staging / "about.json").write_text(json.dumps(about, indent=2, ensure_ascii=False) + "\n")
 
 
@@ -163,6 +172,9 @@ def read_about(path: Path) -> About:
         lists = [about["notes"], about["recorded_after"]]
         if not all(isinstance(each, list) and all(isinstance(word, str) for word in each) for each in lists):
             raise TypeError("notes and recorded_after are lists of texts")
-        return About(str(about["source"]), *map(tuple, lists))
+        sampled = about.get("sampled", False)
+        if not isinstance(sampled, bool):
+            raise TypeError("sampled is true or false")
+        return About(str(about["source"]), tuple(about["notes"]), tuple(about["recorded_after"]), sampled)
     except (ValueError, KeyError, TypeError, OSError, RecursionError) as error:
         raise DataError(f"{path} is not what an importer writes ({error!r}); delete it or import again") from error

@@ -64,12 +64,15 @@ class Evaluation:
     left_out
         Measure, how many requests of the window it is not defined for: without a positive, for AUC also without a
         negative.
+    sampled
+        Whether the other items of each list were drawn at random instead of logged.
     """
 
     window: str
     overall: Results
     segments: Mapping[str, Results]
     left_out: Mapping[str, int]
+    sampled: bool = False
 
     def to_json(self) -> dict[str, object]:
         """Return plain objects for `json.dumps`; what is not a number is None."""
@@ -78,6 +81,7 @@ class Evaluation:
             **_results_to_json(self.overall),
             "segments": {name: _results_to_json(results) for name, results in self.segments.items()},
             "left_out": dict(self.left_out),
+            "sampled": self.sampled,
         }
 
 
@@ -88,6 +92,7 @@ def evaluate_rankers(
     window: str,
     seed: int = 0,
     resamples: int = 1000,
+    sampled: bool = False,
 ) -> Evaluation:
     """Measure rankers on logged requests.
 
@@ -105,6 +110,8 @@ def evaluate_rankers(
         Seed of the bootstrap; the same seed gives the same intervals, whatever the order of the rows.
     resamples
         Resamples of the bootstrap over users.
+    sampled
+        Whether the lists were drawn by an importer; every report then says so.
 
     Raises
     ------
@@ -124,6 +131,7 @@ def evaluate_rankers(
         overall=judge.results(np.ones(len(lists.users), dtype=bool)),
         segments={name: judge.results(lists.flags(name, flags)) for name, flags in segments.items()},
         left_out=judge.left_out(),
+        sampled=sampled,
     )
 
 

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from recsys.data.tables import SAMPLED
 from recsys.evaluation.charts import WIDTH, Chart, interval_chart
 from recsys.evaluation.evaluation import BEST_POSSIBLE, POOLED, PRODUCT, Evaluation, MeasureTable, Results
 from recsys.evaluation.intervals import Interval
@@ -84,7 +85,7 @@ def to_text(evaluation: Evaluation, width: int = 120) -> str:
     console.print(
         "Means over requests with 95 % intervals by bootstrap over users; AUC pooled is one list, no interval."
     )
-    for sentence in _left_out(evaluation):
+    for sentence in [*_left_out(evaluation), *([SAMPLED] if evaluation.sampled else [])]:
         console.print(sentence)
     output = console.file
     assert isinstance(output, StringIO)
@@ -130,6 +131,7 @@ def to_html(
     return environment.get_template("report.html.j2").render(
         title=title,
         window=evaluation.window,
+        sampled=SAMPLED if evaluation.sampled else "",
         parts=[_part("all requests", evaluation.overall)]
         + [_part(name, results) for name, results in evaluation.segments.items()],
         headline=HEADLINE,

@@ -41,6 +41,15 @@ def test_users_and_about_may_be_missing(tmp_path: Path) -> None:
     assert read.about == About("tables", (), ())
 
 
+def test_what_was_said_before_lists_could_be_sampled_is_read(tmp_path: Path) -> None:
+    DATA.write(tmp_path / "data")
+    path = tmp_path / "data" / "about.json"
+    path.write_text(json.dumps({"source": "old", "notes": ["a"], "recorded_after": []}))
+    assert Dataset.read(tmp_path / "data").about == About("old", ("a",), ())
+    replace(DATA, about=About(sampled=True)).write(tmp_path / "sampled")
+    assert Dataset.read(tmp_path / "sampled").about.sampled
+
+
 def test_an_existing_folder_is_not_written_over(tmp_path: Path) -> None:
     DATA.write(tmp_path / "data")
     with pytest.raises(DataError, match="data already exists and is not empty"):
@@ -63,7 +72,16 @@ def test_other_formats_and_folders_are_refused(tmp_path: Path) -> None:
         read_parquet(tmp_path / "items.parquet")
 
 
-@pytest.mark.parametrize("text", ["{", "[]", json.dumps({"source": "x"}), json.dumps({"source": "x", "notes": 3})])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{",
+        "[]",
+        json.dumps({"source": "x"}),
+        json.dumps({"source": "x", "notes": 3}),
+        json.dumps({"source": "x", "notes": [], "recorded_after": [], "sampled": 1}),
+    ],
+)
 def test_a_damaged_about_is_refused(tmp_path: Path, text: str) -> None:
     DATA.write(tmp_path / "data")
     (tmp_path / "data" / "about.json").write_text(text)

@@ -143,11 +143,13 @@ def test_an_empty_segment_has_empty_tables():
 def test_json_has_the_agreed_keys_and_null_for_no_number():
     requests = make_requests().with_columns(label=pl.lit(0))
     found = json.loads(json.dumps(evaluate_rankers(requests, make_scores(requests), {}, "valid").to_json()))
-    assert list(found) == ["window", "requests", "rankers", "differences", "segments", "left_out"]
+    assert list(found) == ["window", "requests", "rankers", "differences", "segments", "left_out", "sampled"]
     assert found["window"] == "valid"
     assert found["requests"] == 60
     assert found["rankers"]["both"]["nDCG@10"] == {"mean": None, "low": None, "high": None}
     assert found["left_out"] == dict.fromkeys(NAMES, 60)
+    assert found["sampled"] is False
+    assert evaluate_rankers(requests, make_scores(requests), {}, "valid", sampled=True).to_json()["sampled"] is True
 
 
 def test_the_seed_decides_the_intervals():

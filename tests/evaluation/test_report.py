@@ -1,9 +1,11 @@
 import math
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
 
+from recsys.data.tables import SAMPLED
 from recsys.evaluation.evaluation import Evaluation, Results
 from recsys.evaluation.intervals import Interval
 from recsys.evaluation.report import Example, Listed, to_html, to_text
@@ -84,6 +86,13 @@ def test_text_says_what_measures_leave_out():
     assert "MRR, nDCG@10: 7 of 12,345 requests left out" in text
     whole = Evaluation("test", make_evaluation().overall, {}, {"AUC": 0})
     assert "No measure leaves out a request." in to_text(whole)
+
+
+def test_sampled_lists_are_called_so_and_logged_ones_are_not():
+    logged, sampled = make_evaluation(), replace(make_evaluation(), sampled=True)
+    assert SAMPLED in " ".join(to_text(sampled).split())
+    assert SAMPLED in Page(make_page(sampled)).text
+    assert "sampled" not in to_text(logged) + make_page(logged)
 
 
 @pytest.mark.parametrize("width", [80, 100, 120])

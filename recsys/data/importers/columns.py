@@ -9,13 +9,14 @@ from recsys.errors import DataError
 
 _WHOLE = r"^(0|-?[1-9]\d{0,17})$"
 _NUMBER = r"^-?(0|[1-9]\d*)(\.\d*)?([eE][+-]?\d+)?$|^-?\.\d+([eE][+-]?\d+)?$"
-_EPOCHS = {"seconds": 1_000_000, "milliseconds": 1_000}
+_COMMA_NUMBER = r"^-?\d{1,3}(\.\d{3})*(,\d+)?$|^-?\d+(,\d+)?$"
+_EPOCHS = {"seconds": 1_000_000, "milliseconds": 1_000, "microseconds": 1}
 
 
-def plain_values(column: pl.Series) -> pl.Series:
+def plain_values(column: pl.Series, decimal: str = ".") -> pl.Series:
     """Read a text column as integers, numbers or booleans where every value is one; empty text becomes null.
 
-    Numbers with leading zeros (`007`, a post code) are text.
+    Numbers with leading zeros (`007`, a post code) are text. With the decimal `","`, `1.234,50` is a number.
 
     Examples
     --------
@@ -25,6 +26,8 @@ def plain_values(column: pl.Series) -> pl.Series:
     filled = column.set(column == "", None)
     if filled.null_count() == len(filled):
         return filled
+    if decimal == "," and filled.str.contains(_COMMA_NUMBER).all():
+        filled = filled.str.replace_all(".", "", literal=True).str.replace(",", ".", literal=True)
     if filled.str.contains(_WHOLE).all():
         return filled.cast(pl.Int64)
     if filled.str.contains(_NUMBER).all():
@@ -83,7 +86,8 @@ def moments(column: pl.Series, time_format: str, zone: str, place: str) -> pl.Se
     column
         Datetimes, dates, text or numbers.
     time_format
-        How text and numbers are written: `"iso"`, `"seconds"`, `"milliseconds"` or a strftime pattern.
+        How text and numbers are written: `"iso"`, `"seconds"`, `"milliseconds"`, `"microseconds"` or a strftime
+        pattern.
     zone
         Zone of moments without one. Of a local time that occurs twice the earlier is taken.
     place

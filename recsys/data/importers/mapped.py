@@ -6,12 +6,13 @@ from pathlib import Path
 import polars as pl
 
 from recsys.data.importers.columns import moments, plain_values, refuse_absent, same_ids, whole_numbers
-from recsys.data.importers.mapping import Mapping, RequestsMapping, TableMapping
-from recsys.data.tables import TIME, About, Dataset
+from recsys.data.importers.foreign import SUFFIXES, TEXT_FILES, read_file
+from recsys.data.importers.mapping import EventsMapping, ItemsMapping, Mapping, RequestsMapping, TableMapping
+from recsys.data.importers.sampled import sample_lists
+from recsys.data.tables import SAMPLED, TIME, About, Dataset
 from recsys.errors import DataError, SettingsError
 from recsys.schema import EVENTS, ITEMS, REQUESTS, USERS, Table
 
-_SUFFIXES = (".parquet", ".csv", ".tsv", ".jsonl", ".ndjson")
 _IDS = ("request_id", "user_id", "item_id")
 
 
@@ -47,14 +48,22 @@ def read_mapped(folder: Path, mapping: Mapping | None = None) -> Dataset:
     tables = {
         table.name: foreign
         for table, settings in _described(mapping)
-        if (foreign := _read(folder, table, settings, mapping.zone, notes)) is not None
+        if (foreign := _read(folder, table, settings, mapping, notes)) is not None
     }
-    _give_labels(tables, notes)
+    sampled = mapping.requests.sampled_from is not None
+    if not sampled:
+        _give_labels(tables, notes)
     if "events" not in tables:
         notes.append("There is no table of events; what users did is known from the labels alone.")
     frames = _with_ids(tables, mapping.id_type == "string")
+    if mapping.items.from_ids:
+        frames["items"] = _with_all_ids(frames, notes)
+    if sampled:
+        lists = sample_lists(frames["items"], frames.get("events"), mapping.requests)
+        frames |= {"items": lists.items, "events": lists.events, "requests": lists.requests}
+        notes += [SAMPLED, *lists.notes]
     events = frames.get("events", _no_events(frames["requests"]))
-    about = About("tables", tuple(notes))
+    about = About("tables", tuple(notes), sampled=sampled)
     return Dataset(frames["items"], events, frames["requests"], frames.get("users"), about)
 
 
@@ -62,24 +71,59 @@ def _described(mapping: Mapping) -> list[tuple[Table, TableMapping]]:
     return [(ITEMS, mapping.items), (EVENTS, mapping.events), (REQUESTS, mapping.requests), (USERS, mapping.users)]
 
 
-def _read(folder: Path, table: Table, settings: TableMapping, zone: str, notes: list[str]) -> _Foreign | None:
+def _read(folder: Path, table: Table, settings: TableMapping, mapping: Mapping, notes: list[str]) -> _Foreign | None:
     path = _find(folder, table, settings)
     if path is None:
         return None
-    frame = _read_file(path, settings.delimiter)
-    loose = set(frame.columns) if path.suffix in (".csv", ".tsv") else set[str]()
+    frame = read_file(path, settings)
+    loose = set(frame.columns) if path.suffix in TEXT_FILES else set[str]()
     refuse_absent(settings.columns.values(), frame.columns, path.name)
+    if not settings.others:
+        frame = frame.select(list(dict.fromkeys([*settings.columns.values(), *_list_columns(settings)])))
+    frame = _without_records(frame, table, notes)
     frame, loose = _renamed(frame, settings, loose, path.name)
     lists = _list_columns(settings)
     refuse_absent(lists, frame.columns, path.name)
+    if isinstance(settings, EventsMapping) and settings.event is not None and "event" not in frame.columns:
+        frame = frame.with_columns(event=pl.lit(settings.event))
     single = [name for name in frame.columns if name not in lists]
     frame = frame.with_columns(
-        _typed(frame[name], table, settings, zone, f"{path.name}, column {name}", name in loose) for name in single
+        _typed(frame[name], table, settings, mapping.zone, f"{path.name}, column {name}", name in loose)
+        for name in single
     )
     if lists:
         frame, loose = _one_row_per_candidate(frame, settings, loose, notes)
-    refuse_absent([name for name in table.required if name != "label"], frame.columns, path.name)
+    required = [name for name in table.required if name != "label"]
+    refuse_absent(required, frame.columns, path.name)
+    if mapping.tidy:
+        frame = _tidied(frame, table, required, notes)
     return _Foreign(frame, frozenset(loose))
+
+
+def _tidied(frame: pl.DataFrame, table: Table, required: list[str], notes: list[str]) -> pl.DataFrame:
+    """Leave out what `recsys check` would refuse: rows without a required value, and all but the first of a key."""
+    whole = frame.drop_nulls(required)
+    if table is EVENTS:
+        whole = whole.filter(pl.col("event").cast(pl.String).str.strip_chars() != "")
+    distinct = whole.unique(table.key, keep="first", maintain_order=True) if table.key else whole
+    if len(whole) < len(frame):
+        notes.append(f"{len(frame) - len(whole)} rows of {table.name} lack {' or '.join(required)} and are left out.")
+    if len(distinct) < len(whole):
+        key = " and ".join(table.key)
+        notes.append(f"{len(whole) - len(distinct)} rows of {table.name} repeat {key}; the first of each is kept.")
+    return distinct
+
+
+def _without_records(frame: pl.DataFrame, table: Table, notes: list[str]) -> pl.DataFrame:
+    """Leave out columns of JSON objects, which no stage reads."""
+    records = [
+        name
+        for name, dtype in frame.schema.items()
+        if isinstance(dtype.inner if isinstance(dtype, pl.List) else dtype, pl.Struct)
+    ]
+    if records:
+        notes.append(f"{table.name} holds objects in {', '.join(records)}; these columns are left out.")
+    return frame.drop(records)
 
 
 def _list_columns(settings: TableMapping) -> list[str]:
@@ -97,43 +141,34 @@ def _typed(values: pl.Series, table: Table, settings: TableMapping, zone: str, p
     if values.name in _IDS:
         return values.set(values == "", None) if values.dtype == pl.String else whole_numbers(values, place)
     if loose and kind != "text":
-        values = plain_values(values)
+        values = plain_values(values, settings.decimal)
     return whole_numbers(values, place) if kind in ("grade", "count", "position") else values
 
 
 def _find(folder: Path, table: Table, settings: TableMapping) -> Path | None:
+    if isinstance(settings, RequestsMapping) and settings.sampled_from is not None:
+        return None
     if settings.file is not None:
         path = folder / settings.file
-        if path.is_file() and path.suffix in _SUFFIXES:
+        if path.is_file() and path.suffix in SUFFIXES:
             return path
         raise DataError(
-            f"{path}, the file of [{table.name}], is not a file ending in {', '.join(_SUFFIXES)}; "
+            f"{path}, the file of [{table.name}], is not a file ending in {', '.join(SUFFIXES)}; "
             f"correct file under [{table.name}] in the mapping"
         )
-    found = [path for suffix in _SUFFIXES if (path := folder / f"{table.name}{suffix}").is_file()]
+    found = [path for suffix in SUFFIXES if (path := folder / f"{table.name}{suffix}").is_file()]
     if len(found) > 1:
         raise DataError(
             f"{folder} holds {' and '.join(path.name for path in found)}; "
             f"say which one with [{table.name}] file in the mapping"
         )
-    if not found and table in (ITEMS, REQUESTS):
+    made = isinstance(settings, ItemsMapping) and settings.from_ids
+    if not found and table in (ITEMS, REQUESTS) and not made:
         raise DataError(
-            f"{folder} holds no {table.name} ({', '.join(table.name + suffix for suffix in _SUFFIXES)}); "
+            f"{folder} holds no {table.name} ({', '.join(table.name + suffix for suffix in SUFFIXES)}); "
             f"name the file with [{table.name}] file in the mapping"
         )
     return found[0] if found else None
-
-
-def _read_file(path: Path, delimiter: str | None) -> pl.DataFrame:
-    try:
-        if path.suffix == ".parquet":
-            return pl.read_parquet(path)
-        if path.suffix in (".jsonl", ".ndjson"):
-            return pl.read_ndjson(path, infer_schema_length=None)
-        separator = delimiter or ("\t" if path.suffix == ".tsv" else ",")
-        return pl.read_csv(path, separator=separator, infer_schema=False)
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, TypeError) as error:
-        raise DataError(f"{path} cannot be read as {path.suffix[1:]} ({error}); write the file again") from error
 
 
 def _renamed(frame: pl.DataFrame, settings: TableMapping, loose: set[str], place: str) -> tuple[pl.DataFrame, set[str]]:
@@ -212,6 +247,20 @@ def _with_ids(tables: dict[str, _Foreign], as_text: bool) -> dict[str, pl.DataFr
         for name, column in zip(holders, same_ids(columns, as_text), strict=True):
             frames[name] = frames[name].with_columns(column)
     return frames
+
+
+def _with_all_ids(frames: dict[str, pl.DataFrame], notes: list[str]) -> pl.DataFrame:
+    """Add the items that only behaviour holds; without any title, the id is the title."""
+    ids = [frames[name]["item_id"] for name in ("events", "requests") if name in frames]
+    seen = pl.concat(ids).drop_nulls().unique().sort().to_frame()
+    if "items" not in frames:
+        notes.append("There is no table of items; it is made of the ids that were seen, and holds no text.")
+    items = frames.get("items", seen.clear())
+    added = seen.join(items, on="item_id", how="anti")
+    if 0 < len(added) < len(seen):
+        notes.append(f"{len(added)} items are seen in behaviour only; they are added without text.")
+    items = pl.concat([items, added.sort("item_id")], how="diagonal")
+    return items if "title" in items.columns else items.with_columns(title=pl.col("item_id").cast(pl.String))
 
 
 def _no_events(requests: pl.DataFrame) -> pl.DataFrame:

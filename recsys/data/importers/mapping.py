@@ -1,10 +1,11 @@
 """The mapping file: where a foreign folder keeps each table and what it calls the columns."""
 
+import codecs
 import tomllib
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from recsys.data.clock import TimeSettings
 from recsys.errors import SettingsError
@@ -15,21 +16,34 @@ def _known_zone(zone: str) -> str:
     return TimeSettings(zone=zone).zone
 
 
+def _known_encoding(encoding: str) -> str:
+    try:
+        return codecs.lookup(encoding).name
+    except LookupError as error:
+        raise ValueError("Python knows no such encoding; write a name such as 'utf-8' or 'cp1252'") from error
+
+
 class TableMapping(BaseModel):
     """Where one table lies and how it is written.
 
     Attributes
     ----------
     file
-        File name inside the folder (.csv, .tsv, .jsonl, .ndjson or .parquet); without it, the file named after the
-        table is looked for.
+        Path inside the folder, or an absolute one (.csv, .tsv, .jsonl, .ndjson, .json or .parquet); without it, the
+        file named after the table is looked for.
     columns
         Our name = their name. Columns that are not named keep their names.
     delimiter
         What separates the fields of a CSV file; without it, a comma, or a tab in a .tsv file.
     time_format
-        How moments are written where they are text or numbers: `"iso"`, `"seconds"` or `"milliseconds"` since 1970,
-        or a strftime pattern such as `"%d/%m/%Y %H:%M"`.
+        How moments are written where they are text or numbers: `"iso"`, `"seconds"`, `"milliseconds"` or
+        `"microseconds"` since 1970, or a strftime pattern such as `"%d/%m/%Y %H:%M"`.
+    decimal
+        What stands before the fraction of numbers in a text file: `"."`, or `","` as in `1.234,50`.
+    encoding
+        Of a text file, such as `"cp1252"`.
+    others
+        Whether columns that are not named come along.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -38,14 +52,46 @@ class TableMapping(BaseModel):
     columns: dict[str, str] = {}
     delimiter: str | None = None
     time_format: str = "iso"
+    decimal: Literal[".", ","] = "."
+    encoding: Annotated[str, AfterValidator(_known_encoding)] = "utf-8"
+    others: bool = True
 
 
-class RequestsMapping(TableMapping):
-    """Where the logged lists lie; one row may be a candidate or, with `candidates`, a whole list.
+class ItemsMapping(TableMapping):
+    """Where the items lie.
 
     Attributes
     ----------
-    file, columns, delimiter, time_format
+    file, columns, delimiter, time_format, decimal, encoding, others
+        As for every table.
+    from_ids
+        Items that only events or requests hold are added, all of them where there is no file; where the table has no
+        `title`, it is the id as text.
+    """
+
+    from_ids: bool = False
+
+
+class EventsMapping(TableMapping):
+    """Where the events lie.
+
+    Attributes
+    ----------
+    file, columns, delimiter, time_format, decimal, encoding, others
+        As for every table.
+    event
+        Kind of all events where no column says it, such as `"purchase"`.
+    """
+
+    event: Annotated[str, Field(min_length=1)] | None = None
+
+
+class RequestsMapping(TableMapping):
+    """Where the logged lists lie, or which events become lists; one row may be a candidate or a whole list.
+
+    Attributes
+    ----------
+    file, columns, delimiter, time_format, decimal, encoding, others
         As for every table.
     candidates
         Their name of the column that holds all item ids of a list, in the order shown.
@@ -53,11 +99,33 @@ class RequestsMapping(TableMapping):
         Their name of the column that holds the clicked item ids of a list; they get label 1, the others 0.
     separator
         What stands between the ids in `candidates` and `clicked` where they are text.
+    sampled_from
+        Kind of the events that become lists where none were logged, see `recsys.data.importers.sampled`; there is then
+        no file.
+    least
+        Smallest `value` of such an event, such as the stars of a rating; those below it stay events.
+    negatives
+        How many items are drawn into each list.
+    seed
+        Of the draw.
+    context
+        Columns of the events that say something about the request, such as the device; they come with its list.
     """
 
     candidates: str | None = None
     clicked: str | None = None
     separator: str = " "
+    sampled_from: str | None = None
+    least: float | None = None
+    negatives: Annotated[int, Field(ge=1, le=1000)] = 20
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 7
+    context: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _check(self) -> "RequestsMapping":
+        if self.sampled_from is not None and (self.file or self.candidates or self.clicked):
+            raise ValueError("sampled_from draws lists from events, file names logged ones; keep one of them")
+        return self
 
 
 class Mapping(BaseModel):
@@ -70,6 +138,9 @@ class Mapping(BaseModel):
     id_type
         `"auto"`: ids in text files that are plain whole numbers in every table become integers, all others stay
         text; `"string"`: every id is text.
+    tidy
+        Leave out rows that lack an id, a moment or an event kind, and of items, users and candidates that repeat all
+        but the first; how many is noted. Otherwise they stay, and `recsys check` lists them.
     items, events, requests, users
         The tables.
     """
@@ -78,8 +149,9 @@ class Mapping(BaseModel):
 
     zone: Annotated[str, AfterValidator(_known_zone)] = "UTC"
     id_type: Literal["auto", "string"] = "auto"
-    items: TableMapping = TableMapping()
-    events: TableMapping = TableMapping()
+    tidy: bool = False
+    items: ItemsMapping = ItemsMapping()
+    events: EventsMapping = EventsMapping()
     requests: RequestsMapping = RequestsMapping()
     users: TableMapping = TableMapping()
 

@@ -31,6 +31,20 @@ def test_text_becomes_what_every_value_is(texts: list[str | None], values: list[
     assert plain_values(pl.Series(texts)).to_list() == values
 
 
+@pytest.mark.parametrize(
+    ("texts", "values"),
+    [
+        (["1.234,50", "7", "-0,5"], [1234.5, 7.0, -0.5]),
+        (["1.234", "12"], [1234, 12]),
+        (["12,5", "x"], ["12,5", "x"]),
+        (["1.5", "2"], [1.5, 2.0]),
+        (["007", "1"], ["007", "1"]),
+    ],
+)
+def test_commas_stand_before_fractions_where_the_mapping_says_so(texts: list[str], values: list[object]) -> None:
+    assert plain_values(pl.Series(texts), ",").to_list() == values
+
+
 @given(st.lists(st.integers(-(10**17), 10**17), min_size=1))
 def test_written_integers_come_back(numbers: list[int]) -> None:
     assert plain_values(pl.Series([str(number) for number in numbers])).to_list() == numbers
@@ -85,6 +99,7 @@ def test_an_id_has_one_type_in_all_tables(
         ("1682942400", "seconds", "Europe/Copenhagen"),
         ("1682942400.0", "seconds", "UTC"),
         ("1682942400000", "milliseconds", "UTC"),
+        ("1682942400000000", "microseconds", "UTC"),
         (1682942400, "seconds", "UTC"),
         (1682942400.0, "seconds", "UTC"),
         (1682942400000, "milliseconds", "UTC"),

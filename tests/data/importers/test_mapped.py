@@ -1,5 +1,5 @@
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import polars as pl
@@ -8,6 +8,7 @@ from polars.testing import assert_frame_equal
 
 from recsys.data.checks import check_tables
 from recsys.data.importers import Mapping, read_mapped
+from recsys.data.tables import SAMPLED, Dataset
 from recsys.errors import DataError, SettingsError
 
 NOON = datetime(2024, 3, 1, 12, tzinfo=UTC)
@@ -221,3 +222,76 @@ def test_counts_of_views_and_clicks_are_whole_numbers(tmp_path: Path) -> None:
     (tmp_path / "requests.csv").write_text(head + "5,7,2024-03-01,2,1,30.5,4.0\n")
     with pytest.raises(DataError, match=r"requests\.csv, column views, row 2: 30\.5 is not a whole number"):
         read_mapped(tmp_path)
+
+
+def test_decimal_commas_are_numbers_where_the_mapping_says_so(folder: Path) -> None:
+    (folder / "items.csv").write_text('item_id;title;price\n1;one;"1.234,50"\n2;two;7\n3;x;0,5\n')
+    items = read_mapped(folder, mapping(items={"delimiter": ";", "decimal": ","})).items
+    assert items["price"].to_list() == [1234.5, 7.0, 0.5]
+
+
+def test_one_kind_for_all_events_where_no_column_says_it(folder: Path) -> None:
+    (folder / "events.csv").write_text("user_id,item_id,timestamp\n7,1,2024-03-01T11:00:00Z\n")
+    assert read_mapped(folder, mapping(events={"event": "purchase"})).events["event"].to_list() == ["purchase"]
+
+
+def test_columns_that_are_not_named_may_stay_away(folder: Path) -> None:
+    goods = {"columns": {"item_id": "item_id", "title": "title"}, "others": False}
+    assert read_mapped(folder, mapping(items=goods)).items.columns == ["item_id", "title"]
+
+
+def test_a_tidy_import_leaves_out_what_the_check_would_refuse_and_counts_it(folder: Path) -> None:
+    (folder / "items.csv").write_text(ITEMS + "1,again,1,true\n,nobody,1,true\n")
+    (folder / "events.csv").write_text(EVENTS + ",1,2024-03-01T11:00:00Z,view,\n7,1,2024-03-01T11:00:00Z, ,\n")
+    (folder / "requests.csv").write_text(REQUESTS + "5,7,2024-03-01T12:00:00Z,2,0,phone\n")
+    assert not check_tables(read_mapped(folder)).ok
+    data = read_mapped(folder, mapping(tidy=True))
+    assert check_tables(data).ok
+    assert (data.items["title"].to_list(), len(data.events), data.requests["label"].to_list()) == (
+        ["one", "two", "007"], 2, [0, 1],
+    )  # fmt: skip
+    assert data.about.notes == (
+        "1 rows of items lack item_id and are left out.",
+        "1 rows of items repeat item_id; the first of each is kept.",
+        "2 rows of events lack user_id or item_id or timestamp or event and are left out.",
+        "1 rows of requests repeat request_id and item_id; the first of each is kept.",
+    )
+
+
+def test_items_that_only_behaviour_holds_are_added(folder: Path) -> None:
+    (folder / "items.csv").write_text("item_id,title\n1,one\n")
+    data = read_mapped(folder, mapping(items={"from_ids": True}))
+    assert data.items.rows() == [(1, "one"), (2, None)]
+    assert data.about.notes == ("1 items are seen in behaviour only; they are added without text.",)
+    (folder / "items.csv").unlink()
+    data = read_mapped(folder, mapping(items={"from_ids": True}))
+    assert data.items.rows() == [(1, "1"), (2, "2")]
+    assert data.about.notes == ("There is no table of items; it is made of the ids that were seen, and holds no text.",)
+    assert check_tables(data).ok
+
+
+def test_events_become_sampled_lists_where_the_mapping_says_so(folder: Path) -> None:
+    (folder / "requests.csv").unlink()
+    later = "7,2,2024-03-02T12:00:00Z,click,\n8,1,2024-03-02T12:00:00Z,click,\n"
+    (folder / "events.csv").write_text(EVENTS + later)
+    data = read_mapped(folder, mapping(requests={"sampled_from": "click", "negatives": 1}))
+    assert data.requests.rows() == [
+        (1, 7, NOON + timedelta(days=1), 1, 0), (1, 7, NOON + timedelta(days=1), 2, 1),
+        (2, 8, NOON + timedelta(days=1), 1, 1), (2, 8, NOON + timedelta(days=1), 2, 0),
+    ]  # fmt: skip
+    assert data.about.sampled
+    assert data.about.notes[0] == SAMPLED
+    assert check_tables(data).ok
+    data.write(folder / "data")
+    assert Dataset.read(folder / "data").about == data.about
+
+
+def test_objects_of_json_are_left_out_with_a_note(folder: Path) -> None:
+    (folder / "items.csv").unlink()
+    rows = [
+        {"item_id": n, "title": f"t{n}", "maker": {"name": "x"}, "parts": [{"a": 1}], "tags": ["y"]} for n in (1, 2)
+    ]
+    (folder / "items.json").write_text(json.dumps(rows))
+    data = read_mapped(folder)
+    assert data.items.columns == ["item_id", "title", "tags"]
+    assert data.about.notes == ("items holds objects in maker, parts; these columns are left out.",)

@@ -46,6 +46,14 @@ def test_reads_tables_and_columns(tmp_path: Path) -> None:
         ('id_type = "int"', "id_type = 'int' does not fit"),
         ("[items.columns]\nitem_id = 3", "items.columns.item_id = 3 does not fit"),
         ("zone = ", "is not TOML"),
+        ('[events]\nencoding = "klingon"', "events.encoding = 'klingon' does not fit: Python knows no such encoding"),
+        ('[events]\ndecimal = ";"', "events.decimal = ';' does not fit"),
+        ('[events]\nevent = ""', "events.event = '' does not fit"),
+        ("[requests]\nnegatives = 0", "requests.negatives = 0 does not fit"),
+        (
+            '[requests]\nsampled_from = "buy"\nfile = "x.csv"',
+            "requests = .* does not fit: sampled_from draws lists from events, file names logged ones; keep one of them",
+        ),
     ],
 )
 def test_refuses_what_it_does_not_know(tmp_path: Path, text: str, message: str) -> None:
