@@ -107,7 +107,7 @@ def round_numbers(lowest: float, highest: float) -> list[tuple[float, str]]:
     >>> round_numbers(0.512, 0.648)
     [(0.55, '0.55'), (0.6, '0.60')]
     """
-    rough = (highest - lowest) / 2
+    rough = (highest - lowest) / 2 * (1 + 1e-9)  # 1.2 - 1.0 is a little less than 0.2
     power = math.floor(math.log10(rough))
     step = max(factor * 10.0**power for factor in (1, 2, 5) if factor * 10.0**power <= rough)
     decimals = max(0, -power)

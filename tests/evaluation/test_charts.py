@@ -1,7 +1,7 @@
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from recsys.evaluation.charts import WIDTH, interval_chart, round_numbers
@@ -53,6 +53,7 @@ def test_long_names_are_cut():
 
 
 @given(st.floats(-10, 10), st.floats(1e-4, 100))
+@example(1.0, 0.2)
 def test_ticks_are_few_and_inside(lowest, size):
     found = round_numbers(lowest, lowest + size)
     assert 2 <= len(found) <= 6

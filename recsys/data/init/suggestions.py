@@ -21,7 +21,8 @@ _ATTRIBUTION = timedelta(days=1)
 _BLOCKS = 6
 """About how many times the encoder learns after the text window."""
 _MOST_AFFINITY, _MOST_EVENTS, _MOST_CONTEXT, _MOST_FIELDS = 4, 5, 5, 3
-_RESERVED = ("user", "item", "item_id", "available_at", "click", "showing", "outcome")
+_MOST_NUMBERS, _MOST_USERS = 4, 3
+_RESERVED = ("user", "item", "item_id", "user_id", "available_at", "click", "showing", "outcome", "skip")
 """Names that mean something else where features are computed."""
 
 
@@ -167,11 +168,16 @@ def _features(dataset: Dataset, graded: list[str], query: list[Entry]) -> tuple[
     affinity = _affinity(dataset.items)
     context = _context(dataset, [str(entry.value) for entry in query])
     kinds = _kinds(dataset, graded)
+    valued = dataset.events.filter(pl.col("value").is_not_null()) if "value" in dataset.events.columns else None
+    with_value = [] if valued is None else valued["event"].unique().to_list()
     return (
         Entry("windows", list(windows), f"how far back counts look: {reason}"),
         Entry("affinity", affinity, "columns of items with few different values, which users may like or not"),
         Entry("context", context, "columns of requests that are known before the list is shown"),
         Entry("events", kinds, "the other kinds of events that are not rare"),
+        Entry("numbers", _numbers(dataset.items, affinity), "columns of items that are numbers"),
+        Entry("users", _user_groups(dataset, {*affinity, *context}), "columns of users with few different values"),
+        Entry("values", [kind for kind in ("click", *kinds) if kind in with_value], "kinds whose value is a number"),
     )
 
 
@@ -195,6 +201,32 @@ def _affinity(items: pl.DataFrame) -> list[Value]:
     named = [name for name in words.most_like(few, words.CATEGORY) if words.likeness(name, words.CATEGORY) >= 1]
     texts = [name for name in few if name not in named and items.schema[name] == pl.String]
     return _distinct([*named, *sorted(texts, key=lambda name: items[name].n_unique())], set())[:_MOST_AFFINITY]
+
+
+def _numbers(items: pl.DataFrame, taken: list[Value]) -> list[Value]:
+    """Choose numbers that say more than which item it is: floats, or whole numbers that repeat."""
+    found = []
+    for name, dtype in items.schema.items():
+        values = items[name].drop_nulls()
+        repeats = dtype.is_float() or values.n_unique() < 0.9 * len(values)
+        if dtype.is_numeric() and repeats and values.n_unique() > 1 and name not in (*_RESERVED, *taken):
+            found.append(name)
+    return _distinct(found, set())[:_MOST_NUMBERS]
+
+
+def _user_groups(dataset: Dataset, taken: set[Value]) -> list[Value]:
+    users = dataset.users
+    if users is None:
+        return []
+    few = [
+        name
+        for name, dtype in users.schema.items()
+        if (dtype in (pl.String, pl.Boolean) or dtype.is_integer())
+        and name not in (*_RESERVED, *taken)
+        and 2 <= users[name].drop_nulls().n_unique() <= 50
+        and users[name].null_count() <= len(users) / 2
+    ]
+    return _distinct(few, set())[:_MOST_USERS]
 
 
 def _distinct(names: list[str], taken: set[str]) -> list[Value]:

@@ -60,10 +60,21 @@ def test_texts_categories_events_and_context_are_found() -> None:
     assert content["text"]["fields"] == ["title", "body"]
     assert content["features"] == {
         "windows": ["1h", "6h", "1d"], "affinity": ["brand"], "context": ["device"], "events": ["view"],
+        "numbers": ["price"], "users": [], "values": [],
     }  # fmt: skip
     assert content["windows"] == {"fractions": [0.4, 0.3, 0.1, 0.2]}
     assert content["text"]["block"] == "1d"
     assert content["ranker"]["rows_per_leaf"] == 5
+
+
+def test_values_of_events_and_groups_of_users_are_found() -> None:
+    dataset = make_dataset()
+    events = dataset.events.with_columns(value=pl.lit(2.5))
+    users = dataset.requests.select("user_id").unique().sort("user_id").with_row_index("n")
+    users = users.select("user_id", age_group=pl.col("n").cast(pl.Int64) % 3, code=pl.col("n").cast(pl.String) + "x")
+    content = suggested(replace(dataset, events=events, users=users))
+    assert content["features"]["values"] == ["view"]
+    assert content["features"]["users"][0] == "age_group"
 
 
 @pytest.mark.parametrize(
