@@ -179,9 +179,10 @@ def check_context(candidates: pl.DataFrame, settings: FeatureSettings, recorded_
         taken.add(name)
     for name in settings.context:
         if name in AFTER_THE_LIST or name in recorded_after:
+            declared = ", as its importer declares" if name in recorded_after else ""
             raise SettingsError(
-                f"[features] context names {name!r}, which is recorded with or after the list, so it would tell the "
-                "outcome; remove it"
+                f"[features] context names {name!r}, which is recorded with or after the list{declared}, so it would "
+                "tell the outcome; remove it"
             )
         if _plain_name(name) in taken:
             raise SettingsError(

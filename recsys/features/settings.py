@@ -28,6 +28,10 @@ class FeatureSettings(BaseModel):
         Event kinds beside `click` that are counted per item.
     context
         Columns of requests that are categories known before the list is shown, such as the device.
+    vouched
+        Columns that look like leaks and are used all the same, `item_id` and computed features among them: you say that
+        they are known before the list is shown. Where that is wrong, every figure of the model is too good and the
+        ranker fails where it serves. What an importer declares to be recorded after the list is refused nevertheless.
     prior
         Strength of the overall click rate in smoothed rates, in showings.
     """
@@ -38,6 +42,7 @@ class FeatureSettings(BaseModel):
     affinity: tuple[str, ...] = ()
     events: tuple[str, ...] = ()
     context: tuple[str, ...] = ()
+    vouched: tuple[str, ...] = ()
     prior: float = Field(default=20.0, gt=0)
 
     @model_validator(mode="after")
