@@ -8,12 +8,13 @@ from importlib.metadata import version
 from pathlib import Path
 
 from recsys.batch.evaluating import Judgement, judge
+from recsys.batch.leaks import refuse_leaks
 from recsys.batch.logged import LoggedWindow, read_logged
 from recsys.batch.reading import TextCourse, open_start
 from recsys.batch.reporting import write_report
 from recsys.batch.work import work_folder
 from recsys.data.checks import check_tables
-from recsys.data.faults import refuse_errors
+from recsys.data.faults import CheckReport, refuse_errors
 from recsys.data.labels import grade_labels
 from recsys.data.tables import Dataset
 from recsys.data.windows import WINDOWS, Window, Windows, place_windows
@@ -68,7 +69,7 @@ def train(dataset: Dataset, settings: Settings, target: str | Path, start: str |
     Raises
     ------
     DataError
-        When the tables have faults, a window is empty or the target exists.
+        When the tables have faults, a feature is a leak, a window is empty or the target exists.
     SettingsError
         When settings name columns or events that are not there, or `start` has learnt from the ranker window.
     ModelError
@@ -76,12 +77,13 @@ def train(dataset: Dataset, settings: Settings, target: str | Path, start: str |
     """
     target = Path(target)
     refuse_existing(target)
-    _check(dataset, settings)
+    checked = _check(dataset, settings)
     prints = fingerprint(dataset)
     dataset = grade_labels(dataset.with_plain_ids(), settings.labels)
     windows = place_windows(dataset.requests, settings.windows)
     _check_clicks(dataset, windows, settings)
     log = Log(Behaviour.of(dataset, settings.features.kept), settings.labels.clock(settings.time))
+    refuse_leaks(checked, dataset, settings, windows, log)
     facts = {"settings": settings.model_dump(mode="json"), "windows": windows.to_json(), "data": prints}
     before = None if start is None else open_start(Path(start), settings.text, windows)
     encoder = encoder_hash(settings.text.encoder) if start is None else identity(Path(start))
@@ -104,13 +106,15 @@ def train(dataset: Dataset, settings: Settings, target: str | Path, start: str |
     return judgement
 
 
-def _check(dataset: Dataset, settings: Settings) -> None:
-    """Refuse tables with faults, and settings that name what is not there or tells the outcome."""
-    refuse_errors(check_tables(dataset))
+def _check(dataset: Dataset, settings: Settings) -> CheckReport:
+    """Refuse tables with faults, and settings that name what is not there or was recorded with the outcome."""
+    checked = check_tables(dataset)
+    refuse_errors(checked)
     check_context(dataset.requests, settings.features, dataset.about.recorded_after)
     check_events(dataset, settings.features)
     check_query(dataset.requests, settings.text.query, dataset.about.recorded_after)
     check_extra(settings.text.backend)
+    return checked
 
 
 def _check_clicks(dataset: Dataset, windows: Windows, settings: Settings) -> None:

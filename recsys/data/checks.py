@@ -8,10 +8,11 @@ from pathlib import Path
 import polars as pl
 
 from recsys.data.faults import CheckReport, Fault, Rows, Rule, broken, report, whole
-from recsys.data.rules import table_faults
-from recsys.data.tables import Dataset, in_utc, read_about
+from recsys.data.rules import fits, table_faults
+from recsys.data.tables import About, Dataset, in_utc, read_about
+from recsys.data.telling import clicks_told_twice, telling_columns
 from recsys.errors import DataError
-from recsys.schema import CANDIDATES, EVENTS, ITEMS, REQUESTS, USERS
+from recsys.schema import CANDIDATES, EVENTS, ITEMS, REQUESTS, USERS, Table
 
 _TABLES = (ITEMS, EVENTS, REQUESTS, USERS)
 _MOST_UNKNOWN = 0.05
@@ -41,7 +42,7 @@ def check_tables(dataset: Dataset, now: datetime | None = None) -> CheckReport:
         "requests": dataset.requests,
         **({} if dataset.users is None else {"users": dataset.users}),
     }
-    return _check(frames, [], now or datetime.now(UTC))
+    return _check(frames, [], now or datetime.now(UTC), dataset.about)
 
 
 def check_folder(folder: str | Path, now: datetime | None = None) -> CheckReport:
@@ -67,11 +68,12 @@ def check_folder(folder: str | Path, now: datetime | None = None) -> CheckReport
                 faults.append(whole(rule, table.name, values=(str(error).split("\n")[0],)))
         elif table is not USERS:
             faults.append(whole(Rule("error", f"{path.name} is missing", "import the data again"), table.name))
+    about = About()
     try:
-        read_about(folder / "about.json")
+        about = read_about(folder / "about.json")
     except DataError as error:
         faults.append(whole(Rule("error", str(error), "see above"), "about"))
-    return _check(frames, faults, now or datetime.now(UTC))
+    return _check(frames, faults, now or datetime.now(UTC), about)
 
 
 def check_candidates(candidates: pl.DataFrame, items: pl.DataFrame | None = None) -> CheckReport:
@@ -118,13 +120,14 @@ def check_update(
     return report(faults, frames)
 
 
-def _check(raw: Frames, faults: list[Fault], now: datetime) -> CheckReport:
+def _check(raw: Frames, faults: list[Fault], now: datetime, about: About) -> CheckReport:
     frames = {name: in_utc(frame) for name, frame in raw.items()}
     faults = [*faults, *_zones(raw)]
     for table in _TABLES:
         if table.name in frames:
             faults += table_faults(table, frames[table.name], now)
     faults += [*_id_types(frames), *_unknown_items(frames), *_shown_before_available(frames)]
+    faults += _outcomes(frames, about)
     return report(faults, frames)
 
 
@@ -189,3 +192,19 @@ def _shown_before_available(frames: Frames) -> Iterator[Fault]:
     )
     rows = Rows("items", "available_at", shown)
     yield from broken(rule, rows, pl.col("available_at") > pl.col("first"), pl.col("item_id"))
+
+
+def _outcomes(frames: Frames, about: About) -> Iterator[Fault]:
+    """Look for the outcome where it should not be, in tables whose columns can be read at all."""
+    events, requests = frames.get("events", pl.DataFrame()), frames.get("requests", pl.DataFrame())
+    if _readable(REQUESTS, requests):
+        yield from telling_columns(requests, about.recorded_after)
+        ids = ("user_id", "item_id")
+        if _readable(EVENTS, events) and all(_comparable(events.schema[n], requests.schema[n]) for n in ids):
+            yield from clicks_told_twice(events, requests)
+
+
+def _readable(table: Table, frame: pl.DataFrame) -> bool:
+    """Say whether all required columns are there and of their types, not of nothing but nulls."""
+    types = [(column.kind, frame.schema.get(column.name, pl.Null())) for column in table.columns if column.required]
+    return all(dtype != pl.Null and fits(kind, dtype) for kind, dtype in types)

@@ -37,6 +37,8 @@ class Fault:
         Up to three values, as Python writes them, cut to 60 characters.
     fix
         What to do.
+    leak
+        Whether the column may hold the outcome, so that a model must not use it.
     """
 
     table: str
@@ -47,6 +49,7 @@ class Fault:
     share: float
     examples: tuple[str, ...]
     fix: str
+    leak: bool = False
 
     def __str__(self) -> str:
         """Write the fault as one line."""

@@ -85,7 +85,7 @@ def table_faults(table: Table, frame: pl.DataFrame, now: datetime | None) -> Ite
         if column.name not in frame.columns:
             if column.required:
                 yield _missing(table, column, frame)
-        elif not _accepts(column.kind, frame.schema[column.name]):
+        elif not fits(column.kind, frame.schema[column.name]):
             wrong.add(column.name)
             yield _ill_typed(table, column, frame)
         else:
@@ -104,7 +104,8 @@ def table_faults(table: Table, frame: pl.DataFrame, now: datetime | None) -> Ite
         yield from _request_faults(table, usable)
 
 
-def _accepts(kind: Kind, dtype: pl.DataType) -> bool:
+def fits(kind: Kind, dtype: pl.DataType) -> bool:
+    """Say whether values of a type can be of a kind; a column of nothing but nulls fits all."""
     return dtype == pl.Null or _TYPES[kind][1](dtype)
 
 

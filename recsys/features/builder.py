@@ -210,6 +210,11 @@ def differs_in_list(per: Per, settings: FeatureSettings) -> bool:
     return any(name not in alike and not name.startswith(LAST) for name in per)
 
 
+def with_comparisons(name: str) -> list[str]:
+    """Name a column and how it is compared within its list."""
+    return [name, *(f"{name}_{comparison}" for comparison in COMPARISONS)]
+
+
 def feature_names(settings: FeatureSettings) -> list[str]:
     """Name the columns of `build_features` in their order."""
     compared = [(feature.name, differs_in_list(feature.per, settings)) for feature in declare(settings)]
@@ -217,7 +222,7 @@ def feature_names(settings: FeatureSettings) -> list[str]:
     compared += [(name, False) for name in ("list_size", "hour", "weekday")]
     names = []
     for name, within in compared:
-        names += [name, *(f"{name}_{comparison}" for comparison in COMPARISONS if within)]
+        names += with_comparisons(name) if within else [name]
     names += TEXT_COLUMNS
     return [
         *names,
@@ -238,9 +243,10 @@ def check_context(candidates: pl.DataFrame, settings: FeatureSettings, recorded_
     for setting, names in (("context", settings.context), ("scores", settings.scores)):
         for name in names:
             if name in AFTER_THE_LIST or name in recorded_after:
+                declared = ", as its importer declares" if name in recorded_after else ""
                 raise SettingsError(
-                    f"[features] {setting} names {name!r}, which is recorded with or after the list, so it would tell "
-                    "the outcome; remove it"
+                    f"[features] {setting} names {name!r}, which is recorded with or after the list{declared}, so it "
+                    "would tell the outcome; remove it"
                 )
             if name not in candidates.columns:
                 raise SettingsError(

@@ -60,6 +60,10 @@ class FeatureSettings(BaseModel):
     scores
         Columns of requests that are numbers known before the list is shown and differ between candidates, such as
         the score of a retrieval.
+    vouched
+        Columns that look like leaks and are used all the same, `item_id` and computed features among them: you say that
+        they are known before the list is shown. Where that is wrong, every figure of the model is too good and the
+        ranker fails where it serves. What an importer declares to be recorded after the list is refused nevertheless.
     prior
         Strength of the wider rate in smoothed rates, in showings.
     declarations
@@ -77,6 +81,7 @@ class FeatureSettings(BaseModel):
     values: tuple[str, ...] = ()
     context: tuple[str, ...] = ()
     scores: tuple[str, ...] = ()
+    vouched: tuple[str, ...] = ()
     prior: float = Field(default=20.0, gt=0)
     declarations: tuple[Declaration, ...] = ()
 

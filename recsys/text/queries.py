@@ -96,9 +96,10 @@ def check_query(requests: pl.DataFrame, column: str, recorded_after: Sequence[st
     if not column:
         return
     if column in AFTER_THE_LIST or column in recorded_after:
+        declared = ", as its importer declares" if column in recorded_after else ""
         raise SettingsError(
-            f"[text] query names {column!r}, which is recorded with or after the list, so it would tell the outcome; "
-            "name another column, or none"
+            f"[text] query names {column!r}, which is recorded with or after the list{declared}, so it would tell the "
+            "outcome; name another column, or none"
         )
     if column not in requests.columns:
         raise SettingsError(
