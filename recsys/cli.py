@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from shutil import get_terminal_size
 from types import FrameType
 
 from recsys.errors import DataError, RecsysError, SettingsError
@@ -124,6 +125,30 @@ def _train(options: argparse.Namespace) -> int:
     return FINE
 
 
+def _features(options: argparse.Namespace) -> int:
+    from recsys.settings import load_settings
+
+    if options.model is not None and options.set:
+        raise SettingsError("--set changes a settings file, but --model has its own; give --config, or leave --set out")
+    basis = options.model or load_settings(options.config, options.set)
+    from recsys.batch.features import show_features, write_features
+    from recsys.data.tables import Dataset
+
+    dataset = Dataset.read(options.data)
+    if options.request is not None:
+        print(show_features(dataset, basis, options.request, get_terminal_size((120, 24)).columns), end="")
+        return FINE
+    done = write_features(dataset, basis, options.out)
+    print(
+        f"{done.features:,} features of {done.rows:,} candidates of {done.requests:,} requests "
+        f"written to {options.out}; {done.outside:,} requests outside the windows left out"
+    )
+    if options.model is None:
+        print("text columns are left out: they need an encoder; give --model MODEL instead of --config")
+    print(f"open {options.out / 'catalogue.html'}")
+    return FINE
+
+
 def _evaluate(options: argparse.Namespace) -> int:
     from recsys.batch.evaluating import evaluate
     from recsys.data.tables import Dataset
@@ -213,6 +238,8 @@ def _parser() -> argparse.ArgumentParser:
     trained.add_argument("--from", dest="start", type=Path, metavar="MODEL", help="earlier model that goes on learning")
     trained.add_argument("--set", action="append", default=[], metavar="section.key=value", help="change one setting")
 
+    _take_features(add("features", _features, "write the feature table of logged requests, or print one request"))
+
     evaluated = add("evaluate", _evaluate, "measure five rankers on a window")
     evaluated.add_argument("model", type=Path, help="model folder")
     evaluated.add_argument("data", type=Path, help="data folder")
@@ -235,6 +262,17 @@ def _parser() -> argparse.ArgumentParser:
     scored.add_argument("--out", type=Path, required=True, help="folder to write")
     scored.add_argument("--top", type=int, help="keep the first so many of each request")
     return parser
+
+
+def _take_features(tabulated: argparse.ArgumentParser) -> None:
+    tabulated.add_argument("data", type=Path, help="data folder")
+    basis = tabulated.add_mutually_exclusive_group()
+    basis.add_argument("--config", type=Path, help="TOML settings file (default: the built-in settings)")
+    basis.add_argument("--model", type=Path, help="model folder whose settings and encoder are used: with text columns")
+    answer = tabulated.add_mutually_exclusive_group(required=True)
+    answer.add_argument("--out", type=Path, help="folder to write")
+    answer.add_argument("--request", metavar="ID", help="print the features of this request")
+    tabulated.add_argument("--set", action="append", default=[], metavar="section.key=value", help="change one setting")
 
 
 if __name__ == "__main__":

@@ -80,6 +80,43 @@ def test_train_evaluate_and_score_do_what_the_library_does(line, config, tmp_pat
     assert "of 1 requests written to" in capsys.readouterr().out
 
 
+def test_features_writes_a_table_or_prints_one_request(line, config, tmp_path, capsys, monkeypatch) -> None:
+    out = tmp_path / "table"
+    assert main(["features", str(line.data), "--config", str(config), "--out", str(out)]) == FINE
+    said = capsys.readouterr().out
+    table = pl.concat([pl.read_parquet(path) for path in (out / "features").glob("*.parquet")])
+    requests = table["request_id"].n_unique()
+    assert f"{len(table.columns) - 6} features of {len(table):,} candidates of {requests:,} requests written to" in said
+    assert "text columns are left out: they need an encoder; give --model MODEL" in said
+    assert (out / "catalogue.html").exists()
+    monkeypatch.setenv("COLUMNS", "90")
+    words = ["features", str(line.data), "--model", str(line.model), "--request", str(table["request_id"][0])]
+    assert main(words) == FINE
+    said = capsys.readouterr().out
+    assert said.startswith(f"request {table['request_id'][0]} of user")
+    assert "\nappeal_rank " in said
+    assert max(map(len, said.splitlines())) <= 90
+    words = ["features", str(line.data), "--config", str(config), "--set", 'time.freshness="1d"', "--request"]
+    assert main([*words, str(table["request_id"][0])]) == FINE
+    assert "(freshness 1d)" in capsys.readouterr().out
+    assert main([*words, "none"]) == NO
+    assert "request 'none' is not in the table of requests, which holds 1, 2, 3" in capsys.readouterr().err
+
+
+def test_features_says_what_it_cannot_do(line, config, tmp_path, capsys) -> None:
+    data, out = str(line.data), str(tmp_path / "out")
+    for words, status, said in [
+        (["--config", str(config), "--out", data], NO, "already exists and is not empty"),
+        (["--config", str(config), "--set", "features.prior=-1", "--out", out], WRONG_USE, "features.prior = -1"),
+        (["--config", str(config), "--set", 'features.events=["sold"]', "--out", out], WRONG_USE, "never occurs"),
+        (["--model", str(line.model), "--set", "seed=1", "--out", out], WRONG_USE, "--model has its own"),
+        (["--model", out, "--out", out], NO, "holds no manifest.json"),
+    ]:
+        assert main(["features", data, *words]) == status, words
+        assert said in capsys.readouterr().err
+        assert not Path(out).exists()
+
+
 def test_set_changes_one_setting(line, config, tmp_path) -> None:
     words = ["train", str(line.data), "--config", str(config), "--out", str(tmp_path / "daily")]
     assert main([*words, "--set", 'time.freshness="1d"', "--set", "ranker.rounds=5"]) == FINE
@@ -260,7 +297,18 @@ def test_the_version_is_said(capsys) -> None:
     assert capsys.readouterr().out.strip()
 
 
-@pytest.mark.parametrize("words", [[], ["rank"], ["train"], ["score", "m", "d", "--out", "o", "--at", "noon"]])
+@pytest.mark.parametrize(
+    "words",
+    [
+        [],
+        ["rank"],
+        ["train"],
+        ["score", "m", "d", "--out", "o", "--at", "noon"],
+        ["features", "d"],
+        ["features", "d", "--out", "o", "--request", "1"],
+        ["features", "d", "--out", "o", "--config", "c", "--model", "m"],
+    ],
+)
 def test_wrong_words_are_wrong_use(words, capsys) -> None:
     with pytest.raises(SystemExit) as stopped:
         main(words)

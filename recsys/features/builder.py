@@ -11,6 +11,7 @@ import polars as pl
 from recsys.data.tables import Dataset
 from recsys.errors import SettingsError
 from recsys.features.behaviour import is_category
+from recsys.features.columns import COMPARISONS, NEIGHBOURS, REQUEST, SIGNALS
 from recsys.features.history import read_history
 from recsys.features.lists import compare_in_list
 from recsys.features.log import LAST, Log, Per, Rows
@@ -26,15 +27,8 @@ from recsys.text.vectors import ItemVectors
 
 Ints = npt.NDArray[np.int64]
 
-COMPARISONS = ("rank", "share", "gap")
-"""How a feature that differs within a list is compared in it, see `recsys.features.lists.Compared`."""
-
-_SIGNALS = ("interest", "appeal", "text_score", "nearest_click", "last_click", "query_match")
-
-_NEIGHBOURS = ("neighbour_click_rate", "neighbour_click_rate_recent", "neighbour_similarity")
-
 TEXT_COLUMNS = tuple(
-    f"{name}{suffix}" for name in (*_SIGNALS, *_NEIGHBOURS) for suffix in ("", *(f"_{each}" for each in COMPARISONS))
+    f"{name}{suffix}" for name in (*SIGNALS, *NEIGHBOURS) for suffix in ("", *(f"_{each}" for each in COMPARISONS))
 )
 """The columns that come from texts; `behaviour` alone is the ranker without them."""
 
@@ -168,7 +162,7 @@ def build_features(
     table.add("hour", local.dt.hour().to_numpy())
     table.add("weekday", local.dt.weekday().to_numpy())
     for name, values in _read_texts(candidates, log, rows, settings, reader).items():
-        table.add(name, values, compared=True, logits=name in _SIGNALS)
+        table.add(name, values, compared=True, logits=name in SIGNALS)
     return pl.DataFrame(table.columns).with_columns(_categories(candidates, log, rows, settings))
 
 
@@ -177,14 +171,14 @@ def _read_texts(
 ) -> dict[str, npt.NDArray[np.floating]]:
     """Compute the columns that come from texts; NaN without a reader."""
     if reader is None:
-        return dict.fromkeys((*_SIGNALS, *_NEIGHBOURS), np.full(len(candidates), np.nan))
+        return dict.fromkeys((*SIGNALS, *NEIGHBOURS), np.full(len(candidates), np.nan))
     signals = reader.signals(candidates, log, rows, request_starts(candidates))
     places = np.append(reader.places, -1)[rows.codes["item"]]
     recent = settings.windows[-1] if settings.windows else None
     beside = neighbour_signals(reader.neighbours, places, log, rows, recent, settings.prior)
     return {
-        **{name: getattr(signals, name) for name in _SIGNALS},
-        **{name: getattr(beside, name) for name in _NEIGHBOURS},
+        **{name: getattr(signals, name) for name in SIGNALS},
+        **{name: getattr(beside, name) for name in NEIGHBOURS},
     }
 
 
@@ -219,7 +213,7 @@ def feature_names(settings: FeatureSettings) -> list[str]:
     """Name the columns of `build_features` in their order."""
     compared = [(feature.name, differs_in_list(feature.per, settings)) for feature in declare(settings)]
     compared += [(name, True) for name in settings.scores]
-    compared += [(name, False) for name in ("list_size", "hour", "weekday")]
+    compared += [(name, False) for name in REQUEST]
     names = []
     for name, within in compared:
         names += with_comparisons(name) if within else [name]

@@ -148,6 +148,12 @@ def declare(settings: FeatureSettings) -> tuple[Feature, ...]:
     return (*features, *settings.declarations)
 
 
+def declare_families(settings: FeatureSettings) -> dict[str, tuple[Feature, ...]]:
+    """List the same features by family; those of one's own come last, as `declarations`."""
+    features = {str(family): tuple(_FAMILIES[family](settings)) for family in settings.families}
+    return {**features, "declarations": settings.declarations}
+
+
 def _popularity(settings: FeatureSettings) -> list[Feature]:
     """Count how often items, and what they belong to, are shown, clicked and so on."""
     features: list[Feature] = []

@@ -1,0 +1,43 @@
+from dataclasses import fields
+
+import pytest
+
+from recsys.features.builder import TEXT_COLUMNS
+from recsys.features.columns import (
+    COMPARISONS,
+    NEIGHBOURS,
+    REQUEST,
+    SIGNALS,
+    context_column,
+    item_column,
+    score_column,
+    user_column,
+)
+from recsys.features.lists import Compared
+from recsys.features.neighbours import NeighbourSignals
+from recsys.text.signals import TextSignals
+
+
+@pytest.mark.parametrize(
+    ("described", "computed"), [(SIGNALS, TextSignals), (NEIGHBOURS, NeighbourSignals), (COMPARISONS, Compared)]
+)
+def test_every_number_that_is_computed_is_described(described, computed) -> None:
+    assert list(described) == [field.name for field in fields(computed)]
+
+
+def test_the_text_columns_are_those_described() -> None:
+    assert {name for name in TEXT_COLUMNS if not name.endswith(tuple(COMPARISONS))} == {*SIGNALS, *NEIGHBOURS}
+
+
+def test_every_column_has_keys_and_says_three_things() -> None:
+    made = [make("price") for make in (score_column, item_column, user_column, context_column)]
+    for column in [*SIGNALS.values(), *NEIGHBOURS.values(), *REQUEST.values(), *made]:
+        assert column.per
+        assert all(column.told)
+    assert [column.told.formula for column in made] == [
+        "requests.price",
+        "items.price",
+        "users.price",
+        "requests.price",
+    ]
+    assert all("`price`" in column.told.meaning for column in made)
