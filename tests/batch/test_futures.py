@@ -121,3 +121,13 @@ def test_the_seed_decides(dataset: Dataset) -> None:
     assert made[0].requests.equals(made[1].requests)
     assert made[0].events.equals(made[1].events)
     assert not made[0].requests.equals(made[2].requests)
+
+
+def test_the_request_itself_is_in_the_future_that_is_scattered(dataset: Dataset) -> None:
+    asked, key = middle(dataset), ["request_id", "user_id", "item_id", "timestamp"]
+    kept = []
+    for seed in range(8):
+        _, other = two_futures(dataset, asked, TimeSettings(), np.random.default_rng(seed))
+        kept.append(len(other.requests.join(asked, on=key, how="semi")))
+    assert min(kept) == 0  # deleted or moved as a whole
+    assert max(kept) < len(asked)

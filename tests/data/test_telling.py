@@ -157,7 +157,7 @@ def test_the_order_of_rows_does_not_decide_what_is_drawn() -> None:
 
 def test_the_measure_is_the_mean_auc_of_scikit_learn_in_the_better_direction() -> None:
     frame = lists(200, seed=3).with_columns(
-        rough=(pl.col("noise") * 5).round(), down=-pl.col("noise") - pl.col("label")
+        rough=(pl.col("noise") * 5).round(), down=-pl.col("noise") - pl.col("label") / 4
     )
     drawn = judged_lists(frame)
     found = telling(drawn, ["rough", "down"])
