@@ -124,6 +124,8 @@ class Layer:
             return np.zeros(len(codes["item"]), dtype=np.int64)
         key, unknown = np.zeros(1, dtype=np.int64), np.zeros(1, dtype=bool)
         for name in per:
+            if name not in self.sizes:  # a context column of floats is a number, and no key
+                return np.full(len(codes["item"]), -1)
             column = codes[name]
             key = key * self.sizes[name] + column
             unknown = unknown | (column < 0) | (column >= self.sizes[name])
@@ -210,6 +212,8 @@ class Log:
     @property
     def fits(self) -> bool:
         """Whether no click of the tail would have been the last one before a click that is already counted."""
+        if self.base is None:
+            return True
         below, top = self.layers
         users, moments = top.click_rows.codes["user"], top.click_rows.moments
         counter, _ = below.clicks

@@ -59,14 +59,14 @@ class Vocabulary:
         DataError
             When one column holds integers and another one strings.
         """
-        new = Vocabulary.of(*columns).values
+        new = Vocabulary.of(*columns).values.alias(columns[0].name)
         new = new.filter(pl.Series(Vocabulary(self.values).encode(new) < 0))
-        return Vocabulary(self.values, Vocabulary(new) if len(new) else None)
+        return Vocabulary(self.values, Vocabulary(new.alias("value")) if len(new) else None)
 
     @cached_property
     def order(self) -> Ints:
         """Place of every code in the ascending order of all values, with gaps, shape [n]."""
-        if self.later is None:
+        if self.later is None or len(self.values) == 0:
             return np.arange(len(self))
         gap = len(self.later) + 1
         below = self.values.search_sorted(self.later.values).to_numpy().astype(np.int64)
