@@ -80,11 +80,10 @@ class Vocabulary:
         DataError
             When the column holds integers and the vocabulary strings, or the other way round.
         """
-        plain = _plain(column)
         if self.later is not None:
-            codes = Vocabulary(self.values).encode(plain)
-            newer = self.later.encode(plain)
+            codes, newer = Vocabulary(self.values).encode(column), self.later.encode(column)
             return np.where(newer >= 0, newer + len(self.values), codes)
+        plain = _plain(column)
         if len(self) == 0 or plain.null_count() == len(plain):
             return np.full(len(plain), -1, dtype=np.int64)
         _same_kind(column.name, self.values.dtype, plain.dtype)

@@ -386,10 +386,10 @@ def make_reader(log, seed=0):
     """Join a log with random vectors: none of item 5, and one of item 6, which no catalogue holds."""
     random = np.random.default_rng(seed)
     ids = [1, 2, 3, 4, 6]
-    kind = log.items.values.dtype if len(log.items.values) else pl.Int64
+    kinds = [each.values.dtype for each in (log.items, log.items.later) if each is not None and len(each.values)]
     candidate, history = random.normal(size=(2, len(ids), 8))
     vectors = ItemVectors(
-        item_ids=pl.Series("item_id", ids).cast(kind),
+        item_ids=pl.Series("item_id", ids).cast(kinds[0] if kinds else pl.Int64),
         text_hashes=pl.Series([str(item) for item in ids]),
         candidate=round_to_grid(candidate / np.linalg.norm(candidate, axis=1, keepdims=True)),
         history=round_to_grid(history / np.linalg.norm(history, axis=1, keepdims=True)),

@@ -91,3 +91,6 @@ def test_later_values_of_another_kind_are_refused_by_the_name_of_their_column(fi
     known = Vocabulary.of(pl.Series("item_id", first))
     with pytest.raises(DataError, match="column item_id holds (Int64|String) values here and (String|Int64) values"):
         known.extended(pl.Series("item_id", second))
+    newer = Vocabulary.of(pl.Series("item_id", [], dtype=pl.Int64)).extended(pl.Series("item_id", first))
+    with pytest.raises(DataError, match="column item_id holds (Int64|String) values here and (String|Int64) values"):
+        newer.encode(pl.Series("item_id", second))
