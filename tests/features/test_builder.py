@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from recsys.data.clock import TimeSettings
 from recsys.data.tables import Dataset
 from recsys.errors import SettingsError
+from recsys.features import counters
 from recsys.features.behaviour import Behaviour, Kept
 from recsys.features.builder import (
     COMPARISONS,
@@ -61,6 +62,24 @@ def test_what_is_known_at_or_after_as_of_changes_no_feature(tools):
     future_changes_nothing(tools, tools.compute, examples=80)()
 
 
+@pytest.mark.parametrize("freshness", ["live", "1d"])
+def test_users_items_and_devices_that_are_first_seen_later_change_no_feature(tools, freshness):
+    case = tools.full_case(10, freshness=freshness)
+    last = max(as_of for _, as_of, _ in case.asked)
+    asked, shown = case.candidates, case.dataset.requests
+    assert set(asked["item_id"]) - set(shown["item_id"]) - set(case.dataset.items["item_id"])
+    items, users = ([*ids.unique(), 40] for ids in (asked["item_id"], asked["user_id"]))
+    events = [(user, item, "click", last, timedelta(0), 5.0) for user in users for item in items]
+    lists = [(user, last, dict.fromkeys(items, 1), "tv") for user in users]
+    other = replace(
+        case.dataset,
+        events=pl.concat([case.dataset.events, tools.events(events)]),
+        requests=pl.concat([shown, tools.showings(lists).with_columns(pl.col("request_id") + 1000)]),
+    )
+    found, again = (tools.compute(asked, dataset, case.time) for dataset in (case.dataset, other))
+    assert tools.bits(found) == tools.bits(again)
+
+
 def one_moment_too_many(self, moments):
     return np.searchsorted(self.moments, moments, side="right")
 
@@ -107,6 +126,14 @@ def test_rows_and_batches_change_no_bit(tools, data):
     logs = (table.sample(fraction=1, shuffle=True, seed=5) for table in (case.dataset.events, case.dataset.requests))
     other = Dataset(case.dataset.items.reverse(), *logs, case.dataset.users.reverse())
     assert tools.bits(tools.compute(case.candidates, other, case.time)) == tools.bits(together)
+
+
+@pytest.mark.parametrize("largest", [1, 60, 2000])
+def test_keys_that_are_too_large_to_be_combined_change_no_bit(tools, monkeypatch, largest):
+    case = tools.full_case(9, feedback_delay="10m")
+    plain = tools.compute(case.candidates, case.dataset, case.time)
+    monkeypatch.setattr(counters, "_LARGEST", largest)
+    assert tools.bits(tools.compute(case.candidates, case.dataset, case.time)) == tools.bits(plain)
 
 
 def small(tools):
