@@ -81,6 +81,10 @@ def small_settings(tiny_encoder: Path) -> Settings:
                 "affinity": ["category"],
                 "events": ["view"],
                 "context": ["device"],
+                "declarations": [
+                    {"kind": "count", "of": "view", "per": ["user", "category"], "window": "1d"},
+                    {"kind": "share", "per": ["item", "device"], "within": ["device"]},
+                ],
             },
             "ranker": {"rounds": 30, "rows_per_leaf": 20, "patience": 10},
         }

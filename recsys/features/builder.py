@@ -17,7 +17,7 @@ from recsys.features.lists import compare_in_list
 from recsys.features.log import LAST, Log, Per, Rows
 from recsys.features.lookup import Lookup
 from recsys.features.neighbours import Neighbours, neighbour_signals
-from recsys.features.settings import FeatureSettings, declare
+from recsys.features.settings import FeatureSettings, declare, keys_of
 from recsys.schema import AFTER_THE_LIST
 from recsys.text.lists import Lists
 from recsys.text.queries import QueryReader
@@ -256,7 +256,7 @@ def check_context(candidates: pl.DataFrame, settings: FeatureSettings, recorded_
     floats = [name for name in settings.context if not is_category(candidates[name])]
     for feature in settings.declarations:
         for name in floats:
-            if name in feature.per:
+            if name in keys_of(feature):
                 raise SettingsError(
                     f"{feature.name} is kept per {name!r}, whose values are floats; write them as whole numbers or text"
                 )

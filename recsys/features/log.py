@@ -126,6 +126,8 @@ class Layer:
             return np.zeros(len(codes["item"]), dtype=np.int64)
         key, unknown = np.zeros(1, dtype=np.int64), np.zeros(1, dtype=bool)
         for name in per:
+            if name not in self.sizes:  # a context column of floats is a number, and no key
+                return np.full(len(codes["item"]), -1)
             column = codes[name]
             key = key * self.sizes[name] + column
             unknown = unknown | (column < 0) | (column >= self.sizes[name])

@@ -143,13 +143,16 @@ class Same:
         return Told(
             meaning=f"whether the {self.attribute} is that of the user's last click",
             formula=f"1 if {self.attribute} = last_{self.attribute} else 0",
-            missing="missing where one of the two is not known",
+            missing="missing without a click, or where one of the two has no value",
         )
 
     def values(self, lookup: Lookup) -> Floats:
         """Compare; NaN where one of the two is not known."""
         own, last = lookup.codes[self.attribute], lookup.codes[f"last_{self.attribute}"]
-        return np.where((own < 0) | (last < 0), np.nan, (own == last).astype(np.float64))
+        unknown = last < 0
+        if self.attribute != "item":  # an item without a code is another one; later rows may give it one
+            unknown = unknown | (own < 0)
+        return np.where(unknown, np.nan, (own == last).astype(np.float64))
 
 
 @dataclass(frozen=True, config=FROZEN)

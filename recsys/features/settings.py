@@ -103,6 +103,7 @@ class FeatureSettings(BaseModel):
                 raise ValueError(f"affinity, users and context name {name!r} twice; rename one of the columns")
         for feature in self.declarations:
             self._check_keys(feature)
+            self._check_stream(feature)
         made = [feature.name for feature in declare(self)]
         for name in made:
             if made.count(name) > 1:
@@ -113,21 +114,36 @@ class FeatureSettings(BaseModel):
         """Refuse keys that are no columns, and last clicks of what is no click."""
         known = ["user", "item", *self.affinity, *self.users, *self.context]
         last = [f"{LAST}{name}" for name in ("item", *self.affinity)]
-        for name in dict.fromkeys(
-            [*feature.per, *getattr(feature, "within", ()), *sum(getattr(feature, "backoff", ()), ())]
-        ):
+        keys = keys_of(feature)
+        for name in keys:
             if name in (*known, *last):
                 continue
             near = get_close_matches(name, [*known, *last], n=1)
             raise ValueError(
                 f"{feature.name} is kept per {name!r}, which is no key"
-                + (f"; did you mean {near[0]!r}?" if near else f"; keys are {', '.join([*known, *last])}")
+                + (f"; did you mean {near[0]!r}?" if near else f"; keys are {', '.join([*known, *last])}.")
                 + " Attributes are named in affinity, users or context"
             )
-        if any(name in last for name in feature.per) and getattr(feature, "of", CLICK) != CLICK:
-            raise ValueError(f"{feature.name} is kept per last click, which only clicks have; count {CLICK!r}")
-        if isinstance(feature, Rate) and any(name in last for name in feature.per):
-            raise ValueError(f"{feature.name} is a rate per last click, which only clicks have; declare a Share")
+        if any(name in last for name in keys):
+            if isinstance(feature, Rate | Lift):
+                called = "rate" if isinstance(feature, Rate) else "lift"
+                raise ValueError(
+                    f"{feature.name} is a {called} per last click, which only clicks have; declare a Share"
+                )
+            if getattr(feature, "of", CLICK) != CLICK:
+                raise ValueError(f"{feature.name} is kept per last click, which only clicks have; count {CLICK!r}")
+
+    def _check_stream(self, feature: Declaration) -> None:
+        """Refuse streams that a declaration cannot read, and numbers that are not kept."""
+        of = getattr(feature, "of", CLICK)
+        if of == SKIP and not isinstance(feature, Count):
+            raise ValueError(f"{feature.name} is made of {SKIP!r}, which can only be counted; declare a Count")
+        if isinstance(feature, Mean) and of in (SHOWING, OUTCOME):
+            raise ValueError(f"{feature.name} is a mean of {of!r}, which has no value; name an event kind")
+        if isinstance(feature, HoursSince | Pace) and of == OUTCOME:
+            raise ValueError(f"{feature.name} is made of {OUTCOME!r}; name {SHOWING!r}, {CLICK!r} or an event kind")
+        if isinstance(feature, Number) and feature.attribute not in self.numbers:
+            raise ValueError(f"{feature.name} needs {feature.attribute!r} in numbers, which makes it; name it there")
 
     @property
     def kept(self) -> Kept:
@@ -139,6 +155,11 @@ class FeatureSettings(BaseModel):
         """Every event kind that a feature counts."""
         own = [getattr(feature, "of", CLICK) for feature in self.declarations]
         return tuple(dict.fromkeys(kind for kind in (*self.events, *self.values, *own) if kind not in _TAKEN["events"]))
+
+
+def keys_of(feature: Feature) -> Per:
+    """List every key column that a feature reads: its own, those of the whole, and those that it backs off to."""
+    return (*feature.per, *getattr(feature, "within", ()), *sum(getattr(feature, "backoff", ()), ()))
 
 
 @lru_cache(maxsize=16)

@@ -59,9 +59,9 @@ class Vocabulary:
         DataError
             When one column holds integers and another one strings.
         """
-        new = Vocabulary.of(*columns).values
+        new = Vocabulary.of(*columns).values.alias(columns[0].name)
         new = new.filter(pl.Series(self.encode(new) < 0))
-        return self._followed_by(Vocabulary(new)) if len(new) else self
+        return self._followed_by(Vocabulary(new.alias("value"))) if len(new) else self
 
     def _followed_by(self, later: "Vocabulary") -> "Vocabulary":
         return Vocabulary(self.values, later if self.later is None else self.later._followed_by(later))
@@ -69,12 +69,14 @@ class Vocabulary:
     @cached_property
     def order(self) -> Ints:
         """Place of every code in the ascending order of all values, shape [n]."""
-        places = np.empty(len(self), dtype=np.int64)
-        places[pl.concat(self._parts()).arg_sort().to_numpy()] = np.arange(len(self))
+        places = np.arange(len(self))
+        if len(self):
+            places[pl.concat(self._parts()).arg_sort().to_numpy()] = np.arange(len(self))
         return places
 
     def _parts(self) -> list[pl.Series]:
-        return [self.values, *([] if self.later is None else self.later._parts())]
+        own = [self.values] if len(self.values) else []  # values of no kind cannot stand beside others
+        return own if self.later is None else own + self.later._parts()
 
     def encode(self, column: pl.Series) -> Ints:
         """Turn values into codes, shape [len(column)]; unknown values and nulls become -1.
@@ -84,11 +86,10 @@ class Vocabulary:
         DataError
             When the column holds integers and the vocabulary strings, or the other way round.
         """
-        plain = _plain(column)
         if self.later is not None:
-            codes = Vocabulary(self.values).encode(plain)
-            newer = self.later.encode(plain)
+            codes, newer = Vocabulary(self.values).encode(column), self.later.encode(column)
             return np.where(newer >= 0, newer + len(self.values), codes)
+        plain = _plain(column)
         if len(self) == 0 or plain.null_count() == len(plain):
             return np.full(len(plain), -1, dtype=np.int64)
         _same_kind(column.name, self.values.dtype, plain.dtype)

@@ -1,5 +1,6 @@
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 
 import numpy as np
 import polars as pl
@@ -10,23 +11,54 @@ from recsys.data.clock import TimeSettings
 from recsys.data.tables import TIME, Dataset
 from recsys.features.behaviour import Behaviour
 from recsys.features.builder import Reader, build_features, sort_candidates
+from recsys.features.definitions import Count, Lift, Mean, Rate, Share, Trend
 from recsys.features.log import Log
+from recsys.features.lookup import Lookup
+from recsys.features.moments import Age, HoursSince, Number, Pace, Same
 from recsys.features.settings import FeatureSettings
 from recsys.text.user_tower import UserTower
 from recsys.text.vectors import ItemVectors, round_to_grid
 
-MINUTE = timedelta(minutes=1)
+MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 SETTINGS = FeatureSettings(
-    windows=(timedelta(minutes=10), timedelta(hours=6), timedelta(days=1)),
+    windows=(10 * MINUTE, 6 * HOUR, 24 * HOUR),
     affinity=("category",),
+    numbers=("price",),
+    users=("age_group",),
     events=("like",),
+    values=("click", "view"),
     context=("device",),
+    scores=("retrieval",),
     prior=3.0,
+    declarations=(
+        Count("view", ("user", "category"), 6 * HOUR),
+        Lift(("item", "device"), None),
+        Rate(("user", "item"), 6 * HOUR, 2.0, (("user", "category"), ("category",))),
+        Share(("last_category", "item"), ("last_category",), 10 * MINUTE),
+        Mean("click", ("last_item",), None, 2.0),
+        Pace("showing", ("item", "age_group")),
+        HoursSince("like", ("age_group", "category"), first=True),
+    ),
 )
 SHOWINGS = {"request_id": pl.Int64, "user_id": pl.Int64, "timestamp": TIME, "item_id": pl.Int64, "label": pl.Int64}
+SHOWINGS |= {"device": pl.String}
 EVENTS = {"user_id": pl.Int64, "item_id": pl.Int64, "event": pl.String, "timestamp": TIME, "known_at": TIME}
-ITEMS = {"item_id": pl.Int64, "category": pl.String, "available_at": TIME}
-CANDIDATES = {**SHOWINGS, "device": pl.String}
+EVENTS |= {"value": pl.Float64}
+ITEMS = {"item_id": pl.Int64, "category": pl.String, "available_at": TIME, "price": pl.Float64}
+USERS = {"user_id": pl.Int64, "age_group": pl.String}
+RETRIEVAL = {1: 0.5, 2: 0.5, 3: -1.25, 5: 2.0, 6: 1e-9, 7: float("nan")}
+VALUES = [None, 0.0, 0.25, -3.0, 17.3, -1e6, 1e9, float("nan")]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of behaviour in plain Python."""
+
+    key: dict
+    known_at: datetime
+    clicked: bool = False
+    chance: float = 0.0
+    value: float | None = None
 
 
 @dataclass(frozen=True)
@@ -45,32 +77,204 @@ class Case:
         local = pl.Series([moment]).dt.convert_time_zone(self.time.zone)[0]
         return local.replace(hour=0, minute=0, second=0, microsecond=0, fold=0).astimezone(UTC)
 
+    @cached_property
+    def log(self) -> Log:
+        return Log(Behaviour.of(self.dataset, SETTINGS.kept), self.time)
+
+    @cached_property
+    def lookup(self) -> Lookup:
+        return Lookup(self.log, self.log.rows(self.candidates))
+
+    @cached_property
+    def items(self) -> dict:
+        return {row["item_id"]: row for row in self.dataset.items.rows(named=True)}
+
+    @cached_property
+    def users(self) -> dict:
+        return {row["user_id"]: row for row in self.dataset.users.rows(named=True)}
+
+    def key(self, user, item, device) -> dict:
+        """Everything that a feature can be kept per."""
+        category = self.items.get(item, {}).get("category")
+        age_group = self.users.get(user, {}).get("age_group")
+        return {"user": user, "item": item, "category": category, "device": device, "age_group": age_group}
+
+    def last_key(self, user, moment) -> dict:
+        """What belongs to the user's last click before a moment; of two at one moment, the larger item."""
+        past = [
+            (row.known_at, row.key["item"]) for row in self.clicks if row.key["user"] == user and row.known_at < moment
+        ]
+        item = max(past)[1] if past else None
+        return {"last_item": item, "last_category": self.items.get(item, {}).get("category")}
+
+    @cached_property
+    def outcomes(self) -> list:
+        """Rows of lists, at the moment when their labels are known."""
+        rows = self.dataset.requests.rows(named=True)
+        requests = [row["request_id"] for row in rows]
+        return [
+            Row(
+                self.key(row["user_id"], row["item_id"], row["device"]),
+                row["timestamp"] + self.time.feedback_delay,
+                row["label"] > 0,
+                round(65536 / requests.count(row["request_id"])) / 65536,
+            )
+            for row in rows
+        ]
+
+    @cached_property
+    def done(self) -> list:
+        """Events with their kind."""
+        return [
+            (
+                row["event"],
+                Row(
+                    self.key(row["user_id"], row["item_id"], None),
+                    max(row["timestamp"], row["known_at"] or row["timestamp"]),
+                    value=None if row["value"] != row["value"] else row["value"],
+                ),
+            )
+            for row in self.dataset.events.rows(named=True)
+        ]
+
+    @cached_property
+    def clicks(self) -> list:
+        return [*(row for of, row in self.done if of == "click"), *(row for row in self.outcomes if row.clicked)]
+
+    @cached_property
+    def streams(self) -> dict:
+        """Every stream by its name."""
+        kinds = {of: [row for kind, row in self.done if kind == of] for of in ("like", "view", "never")}
+        return kinds | {
+            "showing": [replace(row, known_at=row.known_at - self.time.feedback_delay) for row in self.outcomes],
+            "outcome": self.outcomes,
+            "skip": [row for row in self.outcomes if not row.clicked],
+            "click": [replace(row, key=row.key | self.last_key(row.key["user"], row.known_at)) for row in self.clicks],
+        }
+
+    @cached_property
+    def asked(self) -> list:
+        """The candidates as (key, as_of, timestamp)."""
+        found = []
+        for row in self.candidates.rows(named=True):
+            as_of = self.as_of(row["request_id"])
+            key = self.key(row["user_id"], row["item_id"], row["device"]) | self.last_key(row["user_id"], as_of)
+            found.append((key, as_of, row["timestamp"]))
+        return found
+
+
+def expected(feature, case):
+    """Compute a feature of every candidate by plain loops."""
+    return np.array([answer(feature, case, *asked) for asked in case.asked], dtype=np.float64)
+
+
+def answer(feature, case, key, as_of, timestamp):
+    """Compute a feature of one candidate by plain loops over the log."""
+
+    def known(of, per, window=None):
+        if any(key[name] is None for name in per):
+            return []
+        return [
+            row
+            for row in case.streams[of]
+            if all(row.key[name] == key[name] for name in per)
+            and row.known_at < as_of
+            and (window is None or row.known_at >= as_of - window)
+        ]
+
+    match feature:
+        case Count():
+            return len(known(feature.of, feature.per, feature.window))
+        case Rate():
+            rate = ratio(*clicked_of(known("outcome", ())))
+            for per in (*reversed(feature.backoff), feature.per):
+                clicks, shown = clicked_of(known("outcome", per, feature.window))
+                rate = (clicks + feature.prior * rate) / (shown + feature.prior)
+            return rate
+        case Lift():
+            rows = known("outcome", feature.per, feature.window)
+            return (clicked_of(rows)[0] + feature.prior) / (sum(row.chance for row in rows) + feature.prior)
+        case Share():
+            parts = [len(known(feature.of, per, feature.window)) for per in (feature.per, feature.within)]
+            return ratio(*parts)
+        case Trend():
+            speeds = [
+                (len(known("click", feature.per, window)) + 1) / window.total_seconds()
+                for window in (feature.short, feature.long)
+            ]
+            return speeds[0] / speeds[1]
+        case Mean():
+            total, count = valued(known(feature.of, feature.per, feature.window))
+            return (total + feature.prior * ratio(*valued(known(feature.of, ())))) / (count + feature.prior)
+        case HoursSince():
+            moments = [row.known_at for row in known(feature.of, feature.per)]
+            return (as_of - (min if feature.first else max)(moments)) / HOUR if moments else np.nan
+        case Pace():
+            moments = [row.known_at for row in known(feature.of, feature.per)]
+            return (max(moments) - min(moments)) / HOUR / (len(moments) - 1) if len(moments) > 1 else np.nan
+        case Age():
+            moment = case.items.get(key["item"], {}).get("available_at")
+            return (timestamp - moment) / HOUR if moment else np.nan
+        case Same():
+            own, last = key[feature.attribute], key[f"last_{feature.attribute}"]
+            return np.nan if own is None or last is None else float(own == last)
+        case Number():
+            number = case.items.get(key["item"], {}).get(feature.attribute)
+            return np.nan if number is None else number
+    raise AssertionError(feature)
+
+
+def ratio(part, whole):
+    return part / whole if whole else np.nan
+
+
+def clicked_of(rows):
+    return sum(row.clicked for row in rows), len(rows)
+
+
+def valued(rows):
+    """Add up values in multiples of 1/1024."""
+    values = [round(row.value * 1024) for row in rows if row.value is not None]
+    return sum(values) / 1024, len(values)
+
 
 def showings(rows):
-    """Build a table of requests from (user, moment, {item: label})."""
+    """Build a table of requests from (user, moment, {item: label}) and perhaps a device."""
     flat = [
-        (number, user, moment, item, label)
-        for number, (user, moment, labels) in enumerate(rows)
+        (number, user, moment, item, label, device[0] if device else "phone")
+        for number, (user, moment, labels, *device) in enumerate(rows)
         for item, label in labels.items()
     ]
     return pl.DataFrame(flat, schema=SHOWINGS, orient="row")
 
 
 def events(rows):
-    """Build a table of events from (user, item, kind, moment, delay)."""
-    flat = [(user, item, kind, moment, moment + delay if delay else None) for user, item, kind, moment, delay in rows]
+    """Build a table of events from (user, item, kind, moment, delay) and perhaps a value."""
+    flat = [
+        (user, item, kind, moment, moment + delay if delay else None, value[0] if value else None)
+        for user, item, kind, moment, delay, *value in rows
+    ]
     return pl.DataFrame(flat, schema=EVENTS, orient="row")
+
+
+def candidates_of(rows):
+    """Build sorted candidates with a score of their retrieval."""
+    table = showings(rows).drop("label")
+    score = pl.col("item_id").replace_strict(RETRIEVAL, default=None, return_dtype=pl.Float64)
+    return sort_candidates(table.with_columns(retrieval=score))
 
 
 def requests_of(moments, largest=6):
     lists = st.dictionaries(st.integers(1, 7), st.sampled_from([0, 0, 1, 2]), min_size=1, max_size=4)
-    return st.lists(st.tuples(st.integers(1, 4), moments, lists), max_size=largest)
+    devices = st.sampled_from(["phone", "desk", None])
+    return st.lists(st.tuples(st.integers(1, 4), moments, lists, devices), max_size=largest)
 
 
 def events_of(moments, largest=8):
     kinds = st.sampled_from(["click", "click", "like", "view"])
-    delays = st.sampled_from([timedelta(0), timedelta(0), 10 * MINUTE, timedelta(hours=6)])
-    return st.lists(st.tuples(st.integers(1, 4), st.integers(1, 7), kinds, moments, delays), max_size=largest)
+    delays = st.sampled_from([timedelta(0), timedelta(0), 10 * MINUTE, 6 * HOUR])
+    values = st.sampled_from(VALUES)
+    return st.lists(st.tuples(st.integers(1, 4), st.integers(1, 7), kinds, moments, delays, values), max_size=largest)
 
 
 @st.composite
@@ -91,22 +295,60 @@ def draw_case(draw):
         feedback_delay=draw(st.sampled_from(["0s", "10m", "6h"])),
         zone=zone,
     )
-    items = pl.DataFrame(
-        [(item, draw(st.sampled_from(["x", "y", None])), draw(st.none() | moments)) for item in range(1, 6)],
-        schema=ITEMS,
-        orient="row",
-    )
+    words, prices = st.sampled_from(["x", "y", None]), st.sampled_from([None, 0.0, -2.5, 99.9])
+    items = [(item, draw(words), draw(st.none() | moments), draw(prices)) for item in range(1, 6)]
+    users = [(user, draw(st.sampled_from(["old", "new", None]))) for user in draw(st.sets(st.integers(1, 5)))]
     later = st.builds(lambda moment, hours: moment + hours, moments, hours_of([0, 6, 15]))
-    asked = draw(
-        st.lists(
-            st.tuples(st.integers(1, 5), later, st.dictionaries(st.integers(1, 8), st.just(0), min_size=1)),
-            min_size=1,
-            max_size=3,
-        )
+    lists = st.dictionaries(st.integers(1, 8), st.just(0), min_size=1)
+    devices = st.sampled_from(["phone", "tv", None])
+    asked = draw(st.lists(st.tuples(st.integers(1, 5), later, lists, devices), min_size=1, max_size=3))
+    dataset = Dataset(
+        pl.DataFrame(items, schema=ITEMS, orient="row"),
+        events(draw(events_of(moments))),
+        showings(draw(requests_of(moments))),
+        pl.DataFrame(users, schema=USERS, orient="row"),
     )
-    candidates = showings(asked).drop("label").with_columns(device=pl.lit("phone"))
-    dataset = Dataset(items, events(draw(events_of(moments))), showings(draw(requests_of(moments))))
-    return Case(dataset, time, sort_candidates(candidates))
+    return Case(dataset, time, candidates_of(asked))
+
+
+def make_case(seed, **time):
+    """Make a log that is fuller than those that are drawn, with as many ties."""
+    random = np.random.default_rng(seed)
+    start = datetime(2024, 4, 25, 6, tzinfo=UTC)
+
+    def pick(*values):
+        return values[random.integers(len(values))]
+
+    def moment(hours):
+        return start + int(random.integers(hours * 6)) * 10 * MINUTE
+
+    def items(largest):
+        return [int(item) for item in random.choice(largest, random.integers(1, 5), replace=False) + 1]
+
+    catalogue = [
+        (item, pick("x", "y", "z", None), pick(None, moment(48)), pick(None, 1.5, -2.0)) for item in range(1, 10)
+    ]
+    people = [(user, pick("old", "new", None)) for user in range(1, 5)]
+    lists = [
+        (pick(1, 2, 3, 4, 5), moment(36), {item: pick(0, 0, 1, 2) for item in items(11)}, pick("phone", "desk", None))
+        for _ in range(25)
+    ]
+
+    def done():
+        kind, delay = pick("click", "click", "like", "view"), pick(timedelta(0), timedelta(0), 10 * MINUTE, 6 * HOUR)
+        return pick(1, 2, 3, 4, 5), pick(*range(1, 12)), kind, moment(36), delay, pick(*VALUES)
+
+    def request():
+        wanted, device = dict.fromkeys(items(12), 0), pick("phone", "desk", "tv", None)
+        return pick(1, 2, 3, 5, 6), moment(48) + 12 * HOUR, wanted, device
+
+    dataset = Dataset(
+        pl.DataFrame(catalogue, schema=ITEMS, orient="row"),
+        events([done() for _ in range(50)]),
+        showings(lists),
+        pl.DataFrame(people, schema=USERS, orient="row"),
+    )
+    return Case(dataset, TimeSettings(**time), candidates_of([request() for _ in range(14)]))
 
 
 def hours_of(choices):
@@ -124,7 +366,7 @@ def draw_other_future(case, as_of):
         kept = past.with_columns(
             label=pl.when(unlabelled).then(pl.Series(labels[: len(past)], dtype=pl.Int64)).otherwise("label")
         )
-        lists = showings([(user + 2, moment, items) for user, moment, items in new_lists])
+        lists = showings([(user + 2, *others) for user, *others in new_lists])
         known_at = pl.max_horizontal("known_at", "timestamp")
         # An event of the past that becomes known later may have happened before `as_of`.
         late = done.filter(known_at >= as_of).with_columns(known_at=known_at + moved)
@@ -144,9 +386,10 @@ def make_reader(log, seed=0):
     """Join a log with random vectors: none of item 5, and one of item 6, which no catalogue holds."""
     random = np.random.default_rng(seed)
     ids = [1, 2, 3, 4, 6]
+    kinds = [each.values.dtype for each in (log.items, log.items.later) if each is not None and len(each.values)]
     candidate, history = random.normal(size=(2, len(ids), 8))
     vectors = ItemVectors(
-        item_ids=pl.Series("item_id", ids),
+        item_ids=pl.Series("item_id", ids).cast(kinds[0] if kinds else pl.Int64),
         text_hashes=pl.Series([str(item) for item in ids]),
         candidate=round_to_grid(candidate / np.linalg.norm(candidate, axis=1, keepdims=True)),
         history=round_to_grid(history / np.linalg.norm(history, axis=1, keepdims=True)),
@@ -175,6 +418,9 @@ class Tools:
     """What the tests of features share."""
 
     case = staticmethod(draw_case)
+    full_case = staticmethod(make_case)
+    expected = staticmethod(expected)
+    candidates = staticmethod(candidates_of)
     other_future = staticmethod(draw_other_future)
     showings = staticmethod(showings)
     events = staticmethod(events)

@@ -10,19 +10,24 @@ from hypothesis import strategies as st
 from recsys.data.clock import TimeSettings
 from recsys.data.tables import Dataset
 from recsys.errors import SettingsError
+from recsys.features import counters
 from recsys.features.behaviour import Behaviour, Kept
 from recsys.features.builder import (
+    COMPARISONS,
     TEXT_COLUMNS,
-    Reader,
     build_features,
     check_context,
-    find_items,
+    check_events,
+    differs_in_list,
+    feature_names,
     read_lists,
     request_starts,
     sort_candidates,
 )
-from recsys.features.counters import Counter
+from recsys.features.counters import Timeline
+from recsys.features.definitions import Count, Rate, Share
 from recsys.features.log import Log
+from recsys.features.moments import Pace
 from recsys.features.settings import FeatureSettings
 from recsys.text.queries import QueryReader
 
@@ -57,12 +62,30 @@ def test_what_is_known_at_or_after_as_of_changes_no_feature(tools):
     future_changes_nothing(tools, tools.compute, examples=80)()
 
 
-def one_row_too_many(self, keys, as_of):
-    return np.searchsorted(self.rows, self._offsets(keys) + np.searchsorted(self.moments, as_of, side="right"))
+@pytest.mark.parametrize("freshness", ["live", "1d"])
+def test_users_items_and_devices_that_are_first_seen_later_change_no_feature(tools, freshness):
+    case = tools.full_case(10, freshness=freshness)
+    last = max(as_of for _, as_of, _ in case.asked)
+    asked, shown = case.candidates, case.dataset.requests
+    assert set(asked["item_id"]) - set(shown["item_id"]) - set(case.dataset.items["item_id"])
+    items, users = ([*ids.unique(), 40] for ids in (asked["item_id"], asked["user_id"]))
+    events = [(user, item, "click", last, timedelta(0), 5.0) for user in users for item in items]
+    lists = [(user, last, dict.fromkeys(items, 1), "tv") for user in users]
+    other = replace(
+        case.dataset,
+        events=pl.concat([case.dataset.events, tools.events(events)]),
+        requests=pl.concat([shown, tools.showings(lists).with_columns(pl.col("request_id") + 1000)]),
+    )
+    found, again = (tools.compute(asked, dataset, case.time) for dataset in (case.dataset, other))
+    assert tools.bits(found) == tools.bits(again)
+
+
+def one_moment_too_many(self, moments):
+    return np.searchsorted(self.moments, moments, side="right")
 
 
 def test_the_time_property_sees_one_row_known_exactly_at_as_of(tools, monkeypatch):
-    monkeypatch.setattr(Counter, "before", one_row_too_many)
+    monkeypatch.setattr(Timeline, "before", one_moment_too_many)
     with pytest.raises(AssertionError):
         future_changes_nothing(tools, tools.compute, examples=80)()
 
@@ -74,7 +97,7 @@ def leaky(tools, leak):
         if leak == "today":
             time = time.model_copy(update={"freshness": "live"})
         if leak == "events when they happen":
-            dataset = Dataset(dataset.items, dataset.events.drop("known_at"), dataset.requests)
+            dataset = replace(dataset, events=dataset.events.drop("known_at"))
         if leak == "midnight of another zone":
             time = time.model_copy(update={"zone": "UTC" if time.zone != "UTC" else "Africa/Cairo"})
         return tools.compute(asked, dataset, time)
@@ -101,19 +124,28 @@ def test_rows_and_batches_change_no_bit(tools, data):
     shuffled = case.candidates.sample(fraction=1, shuffle=True, seed=data.draw(st.integers(0, 99)))
     assert tools.bits(tools.compute(sort_candidates(shuffled), case.dataset, case.time)) == tools.bits(together)
     logs = (table.sample(fraction=1, shuffle=True, seed=5) for table in (case.dataset.events, case.dataset.requests))
-    other = Dataset(case.dataset.items.reverse(), *logs)
+    other = Dataset(case.dataset.items.reverse(), *logs, case.dataset.users.reverse())
     assert tools.bits(tools.compute(case.candidates, other, case.time)) == tools.bits(together)
+
+
+@pytest.mark.parametrize("largest", [1, 60, 2000])
+def test_keys_that_are_too_large_to_be_combined_change_no_bit(tools, monkeypatch, largest):
+    case = tools.full_case(9, feedback_delay="10m")
+    plain = tools.compute(case.candidates, case.dataset, case.time)
+    monkeypatch.setattr(counters, "_LARGEST", largest)
+    assert tools.bits(tools.compute(case.candidates, case.dataset, case.time)) == tools.bits(plain)
 
 
 def small(tools):
     """Item 1 was clicked, 2 and 5 were shown, 6 is not in the catalogue, 9 is nowhere."""
     items = pl.DataFrame(
-        {"item_id": [1, 2, 3, 4, 5], "category": ["x", "x", "y", None, "y"], "title": list("abcde")},
+        {"item_id": [1, 2, 3, 4, 5], "category": ["x", "x", "y", None, "y"], "title": list("abcde"), "price": [7] * 5},
     )
     log = Dataset(
         items,
         tools.events([(1, 6, "like", NOON - timedelta(hours=2), timedelta(0))]),
         tools.showings([(1, NOON - timedelta(hours=3), {1: 1, 2: 0, 5: 0})]),
+        pl.DataFrame({"user_id": [1, 3], "age_group": ["old", "new"]}),
     )
     asked = pl.DataFrame(
         {
@@ -122,6 +154,7 @@ def small(tools):
             "timestamp": [NOON] * 5 + [NOON + timedelta(hours=1)],
             "item_id": [1, 2, 5, 6, 9, 1],
             "device": ["phone"] * 5 + [None],
+            "retrieval": [0.5, 2.0, 0.5, None, -1.0, 3.0],
         },
         schema_overrides={"timestamp": log.requests.schema["timestamp"]},
     )
@@ -131,23 +164,74 @@ def small(tools):
 def test_columns_are_numbers_in_the_order_of_the_declarations_and_then_categories(tools):
     dataset, asked = small(tools)
     table = tools.compute(asked, dataset, TimeSettings())
-    assert table.columns[0] == "item_age_hours"
-    assert table.columns[-2:] == ["item_category", "device"]
+    assert table.columns == feature_names(tools.settings)
+    assert table.columns[0] == "click_rate_item_over_category_10m"
+    assert table.columns[-3:] == ["item_category", "user_age_group", "device"]
     assert set(TEXT_COLUMNS) < set(table.columns)
     assert len(set(table.columns)) == table.width
-    assert all(dtype == pl.Float32 for dtype in table.dtypes[:-2])
+    assert all(dtype == pl.Float32 for dtype in table.dtypes[:-3])
     assert table["item_category"].to_list() == ["x", "x", "y", None, None, "x"]
+    assert table["user_age_group"].to_list() == ["old"] * 5 + [None]
     assert table["device"].to_list() == ["phone"] * 5 + [None]
+    assert table["item_price"].fill_nan(None).to_list() == [7.0, 7.0, 7.0, None, None, 7.0]
     assert table["list_size"].to_list() == [5] * 5 + [1]
+
+
+def test_scores_of_the_retrieval_are_numbers_that_are_compared_in_their_list(tools):
+    dataset, asked = small(tools)
+    table = tools.compute(asked, dataset, TimeSettings()).fill_nan(None)
+    assert table["retrieval"].to_list() == [0.5, 2.0, 0.5, None, -1.0, 3.0]
+    assert table["retrieval_rank"].to_list() == [2.5, 1.0, 2.5, None, 4.0, 1.0]
+    assert table["retrieval_share"].to_list() == pytest.approx([0.5 / 3, 2 / 3, 0.5 / 3, None, 0, 1])
+    assert table["retrieval_gap"].to_list() == [-1.5, 0.0, -1.5, None, -3.0, 0.0]
+    whole = tools.compute(asked.with_columns(retrieval=pl.Series([1, 2, 3, None, 5, 6])), dataset, TimeSettings())
+    assert whole["retrieval"].fill_nan(None).to_list() == [1.0, 2.0, 3.0, None, 5.0, 6.0]
 
 
 def test_only_features_that_differ_within_a_list_are_compared_within_it(tools):
     dataset, asked = small(tools)
     columns = tools.compute(asked, dataset, TimeSettings()).columns
-    assert "click_rate_item_rank" in columns
-    assert "click_rate_item_share" in columns
-    assert "click_count_user" in columns
-    assert "click_count_user_rank" not in columns
+    for name in ("click_rate_item_over_category", "click_share_user_category", "same_category_as_last_click"):
+        assert [f"{name}_{comparison}" in columns for comparison in COMPARISONS] == [True] * 3, name
+    for name in ("click_count_user", "click_value_last_item", "hours_between_click_user", "list_size", "hour"):
+        assert name in columns
+        assert not any(f"{name}_{comparison}" in columns for comparison in COMPARISONS), name
+
+
+@pytest.mark.parametrize(
+    ("per", "differs"),
+    [
+        ((), False),
+        (("user",), False),
+        (("age_group", "device"), False),
+        (("user", "last_category"), False),
+        (("item",), True),
+        (("last_category", "category"), True),
+        (("device", "item"), True),
+    ],
+)
+def test_a_feature_of_the_user_and_the_context_alone_is_the_same_for_a_whole_list(tools, per, differs):
+    assert differs_in_list(per, tools.settings) == differs
+
+
+def test_names_are_those_of_the_columns_whatever_the_settings(tools):
+    dataset, asked = small(tools)
+    plain = {"families": ("popularity", "activity"), "windows": (), "declarations": ()}
+    for change in (plain, {"context": (), "declarations": ()}, {"scores": ()}, {"families": ()}, {"values": ()}):
+        settings = tools.settings.model_copy(update=change)
+        assert tools.compute(asked, dataset, TimeSettings(), settings).columns == feature_names(settings)
+
+
+def test_a_context_of_floats_is_a_number_and_no_key(tools):
+    dataset, asked = small(tools)
+    settings = FeatureSettings(context=("depth",), affinity=("category",))
+    shown = dataset.requests.with_columns(depth=pl.col("item_id") / 2)
+    asked = asked.with_columns(depth=pl.Series([0.5, 1.0, 2.5, None, 0.0, 0.5]))
+    check_context(shown, settings, ())
+    table = tools.compute(asked, replace(dataset, requests=shown), TimeSettings(), settings)
+    assert table.columns == feature_names(settings)
+    assert table["depth"].to_list() == [0.5, 1.0, 2.5, None, 0.0, 0.5]
+    assert table["showing_count_item_depth"].to_list() == [0.0] * 6
 
 
 def test_text_columns_are_missing_for_items_without_a_vector_or_outside_the_catalogue(tools):
@@ -164,7 +248,7 @@ def test_text_columns_are_missing_for_items_without_a_vector_or_outside_the_cata
 
 def test_the_first_row_of_a_request_says_what_it_asks_with(tools):
     dataset, asked = small(tools)
-    log = Log(Behaviour.of(dataset, Kept(("category",))), TimeSettings())
+    log = Log(Behaviour.of(dataset, tools.settings.kept), TimeSettings())
     plain = tools.reader(log)
     encoded = []
 
@@ -193,7 +277,7 @@ def test_an_item_that_is_not_out_yet_has_no_share_of_the_ages(tools):
     dataset, asked = small(tools)
     moments = [NOON - timedelta(hours=3), NOON + timedelta(hours=1), None, None, None]
     items = dataset.items.with_columns(available_at=pl.Series(moments, dtype=asked.schema["timestamp"]))
-    other = Dataset(items, dataset.events, dataset.requests)
+    other = replace(dataset, items=items)
     table = tools.compute(asked[:2], other, TimeSettings())
     assert table["item_age_hours"].to_list() == [3.0, -1.0]
     assert table["item_age_hours_share"].to_list() == [1.0, 0.0]
@@ -214,14 +298,14 @@ def test_no_candidate_gives_no_row_and_the_same_columns(tools):
     assert none.is_empty()
 
 
-@pytest.mark.parametrize("lost", [("events",), ("requests",), ("events", "requests"), ("items",)])
+@pytest.mark.parametrize("lost", [("events",), ("requests",), ("events", "requests"), ("items",), ("users",)])
 def test_empty_tables_give_missing_features(tools, lost):
     dataset, asked = small(tools)
-    tables = {name: getattr(dataset, name) for name in ("items", "events", "requests")}
-    table = tools.compute(asked, Dataset(**(tables | {name: tables[name].clear() for name in lost})), TimeSettings())
+    empty = replace(dataset, **{name: getattr(dataset, name).clear() for name in lost})
+    table = tools.compute(asked, empty, TimeSettings())
     assert len(table) == len(asked)
     if "requests" in lost:
-        assert table["click_rate_item"].is_nan().all()
+        assert table["click_rate_item_over_category"].is_nan().all()
         assert table["showing_count_item"].to_list() == [0.0] * 6
 
 
@@ -229,7 +313,7 @@ def test_empty_tables_give_missing_features(tools, lost):
 def test_categories_of_polars_are_read_as_their_words(tools, kind):
     dataset, asked = small(tools)
     plain = tools.compute(asked, dataset, TimeSettings())
-    other = Dataset(dataset.items.with_columns(pl.col("category").cast(kind)), dataset.events, dataset.requests)
+    other = replace(dataset, items=dataset.items.with_columns(pl.col("category").cast(kind)))
     table = tools.compute(asked.with_columns(pl.col("device").cast(kind)), other, TimeSettings())
     assert table["item_category"].to_list() == plain["item_category"].to_list()
     assert tools.bits(table) == tools.bits(plain)
@@ -244,13 +328,9 @@ def test_ids_may_be_of_any_plain_type(tools, kind):
         dataset.items.with_columns(item),
         dataset.events.with_columns(item, user),
         dataset.requests.with_columns(item, user),
+        dataset.users.with_columns(user),
     )
-    log = Log(Behaviour.of(other, Kept(("category",))), TimeSettings())
-    plain_log = Log(Behaviour.of(dataset, Kept(("category",))), TimeSettings())
-    vectors = tools.reader(plain_log).vectors
-    ids = vectors.item_ids.cast(log.items.values.dtype)
-    reader = Reader(vectors, find_items(log, ids), tools.reader(plain_log).tower, 3)
-    table = build_features(asked.with_columns(item, user), log, tools.settings, reader)
+    table = tools.compute(asked.with_columns(item, user), other, TimeSettings())
     assert tools.bits(table) == tools.bits(tools.compute(asked, dataset, TimeSettings()))
 
 
@@ -293,19 +373,59 @@ def test_missing_context_is_refused():
         check_context(frame, FeatureSettings(context=("device",)), ())
 
 
-@pytest.mark.parametrize("name", ["hour", "list_size", "interest", "item_category", "click_rate_item_1h_share"])
-def test_context_named_as_a_feature_is_refused(tools, name):
-    frame = pl.DataFrame({name: [1]})
-    with pytest.raises(SettingsError, match=f"context names '{name}', which is a feature of that name already"):
-        check_context(frame, FeatureSettings(context=(name,), affinity=("category",)), ())
+@pytest.mark.parametrize("setting", ["context", "scores"])
+@pytest.mark.parametrize(
+    "name", ["hour", "list_size", "interest_gap", "item_category", "click_rate_item_over_category_1h_share"]
+)
+def test_context_and_scores_named_as_a_feature_are_refused(setting, name):
+    settings = FeatureSettings(**{setting: (name,)}, affinity=("category",))
+    with pytest.raises(SettingsError, match=f"makes two features called '{name}'; rename a col"):
+        check_context(pl.DataFrame({name: [1]}), settings, ())
 
 
 def test_every_computed_name_is_refused_as_context(tools):
-    dataset, asked = small(tools)
-    computed = tools.compute(asked, dataset, TimeSettings()).drop("device")
-    for name in computed.columns:
-        with pytest.raises(SettingsError, match="is a feature of that name already"):
-            check_context(computed, tools.settings.model_copy(update={"context": (name,)}), ())
+    settings = tools.settings.model_copy(update={"context": (), "declarations": ()})
+    for name in feature_names(settings):
+        own = settings.model_copy(update={"context": (name,)})
+        with pytest.raises(SettingsError, match="makes two features called"):
+            check_context(pl.DataFrame({name: [1], "retrieval": [1.0]}), own, ())
+
+
+def test_scores_must_be_numbers_known_before_the_list():
+    settings = FeatureSettings(scores=("similarity",))
+    check_context(pl.DataFrame({"similarity": [1, 2]}), settings, ())
+    check_context(pl.DataFrame({"similarity": [None]}), settings, ())
+    message = (
+        "scores names 'similarity', which holds String values; write them as numbers, or name the column in context"
+    )
+    with pytest.raises(SettingsError, match=message):
+        check_context(pl.DataFrame({"similarity": ["high"]}), settings, ())
+    with pytest.raises(SettingsError, match="scores names 'similarity', which is recorded with or after the list"):
+        check_context(pl.DataFrame({"similarity": [1]}), settings, ("similarity",))
+    with pytest.raises(SettingsError, match="scores names 'similarity', which is not a column of the candidates"):
+        check_context(pl.DataFrame({"device": ["a"]}), settings, ())
+
+
+@pytest.mark.parametrize(
+    "own", [Count("click", ("item", "depth")), Share(("item",), ("depth",)), Rate(("item",), None, 1.0, (("depth",),))]
+)
+def test_a_declaration_per_context_of_floats_is_refused(own):
+    settings = FeatureSettings(context=("depth",), declarations=(own,))
+    check_context(pl.DataFrame({"depth": [1]}), settings, ())
+    with pytest.raises(SettingsError, match=f"{own.name} is kept per 'depth', whose values are floats; write them as"):
+        check_context(pl.DataFrame({"depth": [0.5]}), settings, ())
+
+
+@pytest.mark.parametrize(
+    "change", [{"events": ("lik",)}, {"values": ("lik",)}, {"declarations": (Pace("lik", ("user",)),)}]
+)
+def test_an_event_kind_that_never_occurs_is_refused(tools, change):
+    dataset, _ = small(tools)
+    check_events(
+        dataset, FeatureSettings(events=("like",), declarations=(Count("skip", ()), Share((), (), None, "outcome")))
+    )
+    with pytest.raises(SettingsError, match=r"counts 'lik', an event that never occurs; events holds \['like'\]"):
+        check_events(dataset, FeatureSettings(**change))
 
 
 def test_context_known_before_the_list_is_taken():

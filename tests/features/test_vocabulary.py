@@ -66,3 +66,31 @@ def test_integers_and_strings_are_not_the_same_ids(first, second):
 def test_other_kinds_of_values_are_refused(values):
     with pytest.raises(DataError, match=r"column size holds .* values; ids and attributes are integers or strings"):
         Vocabulary.of(pl.Series("size", values))
+
+
+@given(known=VALUES, later=VALUES, asked=st.lists(st.none() | st.integers(-9, 9), max_size=9))
+def test_values_that_come_later_leave_the_codes_of_all_others(known, later, asked):
+    if len({type(value) for value in [*known, *later] if value is not None}) > 1:
+        later = []
+    if any(isinstance(value, str) for value in [*known, *later]):
+        asked = [None if value is None else "aé b"[value % 4] for value in asked]
+    old = Vocabulary.of(pl.Series("item_id", known))
+    new = old.extended(pl.Series("item_id", later), pl.Series("item_id", later[:2]))
+    distinct = old.values.to_list()
+    distinct += sorted({value for value in later if value is not None and value not in distinct})
+    assert len(new) == len(distinct)
+    expected = [distinct.index(value) if value in distinct else -1 for value in asked]
+    assert new.encode(pl.Series("item_id", asked)).tolist() == expected
+    assert [distinct[code] for code in new.order.argsort()] == sorted(distinct)
+    assert len(set(new.order.tolist())) == len(distinct)
+    assert old.order.tolist() == list(range(len(old)))
+
+
+@pytest.mark.parametrize(("first", "second"), [([1], ["1"]), (["1"], [1])])
+def test_later_values_of_another_kind_are_refused_by_the_name_of_their_column(first, second):
+    known = Vocabulary.of(pl.Series("item_id", first))
+    with pytest.raises(DataError, match="column item_id holds (Int64|String) values here and (String|Int64) values"):
+        known.extended(pl.Series("item_id", second))
+    newer = Vocabulary.of(pl.Series("item_id", [], dtype=pl.Int64)).extended(pl.Series("item_id", first))
+    with pytest.raises(DataError, match="column item_id holds (Int64|String) values here and (String|Int64) values"):
+        newer.encode(pl.Series("item_id", second))

@@ -11,6 +11,7 @@ from polars.testing import assert_frame_equal
 
 from recsys import Ranker
 from recsys.errors import DataError, ModelError, SettingsError
+from recsys.model import Model
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +66,16 @@ def test_threads_may_share_one_ranker(line, ranker) -> None:
         together = list(pool.map(ranker.rank, parts))
     for one, other in zip(alone, together, strict=True):
         assert_frame_equal(one, other, check_exact=True)
+
+
+def test_declarations_of_ones_own_are_in_the_contract_and_come_back_with_the_model(line, ranker) -> None:
+    model = Model.load(line.model)
+    declarations = line.settings.features.declarations
+    assert len(declarations) == 2
+    assert model.settings.features.declarations == declarations
+    contract = (line.model / "features.json").read_text()
+    assert all(f'"{feature.name}"' in contract for feature in declarations)
+    assert ranker.rank(line.candidates(2))["score"].is_finite().all()
 
 
 def test_no_candidates_give_no_rankings(line, ranker) -> None:
