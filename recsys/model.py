@@ -229,8 +229,8 @@ def fingerprint(dataset: Dataset) -> dict[str, Any]:
     return found
 
 
-def check_id_types(candidates: pl.DataFrame, behaviour: Behaviour) -> None:
-    """Refuse candidates whose ids are of another kind than those of the model's data.
+def check_id_types(frame: pl.DataFrame, behaviour: Behaviour, called: str = "candidates") -> None:
+    """Refuse rows whose ids are of another kind than those of the model's data.
 
     Raises
     ------
@@ -239,10 +239,10 @@ def check_id_types(candidates: pl.DataFrame, behaviour: Behaviour) -> None:
     """
     for column in ("user_id", "item_id"):
         known = behaviour.showings.schema[column]
-        given = candidates.schema[column]
+        given = frame.schema[column]
         if known.is_integer() != given.is_integer() and given != pl.Null:
             raise DataError(
-                f"candidates hold {column} as {given}, the model's data as {known}; cast the column to the same kind"
+                f"{called} hold {column} as {given}, the model's data as {known}; cast the column to the same kind"
             )
 
 

@@ -198,7 +198,7 @@ BROKEN_SETTINGS = {
     "an unknown text field": (['text.fields=["headline"]'], "headline"),
     "an unknown attribute": (['features.affinity=["author"]'], "affinity names 'author', which is not a column of items"),
     "a column recorded after the list": (['features.context=["position"]'], "recorded with or after the list"),
-    "an event kind that is not counted": (['features.events=["viewed"]'], "events names 'viewed', an event that never occurs"),
+    "an event kind that is not counted": (['features.events=["viewed"]'], "counts 'viewed', an event that never occurs"),
     "a zone that only some know": (['time.zone="Factory"'], "'Factory' is not a time zone"),
     "a time before the calendar": (
         ["windows.cuts=[0001-01-01T00:00:00+05:00, 2024-01-04T00:00:00Z, 2024-01-06T00:00:00Z, 2024-01-07T00:00:00Z, "

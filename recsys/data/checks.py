@@ -102,16 +102,16 @@ def check_update(
     Parameters
     ----------
     events, requests
-        As the tables of these names, moments in UTC.
+        As the tables of these names.
     now
         Nothing may be later; without it, the moment of the call.
     """
     now, faults, frames = now or datetime.now(UTC), list[Fault](), Frames()
     if events is not None:
-        frames["events"] = events
+        frames["events"] = events = in_utc(events)
         faults += table_faults(EVENTS, events, now)
     if requests is not None:
-        frames["requests"] = requests
+        frames["requests"] = requests = in_utc(requests)
         shown = requests.drop("label", strict=False)
         faults += [replace(fault, table="requests") for fault in table_faults(CANDIDATES, shown, now)]
         if "label" in requests.columns:

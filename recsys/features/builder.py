@@ -226,7 +226,9 @@ def feature_names(settings: FeatureSettings) -> list[str]:
     ]
 
 
-def check_context(candidates: pl.DataFrame, settings: FeatureSettings, recorded_after: tuple[str, ...]) -> None:
+def check_context(
+    candidates: pl.DataFrame, settings: FeatureSettings, recorded_after: tuple[str, ...], called: str = "candidates"
+) -> None:
     """Refuse context columns and scores that are missing, named as a feature, or recorded with or after the list.
 
     Raises
@@ -244,7 +246,7 @@ def check_context(candidates: pl.DataFrame, settings: FeatureSettings, recorded_
                 )
             if name not in candidates.columns:
                 raise SettingsError(
-                    f"[features] {setting} names {name!r}, which is not a column of the candidates; add it, with nulls "
+                    f"[features] {setting} names {name!r}, which is not a column of the {called}; add it, with nulls "
                     f"where it is not known; their columns are {', '.join(candidates.columns)}"
                 )
     for name in settings.scores:

@@ -135,17 +135,16 @@ class Ranker:
                 f"this model grades labels from events ([labels] grades names {sorted(grades)}), which needs the lists "
                 "before them; run `recsys score` with newer tables and load the state that it writes"
             )
-        done = None if events is None else in_utc(_to_polars(events))
-        shown = None if requests is None else in_utc(_to_polars(requests))
+        done = None if events is None else in_utc(_to_polars(events, "events"))
+        shown = None if requests is None else _with_labels(in_utc(_to_polars(requests, "requests")))
         refuse_errors(check_update(done, shown))
         if done is not None:
-            check_id_types(done, self._behaviour)
+            check_id_types(done, self._behaviour, "events")
             done = plain_ids("events", done)
         if shown is not None:
-            check_id_types(shown, self._behaviour)
-            check_context(shown, self._model.settings.features, ())
-            if "label" not in shown.columns:
-                shown = shown.with_columns(label=pl.lit(None, dtype=pl.Int64))
+            check_id_types(shown, self._behaviour, "requests")
+            unscored = self._model.settings.features.model_copy(update={"scores": ()})  # only who is ranked needs them
+            check_context(shown, unscored, (), "requests")
             shown = plain_ids("requests", shown)
         with self._growing:
             tail = self._tail.grown(done, shown)
@@ -163,14 +162,25 @@ class Ranker:
         return rank_candidates(candidates, log, settings, reader, self._model.ranker, self._model.calibration)
 
 
-def _to_polars(frame: pl.DataFrame | pd.DataFrame) -> pl.DataFrame:
+def _to_polars(frame: pl.DataFrame | pd.DataFrame, called: str = "candidates") -> pl.DataFrame:
     if isinstance(frame, pl.DataFrame):
         return frame
     if not isinstance(frame, pd.DataFrame):
-        raise DataError(f"candidates are a {type(frame).__name__}; pass a polars or pandas DataFrame")
+        raise DataError(f"{called} are a {type(frame).__name__}; pass a polars or pandas DataFrame")
     try:
         return pl.from_pandas(frame)
     except (pa.ArrowException, ValueError, TypeError) as error:
         raise DataError(
-            f"the pandas frame cannot be read ({type(error).__name__}); give each column its own name and one type"
+            f"the pandas frame of {called} cannot be read ({type(error).__name__}); give each column its own name and "
+            "one type"
         ) from error
+
+
+def _with_labels(requests: pl.DataFrame) -> pl.DataFrame:
+    """Add labels that are not known; whole numbers that are floats, as pandas has them beside gaps, become integers."""
+    if "label" not in requests.columns:
+        return requests.with_columns(label=pl.lit(None, dtype=pl.Int64))
+    label = requests["label"]
+    if label.dtype.is_float() and ((label == label.round()) & (label.abs() < 2**31)).all():
+        return requests.with_columns(label=label.cast(pl.Int64))
+    return requests

@@ -1,6 +1,7 @@
 """The tail: behaviour that came in after the state was written, on top of what the batch knew."""
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import polars as pl
 
@@ -29,18 +30,22 @@ class Tail:
         Rows of the open tail.
     requests
         Candidates of the open tail, those among them whose `label` is null waiting for it.
+    settled
+        `request_id` and `item_id` of the candidates of closed tails.
     """
 
     closed: Log
     events: pl.DataFrame
     requests: pl.DataFrame
+    settled: pl.DataFrame
 
     @classmethod
     def on(cls, log: Log) -> "Tail":
         """Begin on top of a log."""
-        return cls(log, log.behaviour.events.clear(), log.behaviour.showings.clear().with_columns(request_id=None))
+        requests = log.behaviour.showings.clear().select(pl.lit(None).alias("request_id"), pl.all())
+        return cls(log, log.behaviour.events.clear(), requests, requests.select(_CANDIDATE))
 
-    @property
+    @cached_property
     def log(self) -> Log:
         """All that is known."""
         if self.events.is_empty() and self.requests.is_empty():
@@ -53,7 +58,7 @@ class Tail:
         Raises
         ------
         DataError
-            When a candidate is added twice.
+            When a candidate is added with a label twice, or values are of another kind than those before.
         """
         tail = self
         if events is not None:
@@ -67,14 +72,17 @@ class Tail:
         top = self.log
         if top is self.closed or (top.fits and len(self.events) + len(self.requests) < ROWS):
             return self
-        waits = pl.col("label").is_null()
-        waiting, added, below = self.requests.filter(waits), self._rows(self.requests.filter(~waits)), self.closed
+        labelled = pl.col("label").is_not_null()
+        done = self.requests.filter(labelled)
+        settled = pl.concat([self.settled, done.select(_CANDIDATE)], how="vertical_relaxed")
+        rest = replace(self, events=self.events.clear(), requests=self.requests.filter(~labelled), settled=settled)
+        added, below = self._rows(done), self.closed
         while True:
             log = below.with_tail(added)
             if log.fits and (below.tail is None or _size(below.tail) > 2 * _size(added)):
-                return Tail(log, self.events.clear(), waiting)
+                return replace(rest, closed=log)
             if below.base is None or below.tail is None:
-                return Tail(Log(below.behaviour.joined(added), below.time), self.events.clear(), waiting)
+                return replace(rest, closed=_counted_anew(log))
             added, below = below.tail.joined(added), below.base
 
     def _rows(self, requests: pl.DataFrame) -> Behaviour:
@@ -85,20 +93,42 @@ class Tail:
         """Append candidates, or give a label to those that wait for one."""
         context = self.closed.behaviour.context
         new = pl.concat([new.select("request_id"), shown_candidates(new, context)], how="horizontal")
-        if self.requests.is_empty():
+        self._check_kinds(new)
+        if self.requests.is_empty() and self.settled.is_empty():
             return new
-        known = self.requests.join(
-            new.select(*_CANDIDATE, said="label"), on=_CANDIDATE, how="left", maintain_order="left"
-        )
-        again = known.filter(pl.col("label").is_not_null() & pl.col("said").is_not_null())
+        settled = self.settled.filter(pl.col("request_id").is_in(new["request_id"].implode()))
+        labelled = self.requests.filter(pl.col("label").is_not_null()).select(_CANDIDATE)
+        labelled = pl.concat([settled, labelled], how="vertical_relaxed")
+        again = new.filter(pl.col("label").is_not_null()).join(labelled, on=_CANDIDATE, how="semi")
         if len(again):
             raise DataError(
                 f"{len(again)} candidates were added with their label before, such as item {again['item_id'][0]!r} of "
                 f"request {again['request_id'][0]!r}; add each once with a label, or first without and then with it"
             )
+        said = new.select(*_CANDIDATE, said="label")
+        known = self.requests.join(said, on=_CANDIDATE, how="left", maintain_order="left")
         known = known.with_columns(label=pl.coalesce("label", "said")).drop("said")
-        fresh = new.join(known, on=_CANDIDATE, how="anti", maintain_order="left")
+        fresh = new.join(known, on=_CANDIDATE, how="anti").join(labelled, on=_CANDIDATE, how="anti")
         return pl.concat([known, fresh], how="vertical_relaxed")
+
+    def _check_kinds(self, new: pl.DataFrame) -> None:
+        """Refuse request ids and context categories that are numbers here and texts there."""
+        known = self.closed.behaviour
+        for name in ("request_id", *known.context):
+            before = known.showings.schema[name] if name in known.context else self.requests.schema[name]
+            given = new.schema[name]
+            if pl.Null not in (before, given) and before.is_integer() != given.is_integer():
+                raise DataError(
+                    f"requests hold {name} as {given}, and as {before} before; cast the column to the same kind"
+                )
+
+
+def _counted_anew(log: Log) -> Log:
+    """Give one log without a tail of all rows of a log and its tail; codes stay, so that readers of texts fit it."""
+    assert log.tail is not None
+    anew = Log(log.behaviour.joined(log.tail), log.time)
+    anew.vocabularies = log.vocabularies
+    return anew
 
 
 def _size(behaviour: Behaviour) -> int:

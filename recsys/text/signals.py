@@ -120,14 +120,14 @@ def _match(
     history = clicked.reshape(*clicks.shape, tower.parts, -1)
     similarity = np.ascontiguousarray(history.transpose(0, 2, 1, 3) @ candidate.transpose(0, 2, 3, 1))
     whole = similarity.sum(axis=1)  # exact as well: still sums of the same products
-    last = np.where(known[:, :1], whole[:, 0], np.float32(np.nan)) if known.shape[1] else np.full(items.shape, np.nan)
+    last = np.where(known[:, :1], whole[:, 0], np.float32(np.nan))
     np.copyto(whole, -np.inf, where=~known[:, :, None])
     nearest = whole.max(axis=1)
     nearest[np.isneginf(nearest)] = np.nan
     return (
         tower.interest(similarity, tower.attention(clicked), lists.ages[requests], known),
         nearest,
-        last.astype(np.float32),
+        last,
     )
 
 

@@ -147,9 +147,10 @@ def test_a_process_without_torch_reads_what_requests_ask_with(asking, tmp_path, 
 
 def test_what_is_opened_gives_serving_the_state_that_the_batch_used(line) -> None:
     today = open_model(line.model, line.dataset)
-    assert today.state.behaviour.showings.equals(
-        line.dataset.requests.select("user_id", "item_id", "timestamp", "label")
+    shown = line.dataset.requests.select(
+        *("user_id", "item_id", "timestamp", "label"), pl.len().over("request_id").alias("list_size"), "device"
     )
+    assert_frame_equal(today.state.behaviour.showings, shown, check_dtypes=False)
     assert today.reader.vectors.item_ids.equals(line.dataset.items["item_id"])
 
 

@@ -47,8 +47,7 @@ def test_the_model_folder_holds_plain_files_only(line) -> None:
         "report.html",
         "user_tower.safetensors",
         "encoder/model.safetensors",
-        "state/item_vectors.parquet",
-        "state/showings.parquet",
+        *(f"state/{name}.parquet" for name in ("items", "users", "showings", "events", "item_vectors")),
     } <= names
     assert {Path(name).suffix for name in names} <= {".json", ".txt", ".html", ".safetensors", ".parquet", ".jinja"}
     with safe_open(line.model / "user_tower.safetensors", "numpy") as tower:
@@ -212,11 +211,13 @@ def test_a_list_of_tags_may_be_the_first_text_field(line, tmp_path) -> None:
 
 
 def test_two_features_of_one_name_are_refused(line, tmp_path) -> None:
-    items = line.dataset.items.with_columns(age_hours=pl.lit("old"), item_6h=pl.lit("a"))
-    for name, words in [("age_hours", "'item_age_hours'"), ("item_6h", "'click_rate_item_6h'")]:
-        settings = changed(line.settings, features={"affinity": [name]})
+    items = line.dataset.items.with_columns(age_hours=pl.lit("old"))
+    requests = line.dataset.requests.with_columns(appeal=pl.lit(0.5))
+    dataset = replace(line.dataset, items=items, requests=requests)
+    for change, words in [({"affinity": ["age_hours"]}, "'item_age_hours'"), ({"scores": ["appeal"]}, "'appeal'")]:
+        settings = changed(line.settings, features=change)
         with pytest.raises(SettingsError, match=f"makes two features called {words}; rename a column"):
-            train(replace(line.dataset, items=items), settings, tmp_path / "model")
+            train(dataset, settings, tmp_path / "model")
 
 
 def test_production_training_with_an_empty_test_window_judges_on_valid(line, tmp_path) -> None:

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from recsys.data.checks import check_candidates, check_folder, check_tables
+from recsys.data.checks import check_candidates, check_folder, check_tables, check_update
 from recsys.data.faults import CheckReport, Fault
 from recsys.data.tables import Dataset
 from recsys.errors import DataError
@@ -384,7 +384,8 @@ def test_any_types_give_a_report_and_never_an_exception(data: st.DataObject) -> 
     report = check_tables(dataset, NOW)
     assert json.loads(report.to_json())["ok"] == report.ok
     assert re.search(r"errors, \d+ warnings|no faults", report.to_text())
-    check_candidates(dataset.requests, dataset.items)
+    reports = check_candidates(dataset.requests, dataset.items), check_update(dataset.events, dataset.requests, NOW)
+    assert all(each.to_text() for each in reports)
 
 
 def test_ebnerd_as_shipped_passes_with_its_known_gaps() -> None:

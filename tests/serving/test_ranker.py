@@ -147,7 +147,7 @@ def test_bad_candidates_are_refused_with_every_fault(line, ranker) -> None:
     with pytest.raises(DataError, match="candidates are a list; pass a polars or pandas DataFrame"):
         ranker.rank(candidates.to_dicts())
     mixed = candidates.to_pandas().assign(device=lambda frame: [1, *["phone"] * (len(frame) - 1)])
-    with pytest.raises(DataError, match=r"the pandas frame cannot be read \(Arrow"):
+    with pytest.raises(DataError, match=r"the pandas frame of candidates cannot be read \(Arrow"):
         ranker.rank(mixed)
 
 

@@ -14,7 +14,7 @@ from recsys.text.signals import TextSignals, text_signals
 from recsys.text.user_tower import UserTower
 from recsys.text.vectors import ItemVectors, round_to_grid
 
-NAMES = ("interest", "appeal", "text_score", "nearest_click", "query_match")
+NAMES = ("interest", "appeal", "text_score", "nearest_click", "query_match", "last_click")
 CODES = round_to_grid(np.random.default_rng(8).normal(size=(4, 48))).astype(np.float64)
 TOWER = UserTower(
     CODES,
@@ -79,6 +79,11 @@ def test_signals_are_what_a_plain_loop_says() -> None:
             else:
                 assert values[4] == (vectors.candidate[item].astype(np.float64) * ASKED[query]).sum()
                 assert values[2] == pytest.approx(score + 1.7 * values[4], abs=1e-6)
+            last = lists.history[request, 0]
+            if last < 0:
+                assert np.isnan(values[5])
+            else:
+                assert values[5] == (vectors.candidate[item].astype(np.float64) * vectors.history[last]).sum()
             if not clicks:
                 assert np.isnan(values[0])
                 assert np.isnan(values[3])
@@ -150,11 +155,40 @@ def test_a_text_changes_nothing_but_its_match_and_the_score_of_its_own_request()
     silent = text_signals(replace(lists, queries=np.full(60, -1, np.int32)), vectors, TOWER)
     found = text_signals(lists, vectors, TOWER, ASKED)
     assert np.isnan(silent.query_match).all()
-    for name in ("interest", "appeal", "nearest_click"):
+    for name in ("interest", "appeal", "nearest_click", "last_click"):
         assert getattr(found, name).tobytes() == getattr(silent, name).tobytes()
     other = np.repeat(lists.queries >= 0, lists.lengths) & (lists.items >= 0)
     assert found.text_score[~other].tobytes() == silent.text_score[~other].tobytes()
     assert (found.text_score[other] != silent.text_score[other]).mean() > 0.9
+
+
+def test_the_last_click_is_the_most_recent_one_or_not_known() -> None:
+    """Where the item clicked last has no vector, an older click does not take its place."""
+    vectors = make_vectors(9)
+    history = np.array([[3, 5, 1], [-1, 5, 1], [-1, -1, -1], [3, -1, -1]], np.int32)
+    items = np.array([3, 7, -1], np.int32)
+    lists = Lists(
+        np.arange(0, 13, 3), np.tile(items, 4), history, np.ones((4, 3), np.float32), np.full(4, -1, np.int32)
+    )
+    found = text_signals(lists, vectors, TOWER)
+    products = vectors.candidate[items[:2]] @ vectors.history[3]
+    nothing = [np.nan] * 3
+    np.testing.assert_array_equal(found.last_click, [*products, np.nan, *nothing, *nothing, *products, np.nan])
+    assert np.isfinite(found.nearest_click[3:5]).all()
+    assert np.isfinite(found.interest[3:5]).all()
+
+
+def test_a_history_of_no_or_one_place() -> None:
+    vectors = make_vectors(30)
+    lists = make_lists(np.random.default_rng(5), 40, 30, 6)
+    whole = text_signals(lists, vectors, TOWER, ASKED)
+    one = text_signals(replace(lists, history=lists.history[:, :1], ages=lists.ages[:, :1]), vectors, TOWER, ASKED)
+    assert one.last_click.tobytes() == whole.last_click.tobytes()
+    assert one.nearest_click.tobytes() == whole.last_click.tobytes()
+    none = text_signals(replace(lists, history=lists.history[:, :0], ages=lists.ages[:, :0]), vectors, TOWER, ASKED)
+    for name in ("interest", "nearest_click", "last_click"):
+        assert np.isnan(getattr(none, name)).all()
+    assert none.appeal.tobytes() == whole.appeal.tobytes()
 
 
 def test_lists_may_be_empty() -> None:

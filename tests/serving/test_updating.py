@@ -1,0 +1,330 @@
+"""Rankers that are told what happened since their state was written."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from threading import Barrier
+
+import numpy as np
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+
+from recsys import Ranker
+from recsys.data.labels import LabelSettings
+from recsys.data.tables import Dataset
+from recsys.errors import DataError, SettingsError
+from recsys.features.behaviour import Behaviour
+from recsys.model import Model, State
+from recsys.serving import tail as tail_module
+from recsys.text.vectors import ItemVectors
+
+
+@dataclass(frozen=True)
+class Day:
+    """A world that is told in parts: what the state holds, what comes later, and lists to rank at the end."""
+
+    dataset: Dataset
+    model: Model
+    vectors: ItemVectors
+    folder: Path
+    cut: datetime
+
+    @classmethod
+    def of(cls, line, texts: bool = False) -> "Day":
+        """After the cut, some users, items and devices are new; their ids lie before, between and behind the others."""
+        dataset, state = line.dataset, State.load(line.model / "state", line.model)
+        cut = dataset.requests["timestamp"].quantile(0.7)
+        late = pl.col("timestamp") > cut
+
+        def strange(table: pl.DataFrame) -> pl.DataFrame:
+            columns = [pl.when(late & (pl.col(name) % few == 0)).then(-pl.col(name)).otherwise(name).alias(name)
+                       for name, few in (("user_id", 7), ("item_id", 11))]  # fmt: skip
+            if "device" in table.columns:
+                columns.append(
+                    pl.when(late & (pl.col("request_id") % 5 == 0))
+                    .then(pl.lit("watch"))
+                    .otherwise("device")
+                    .alias("device")
+                )
+            table = table.with_columns(columns)
+            return name_ids(table) if texts else table
+
+        items = name_ids(dataset.items) if texts else dataset.items
+        dataset = Dataset(items, strange(dataset.events), strange(dataset.requests))
+        return cls(dataset, Model.load(line.model), replace(state.vectors, item_ids=items["item_id"]), line.model, cut)
+
+    def ranker(self, until: datetime | None = None) -> Ranker:
+        """A ranker whose state holds everything, or what lies before a moment."""
+        dataset = self.dataset
+        if until is not None:
+            early = pl.col("timestamp") <= until
+            dataset = replace(dataset, events=dataset.events.filter(early), requests=dataset.requests.filter(early))
+        behaviour = Behaviour.of(dataset, self.model.settings.features.kept)
+        return Ranker(self.model, State(behaviour, self.vectors), self.folder)
+
+    def parts(self, seed: int, steps: int, in_order: bool = True) -> Iterator[tuple[pl.DataFrame, pl.DataFrame]]:
+        """Events and lists after the cut, in steps; of half the lists the labels come in later steps, in parts."""
+        random = np.random.default_rng(seed)
+        late = pl.col("timestamp") > self.cut
+        events, shown = (table.filter(late).sort("timestamp") for table in (self.dataset.events, self.dataset.requests))
+        lists = shown["request_id"].unique(maintain_order=True)
+        first = random.integers(0, steps, len(lists))
+        first = pl.DataFrame({"request_id": lists, "told": np.sort(first) if in_order else first})
+        step_of_event = random.integers(0, steps, len(events))
+        step_of_event = np.sort(step_of_event) if in_order else step_of_event
+        later = np.where(random.random(len(shown)) < 0.5, random.integers(0, 3, len(shown)), 0)
+        shown = shown.join(first, on="request_id", maintain_order="left").with_columns(
+            later=pl.col("told") + pl.Series(later)
+        )
+        for step in range(steps + 2):
+            new = shown.filter(pl.col("told") == step).with_columns(
+                label=pl.when(pl.col("later") == step).then("label")
+            )
+            answers = shown.filter(pl.col("told") < step, pl.col("later") == step)
+            yield events.filter(pl.Series(step_of_event == step)), pl.concat([answers, new]).drop("told", "later")
+
+    def candidates(self, requests: int = 12) -> pl.DataFrame:
+        """The last lists, and the same lists a day later."""
+        table = self.dataset.requests.drop("label", "position", "propensity")
+        ids = table["request_id"].unique(maintain_order=True).tail(requests)
+        last = table.filter(pl.col("request_id").is_in(ids.implode()))
+        again = last.with_columns(
+            pl.col("timestamp") + timedelta(days=1), pl.concat_str(pl.lit("again"), "request_id").alias("request_id")
+        )
+        return pl.concat([last.with_columns(pl.col("request_id").cast(pl.String)), again])
+
+
+def name_ids(table: pl.DataFrame) -> pl.DataFrame:
+    ids = [name for name in ("user_id", "item_id") if name in table.columns]
+    return table.with_columns((pl.lit("id ") + pl.col(name).cast(pl.String)).alias(name) for name in ids)
+
+
+@pytest.fixture(scope="module")
+def day(line) -> Day:
+    return Day.of(line)
+
+
+@pytest.mark.parametrize(
+    ("texts", "rows", "steps", "in_order"),
+    [
+        (False, 10_000, 1, True),
+        (False, 50, 9, True),
+        (False, 300, 5, False),
+        (True, 100, 5, True),
+        (True, 40, 4, False),
+    ],
+)
+def test_what_is_told_in_updates_counts_as_if_it_had_been_in_the_state(
+    line, monkeypatch, texts, rows, steps, in_order
+) -> None:
+    monkeypatch.setattr(tail_module, "ROWS", rows)
+    day = Day.of(line, texts)
+    ranker, candidates = day.ranker(day.cut), day.candidates()
+    before = ranker.rank(candidates)
+    for events, shown in day.parts(steps, steps, in_order):
+        ranker.update(events, shown)
+    after = ranker.rank(candidates)
+    assert_frame_equal(after, day.ranker().rank(candidates), check_exact=True)
+    assert not after["score"].equals(before["score"])
+    assert after["unknown_item"].any()
+
+
+def test_a_process_that_is_told_the_same_again_gives_the_same_rankings(day) -> None:
+    candidates, answers = day.candidates(), []
+    for _ in range(2):
+        ranker = day.ranker(day.cut)
+        for events, shown in day.parts(1, 4):
+            ranker.update(events)
+            ranker.update(requests=shown)
+        answers.append(ranker.rank(candidates))
+    assert_frame_equal(*answers, check_exact=True)
+
+
+def test_updates_may_be_pandas_and_naive_moments_are_utc(day) -> None:
+    told = [day.ranker(day.cut) for _ in range(4)]
+    for events, shown in day.parts(2, 3):
+        told[0].update(events, shown)
+        told[1].update(events.to_pandas(), shown.to_pandas())  # labels beside gaps are floats there
+        naive = [frame.with_columns(pl.col("timestamp").dt.replace_time_zone(None)) for frame in (events, shown)]
+        told[2].update(*naive)
+        narrow = shown.with_columns(pl.col("user_id").cast(pl.Int32), pl.col("device").cast(pl.Categorical))
+        elsewhere = events.with_columns(
+            pl.col("timestamp").dt.convert_time_zone("Asia/Tokyo"), pl.col("event").cast(pl.Categorical)
+        )
+        told[3].update(elsewhere, narrow)
+    first, *others = (ranker.rank(day.candidates()) for ranker in told)
+    for other in others:
+        assert_frame_equal(other, first, check_exact=True)
+
+
+def test_lists_need_no_label_column_until_labels_are_known(day) -> None:
+    one, other = day.ranker(day.cut), day.ranker(day.cut)
+    ((events, shown),) = [part for part in day.parts(0, 1) if len(part[0])]
+    one.update(events, shown.drop("label"))
+    other.update(events, shown.with_columns(label=None))
+    assert_frame_equal(one.rank(day.candidates()), other.rank(day.candidates()), check_exact=True)
+    unlabelled = one.rank(day.candidates())
+    one.update(requests=day.dataset.requests.filter(pl.col("timestamp") > day.cut))
+    assert_frame_equal(one.rank(day.candidates()), day.ranker().rank(day.candidates()), check_exact=True)
+    assert not one.rank(day.candidates())["score"].equals(unlabelled["score"])
+
+
+@pytest.fixture(scope="module")
+def ranker(line) -> Ranker:
+    return Ranker.load(line.model)
+
+
+def test_a_user_is_known_once_a_click_was_told(line, ranker) -> None:
+    candidates = line.candidates(1).with_columns(user_id=pl.lit(-1, dtype=pl.Int64))
+    moment, item = candidates["timestamp"][0], candidates["item_id"][0]
+    fresh = Ranker.load(line.model)
+    click = pl.DataFrame({"user_id": [-1], "item_id": [item], "timestamp": [moment], "event": ["click"]})
+    fresh.update(click)
+    assert fresh.rank(candidates)["unknown_user"].all()  # not known before it happened
+    fresh.update(click.with_columns(pl.col("timestamp") - timedelta(seconds=1)))
+    assert not fresh.rank(candidates)["unknown_user"].any()
+    assert ranker.rank(candidates)["unknown_user"].all()
+    late = click.with_columns(
+        pl.lit(-2, dtype=pl.Int64).alias("user_id"), pl.col("timestamp") - timedelta(hours=1), known_at=moment
+    )
+    fresh.update(late)
+    assert fresh.rank(candidates.with_columns(user_id=pl.lit(-2, dtype=pl.Int64)))["unknown_user"].all()
+
+
+def test_every_answer_beside_an_update_is_of_one_version(day, monkeypatch) -> None:
+    monkeypatch.setattr(tail_module, "ROWS", 100)
+    candidates, parts = day.candidates(4), list(day.parts(3, 6, in_order=False))
+    alone = day.ranker(day.cut)
+    versions = [alone.score(candidates).to_list()]
+    for part in parts:
+        alone.update(*part)
+        versions.append(alone.score(candidates).to_list())
+    shared, begin = day.ranker(day.cut), Barrier(5)
+
+    def read(_: int) -> list[list[float]]:
+        begin.wait()
+        return [shared.score(candidates).to_list() for _ in range(12)]
+
+    with ThreadPoolExecutor(4) as pool:
+        reading = pool.map(read, range(4))
+        begin.wait()
+        for part in parts:
+            shared.update(*part)
+        answers = list(reading)
+    for each in answers:
+        seen = [versions.index(scores) for scores in each]
+        assert seen == sorted(seen)
+    assert shared.score(candidates).to_list() == versions[-1]
+
+
+def test_updates_from_many_threads_are_all_kept(day) -> None:
+    parts = [part for part in day.parts(4, 8) if len(part[0]) + len(part[1])]
+    shown = day.dataset.requests.filter(pl.col("timestamp") > day.cut).partition_by("request_id")
+    shared, begin = day.ranker(day.cut), Barrier(4)
+
+    def tell(number: int) -> None:
+        begin.wait()
+        for events, _ in parts[number::4]:
+            shared.update(events)
+        for some in (shown[number::8], shown[number + 4 :: 8]):
+            shared.update(requests=pl.concat(some))
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(tell, range(4)))
+    assert_frame_equal(shared.rank(day.candidates()), day.ranker().rank(day.candidates()), check_exact=True)
+
+
+def test_an_update_with_a_fault_adds_nothing(day) -> None:
+    ranker, candidates = day.ranker(day.cut), day.candidates()
+    ((events, shown),) = [part for part in day.parts(0, 1) if len(part[0])]
+    ranker.update(requests=shown)
+    before = ranker.rank(candidates)
+    for bad in (
+        shown,
+        shown.with_columns(user_id=pl.lit("x")),
+        shown.with_columns(device=pl.lit(1)),
+        shown.drop("device"),
+    ):
+        with pytest.raises((DataError, SettingsError)):
+            ranker.update(events, bad)
+    ranker.update()
+    ranker.update(None, None)
+    ranker.update(events.clear(), shown.clear())
+    assert_frame_equal(ranker.rank(candidates), before, check_exact=True)
+    ranker.update(events)
+    assert not ranker.rank(candidates)["score"].equals(before["score"])
+
+
+FAULTS = {
+    "no user of an event": ("events", lambda frame: frame.drop("user_id"), r"error: events.user_id: the column is missing"),
+    "no kind of event": ("events", lambda frame: frame.drop("event"), r"error: events.event: the column is missing"),
+    "no moment of a list": ("requests", lambda frame: frame.drop("timestamp"), r"error: requests.timestamp: the column is missing"),
+    "no request": ("requests", lambda frame: frame.drop("request_id"), r"error: requests.request_id: the column is missing"),
+    "ids of another kind in events": (
+        "events", lambda frame: name_ids(frame), "^events hold user_id as String, the model's data as Int64; cast the column to the same kind"),
+    "ids of another kind in lists": (
+        "requests", lambda frame: frame.with_columns(pl.col("item_id").cast(pl.String)), "^requests hold item_id as String, the model's data"),
+    "ids beyond 63 bits": (
+        "events", lambda frame: frame.with_columns(item_id=pl.lit(2**63, dtype=pl.UInt64)), r"events holds ids of 2\*\*63 or more in user_id or item_id"),
+    "an event to come": (
+        "events", lambda frame: frame.with_columns(timestamp=datetime(2999, 1, 1, tzinfo=UTC)), r"events.timestamp: .*moments later than now"),
+    "an event that will be known": (
+        "events", lambda frame: frame.with_columns(known_at=datetime(2999, 1, 1, tzinfo=UTC)), r"events.known_at: .*moments later than now"),
+    "a list to come": (
+        "requests", lambda frame: frame.with_columns(timestamp=datetime(2999, 1, 1)), r"requests.timestamp: .*moments later than now"),
+    "labels below 0": ("requests", lambda frame: frame.with_columns(label=-1), r"requests.label: .*labels below 0"),
+    "labels above 30": ("requests", lambda frame: frame.with_columns(label=31.0), r"requests.label: .*labels above 30"),
+    "labels in parts": ("requests", lambda frame: frame.with_columns(label=0.5), r"requests.label: .*is Float64, not whole numbers"),
+    "endless labels": ("requests", lambda frame: frame.with_columns(label=1e30), r"requests.label: .*is Float64, not whole numbers"),
+    "a candidate twice": ("requests", lambda frame: pl.concat([frame, frame[:1]]), "requests.request_id . item_id: .*again"),
+    "a list of two users": ("requests", lambda frame: frame.with_columns(user_id=pl.int_range(pl.len())), "requests.user_id: .*requests with two users"),
+    "a device of another kind": ("requests", lambda frame: frame.with_columns(device=1), "requests hold device as Int32, and as String before"),
+    "a dictionary": ("events", lambda frame: frame.to_dict(), "^events are a dict; pass a polars or pandas DataFrame"),
+    "a list of rows": ("requests", lambda frame: frame.to_dicts(), "^requests are a list; pass a polars or pandas DataFrame"),
+    "columns of one name": (
+        "events", lambda frame: frame.to_pandas().set_axis(["item_id"] * len(frame.columns), axis=1), "the pandas frame of events cannot be read"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_faults_of_updates_name_the_table_and_the_value(line, ranker, fault) -> None:
+    name, change, words = FAULTS[fault]
+    table = line.dataset.events if name == "events" else line.dataset.requests
+    with pytest.raises(DataError, match=words):
+        ranker.update(**{name: change(table[:40])})
+
+
+def test_a_missing_context_column_and_graded_labels_are_refused(line, day, ranker) -> None:
+    shown = line.dataset.requests[:40]
+    with pytest.raises(SettingsError, match="context names 'device', which is not a column of the requests; add it"):
+        ranker.update(requests=shown.drop("device"))
+    labels = LabelSettings(grades={"share": 3})
+    model = replace(day.model, settings=day.model.settings.model_copy(update={"labels": labels}))
+    graded = Ranker(model, State.load(line.model / "state", line.model), line.model)
+    words = r"grades labels from events \(\[labels\] grades names \['share'\]\).*run `recsys score` with newer tables"
+    with pytest.raises(SettingsError, match=words):
+        graded.update(requests=shown)
+
+
+def test_scores_of_a_retrieval_are_needed_of_candidates_alone(line, day) -> None:
+    features = day.model.settings.features.model_copy(update={"scores": ("retrieval",)})
+    model = replace(day.model, settings=day.model.settings.model_copy(update={"features": features}))
+    ranker = Ranker(model, State.load(line.model / "state", line.model), line.model)
+    ranker.update(requests=line.dataset.requests[:40])
+    with pytest.raises(SettingsError, match="scores names 'retrieval', which is not a column of the candidates"):
+        ranker.rank(line.candidates(1))
+
+
+def test_a_candidate_is_labelled_once(line, monkeypatch) -> None:
+    monkeypatch.setattr(tail_module, "ROWS", 5)
+    ranker, shown = Ranker.load(line.model), line.dataset.requests[:1].with_columns(label=1)
+    ranker.update(requests=shown)
+    item, request = shown["item_id"][0], shown["request_id"][0]
+    words = f"1 candidates were added with their label before, such as item {item} of request {request}; add each once"
+    for _ in range(2):
+        with pytest.raises(DataError, match=words):
+            ranker.update(requests=shown)
+        ranker.update(line.dataset.events[:5])  # closes the tail
