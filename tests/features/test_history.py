@@ -1,6 +1,7 @@
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
+import polars as pl
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -72,3 +73,18 @@ def test_unknown_users_and_empty_logs_have_no_history(tools):
 def test_other_kinds_of_events_are_no_clicks(tools):
     log = log_of(tools, [(1, 3, "like", NOON - timedelta(hours=1), timedelta(0))])
     assert read_history(log, np.array([0]), micro(NOON), 1).items.tolist() == [[-1]]
+
+
+def test_clicks_at_one_moment_stand_in_the_order_of_their_items_across_the_tail_too(tools):
+    at_once = [[(1, item, "click", NOON, timedelta(0)) for item in items] for items in ((2, 8), (4, 9, 6, 2, 8, 1))]
+    base, tail = (log_of(tools, clicks).behaviour for clicks in at_once)
+    log, whole = Log(base, TimeSettings()).with_tail(tail), Log(base.joined(tail), TimeSettings())
+    assert log.fits
+    for length in (3, 8):
+        found = [
+            read_history(each, each.users.encode(pl.Series("user_id", [1])), micro(NOON) + 1, length)
+            for each in (log, whole)
+        ]
+        ids = [*log.items.values, *log.items.later.values]
+        assert [ids[code] for code in found[0].items[0]] == [9, 8, 8, 6, 4, 2, 2, 1][:length]
+        assert whole.items.values.gather(found[1].items[0]).to_list() == [9, 8, 8, 6, 4, 2, 2, 1][:length]
