@@ -1,14 +1,36 @@
 """The counting kernel: how much happened per key before a moment, exactly, whatever the order or the batch."""
 
 from dataclasses import dataclass
+from functools import cache, cached_property
 
 import numpy as np
 import numpy.typing as npt
+import polars as pl
 
 Ints = npt.NDArray[np.int64]
 
 _LARGEST = 2**62
 """Place of a key times place of a moment stays below this, or keys are numbered anew."""
+
+_MANY = 5_000
+"""From so many look-ups on, running along the rows is faster than a binary search for each."""
+
+
+def search(rows: Ints, wanted: Ints) -> Ints:
+    """Count the sorted rows below each wanted number: `np.searchsorted`, faster where the numbers ascend too."""
+    if len(wanted) < _MANY or len(rows) == 0 or np.any(wanted[1:] < wanted[:-1]):
+        return np.searchsorted(rows, wanted)
+    table = pl.DataFrame({"row": rows, "count": _counts(len(rows).bit_length())[: len(rows)]})
+    found = pl.DataFrame({"row": wanted}).join_asof(
+        table, on="row", strategy="backward", allow_exact_matches=False, check_sortedness=False
+    )
+    return found["count"].fill_null(0).cast(pl.Int64).to_numpy()
+
+
+@cache
+def _counts(bits: int) -> pl.Series:
+    """Count from 1 to `2 ** bits`."""
+    return pl.int_range(1, 2**bits + 1, dtype=pl.UInt32, eager=True)
 
 
 @dataclass(frozen=True)
@@ -38,7 +60,7 @@ class Timeline:
 
     def before(self, moments: Ints) -> Ints:
         """Count the moments of the log before each of these: the one comparison of times in the package."""
-        return np.searchsorted(self.moments, moments, side="left")
+        return search(self.moments, moments)
 
 
 @dataclass(frozen=True)
@@ -62,16 +84,37 @@ class Pairs:
     @classmethod
     def of(cls, keys: Ints, moments: Ints, width: int) -> "Pairs":
         """Sort pairs; moments are places from 0 up to, not including, `width`."""
+        runs = np.flatnonzero(_changes(keys, moments))
+        if 2 * len(runs) < len(keys):  # keys of requests, alike in all their rows
+            few = cls.of(keys[runs], moments[runs], width)
+            return cls(few.keys, few.moments, np.repeat(few.inverse, np.diff(runs, append=len(keys))))
         if keys.max(initial=0) < _LARGEST // width:
             order = np.argsort(keys * width + moments)
         else:
             order = np.lexsort((moments, keys))
         keys, moments = keys[order], moments[order]
-        first = np.ones(len(order), dtype=bool)
-        first[1:] = (keys[1:] != keys[:-1]) | (moments[1:] != moments[:-1])
+        first = _changes(keys, moments)
         inverse = np.empty(len(order), dtype=np.int64)
         inverse[order] = np.cumsum(first) - 1
         return cls(keys[first], moments[first], inverse)
+
+    @cached_property
+    def runs(self) -> Ints:
+        """Where each distinct key begins, shape [K]."""
+        return np.flatnonzero(_changes(self.keys))
+
+    def first(self, counter: "Counter") -> Ints:
+        """Give the place of each pair's key's first row, see `Counter.first`, shape [U]."""
+        return np.repeat(counter.first(self.keys[self.runs]), np.diff(self.runs, append=len(self.keys)))
+
+
+def _changes(*columns: Ints) -> npt.NDArray[np.bool_]:
+    """Say which rows differ from the row before them; the first one does."""
+    changed = np.zeros(len(columns[0]), dtype=bool)
+    changed[:1] = True
+    for column in columns:
+        changed[1:] |= column[1:] != column[:-1]
+    return changed
 
 
 @dataclass(frozen=True)
@@ -137,11 +180,11 @@ class Counter:
 
     def before(self, keys: Ints, moments: Ints) -> Ints:
         """Give the end of the rows of each key that lie before a place in the timeline, shape [Q]."""
-        return np.searchsorted(self.rows, self._first_place(keys) + moments)
+        return search(self.rows, self._first_place(keys) + moments)
 
     def first(self, keys: Ints) -> Ints:
         """Give the place of each key's first row; where a key has none, what `before` gives too; shape [Q]."""
-        return np.searchsorted(self.rows, self._first_place(keys))
+        return search(self.rows, self._first_place(keys))
 
     def moment(self, places: Ints) -> Ints:
         """Give the place in the timeline of the rows at these places, shape [Q]."""

@@ -62,22 +62,35 @@ def compare_in_list(values: Singles, starts: Ints, logits: bool = False) -> Comp
     >>> found.rank.tolist(), found.gap.tolist()
     ([2.5, 1.0, 2.5, nan, 1.0], [-4.0, 0.0, -4.0, nan, 0.0])
     """
-    if len(values) == 0:
+    if len(values) == 0 or np.isnan(values).all():
         return Compared(values, values, values)
     lengths = np.diff(starts)
-    groups = np.repeat(np.arange(len(lengths)), lengths)
     values = values + np.float32(0)  # -0 becomes 0
-    order = np.argsort((groups << 32) + _sortable(values))
+    order = _order(values, starts)
     ordered = values[order]
     largest = ordered[starts[1:] - 1]  # NaN sorts below all others
-    gap = values - largest[groups]
+    gap = values - np.repeat(largest, lengths)
     parts = np.exp(gap) if logits else np.maximum(values, np.float32(0))
     sums = np.add.reduceat(np.nan_to_num(parts[order].astype(np.float64), nan=0.0), starts[:-1])
-    share = divide(parts.astype(np.float64), sums[groups])
+    share = divide(parts.astype(np.float64), np.repeat(sums, lengths))
     rank = np.empty(len(values), dtype=np.float32)
-    rank[order] = (starts[1:][groups] - _middles(ordered, starts[:-1])).astype(np.float32)
+    rank[order] = np.repeat(starts[1:], lengths) - _middles(ordered, starts[:-1])
     rank[np.isnan(values)] = np.nan
     return Compared(rank, share.astype(np.float32), gap)
+
+
+def _order(values: Singles, starts: Ints) -> Ints:
+    """Sort the rows of every list by value."""
+    lengths = np.diff(starts)
+    lists = np.repeat(np.arange(len(lengths)), lengths)
+    bits = int(lengths.max()).bit_length()
+    if len(lengths).bit_length() + bits > 31:
+        return np.argsort((lists << 32) + _sortable(values))
+    # List, value and place in the list fit into one integer, and sorting integers is faster than their places.
+    first = np.repeat(starts[:-1], lengths)
+    rows = (((lists << 32) + _sortable(values)) << bits) + (np.arange(len(values)) - first)
+    rows.sort()
+    return (rows & ((1 << bits) - 1)) + first
 
 
 def _sortable(values: Singles) -> Ints:
