@@ -23,8 +23,8 @@ def search(rows: Ints, wanted: Ints) -> Ints:
     table = pl.DataFrame({"row": rows, "count": _counts(len(rows).bit_length())[: len(rows)]})
     found = pl.DataFrame({"row": wanted}).join_asof(
         table, on="row", strategy="backward", allow_exact_matches=False, check_sortedness=False
-    )
-    return found["count"].fill_null(0).cast(pl.Int64).to_numpy()
+    )["count"]
+    return (found.fill_null(0) if found.null_count() else found).cast(pl.Int64).to_numpy()
 
 
 @cache
@@ -163,17 +163,19 @@ class Counter:
         ties
             Order of rows of one key and moment, shape [N]; needed where single rows are read.
         """
-        kept = np.flatnonzero(keys >= 0)
-        keys, numbers = keys[kept], None
+        kept, numbers = np.flatnonzero(keys >= 0), None
+        if len(kept) < len(keys):
+            keys, moments, amounts = keys[kept], moments[kept], tuple(amount[kept] for amount in amounts)
+            ties = None if ties is None else ties[kept]
         if keys.max(initial=0) >= _LARGEST // width:
             numbers, keys = np.unique(keys, return_inverse=True)
-        rows = keys.astype(np.int64) * width + moments[kept]
-        order = np.argsort(rows) if ties is None else np.lexsort((ties[kept], rows))
+        rows = keys * width + moments
+        order = np.argsort(rows) if ties is None else np.lexsort((ties, rows))
         totals = []
         for amount in amounts:
-            total = np.zeros(len(kept) + 1, dtype=np.int64)
-            np.cumsum(amount[kept[order]], out=total[1:])
-            small = np.abs(total).max() < 2**31  # half the memory, which is what a long log is short of
+            total = np.zeros(len(rows) + 1, dtype=np.int64)
+            np.cumsum(amount[order], out=total[1:])
+            small = max(total.max(), -total.min()) < 2**31  # half the memory, which is what a long log is short of
             totals.append(total.astype(np.int32) if small else total)
         places = np.empty(0, dtype=np.int64) if ties is None else kept[order]
         return cls(numbers, rows[order], tuple(totals), places, width)
