@@ -17,9 +17,13 @@ _MANY = 5_000
 
 
 def search(rows: Ints, wanted: Ints) -> Ints:
-    """Count the sorted rows below each wanted number: `np.searchsorted`, faster where the numbers ascend too."""
-    if len(wanted) < _MANY or len(rows) == 0 or np.any(wanted[1:] < wanted[:-1]):
+    """Count the sorted rows below each wanted number: `np.searchsorted`, faster where there are many."""
+    if len(wanted) < _MANY or len(rows) == 0:
         return np.searchsorted(rows, wanted)
+    if np.any(wanted[1:] < wanted[:-1]):
+        order, places = np.argsort(wanted), np.empty(len(wanted), dtype=np.int64)
+        places[order] = search(rows, wanted[order])
+        return places
     table = pl.DataFrame({"row": rows, "count": _counts(len(rows).bit_length())[: len(rows)]})
     found = pl.DataFrame({"row": wanted}).join_asof(
         table, on="row", strategy="backward", allow_exact_matches=False, check_sortedness=False

@@ -49,7 +49,7 @@ class PandasFeatures:
     _running: dict[tuple[str, Key], pd.DataFrame] = field(default_factory=dict)
 
     def table(self) -> pd.DataFrame:
-        """Compute every column, rows by request and item."""
+        """Compute every column, rows as `candidates`."""
         compared, plain = {}, {}
         for feature in self._features:
             kept = compared if self._differs(feature) else plain
@@ -68,10 +68,8 @@ class PandasFeatures:
             lists.rank(ascending=False).add_suffix("_rank"),
             (counted / totals.where(totals > 0)).add_suffix("_share"),
             (values - lists.transform("max")).add_suffix("_gap"),
-            self.candidates[["request_id", "item_id"]],
         ]
-        table = pd.concat(parts, axis=1).sort_values(["request_id", "item_id"])
-        return table.drop(columns=["request_id", "item_id"]).reset_index(drop=True)
+        return pd.concat(parts, axis=1)
 
     @cached_property
     def _features(self) -> tuple[Feature, ...]:
