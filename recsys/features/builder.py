@@ -1,6 +1,7 @@
 """The feature table: one row per candidate, computed by the same function for training, batch and serving."""
 
 import re
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -13,7 +14,7 @@ from recsys.errors import SettingsError
 from recsys.features.behaviour import is_category
 from recsys.features.columns import COMPARISONS, NEIGHBOURS, REQUEST, SIGNALS
 from recsys.features.history import read_history
-from recsys.features.lists import compare_in_list
+from recsys.features.lists import Compared, compare_in_list
 from recsys.features.log import LAST, Log, Per, Rows
 from recsys.features.lookup import Lookup
 from recsys.features.neighbours import Neighbours, neighbour_signals
@@ -26,6 +27,9 @@ from recsys.text.user_tower import UserTower
 from recsys.text.vectors import ItemVectors
 
 Ints = npt.NDArray[np.int64]
+
+_LONG = 10_000
+"""Rows from which on lists are compared in a thread beside the look-ups."""
 
 TEXT_COLUMNS = tuple(
     f"{name}{suffix}" for name in (*SIGNALS, *NEIGHBOURS) for suffix in ("", *(f"_{each}" for each in COMPARISONS))
@@ -151,19 +155,20 @@ def build_features(
     """
     starts = request_starts(candidates)
     rows = log.rows(candidates)
-    table = _Table(starts)
-    lookup = Lookup(log, rows)
-    for feature in declare(settings):
-        table.add(feature.name, feature.values(lookup), compared=differs_in_list(feature.per, settings))
-    for name in settings.scores:
-        table.add(name, candidates[name].cast(pl.Float64).fill_null(np.nan).to_numpy(), compared=True)
-    table.add("list_size", np.repeat(np.diff(starts), np.diff(starts)))
-    local = candidates["timestamp"].dt.convert_time_zone(log.time.zone)
-    table.add("hour", local.dt.hour().to_numpy())
-    table.add("weekday", local.dt.weekday().to_numpy())
-    for name, values in _read_texts(candidates, log, rows, settings, reader).items():
-        table.add(name, values, compared=True, logits=name in SIGNALS)
-    return pl.DataFrame(table.columns).with_columns(_categories(candidates, log, rows, settings))
+    with ThreadPoolExecutor(1) as beside:
+        table = _Table(starts, beside)
+        lookup = Lookup(log, rows)
+        for feature in declare(settings):
+            table.add(feature.name, feature.values(lookup), compared=differs_in_list(feature.per, settings))
+        for name in settings.scores:
+            table.add(name, candidates[name].cast(pl.Float64).fill_null(np.nan).to_numpy(), compared=True)
+        table.add("list_size", np.repeat(np.diff(starts), np.diff(starts)))
+        local = candidates["timestamp"].dt.convert_time_zone(log.time.zone)
+        table.add("hour", local.dt.hour().to_numpy())
+        table.add("weekday", local.dt.weekday().to_numpy())
+        for name, values in _read_texts(candidates, log, rows, settings, reader).items():
+            table.add(name, values, compared=True, logits=name in SIGNALS)
+        return table.frame().with_columns(_categories(candidates, log, rows, settings))
 
 
 def _read_texts(
@@ -184,18 +189,30 @@ def _read_texts(
 
 @dataclass
 class _Table:
-    """Columns in the making, and the lists that their rows belong to."""
+    """Columns in the making, and the lists that their rows belong to; long ones are compared beside the look-ups."""
 
     starts: Ints
+    beside: Executor
     columns: dict[str, npt.NDArray[np.float32]] = field(default_factory=dict)
+    within: dict[str, Compared | Future[Compared]] = field(default_factory=dict)
 
     def add(self, name: str, values: npt.NDArray[Any], compared: bool = False, logits: bool = False) -> None:
         single = values.astype(np.float32)
         self.columns[name] = single
-        if compared:
-            within = compare_in_list(single, self.starts, logits)
-            for comparison in COMPARISONS:
-                self.columns[f"{name}_{comparison}"] = getattr(within, comparison)
+        if compared and len(single) < _LONG:
+            self.within[name] = compare_in_list(single, self.starts, logits)
+        elif compared:
+            self.within[name] = self.beside.submit(compare_in_list, single, self.starts, logits)
+
+    def frame(self) -> pl.DataFrame:
+        made = {}
+        for name, values in self.columns.items():
+            made[name] = values
+            within = self.within.get(name)
+            if within is not None:
+                found = within.result() if isinstance(within, Future) else within
+                made |= {f"{name}_{comparison}": getattr(found, comparison) for comparison in COMPARISONS}
+        return pl.DataFrame(made)
 
 
 def differs_in_list(per: Per, settings: FeatureSettings) -> bool:

@@ -1,14 +1,40 @@
 """The counting kernel: how much happened per key before a moment, exactly, whatever the order or the batch."""
 
 from dataclasses import dataclass
+from functools import cache, cached_property
 
 import numpy as np
 import numpy.typing as npt
+import polars as pl
 
 Ints = npt.NDArray[np.int64]
 
 _LARGEST = 2**62
 """Place of a key times place of a moment stays below this, or keys are numbered anew."""
+
+_MANY = 5_000
+"""From so many look-ups on, running along the rows is faster than a binary search for each."""
+
+
+def search(rows: Ints, wanted: Ints) -> Ints:
+    """Count the sorted rows below each wanted number: `np.searchsorted`, faster where there are many."""
+    if len(wanted) < _MANY or len(rows) == 0:
+        return np.searchsorted(rows, wanted)
+    if np.any(wanted[1:] < wanted[:-1]):
+        order, places = np.argsort(wanted), np.empty(len(wanted), dtype=np.int64)
+        places[order] = search(rows, wanted[order])
+        return places
+    table = pl.DataFrame({"row": rows, "count": _counts(len(rows).bit_length())[: len(rows)]})
+    found = pl.DataFrame({"row": wanted}).join_asof(
+        table, on="row", strategy="backward", allow_exact_matches=False, check_sortedness=False
+    )["count"]
+    return (found.fill_null(0) if found.null_count() else found).cast(pl.Int64).to_numpy()
+
+
+@cache
+def _counts(bits: int) -> pl.Series:
+    """Count from 1 to `2 ** bits`."""
+    return pl.int_range(1, 2**bits + 1, dtype=pl.UInt32, eager=True)
 
 
 @dataclass(frozen=True)
@@ -38,7 +64,7 @@ class Timeline:
 
     def before(self, moments: Ints) -> Ints:
         """Count the moments of the log before each of these: the one comparison of times in the package."""
-        return np.searchsorted(self.moments, moments, side="left")
+        return search(self.moments, moments)
 
 
 @dataclass(frozen=True)
@@ -62,16 +88,37 @@ class Pairs:
     @classmethod
     def of(cls, keys: Ints, moments: Ints, width: int) -> "Pairs":
         """Sort pairs; moments are places from 0 up to, not including, `width`."""
+        runs = np.flatnonzero(_changes(keys, moments))
+        if 2 * len(runs) < len(keys):  # keys of requests, alike in all their rows
+            few = cls.of(keys[runs], moments[runs], width)
+            return cls(few.keys, few.moments, np.repeat(few.inverse, np.diff(runs, append=len(keys))))
         if keys.max(initial=0) < _LARGEST // width:
             order = np.argsort(keys * width + moments)
         else:
             order = np.lexsort((moments, keys))
         keys, moments = keys[order], moments[order]
-        first = np.ones(len(order), dtype=bool)
-        first[1:] = (keys[1:] != keys[:-1]) | (moments[1:] != moments[:-1])
+        first = _changes(keys, moments)
         inverse = np.empty(len(order), dtype=np.int64)
         inverse[order] = np.cumsum(first) - 1
         return cls(keys[first], moments[first], inverse)
+
+    @cached_property
+    def runs(self) -> Ints:
+        """Where each distinct key begins, shape [K]."""
+        return np.flatnonzero(_changes(self.keys))
+
+    def first(self, counter: "Counter") -> Ints:
+        """Give the place of each pair's key's first row, see `Counter.first`, shape [U]."""
+        return np.repeat(counter.first(self.keys[self.runs]), np.diff(self.runs, append=len(self.keys)))
+
+
+def _changes(*columns: Ints) -> npt.NDArray[np.bool_]:
+    """Say which rows differ from the row before them; the first one does."""
+    changed = np.zeros(len(columns[0]), dtype=bool)
+    changed[:1] = True
+    for column in columns:
+        changed[1:] |= column[1:] != column[:-1]
+    return changed
 
 
 @dataclass(frozen=True)
@@ -120,28 +167,30 @@ class Counter:
         ties
             Order of rows of one key and moment, shape [N]; needed where single rows are read.
         """
-        kept = np.flatnonzero(keys >= 0)
-        keys, numbers = keys[kept], None
+        kept, numbers = np.flatnonzero(keys >= 0), None
+        if len(kept) < len(keys):
+            keys, moments, amounts = keys[kept], moments[kept], tuple(amount[kept] for amount in amounts)
+            ties = None if ties is None else ties[kept]
         if keys.max(initial=0) >= _LARGEST // width:
             numbers, keys = np.unique(keys, return_inverse=True)
-        rows = keys.astype(np.int64) * width + moments[kept]
-        order = np.argsort(rows) if ties is None else np.lexsort((ties[kept], rows))
+        rows = keys * width + moments
+        order = np.argsort(rows) if ties is None else np.lexsort((ties, rows))
         totals = []
         for amount in amounts:
-            total = np.zeros(len(kept) + 1, dtype=np.int64)
-            np.cumsum(amount[kept[order]], out=total[1:])
-            small = np.abs(total).max() < 2**31  # half the memory, which is what a long log is short of
+            total = np.zeros(len(rows) + 1, dtype=np.int64)
+            np.cumsum(amount[order], out=total[1:])
+            small = max(total.max(), -total.min()) < 2**31  # half the memory, which is what a long log is short of
             totals.append(total.astype(np.int32) if small else total)
         places = np.empty(0, dtype=np.int64) if ties is None else kept[order]
         return cls(numbers, rows[order], tuple(totals), places, width)
 
     def before(self, keys: Ints, moments: Ints) -> Ints:
         """Give the end of the rows of each key that lie before a place in the timeline, shape [Q]."""
-        return np.searchsorted(self.rows, self._first_place(keys) + moments)
+        return search(self.rows, self._first_place(keys) + moments)
 
     def first(self, keys: Ints) -> Ints:
         """Give the place of each key's first row; where a key has none, what `before` gives too; shape [Q]."""
-        return np.searchsorted(self.rows, self._first_place(keys))
+        return search(self.rows, self._first_place(keys))
 
     def moment(self, places: Ints) -> Ints:
         """Give the place in the timeline of the rows at these places, shape [Q]."""

@@ -62,37 +62,49 @@ def compare_in_list(values: Singles, starts: Ints, logits: bool = False) -> Comp
     >>> found.rank.tolist(), found.gap.tolist()
     ([2.5, 1.0, 2.5, nan, 1.0], [-4.0, 0.0, -4.0, nan, 0.0])
     """
-    if len(values) == 0:
+    if len(values) == 0 or np.isnan(values).all():
         return Compared(values, values, values)
     lengths = np.diff(starts)
-    groups = np.repeat(np.arange(len(lengths)), lengths)
     values = values + np.float32(0)  # -0 becomes 0
-    order = np.argsort((groups << 32) + _sortable(values))
-    ordered = values[order]
-    largest = ordered[starts[1:] - 1]  # NaN sorts below all others
-    gap = values - largest[groups]
+    order, ends, sizes = _sort(values, starts)
+    largest = values[order[starts[1:] - 1]]  # NaN sorts below all others
+    gap = values - np.repeat(largest, lengths)
     parts = np.exp(gap) if logits else np.maximum(values, np.float32(0))
-    sums = np.add.reduceat(np.nan_to_num(parts[order].astype(np.float64), nan=0.0), starts[:-1])
-    share = divide(parts.astype(np.float64), sums[groups])
+    sums = np.add.reduceat(np.nan_to_num(parts[order].astype(np.float64), copy=False, nan=0.0), starts[:-1])
+    share = divide(parts.astype(np.float64), np.repeat(sums, lengths))
     rank = np.empty(len(values), dtype=np.float32)
-    rank[order] = (starts[1:][groups] - _middles(ordered, starts[:-1])).astype(np.float32)
+    rank[order] = np.repeat(starts[1:], lengths) - np.repeat(ends - (sizes + 1) / 2, sizes)
     rank[np.isnan(values)] = np.nan
     return Compared(rank, share.astype(np.float32), gap)
 
 
-def _sortable(values: Singles) -> Ints:
-    """Turn numbers into integers from 0 up to 2^32 in the same order, NaN below all."""
-    bits = values.view(np.int32).astype(np.int64)
-    places: Ints = np.where(bits < 0, bits ^ 0x7FFFFFFF, bits) + 2**31
-    return np.where(np.isnan(values), 0, places)
+def _sort(values: Singles, starts: Ints) -> tuple[Ints, Ints, Ints]:
+    """Sort the rows of every list by value.
+
+    Returns
+    -------
+    The sorted rows, shape [Q], and, of every run of equal values in one list, its end among them and its size.
+    """
+    lengths = np.diff(starts)
+    lists = np.repeat(np.arange(len(lengths)) << 32, lengths)
+    bits = int(lengths.max()).bit_length()
+    if len(lengths).bit_length() + bits <= 31:
+        # List, value and place in the list fit into one integer, and sorting integers is faster than their places.
+        first = np.repeat(starts[:-1], lengths)
+        keys = ((lists + _sortable(values)) << bits) + (np.arange(len(values)) - first)
+        keys.sort()
+        order = (keys & ((1 << bits) - 1)) + first
+        keys >>= bits
+    else:
+        keys = lists + _sortable(values)
+        order = np.argsort(keys)
+        keys = keys[order]
+    ends = np.append(np.flatnonzero(keys[1:] != keys[:-1]) + 1, len(keys))
+    return order, ends, np.diff(ends, prepend=0)
 
 
-def _middles(ordered: Singles, starts: Ints) -> Floats:
-    """Give the mean place of the run of equal values that each place lies in."""
-    new = np.ones(len(ordered), dtype=bool)
-    new[1:] = ordered[1:] != ordered[:-1]
-    new[starts] = True
-    begins = np.flatnonzero(new)
-    ends = np.append(begins[1:], len(ordered))
-    middles: Floats = np.repeat((begins + ends - 1) / 2, ends - begins)
-    return middles
+def _sortable(values: Singles) -> npt.NDArray[np.uint32]:
+    """Turn numbers into integers in the same order, NaN below all."""
+    bits = values.view(np.int32)
+    ascending = (bits ^ ((bits >> 31) | np.int32(-(2**31)))).view(np.uint32)
+    return ascending + np.uint32(0x7FFFFF)  # what lies above infinity begins again from 0

@@ -98,6 +98,7 @@ class Layer:
     log: "Log"
     sizes: dict[str, int]
     _counters: dict[tuple[str, Per], Counter] = field(default_factory=dict)
+    _moments: dict[str, Ints] = field(default_factory=dict)
 
     @cached_property
     def timeline(self) -> Timeline:
@@ -111,9 +112,9 @@ class Layer:
         if (of, per) not in self._counters:
             stream = self._click_stream if of == CLICK else self._stream(of)
             keys = self.combine(stream.codes, per)
-            self._counters[of, per] = Counter.build(
-                keys, self.timeline.before(stream.moments), self.timeline.width, stream.amounts
-            )
+            if of not in self._moments:
+                self._moments[of] = self.timeline.before(stream.moments)
+            self._counters[of, per] = Counter.build(keys, self._moments[of], self.timeline.width, stream.amounts)
         return self._counters[of, per]
 
     def before(self, of: str, moments: Ints) -> Ints:

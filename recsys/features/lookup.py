@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from recsys.features.counters import Counter, Ints, Pairs
-from recsys.features.log import CLICK, LAST, MICROSECONDS_PER_HOUR, OUTCOME, Layer, Log, Per, Rows
+from recsys.features.log import CLICK, LAST, MICROSECONDS_PER_HOUR, OUTCOME, SHOWING, Layer, Log, Per, Rows
 
 Floats = npt.NDArray[np.float64]
 
@@ -31,6 +31,7 @@ class Lookup:
     _pairs: dict[tuple[Layer, Per], Pairs] = field(default_factory=dict)
     _places: dict[tuple[Layer, str, int], Ints] = field(default_factory=dict)
     _ends: dict[tuple[Layer, str, Per, int], Ints] = field(default_factory=dict)
+    _firsts: dict[tuple[Layer, str, Per], Ints] = field(default_factory=dict)
     _amounts: dict[tuple[str, Per, timedelta | None], Ints] = field(default_factory=dict)
 
     @classmethod
@@ -56,7 +57,7 @@ class Lookup:
         moments = np.full(len(self.rows.as_of), np.nan)
         for layer in self.log.layers:
             counter, pairs = layer.counter(of, per), self._pairs_of(layer, per)
-            start, end = counter.first(pairs.keys), self._end(layer, counter, of, per, None)
+            start, end = self._first(layer, counter, of, per), self._end(layer, counter, of, per, None)
             known = end > start
             found = np.full(len(pairs.keys), np.nan)
             found[known] = layer.timeline.moments[counter.moment(start[known] if first else end[known] - 1)]
@@ -94,9 +95,20 @@ class Lookup:
         counter = layer.counter(of, per)
         start, end = self._end(layer, counter, of, per, window), self._end(layer, counter, of, per, None)
         if window is None:
-            start = counter.first(self._pairs_of(layer, per).keys)
-        sums = [end - start, *(total[end].astype(np.int64) - total[start] for total in counter.totals)]
-        return np.stack(sums)[:, self._pairs_of(layer, per).inverse]
+            start = self._first(layer, counter, of, per)
+        inverse = self._pairs_of(layer, per).inverse
+        sums = np.empty((1 + len(counter.totals), len(inverse)), dtype=np.int64)
+        np.take(end - start, inverse, out=sums[0], mode="clip")
+        for total, gathered in zip(counter.totals, sums[1:], strict=True):
+            np.take(np.subtract(total[end], total[start], dtype=np.int64), inverse, out=gathered, mode="clip")
+        return sums
+
+    def _first(self, layer: Layer, counter: Counter, of: str, per: Per) -> Ints:
+        """Give the place of the first row of the key, per pair."""
+        of = SHOWING if of == OUTCOME else of
+        if (layer, of, per) not in self._firsts:
+            self._firsts[layer, of, per] = self._pairs_of(layer, per).first(counter)
+        return self._firsts[layer, of, per]
 
     def _end(self, layer: Layer, counter: Counter, of: str, per: Per, window: timedelta | None) -> Ints:
         """Give the end of the rows that were known `window` before `as_of`, per pair."""

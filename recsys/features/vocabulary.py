@@ -4,12 +4,10 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
 from recsys.errors import DataError
-
-Ints = npt.NDArray[np.int64]
+from recsys.features.counters import Ints, search
 
 FEW = 10_000
 """Up to so many strings are searched one by one; for more of them, a join over the whole vocabulary is faster."""
@@ -95,7 +93,7 @@ class Vocabulary:
         _same_kind(column.name, self.values.dtype, plain.dtype)
         if plain.dtype == pl.Int64:
             wanted = plain.fill_null(0).to_numpy()
-            places = np.minimum(np.searchsorted(self._numbers, wanted), len(self) - 1)
+            places = np.minimum(search(self._numbers, wanted), len(self) - 1)
             return np.where((self._numbers[places] == wanted) & plain.is_not_null().to_numpy(), places, -1)
         if len(plain) < FEW:
             places = np.minimum(self.values.search_sorted(plain.fill_null("")).to_numpy(), len(self) - 1)
