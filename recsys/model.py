@@ -26,7 +26,7 @@ from recsys.text.reader import TextReader
 from recsys.text.user_tower import UserTower
 from recsys.text.vectors import ItemVectors
 
-FORMAT = 1
+FORMAT = 2
 """Number of the folder's layout; a folder of another number is refused."""
 
 _LIBRARIES = ("recsys", "torch", "transformers", "pytorch-lightning", "lightgbm", "polars", "numpy")
