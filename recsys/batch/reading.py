@@ -17,8 +17,9 @@ from recsys.data.windows import Block, Window, Windows
 from recsys.errors import SettingsError
 from recsys.features.builder import Reader, find_items, read_lists, request_starts
 from recsys.features.definitions import Rate
-from recsys.features.log import Log, Rows
+from recsys.features.log import Log
 from recsys.features.lookup import Lookup
+from recsys.features.streams import Rows
 from recsys.model import Model
 from recsys.settings import Settings
 from recsys.text.fields import item_texts, warn_of_empty

@@ -15,10 +15,11 @@ from recsys.features.behaviour import is_category
 from recsys.features.columns import COMPARISONS, NEIGHBOURS, REQUEST, SIGNALS
 from recsys.features.history import read_history
 from recsys.features.lists import Compared, compare_in_list
-from recsys.features.log import LAST, Log, Per, Rows
+from recsys.features.log import Log
 from recsys.features.lookup import Lookup
 from recsys.features.neighbours import Neighbours, neighbour_signals
 from recsys.features.settings import FeatureSettings, declare, keys_of
+from recsys.features.streams import LAST, Per, Rows
 from recsys.schema import AFTER_THE_LIST
 from recsys.text.lists import Lists
 from recsys.text.queries import QueryReader

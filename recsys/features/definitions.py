@@ -10,9 +10,9 @@ from recsys.data.clock import format_duration
 from recsys.features.counters import Ints
 from recsys.features.feature import FROZEN, Floats, Per, Told, Window, spoken, suffix, within
 from recsys.features.lists import divide
-from recsys.features.log import CHANCE, CLICK, OUTCOME, UNIT
 from recsys.features.lookup import Lookup
 from recsys.features.moments import Age, HoursSince, Number, Pace, Same
+from recsys.features.streams import CHANCE, CLICK, OUTCOME, UNIT
 
 SKIP = "skip"
 """Stream of showings whose label is known and 0."""

@@ -6,7 +6,8 @@ import numpy as np
 import numpy.typing as npt
 
 from recsys.features.counters import Ints
-from recsys.features.log import MICROSECONDS_PER_HOUR, Log
+from recsys.features.log import Log
+from recsys.features.streams import MICROSECONDS_PER_HOUR
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Behaviour as streams of rows that become known over time, ready for the counting kernel."""
 
-from collections.abc import Mapping
+import math
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TypeVar
@@ -10,74 +10,24 @@ import numpy.typing as npt
 import polars as pl
 
 from recsys.data.clock import TimeSettings
+from recsys.errors import DataError
 from recsys.features.behaviour import Behaviour
 from recsys.features.counters import Counter, Ints, Timeline
+from recsys.features.streams import (
+    CHANCE,
+    CLICK,
+    LAST,
+    OUTCOME,
+    SHOWING,
+    UNIT,
+    Codes,
+    Per,
+    Rows,
+    Stream,
+)
 from recsys.features.vocabulary import Vocabulary
 
-MICROSECONDS_PER_HOUR = 3_600_000_000
-
-SHOWING, OUTCOME, CLICK = "showing", "outcome", "click"
-"""Streams beside the event kinds: a list row at once, the same row once its label is known, and every click."""
-
-LAST = "last_"
-"""What begins the name of a key column that belongs to the user's last click: `last_item`, `last_category`."""
-
-UNIT = 2**-10
-"""Values of events are added up in whole multiples of this, so that sums are exact in any order."""
-
-CHANCE = 2**-16
-"""The part of a list that a candidate is, 1 / its size, is added up in whole multiples of this."""
-
 Number = TypeVar("Number", bound=np.generic)
-Codes = Mapping[str, Ints]
-Per = tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Rows:
-    """Candidates in codes, one element a row.
-
-    Attributes
-    ----------
-    codes
-        Per key column (`user`, `item`, an attribute, a context category) the codes, -1 where unknown, each of shape
-        [Q].
-    as_of
-        Moment after which nothing may be known, microseconds, shape [Q].
-    timestamp
-        The request's own moment, microseconds, shape [Q].
-    """
-
-    codes: Codes
-    as_of: Ints
-    timestamp: Ints
-
-
-@dataclass(frozen=True)
-class Stream:
-    """Rows of one kind.
-
-    Attributes
-    ----------
-    codes
-        Per key column the codes, each of shape [N].
-    moments
-        Microseconds at which the rows became known, less `delay`, shape [N].
-    amounts
-        What to add up, each of shape [N].
-    delay
-        Microseconds.
-    """
-
-    codes: Codes
-    moments: Ints
-    amounts: tuple[Ints, ...] = ()
-    delay: int = 0
-
-    def where(self, rows: npt.NDArray[np.bool_]) -> "Stream":
-        """Keep some rows."""
-        codes = {name: of[rows] for name, of in self.codes.items()}
-        return Stream(codes, self.moments[rows], tuple(amount[rows] for amount in self.amounts), self.delay)
 
 
 @dataclass(eq=False)
@@ -125,6 +75,8 @@ class Layer:
         """Make one key of several code columns, -1 where one of them is unknown; no column is one key for all."""
         if not per:
             return np.zeros(len(codes["item"]), dtype=np.int64)
+        if math.prod(self.sizes.get(name, 1) for name in per) >= 2**62:
+            raise DataError(f"there are too many pairs of {' and '.join(per)} to number them; count per fewer columns")
         key, unknown = np.zeros(1, dtype=np.int64), np.zeros(1, dtype=bool)
         for name in per:
             if name not in self.sizes:  # a context column of floats is a number, and no key
@@ -158,7 +110,13 @@ class Layer:
     def _events(self) -> Stream:
         done = self.behaviour.events
         value = done["value"].fill_nan(None)
-        amounts = (np.rint(value.fill_null(0.0).to_numpy() / UNIT).astype(np.int64), value.is_not_null().to_numpy())
+        units = np.rint(value.fill_null(0.0).to_numpy() / UNIT)
+        if np.abs(units).sum() >= 2**62:
+            raise DataError(
+                f"values of events reach {np.abs(units).max() * UNIT:g}, too large to be added up exactly; "
+                "write them in a larger unit"
+            )
+        amounts = (units.astype(np.int64), value.is_not_null().to_numpy())
         return Stream(self.log.codes(done), done["known_at"].dt.epoch("us").to_numpy(), amounts)
 
     def _stream(self, of: str) -> Stream:

@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from recsys.features.counters import Counter, Ints, Pairs
-from recsys.features.log import CLICK, LAST, MICROSECONDS_PER_HOUR, OUTCOME, SHOWING, Layer, Log, Per, Rows
+from recsys.features.log import Layer, Log
+from recsys.features.streams import CLICK, LAST, MICROSECONDS_PER_HOUR, OUTCOME, SHOWING, Per, Rows
 
 Floats = npt.NDArray[np.float64]
 

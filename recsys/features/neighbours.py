@@ -9,8 +9,9 @@ import numpy.typing as npt
 
 from recsys.features.counters import Ints
 from recsys.features.lists import divide
-from recsys.features.log import OUTCOME, Log, Rows
+from recsys.features.log import Log
 from recsys.features.lookup import Lookup
+from recsys.features.streams import OUTCOME, Rows
 from recsys.text.vectors import ItemVectors
 
 Floats = npt.NDArray[np.float64]

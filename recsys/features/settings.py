@@ -12,8 +12,8 @@ from recsys.data.clock import Duration, format_duration
 from recsys.features.behaviour import Kept
 from recsys.features.definitions import SKIP, Count, Declaration, Lift, Mean, Rate, Share, Trend
 from recsys.features.feature import Feature, Per
-from recsys.features.log import CLICK, LAST, OUTCOME, SHOWING
 from recsys.features.moments import Age, HoursSince, Number, Pace, Same
+from recsys.features.streams import CLICK, LAST, OUTCOME, SHOWING
 
 Family = Literal[
     "popularity", "trend", "freshness", "activity", "affinity", "exposure", "transitions", "context", "values"

@@ -8,9 +8,10 @@ import polars as pl
 
 from recsys.errors import SettingsError
 from recsys.features.builder import Reader, build_features, request_starts, sort_candidates
-from recsys.features.log import CLICK, SHOWING, Log, Rows
+from recsys.features.log import Log
 from recsys.features.lookup import Lookup
 from recsys.features.settings import FeatureSettings
+from recsys.features.streams import CLICK, SHOWING, Rows
 from recsys.ranking.calibration import Calibration
 from recsys.ranking.ranker import TreeRanker
 

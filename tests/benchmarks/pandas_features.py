@@ -9,9 +9,9 @@ import pandas as pd
 
 from recsys.features.definitions import SKIP, Count, Lift, Rate, Share, Trend
 from recsys.features.feature import Feature
-from recsys.features.log import CLICK, OUTCOME, SHOWING
 from recsys.features.moments import Age, HoursSince, Pace, Same
 from recsys.features.settings import FeatureSettings, declare
+from recsys.features.streams import CLICK, OUTCOME, SHOWING
 
 HOUR = pd.Timedelta(hours=1)
 LAST = "last_"

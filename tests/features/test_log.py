@@ -9,9 +9,11 @@ from hypothesis import strategies as st
 
 from recsys.data.clock import TimeSettings
 from recsys.data.tables import TIME, Dataset
+from recsys.errors import DataError
 from recsys.features.behaviour import Behaviour, Kept, known_events
 from recsys.features.builder import build_features, sort_candidates
-from recsys.features.log import CLICK, OUTCOME, SHOWING, Log
+from recsys.features.log import Log
+from recsys.features.streams import CLICK, OUTCOME, SHOWING
 
 NOON = datetime(2024, 3, 1, 12, tzinfo=UTC)
 HOUR, NOW = timedelta(hours=1), timedelta(0)
@@ -259,3 +261,21 @@ def test_a_click_that_comes_late_does_not_fit(tools):
     assert not fits()
     shown = shown.with_columns(label=0)
     assert fits()
+
+
+def test_pairs_that_cannot_be_numbered_are_refused(tools):
+    log = make_log(tools)
+    layer = log.layers[0]
+    layer.sizes |= {"user": 2**31, "item": 2**31}
+    with pytest.raises(DataError, match="there are too many pairs of user and item to number them; count per fewer"):
+        layer.counter(SHOWING, ("user", "item"))
+
+
+def test_values_that_cannot_be_added_up_exactly_are_refused(tools):
+    items = pl.DataFrame({"item_id": [1]})
+    events = tools.events([(5, 1, "buy", NOON, NOW)]).with_columns(value=pl.lit(1e16))
+    log = Log(Behaviour.of(Dataset(items, events, tools.showings([])), Kept()), TimeSettings())
+    with pytest.raises(
+        DataError, match=r"values of events reach 1e\+16, too large to be added up exactly; write them in"
+    ):
+        log.layers[0].counter("buy", ("item",))
