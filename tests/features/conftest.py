@@ -47,7 +47,7 @@ EVENTS |= {"value": pl.Float64}
 ITEMS = {"item_id": pl.Int64, "category": pl.String, "available_at": TIME, "price": pl.Float64}
 USERS = {"user_id": pl.Int64, "age_group": pl.String}
 RETRIEVAL = {1: 0.5, 2: 0.5, 3: -1.25, 5: 2.0, 6: 1e-9, 7: float("nan")}
-VALUES = [None, 0.0, 0.25, -3.0, 17.3, -1e6, 1e9, float("nan")]
+VALUES = [None, 0.0, 0.25, -3.0, 17.7, -1e6, 1e9, float("nan")]
 
 
 @dataclass(frozen=True)
@@ -323,7 +323,7 @@ def make_case(seed, **time):
         return start + int(random.integers(hours * 6)) * 10 * MINUTE
 
     def items(largest):
-        return [int(item) for item in random.choice(largest, random.integers(1, 5), replace=False) + 1]
+        return [int(item) for item in random.choice(largest, random.integers(1, 8), replace=False) + 1]
 
     catalogue = [
         (item, pick("x", "y", "z", None), pick(None, moment(48)), pick(None, 1.5, -2.0)) for item in range(1, 10)

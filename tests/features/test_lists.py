@@ -114,8 +114,11 @@ def test_a_list_of_which_nothing_is_known_says_nothing():
             assert np.isnan(part).tolist() == [True] * 3 + [False] * 2
 
 
-def test_both_zeros_are_tied():
+def test_both_zeros_are_one_number():
     assert compare([[0.0, -0.0, -1.0, 1e-30]]).rank.tolist() == [2.5, 2.5, 4.0, 1.0]
+    plain, other = compare([[0.0, 0.0, -1.0]]), compare([[0.0, -0.0, -1.0]])
+    for name in ("rank", "share", "gap"):
+        assert getattr(plain, name).tobytes() == getattr(other, name).tobytes()
 
 
 def test_the_order_of_rows_changes_no_bit_of_a_long_list():

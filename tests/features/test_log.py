@@ -202,7 +202,7 @@ def renamed(tail):
 @pytest.mark.parametrize("words", [False, True])
 @pytest.mark.parametrize("freshness", ["live", "1d"])
 def test_a_tail_may_bring_new_users_items_and_devices_and_moments_that_the_batch_has_too(tools, words, freshness):
-    fitting = 0
+    fitting, brought = 0, 0
     for seed in range(12):
         case = tools.full_case(seed, feedback_delay="10m", freshness=freshness)
         odd = case.candidates["item_id"] % 2 == 1
@@ -218,9 +218,10 @@ def test_a_tail_may_bring_new_users_items_and_devices_and_moments_that_the_batch
         if words:
             base, tail = (Behaviour(*(in_words(getattr(part, name)) for name in TABLES)) for part in (base, tail))
             asked = in_words(asked)
-        assert set(tail.showings["user_id"]) - set(base.showings["user_id"])
+        brought += len(set(tail.showings["user_id"]) - set(base.showings["user_id"]))
         fitting += check_tail(tools, base, tail, case.time, asked)
     assert fitting >= 6
+    assert brought >= 12
 
 
 @pytest.mark.parametrize("words", [False, True])
@@ -252,6 +253,7 @@ def test_a_click_that_comes_late_does_not_fit(tools):
     assert log.fits
     assert fits()
     assert not fits((5, 2, "click", NOON + HOUR, NOW))
+    assert not fits((5, 2, "click", NOON + 2 * HOUR - timedelta(microseconds=1), NOW))
     assert fits((5, 2, "click", NOON + HOUR, HOUR))  # known at the same moment, so before neither
     assert fits((5, 2, "like", NOON + HOUR, NOW))
     assert fits((6, 2, "click", NOON + HOUR, NOW))
