@@ -36,6 +36,10 @@ windows = ["6h", "1d"]
 affinity = ["category"]
 events = ["view"]
 context = ["device"]
+declarations = [
+    {{ kind = "count", of = "view", per = ["user", "category"], window = "1d" }},
+    {{ kind = "share", per = ["item", "device"], within = ["device"] }},
+]
 [ranker]
 rounds = 30
 rows_per_leaf = 20

@@ -87,9 +87,7 @@ def train(dataset: Dataset, settings: Settings, target: str | Path, start: str |
     facts = {"settings": settings.model_dump(mode="json"), "windows": windows.to_json(), "data": prints}
     before = None if start is None else open_start(Path(start), settings.text, windows)
     encoder = encoder_hash(settings.text.encoder) if start is None else identity(Path(start))
-    versions = {name: version(name) for name in ("recsys", "torch", "transformers", "lightgbm", "polars", "numpy")}
-    begun = {**facts, "encoder": encoder, "versions": versions}
-    with work_folder(target, begun) as work:
+    with work_folder(target, {**facts, "encoder": encoder, "versions": _versions()}) as work:
         course = TextCourse(dataset, settings, windows, log, before, work)
         logged = _read(course, log, settings)
         reader = course.reader(log)
@@ -104,6 +102,11 @@ def train(dataset: Dataset, settings: Settings, target: str | Path, start: str |
             write_report(folder, judgement, model, dataset)
             write_manifest(folder, {**facts, "lessons": lessons})
     return judgement
+
+
+def _versions() -> dict[str, str]:
+    """Name the libraries that decide what comes of a training."""
+    return {name: version(name) for name in ("recsys", "torch", "transformers", "lightgbm", "polars", "numpy")}
 
 
 def _check(dataset: Dataset, settings: Settings) -> CheckReport:

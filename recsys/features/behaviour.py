@@ -24,7 +24,7 @@ class Kept:
     users
         Of users: categories.
     context
-        Of requests; floats are numbers, and are not kept.
+        Of requests: categories.
     """
 
     affinity: tuple[str, ...] = ()
@@ -84,13 +84,12 @@ class Behaviour:
                     f"[features] numbers names {name!r}, a column of items that holds {items.schema[name]} values; "
                     "name it in affinity, or write it as a number"
                 )
+        _refuse_absent("context", kept.context, dataset.requests, "requests")
         numbers = [pl.col(name).cast(pl.Float64) for name in kept.numbers]
-        requests = dataset.requests
-        context = [name for name in kept.context if name in requests.columns and is_category(requests[name])]
         return cls(
             items=items.select("item_id", "available_at", *kept.affinity, *numbers),
             users=users.select("user_id", *kept.users),
-            showings=shown_candidates(requests, context),
+            showings=shown_candidates(dataset.requests, kept.context),
             events=known_events(dataset.events),
         )
 
@@ -156,7 +155,7 @@ def _as_text(table: pl.DataFrame, names: Sequence[str]) -> pl.DataFrame:
 
 
 def is_category(column: pl.Series) -> bool:
-    """Tell whether a context column holds categories; floats are numbers."""
+    """Tell whether a column holds categories; floats are numbers."""
     return not column.dtype.is_float()
 
 

@@ -18,7 +18,7 @@ from recsys.features.lists import Compared, compare_in_list
 from recsys.features.log import Log
 from recsys.features.lookup import Lookup
 from recsys.features.neighbours import Neighbours, neighbour_signals
-from recsys.features.settings import FeatureSettings, declare, keys_of
+from recsys.features.settings import FeatureSettings, declare
 from recsys.features.streams import LAST, Per, Rows
 from recsys.schema import AFTER_THE_LIST
 from recsys.text.lists import Lists
@@ -273,13 +273,12 @@ def check_context(
                 f"[features] scores names {name!r}, which holds {candidates.schema[name]} values; write them as "
                 "numbers, or name the column in context"
             )
-    floats = [name for name in settings.context if not is_category(candidates[name])]
-    for feature in settings.declarations:
-        for name in floats:
-            if name in keys_of(feature):
-                raise SettingsError(
-                    f"{feature.name} is kept per {name!r}, whose values are floats; write them as whole numbers or text"
-                )
+    for name in settings.context:
+        if not is_category(candidates[name]):
+            raise SettingsError(
+                f"[features] context names {name!r}, which holds {candidates.schema[name]} values; name it in scores, or "
+                "write it as whole numbers or text"
+            )
     _refuse_doubles(settings)
 
 

@@ -75,12 +75,10 @@ class Layer:
         """Make one key of several code columns, -1 where one of them is unknown; no column is one key for all."""
         if not per:
             return np.zeros(len(codes["item"]), dtype=np.int64)
-        if math.prod(self.sizes.get(name, 1) for name in per) >= 2**62:
+        if math.prod(self.sizes[name] for name in per) >= 2**62:
             raise DataError(f"there are too many pairs of {' and '.join(per)} to number them; count per fewer columns")
         key, unknown = np.zeros(1, dtype=np.int64), np.zeros(1, dtype=bool)
         for name in per:
-            if name not in self.sizes:  # a context column of floats is a number, and no key
-                return np.full(len(codes["item"]), -1)
             column = codes[name]
             key = key * self.sizes[name] + column
             unknown = unknown | (column < 0) | (column >= self.sizes[name])

@@ -56,10 +56,9 @@ class FeatureSettings(BaseModel):
         Event kinds, `click` perhaps among them, whose `value` counts, such as the seconds read.
     context
         Columns of requests that are categories known before the list is shown, such as the device; also keys for rates
-        of items under them. Columns of floats are numbers.
+        of items under them.
     scores
-        Columns of requests that are numbers known before the list is shown and differ between candidates, such as
-        the score of a retrieval.
+        Columns of requests that are numbers known before the list is shown, such as the score of a retrieval.
     vouched
         Columns that look like leaks and are used all the same, `item_id` and computed features among them: you say that
         they are known before the list is shown. Where that is wrong, every figure of the model is too good and the

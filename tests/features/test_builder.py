@@ -25,7 +25,7 @@ from recsys.features.builder import (
     sort_candidates,
 )
 from recsys.features.counters import Timeline
-from recsys.features.definitions import Count, Rate, Share
+from recsys.features.definitions import Count, Share
 from recsys.features.log import Log
 from recsys.features.moments import Pace
 from recsys.features.settings import FeatureSettings
@@ -222,18 +222,6 @@ def test_names_are_those_of_the_columns_whatever_the_settings(tools):
         assert tools.compute(asked, dataset, TimeSettings(), settings).columns == feature_names(settings)
 
 
-def test_a_context_of_floats_is_a_number_and_no_key(tools):
-    dataset, asked = small(tools)
-    settings = FeatureSettings(context=("depth",), affinity=("category",))
-    shown = dataset.requests.with_columns(depth=pl.col("item_id") / 2)
-    asked = asked.with_columns(depth=pl.Series([0.5, 1.0, 2.5, None, 0.0, 0.5]))
-    check_context(shown, settings, ())
-    table = tools.compute(asked, replace(dataset, requests=shown), TimeSettings(), settings)
-    assert table.columns == feature_names(settings)
-    assert table["depth"].to_list() == [0.5, 1.0, 2.5, None, 0.0, 0.5]
-    assert table["showing_count_item_depth"].to_list() == [0.0] * 6
-
-
 def test_text_columns_are_missing_for_items_without_a_vector_or_outside_the_catalogue(tools):
     dataset, asked = small(tools)
     table = tools.compute(asked, dataset, TimeSettings()).select(TEXT_COLUMNS)
@@ -406,13 +394,12 @@ def test_scores_must_be_numbers_known_before_the_list():
         check_context(pl.DataFrame({"device": ["a"]}), settings, ())
 
 
-@pytest.mark.parametrize(
-    "own", [Count("click", ("item", "depth")), Share(("item",), ("depth",)), Rate(("item",), None, 1.0, (("depth",),))]
-)
-def test_a_declaration_per_context_of_floats_is_refused(own):
-    settings = FeatureSettings(context=("depth",), declarations=(own,))
+def test_a_context_of_floats_is_refused():
+    settings = FeatureSettings(context=("depth",))
     check_context(pl.DataFrame({"depth": [1]}), settings, ())
-    with pytest.raises(SettingsError, match=f"{own.name} is kept per 'depth', whose values are floats; write them as"):
+    with pytest.raises(
+        SettingsError, match="context names 'depth', which holds Float64 values; name it in scores, or write"
+    ):
         check_context(pl.DataFrame({"depth": [0.5]}), settings, ())
 
 

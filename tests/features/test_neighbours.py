@@ -16,6 +16,7 @@ from recsys.features.behaviour import Behaviour, Kept
 from recsys.features.builder import build_features, find_items, sort_candidates
 from recsys.features.log import Log
 from recsys.features.neighbours import COUNT, Neighbours, neighbour_signals
+from recsys.features.settings import FeatureSettings
 from recsys.text.vectors import ItemVectors, round_to_grid
 
 START = datetime(2024, 5, 1, tzinfo=UTC)
@@ -215,15 +216,16 @@ def test_the_columns_of_neighbours_and_of_the_last_click_need_a_reader(tools) ->
         tools.events([(1, 2, "click", moment - HOUR, None)]),
         tools.showings([(2, moment - 2 * HOUR, {1: 1, 2: 0, 3: 0, 4: 1})]).with_columns(device=pl.lit("phone")),
     )
-    log = Log(Behaviour.of(dataset, tools.settings.kept), TimeSettings())
+    own = FeatureSettings(affinity=("category",), context=("device",), prior=3.0)
+    log = Log(Behaviour.of(dataset, own.kept), TimeSettings())
     asked = tools.showings([(1, moment, {1: 0, 3: 0, 9: 0})]).drop("label").with_columns(device=pl.lit("phone"))
     candidates = sort_candidates(asked)
     names = ["last_click", "neighbour_click_rate", "neighbour_click_rate_recent", "neighbour_similarity"]
     names = [f"{name}{suffix}" for name in names for suffix in ("", "_rank", "_share", "_gap")]
-    without = build_features(candidates, log, tools.settings, None).select(names)
+    without = build_features(candidates, log, own, None).select(names)
     assert without.select(pl.all().is_nan().all()).row(0) == (True,) * len(names)
     reader = tools.reader(log)
-    table = build_features(candidates, log, tools.settings, reader)
+    table = build_features(candidates, log, own, reader)
     vectors = reader.vectors  # rows are items 1, 2, 3, 4 and one that no catalogue holds
     last = vectors.candidate[[0, 2]] @ vectors.history[1]
     assert table["last_click"].to_list()[:2] == last.tolist()
