@@ -276,8 +276,8 @@ def check_context(
     for name in settings.context:
         if not is_category(candidates[name]):
             raise SettingsError(
-                f"[features] context names {name!r}, which holds {candidates.schema[name]} values; name it in scores, or "
-                "write it as whole numbers or text"
+                f"[features] context names {name!r}, which holds {candidates.schema[name]} values; name it in scores, "
+                "or write it as whole numbers or text"
             )
     _refuse_doubles(settings)
 
