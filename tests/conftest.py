@@ -82,8 +82,8 @@ def small_settings(tiny_encoder: Path) -> Settings:
                 "events": ["view"],
                 "context": ["device"],
                 "declarations": [
-                    {"kind": "count", "of": "view", "per": ["user", "category"], "window": "1d"},
-                    {"kind": "share", "per": ["item", "device"], "within": ["device"]},
+                    {"kind": "count", "of": "view", "per": ["user", "item"], "window": "1d"},
+                    {"kind": "share", "per": ["user", "item"], "within": ["item"]},
                 ],
             },
             "ranker": {"rounds": 30, "rows_per_leaf": 20, "patience": 10},

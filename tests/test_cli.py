@@ -37,8 +37,8 @@ affinity = ["category"]
 events = ["view"]
 context = ["device"]
 declarations = [
-    {{ kind = "count", of = "view", per = ["user", "category"], window = "1d" }},
-    {{ kind = "share", per = ["item", "device"], within = ["device"] }},
+    {{ kind = "count", of = "view", per = ["user", "item"], window = "1d" }},
+    {{ kind = "share", per = ["user", "item"], within = ["item"] }},
 ]
 [ranker]
 rounds = 30

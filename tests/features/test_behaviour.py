@@ -55,7 +55,7 @@ def test_an_event_is_known_when_it_happened_or_later():
     assert Behaviour.of(plain, Kept()).events["known_at"].to_list() == [NOON, LATER, NOON]
 
 
-KEPT = Kept(("category", "brand"), ("price",), ("age_group",), ("device", "depth"))
+KEPT = Kept(("category", "brand"), ("price",), ("age_group",), ("device",))
 
 
 def test_only_what_features_read_is_kept():
