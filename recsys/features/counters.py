@@ -173,14 +173,15 @@ class Counter:
             ties = None if ties is None else ties[kept]
         if keys.max(initial=0) >= _LARGEST // width:
             numbers, keys = np.unique(keys, return_inverse=True)
-        rows = keys * width + moments
+        rows = np.multiply(keys, width, dtype=np.int64)
+        rows += moments
         order = np.argsort(rows) if ties is None else np.lexsort((ties, rows))
         totals = []
         for amount in amounts:
-            total = np.zeros(len(rows) + 1, dtype=np.int64)
-            np.cumsum(amount[order], out=total[1:])
-            small = max(total.max(), -total.min()) < 2**31  # half the memory, which is what a long log is short of
-            totals.append(total.astype(np.int32) if small else total)
+            small = np.abs(amount).sum(dtype=np.int64) < 2**31  # half the memory, which is what a long log is short of
+            total: npt.NDArray[np.signedinteger] = np.zeros(len(rows) + 1, dtype=np.int32 if small else np.int64)
+            np.cumsum(amount[order], dtype=total.dtype, out=total[1:])
+            totals.append(total)
         places = np.empty(0, dtype=np.int64) if ties is None else kept[order]
         return cls(numbers, rows[order], tuple(totals), places, width)
 

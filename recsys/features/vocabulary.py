@@ -12,6 +12,9 @@ from recsys.features.counters import Ints, search
 FEW = 10_000
 """Up to so many strings are searched one by one; for more of them, a join over the whole vocabulary is faster."""
 
+SPARSE = 16
+"""Integers are looked up in a table of all numbers between them unless it were so many times as long as they are."""
+
 
 @dataclass(frozen=True)
 class Vocabulary:
@@ -92,9 +95,12 @@ class Vocabulary:
             return np.full(len(plain), -1, dtype=np.int64)
         _same_kind(column.name, self.values.dtype, plain.dtype)
         if plain.dtype == pl.Int64:
-            wanted = plain.fill_null(0).to_numpy()
+            wanted, known = plain.fill_null(0).to_numpy(), plain.is_not_null().to_numpy()
+            if self._table is not None:
+                known = known & (wanted >= self._numbers[0]) & (wanted <= self._numbers[-1])
+                return np.where(known, self._table[np.where(known, wanted, self._numbers[0]) - self._numbers[0]], -1)
             places = np.minimum(search(self._numbers, wanted), len(self) - 1)
-            return np.where((self._numbers[places] == wanted) & plain.is_not_null().to_numpy(), places, -1)
+            return np.where(known & (self._numbers[places] == wanted), places, -1)
         if len(plain) < FEW:
             places = np.minimum(self.values.search_sorted(plain.fill_null("")).to_numpy(), len(self) - 1)
             same = (self.values.gather(places) == plain).fill_null(False).to_numpy()
@@ -106,6 +112,16 @@ class Vocabulary:
     @cached_property
     def _numbers(self) -> Ints:
         return self.values.to_numpy()
+
+    @cached_property
+    def _table(self) -> Ints | None:
+        """Code of every number from the smallest to the largest, -1 where there is none; None where most have none."""
+        span = int(self._numbers[-1]) - int(self._numbers[0]) + 1
+        if span > SPARSE * len(self._numbers):
+            return None
+        table = np.full(span, -1, dtype=np.int64)
+        table[self._numbers - self._numbers[0]] = np.arange(len(self._numbers))
+        return table
 
 
 def _plain(column: pl.Series) -> pl.Series:

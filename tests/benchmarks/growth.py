@@ -29,7 +29,8 @@ def bench_growth() -> list[dict[str, object]]:
     took = f"{small['seconds']:.0f} s for {small['rows']:,.0f} candidate rows and {small['events']:,.0f} events"
     took += f", {large['seconds']:.0f} s for {large['rows']:,.0f} and {large['events']:,.0f}"
     speed = f"{small['rows'] / small['seconds']:,.0f} and {large['rows'] / large['seconds']:,.0f} rows a second"
-    note = f"{took}: {speed}, {large['columns']:.0f} columns"
+    busy = f"{small['busy']:.0f} and {large['busy']:.0f} s of processor time"
+    note = f"{took}: {speed}, {busy}, {large['columns']:.0f} columns"
     gib = round(large["gib"], 2)
     peak = f"peak of the whole process that holds tables, log and counters, {small['gib']:.2f} GiB at the smaller size"
     return [
@@ -65,13 +66,14 @@ def _write_world(rows: int, folder: Path) -> None:
 def _compute(folder: Path) -> dict[str, float]:
     settings = load_settings(CONFIG)
     dataset = Dataset.read(folder)
-    started = time.perf_counter()
+    started, busy = time.perf_counter(), time.process_time()
     log = Log(Behaviour.of(dataset, settings.features.kept), settings.labels.clock(settings.time))
     columns = 0
     for batch in batches(sort_candidates(dataset.requests), ROWS_PER_BATCH):
         columns = len(build_features(batch, log, settings.features, None).columns)
     return {
         "seconds": time.perf_counter() - started,
+        "busy": time.process_time() - busy,
         "gib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
         "rows": len(dataset.requests),
         "events": len(dataset.events),
