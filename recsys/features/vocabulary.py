@@ -88,7 +88,7 @@ class Vocabulary:
             When the column holds integers and the vocabulary strings, or the other way round.
         """
         if self.later is not None:
-            codes, newer = Vocabulary(self.values).encode(column), self.later.encode(column)
+            codes, newer = self._first.encode(column), self.later.encode(column)
             return np.where(newer >= 0, newer + len(self.values), codes)
         plain = _plain(column)
         if len(self) == 0 or plain.null_count() == len(plain):
@@ -108,6 +108,10 @@ class Vocabulary:
         table = pl.DataFrame({"value": self.values, "code": np.arange(len(self), dtype=np.int64)})
         joined = plain.to_frame().join(table, on="value", how="left", maintain_order="left")
         return joined["code"].fill_null(-1).to_numpy()
+
+    @cached_property
+    def _first(self) -> "Vocabulary":
+        return Vocabulary(self.values)
 
     @cached_property
     def _numbers(self) -> Ints:
