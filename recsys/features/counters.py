@@ -62,8 +62,12 @@ class Timeline:
         """How many places there are: one for each moment and one past the last."""
         return len(self.moments) + 1
 
+    def places(self, moments: Ints) -> Ints:
+        """Give the places of moments of the log."""
+        return search(self.moments, moments)
+
     def before(self, moments: Ints) -> Ints:
-        """Count the moments of the log before each of these: the one comparison of times in the package."""
+        """Count the moments of the log before each of these: the one comparison with `as_of` in the package."""
         return search(self.moments, moments)
 
 

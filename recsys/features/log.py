@@ -63,7 +63,7 @@ class Layer:
             stream = self._click_stream if of == CLICK else self._stream(of)
             keys = self.combine(stream.codes, per)
             if of not in self._moments:
-                self._moments[of] = self.timeline.before(stream.moments)
+                self._moments[of] = self.timeline.places(stream.moments)
             self._counters[of, per] = Counter.build(keys, self._moments[of], self.timeline.width, stream.amounts)
         return self._counters[of, per]
 
@@ -89,7 +89,7 @@ class Layer:
         """Clicks by user, and the item code of each sorted row; at one moment in the order of items."""
         stream = self.click_rows
         keys, items = self.combine(stream.codes, ("user",)), stream.codes["item"]
-        moments = self.timeline.before(stream.moments)
+        moments = self.timeline.places(stream.moments)
         counter = Counter.build(keys, moments, self.timeline.width, ties=self.log.items.order[items])
         return counter, items[counter.order]
 

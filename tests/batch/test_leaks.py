@@ -227,7 +227,7 @@ def spoilt(candidates: pl.DataFrame, dataset: Dataset, time: TimeSettings, leak:
     if leak == "today":
         time = time.model_copy(update={"freshness": "live"})
     if leak == "events when they happen":
-        dataset = Dataset(dataset.items, dataset.events.drop("known_at"), dataset.requests)
+        dataset = replace(dataset, events=dataset.events.drop("known_at"))
     if leak == "midnight of another zone":
         time = time.model_copy(update={"zone": "UTC" if time.zone != "UTC" else "Africa/Cairo"})
     return build(candidates, dataset, time)

@@ -67,7 +67,7 @@ def test_choices_in_a_world_without_taste_cannot_be_told_from_drawn_items(tmp_pa
         update={
             "text": small_settings.text.model_copy(update={"fields": ("title",), "epochs": 0}),
             "features": small_settings.features.model_copy(
-                update={"affinity": ("genre",), "events": (), "context": ()}
+                update={"affinity": ("genre",), "events": (), "context": (), "declarations": ()}
             ),
         }
     )
