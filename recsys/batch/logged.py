@@ -65,7 +65,7 @@ def read_logged(requests: pl.DataFrame, log: Log, settings: FeatureSettings, rea
 def cold_requests(window: LoggedWindow, log: Log, showings: int = 20) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
     """Say for every row whether a clicked item of its request had fewer than `showings` showings before the request."""
     rows = log.rows(window.requests)
-    shown = Lookup(log, replace(rows, as_of=rows.timestamp)).amounts("showing", ("item",), None)[0]
+    shown = Lookup(log, replace(rows, as_of=rows.timestamp)).amount("showing", ("item",), None)
     cold: np.ndarray[tuple[int], np.dtype[np.bool_]] = (window.examples.labels > 0) & (shown < showings)
     starts = window.examples.starts
     if len(cold) == 0:

@@ -1,7 +1,9 @@
 """The counting kernel: how much happened per key before a moment, exactly, whatever the order or the batch."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
+from typing import overload
 
 import numpy as np
 import numpy.typing as npt
@@ -125,6 +127,47 @@ def _changes(*columns: Ints) -> npt.NDArray[np.bool_]:
     return changed
 
 
+class Totals(Sequence[npt.NDArray[np.signedinteger]]):
+    """Running totals of amounts, each added up when first asked for.
+
+    Parameters
+    ----------
+    amounts
+        What to add up, in the order of the log.
+    order
+        Where each sorted row stood in the log, shape [N].
+    """
+
+    def __init__(self, amounts: tuple[Ints, ...], order: Ints) -> None:
+        self._amounts = amounts
+        self._order = order.astype(np.uint32) if amounts and len(amounts[0]) < 2**32 else order
+        self._made: dict[int, npt.NDArray[np.signedinteger]] = {}
+
+    def __len__(self) -> int:
+        """Count the amounts."""
+        return len(self._amounts)
+
+    @overload
+    def __getitem__(self, place: int) -> npt.NDArray[np.signedinteger]: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> "Sequence[npt.NDArray[np.signedinteger]]": ...
+
+    def __getitem__(
+        self, place: int | slice
+    ) -> "npt.NDArray[np.signedinteger] | Sequence[npt.NDArray[np.signedinteger]]":
+        """Give the totals of one amount before every row, shape [N + 1]."""
+        if isinstance(place, slice):
+            return [self[each] for each in range(len(self))[place]]
+        if place not in self._made:
+            amount = self._amounts[place]
+            small = np.abs(amount).sum(dtype=np.int64) < 2**31  # half the memory, which is what a long log is short of
+            total: npt.NDArray[np.signedinteger] = np.zeros(len(self._order) + 1, np.int32 if small else np.int64)
+            np.cumsum(amount[self._order], dtype=total.dtype, out=total[1:])
+            self._made[place] = total
+        return self._made[place]
+
+
 @dataclass(frozen=True)
 class Counter:
     """Rows of a log per key, sorted by key and by the moment they became known, with running totals.
@@ -139,7 +182,7 @@ class Counter:
     rows
         `key * width of the timeline + place of the moment` of every row, ascending, shape [N].
     totals
-        Running totals of each amount before every row, each of shape [N + 1].
+        Running totals of each amount before every row, each of shape [N + 1], made when first asked for.
     order
         Where each sorted row stood in the log, shape [N], when there are ties to break; else empty.
     width
@@ -148,7 +191,7 @@ class Counter:
 
     numbers: Ints | None
     rows: Ints
-    totals: tuple[npt.NDArray[np.signedinteger], ...]
+    totals: Sequence[npt.NDArray[np.signedinteger]]
     order: Ints
     width: int
 
@@ -172,22 +215,17 @@ class Counter:
             Order of rows of one key and moment, shape [N]; needed where single rows are read.
         """
         kept, numbers = np.flatnonzero(keys >= 0), None
-        if len(kept) < len(keys):
-            keys, moments, amounts = keys[kept], moments[kept], tuple(amount[kept] for amount in amounts)
-            ties = None if ties is None else ties[kept]
+        some = len(kept) < len(keys)
+        if some:
+            keys, moments, ties = keys[kept], moments[kept], None if ties is None else ties[kept]
         if keys.max(initial=0) >= _LARGEST // width:
             numbers, keys = np.unique(keys, return_inverse=True)
         rows = np.multiply(keys, width, dtype=np.int64)
         rows += moments
         order = np.argsort(rows) if ties is None else np.lexsort((ties, rows))
-        totals = []
-        for amount in amounts:
-            small = np.abs(amount).sum(dtype=np.int64) < 2**31  # half the memory, which is what a long log is short of
-            total: npt.NDArray[np.signedinteger] = np.zeros(len(rows) + 1, dtype=np.int32 if small else np.int64)
-            np.cumsum(amount[order], dtype=total.dtype, out=total[1:])
-            totals.append(total)
-        places = np.empty(0, dtype=np.int64) if ties is None else kept[order]
-        return cls(numbers, rows[order], tuple(totals), places, width)
+        places = kept[order] if some else order
+        stood = np.empty(0, dtype=np.int64) if ties is None else places
+        return cls(numbers, rows[order], Totals(amounts, places), stood, width)
 
     def before(self, keys: Ints, moments: Ints) -> Ints:
         """Give the end of the rows of each key that lie before a place in the timeline, shape [Q]."""

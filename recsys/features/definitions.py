@@ -54,10 +54,10 @@ class Count:
     def values(self, lookup: Lookup) -> Floats:
         """Count; 0 for a key that never occurred."""
         if self.of == SKIP:
-            shown, clicked, _ = lookup.amounts(OUTCOME, self.per, self.window)
+            shown, clicked = (lookup.amount(OUTCOME, self.per, self.window, which) for which in (0, 1))
             count: Ints = shown - clicked
         else:
-            count = lookup.amounts(self.of, self.per, self.window)[0]
+            count = lookup.amount(self.of, self.per, self.window)
         return count.astype(np.float64)
 
 
@@ -105,10 +105,10 @@ class Rate:
 
     def values(self, lookup: Lookup) -> Floats:
         """Compute the rate; NaN as long as nothing was ever shown."""
-        shown, clicked, _ = lookup.amounts(OUTCOME, (), None)
+        shown, clicked = (lookup.amount(OUTCOME, (), None, which) for which in (0, 1))
         rate = divide(clicked, shown)
         for per in (*reversed(self.backoff), self.per):
-            shown, clicked, _ = lookup.amounts(OUTCOME, per, self.window)
+            shown, clicked = (lookup.amount(OUTCOME, per, self.window, which) for which in (0, 1))
             rate = (clicked + self.prior * rate) / (shown + self.prior)
         return rate
 
@@ -151,7 +151,7 @@ class Lift:
 
     def values(self, lookup: Lookup) -> Floats:
         """Compute the lift; 1 where nothing was shown."""
-        _, clicked, chance = lookup.amounts(OUTCOME, self.per, self.window)
+        clicked, chance = (lookup.amount(OUTCOME, self.per, self.window, which) for which in (1, 2))
         lift: Floats = (clicked + self.prior) / (chance * CHANCE + self.prior)
         return lift
 
@@ -194,7 +194,7 @@ class Share:
 
     def values(self, lookup: Lookup) -> Floats:
         """Compute the share; NaN without a row in the whole."""
-        part, whole = (lookup.amounts(self.of, key, self.window)[0] for key in (self.per, self.within))
+        part, whole = (lookup.amount(self.of, key, self.window) for key in (self.per, self.within))
         return divide(part, whole)
 
 
@@ -232,8 +232,8 @@ class Trend:
 
     def values(self, lookup: Lookup) -> Floats:
         """Compute the ratio; above 1 the key is on the rise."""
-        recent = (lookup.amounts(CLICK, self.per, self.short)[0] + 1.0) / self.short.total_seconds()
-        usual = (lookup.amounts(CLICK, self.per, self.long)[0] + 1.0) / self.long.total_seconds()
+        recent = (lookup.amount(CLICK, self.per, self.short) + 1.0) / self.short.total_seconds()
+        usual = (lookup.amount(CLICK, self.per, self.long) + 1.0) / self.long.total_seconds()
         trend: Floats = recent / usual
         return trend
 

@@ -33,7 +33,7 @@ class Lookup:
     _places: dict[tuple[Layer, str, int], Ints] = field(default_factory=dict)
     _ends: dict[tuple[Layer, str, Per, int], Ints] = field(default_factory=dict)
     _firsts: dict[tuple[Layer, str, Per], Ints] = field(default_factory=dict)
-    _amounts: dict[tuple[str, Per, timedelta | None], Ints] = field(default_factory=dict)
+    _amounts: dict[tuple[str, Per, timedelta | None, int], Ints] = field(default_factory=dict)
 
     @classmethod
     def of_nobody(cls, log: Log) -> "Lookup":
@@ -49,9 +49,17 @@ class Lookup:
         Shape [A, Q]: how many rows; of lists, also how many clicks, and in `CHANCE`s the sum of 1 / list size; of
         events, also their values in `UNIT`s, and how many of them have one.
         """
-        if (of, per, window) not in self._amounts:
-            self._amounts[of, per, window] = self._of_layers(of, per, window)
-        return self._amounts[of, per, window]
+        count = 1 + len(self.log.layers[0].counter(of, per).totals)
+        return np.stack([self.amount(of, per, window, which) for which in range(count)])
+
+    def amount(self, of: str, per: Per, window: timedelta | None, which: int = 0) -> Ints:
+        """Give one row of `amounts`, shape [Q]; what nothing asks for is never added up."""
+        if (of, per, window, which) not in self._amounts:
+            first, *others = (self._of_layer(layer, of, per, window, which) for layer in self.log.layers)
+            for other in others:
+                first += other
+            self._amounts[of, per, window, which] = first
+        return self._amounts[of, per, window, which]
 
     def hours_since(self, of: str, per: Per, first: bool = False) -> Floats:
         """Hours between the last known row of each key, or the first, and `as_of`, NaN without one, shape [Q]."""
@@ -86,23 +94,16 @@ class Lookup:
         last, _ = self.log.last_clicks(of_user.keys, self._moments[of_user.moments], 1)
         return {**self.rows.codes, **self.log.last_codes(last[of_user.inverse, 0])}
 
-    def _of_layers(self, of: str, per: Per, window: timedelta | None) -> Ints:
-        first, *others = (self._of_layer(layer, of, per, window) for layer in self.log.layers)
-        for other in others:
-            first += other
-        return first
-
-    def _of_layer(self, layer: Layer, of: str, per: Per, window: timedelta | None) -> Ints:
+    def _of_layer(self, layer: Layer, of: str, per: Per, window: timedelta | None, which: int) -> Ints:
         counter = layer.counter(of, per)
         start, end = self._end(layer, counter, of, per, window), self._end(layer, counter, of, per, None)
         if window is None:
             start = self._first(layer, counter, of, per)
-        inverse = self._pairs_of(layer, per).inverse
-        sums = np.empty((1 + len(counter.totals), len(inverse)), dtype=np.int64)
-        np.take(end - start, inverse, out=sums[0], mode="clip")
-        for total, gathered in zip(counter.totals, sums[1:], strict=True):
-            np.take(np.subtract(total[end], total[start], dtype=np.int64), inverse, out=gathered, mode="clip")
-        return sums
+        sums = end - start
+        if which > 0:
+            total = counter.totals[which - 1]
+            sums = np.subtract(total[end], total[start], dtype=np.int64)
+        return sums[self._pairs_of(layer, per).inverse]
 
     def _first(self, layer: Layer, counter: Counter, of: str, per: Per) -> Ints:
         """Give the place of the first row of the key, per pair."""

@@ -81,7 +81,7 @@ class Pace:
     def values(self, lookup: Lookup) -> Floats:
         """Compute the hours; NaN below two rows."""
         span = lookup.hours_since(self.of, self.per, first=True) - lookup.hours_since(self.of, self.per)
-        return divide(span, lookup.amounts(self.of, self.per, None)[0] - 1)
+        return divide(span, lookup.amount(self.of, self.per, None) - 1)
 
 
 @dataclass(frozen=True, config=FROZEN)

@@ -83,7 +83,7 @@ def keep_top(rankings: pl.DataFrame, top: int | None) -> pl.DataFrame:
 
 def _unknown_users(log: Log, rows: Rows) -> npt.NDArray[np.bool_]:
     lookup = Lookup(log, rows)
-    shown, clicked = (lookup.amounts(stream, ("user",), None)[0] for stream in (SHOWING, CLICK))
+    shown, clicked = (lookup.amount(stream, ("user",), None) for stream in (SHOWING, CLICK))
     unknown: npt.NDArray[np.bool_] = (shown == 0) & (clicked == 0)
     return unknown
 
