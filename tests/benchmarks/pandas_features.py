@@ -7,7 +7,7 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from recsys.features.definitions import SKIP, Count, Lift, Rate, Share, Trend
+from recsys.features.definitions import SKIP, Count, Lift, Mean, Rate, Share, Trend
 from recsys.features.feature import Feature
 from recsys.features.moments import Age, HoursSince, Pace, Same
 from recsys.features.settings import FeatureSettings, declare
@@ -17,6 +17,9 @@ HOUR = pd.Timedelta(hours=1)
 LAST = "last_"
 CHANCES = 2**16
 """1 / list size is added up in whole multiples of one over this."""
+
+UNITS = 2**10
+"""Values of events are added up in whole multiples of one over this."""
 
 Key = tuple[str, ...]
 _COLUMNS = {"user": "user_id", "item": "item_id"}
@@ -31,7 +34,7 @@ class PandasFeatures:
     items
         `item_id`, `available_at`, and the attributes.
     events
-        `user_id`, `item_id`, `timestamp`, `event`.
+        `user_id`, `item_id`, `timestamp`, `event`, `value`.
     requests
         One row per candidate: `request_id`, `user_id`, `item_id`, `timestamp`, `label`, and the context.
     settings
@@ -106,10 +109,12 @@ class PandasFeatures:
     @cached_property
     def _clicks(self) -> pd.DataFrame:
         """Clicks from events and from lists in order of time, without what was clicked before."""
-        done = self.events.loc[self.events["event"] == CLICK, ["user_id", "item_id", "timestamp"]]
+        done = self.events.loc[self.events["event"] == CLICK, ["user_id", "item_id", "timestamp", "value"]]
         shown = self.requests.loc[self.requests["label"] > 0, ["user_id", "item_id", "timestamp", *self._context]]
         shown = shown.assign(timestamp=shown["timestamp"] + self.delay)
         both = pd.concat([done, shown])
+        both["valued"] = both["value"].notna().astype(np.int64)
+        both["total"] = (both["value"].fillna(0) * UNITS).round()
         return self._described_rows(both.sort_values(["timestamp", "item_id"], ignore_index=True))
 
     @property
@@ -150,6 +155,8 @@ class PandasFeatures:
                 counts["clicks"] = groups["clicks"].cumsum()
             if stream == SHOWING and any(isinstance(each, Lift) and each.per == key for each in self._features):
                 counts["chance"] = groups["chance"].cumsum()
+            if any(isinstance(each, Mean) and key in ((), each.per) for each in self._features) and stream == CLICK:
+                counts["valued"], counts["total"] = groups["valued"].cumsum(), groups["total"].cumsum()
             if any(self._asks_first(each, stream, key) for each in self._features):
                 counts["first"] = groups["timestamp"].transform("first")
             self._running[stream, key] = counts
@@ -176,7 +183,7 @@ class PandasFeatures:
                 by=names or None,
                 allow_exact_matches=False,
             ).drop(columns=[*names, "at"])
-            counts = [name for name in ("rows", "clicks", "chance") if name in found]
+            counts = [name for name in ("rows", "clicks", "chance", "valued", "total") if name in found]
             found[counts] = found[counts].fillna(0)
             self._found[stream, key, back] = found if place is None else found.take(place).reset_index(drop=True)
         return self._found[stream, key, back]
@@ -214,6 +221,10 @@ class PandasFeatures:
             case Same(attribute=name):
                 own, last = self.candidates[_column(name)], self.candidates[self._last(name)]
                 return (own == last).astype(float).where((own >= 0) & (last >= 0))
+            case Mean(per=per, window=window, prior=prior):
+                usual = self._amount(CLICK, (), None, "total") / self._amount(CLICK, (), None, "valued")
+                total = self._amount(CLICK, per, window, "total")
+                return (total + prior * usual) / UNITS / (self._amount(CLICK, per, window, "valued") + prior)
             case Age():
                 return (self.candidates["timestamp"] - self.candidates["available_at"]) / HOUR
         raise TypeError(f"{feature.name} is not written in pandas")
