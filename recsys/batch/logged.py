@@ -13,7 +13,7 @@ from recsys.features.settings import FeatureSettings
 from recsys.ranking.ranker import Examples
 from recsys.ranking.scoring import batches
 
-ROWS_PER_BATCH = 100_000
+ROWS_PER_BATCH = 250_000
 """Rows whose features are computed at once; any other number gives the same answers."""
 
 

@@ -67,7 +67,7 @@ def main(names: list[str]) -> None:
     for name in names or BENCHMARKS:
         rows = BENCHMARKS[name]()
         for row in rows:
-            print(f"{row['name']}: {row['ratio']} {row['against']} ({row['note']})", flush=True)
+            print(f"{row['name']}: {row['ratio']} ({row['against']}), {row['note']}", flush=True)
         measured = {row["name"] for row in rows}
         kept = [*(row for row in kept if row["name"] not in measured), *rows]
         OUT.parent.mkdir(exist_ok=True)
