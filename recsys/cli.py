@@ -3,6 +3,7 @@
 import argparse
 import json
 import logging
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -41,6 +42,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except RecsysError as error:
         print(f"recsys: {error}", file=sys.stderr)
         return NO
+    except BrokenPipeError:
+        # Who read the output has left; nothing more can be said there.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
     except _StoppedError as stopped:
         print(
             "recsys: stopped by a signal; nothing was left half-written, and a training goes on when asked again",

@@ -1,5 +1,6 @@
 """The leak check: features that change with the future, or tell the outcome too well, stop a training at its start."""
 
+import logging
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
@@ -17,12 +18,19 @@ from recsys.errors import SettingsError
 from recsys.features.behaviour import Behaviour
 from recsys.features.builder import TEXT_COLUMNS, build_features, sort_candidates, with_comparisons
 from recsys.features.log import Log
+from recsys.features.lookup import Lookup
+from recsys.features.moments import HoursSince
 from recsys.features.settings import FeatureSettings, declare
 from recsys.schema import AFTER_THE_LIST
 from recsys.settings import Settings
 
+logger = logging.getLogger(__name__)
+
 TOO_WELL = 0.97
 """AUC within lists above which a computed feature is too good to be true; honest ones may beat any logged column."""
+
+POINTS_AT, POINTS_AT_MORE = 0.75, 0.15
+"""AUC of a context column with an attribute that makes it a leak, where it beats the attribute alone by the second."""
 
 REQUESTS = 8
 """Requests whose future is shuffled."""
@@ -56,10 +64,10 @@ def refuse_leaks(checked: CheckReport, dataset: Dataset, settings: Settings, win
     lists = sort_candidates(lists)
     table = build_features(lists.drop(AFTER_THE_LIST, strict=False), log, features, None).drop(TEXT_COLUMNS)
     for name in vouched:
-        if name not in (*dataset.requests.columns, *table.columns):
+        if name not in (*dataset.requests.columns, *table.columns, *features.kinds):
             raise SettingsError(
-                f"[features] vouched names {name!r}, which is neither a column of requests nor a computed feature; "
-                "remove it, or mind the spelling"
+                f"[features] vouched names {name!r}, which is neither a column of requests nor a computed feature nor "
+                "an event kind; remove it, or mind the spelling"
             )
     used = {"item_id", *features.context, *features.scores, settings.text.query} - {*vouched}
     leaks = [replace(fault, severity="error") for fault in checked.faults if fault.leak and fault.column in used]
@@ -67,7 +75,14 @@ def refuse_leaks(checked: CheckReport, dataset: Dataset, settings: Settings, win
     columns = {*features.context, *features.scores, *vouched}
     columns |= {feature.name for feature in declare(features) if columns & {*feature.per}}
     judged = [name for each in columns for name in with_comparisons(each)]
-    leaks += telling_features(lists, table.drop(judged, strict=False))
+    told = [*telling_features(lists, table.drop(judged, strict=False)), *telling_kinds(lists, log, features)]
+    told = [fault for fault in told if fault.column not in vouched]
+    if dataset.about.sampled:  # what was chosen is more popular, and chosen again, than what was drawn
+        told = [replace(fault, severity="warning") for fault in told]
+        if told:
+            logger.warning("%d features tell chosen from drawn items nearly always; see that none is a leak", len(told))
+    leaks += told
+    leaks += telling_contexts(lists, dataset.items, features)
     compute = partial(_compute, clock=log.time, settings=features)
     leaks += future_features(dataset, draw_requests(dataset, windows, settings.seed), log.time, compute, settings.seed)
     refuse_errors(report(leaks, {}))
@@ -89,6 +104,61 @@ def telling_features(lists: pl.DataFrame, table: pl.DataFrame) -> Iterator[Fault
             what = f"the feature is too good to be true: it tells which candidates of a list were clicked, {judgement}"
             fix = f"see where its behaviour comes from and when it is known, or {vouch(name)}"
             yield whole(Rule("error", what, fix), "features", name)
+
+
+def telling_kinds(lists: pl.DataFrame, log: Log, settings: FeatureSettings) -> Iterator[Fault]:
+    """Name the event kinds that tell the outcome too well: clicks that were logged under another kind as well.
+
+    Parameters
+    ----------
+    lists
+        Requests of `judged_lists` in the order of `sort_candidates`.
+    log
+        Their behaviour.
+    settings
+        Which kinds are counted.
+    """
+    lookup = Lookup(log, log.rows(lists))
+    probes = {kind: HoursSince(kind, ("user", "item")).values(lookup) for kind in settings.kinds}
+    table = lists.select("request_id", "label").with_columns(pl.Series(*probe) for probe in probes.items())
+    for kind, judgement in telling(table, list(probes)).items():
+        if judgement.least > TOO_WELL:
+            what = f"events of this kind just before a list tell which candidates are clicked, {judgement}"
+            fix = f"keep them out if they are those clicks, or {vouch(kind)}"
+            yield whole(Rule("error", what, fix), "events", kind)
+
+
+def telling_contexts(lists: pl.DataFrame, items: pl.DataFrame, settings: FeatureSettings) -> Iterator[Fault]:
+    """Name the context columns that tell the outcome together with the item or one of its attributes.
+
+    A column that is the same in all rows of a list tells nothing by itself, but where it was taken from what was
+    clicked (its category, the page that it led to), it points at it.
+
+    Parameters
+    ----------
+    lists
+        Requests of `judged_lists`.
+    items
+        The catalogue.
+    settings
+        Which columns are context, and which attributes are read.
+    """
+    attributes = {name: f"item {name}" for name in settings.affinity}
+    table = lists.join(
+        items.select("item_id", *(pl.col(name).alias(called) for name, called in attributes.items())),
+        on="item_id",
+        how="left",
+    )
+    others = ["item_id", *attributes.values()]
+    alone = telling(table, others)
+    for name in settings.context:
+        if name in settings.vouched or not alone:
+            continue
+        both = [pl.concat_str(pl.col(name, each).cast(pl.String), separator="\n").alias(each) for each in others]
+        for each, together in telling(table.with_columns(both), others).items():
+            if together.least > POINTS_AT and together.auc - alone[each].auc > POINTS_AT_MORE:
+                what = f"points at what was clicked: together with {each} it tells which candidates were, {together}"
+                yield whole(Rule("error", what, f"keep it out of the features, or {vouch(name)}"), "requests", name)
 
 
 def draw_requests(dataset: Dataset, windows: Windows, seed: int) -> list[pl.DataFrame]:

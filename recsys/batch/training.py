@@ -113,6 +113,9 @@ def _check(dataset: Dataset, settings: Settings) -> CheckReport:
     """Refuse tables with faults, and settings that name what is not there or was recorded with the outcome."""
     checked = check_tables(dataset)
     refuse_errors(checked)
+    warnings = sum(fault.severity == "warning" for fault in checked.faults)
+    if warnings:
+        logger.warning("the table check has %d warnings; `recsys check` says which", warnings)
     check_context(dataset.requests, settings.features, dataset.about.recorded_after)
     check_events(dataset, settings.features)
     check_query(dataset.requests, settings.text.query, dataset.about.recorded_after)

@@ -198,7 +198,7 @@ def _outcomes(frames: Frames, about: About) -> Iterator[Fault]:
     """Look for the outcome where it should not be, in tables whose columns can be read at all."""
     events, requests = frames.get("events", pl.DataFrame()), frames.get("requests", pl.DataFrame())
     if _readable(REQUESTS, requests):
-        yield from telling_columns(requests, about.recorded_after)
+        yield from telling_columns(requests, about.recorded_after, about.sampled)
         ids = ("user_id", "item_id")
         if _readable(EVENTS, events) and all(_comparable(events.schema[n], requests.schema[n]) for n in ids):
             yield from clicks_told_twice(events, requests)

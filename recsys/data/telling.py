@@ -18,6 +18,9 @@ TOO_WELL = 0.85
 Scores of good retrieval stay below 0.8. A label copied with a share e of its rows wrong reaches 1 - e, so 0.9 where one
 row in ten is wrong."""
 
+PURE = 0.9
+"""Share of clicked rows above which having a value is suspicious: seconds read, logged for some of the clicks alone."""
+
 FEWEST = 30
 """Lists with and without a click that a verdict needs: with fewer, chance alone orders them well now and then."""
 
@@ -40,13 +43,23 @@ class Telling(NamedTuple):
         Mean AUC within lists, in the better direction: 0.5 (nothing) to 1 (everything).
     least
         The same less two standard errors: what it may safely be taken for.
+    pure
+        Share of clicked rows, 0 to 1, among those that differ from the column's most frequent value, such as 0 or null;
+        0 where these are few or the rule.
     """
 
     auc: float
     least: float
+    pure: float = 0.0
+
+    @property
+    def suspicious(self) -> bool:
+        """Whether a column that was logged tells so much only if it was recorded after the list."""
+        return self.least > TOO_WELL or self.pure > PURE
 
     def __str__(self) -> str:
-        return f"AUC {self.auc:.3f} in a list"
+        where = f", {self.pure:.0%} of the rows with a value of their own were clicked" if self.pure > PURE else ""
+        return f"AUC {self.auc:.3f} in a list{where}"
 
 
 def judged_lists(requests: pl.DataFrame, seed: int = 0) -> pl.DataFrame:
@@ -96,11 +109,12 @@ def telling(lists: pl.DataFrame, columns: Collection[str]) -> dict[str, Telling]
         column = lists[name].fill_nan(None) if lists.schema[name].is_float() else lists[name]
         codes = column.rank("dense").fill_null(0).to_numpy().astype(np.int64)
         views = [codes, _rates_elsewhere(codes, groups % _FOLDS, clicked), *([codes == 0] if codes.min() == 0 else [])]
-        found[name] = max((_judge(view, groups, starts, clicked) for view in views), key=lambda each: each.least)
+        best = max((_judge(view, groups, starts, clicked) for view in views), key=lambda each: each.least)
+        found[name] = best._replace(pure=_pure(codes, clicked))
     return found
 
 
-def telling_columns(requests: pl.DataFrame, recorded_after: Collection[str] = ()) -> list[Fault]:
+def telling_columns(requests: pl.DataFrame, recorded_after: Collection[str] = (), sampled: bool = False) -> list[Fault]:
     """Name the columns of a log that tell the outcome too well.
 
     Columns of fixed meaning are left out, for they are never features, but not the item's id: it decides which
@@ -112,13 +126,15 @@ def telling_columns(requests: pl.DataFrame, recorded_after: Collection[str] = ()
         The table `requests`, its columns of their types.
     recorded_after
         Columns of which the importer says the same; nothing is said of them again.
+    sampled
+        Whether lists were drawn; chosen items are then more popular than drawn ones, and so are their ids, if few.
     """
     lists = judged_lists(requests.with_columns(pl.int_range(pl.len()).alias(_ROW)).drop_nulls(["request_id", "label"]))
     known = {column.name for column in REQUESTS.columns} - {"item_id"} | set(recorded_after)
     found = telling(lists, [name for name, kind in lists.schema.items() if name not in known and kind != pl.Object])
     faults = []
     for name, judgement in found.items():
-        if judgement.least < TOO_WELL:
+        if not judgement.suspicious or (sampled and name == "item_id"):
             continue
         what = f"tells which candidates of a list were clicked, {judgement}"
         if name == _ROW:
@@ -180,6 +196,12 @@ def _rates_elsewhere(
     rows, clicks = (each.sum(axis=1, keepdims=True) - each for each in (rows, clicks))
     rates: NDArray[np.float64] = ((clicks + _PRIOR * overall) / (rows + _PRIOR))[codes, folds]
     return rates
+
+
+def _pure(codes: NDArray[np.int64], clicked: NDArray[np.bool_]) -> float:
+    """Give the share of clicked rows among those that differ from the most frequent value."""
+    own = codes != np.bincount(codes).argmax()
+    return float(clicked[own].mean()) if FEWEST <= own.sum() < len(codes) / 2 else 0.0
 
 
 def _judge(

@@ -296,3 +296,33 @@ def test_users_who_clicked_are_preferred_and_others_taken_where_there_is_none(li
     assert {rows["user_id"][0] for rows in draw_requests(quiet, windows, 1)} == {one}
     silent = with_column(quiet, label=pl.lit(0))
     assert len({rows["user_id"][0] for rows in draw_requests(silent, windows, 1)}) > 1
+
+
+def test_a_context_that_points_at_what_was_clicked_is_named_unless_vouched_for(line) -> None:
+    requests = line.dataset.requests
+    category = requests.join(line.dataset.items, on="item_id", how="left", maintain_order="left")["category"]
+    landing = requests.with_columns(category=category).with_columns(
+        landing=pl.col("category").filter(CLICKED).first().over("request_id").fill_null("none")
+    )
+    dataset = replace(line.dataset, requests=landing.drop("category"))
+    check(dataset, line.settings)
+    with pytest.raises(
+        DataError, match=r"error: requests\.landing: points at what was clicked: together with item cat"
+    ):
+        check(dataset, changed(line.settings, features={"context": ["device", "landing"]}))
+    check(dataset, changed(line.settings, features={"context": ["device", "landing"], "vouched": ["landing"]}))
+
+
+def test_clicks_that_were_logged_under_another_kind_before_the_list_are_named(line) -> None:
+    repeated = clicks_before(line.dataset).events.tail(int(line.dataset.requests["label"].sum()))
+    opened = pl.concat([line.dataset.events, repeated.with_columns(event=pl.lit("open"))], how="diagonal_relaxed")
+    dataset = replace(line.dataset, events=opened)
+    check(dataset, line.settings)
+    with pytest.raises(DataError, match=r"error: events\.open: events of this kind just before a list tell which"):
+        check(dataset, changed(line.settings, features={"events": ["view", "open"]}))
+    check(dataset, changed(line.settings, features={"events": ["view", "open"], "vouched": ["open"]}))
+
+
+def test_sampled_lists_are_not_refused_for_what_is_chosen_again_and_again(line) -> None:
+    dataset = clicks_before(line.dataset)
+    check(replace(dataset, about=About(sampled=True)), line.settings)

@@ -246,3 +246,17 @@ def test_data_as_shipped_pass(folder: Path) -> None:
     dataset = Dataset.read(folder) if folder == SAMPLE else read_ebnerd(folder)
     assert telling_columns(dataset.requests) == []
     assert [fault.severity for fault in clicks_told_twice(dataset.events, dataset.requests)] in ([], ["note"])
+
+
+def test_a_value_that_only_clicked_rows_have_is_suspicious_however_few_have_one() -> None:
+    random = np.random.default_rng(4)
+    lists = 300
+    frame = pl.DataFrame({"request_id": np.repeat(np.arange(lists), 8), "label": np.tile([1] + [0] * 7, lists)})
+    some = pl.Series(random.random(len(frame)) < 0.4) & (frame["label"] > 0)
+    frame = frame.with_columns(dwell=pl.when(some).then(pl.lit(12.5)), other=pl.Series(random.random(len(frame)) < 0.1))
+    found = telling(frame, ["dwell", "other"])
+    assert found["dwell"].least < 0.85
+    assert found["dwell"].pure == 1
+    assert found["dwell"].suspicious
+    assert "100% of the rows with a value of their own were clicked" in str(found["dwell"])
+    assert not found["other"].suspicious

@@ -50,12 +50,16 @@ def init_project(files: Sequence[str | Path], target: str | Path) -> str:
         path = folder / "mapping.toml"
         path.write_text(write_toml(_MAPPING.format(again=again), sections), encoding="utf-8")
         dataset = read_mapped(root, read_mapping(path))
-        refuse_errors(check_tables(dataset))
+        checked = check_tables(dataset)
+        refuse_errors(checked)
         dataset.write(folder / "data")
         settings = suggest_settings(dataset, tables.several_kinds)
         train = f"recsys train {_quoted(target / 'data')} --config {_quoted(target / 'settings.toml')}"
         train += f" --out {_quoted(target / 'model')}"
         (folder / "settings.toml").write_text(write_toml(_SETTINGS.format(train=train), settings), encoding="utf-8")
+    warnings = sum(fault.severity == "warning" for fault in checked.faults)
+    if warnings:
+        talk.doubts.append(f"the table check has {warnings} warnings: recsys check {_quoted(target / 'data')}")
     return _report(talk, dataset, in_words(settings), [again, train], target)
 
 
