@@ -240,12 +240,10 @@ def _request_faults(table: Table, frame: pl.DataFrame) -> Iterator[Fault]:
             bad = pl.col(f"{name}_min") != pl.col(f"{name}_max")
             yield from broken(rule, Rows(table.name, name, requests), bad, pl.col("request_id"))
     rows = Rows(table.name, "request_id", requests)
-    fix = "cut the lists, or split them into several requests"
-    yield from broken(
-        Rule("error", f"requests of more than {_MOST_CANDIDATES} candidates", fix),
-        rows,
-        pl.col("len") > _MOST_CANDIDATES,
-    )
+    if table is REQUESTS:  # nothing is learnt from candidates to score, so a whole catalogue may be one list
+        fix = "cut the lists, or split them into several requests"
+        rule = Rule("error", f"requests of more than {_MOST_CANDIDATES} candidates", fix)
+        yield from broken(rule, rows, pl.col("len") > _MOST_CANDIDATES)
     rule = Rule(
         "warning",
         "requests of one candidate",

@@ -90,6 +90,7 @@ def test_lists_may_hold_ten_thousand_candidates_and_no_more() -> None:
         "error: requests.request_id: requests of more than 10000 candidates in 1 (100 %), such as 1; "
         "cut the lists, or split them into several requests"
     ]
+    assert lines(CANDIDATES, many.drop("label")) == []
 
 
 @pytest.mark.parametrize(
