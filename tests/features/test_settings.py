@@ -173,9 +173,15 @@ def test_declarations_are_read_from_a_file(tmp_path):
             "window = '0s' does not fit: Input should be greater than",
         ),
         ('kind="rate", per=["item"], window="1d", prior=-1', "prior = -1 does not fit: Input should be greater than 0"),
-        ('kind="count", of="like", per=["user"], windw="1d"', "windw = '1d' does not fit: Unexpected keyword argument"),
-        ('kind="count", per=["user"]', "count.of = {'kind': 'count', 'per': ['user']} does not fit: Field required"),
-        ('kind="counts", of="like", per=["user"]', "does not match any of the expected tags: 'count', 'rate', 'lift'"),
+        ('kind="count", of="like", per=["user"], windw="1d"', "0.count.windw is unknown; did you mean window?"),
+        ('kind="count", of="like", per=["user"], zzz=1', "0.count.zzz is unknown; known are of, per, window, kind"),
+        ('kind="count", per=["user"]', "features.declarations.0.count.of is missing"),
+        ('of="like", per=["user"]', "features.declarations.0.kind is missing"),
+        (
+            'kind="counts", of="like", per=["user"]',
+            "features.declarations.0.kind = 'counts' does not fit: Input should be 'count', 'rate', 'lift', 'share', "
+            "'hours_since', 'trend', 'mean', 'pace', 'same', 'age', 'number'; did you mean 'count'?",
+        ),
         ('kind="count", of="showing", per=["item"]', "two declarations are called 'showing_count_item'; leave one"),
         (
             'kind="count", of="like", per=["last_item"]',
