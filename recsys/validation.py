@@ -1,8 +1,9 @@
 """Checked settings out of plain TOML content, with one clear line for every fault."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
-from typing import TypeVar, cast
+from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -36,13 +37,54 @@ def validate(model: type[Model], content: Mapping[str, object], place: str) -> M
 
 
 def _explain(fault: ErrorDetails, root: type[BaseModel]) -> str:
-    name = ".".join(str(part) for part in fault["loc"])
-    if fault["type"] != "extra_forbidden":
-        message = fault["msg"].removeprefix("Value error, ")
-        return f"{name} = {fault['input']!r} does not fit: {message}"
-    section: type[BaseModel] = root
-    for part in fault["loc"][:-1]:
-        section = cast("type[BaseModel]", section.model_fields[str(part)].annotation)
-    known = list(section.model_fields)
-    nearest = get_close_matches(str(fault["loc"][-1]), known, n=1, cutoff=0.0)
-    return f"{name} is not known; did you mean {nearest[0]}? Known are {', '.join(known)}"
+    name, context = ".".join(str(part) for part in fault["loc"]), fault.get("ctx", {})
+    known = _fields(root, fault["loc"])
+    match fault["type"]:
+        case "extra_forbidden" if known:
+            nearest = get_close_matches(str(fault["loc"][-1]), known, n=1, cutoff=0.0)
+            return f"{name} is not known; did you mean {nearest[0]}? Known are {', '.join(known)}"
+        case "unexpected_keyword_argument" if known:
+            near = get_close_matches(str(fault["loc"][-1]), known, n=1)
+            return f"{name} is unknown; " + (f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}")
+        case "missing":
+            return f"{name} is missing"
+        case "union_tag_not_found" if isinstance(fault["input"], Mapping):
+            return f"{name}.{_bare(context['discriminator'])} is missing"
+        case "union_tag_invalid":
+            of, given = f"{name}.{_bare(context['discriminator'])}", str(context["tag"])
+            return f"{of} = {given!r} does not fit: {_allowed(given, context['expected_tags'])}"
+        case "literal_error":
+            message = _allowed(str(fault["input"]), context["expected"])
+        case _:
+            message = fault["msg"].removeprefix("Value error, ")
+    given = "" if isinstance(fault["input"], Mapping) else f" = {fault['input']!r}"
+    return f"{name}{given} does not fit: {message}".lstrip()
+
+
+def _bare(quoted: str) -> str:
+    return quoted.strip("'")
+
+
+def _allowed(given: str, expected: str) -> str:
+    """List the values that pydantic expects, and the nearest where there is one."""
+    near = get_close_matches(given, re.findall(r"'([^']*)'", expected), n=1)
+    return f"Input should be {expected}" + (f"; did you mean {near[0]!r}?" if near else "")
+
+
+def _fields(root: type[BaseModel], loc: Sequence[int | str]) -> list[str]:
+    """Name the fields beside the last part of a place; a part may be a field, an index, or the kind in a union."""
+    found: list[Any] = [root]
+    for part in loc[:-1]:
+        fields = [each.__pydantic_fields__ for each in found]
+        if any(part in of for of in fields):
+            found = [each for of in fields if part in of for each in _classes(of[str(part)].annotation)]
+        elif isinstance(part, str):
+            found = [each for each, of in zip(found, fields, strict=True) if part in [it.default for it in of.values()]]
+    return [name for each in found for name in each.__pydantic_fields__]
+
+
+def _classes(annotation: Any) -> list[Any]:
+    """List the settings classes and declarations inside an annotation."""
+    if hasattr(annotation, "__pydantic_fields__"):
+        return [annotation]
+    return [each for inner in get_args(annotation) for each in _classes(inner)]

@@ -1,5 +1,8 @@
+from typing import Annotated, Literal
+
 import pytest
 from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic.dataclasses import dataclass
 
 from recsys.errors import SettingsError
 from recsys.validation import validate
@@ -19,6 +22,18 @@ class Inner(BaseModel):
         return words
 
 
+@dataclass(config=ConfigDict(extra="forbid"))
+class Tree:
+    height: int
+    kind: Literal["tree"] = "tree"
+
+
+@dataclass(config=ConfigDict(extra="forbid"))
+class Bush:
+    width: int
+    kind: Literal["bush"] = "bush"
+
+
 class Middle(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
@@ -30,6 +45,7 @@ class Outer(BaseModel):
 
     middle: Middle = Middle()
     grades: dict[str, int] = {}
+    plants: tuple[Annotated[Tree | Bush, Field(discriminator="kind")], ...] = ()
 
 
 def test_right_content_becomes_settings():
@@ -40,7 +56,7 @@ def test_right_content_becomes_settings():
 @pytest.mark.parametrize(
     ("content", "line"),
     [
-        ({"midle": 1}, "a.toml: midle is not known; did you mean middle? Known are middle, grades"),
+        ({"midle": 1}, "a.toml: midle is not known; did you mean middle? Known are middle, grades, plants"),
         ({"middle": {"iner": {}}}, "a.toml: middle.iner is not known; did you mean inner? Known are inner"),
         (
             {"middle": {"inner": {"words_": 1}}},
@@ -62,6 +78,28 @@ def test_right_content_becomes_settings():
             {"grades": {"click": "x"}},
             "a.toml: grades.click = 'x' does not fit: Input should be a valid integer, "
             "unable to parse string as an integer",
+        ),
+        (
+            {"middle": {"inner": {"words": {"a": 1}}}},
+            "a.toml: middle.inner.words does not fit: Input should be a valid tuple",
+        ),
+        ({"plants": [{"kind": "bush"}]}, "a.toml: plants.0.bush.width is missing"),
+        ({"plants": [{"width": 1}]}, "a.toml: plants.0.kind is missing"),
+        (
+            {"plants": [{"kind": "bushes", "width": 1}]},
+            "a.toml: plants.0.kind = 'bushes' does not fit: Input should be 'tree', 'bush'; did you mean 'bush'?",
+        ),
+        (
+            {"plants": [{"kind": "oak", "width": 1}]},
+            "a.toml: plants.0.kind = 'oak' does not fit: Input should be 'tree', 'bush'",
+        ),
+        (
+            {"plants": [{"kind": "bush", "width": 1, "widht": 1}]},
+            "a.toml: plants.0.bush.widht is unknown; did you mean width?",
+        ),
+        (
+            {"plants": [{"kind": "bush", "width": 1, "zzz": 1}]},
+            "a.toml: plants.0.bush.zzz is unknown; known are width, kind",
         ),
     ],
 )

@@ -81,8 +81,8 @@ class Rate:
     """
 
     per: Per
-    window: Window | None
-    prior: Annotated[float, Field(gt=0)]
+    window: Window | None = None
+    prior: Annotated[float, Field(gt=0)] = 20.0
     backoff: tuple[Per, ...] = ()
     kind: Literal["rate"] = "rate"
 
@@ -131,7 +131,7 @@ class Lift:
     """
 
     per: Per
-    window: Window | None
+    window: Window | None = None
     prior: Annotated[float, Field(gt=0)] = 1.0
     kind: Literal["lift"] = "lift"
 
@@ -256,8 +256,8 @@ class Mean:
 
     of: str
     per: Per
-    window: Window | None
-    prior: Annotated[float, Field(gt=0)]
+    window: Window | None = None
+    prior: Annotated[float, Field(gt=0)] = 20.0
     kind: Literal["mean"] = "mean"
 
     @property

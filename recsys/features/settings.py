@@ -103,6 +103,7 @@ class FeatureSettings(BaseModel):
         for feature in self.declarations:
             self._check_keys(feature)
             self._check_stream(feature)
+            _check_parts(feature)
         made = [feature.name for feature in declare(self)]
         for name in made:
             if made.count(name) > 1:
@@ -154,6 +155,23 @@ class FeatureSettings(BaseModel):
         """Every event kind that a feature counts."""
         own = [getattr(feature, "of", CLICK) for feature in self.declarations]
         return tuple(dict.fromkeys(kind for kind in (*self.events, *self.values, *own) if kind not in _TAKEN["events"]))
+
+
+def _check_parts(feature: Declaration) -> None:
+    """Refuse keys and windows of one declaration that do not go together."""
+    for key in (feature.per, getattr(feature, "within", ()), *getattr(feature, "backoff", ())):
+        for name in key:
+            if key.count(name) > 1:
+                raise ValueError(f"{feature.name} names {name!r} twice in one key; name it once")
+    if isinstance(feature, Share):
+        whole = list(dict.fromkeys((*feature.within, *feature.per)))
+        if not set(feature.within) <= set(feature.per):
+            raise ValueError(f"{feature.name}: per must hold all of within; did you mean per = {whole}?")
+        if len(feature.within) == len(feature.per):
+            raise ValueError(f"{feature.name}: per and within are the same key, a share of 1; add a column to per")
+    if isinstance(feature, Trend) and feature.short >= feature.long:
+        short, long = format_duration(feature.short), format_duration(feature.long)
+        raise ValueError(f"{feature.name}: short = {short} must be below long = {long}; swap or change them")
 
 
 def keys_of(feature: Feature) -> Per:

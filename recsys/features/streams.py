@@ -19,7 +19,7 @@ LAST = "last_"
 UNIT = 2**-10
 """Values of events are added up in whole multiples of this, so that sums are exact in any order."""
 
-CHANCE = 2**-16
+CHANCE = 2**-32
 """The part of a list that a candidate is, 1 / its size, is added up in whole multiples of this."""
 
 Codes = Mapping[str, Ints]

@@ -15,7 +15,7 @@ from recsys.features.streams import CLICK, OUTCOME, SHOWING
 
 HOUR = pd.Timedelta(hours=1)
 LAST = "last_"
-CHANCES = 2**16
+CHANCES = 2**32
 """1 / list size is added up in whole multiples of one over this."""
 
 UNITS = 2**10

@@ -117,7 +117,7 @@ class Case:
                 self.key(row["user_id"], row["item_id"], row["device"]),
                 row["timestamp"] + self.time.feedback_delay,
                 row["label"] > 0,
-                round(65536 / requests.count(row["request_id"])) / 65536,
+                round(2**32 / requests.count(row["request_id"])) / 2**32,
             )
             for row in rows
         ]

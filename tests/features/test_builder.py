@@ -411,7 +411,8 @@ def test_a_context_of_floats_is_refused():
 def test_an_event_kind_that_never_occurs_is_refused(tools, change):
     dataset, _ = small(tools)
     check_events(
-        dataset, FeatureSettings(events=("like",), declarations=(Count("skip", ()), Share((), (), None, "outcome")))
+        dataset,
+        FeatureSettings(events=("like",), declarations=(Count("skip", ()), Share(("item",), (), None, "outcome"))),
     )
     with pytest.raises(SettingsError, match=r"counts 'lik', an event that never occurs; events holds \['like'\]"):
         check_events(dataset, FeatureSettings(**change))

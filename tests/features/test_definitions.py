@@ -122,7 +122,7 @@ def database(case):
         base.execute(f"create view {name} as {keyed.format(of)}")
     keys = "user, item, category, device, age_group"
     base.execute(
-        f"create view outcome as select {keys}, label > 0 as hit, round(65536.0 / size) / 65536.0 as chance, "
+        f"create view outcome as select {keys}, label > 0 as hit, round(4294967296.0 / size) / 4294967296.0 as chance, "
         f"moment + {delay} as moment from showing"
     )
     base.execute("create view skip as select * from outcome where not hit")
@@ -258,6 +258,19 @@ def test_a_click_in_a_short_list_lifts_less_than_one_in_a_long_list(tools):
         zip((key["item"] for key, _, _ in case.asked), Lift(("item",), None).values(case.lookup), strict=True)
     )
     assert [of_item[item] for item in (1, 3, 2, 4)] == [2 / 1.5, 2 / 1.25, 1 / 1.5, 1 / 1.25]
+
+
+@pytest.mark.parametrize("size", [3, 100, 9_999])
+def test_the_lift_of_a_showing_in_a_long_list_is_exact_to_nine_digits(tools, size):
+    case = tools.full_case(6)
+    moment = case.dataset.requests["timestamp"].min()
+    requests = tools.showings([(1, moment, {item: int(item == 1) for item in range(1, size + 1)})])
+    case = replace(case, dataset=replace(case.dataset, requests=requests))
+    found = Lift(("item",), None).values(case.lookup)
+    expected = {item: (1 + (item == 1)) / (1 + 1 / size) for item in range(1, size + 1)}
+    wanted = [expected.get(key["item"], 1.0) for key, _, _ in case.asked]
+    assert max(wanted) > 1
+    np.testing.assert_allclose(found, wanted, rtol=1e-9)
 
 
 @pytest.mark.parametrize(

@@ -173,9 +173,15 @@ def test_declarations_are_read_from_a_file(tmp_path):
             "window = '0s' does not fit: Input should be greater than",
         ),
         ('kind="rate", per=["item"], window="1d", prior=-1', "prior = -1 does not fit: Input should be greater than 0"),
-        ('kind="count", of="like", per=["user"], windw="1d"', "windw = '1d' does not fit: Unexpected keyword argument"),
-        ('kind="count", per=["user"]', "count.of = {'kind': 'count', 'per': ['user']} does not fit: Field required"),
-        ('kind="counts", of="like", per=["user"]', "does not match any of the expected tags: 'count', 'rate', 'lift'"),
+        ('kind="count", of="like", per=["user"], windw="1d"', "0.count.windw is unknown; did you mean window?"),
+        ('kind="count", of="like", per=["user"], zzz=1', "0.count.zzz is unknown; known are of, per, window, kind"),
+        ('kind="count", per=["user"]', "features.declarations.0.count.of is missing"),
+        ('of="like", per=["user"]', "features.declarations.0.kind is missing"),
+        (
+            'kind="counts", of="like", per=["user"]',
+            "features.declarations.0.kind = 'counts' does not fit: Input should be 'count', 'rate', 'lift', 'share', "
+            "'hours_since', 'trend', 'mean', 'pace', 'same', 'age', 'number'; did you mean 'count'?",
+        ),
         ('kind="count", of="showing", per=["item"]', "two declarations are called 'showing_count_item'; leave one"),
         (
             'kind="count", of="like", per=["last_item"]',
@@ -211,6 +217,28 @@ def test_declarations_are_read_from_a_file(tmp_path):
         ),
         ('kind="mean", of="skip", per=["item"], window="1d", prior=1', "is made of 'skip', which can only be counted"),
         ('kind="mean", of="outcome", per=["item"], window="1d", prior=1', "is a mean of 'outcome', which has no value"),
+        (
+            'kind="share", per=["category"], within=["user"]',
+            "click_share_category: per must hold all of within; did you mean per = ['user', 'category']?",
+        ),
+        (
+            'kind="share", per=["user", "item"], within=["item", "user"]',
+            "click_share_user_item: per and within are the same key, a share of 1; add a column to per",
+        ),
+        ('kind="share", per=[], within=[]', "click_share_overall: per and within are the same key"),
+        (
+            'kind="trend", per=["item"], short="1d", long="1h"',
+            "click_trend_item_1d_1h: short = 1d must be below long = 1h; swap or change them",
+        ),
+        ('kind="trend", per=["item"], short="60m", long="1h"', "short = 1h must be below long = 1h"),
+        (
+            'kind="count", of="like", per=["user", "user"]',
+            "like_count_user_user names 'user' twice in one key; name it once",
+        ),
+        (
+            'kind="rate", per=["item"], backoff=[["category", "category"]]',
+            "click_rate_item_over_category_category names 'category' twice in one key",
+        ),
         ('kind="number", attribute="price"', "item_price needs 'price' in numbers, which makes it; name it there"),
     ],
 )
@@ -220,6 +248,17 @@ def test_a_declaration_that_cannot_be_computed_is_one_clear_line(declaration, me
         load_settings(None, changes)
     assert message in str(fault.value)
     assert "\n" not in str(fault.value)
+
+
+def test_window_and_prior_may_be_left_out():
+    written = ({"kind": "rate", "per": ["user"]}, {"kind": "lift", "per": ["user", "item"]})
+    written += ({"kind": "mean", "of": "view", "per": ["category"]},)
+    settings = FeatureSettings(affinity=("category",), families=(), declarations=written)
+    assert settings.declarations == (
+        Rate(("user",), None, 20.0),
+        Lift(("user", "item"), None, 1.0),
+        Mean("view", ("category",), None, 20.0),
+    )
 
 
 def test_two_declarations_of_one_name_are_refused():

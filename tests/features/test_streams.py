@@ -18,4 +18,4 @@ def test_a_stream_may_have_nothing_to_add_up():
 def test_units_are_powers_of_two_so_that_sums_come_back_exactly():
     assert 3 * UNIT + 5 * UNIT == 8 * UNIT
     assert 1 / UNIT == 1024
-    assert 1 / CHANCE == 65536
+    assert 1 / CHANCE == 2**32

@@ -22,8 +22,14 @@ _BLOCKS = 6
 """About how many times the encoder learns after the text window."""
 _MOST_AFFINITY, _MOST_EVENTS, _MOST_CONTEXT, _MOST_FIELDS = 4, 5, 5, 3
 _MOST_NUMBERS, _MOST_USERS = 4, 3
-_RESERVED = ("user", "item", "item_id", "user_id", "available_at", "click", "showing", "outcome", "skip")
-"""Names that mean something else where features are computed."""
+_RESERVED = {
+    *("user", "item", "request_id", "user_id", "item_id", "timestamp", "available_at"),  # columns of every table
+    *("click", "showing", "outcome", "skip"),  # streams beside the kinds of events
+    *("hour", "weekday", "list_size"),  # features of every request
+    *("age_hours", "id"),  # `item_age_hours` is a feature, `item_id` a column
+}
+"""Names that mean something else where features are computed, as `recsys.features.settings` and its feature names have
+it; this stage comes before that one and cannot ask it."""
 
 
 def suggest_settings(dataset: Dataset, several_kinds: bool) -> list[Section]:
@@ -166,7 +172,7 @@ def _features(dataset: Dataset, graded: list[str], query: list[Entry]) -> tuple[
     else:
         windows, reason = ["7d", "28d", "182d"], "the log is of years"
     affinity = _affinity(dataset.items)
-    context = _context(dataset, [str(entry.value) for entry in query])
+    context = _context(dataset, {*affinity, *(entry.value for entry in query)})
     kinds = _kinds(dataset, graded)
     valued = dataset.events.filter(pl.col("value").is_not_null()) if "value" in dataset.events.columns else None
     with_value = [] if valued is None else valued["event"].unique().to_list()
@@ -192,7 +198,7 @@ def _affinity(items: pl.DataFrame) -> list[Value]:
     """Choose categories: named as such first, then those with few values."""
     few = []
     for name, dtype in items.schema.items():
-        if name in (*_RESERVED, "title") or not (dtype in (pl.String, pl.Boolean) or dtype.is_integer()):
+        if _is_reserved(name) or name == "title" or not (dtype in (pl.String, pl.Boolean) or dtype.is_integer()):
             continue
         values = items[name].drop_nulls()
         usual = max(2.0, min(1_000.0, len(items) / 5))
@@ -209,7 +215,7 @@ def _numbers(items: pl.DataFrame, taken: list[Value]) -> list[Value]:
     for name, dtype in items.schema.items():
         values = items[name].drop_nulls()
         repeats = dtype.is_float() or values.n_unique() < 0.9 * len(values)
-        if dtype.is_numeric() and repeats and values.n_unique() > 1 and name not in (*_RESERVED, *taken):
+        if dtype.is_numeric() and repeats and values.n_unique() > 1 and not _is_reserved(name) and name not in taken:
             found.append(name)
     return _distinct(found, set())[:_MOST_NUMBERS]
 
@@ -222,11 +228,17 @@ def _user_groups(dataset: Dataset, taken: set[Value]) -> list[Value]:
         name
         for name, dtype in users.schema.items()
         if (dtype in (pl.String, pl.Boolean) or dtype.is_integer())
-        and name not in (*_RESERVED, *taken)
+        and not _is_reserved(name)
+        and name not in taken
         and 2 <= users[name].drop_nulls().n_unique() <= 50
         and users[name].null_count() <= len(users) / 2
     ]
     return _distinct(few, set())[:_MOST_USERS]
+
+
+def _is_reserved(name: str) -> bool:
+    """Tell whether settings that name it would be refused; LightGBM keeps letters, digits and underscores."""
+    return re.sub(r"\W", "_", name) in _RESERVED or name.startswith("last_")
 
 
 def _distinct(names: list[str], taken: set[str]) -> list[Value]:
@@ -240,13 +252,13 @@ def _distinct(names: list[str], taken: set[str]) -> list[Value]:
     return kept
 
 
-def _context(dataset: Dataset, taken: list[str]) -> list[Value]:
+def _context(dataset: Dataset, taken: set[Value]) -> list[Value]:
     requests = dataset.requests
-    refused = {*_ids(), *AFTER_THE_LIST, *dataset.about.recorded_after, *taken, "list_size", "hour"}
+    refused = {*_ids(), *AFTER_THE_LIST, *dataset.about.recorded_after, *taken}
     names = [
         name
         for name in words.most_like(requests.columns, words.CONTEXT)
-        if name not in refused and words.likeness(name, words.CONTEXT) >= 1.9
+        if name not in refused and not _is_reserved(name) and words.likeness(name, words.CONTEXT) >= 1.9
     ]
     lists = requests["request_id"].n_unique()
     fit = [
@@ -266,7 +278,7 @@ def _kinds(dataset: Dataset, graded: list[str]) -> list[Value]:
     return [
         kind
         for kind in counts["event"].to_list()
-        if kind not in (*_RESERVED, *graded) and re.fullmatch(r"[\w -]+", kind)
+        if not _is_reserved(kind) and kind not in graded and re.fullmatch(r"[\w -]+", kind)
     ][:_MOST_EVENTS]
 
 

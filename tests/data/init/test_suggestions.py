@@ -9,6 +9,7 @@ from recsys.data.init.suggestions import in_words, suggest_settings
 from recsys.data.init.toml import Section
 from recsys.data.tables import TIME, About, Dataset
 from recsys.errors import DataError
+from recsys.features.builder import check_context
 from recsys.settings import Settings
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
@@ -127,6 +128,28 @@ def test_names_that_lightgbm_would_not_tell_apart_are_left_out() -> None:
     items = dataset.items.with_columns(pl.col("brand").alias("brand (a)"), pl.col("brand").alias("brand [a]"))
     affinity = suggested(replace(dataset, items=items))["features"]["affinity"]
     assert affinity == ["brand", "brand (a)"]
+
+
+def test_names_that_mean_something_else_to_features_are_left_out() -> None:
+    dataset = make_dataset()
+    n = pl.col("item_id")
+    few = pl.col("brand")
+    items = dataset.items.with_columns(last_category=few, timestamp=few, request_id=few, region=few, age_hours=n / 2)
+    items = items.with_columns((n / 3).alias("age hours"), id=n % 3)
+    users = dataset.requests.select("user_id").unique().sort("user_id").with_columns(last_city=pl.col("user_id") % 3)
+    users = users.with_columns(id=pl.col("user_id") % 2, city=pl.col("user_id") % 3)
+    requests = dataset.requests.with_columns(
+        weekday=pl.col("timestamp").dt.weekday(), region=pl.col("device"), last_device=pl.col("device")
+    )
+    events = pl.concat([dataset.events.with_columns(event=pl.lit(kind)) for kind in ("view", "skip", "last_view")])
+    dataset = replace(dataset, items=items, users=users, requests=requests, events=events)
+    content = suggested(dataset)["features"]
+    chosen = {name: content[name] for name in ("affinity", "context", "events", "numbers", "users")}
+    assert chosen == {
+        "affinity": ["brand", "region"], "context": ["device"], "events": ["view"], "numbers": ["price"],
+        "users": ["city"],
+    }  # fmt: skip
+    check_context(requests, Settings.model_validate({"features": content}).features, ())
 
 
 def test_few_lists_are_divided_otherwise_or_refused() -> None:
