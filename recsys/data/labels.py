@@ -50,40 +50,41 @@ def grade_labels(dataset: Dataset, settings: LabelSettings) -> Dataset:
     """
     if not settings.grades:
         return dataset
-    events = dataset.events.with_row_index("_event")
+    events, requests = dataset.events, dataset.requests
     kinds = set(events["event"].unique())
     for kind in settings.grades:
         if kind not in kinds:
             raise SettingsError(
                 f"[labels] grades names {kind!r}, an event that never occurs; events holds {sorted(kinds)}"
             )
+    moved = _moved(events, requests, settings)
+    best = moved.group_by("row").agg(pl.col("grade").max())
+    labels = requests.select("label", row=pl.int_range(pl.len()))
+    labels = labels.join(best, on="row", how="left", maintain_order="left")
+    labels = labels.select(label=pl.max_horizontal("label", pl.col("grade").cast(requests.schema["label"])))
+    stays = ~pl.int_range(len(events), eager=True).is_in(moved["event"].implode())
+    return replace(dataset, requests=requests.with_columns(labels["label"]), events=events.filter(stays))
+
+
+def _moved(events: pl.DataFrame, requests: pl.DataFrame, settings: LabelSettings) -> pl.DataFrame:
+    """Find events that lists led to: their row in `event`, that of the candidate in `row`, and their `grade`.
+
+    Only columns that are needed come along, so that no column of the data meets one of these names.
+    """
     known_at = pl.max_horizontal("known_at", "timestamp") if "known_at" in events.columns else pl.col("timestamp")
-    graded = (
-        events.filter(pl.col("event").is_in(list(settings.grades)))
-        .select(
-            "_event",
-            "user_id",
-            "item_id",
-            pl.col("timestamp").alias("_at"),
-            known_at.alias("_known_at"),
-            pl.col("event").replace_strict(settings.grades, return_dtype=pl.Int64).alias("_grade"),
-        )
-        .sort("_at")
-    )
+    graded = events.select(
+        "user_id", "item_id", at="timestamp", known_at=known_at, kind="event", event=pl.int_range(pl.len())
+    ).filter(pl.col("kind").is_in(list(settings.grades)))
+    grade = pl.col("kind").replace_strict(settings.grades, return_dtype=pl.Int64)
     showings = (
-        dataset.requests.with_row_index("_row")
+        requests.select("user_id", "item_id", "timestamp", "request_id", row=pl.int_range(pl.len()))
         .sort("timestamp", "request_id")
-        .select("_row", "user_id", "item_id", "timestamp")
+        .drop("request_id")
     )
-    moved = graded.join_asof(
-        showings, left_on="_at", right_on="timestamp", by=["user_id", "item_id"], check_sortedness=False
-    ).filter(pl.col("_known_at") - pl.col("timestamp") <= settings.attribution)
-    best = moved.group_by("_row").agg(pl.col("_grade").max())
-    requests = (
-        dataset.requests.with_row_index("_row")
-        .join(best, on="_row", how="left", maintain_order="left")
-        .with_columns(label=pl.max_horizontal("label", pl.col("_grade").cast(dataset.requests.schema["label"])))
-        .drop("_row", "_grade")
+    return (
+        graded.with_columns(grade=grade)
+        .sort("at")
+        .join_asof(showings, left_on="at", right_on="timestamp", by=["user_id", "item_id"], check_sortedness=False)
+        .filter(pl.col("known_at") - pl.col("timestamp") <= settings.attribution)
+        .select("event", "row", "grade")
     )
-    left = events.join(moved, on="_event", how="anti", maintain_order="left").drop("_event")
-    return replace(dataset, requests=requests, events=left)

@@ -73,7 +73,10 @@ SIGNALS = {
 """Text signals, see `recsys.text.signals.TextSignals`."""
 
 _NEIGHBOUR_RATE = "(clicks of neighbours + prior * rate of everything) / (showings of neighbours + prior)"
-_NEVER_SHOWN = "the rate of everything where no neighbour was shown; missing as long as nothing was ever shown"
+_NEVER_SHOWN = (
+    "the rate of everything where no neighbour was shown, or `available_at` is null and so there is none; missing as "
+    "long as nothing was ever shown"
+)
 
 NEIGHBOURS = {
     "neighbour_click_rate": Column(
@@ -89,7 +92,9 @@ NEIGHBOURS = {
     "neighbour_similarity": Column(
         ("item",),
         Told(
-            "how near the nearest text of an older item is", "text . nearest older text", "missing without such an item"
+            "how near the nearest text of an older item is",
+            "text . nearest older text",
+            "missing without such an item, or where `available_at` is null",
         ),
     ),
 }

@@ -28,8 +28,8 @@ _NUMBERS_PER_BLOCK = 4_000_000
 class Neighbours:
     """The nearest older items of every item, found when first asked for; threads may share one.
 
-    Older are items whose `available_at` is not after the item's own, so that the answer stays when newer items come;
-    an item without `available_at` is older than all, and looks at all.
+    Older are items whose `available_at` is not after the item's own, so that the answer stays when newer items come.
+    An item without `available_at` has no neighbours and is nobody's: nothing tells what was there before it.
 
     Parameters
     ----------
@@ -78,7 +78,7 @@ class Neighbours:
 
     def _find(self, places: Ints) -> None:
         products = self._history[places] @ self._history.T
-        newer = self._available > self._available[places][:, None]  # what is not known is neither newer nor older
+        newer = ~(self._available <= self._available[places][:, None])  # what is not known (NaN) is not older
         keys = np.rint(products * _PER_UNIT).astype(np.int64) * len(self._history) + self._later
         keys[newer] = np.iinfo(np.int64).min
         keys[np.arange(len(places)), places] = np.iinfo(np.int64).min

@@ -1,5 +1,6 @@
 """`Ranker`: a model folder inside somebody's process, without torch."""
 
+from datetime import datetime
 from pathlib import Path
 from threading import Lock
 from typing import TypeVar
@@ -37,6 +38,8 @@ class Ranker:
         self._tail = Tail.on(log)
         self._known = log, model.reader(log, state.vectors, folder)
         self._growing = Lock()
+        moments = (state.behaviour.showings["timestamp"], state.behaviour.events["known_at"])
+        self._known_until = pl.select(pl.max_horizontal(*(pl.lit(each).max() for each in moments))).item()
         nobody = Lookup.of_nobody(log)
         for feature in declare(model.settings.features):
             feature.values(nobody)  # so that loading takes the time, and not the first request
@@ -63,6 +66,12 @@ class Ranker:
         folder = Path(folder)
         newest = State.load(Path(state) if state is not None else folder / "state", folder)
         return cls(Model.load(folder), newest, folder)
+
+    @property
+    def known_until(self) -> datetime | None:
+        """The latest moment (UTC) of a showing or of an event becoming known in the state; None when it has none."""
+        known: datetime | None = self._known_until
+        return known
 
     def rank(self, candidates: Frame, top: int | None = None) -> Frame:
         """Order the candidates of every request.
@@ -112,6 +121,9 @@ class Ranker:
         What is added is known to this process alone and gone with it; a process that is started again with the same
         state, and told the same, gives the same rankings. Items and users keep the texts and attributes of the state.
 
+        Tell each row once, and only what is newer than the state; `known_until` says how far the state goes. An event
+        that is told twice counts twice: two alike may both have happened, so none is refused. Lists are told whole.
+
         Parameters
         ----------
         events
@@ -125,7 +137,8 @@ class Ranker:
         Raises
         ------
         DataError
-            When rows have faults, names all of them, or a candidate is added twice; nothing is then added.
+            When rows have faults, names all of them; when a candidate is added twice or is in the state already, or a
+            list is told again with another user, moment or more candidates. Nothing is then added.
         SettingsError
             When a context column is missing, or the model grades labels from events, which only a batch can do.
         """

@@ -1,6 +1,7 @@
 """The tail: behaviour that came in after the state was written, on top of what the batch knew."""
 
 from dataclasses import dataclass, replace
+from datetime import datetime
 from functools import cached_property
 
 import polars as pl
@@ -13,6 +14,7 @@ ROWS = 10_000
 """Rows after which a tail is closed and another one begins on top; fewer are counted anew at every update."""
 
 _CANDIDATE = ["request_id", "item_id"]
+_SHOWN = ["user_id", "item_id", "timestamp"]
 
 
 @dataclass(frozen=True)
@@ -31,19 +33,28 @@ class Tail:
     requests
         Candidates of the open tail, those among them whose `label` is null waiting for it.
     settled
-        `request_id` and `item_id` of the candidates of closed tails.
+        `request_id`, `user_id`, `item_id` and `timestamp` of the candidates of closed tails.
+    in_state
+        How many showings, the first of the lowest log, were there before the first tail.
+    last
+        Moment of the latest of these.
     """
 
     closed: Log
     events: pl.DataFrame
     requests: pl.DataFrame
     settled: pl.DataFrame
+    in_state: int
+    last: datetime | None
 
     @classmethod
     def on(cls, log: Log) -> "Tail":
         """Begin on top of a log."""
-        requests = log.behaviour.showings.clear().select(pl.lit(None).alias("request_id"), pl.all())
-        return cls(log, log.behaviour.events.clear(), requests, requests.select(_CANDIDATE))
+        shown = log.behaviour.showings
+        requests = shown.clear().select(pl.lit(None).alias("request_id"), pl.all())
+        settled = requests.select("request_id", *_SHOWN)
+        last = shown.select(pl.col("timestamp").max()).item()
+        return cls(log, log.behaviour.events.clear(), requests, settled, len(shown), last)
 
     @cached_property
     def log(self) -> Log:
@@ -58,7 +69,8 @@ class Tail:
         Raises
         ------
         DataError
-            When a candidate is added with a label twice, or values are of another kind than those before.
+            When a candidate is added with a label twice, a list is added in pieces, told again otherwise or in the
+            state already, or values are of another kind than those before.
         """
         tail = self
         if events is not None:
@@ -74,7 +86,7 @@ class Tail:
             return self
         labelled = pl.col("label").is_not_null()
         done = self.requests.filter(labelled)
-        settled = pl.concat([self.settled, done.select(_CANDIDATE)], how="vertical_relaxed")
+        settled = pl.concat([self.settled, done.select("request_id", *_SHOWN)], how="vertical_relaxed")
         rest = replace(self, events=self.events.clear(), requests=self.requests.filter(~labelled), settled=settled)
         added, below = self._rows(done), self.closed
         while True:
@@ -95,10 +107,14 @@ class Tail:
         new = pl.concat([new.select("request_id"), shown_candidates(new, context)], how="horizontal")
         self._check_kinds(new)
         if self.requests.is_empty() and self.settled.is_empty():
+            self._refuse_in_state(new)
             return new
         settled = self.settled.filter(pl.col("request_id").is_in(new["request_id"].implode()))
-        labelled = self.requests.filter(pl.col("label").is_not_null()).select(_CANDIDATE)
+        labelled = self.requests.filter(pl.col("label").is_not_null()).select("request_id", *_SHOWN)
         labelled = pl.concat([settled, labelled], how="vertical_relaxed")
+        before = pl.concat([settled, self.requests.select("request_id", *_SHOWN)], how="vertical_relaxed")
+        _refuse_changed(new, before)
+        self._refuse_in_state(new.join(before, on="request_id", how="anti"))
         again = new.filter(pl.col("label").is_not_null()).join(labelled, on=_CANDIDATE, how="semi")
         if len(again):
             raise DataError(
@@ -111,6 +127,21 @@ class Tail:
         fresh = new.join(known, on=_CANDIDATE, how="anti").join(labelled, on=_CANDIDATE, how="anti")
         return pl.concat([known, fresh], how="vertical_relaxed")
 
+    def _refuse_in_state(self, new: pl.DataFrame) -> None:
+        """Refuse lists that the state holds; those after its last showing, as most are, cost nothing."""
+        if self.last is None or new.is_empty() or new.select(pl.col("timestamp").min()).item() > self.last:
+            return
+        moments = new["timestamp"]
+        state = self.closed.behaviour.showings.head(self.in_state).select(_SHOWN)
+        state = state.filter(pl.col("timestamp").is_between(moments.min(), moments.max()))
+        twice = new.join(state, on=_SHOWN, how="semi", maintain_order="left")
+        if len(twice):
+            raise DataError(
+                f"{len(twice)} candidates are already in the state, such as item {twice['item_id'][0]!r} of request "
+                f"{twice['request_id'][0]!r}, shown to user {twice['user_id'][0]!r} at {twice['timestamp'][0]}; add "
+                f"only lists that are newer than the state, which goes until {self.last}"
+            )
+
     def _check_kinds(self, new: pl.DataFrame) -> None:
         """Refuse request ids and context categories that are numbers here and texts there."""
         known = self.closed.behaviour
@@ -121,6 +152,30 @@ class Tail:
                 raise DataError(
                     f"requests hold {name} as {given}, and as {before} before; cast the column to the same kind"
                 )
+
+
+def _refuse_changed(new: pl.DataFrame, before: pl.DataFrame) -> None:
+    """Refuse lists that were added before for another user or moment, or without some of these candidates."""
+    was = before.select("request_id", "user_id", "timestamp").unique("request_id")
+    again = new.join(was, on="request_id", suffix="_before", maintain_order="left")
+    for name in ("user_id", "timestamp"):
+        other = again.filter(pl.col(name) != pl.col(f"{name}_before")).head(1)
+        if len(other):
+            raise DataError(
+                f"request {other['request_id'][0]!r} was added before with {name} {_said(other[f'{name}_before'][0])}, "
+                f"and now with {_said(other[name][0])}; repeat its rows as they were, or give another list its own "
+                "request_id"
+            )
+    more = again.join(before, on=_CANDIDATE, how="anti", maintain_order="left")
+    if len(more):
+        raise DataError(
+            f"request {more['request_id'][0]!r} was added before without item {more['item_id'][0]!r}; add all "
+            "candidates of a list at once, after that only their labels"
+        )
+
+
+def _said(value: object) -> str:
+    return str(value) if isinstance(value, datetime) else repr(value)
 
 
 def _counted_anew(log: Log) -> Log:

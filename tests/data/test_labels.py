@@ -182,3 +182,18 @@ def test_of_two_lists_at_one_moment_the_larger_request_is_graded(order):
     data = make_data([(1, 1, 0, 0), (1, 1, 0, 0)], [(1, 1, "click", 1, 0)])
     graded = grade_labels(replace(data, requests=data.requests[order]), LabelSettings(grades={"click": 1}))
     assert graded.requests.sort("request_id")["label"].to_list() == [0, 1]
+
+
+def test_columns_of_any_name_stay_as_they_are():
+    names = ["_event", "_row", "_grade", "_at", "_known_at", "event", "row", "grade", "at", "kind"]
+    data = make_data(
+        [(1, 1, 0, 0), (1, 2, 0, 1)], [(1, 1, "purchase", 2, 0), (1, 1, "view", 2, 0), (2, 1, "click", 1, 0)]
+    )
+    own = [pl.lit(29).alias(name) for name in names]
+    kept = [each for name, each in zip(names, own, strict=True) if name != "event"]
+    wide = Dataset(data.items.with_columns(own), data.events.with_columns(kept), data.requests.with_columns(own))
+    plain, graded = (grade_labels(each, LabelSettings(grades=GRADES)) for each in (data, wide))
+    assert plain.requests["label"].to_list() == [3, 1]
+    assert_frame_equal(graded.requests, plain.requests.with_columns(own))
+    assert_frame_equal(graded.events, plain.events.with_columns(kept))
+    assert graded.items is wide.items

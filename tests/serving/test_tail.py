@@ -12,7 +12,7 @@ from polars.testing import assert_frame_equal
 from recsys.data.clock import TimeSettings
 from recsys.data.tables import TIME, Dataset
 from recsys.errors import DataError
-from recsys.features.behaviour import Behaviour
+from recsys.features.behaviour import Behaviour, shown_candidates
 from recsys.features.builder import Reader, build_features, sort_candidates
 from recsys.features.log import Log
 from recsys.features.settings import FeatureSettings
@@ -51,10 +51,13 @@ class Story:
         random = np.random.default_rng(seed)
         moments = random.integers(0, 60, lists + done)
         told = moments * (steps + 1) // 60 if in_order else random.integers(0, steps + 1, lists + done)
+        users, together = random.integers(1, 7, lists), dict[tuple[int, int], int]()
+        for number in range(lists):  # what a user saw at one moment is told at once, see `_refuse_in_state`
+            told[number] = together.setdefault((users[number], moments[number]), told[number])
         shown = [
             {
                 "request_id": 1000 + number,
-                "user_id": int(random.integers(1, 7)),
+                "user_id": int(users[number]),
                 "timestamp": START + 10 * int(moments[number]) * MINUTE,
                 "item_id": int(item),
                 "device": str(random.choice(["phone", "tv", "car"][: 2 + (told[number] > 0)])),
@@ -284,6 +287,43 @@ def test_a_candidate_that_is_labelled_twice_is_refused_by_name(empty, monkeypatc
         tail.grown(None, told(77, 1, 0, items=2)[1:])
     again = tail.grown(None, told(77, 1, None, items=2))
     assert sum(sizes(again.log)) == 2
+
+
+@pytest.mark.parametrize("label", [None, 0])
+@pytest.mark.parametrize("rows", [1, 10_000])
+def test_a_list_that_is_told_again_otherwise_is_refused_by_name(empty, monkeypatch, rows, label) -> None:
+    monkeypatch.setattr(tail_module, "ROWS", rows)
+    tail = empty.grown(None, told(5, 0)).grown(None, told(77, 1, label, items=2))
+    again = told(77, 1, None, items=2)
+    later = again.with_columns(pl.col("timestamp") + MINUTE)
+    cases = [
+        (told(77, 1, None, user=2), "request 77 was added before with user_id 1, and now with 2; repeat its rows"),
+        (later, r"request 77 was added before with timestamp 2024-05-01 08:01:00\+00:00, and now with .*08:02"),
+        (told(77, 1, 1, items=3)[2:], "request 77 was added before without item 4; add all candidates of a list at"),
+    ]
+    for changed, words in cases:
+        with pytest.raises(DataError, match=words):
+            tail.grown(None, pl.concat([told(78, 3), changed]))
+    assert sum(sizes(tail.log)) == 3
+    assert sum(sizes(tail.grown(None, pl.concat([told(78, 3), again])).log)) == 4
+
+
+@pytest.mark.parametrize("rows", [1, 10_000])
+def test_a_list_that_is_in_the_state_is_refused_by_name(monkeypatch, rows) -> None:
+    monkeypatch.setattr(tail_module, "ROWS", rows)
+    story = Story.of(0, 1, True, False)
+    shown = shown_candidates(told(7, 10, items=3), ("device",))
+    state = replace(story.behaviour(0), showings=shown, events=story.behaviour(0).events.clear())
+    tail = Tail.on(Log(state, TIMES[0]))
+    words = "1 candidates are already in the state, such as item 3 of request 9, shown to user 1 at 2024-05-01 08:10"
+    for grown in (tail, tail.grown(None, told(8, 11, 1)), tail.grown(None, told(8, 9, 1, user=1))):
+        with pytest.raises(DataError, match=words):
+            grown.grown(None, told(9, 10, items=2)[1:])
+        for new in (told(9, 10, user=2), told(9, 9, items=2), told(9, 11)):
+            assert len(grown.grown(None, new).log.layers) > 0
+    # what was told is not in the state: another list of that moment is welcome
+    tail = tail.grown(None, told(8, 9, 1)).grown(None, told(9, 9, 1))
+    assert len(tail.log.behaviour.showings) + sum(sizes(tail.log)) == 5
 
 
 @pytest.mark.parametrize(("name", "told_as"), [("request_id", "String"), ("device", "Int64")])

@@ -313,7 +313,7 @@ def test_scores_of_a_retrieval_are_needed_of_candidates_alone(line, day) -> None
     features = day.model.settings.features.model_copy(update={"scores": ("retrieval",)})
     model = replace(day.model, settings=day.model.settings.model_copy(update={"features": features}))
     ranker = Ranker(model, State.load(line.model / "state", line.model), line.model)
-    ranker.update(requests=line.dataset.requests[:40])
+    ranker.update(requests=line.dataset.requests[:40].with_columns(pl.col("timestamp") + timedelta(days=30)))
     with pytest.raises(SettingsError, match="scores names 'retrieval', which is not a column of the candidates"):
         ranker.rank(line.candidates(1))
 
@@ -321,6 +321,7 @@ def test_scores_of_a_retrieval_are_needed_of_candidates_alone(line, day) -> None
 def test_a_candidate_is_labelled_once(line, monkeypatch) -> None:
     monkeypatch.setattr(tail_module, "ROWS", 5)
     ranker, shown = Ranker.load(line.model), line.dataset.requests[:1].with_columns(label=1)
+    shown = shown.with_columns(pl.col("timestamp") + timedelta(days=30))
     ranker.update(requests=shown)
     item, request = shown["item_id"][0], shown["request_id"][0]
     words = f"1 candidates were added with their label before, such as item {item} of request {request}; add each once"
@@ -328,3 +329,25 @@ def test_a_candidate_is_labelled_once(line, monkeypatch) -> None:
         with pytest.raises(DataError, match=words):
             ranker.update(requests=shown)
         ranker.update(line.dataset.events[:5])  # closes the tail
+
+
+def test_the_state_tells_how_far_it_goes(day) -> None:
+    behaviour = day.ranker(day.cut)._behaviour
+    shown, done = behaviour.showings["timestamp"].max(), behaviour.events["known_at"].max()
+    assert day.ranker(day.cut).known_until == max(shown, done)
+    nothing = replace(behaviour, showings=behaviour.showings.clear(), events=behaviour.events.clear())
+    shown_only, done_only = replace(nothing, showings=behaviour.showings), replace(nothing, events=behaviour.events)
+    for kept, moment in ((nothing, None), (shown_only, shown), (done_only, done)):
+        assert Ranker(day.model, State(kept, day.vectors), day.folder).known_until == moment
+    assert day.ranker(day.cut).known_until.utcoffset() == timedelta(0)
+
+
+def test_what_the_state_holds_is_not_told_again(day) -> None:
+    ranker, candidates = day.ranker(day.cut), day.candidates(2)
+    until, before = ranker.known_until, ranker.rank(candidates)
+    held = day.dataset.requests.filter(pl.col("timestamp") <= day.cut).tail(3)
+    with pytest.raises(DataError, match="3 candidates are already in the state, such as item .* of request"):
+        ranker.update(requests=held)
+    assert_frame_equal(ranker.rank(candidates), before, check_exact=True)
+    ranker.update(requests=day.dataset.requests.filter(pl.col("timestamp") > day.cut))
+    assert ranker.known_until == until

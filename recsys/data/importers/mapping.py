@@ -11,6 +11,9 @@ from recsys.data.clock import TimeSettings
 from recsys.errors import SettingsError
 from recsys.validation import validate
 
+_CLICK = "click"
+"""The kind of events that labels count as, see `recsys.features.streams.CLICK`."""
+
 
 def _known_zone(zone: str) -> str:
     return TimeSettings(zone=zone).zone
@@ -103,7 +106,7 @@ class RequestsMapping(TableMapping):
         Kind of the events that become lists where none were logged, see `recsys.data.importers.sampled`; there is then
         no file.
     least
-        Smallest `value` of such an event, such as the stars of a rating; those below it stay events.
+        Smallest `value` of such an event, such as the stars of a rating; those below it stay events, so not of clicks.
     negatives
         How many items are drawn into each list.
     seed
@@ -125,6 +128,11 @@ class RequestsMapping(TableMapping):
     def _check(self) -> "RequestsMapping":
         if self.sampled_from is not None and (self.file or self.candidates or self.clicked):
             raise ValueError("sampled_from draws lists from events, file names logged ones; keep one of them")
+        if self.sampled_from == _CLICK and self.least is not None:
+            raise ValueError(
+                f"least leaves events below it as {_CLICK!r} events, which count as clicks; give the events another "
+                "kind and name it in sampled_from, or drop least"
+            )
         return self
 
 

@@ -44,11 +44,12 @@ def sample_lists(items: pl.DataFrame, events: pl.DataFrame | None, settings: Req
     All choices of a user at one moment make one list. Its other items are drawn uniformly, without repeat, from those
     out at that moment that the user has no event of that kind with right then; where no more than `negatives` are left,
     the list holds them all. An item is out from its `available_at` on, or, where the catalogue does not say, after its
-    first event. What was not out yet is no candidate, chosen or not: in its list only the choice would be as new, which
-    would give it away.
+    first event became known. What was not out yet is no candidate, chosen or not: in its list only the choice would be
+    as new, which would give it away.
 
     Chosen events leave `events`. Those that cannot stand in a list (the first of their item, an item that is not out
-    or that the catalogue lacks, nothing to draw from) stay there, as clicks, since that is what labels count as.
+    or that the catalogue lacks, nothing to draw from) stay there, as clicks, since that is what labels count as. So do
+    those that became known later than they happened, with their `known_at`: a label would be known too early.
 
     Parameters
     ----------
@@ -67,11 +68,10 @@ def sample_lists(items: pl.DataFrame, events: pl.DataFrame | None, settings: Req
         When the kind never occurs.
     """
     events = _checked(items, events, settings)
-    first = events.group_by("item_id").agg(pl.col("timestamp").min().alias("_first"))
-    items = items.join(first, on="item_id", how="left", maintain_order="left")
+    first = events.group_by("item_id").agg(_known_at(events).min().alias("_first"))
     given = pl.col("available_at") if "available_at" in items.columns else pl.lit(None, TIME)
-    items = items.with_columns(_given=given, available_at=pl.coalesce(given, "_first"))
-    catalogue = _in_order_of_availability(items)
+    dates = items.select("item_id", _given=given).join(first, on="item_id", how="left", maintain_order="left")
+    catalogue = _in_order_of_availability(dates)
     choices = _choices(events, catalogue, settings)
     lists = choices.filter("_fit").select("user_id", "timestamp").unique().sort("timestamp", "user_id")
     lists = lists.with_columns(_list=pl.int_range(pl.len()))
@@ -82,16 +82,17 @@ def sample_lists(items: pl.DataFrame, events: pl.DataFrame | None, settings: Req
     if chosen.is_empty():
         raise DataError(
             f"no {settings.sampled_from!r} happened while another item was out, so no list can be made; "
-            "import a longer log, or one of more items"
+            "import a longer log, or one of more items, and one whose known_at is not after the timestamp"
         )
     rows = pl.concat([chosen.with_columns(label=1), drawn.with_columns(label=0)]).cast({"label": pl.Int32})
     rows = rows.join(lists, on="_list").join(catalogue.select("_code", "item_id"), on="_code").sort("_list", "item_id")
-    rows = rows.join(_context(events, settings), on=["user_id", "timestamp"], how="left", maintain_order="left")
     rows = rows.with_columns(request_id=pl.col("_list").rle_id().cast(pl.Int64) + 1)
-    columns = ["request_id", "user_id", "timestamp", "item_id", "label", *settings.context]
-    left, stayed = _what_is_left(events, rows, settings)
-    notes = _notes(settings, items, rows["request_id"].n_unique(), stayed)
-    return SampledLists(items.drop("_first", "_given"), left, rows.select(columns), notes)
+    rows = rows.select("request_id", "user_id", "timestamp", "item_id", "label")
+    left, stayed, late = _what_is_left(events, rows, settings)
+    notes = _notes(settings, dates, rows["request_id"].n_unique(), stayed, late)
+    rows = rows.join(_context(events, settings), on=["user_id", "timestamp"], how="left", maintain_order="left")
+    items = items.with_columns(dates.select(available_at=pl.coalesce("_given", "_first")).to_series())
+    return SampledLists(items, left, rows, notes)
 
 
 def _checked(items: pl.DataFrame, events: pl.DataFrame | None, settings: RequestsMapping) -> pl.DataFrame:
@@ -113,21 +114,30 @@ def _checked(items: pl.DataFrame, events: pl.DataFrame | None, settings: Request
     return events
 
 
-def _in_order_of_availability(items: pl.DataFrame) -> pl.DataFrame:
+def _known_at(events: pl.DataFrame) -> pl.Expr:
+    return pl.max_horizontal("known_at", "timestamp") if "known_at" in events.columns else pl.col("timestamp")
+
+
+def _is_wanted(settings: RequestsMapping) -> pl.Expr:
+    """Tell which events are of the kind, and not below `least`."""
+    wanted = (pl.col("event") == settings.sampled_from).fill_null(value=False)
+    return wanted if settings.least is None else wanted & (pl.col("value") >= settings.least).fill_null(value=False)
+
+
+def _in_order_of_availability(dates: pl.DataFrame) -> pl.DataFrame:
     """Put items in the order in which they come out, so that those out at a moment are the first so many numbers."""
     given = pl.col("_given").dt.epoch("us")
     out = pl.coalesce(given, pl.col("_first").dt.epoch("us") + 1)  # a first event is known after its moment
-    ordered = items.select("item_id", _out=out).drop_nulls("_out").sort("_out", "item_id")
+    ordered = dates.select("item_id", _out=out).drop_nulls("_out").sort("_out", "item_id")
     return ordered.with_columns(_code=pl.int_range(pl.len()))
 
 
 def _choices(events: pl.DataFrame, catalogue: pl.DataFrame, settings: RequestsMapping) -> pl.DataFrame:
     """Give every event of the kind its item's number, and whether it may be a candidate."""
-    wanted = (
-        pl.lit(value=True) if settings.least is None else (pl.col("value") >= settings.least).fill_null(value=False)
-    )
-    choices = events.filter(pl.col("event") == settings.sampled_from).with_columns(_wanted=wanted)
-    choices = choices.select("user_id", "timestamp", "item_id", "_wanted").join(catalogue, on="item_id", how="left")
+    of_kind = events.filter(pl.col("event") == settings.sampled_from)
+    at_once = _known_at(events) == pl.col("timestamp")
+    choices = of_kind.select("user_id", "timestamp", "item_id", _wanted=_is_wanted(settings) & at_once)
+    choices = choices.join(catalogue, on="item_id", how="left")
     out = (pl.col("_out") <= pl.col("timestamp").dt.epoch("us")).fill_null(value=False)
     fit = pl.col("_wanted") & out
     return choices.select("user_id", "timestamp", "_code", _fit=fit)
@@ -204,30 +214,34 @@ def _context(events: pl.DataFrame, settings: RequestsMapping) -> pl.DataFrame:
     return of_kind.group_by("user_id", "timestamp").agg(pl.col(settings.context).min())
 
 
-def _what_is_left(events: pl.DataFrame, rows: pl.DataFrame, settings: RequestsMapping) -> tuple[pl.DataFrame, int]:
-    """Take the chosen events out, and count those of the kind that stay as clicks."""
+def _what_is_left(events: pl.DataFrame, rows: pl.DataFrame, settings: RequestsMapping) -> tuple[pl.DataFrame, int, int]:
+    """Take the chosen events out, and count those of the kind that stay as clicks: known at once, and known late."""
     key = ["user_id", "item_id", "timestamp"]
     chosen = rows.filter(pl.col("label") > 0).select(*key, _chosen=True)
-    events = events.join(chosen, on=key, how="left", maintain_order="left")
-    wanted = pl.col("event") == settings.sampled_from
-    if settings.least is not None:
-        wanted &= (pl.col("value") >= settings.least).fill_null(value=False)
-    left = events.with_columns(_wanted=wanted).filter(~(pl.col("_wanted") & pl.col("_chosen").fill_null(value=False)))
-    kind = pl.when("_wanted").then(pl.lit("click")).otherwise("event")
-    return left.with_columns(event=kind).drop("_wanted", "_chosen"), int(left["_wanted"].sum())
+    listed = events.select(key).join(chosen, on=key, how="left", maintain_order="left")["_chosen"].is_not_null()
+    wanted = events.select(_is_wanted(settings)).to_series()
+    late = events.select(_known_at(events) > pl.col("timestamp")).to_series()
+    kind = events.select(event=pl.when(_is_wanted(settings)).then(pl.lit("click")).otherwise("event")).to_series()
+    stays = ~(wanted & listed & ~late)
+    return events.with_columns(kind).filter(stays), int((wanted & stays & ~late).sum()), int((wanted & late).sum())
 
 
-def _notes(settings: RequestsMapping, items: pl.DataFrame, lists: int, stayed: int) -> tuple[str, ...]:
+def _notes(settings: RequestsMapping, dates: pl.DataFrame, lists: int, stayed: int, known_late: int) -> tuple[str, ...]:
     kind = settings.sampled_from
     notes = [
         f"{lists} lists were made of the events {kind!r}, with up to {settings.negatives} drawn items each "
         f"(seed {settings.seed})."
     ]
-    if late := items.filter(pl.col("_given").is_null() & pl.col("_first").is_not_null()).height:
-        notes.append(f"available_at is the first event of {late} of {len(items)} items; they are drawn after it only.")
+    if late := dates.filter(pl.col("_given").is_null() & pl.col("_first").is_not_null()).height:
+        notes.append(f"available_at is the first event of {late} of {len(dates)} items; they are drawn after it only.")
     if stayed:
         notes.append(
             f"{stayed} events {kind!r} stand in no list, most likely as the first of their item or before it was "
             "out; they stay events, as clicks."
+        )
+    if known_late:
+        notes.append(
+            f"{known_late} events {kind!r} became known after they happened, which a label cannot say; they stay "
+            "events, as clicks of the moment they became known."
         )
     return tuple(notes)

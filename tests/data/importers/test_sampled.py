@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
+from pydantic import ValidationError
 
 from recsys.data.checks import check_tables
 from recsys.data.importers.mapping import RequestsMapping
@@ -166,6 +167,55 @@ def test_a_basket_is_one_list_and_brings_its_context() -> None:
     )
     assert sizes.rows() == [(1, 1, "phone", 6, 2), (2, 2, "desktop", 5, 1)]
     assert found.events.is_empty()
+
+
+def test_a_choice_that_became_known_late_is_no_label() -> None:
+    items = make_items(dict.fromkeys(range(1, 5), 0))
+    choices = [(1, 1, 2, "buy", 1.0), (1, 2, 2, "buy", 1.0), (1, 2, 2, "buy", 1.0), (2, 3, 2, "buy", 1.0)]
+    known = [None, at(2), at(5), at(3)]  # item 2 is told at once and again later
+    events = make_events(choices).with_columns(known_at=pl.Series(known, dtype=TIME))
+    found = sample_lists(items, events, RequestsMapping(sampled_from="buy", negatives=9))
+    assert read(found) == {(at(2), 1): ({1, 2}, [3, 4])}
+    assert_frame_equal(found.events, events[2:].with_columns(event=pl.lit("click")))
+    assert found.notes[1:] == (
+        "2 events 'buy' became known after they happened, which a label cannot say; they stay events, as clicks of the "
+        "moment they became known.",
+    )
+    with pytest.raises(DataError, match="so no list can be made; .* and one whose known_at is not after the timestamp"):
+        sample_lists(items, events[3:], RequestsMapping(sampled_from="buy"))
+    alone = sample_lists(items, events[[0, 3]].with_columns(user_id=1), RequestsMapping(sampled_from="buy"))
+    assert read(alone) == {(at(2), 1): ({1}, [2, 4])}  # what was chosen, known late or not, is not drawn
+
+
+def test_an_item_is_out_after_an_event_became_known() -> None:
+    views = [(9, item, 0, "view", 0.0) for item in (1, 2, 3)]
+    events = make_events([*views, (1, 1, 2, "buy", 1.0), (1, 1, 4, "buy", 1.0)])
+    events = events.with_columns(known_at=pl.Series([at(1), None, at(3), at(0), None], dtype=TIME))
+    found = sample_lists(make_items(None), events, RequestsMapping(sampled_from="buy"))
+    assert found.items["available_at"].to_list()[:3] == [at(1), at(0), at(3)]
+    assert read(found) == {(at(2), 1): ({1}, [2]), (at(4), 1): ({1}, [2, 3])}
+
+
+HELPERS = ("_event", "_row", "_grade", "_first", "_given", "_chosen", "_wanted", "_fit", "_out", "_code", "_list")
+
+
+@pytest.mark.parametrize("available", [None, dict.fromkeys(range(1, 11), 0)])
+def test_columns_of_any_name_stay_as_they_are(available) -> None:
+    items, (_, events) = make_items(available), long_log()
+    settings = RequestsMapping(sampled_from="buy", negatives=3)
+    plain = sample_lists(items, events, settings)
+    own = [pl.lit(f"own {name}").alias(name) for name in HELPERS]
+    settings = settings.model_copy(update={"context": HELPERS})
+    found = sample_lists(items.with_columns(own), events.with_columns(own), settings)
+    for name in ("items", "events", "requests"):
+        assert_frame_equal(getattr(found, name), getattr(plain, name).with_columns(own), check_column_order=False)
+    assert found.notes == plain.notes
+
+
+def test_clicks_below_least_would_count_as_clicks_and_are_refused() -> None:
+    with pytest.raises(ValidationError, match="least leaves events below it as 'click' events, which count as clicks"):
+        RequestsMapping(sampled_from="click", least=4)
+    assert RequestsMapping(sampled_from="click").least is None
 
 
 def test_what_cannot_be_sampled_is_told() -> None:
