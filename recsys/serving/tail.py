@@ -122,8 +122,8 @@ class Tail:
                 f"request {again['request_id'][0]!r}; add each once with a label, or first without and then with it"
             )
         said = new.select(*_CANDIDATE, said="label")
-        known = self.requests.join(said, on=_CANDIDATE, how="left", maintain_order="left")
-        known = known.with_columns(label=pl.coalesce("label", "said")).drop("said")
+        labels = self.requests.select(*_CANDIDATE, "label").join(said, on=_CANDIDATE, how="left", maintain_order="left")
+        known = self.requests.with_columns(labels.select(label=pl.coalesce("label", "said")).to_series())
         fresh = new.join(known, on=_CANDIDATE, how="anti").join(labelled, on=_CANDIDATE, how="anti")
         return pl.concat([known, fresh], how="vertical_relaxed")
 
@@ -157,7 +157,7 @@ class Tail:
 def _refuse_changed(new: pl.DataFrame, before: pl.DataFrame) -> None:
     """Refuse lists that were added before for another user or moment, or without some of these candidates."""
     was = before.select("request_id", "user_id", "timestamp").unique("request_id")
-    again = new.join(was, on="request_id", suffix="_before", maintain_order="left")
+    again = new.select("request_id", *_SHOWN).join(was, on="request_id", suffix="_before", maintain_order="left")
     for name in ("user_id", "timestamp"):
         other = again.filter(pl.col(name) != pl.col(f"{name}_before")).head(1)
         if len(other):

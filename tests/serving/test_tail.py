@@ -308,6 +308,18 @@ def test_a_list_that_is_told_again_otherwise_is_refused_by_name(empty, monkeypat
     assert sum(sizes(tail.grown(None, pl.concat([told(78, 3), again])).log)) == 4
 
 
+def test_context_of_any_name_stays_as_it_is() -> None:
+    names = ("said", "user_id_before", "timestamp_before")
+    kept = replace(SETTINGS.kept, context=names)
+    story = Story.of(0, 1, True, False)
+    own = [pl.lit("own").alias(name) for name in names]
+    dataset = Dataset(story.items, story.events, story.requests.with_columns(own), story.users)
+    tail = Tail.on(Log(Behaviour.of(dataset, kept), TIMES[0]))
+    for label in (None, 1):
+        tail = tail.grown(None, told(7, 700, label, items=2).with_columns(own))
+    assert tail.requests.select("label", *names).rows() == [(1, "own", "own", "own")] * 2
+
+
 @pytest.mark.parametrize("rows", [1, 10_000])
 def test_a_list_that_is_in_the_state_is_refused_by_name(monkeypatch, rows) -> None:
     monkeypatch.setattr(tail_module, "ROWS", rows)
