@@ -225,11 +225,12 @@ def _activity(settings: FeatureSettings) -> list[Feature]:
 
 
 def _affinity(settings: FeatureSettings) -> list[Feature]:
-    """Tell what a user likes, in the last hours and ever."""
+    """Tell what a user likes: in this session, the shortest window, in the longest one, and ever."""
     features: list[Feature] = []
     for name in settings.affinity:
         key: Per = ("user", name)
-        features += [Share(key, _USER, window) for window in (*settings.windows[-1:], None)]
+        spans = dict.fromkeys((*settings.windows[:1], *settings.windows[-1:], None))
+        features += [Share(key, _USER, window) for window in spans]
         features += [Rate(key, window, settings.prior, ((name,),)) for window in (*settings.windows[-1:], None)]
         features += [Count(CLICK, key), HoursSince(CLICK, key)]
         features += [Count(SKIP, key, window) for window in settings.windows[-1:]]

@@ -61,7 +61,7 @@ def test_an_attribute_of_items_brings_affinities_rates_and_transitions():
     assert found == of_items | {
         *(Rate(("brand",), window, 5) for window in (DAY, None)),
         *(Rate(("user", "brand"), window, 5, (("brand",),)) for window in (DAY, None)),
-        *(Share(("user", "brand"), ("user",), window) for window in (DAY, None)),
+        *(Share(("user", "brand"), ("user",), window) for window in (HOUR, DAY, None)),
         *(Share(("last_brand", "item"), ("last_brand",), window) for window in (DAY, None)),
         Share(("last_brand", "brand"), ("last_brand",)),
         Same("brand"),
