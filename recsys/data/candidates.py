@@ -23,7 +23,7 @@ def read_candidates(path: str | Path) -> pl.DataFrame:
         raise DataError(f"{path} holds no Parquet file; give a file or a folder of candidates")
     try:
         return in_utc(pl.concat([pl.read_parquet(file) for file in files]))
-    except (pl.exceptions.PolarsError, OSError) as error:
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
         raise DataError(
             f"{path} cannot be read as one table of candidates ({error}); write Parquet with equal columns"
         ) from error

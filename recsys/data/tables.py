@@ -130,7 +130,7 @@ def read_parquet(path: Path) -> pl.DataFrame:
         raise DataError(f"{path} is missing; every data folder holds items, events and requests as Parquet files")
     try:
         frame = pl.read_parquet(path)
-    except (pl.exceptions.PolarsError, OSError) as error:
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
         raise DataError(f"{path} cannot be read as Parquet ({error}); import the data again") from error
     return in_utc(frame)
 
