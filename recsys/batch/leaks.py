@@ -148,6 +148,7 @@ def telling_contexts(lists: pl.DataFrame, items: pl.DataFrame, settings: Feature
         items.select("item_id", *(pl.col(name).alias(called) for name, called in attributes.items())),
         on="item_id",
         how="left",
+        maintain_order="left",
     )
     others = ["item_id", *attributes.values()]
     alone = telling(table, others)
