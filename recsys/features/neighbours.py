@@ -131,11 +131,12 @@ def neighbour_signals(
     """
     items, similarity = neighbours.of(places)
     beside = Lookup(log, Rows({"item": items.ravel()}, np.repeat(rows.as_of, COUNT), np.repeat(rows.timestamp, COUNT)))
-    shown, clicked, _ = beside.amounts(OUTCOME, (), None)[:, ::COUNT]
+    shown, clicked = (beside.amount(OUTCOME, (), None, which)[::COUNT] for which in (0, 1))
     usual = divide(clicked, shown)
     rates = []
     for each in (None, window):
-        shown, clicked, _ = beside.amounts(OUTCOME, ("item",), each).reshape(3, -1, COUNT).sum(axis=2)
+        of_each = (beside.amount(OUTCOME, ("item",), each, which) for which in (0, 1))
+        shown, clicked = (of.reshape(-1, COUNT).sum(axis=1) for of in of_each)
         rates.append((clicked + prior * usual) / (shown + prior))
     nearest = np.where(items[:, 0] >= 0, similarity[:, 0], np.nan).astype(np.float64)
     return NeighbourSignals(rates[0], rates[1], nearest)
