@@ -116,11 +116,11 @@ def make_lists(labels: Labels, scores: Scores, starts: Integers) -> Lists:
     return Lists(np.diff(starts), positives, by_score, ranked, by_label)
 
 
-def blocks(starts: Integers) -> Iterator[tuple[int, int]]:
+def blocks(starts: Integers, rows: int | None = None) -> Iterator[tuple[int, int]]:
     """Cut requests into blocks of few rows, at least one request each: (first request, request after the last)."""
     first, requests = 0, len(starts) - 1
     while first < requests:
-        last = int(np.searchsorted(starts, starts[first] + _BLOCK_ROWS, "right")) - 1
+        last = int(np.searchsorted(starts, starts[first] + (rows or _BLOCK_ROWS), "right")) - 1
         last = min(max(last, first + 1), first + _BLOCK_REQUESTS, requests)
         yield first, last
         first = last
@@ -145,13 +145,13 @@ def divide(above: Floats | Integers, below: Floats | Integers) -> Floats:
     return quotient
 
 
-def check_lists(labels: Labels, scores: Scores, starts: Integers) -> None:
-    """Refuse what cannot be judged.
+def check_scores(scores: Scores, starts: Integers) -> None:
+    """Refuse scores that give no order.
 
     Raises
     ------
     DataError
-        When a score is NaN or a label is outside 0 to 52.
+        When a score is NaN.
     """
     missing = np.isnan(scores)
     if missing.any():
@@ -160,6 +160,16 @@ def check_lists(labels: Labels, scores: Scores, starts: Integers) -> None:
             f"{missing.sum()} of {len(scores)} scores are NaN, the first in request number {place + 1}; "
             "give every candidate a number"
         )
+
+
+def check_labels(labels: Labels) -> None:
+    """Refuse labels that are no grade.
+
+    Raises
+    ------
+    DataError
+        When a label is outside 0 to 52.
+    """
     if len(labels) and (labels.min() < 0 or labels.max() > LARGEST_LABEL):
         wrong = np.unique(labels[(labels < 0) | (labels > LARGEST_LABEL)])[:3].tolist()
         raise DataError(f"labels hold {wrong}; a label is a grade from 0 to {LARGEST_LABEL}, so map them to grades")

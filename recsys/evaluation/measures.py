@@ -24,7 +24,8 @@ from recsys.evaluation.lists import (
     Scores,
     Ties,
     blocks,
-    check_lists,
+    check_labels,
+    check_scores,
     divide,
     make_lists,
     spread,
@@ -103,7 +104,8 @@ def per_request(measures: Sequence[Measure], labels: Labels, scores: Scores, sta
     >>> per_request([AUC, MRR], labels, scores, np.array([0, 2, 4])).tolist()
     [[1.0, 0.5], [1.0, 0.75]]
     """
-    check_lists(labels, scores, starts)
+    check_scores(scores, starts)
+    check_labels(labels)
     values = np.empty((len(measures), len(starts) - 1))
     for first, last in blocks(starts):
         rows = slice(starts[first], starts[last])
