@@ -163,8 +163,8 @@ def novelty(shown: Shown, past: Integers | Floats) -> Floats:
 def diversity(shown: Shown, vectors: Floats | NDArray[np.float32]) -> tuple[Floats, int]:
     """Return intra-list diversity ILD@k per request: mean of 1 - cosine over pairs of shown items.
 
-    (Ziegler et al. 2005.) Ties are broken by the seeded draw. The sum of cosines over pairs of m unit vectors is (|sum|^2 - m) / 2, so no
-    pair is looked at.
+    Ties are broken by the seeded draw. The sum of cosines over pairs of m unit vectors is (|sum|^2 - m) / 2, so no
+    pair is looked at (Ziegler et al. 2005, whose intra-list similarity is 1 - this).
 
     Parameters
     ----------
