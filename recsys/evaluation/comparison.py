@@ -1,4 +1,4 @@
-"""May B replace A? Two rankers on the same requests: paired differences, and a verdict by a rule fixed before looking."""
+"""May B replace A? Paired differences of two rankers on the same requests, and a verdict by a rule that is stated."""
 
 import math
 from collections.abc import Mapping
