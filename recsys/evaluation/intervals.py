@@ -113,7 +113,7 @@ def bootstrap(totals: UserTotals, resamples: int = 1000, seed: int = 0) -> list[
 
 def _tails(totals: UserTotals) -> Floats:
     """Say which share of the resamples lies beyond either end: [K], NaN below two users."""
-    effective = np.where(totals.users > 1, np.maximum(totals.effective_users, 1 + 1e-9), np.nan)
+    effective = totals.effective_users
     spread = np.sqrt(effective / (effective - 1)) * stats.t.ppf(1 - LEVEL / 2, effective - 1)
     return np.asarray(stats.norm.cdf(-spread))
 

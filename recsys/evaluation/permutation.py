@@ -60,4 +60,4 @@ def _signs(users: int, permutations: int, seed: int) -> Iterator[Floats]:
     block = max(1, _BLOCK_SIGNS // max(1, users))
     for first in range(0, permutations, block):
         swapped = random.integers(2, size=(min(block, permutations - first), users), dtype=np.int8)
-        yield 1.0 - 2.0 * swapped
+        yield 1 - 2 * swapped.astype(np.float64)

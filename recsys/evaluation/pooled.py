@@ -35,20 +35,19 @@ def pooled_auc_parts(labels: Labels, scores: Scores, starts: Integers) -> tuple[
     (np.float64(0.75), np.float64(1.0))
     """
     positive = labels > 0
-    above, below = np.sort(scores[positive]), np.sort(scores[~positive])
-    requests = len(starts) - 1
-    if not len(above) or not len(below):
-        return np.zeros(requests), np.zeros(requests)
-    components = np.empty(len(labels))
-    components[positive] = _share_below(below, scores[positive]) / len(above)
-    components[~positive] = (1 - _share_below(above, scores[~positive])) / len(below)
-    owner = np.repeat(np.arange(requests), np.diff(starts))
-    weights = np.bincount(owner, weights=np.where(positive, 0.5 / len(above), 0.5 / len(below)), minlength=requests)
-    added = np.bincount(owner, weights=components, minlength=requests)
-    return added - added.sum() / 2 * weights, weights
+    owner = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
+    positives, negatives = (np.bincount(owner[of], minlength=len(starts) - 1) for of in (positive, ~positive))
+    pairs = positives.sum() * negatives.sum()
+    if not pairs:
+        return np.zeros(len(starts) - 1), np.zeros(len(starts) - 1)
+    right = np.zeros(len(starts) - 1)  # sums of halves, so exact
+    for ours, theirs, sign in ((positive, ~positive, 1), (~positive, positive, -1)):
+        below = _count_below(np.sort(sign * scores[theirs]), sign * scores[ours])
+        right += np.bincount(owner[ours], weights=below, minlength=len(starts) - 1)
+    weights = (positives / positives.sum() + negatives / negatives.sum()) / 2
+    return (right - right.sum() / 2 * weights) / pairs, weights
 
 
-def _share_below(others: Scores, scores: Scores) -> Floats:
-    """Share of `others`, sorted, below each score, ties one half."""
-    places = np.searchsorted(others, scores, "left") + np.searchsorted(others, scores, "right")
-    return np.asarray(places / (2 * len(others)))
+def _count_below(others: Scores, scores: Scores) -> Floats:
+    """Count `others`, sorted, below each score, ties one half."""
+    return np.asarray(np.searchsorted(others, scores, "left") + np.searchsorted(others, scores, "right")) / 2

@@ -27,7 +27,7 @@ def detectable_effects(differences: UserTotals) -> Floats:
     Floats
         [K], NaN below two users.
     """
-    freedom = np.where(differences.users > 1, differences.effective_users, np.nan) - 1
+    freedom = differences.effective_users - 1
     factor = stats.t.ppf(1 - LEVEL / 2, freedom) + stats.t.ppf(POWER, freedom)
     return np.asarray(factor * differences.standard_errors)
 

@@ -85,8 +85,8 @@ class Requests:
         return inside
 
 
-def check_lengths(rows: int, columns: Mapping[str, NDArray[np.generic]]) -> None:
-    """Refuse columns that do not have one value per row.
+def check_lengths(rows: int, columns: Mapping[str, NDArray[np.generic]], unit: str = "candidates") -> None:
+    """Refuse columns that do not have one value per row; a row is a `unit`.
 
     Raises
     ------
@@ -95,4 +95,4 @@ def check_lengths(rows: int, columns: Mapping[str, NDArray[np.generic]]) -> None
     """
     for name, values in columns.items():
         if len(values) != rows:
-            raise DataError(f"{name!r} has {len(values)} values for {rows} candidates; give one per row of requests")
+            raise DataError(f"{name!r} has {len(values)} values for {rows} {unit}; give one per row of requests")

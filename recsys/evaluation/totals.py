@@ -44,7 +44,7 @@ class UserTotals:
     @property
     def users(self) -> Integers:
         """[K] how many users count."""
-        return np.count_nonzero(self.weights, axis=0).astype(np.int64)
+        return np.asarray(np.count_nonzero(self.weights, axis=0), dtype=np.int64)
 
     @property
     def means(self) -> Floats:
@@ -53,12 +53,13 @@ class UserTotals:
 
     @property
     def effective_users(self) -> Floats:
-        """[K] users of equal weight that say as much: (sum of weights)^2 / sum of squared weights; NaN without any.
+        """[K] users of equal weight that say as much: (sum of weights)^2 / sum of squared weights; NaN below two users.
 
-        It is the number of users when all have as many requests (Carter, Schnepel and Steigerwald 2017, whose
-        effective number of clusters it is when requests of one user go together).
+        It is the number of users when all weigh the same (the effective number of clusters of Carter, Schnepel and
+        Steigerwald 2017, where requests of one user go together).
         """
-        return divide(self.weights.sum(axis=0) ** 2, (self.weights**2).sum(axis=0))
+        effective = divide(self.weights.sum(axis=0) ** 2, (self.weights**2).sum(axis=0))
+        return np.where(self.users > 1, np.maximum(effective, 1 + 1e-9), np.nan)
 
     @property
     def standard_errors(self) -> Floats:
@@ -67,10 +68,9 @@ class UserTotals:
         With residuals e = sum - mean * weight and G effective users: sqrt(G / (G - 1) * sum of e^2) / sum of weights
         (Cochran 1977, section 6.4; with equal weights the textbook's s / sqrt(U)).
         """
-        means = np.nan_to_num(self.means)
-        squares = ((self.sums - means * self.weights) ** 2).sum(axis=0)
-        effective = np.where(self.users > 1, self.effective_users, np.nan)
-        return np.sqrt(effective / (effective - 1) * squares) / self.weights.sum(axis=0)
+        squares = ((self.sums - np.nan_to_num(self.means) * self.weights) ** 2).sum(axis=0)
+        spread = np.sqrt(self.effective_users / (self.effective_users - 1) * squares)
+        return divide(spread, self.weights.sum(axis=0))
 
 
 def sum_by_user(values: Floats, users: Integers) -> Floats:
