@@ -127,12 +127,17 @@ def judge(
     table = logged.examples.table
     scores = {
         "random": np.random.default_rng(seed).random(len(table)),
-        "popularity": np.nan_to_num(Rate(("item",), None, _PRIOR).values(Lookup(log, log.rows(logged.requests)))),
+        "popularity": popularity(logged.requests, log),
         "text": text_alone(table),
         "behaviour": behaviour_ranker.score(table.drop(TEXT_COLUMNS)),
         "both": ranker.score(table),
     }
     return Judgement(logged, log, window, seed, scores)
+
+
+def popularity(requests: pl.DataFrame, log: Log) -> Floats:
+    """Return the smoothed click rate of every candidate's item before `as_of`, 0 where nothing was shown before."""
+    return np.nan_to_num(Rate(("item",), None, _PRIOR).values(Lookup(log, log.rows(requests))))
 
 
 def text_alone(table: pl.DataFrame) -> Floats:

@@ -1,6 +1,6 @@
 """What can be compared: a model, rankings that anything wrote, or a baseline."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -14,11 +14,13 @@ from recsys.batch.logged import read_logged
 from recsys.batch.today import Today, open_model
 from recsys.data.tables import Dataset
 from recsys.errors import DataError
-from recsys.evaluation.rankings import Rankings, read_rankings
+from recsys.evaluation.rankings import Aligned, Rankings, read_rankings
 from recsys.features.log import Log
 from recsys.text.vectors import ItemVectors
 
 Floats = npt.NDArray[np.float64]
+
+Source = str | Path | pl.DataFrame
 
 RANDOM, POPULARITY = "random", "popularity"
 BASELINES = (RANDOM, POPULARITY)
@@ -56,14 +58,14 @@ class System:
         From logged requests, as `sort_candidates` orders them, and the behaviour before them to an answer.
     today
         The model and its tables, where it is a model.
-    answered
-        Ids of the requests it answers, where it is a list of rankings.
+    ranked
+        Ids of the requests it ranks, where it is a list of rankings.
     """
 
     name: str
     answer: Callable[[pl.DataFrame, Log], Answer]
     today: Today | None = None
-    answered: pl.Series | None = None
+    ranked: pl.Series | None = None
 
     @property
     def learnt_until(self) -> datetime | None:
@@ -76,15 +78,14 @@ class System:
         return None if self.today is None else self.today.reader.vectors
 
 
-def open_system(source: str | Path | pl.DataFrame, dataset: Dataset, name: str, seed: int) -> System:
+def open_system(source: Source, dataset: Dataset, name: str, seed: int) -> System:
     """Open one side of a comparison.
 
     Parameters
     ----------
     source
-        A model folder; a ranking file (Parquet with `request_id`, `item_id` and `rank` or `score`, or a TREC run) or a
-        folder that `recsys score` wrote; `"random"` or `"popularity"` (write `./random` for a file of that name); or a
-        table of rankings.
+        A model folder; a ranking file or table (`recsys.evaluation.rankings.read_rankings`) or a folder that
+        `recsys score` wrote; `"random"` or `"popularity"` (write `./random` for a file of that name).
     dataset
         Tables that a model reads.
     name
@@ -100,21 +101,21 @@ def open_system(source: str | Path | pl.DataFrame, dataset: Dataset, name: str, 
         When a model folder is damaged.
     """
     if isinstance(source, pl.DataFrame):
-        return _of_rankings(name, Rankings.of(source))
+        return _of_rankings(name, Rankings.of(source, name))
     if source == RANDOM:
         return System(name, lambda requests, _: Answer(np.random.default_rng(seed).random(len(requests))))
     if source == POPULARITY:
         return System(name, lambda requests, log: Answer(popularity(requests, log)))
     path = Path(source)
     if (path / "rankings").is_dir():
-        return _of_rankings(name, Rankings.of(pl.read_parquet(path / "rankings" / "*.parquet")))
-    if path.is_dir():
+        return _of_rankings(name, read_rankings(path / "rankings"))
+    if (path / "manifest.json").is_file():
         return _of_model(name, open_model(path, dataset))
-    if path.is_file():
+    if path.exists():
         return _of_rankings(name, read_rankings(path))
     raise DataError(
-        f"{source} is no model folder, ranking file or baseline; name a folder that `recsys train` or `recsys score` "
-        f"wrote, a Parquet or TREC run file, or one of {', '.join(BASELINES)}"
+        f"{source} does not exist and is no baseline ({' or '.join(BASELINES)}); name a folder that `recsys train` or "
+        "`recsys score` wrote, a Parquet file or a TREC run"
     )
 
 
@@ -126,12 +127,27 @@ def _of_model(name: str, today: Today) -> System:
         scores = model.ranker.score(logged.examples.table)
         return Answer(scores, model.calibration.probability(scores))
 
-    return System(name, answer, today)
+    return System(name, answer, today=today)
 
 
 def _of_rankings(name: str, rankings: Rankings) -> System:
     def answer(requests: pl.DataFrame, _: Log) -> Answer:
-        aligned = rankings.align(requests)
-        return Answer(aligned.scores, aligned.probability, aligned.notes(name))
+        found = rankings.align(requests)
+        return Answer(found.scores, found.click_probabilities, tuple(_missing(name, found)))
 
-    return System(name, answer, answered=rankings.requests)
+    return System(name, answer, ranked=rankings.table["request_id"].unique())
+
+
+def _missing(name: str, found: Aligned) -> Iterator[str]:
+    """Say what a ranking file leaves out and how that counts."""
+    if found.unanswered_requests:
+        yield (
+            f"{name} does not answer {found.unanswered_requests:,} of the requests; each counts as 0, in AUC as one "
+            "half."
+        )
+    if found.unlisted_candidates:
+        yield (
+            f"{name} does not list {found.unlisted_candidates:,} candidates; they earn nothing and stand last in AUC."
+        )
+    if found.outside_requests:
+        yield f"{name} ranks {found.outside_requests:,} more requests, which are not compared here."
