@@ -1,76 +1,58 @@
-"""Measures of an order: AUC, MRR and nDCG per request, ties in score taken at their exact expected value."""
+"""Measures of an order as values: one number per request, ties in score taken at their exact expected value.
 
-from collections.abc import Callable, Iterator, Sequence
+A candidate with a label above 0 is a positive; only nDCG tells grades apart. A request without a positive has no value
+(NaN). A candidate with a score of -inf is not listed: it takes no place and earns nothing, as a document that a run
+does not retrieve in TREC, but it still counts among the positives; AUC ties it last.
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from functools import partial
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import gammaln
 
-from recsys.errors import DataError, SettingsError
+from recsys.errors import SettingsError
+from recsys.evaluation.lists import (
+    LARGEST_LABEL,
+    Floats,
+    Integers,
+    Labels,
+    Lists,
+    Scores,
+    Ties,
+    blocks,
+    check_labels,
+    check_scores,
+    divide,
+    make_lists,
+    spread,
+)
 
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
-Scores = NDArray[np.floating]
-Labels = NDArray[np.integer]
-
-LARGEST_LABEL = 52
-"""Largest label whose gain 2^label - 1 is exact in a float64."""
-
-_BLOCK_ROWS = 1 << 18  # rows worked on at once: fits the processor's cache and keeps memory flat
-_BLOCK_REQUESTS = 1 << 16  # numpy sorts 16-bit keys in linear time
-
-
-@dataclass(frozen=True)
-class Ties:
-    """Lists cut into runs of candidates with equal keys, in the order of the lists: everything a measure needs.
-
-    Attributes
-    ----------
-    request
-        [T] place of the run's request, never falling.
-    above
-        [T] candidates of the same request above the run.
-    size
-        [T] candidates in the run, at least 1.
-    positives
-        [T] candidates in the run with a label above 0.
-    gain
-        [T] sum of 2^label - 1 over the run.
-    """
-
-    request: Integers
-    above: Integers
-    size: Integers
-    positives: Integers
-    gain: Floats
-
-
-@dataclass(frozen=True)
-class Lists:
-    """The candidate lists of some requests, in two orders.
-
-    Attributes
-    ----------
-    requests
-        How many requests, R; some may hold no candidate.
-    longest
-        Candidates in the longest list.
-    by_score
-        The order to judge: highest score first.
-    by_label
-        The ideal order of the same lists: highest label first.
-    """
-
-    requests: int
-    longest: int
-    by_score: Ties
-    by_label: Ties
-
-    def total(self, ties: Ties, values: Integers | Floats) -> Floats:
-        """Sum `values` [T] of the runs of `ties` over each request: [R]."""
-        return np.bincount(ties.request, weights=values, minlength=self.requests).astype(np.float64, copy=False)
+__all__ = [
+    "AUC",
+    "FIRST_HIT_MRR",
+    "LARGEST_LABEL",
+    "MRR",
+    "Floats",
+    "Integers",
+    "Labels",
+    "Lists",
+    "Measure",
+    "Scores",
+    "Ties",
+    "auc_pooled",
+    "average_precision",
+    "divide",
+    "hit",
+    "ndcg",
+    "parse_measure",
+    "per_request",
+    "precision",
+    "recall",
+]
 
 
 @dataclass(frozen=True)
@@ -102,7 +84,7 @@ def per_request(measures: Sequence[Measure], labels: Labels, scores: Scores, sta
     labels
         [C] graded outcomes, 0 to 52.
     scores
-        [C] any numbers but NaN; higher is better.
+        [C] any numbers but NaN; higher is better, -inf is a candidate that is not listed.
     starts
         [R + 1] candidates of request r are rows `starts[r]` up to `starts[r + 1]`; `starts[R]` is C.
 
@@ -122,11 +104,12 @@ def per_request(measures: Sequence[Measure], labels: Labels, scores: Scores, sta
     >>> per_request([AUC, MRR], labels, scores, np.array([0, 2, 4])).tolist()
     [[1.0, 0.5], [1.0, 0.75]]
     """
-    _check(labels, scores, starts)
+    check_scores(scores, starts)
+    check_labels(labels)
     values = np.empty((len(measures), len(starts) - 1))
-    for first, last in _blocks(starts):
+    for first, last in blocks(starts):
         rows = slice(starts[first], starts[last])
-        lists = _lists(labels[rows].astype(np.int64), scores[rows], starts[first : last + 1] - starts[first])
+        lists = make_lists(labels[rows], scores[rows], starts[first : last + 1] - starts[first])
         for place, measure in enumerate(measures):
             values[place, first:last] = measure.of(lists)
     return values
@@ -140,7 +123,7 @@ def auc_pooled(labels: Labels, scores: Scores) -> float:
     labels
         [C] graded outcomes; above 0 is positive.
     scores
-        [C] any numbers but NaN.
+        [C] any numbers but NaN; those of -inf are tied last.
     """
     positive = labels > 0
     above, below = np.sort(scores[positive]), np.sort(scores[~positive])
@@ -153,41 +136,123 @@ def auc_pooled(labels: Labels, scores: Scores) -> float:
 def ndcg(k: int) -> Measure:
     """Return nDCG@k: gain 2^label - 1, discount log2(rank + 1), over the ideal of the same list (Burges 2005).
 
-    Needs one positive. A list shorter than k is judged whole.
+    Needs one positive. A list shorter than k is judged whole. The ideal holds candidates that are not listed, too.
 
     Raises
     ------
     SettingsError
         When k is below 1.
     """
-    if k < 1:
-        raise SettingsError(f"nDCG@{k} looks at no place; write nDCG@1 or more")
-    return Measure(f"nDCG@{k}", partial(_ndcg, k=k))
+    return _at(k, "nDCG", _ndcg)
 
 
-def divide(above: Floats, below: Floats) -> Floats:
-    """Divide arrays of one shape, with NaN where the divisor is 0."""
-    quotient = np.full(above.shape, np.nan)
-    np.divide(above, below, out=quotient, where=below != 0)
-    return quotient
+def average_precision(k: int | None = None) -> Measure:
+    """Return MAP, or MAP@k: the precision at the place of each positive within the first k, over all positives.
+
+    MAP@k divides by all positives of the request, listed or not, not by the smaller of them and k: the definition of
+    trec_eval's `map_cut` and ir-measures' `AP@k` (Buckley and Voorhees 2000). A request with more than k positives
+    hence stays below 1. Needs one positive. A list shorter than k is judged whole.
+
+    Raises
+    ------
+    SettingsError
+        When k is below 1.
+
+    Examples
+    --------
+    >>> labels, scores = np.array([1, 0, 1]), np.array([3.0, 2.0, 1.0])
+    >>> per_request([average_precision(), average_precision(1)], labels, scores, np.array([0, 3])).round(3).tolist()
+    [[0.833], [0.5]]
+    """
+    return Measure("MAP", _average_precision) if k is None else _at(k, "MAP", _average_precision)
+
+
+def hit(k: int) -> Measure:
+    """Return hit@k: whether a positive stands in the first k places (ir-measures' `Success@k`).
+
+    Under ties it is the probability of that. Needs one positive. A list shorter than k is judged whole.
+
+    Raises
+    ------
+    SettingsError
+        When k is below 1.
+    """
+    return _at(k, "hit", _hit)
+
+
+def recall(k: int) -> Measure:
+    """Return recall@k: the share of a request's positives, listed or not, that stand in the first k places.
+
+    Needs one positive. A list shorter than k is judged whole. A request with more than k positives stays below 1.
+
+    Raises
+    ------
+    SettingsError
+        When k is below 1.
+    """
+    return _at(k, "recall", _recall)
+
+
+def precision(k: int) -> Measure:
+    """Return precision@k: positives in the first k places over k.
+
+    It divides by k even where the list is shorter, as trec_eval and ir-measures do: empty places earn nothing. Needs
+    one positive, so that it is the mean over the same requests as the other measures; ir-measures gives 0 without.
+
+    Raises
+    ------
+    SettingsError
+        When k is below 1.
+    """
+    return _at(k, "precision", _precision)
+
+
+def parse_measure(text: str) -> Measure:
+    """Return the measure that prints as `text`.
+
+    Raises
+    ------
+    SettingsError
+        When no measure prints so; the message names the nearest that does.
+
+    Examples
+    --------
+    >>> parse_measure("nDCG@10") == ndcg(10)
+    True
+    """
+    stem, at, places = text.partition("@")
+    if not at and stem in _WHOLE:
+        return _WHOLE[stem]
+    if stem in _CUT and re.fullmatch("[1-9][0-9]{0,8}", places):
+        return _CUT[stem](int(places))
+    k = places if re.fullmatch("[1-9][0-9]{0,8}", places) else "10"
+    names = [*_WHOLE, *(f"{stem}@{k}" for stem in _CUT)]
+    folded = {name.casefold(): name for name in names}
+    (nearest,) = get_close_matches(text.casefold(), folded, n=1, cutoff=0.0)
+    known = ", ".join([*_WHOLE, *(f"{stem}@k" for stem in _CUT)])
+    raise SettingsError(f"no measure is called {text!r}; did you mean {folded[nearest]!r}? There are {known}")
+
+
+def _at(k: int, name: str, of: Callable[..., Floats]) -> Measure:
+    if not 1 <= k < 10**9:
+        raise SettingsError(f"{name}@{k} looks at no place; write {name}@1 or more, below a thousand million")
+    return Measure(f"{name}@{k}", partial(of, k=k))
 
 
 def _auc(lists: Lists) -> Floats:
     """Share of pairs of a positive and a negative in the right order, ties one half (Mann-Whitney)."""
     ties = lists.by_score
-    negatives = ties.size - ties.positives
-    positives_of, negatives_of = lists.total(ties, ties.positives), lists.total(ties, negatives)
-    negatives_so_far = np.cumsum(negatives)  # over all requests: take off what earlier requests hold
-    earlier = (np.cumsum(negatives_of) - negatives_of)[ties.request]
-    negatives_below = negatives_of[ties.request] + earlier - negatives_so_far
-    return divide(lists.total(ties, ties.positives * (negatives_below + negatives / 2)), positives_of * negatives_of)
+    negatives = lists.sizes - lists.positives
+    tied = ties.size - ties.positives
+    below = negatives[ties.request] - (ties.above - ties.positives_above) - tied
+    return divide(lists.total(ties, ties.positives * (below + tied / 2)), lists.positives * negatives)
 
 
 def _mrr(lists: Lists) -> Floats:
     """Mean of 1 / rank over all positives (the MRR of the MIND news recommendation task)."""
-    ties = lists.by_score
+    ties = lists.ranked
     reciprocal = _mean_over_places(ties, 1 / np.arange(1, lists.longest + 1))
-    return divide(lists.total(ties, ties.positives * reciprocal), lists.total(ties, ties.positives))
+    return divide(lists.total(ties, ties.positives * reciprocal), lists.positives)
 
 
 def _first_hit_mrr(lists: Lists) -> Floats:
@@ -196,34 +261,84 @@ def _first_hit_mrr(lists: Lists) -> Floats:
     When the first run with a positive has n candidates, m of them positive, its first positive stands at place j of
     the run with probability C(n - j, m - 1) / C(n, m), for j from 1 to n - m + 1.
     """
-    ties = lists.by_score
-    runs = np.flatnonzero(ties.positives)
-    runs = runs[np.diff(ties.request[runs], prepend=-1) > 0]
-    size, positives = ties.size[runs], ties.positives[runs]
-    possible = size - positives + 1
-    owner = np.repeat(np.arange(len(runs)), possible)
-    place = np.arange(1, len(owner) + 1) - (np.cumsum(possible) - possible)[owner]
+    first = _first(lists.ranked)
+    possible = first.size - first.positives + 1
+    run, place = spread(possible)
     log_factorial = gammaln(np.arange(1, lists.longest + 2))
-    weight = log_factorial[size[owner] - place] - log_factorial[possible[owner] - place]
-    weight = np.exp(weight - (log_factorial[size - 1] - log_factorial[size - positives])[owner])
-    reciprocal = np.bincount(owner, weights=weight / (ties.above[runs][owner] + place), minlength=len(runs))
-    values = np.full(lists.requests, np.nan)
-    values[ties.request[runs]] = reciprocal / np.bincount(owner, weights=weight, minlength=len(runs))
-    return values
+    weight = log_factorial[first.size[run] - place] - log_factorial[possible[run] - place]
+    weight = np.exp(weight - (log_factorial[first.size - 1] - log_factorial[first.size - first.positives])[run])
+    summed = np.bincount(run, weights=weight / (first.above[run] + place), minlength=len(possible))
+    weights = np.bincount(run, weights=weight, minlength=len(possible))
+    return _with_positive(lists, lists.total(first, summed / weights))
 
 
 def _ndcg(lists: Lists, k: int) -> Floats:
     ranks = np.arange(1, lists.longest + 1)
     discount = np.where(ranks <= k, 1 / np.log2(ranks + 1), 0.0)
     gained, ideal = (
-        lists.total(ties, ties.gain * _mean_over_places(ties, discount)) for ties in (lists.by_score, lists.by_label)
+        lists.total(ties, ties.gain * _mean_over_places(ties, discount)) for ties in (lists.ranked, lists.by_label)
     )
     return divide(gained, ideal)
 
 
+def _average_precision(lists: Lists, k: int | None = None) -> Floats:
+    """Average precision.
+
+    A positive of a run of n candidates, m of them positive, stands at each place j of the run with probability 1 / n;
+    each of the other m - 1 positives then stands above it with probability (j - 1) / (n - 1).
+    """
+    ties = lists.ranked
+    run, place = spread(_places(ties, lists.longest if k is None else k))
+    tied_above = (place - 1) * ((ties.positives - 1) / np.maximum(ties.size - 1, 1))[run]
+    at_place = (1 + ties.positives_above[run] + tied_above) / (ties.above[run] + place)
+    summed = np.bincount(run, weights=at_place, minlength=len(ties.size))
+    return divide(lists.total(ties, ties.positives * summed / ties.size), lists.positives)
+
+
+def _hit(lists: Lists, k: int) -> Floats:
+    """Probability of a positive in the first k places.
+
+    When r of the n places of the first run with a positive are among the first k, m of its candidates being positive,
+    none of them is in with probability C(n - m, r) / C(n, r): the product of (n - max(m, r) - j) / (n - j) for j from 0
+    to min(m, r) - 1. Later runs then have no place.
+    """
+    first = _first(lists.ranked)
+    places = _places(first, k)
+    run, place = spread(np.minimum(places, first.positives))
+    factors = (first.size - np.maximum(places, first.positives))[run] - (place - 1)
+    chances = factors / (first.size[run] - (place - 1))
+    missed = np.ones(len(places))
+    begins = np.flatnonzero(place == 1)
+    if len(begins):
+        missed[run[begins]] = np.multiply.reduceat(chances, begins)
+    return _with_positive(lists, lists.total(first, 1 - missed))
+
+
+def _recall(lists: Lists, k: int) -> Floats:
+    return divide(_found(lists, k), lists.positives)
+
+
+def _precision(lists: Lists, k: int) -> Floats:
+    return _with_positive(lists, _found(lists, k) / k)
+
+
 AUC = Measure("AUC", _auc)
+"""AUC: needs a positive and a negative; ties count one half, candidates that are not listed are tied last."""
+
 MRR = Measure("MRR", _mrr)
+"""Mean of 1 / rank over all positives of a request (the MRR of MIND); one that is not listed adds 0."""
+
 FIRST_HIT_MRR = Measure("first-hit MRR", _first_hit_mrr)
+"""1 / rank of the first positive (TREC's reciprocal rank); 0 where no positive is listed."""
+
+_WHOLE: Mapping[str, Measure] = {str(measure): measure for measure in (AUC, MRR, FIRST_HIT_MRR, average_precision())}
+_CUT: Mapping[str, Callable[[int], Measure]] = {
+    "nDCG": ndcg,
+    "MAP": average_precision,
+    "hit": hit,
+    "recall": recall,
+    "precision": precision,
+}
 
 
 def _mean_over_places(ties: Ties, values: Floats) -> Floats:
@@ -233,52 +348,21 @@ def _mean_over_places(ties: Ties, values: Floats) -> Floats:
     return means
 
 
-def _lists(labels: Labels, scores: Scores, starts: Integers) -> Lists:
-    sizes = np.diff(starts)
-    return Lists(
-        requests=len(sizes),
-        longest=int(sizes.max(initial=0)),
-        by_score=_ties(labels, -scores, starts),
-        by_label=_ties(labels, (LARGEST_LABEL - labels).astype(np.uint8), starts),
-    )
+def _places(ties: Ties, k: int) -> Integers:
+    """Count the places of each run that are among the first k."""
+    return np.clip(k - ties.above, 0, ties.size)
 
 
-def _ties(labels: Labels, keys: NDArray[np.generic], starts: Integers) -> Ties:
-    """Sort each request by `keys`, lowest first, and cut it into runs of equal keys."""
-    request = np.repeat(np.arange(len(starts) - 1, dtype=np.uint16), np.diff(starts))
-    order = np.lexsort((keys, request))  # leaves every request in its own rows
-    keys, labels = keys[order], labels[order]
-    begins = np.ones(len(keys), dtype=bool)
-    begins[1:] = (keys[1:] != keys[:-1]) | (request[1:] != request[:-1])
-    first = np.flatnonzero(begins)
-    owner = request[first].astype(np.int64)
-    return Ties(
-        request=owner,
-        above=first - starts[owner],
-        size=np.diff(first, append=len(keys)),
-        positives=np.add.reduceat((labels > 0).astype(np.int64), first),
-        gain=np.add.reduceat(np.exp2(labels) - 1, first),
-    )
+def _found(lists: Lists, k: int) -> Floats:
+    """Positives in the first k places, in expectation: [R]."""
+    ties = lists.ranked
+    return lists.total(ties, ties.positives * _places(ties, k) / ties.size)
 
 
-def _blocks(starts: Integers) -> Iterator[tuple[int, int]]:
-    """Cut requests into blocks of few rows, at least one request each: (first request, request after the last)."""
-    first, requests = 0, len(starts) - 1
-    while first < requests:
-        last = int(np.searchsorted(starts, starts[first] + _BLOCK_ROWS, "right")) - 1
-        last = min(max(last, first + 1), first + _BLOCK_REQUESTS, requests)
-        yield first, last
-        first = last
+def _first(ties: Ties) -> Ties:
+    """Return the first run of each request."""
+    return ties.take(np.diff(ties.request, prepend=-1) > 0)
 
 
-def _check(labels: Labels, scores: Scores, starts: Integers) -> None:
-    missing = np.isnan(scores)
-    if missing.any():
-        place = int(np.searchsorted(starts, missing.argmax(), "right")) - 1
-        raise DataError(
-            f"{missing.sum()} of {len(scores)} scores are NaN, the first in request number {place + 1}; "
-            "give every candidate a number"
-        )
-    if len(labels) and (labels.min() < 0 or labels.max() > LARGEST_LABEL):
-        wrong = np.unique(labels[(labels < 0) | (labels > LARGEST_LABEL)])[:3].tolist()
-        raise DataError(f"labels hold {wrong}; a label is a grade from 0 to {LARGEST_LABEL}, so map them to grades")
+def _with_positive(lists: Lists, values: Floats) -> Floats:
+    return np.where(lists.positives > 0, values, np.nan)
