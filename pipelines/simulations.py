@@ -8,12 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 from tqdm import tqdm
 
 from recsys.data.world.taste import examination, sigmoid
 from recsys.evaluation.comparison import Difference, Verdict, compare_rankers
-from recsys.evaluation.measures import ndcg, per_request
+from recsys.evaluation.measures import Floats, Integers, ndcg, per_request
 from recsys.evaluation.plan import Plan
 
 USERS, REQUESTS, CANDIDATES, TOPICS = 200, 5, 12, 6  # requests per user on average, candidates per request
@@ -21,8 +20,6 @@ BASE = -1.5
 NOISE = 1.5
 PLAN = Plan(measures=(ndcg(10),), resamples=1000, permutations=1000)
 ENOUGH_USERS = 200_000  # settle the true difference to a few percent of the standard error of one run
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -37,8 +34,8 @@ class Window:
         [R, CANDIDATES] clicks and scores.
     """
 
-    users: NDArray[np.int64]
-    labels: NDArray[np.int64]
+    users: Integers
+    labels: Integers
     a: Floats
     b: Floats
 
@@ -82,8 +79,9 @@ class Line:
 def draw_window(random: np.random.Generator, users: int, noise_a: float, noise_b: float) -> Window:
     """Draw users with interests, requests with items, clicks from the utility, and two rankers that see it with noise.
 
-    Half of a ranker's noise is a wrong idea of the user's interests, the same in all requests of the user; so requests
-    of one user are alike in the difference, too. Users with more requests have stronger interests.
+    A ranker's noise is larger for some users than for others, and half of it is a wrong idea of the user's interests,
+    the same in all requests of the user; so requests of one user are alike in the difference, too. Users with more
+    requests have stronger interests.
     """
     requests = random.geometric(1 / REQUESTS, users)
     user = np.repeat(np.arange(users), requests)
@@ -92,11 +90,15 @@ def draw_window(random: np.random.Generator, users: int, noise_a: float, noise_b
     utility = interest[user[:, None], topics] + random.normal(0, 0.7, topics.shape)
     position = random.random(topics.shape).argsort(axis=1) + 1
     labels = random.random(topics.shape) < examination(position) * sigmoid(BASE + utility)
-    a, b = (
-        utility + noise * np.sqrt(0.5) * (wrong[user[:, None], topics] + random.normal(size=topics.shape))
-        for noise, wrong in ((noise, random.normal(size=(users, TOPICS))) for noise in (noise_a, noise_b))
-    )
+    a, b = (utility + noise * _standard_noise(random, user, topics) for noise in (noise_a, noise_b))
     return Window(user, labels.astype(np.int64), a, b)
+
+
+def _standard_noise(random: np.random.Generator, user: Integers, topics: Integers) -> Floats:
+    users = int(user.max()) + 1
+    wrong = random.normal(size=(users, TOPICS))[user[:, None], topics]
+    scale = random.lognormal(0, 0.7, users)[user[:, None]]
+    return np.asarray(scale * (wrong + random.normal(size=topics.shape)) / np.sqrt(2))
 
 
 def true_difference(noise_b: float, users: int, seed: int) -> float:

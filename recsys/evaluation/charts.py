@@ -1,38 +1,56 @@
-"""Where the marks of an interval chart stand; the report's template draws them."""
+"""Where the marks of a chart stand; the pages' templates draw them."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from recsys.evaluation.intervals import Interval
 
-WIDTH = 360
-ROW_HEIGHT = 26
-_TOP = 8
-_LEFT, _RIGHT = 114.0, 296.0  # the plot; names stand to its left, numbers to its right
-_AXIS = 22
-_LONGEST_NAME = 17
+SQUARE = 320
+"""Side of the drawing of a curve chart."""
+_CURVE_LEFT, _CURVE_TOP, _CURVE_SIDE = 44.0, 10.0, 262.0
 
 
 @dataclass(frozen=True)
-class Mark:
-    """One row of a chart, all places in the units of the drawing.
+class Row:
+    """One row of an interval chart.
 
     Attributes
     ----------
     name
-        Name as drawn, cut when too long.
+        What stands beside it.
     interval
         What is drawn.
-    y, mean
-        Centre of the dot; `mean` is None when there is no number.
-    low, high
-        Ends of the whisker; None when there is no interval.
+    kind
+        How it is drawn: a class of the style sheet, such as `better`.
+    word
+        What it says in a word, so that colour is never the only sign.
+    note
+        A few words under the name.
     """
 
     name: str
     interval: Interval
-    y: float
+    kind: str = "other"
+    word: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Mark:
+    """Where a row's marks stand, in percent of the plot's width.
+
+    Attributes
+    ----------
+    row
+        What is drawn.
+    mean
+        Centre of the dot; None when there is no number.
+    low, high
+        Ends of the whisker; None when there is no interval.
+    """
+
+    row: Row
     mean: float | None
     low: float | None
     high: float | None
@@ -40,7 +58,7 @@ class Mark:
 
 @dataclass(frozen=True)
 class Chart:
-    """A chart of intervals under each other on one scale.
+    """Intervals under each other on one scale, places in percent of the plot's width.
 
     Attributes
     ----------
@@ -50,53 +68,124 @@ class Chart:
         Place and text of every tick.
     zero
         Place of the zero line; None when 0 is off the scale.
-    height
-        Height of the drawing; the axis is drawn `axis` from the top.
-    axis
-        Place of the axis.
+    band
+        From where to where a difference would not matter; None when there is no such band.
     """
 
     marks: tuple[Mark, ...]
     ticks: tuple[tuple[float, str], ...]
     zero: float | None
-    height: int
-    axis: int
+    band: tuple[float, float] | None
 
 
-def interval_chart(intervals: Mapping[str, Interval], with_zero: bool) -> Chart:
+@dataclass(frozen=True)
+class Scale:
+    """A straight scale from the numbers of a chart to places on the page.
+
+    Attributes
+    ----------
+    lowest, highest
+        Numbers at its two ends.
+    start, end
+        Places of the two ends.
+    """
+
+    lowest: float
+    highest: float
+    start: float = 0.0
+    end: float = 100.0
+
+    def place(self, number: float) -> float | None:
+        """Where a number stands; None for NaN."""
+        share = (number - self.lowest) / (self.highest - self.lowest)
+        return None if math.isnan(number) else round(self.start + share * (self.end - self.start), 2)
+
+    def ticks(self) -> tuple[tuple[float, str], ...]:
+        """Place and text of two to six round numbers."""
+        found = round_numbers(self.lowest, self.highest)
+        return tuple((self.place(number) or 0.0, text) for number, text in found)
+
+
+def interval_chart(
+    rows: Sequence[Row], with_zero: bool, matters: float | None = None, scale_of: Sequence[Row] | None = None
+) -> Chart:
     """Place intervals on one scale, wide enough for all of them.
 
     Parameters
     ----------
-    intervals
-        By name, in the order to draw.
+    rows
+        In the order to draw.
     with_zero
         Whether the scale must hold 0: charts of differences.
+    matters
+        The smallest difference that would matter: the chart shows the band from less to more of it.
+    scale_of
+        Rows that the scale must hold; those drawn when left out. Charts to be compared share a scale.
     """
-    numbers = [number for interval in intervals.values() for number in (interval.mean, interval.low, interval.high)]
-    numbers = [number for number in numbers if not math.isnan(number)] + [0.0] * with_zero
+    intervals = [row.interval for row in (rows if scale_of is None else scale_of)]
+    numbers = [number for interval in intervals for number in (interval.mean, interval.low, interval.high)]
+    numbers = [number for number in numbers if not math.isnan(number)]
+    numbers += [0.0] * with_zero + ([-matters, matters] if matters is not None else [])
     lowest, highest = min(numbers, default=0.0), max(numbers, default=1.0)
     margin = 0.06 * (highest - lowest) or 0.05
-    lowest, highest = lowest - margin, highest + margin
-
-    def place(number: float) -> float | None:
-        share = (number - lowest) / (highest - lowest)
-        return None if math.isnan(number) else round(_LEFT + share * (_RIGHT - _LEFT), 1)
-
+    scale = Scale(lowest - margin, highest + margin)
     marks = tuple(
-        Mark(
-            name=name if len(name) <= _LONGEST_NAME else name[: _LONGEST_NAME - 1] + "…",
-            interval=interval,
-            y=_TOP + ROW_HEIGHT * (row + 0.5),
-            mean=place(interval.mean),
-            low=place(interval.low),
-            high=place(interval.high),
-        )
-        for row, (name, interval) in enumerate(intervals.items())
+        Mark(row, scale.place(row.interval.mean), scale.place(row.interval.low), scale.place(row.interval.high))
+        for row in rows
     )
-    axis = _TOP + ROW_HEIGHT * len(marks) + 4
-    ticks = tuple((place(number) or 0.0, text) for number, text in round_numbers(lowest, highest))
-    return Chart(marks, ticks, place(0.0) if lowest <= 0 <= highest else None, axis + _AXIS, axis)
+    return Chart(
+        marks=marks,
+        ticks=scale.ticks(),
+        zero=scale.place(0.0) if scale.lowest <= 0 <= scale.highest else None,
+        band=None if matters is None else (scale.place(-matters) or 0.0, scale.place(matters) or 0.0),
+    )
+
+
+@dataclass(frozen=True)
+class CurveChart:
+    """Curves in a square of side `SQUARE` whose two scales are alike.
+
+    Attributes
+    ----------
+    curves
+        Points of each curve, from the left to the right, in the units of the drawing.
+    ticks
+        Place along the horizontal axis, place along the vertical axis and text of every tick.
+    near, far
+        Places of the two ends along the horizontal axis.
+    top, bottom
+        Places of the two ends along the vertical axis.
+    """
+
+    curves: tuple[tuple[tuple[float, float], ...], ...]
+    ticks: tuple[tuple[float, float, str], ...]
+    near: float
+    far: float
+    top: float
+    bottom: float
+
+
+def curve_chart(curves: Sequence[Sequence[tuple[float, float]]]) -> CurveChart:
+    """Place curves of shares against shares, from 0 to the largest of all.
+
+    Parameters
+    ----------
+    curves
+        Points of each curve as (horizontal, vertical), none below 0; a point that is NaN is left out.
+    """
+    drawn = [[point for point in curve if not any(map(math.isnan, point))] for curve in curves]
+    largest = 1.05 * max((number for curve in drawn for point in curve for number in point), default=1.0) or 1.0
+    near, far = _CURVE_LEFT, _CURVE_LEFT + _CURVE_SIDE
+    top, bottom = _CURVE_TOP, _CURVE_TOP + _CURVE_SIDE
+    across, up = Scale(0.0, largest, near, far), Scale(0.0, largest, bottom, top)
+    return CurveChart(
+        curves=tuple(tuple((across.place(x) or 0.0, up.place(y) or 0.0) for x, y in curve) for curve in drawn),
+        ticks=tuple((x, y, text) for (x, text), (y, _) in zip(across.ticks(), up.ticks(), strict=True)),
+        near=near,
+        far=far,
+        top=top,
+        bottom=bottom,
+    )
 
 
 def round_numbers(lowest: float, highest: float) -> list[tuple[float, str]]:

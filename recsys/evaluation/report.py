@@ -3,23 +3,20 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from io import StringIO
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from rich.box import SIMPLE
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from recsys.data.tables import SAMPLED
-from recsys.evaluation.charts import WIDTH, Chart, interval_chart
+from recsys.evaluation.charts import Chart, Row, interval_chart
 from recsys.evaluation.evaluation import BEST_POSSIBLE, POOLED, PRODUCT, Evaluation, MeasureTable, Results
 from recsys.evaluation.intervals import Interval
+from recsys.evaluation.pages import count, left_out, number, printed, render, signed, terminal
 
 HEADLINE = "nDCG@10"
 """The measure that the page opens with."""
 
-_NOTHING = "\N{EN DASH}"
 _ONE_LINE = 118  # characters that a table of intervals `low..high` takes
 
 
@@ -72,24 +69,25 @@ def to_text(evaluation: Evaluation, width: int = 120) -> str:
     width
         Characters in a line; below 118 the ends of an interval stand under each other, down to 80.
     """
-    console = Console(file=StringIO(), width=width, force_terminal=False, highlight=False, markup=False)
+    console = terminal(width)
     parts = {f"{evaluation.window} window": evaluation.overall, **evaluation.segments}
     for name, results in parts.items():
         console.print(f"{name}: {_requests(results)}")
         for caption, table, write in (
-            ("ranker", results.rankers, _number),
-            ("difference", results.differences, _signed),
+            ("ranker", results.rankers, number),
+            ("difference", results.differences, signed),
         ):
             if table:
                 console.print(_rich_table(caption, table, write, ".." if width >= _ONE_LINE else "\n"))
     console.print(
         "Means over requests with 95 % intervals by bootstrap over users; AUC pooled is one list, no interval."
     )
-    for sentence in [*_left_out(evaluation), *([SAMPLED] if evaluation.sampled else [])]:
+    for sentence in [
+        *left_out(evaluation.left_out, evaluation.overall.requests),
+        *([SAMPLED] if evaluation.sampled else []),
+    ]:
         console.print(sentence)
-    output = console.file
-    assert isinstance(output, StringIO)
-    return "\n".join(line.rstrip() for line in output.getvalue().splitlines()) + "\n"
+    return printed(console)
 
 
 def to_html(
@@ -114,35 +112,21 @@ def to_html(
     examples
         A few requests to look at.
     """
-    environment = Environment(
-        loader=PackageLoader("recsys.evaluation"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {
-        "number": _number,
-        "signed": _signed,
+    parts = {"all requests": evaluation.overall, **evaluation.segments}
+    values: dict[str, object] = {
+        "title": title,
+        "window": evaluation.window,
+        "sampled": SAMPLED if evaluation.sampled else "",
+        "parts": [_part(name, results) for name, results in parts.items()],
+        "headline": HEADLINE,
+        "product": PRODUCT,
         "verdict": _verdict,
-        "requests": _requests,
-        "sentence": _sentence,
+        "left_out": left_out(evaluation.left_out, evaluation.overall.requests),
+        "facts": facts,
+        "notes": notes,
+        "examples": [(example, sorted(example.listed, key=lambda listed: listed.both)) for example in examples],
     }
-    return environment.get_template("report.html.j2").render(
-        title=title,
-        window=evaluation.window,
-        sampled=SAMPLED if evaluation.sampled else "",
-        parts=[_part("all requests", evaluation.overall)]
-        + [_part(name, results) for name, results in evaluation.segments.items()],
-        headline=HEADLINE,
-        product=PRODUCT,
-        best_possible=BEST_POSSIBLE,
-        width=WIDTH,
-        left_out=_left_out(evaluation),
-        facts=facts,
-        notes=notes,
-        examples=[(example, sorted(example.listed, key=lambda listed: listed.both)) for example in examples],
-    )
+    return render("report.html.j2", values)
 
 
 @dataclass(frozen=True)
@@ -156,12 +140,19 @@ class _Part:
 
 
 def _part(name: str, results: Results) -> _Part:
-    return _Part(name, results, _charts(results.rankers, with_zero=False), _charts(results.differences, with_zero=True))
+    return _Part(name, results, _charts(results.rankers, differ=False), _charts(results.differences, differ=True))
 
 
-def _charts(table: MeasureTable, with_zero: bool) -> dict[str, Chart]:
+def _charts(table: MeasureTable, differ: bool) -> dict[str, Chart]:
+    kinds = {PRODUCT: "product", BEST_POSSIBLE: "reference"}
     return {
-        measure: interval_chart({name: row[measure] for name, row in table.items()}, with_zero)
+        measure: interval_chart(
+            [
+                Row(name, row[measure], _verdict(row[measure]) if differ else kinds.get(name, "other"))
+                for name, row in table.items()
+            ],
+            with_zero=differ,
+        )
         for measure in _measures(table)
         if measure != POOLED
     }
@@ -187,35 +178,11 @@ def _measures(table: MeasureTable) -> tuple[str, ...]:
     return tuple(next(iter(table.values()), {}))
 
 
-def _number(number: float) -> str:
-    return _NOTHING if math.isnan(number) else f"{number:.4f}"
-
-
-def _signed(number: float) -> str:
-    return _NOTHING if math.isnan(number) else f"{number:+.4f}"
-
-
 def _verdict(interval: Interval) -> str:
     if not interval.clear:
         return "unclear"
     return "better" if interval.low > 0 else "worse"
 
 
-def _sentence(words: str) -> str:
-    return words[:1].upper() + words[1:]
-
-
 def _requests(results: Results) -> str:
-    return "1 request" if results.requests == 1 else f"{results.requests:,} requests"
-
-
-def _left_out(evaluation: Evaluation) -> list[str]:
-    """Say what each measure leaves out, measures of one count together."""
-    together: dict[int, list[str]] = {}
-    for measure, count in evaluation.left_out.items():
-        together.setdefault(count, []).append(measure)
-    return [
-        f"{', '.join(measures)}: {count:,} of {_requests(evaluation.overall)} left out, not defined for their labels."
-        for count, measures in together.items()
-        if count
-    ] or ["No measure leaves out a request."]
+    return count(results.requests, "request")

@@ -1,0 +1,122 @@
+"""May B replace A? A comparison in words: the answer, how sure it is, and what to do next."""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from recsys.evaluation.comparison import Comparison, Difference, Verdict
+from recsys.evaluation.pages import chance, count, number, short, signed
+
+_NAMED = 3  # exceptions named in one sentence
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A comparison in words.
+
+    Attributes
+    ----------
+    verdict
+        The verdict of the primary measure on all requests.
+    headline
+        May B replace A, in one sentence.
+    finding
+        By how much, how sure, on how many requests and users.
+    next_step
+        What to do now.
+    exceptions
+        Secondary measures and segments that say otherwise, one sentence for each direction.
+    """
+
+    verdict: Verdict
+    headline: str
+    finding: str
+    next_step: str
+    exceptions: tuple[str, ...]
+
+
+def answer(comparison: Comparison) -> Answer:
+    """Put a comparison into words."""
+    found = comparison.overall[comparison.primary]
+    a, b = short(comparison.a), short(comparison.b)
+    headlines = {
+        Verdict.BETTER: f"Yes: {b} orders better than {a}.",
+        Verdict.WORSE: f"No: {b} orders worse than {a}.",
+        Verdict.NO_DIFFERENCE: f"Nothing speaks for it: no difference between {b} and {a} is shown.",
+        Verdict.UNDERPOWERED: "Not known yet: there are too few users to tell.",
+    }
+    return Answer(
+        verdict=found.verdict,
+        headline=headlines[found.verdict],
+        finding=_finding(comparison, found),
+        next_step=_next_step(comparison, found, a, b),
+        exceptions=_exceptions(comparison),
+    )
+
+
+def users_needed(difference: Difference, matters: float) -> int | None:
+    """Return how many users make a difference of `matters` detectable with 80 % power; None when that is not known.
+
+    The minimum detectable effect falls with the square root of the users: where 1,000 users show 0.02, 4,000 show
+    0.01.
+    """
+    if math.isnan(difference.detectable) or matters <= 0:
+        return None
+    return math.ceil(difference.users * (difference.detectable / matters) ** 2)
+
+
+def _finding(comparison: Comparison, found: Difference) -> str:
+    where = f"on {count(found.requests, 'request')} of {count(found.users, 'user')} ({comparison.window} window)"
+    size = f"{comparison.primary} goes from {number(found.a)} to {number(found.b)}, {signed(found.interval.mean)}"
+    if not math.isnan(found.relative):
+        size += f" or {found.relative:+.1%}".replace("%", " %")
+    if math.isnan(found.interval.low):
+        return f"{size}, {where}. Fewer than two users give no interval."
+    sure = f"95 % interval {signed(found.interval.low)} to {signed(found.interval.high)}, p {_equal(chance(found.p))}"
+    return f"{size} ({sure}), {where}."
+
+
+def _next_step(comparison: Comparison, found: Difference, a: str, b: str) -> str:
+    matters = f"{comparison.matters:g}"
+    if found.verdict is Verdict.BETTER:
+        if found.interval.mean < comparison.matters:
+            return f"The gain is real but smaller than the {matters} that matters: weigh it against what {b} costs."
+        return f"Let {b} replace {a}, by an online experiment first where one is possible."
+    if found.verdict is Verdict.WORSE:
+        return f"Keep {a}."
+    if found.verdict is Verdict.NO_DIFFERENCE:
+        return (
+            f"A true difference of {matters} would have shown with at least 80 % power. Keep {a}, or choose by cost "
+            "and by the measures that need no label."
+        )
+    needed = users_needed(found, comparison.matters)
+    if needed is None:
+        return "Compare them on more users."
+    return (
+        f"Compare them on about {count(max(needed - found.users, 1), 'more user')} "
+        f"({needed:,} in all): so many show a difference of {matters} with 80 % power, the present "
+        f"{count(found.users, 'user')} only one of {number(found.detectable)}."
+    )
+
+
+def _exceptions(comparison: Comparison) -> tuple[str, ...]:
+    """Name what goes against the answer or, where there is no clear one, what is clear all the same."""
+    others = [(name, found) for name, found in comparison.overall.items() if name != comparison.primary]
+    others += [(name, of[comparison.primary]) for name, of in comparison.segments.items() if comparison.primary in of]
+    sentences = []
+    for verdict in (Verdict.WORSE, Verdict.BETTER):
+        names = [(name, found) for name, found in others if found.verdict is verdict]
+        if names and comparison.verdict is not verdict:
+            sentences.append(f"{verdict.capitalize()} for {_listed(names)}.")
+    return tuple(sentences)
+
+
+def _listed(names: Iterable[tuple[str, Difference]]) -> str:
+    largest = sorted(names, key=lambda named: -abs(named[1].interval.mean))
+    said = [f"{short(name)} ({signed(found.interval.mean)})" for name, found in largest[:_NAMED]]
+    more = len(largest) - len(said)
+    return ", ".join(said) + (f" and {more} more" if more else "")
+
+
+def _equal(chance: str) -> str:
+    return chance if chance.startswith("<") else f"= {chance}"
