@@ -170,8 +170,8 @@ def _evaluate(options: argparse.Namespace) -> int:
 def _compare(options: argparse.Namespace) -> int:
     from recsys.batch.comparing import compare
     from recsys.data.tables import Dataset
-    from recsys.evaluation.comparison import Plan
     from recsys.evaluation.measures import parse_measure
+    from recsys.evaluation.plan import Plan
 
     measures = tuple(parse_measure(name) for name in options.measures.split(","))
     plan = Plan(measures=measures, primary=options.primary, matters=options.matters, seed=options.seed)

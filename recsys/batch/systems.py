@@ -68,6 +68,13 @@ class System:
     ranked: pl.Series | None = None
 
     @property
+    def kind(self) -> str:
+        """What it is, for people."""
+        if self.today is not None:
+            return "model"
+        return "baseline" if self.ranked is None else "rankings"
+
+    @property
     def learnt_until(self) -> datetime | None:
         """The first moment that a model has not learnt from."""
         return None if self.today is None else self.today.model.windows.cuts[3]
