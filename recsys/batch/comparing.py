@@ -125,7 +125,7 @@ def _judged(first: System, second: System, requests: pl.DataFrame) -> tuple[str,
     if learnt:
         chosen = requests.filter(pl.col("timestamp") >= max(learnt))
         if chosen.is_empty():
-            last = requests["timestamp"].dt.to_string("%F %T").max()
+            last = requests["timestamp"].sort().dt.to_string("%F %T")[-1]
             raise DataError(
                 f"no request is left that the models have not learnt from: they have learnt until {max(learnt):%F %T} "
                 f"UTC, requests end at {last} UTC; import later requests"

@@ -99,11 +99,11 @@ def _label_free(sides: Sides) -> tuple[list[LabelFree], list[str]]:
     def whole(name: str, values: list[float], meaning: str) -> LabelFree:
         return LabelFree(f"{name}@{K}", values[0], values[1], meaning)
 
-    def mean(name: str, values: list[Floats], meaning: str) -> LabelFree:
+    def mean(name: str, values: list[Floats], meaning: str, unit: str = "") -> LabelFree:
         difference = intervals_over_users((values[1] - values[0])[None], sides.lists.users, seed=sides.seed)[0]
         both = ~np.isnan(values[0]) & ~np.isnan(values[1])
         a, b = (float(of[both].mean()) if both.any() else float("nan") for of in values)
-        return LabelFree(f"{name}@{K}", a, b, meaning, difference)
+        return LabelFree(f"{name}@{K}{unit}", a, b, meaning, difference)
 
     past = _past_clicks(sides, items)
     found = [
@@ -123,9 +123,10 @@ def _label_free(sides: Sides) -> tuple[list[LabelFree], list[str]]:
             "How little the lists of two users have in common; 0 is the same for all.",
         ),
         mean(
-            "novelty, bits",
+            "novelty",
             [beyond.novelty(each, past) for each in shown],
             "How rarely the shown items were clicked before; higher is less known.",
+            unit=", bits",
         ),
     ]
     notes = []
@@ -134,7 +135,7 @@ def _label_free(sides: Sides) -> tuple[list[LabelFree], list[str]]:
         notes.append("Freshness is left out: items have no available_at.")
     else:
         fresh = [beyond.freshness(each, ages) for each in shown]
-        found.append(mean("age, hours", fresh, "Mean age of what is shown; lower is fresher."))
+        found.append(mean("age", fresh, "Mean age of what is shown; lower is fresher.", ", hours"))
     if vectors is None:
         notes.append("Diversity is left out: neither side is a model, whose encoder would say how far items are apart.")
     else:

@@ -80,7 +80,7 @@ def segment_requests(
     cold, clicked = cold_requests(requests, log), _any_of_request(requests, _clicked(requests))
     found = {"clicked items = cold": cold, "clicked items = warm": clicked & ~cold}
     found |= _between("past clicks", now.amount(CLICK, ("user",), None), _PAST_CLICKS)
-    found |= _between("list size", np.repeat(sizes, sizes), _LIST_SIZES)
+    found |= _between("list size", np.repeat(sizes, sizes), _LIST_SIZES, first=1)
     found |= _between("hour", hours, _HOURS, last=23)
     device = ("device",) if "device" in requests.columns else ()
     for column in dict.fromkeys((*device, *columns)):
@@ -101,11 +101,11 @@ def _any_of_request(requests: pl.DataFrame, flags: Flags) -> Flags:
 
 
 def _between(
-    name: str, values: npt.NDArray[np.int64], edges: Sequence[int], last: int | None = None
+    name: str, values: npt.NDArray[np.int64], edges: Sequence[int], first: int = 0, last: int | None = None
 ) -> Iterator[tuple[str, Flags]]:
-    """Cut whole numbers at `edges`, each the first value of its segment."""
+    """Cut whole numbers from `first` to `last` at `edges`, each the lowest value of its segment."""
     place = np.searchsorted(edges, values, "right")
-    for number, (low, following) in enumerate(zip((0, *edges), (*edges, None), strict=True)):
+    for number, (low, following) in enumerate(zip((first, *edges), (*edges, None), strict=True)):
         high = last if following is None else following - 1
         words = f"{low} or more" if high is None else str(low) if low == high else f"{low} to {high}"
         yield f"{name} = {words}", place == number
