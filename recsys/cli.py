@@ -170,10 +170,12 @@ def _evaluate(options: argparse.Namespace) -> int:
 def _compare(options: argparse.Namespace) -> int:
     from recsys.batch.comparing import compare
     from recsys.data.tables import Dataset
+    from recsys.evaluation.evaluation import POOLED
     from recsys.evaluation.measures import parse_measure
     from recsys.evaluation.plan import Plan
 
-    measures = tuple(parse_measure(name) for name in options.measures.split(","))
+    names = dict.fromkeys((options.primary, *options.measures.split(",")))
+    measures = tuple(parse_measure(name) for name in names if name != POOLED)  # which is always there
     plan = Plan(measures=measures, primary=options.primary, matters=options.matters, seed=options.seed)
     compared = compare(options.a, options.b, Dataset.read(options.data), plan, options.segment)
     _write(options.json, json.dumps(compared.to_json(), indent=2) + "\n")

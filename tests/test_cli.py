@@ -84,6 +84,27 @@ def test_train_evaluate_and_score_do_what_the_library_does(line, config, tmp_pat
     assert "of 1 requests written to" in capsys.readouterr().out
 
 
+def test_compare_prints_the_verdict_and_writes_numbers_and_a_page(line, tmp_path, capsys) -> None:
+    words = ["compare", "popularity", str(line.model), str(line.data), "--measures", "AUC,nDCG@10,hit@3"]
+    files = ["--json", str(tmp_path / "deep/c.json"), "--html", str(tmp_path / "c.html")]
+    assert main([*words, "--segment", "category", *files]) == FINE
+    written = json.loads((tmp_path / "deep/c.json").read_text())
+    assert list(written["overall"]) == ["nDCG@10", "AUC", "hit@3", "AUC pooled"]
+    assert any(name.startswith("category = ") for name in written["segments"])
+    assert capsys.readouterr().out.startswith(written["verdict"].upper())
+    assert written["rule"] in (tmp_path / "c.html").read_text().replace("&#39;", "'")
+    for more, said in [
+        (["--primary", "map"], "MAP"),
+        (["--matters", "0"], "matters is 0; write the smallest difference that would matter, a number above 0"),
+        (["--measures", "nDGC@10"], "nDCG"),
+        (["--segment", "colour"], "no table has a column 'colour' to group by"),
+    ]:
+        assert main([*words, *more]) == WRONG_USE, more
+        assert said in capsys.readouterr().err
+    assert main(["compare", "popular", str(line.model), str(line.data)]) == NO
+    assert "popular does not exist and is no baseline" in capsys.readouterr().err
+
+
 def test_features_writes_a_table_or_prints_one_request(line, config, tmp_path, capsys, monkeypatch) -> None:
     out = tmp_path / "table"
     assert main(["features", str(line.data), "--config", str(config), "--out", str(out)]) == FINE
