@@ -137,6 +137,8 @@ def _quantiles(totals: UserTotals) -> Floats:
 
 
 def _ends(resampled: Floats, tail: float) -> tuple[float, float]:
+    if not len(resampled):
+        return float("nan"), float("nan")
     low, high = np.quantile(resampled, [tail, 1 - tail])
     return float(low), float(high)
 
