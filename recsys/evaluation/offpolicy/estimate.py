@@ -16,12 +16,12 @@ SMALL_SHARE = 0.05
 """Below this share of the sample, an effective sample size is worth a warning however large it is."""
 HEAVY_SHARE = 0.05
 """A single weight that makes up more of all weight than this is worth a warning."""
-LEAST_EFFECTIVE, LEAST_SHARE = 2.0, 0.001
-"""An estimate is refused when the effective sample size is below either, as a number or as a share of the sample."""
+FEWEST, FEWEST_SHARE, FEWEST_EVER = 30.0, 0.01, 2.0
+"""An estimate is refused below an effective sample size of 30, in a log of under 3,000 below 1 % of it, and below 2."""
 DOUBTFUL, IMPOSSIBLE = 3.0, 4.0
 """Standard errors between the mean weight and 1: above the first a warning, above the second (and `OFF`) a refusal."""
-OFF = 0.1
-"""Distance between the mean weight and 1 from which on a refusal is possible."""
+SLIGHT, OFF = 0.001, 0.1
+"""Distance between the mean weight and 1 from which on a warning, and a refusal, is possible."""
 
 
 @dataclass(frozen=True)
@@ -187,14 +187,15 @@ def judge(found: Overlap, heaviest: float, normaliser: Floats, clusters: Integer
     Raises
     ------
     DataError
-        When the effective sample size is below `LEAST_EFFECTIVE` or `LEAST_SHARE`, or the mean of `normaliser` is
-        clearly not 1: then the target policy does what was never logged, or the propensities are wrong.
+        When the effective sample size is too small (`FEWEST`), or the mean of `normaliser` is clearly not 1: then the
+        target policy does what was never logged, or the propensities are wrong.
     """
     size, units = found.effective_size, len(normaliser)
-    if size < max(LEAST_EFFECTIVE, LEAST_SHARE * units):
+    needed = max(FEWEST_EVER, min(FEWEST, FEWEST_SHARE * units))
+    if size < needed:
         raise DataError(
             f"support is missing: the target policy agrees with so little of the log that {units} logged choices are "
-            f"worth {size:.3g} (effective sample size; {max(LEAST_EFFECTIVE, LEAST_SHARE * units):.3g} are needed); "
+            f"worth {size:.3g} (effective sample size; {needed:.3g} are needed); "
             "log more random choices, or take an estimator that assumes more"
         )
     mean = float(normaliser.mean())
@@ -211,7 +212,7 @@ def judge(found: Overlap, heaviest: float, normaliser: Floats, clusters: Integer
         warnings.append(f"effective sample size {size:.0f} of {units}: the interval may be too narrow")
     if heaviest > HEAVY_SHARE:
         warnings.append(f"one weight of {found.largest_weight:.3g} makes up {heaviest:.0%} of all weight")
-    if off > DOUBTFUL * error:
+    if off > SLIGHT and off > DOUBTFUL * error:
         warnings.append(f"the weights average {mean:.3g} (standard error {error:.2g}) where 1 is expected")
     return Overlap(size, found.largest_weight, found.clipped, tuple(warnings))
 

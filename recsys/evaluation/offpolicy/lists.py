@@ -34,6 +34,8 @@ from recsys.evaluation.offpolicy.policies import ListPolicy, inside_of
 
 Flags = NDArray[np.bool_]
 
+_NEGLIGIBLE = 1e-6  # placements below are not told from 0: they are computed by numerical integration
+
 
 @dataclass(frozen=True)
 class ListLog:
@@ -247,13 +249,15 @@ def item_position(log: ListLog, target: ListPolicy, logging: ListPolicy, top: in
     depth = target.placements.shape[1] if top is None else min(top, target.placements.shape[1])
     wanted, shown = target.placements[:, :depth], logging.placements[:, :depth]
     _check_placements(log, target, logging)
-    missing = int(((wanted > 0) & (shown <= 0)).sum())
+    missing, pairs = (int((wanted > _NEGLIGIBLE).sum(where=where)) for where in (shown <= 0, True))
     if missing:
         raise DataError(
             f"support is missing: the target policy may put an item where the logging policy never does, in {missing} "
-            f"of {int((wanted > 0).sum())} pairs of item and position; log more random orders, or use position_based"
+            f"of {pairs} pairs of item and position; log more random orders, or use position_based"
         )
-    weights = _at(log, target.placements) / _at(log, logging.placements)
+    seen = _at(log, logging.placements)
+    refuse_bad(seen, seen <= 0, "places where the logging policy puts no item", "pass the policy that logged the lists")
+    weights = _at(log, target.placements) / seen
     overlap = _overlap(weights[counted], _mean(log, weights, counted), log)
     return from_values("item-position IPS", log.total(weights * log.reward * counted), log.clusters, overlap)
 
@@ -309,7 +313,7 @@ def position_based(
 
 
 def pseudo_inverse(log: ListLog, target: ListPolicy, top: int | None = None) -> Estimate:
-    """Slate pseudo-inverse: mean of (clicks of the list) * q' pinv(Gamma) s, for lists logged in uniformly random order.
+    """Slate pseudo-inverse: mean of (clicks of the list) * q' pinv(Gamma) s, for lists logged in random order.
 
     Assumes that the expected clicks of a list are a sum over its pairs of item and position; the clicks need not be
     known one by one (Swaminathan et al. 2017). Gamma, the second moments of the pairs s, has a closed form for random
@@ -334,8 +338,8 @@ def pseudo_inverse(log: ListLog, target: ListPolicy, top: int | None = None) -> 
     depth = target.placements.shape[1] if top is None else min(top, target.placements.shape[1])
     places = np.minimum(sizes, depth)
     share = places / sizes
-    a = log.total(_at(log, target.placements) * counted) - share * places / places
-    among = target.placements[:, :depth].sum(axis=1)
+    a = log.total(_at(log, target.placements) * counted) - share
+    among: Floats = target.placements[:, :depth].sum(axis=1)
     b = log.total((among - np.repeat(share, sizes)) * counted) / places
     spread = np.divide(sizes * (sizes - 1.0), sizes - places, out=np.zeros(len(sizes)), where=sizes > places)
     weights = 1 + (sizes - 1) * (a - b) + spread * b
