@@ -40,14 +40,9 @@ def read_openbandit(folder: Path) -> Dataset:
     context = folder / _CONTEXT
     if not context.is_file():
         raise DataError(f"{folder} holds no {_CONTEXT}; name the folder <policy>/<campaign> as published")
-    rows = _rows(_read(path, _REQUIRED), path)
-    items = _items(_read(context, ("item_id",)), rows, context)
-    unknown = rows.filter(~pl.col("item_id").is_in(items["item_id"].implode()))["item_id"]
-    if len(unknown):
-        raise DataError(
-            f"{path}: {len(unknown)} rows show items that {_CONTEXT} does not hold, such as "
-            f"{_examples(unknown.unique(maintain_order=True))}; take both files from one campaign"
-        )
+    items = _items(_read(context, ("item_id",)), context)
+    rows = _rows(_read(path, _REQUIRED), items["item_id"], path)
+    items = items.join(first_showings(rows), on="item_id", how="left", maintain_order="left")
     no_events = pl.DataFrame(schema={"user_id": pl.Int64, "item_id": pl.Int64, "timestamp": TIME, "event": pl.String})
     return Dataset(items, no_events, rows, about=About("openbandit", _NOTES))
 
@@ -76,9 +71,10 @@ def _read(path: Path, required: tuple[str, ...]) -> pl.DataFrame:
     return frame
 
 
-def _rows(log: pl.DataFrame, path: Path) -> pl.DataFrame:
+def _rows(log: pl.DataFrame, items: pl.Series, path: Path) -> pl.DataFrame:
     """Return one request per row of the log, numbered from 1 in the order of the file."""
     item = _numbers(log, "item_id", pl.Int64, path)
+    _refuse(log["item_id"], ~item.is_in(items.implode()), path, f"is not in {_CONTEXT}")
     propensity = _numbers(log, "propensity_score", pl.Float64, path)
     click, position = (_numbers(log, name, pl.Int32, path) for name in ("click", "position"))
     _refuse(log["propensity_score"], ~((propensity > 0) & (propensity <= 1)), path, "is no probability above 0")
@@ -113,16 +109,15 @@ def _affinity(log: pl.DataFrame, item: pl.Series, path: Path) -> dict[str, pl.Se
     return {"affinity": _numbers(log.select(own.alias("affinity")), "affinity", pl.Float64, path)}
 
 
-def _items(context: pl.DataFrame, rows: pl.DataFrame, path: Path) -> pl.DataFrame:
+def _items(context: pl.DataFrame, path: Path) -> pl.DataFrame:
     """Return the items with their features; a feature whose every value is a number is one."""
     features = [name for name in context.columns if name.startswith("item_feature_")]
     numbers = {name: context[name].cast(pl.Float64, strict=False) for name in features}
-    items = context.select(
+    return context.select(
         _numbers(context, "item_id", pl.Int64, path),
         ("Item " + pl.col("item_id")).alias("title"),
         *(context[name] if number.has_nulls() else number for name, number in numbers.items()),
     )
-    return items.join(first_showings(rows), on="item_id", how="left", maintain_order="left")
 
 
 def _numbers(frame: pl.DataFrame, name: str, dtype: type[pl.DataType], path: Path) -> pl.Series:
@@ -136,11 +131,8 @@ def _refuse(values: pl.Series, bad: pl.Series, path: Path, what: str) -> None:
     count = int(bad.sum())
     if count:
         row = int(bad.arg_true()[0])
+        examples = ", ".join(repr(value) for value in values.filter(bad).head(3).to_list())
         raise DataError(
             f"{path}: {values.name} {what} in {count} of {len(values)} rows, such as "
-            f"{_examples(values.filter(bad))} (row {row + 1}); fetch the file again, or leave those rows out"
+            f"{examples} (row {row + 1}); fetch the file again, or leave those rows out"
         )
-
-
-def _examples(values: pl.Series) -> str:
-    return ", ".join(repr(value) for value in values.head(3).to_list())

@@ -7,6 +7,9 @@ import numpy as np
 from recsys.errors import DataError
 from recsys.evaluation.measures import Floats, Integers
 
+WIDEST = 500.0
+"""Log odds that the scores of one list may lie apart and still be told apart as probabilities."""
+
 _STEP = 0.3  # of the trapezoid rule in the logarithm of time, whose error falls as exp(-pi^2 / step)
 _LEFT, _RIGHT = -34.0, 4.0  # beyond, the integrand is below 1e-14
 _BLOCK = 1 << 15  # numbers per place worked on at once: keeps memory flat
@@ -38,7 +41,7 @@ class ListPolicy:
         Parameters
         ----------
         scores
-            [C] log odds, finite; only differences inside a list matter.
+            [C] log odds, finite, at most `WIDEST` apart in a list; only differences inside a list matter.
         starts
             [R + 1] candidates of request r are rows `starts[r]` up to `starts[r + 1]`, in logged order.
 
@@ -51,15 +54,21 @@ class ListPolicy:
         Raises
         ------
         DataError
-            When a score is not finite.
+            When there is no list, a score is not finite, or scores are too far apart.
         """
         _check_scores(scores, starts, np.isfinite(scores))
         inside = inside_of(starts)
         weights = _weights(scores, starts)
+        if weights[inside].min() < np.exp(-WIDEST):
+            raise DataError(
+                f"the scores of a list lie more than {WIDEST:g} apart, which leaves nothing to chance; "
+                "divide them by a temperature, or use ListPolicy.ranking"
+            )
         chance = weights / np.maximum(_remaining(weights), np.finfo(float).tiny)
         size = max(1, _BLOCK // max(1, inside.shape[1] ** 2))
         blocks = [_race(weights[first : first + size]) for first in range(0, len(weights), size)]
-        return cls(chance[inside], np.concatenate(blocks)[inside] if blocks else np.empty((0, 0)))
+        placements = np.where(inside[:, None, :], np.concatenate(blocks), 0.0)
+        return cls(chance[inside], placements[inside])
 
     @classmethod
     def ranking(cls, scores: Floats, starts: Integers) -> "ListPolicy":
@@ -75,7 +84,7 @@ class ListPolicy:
         Raises
         ------
         DataError
-            When a score is NaN.
+            When there is no list or a score is NaN.
         """
         _check_scores(scores, starts, ~np.isnan(scores))
         inside = inside_of(starts)
@@ -226,6 +235,8 @@ def _race(weights: Floats) -> Floats:
 
 
 def _check_scores(scores: Floats, starts: Integers, good: "np.ndarray[tuple[int, ...], np.dtype[np.bool_]]") -> None:
+    if len(starts) < 2:
+        raise DataError("there is no list; a policy is described by what it does with logged lists")
     if len(scores) != starts[-1]:
         raise DataError(f"there are {len(scores)} scores for {starts[-1]} candidates; give one per row")
     if not good.all():

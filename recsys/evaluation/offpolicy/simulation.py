@@ -117,10 +117,10 @@ class Population:
     target_placements: Floats
     fixed: bool
 
-    def truth(self, top: int | None) -> float:
-        """Clicks per list under the target policy: sum of chance * P(item at position) * examination, over requests.
+    def truth(self, top: int) -> float:
+        """Clicks per list at the first `top` positions under the target policy.
 
-        Exact, as placements are.
+        The mean over requests of the sum of chance * P(item at position) * examination; exact, as placements are.
         """
         curve = examination(np.arange(1, self.chance.shape[1] + 1))
         curve[top:] = 0.0
@@ -246,7 +246,7 @@ _ORDERS: Mapping[str, Callable[[Draw], Estimate]] = {
 ESTIMATORS: Mapping[str, Mapping[str, Callable[[Draw], Estimate]]] = {
     "near": _POSITIONS | _ORDERS | {"cascade doubly robust": _robust},
     "random": _POSITIONS | {"pseudo-inverse": lambda draw: pseudo_inverse(draw.log, draw.target, TOP)},
-    "random to best": _POSITIONS | {"pseudo-inverse": lambda draw: pseudo_inverse(draw.log, draw.target, TOP)},
+    "random to best": _POSITIONS,
     "best": {name: _POSITIONS[name] for name in list(_POSITIONS)[1:]} | _ORDERS,
 }
 """Case, name, estimator. In this world users read by position, so that every one of them is unbiased."""
