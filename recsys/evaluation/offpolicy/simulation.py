@@ -11,17 +11,10 @@ from recsys.data.world.policy import plackett_luce
 from recsys.data.world.taste import examination
 from recsys.errors import DataError, SettingsError
 from recsys.evaluation.measures import Floats, Integers
+from recsys.evaluation.offpolicy.cascades import cascade, cascade_doubly_robust, cascade_normalised, slate
 from recsys.evaluation.offpolicy.estimate import Estimate
-from recsys.evaluation.offpolicy.lists import (
-    ListLog,
-    cascade,
-    cascade_doubly_robust,
-    cascade_normalised,
-    item_position,
-    position_based,
-    pseudo_inverse,
-    slate,
-)
+from recsys.evaluation.offpolicy.lists import ListLog
+from recsys.evaluation.offpolicy.placements import item_position, position_based, pseudo_inverse
 from recsys.evaluation.offpolicy.policies import ListPolicy, expected_next, plackett_luce_scores
 
 LOWEST, HIGHEST = 0.925, 0.97
@@ -233,12 +226,12 @@ def _robust(draw: Draw) -> Estimate:
     return cascade_doubly_robust(draw.log, draw.target, rate[draw.log.position - 1], expected, TOP)
 
 
-_POSITIONS: Mapping[str, Callable[[Draw], Estimate]] = {
+_POSITIONS: dict[str, Callable[[Draw], Estimate]] = {
     "item-position IPS": lambda draw: item_position(draw.log, draw.target, draw.logging, TOP),
     "position-based IPS": lambda draw: position_based(draw.log, draw.target, draw.curve, draw.logging, TOP),
     "position-based IPS, logged places": lambda draw: position_based(draw.log, draw.target, draw.curve, top=TOP),
 }
-_ORDERS: Mapping[str, Callable[[Draw], Estimate]] = {
+_ORDERS: dict[str, Callable[[Draw], Estimate]] = {
     "slate IPS": lambda draw: slate(draw.log, draw.target, TOP),
     "cascade IPS": lambda draw: cascade(draw.log, draw.target, TOP),
     "cascade SNIPS": lambda draw: cascade_normalised(draw.log, draw.target, TOP),

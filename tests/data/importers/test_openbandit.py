@@ -115,7 +115,7 @@ def test_refuses_folders_that_hold_no_log_two_or_no_items(tmp_path: Path) -> Non
     write(tmp_path, items=ITEMS.replace("item_id", "id"))
     with pytest.raises(DataError, match=r"item_context\.csv has no column item_id"):
         read_openbandit(tmp_path)
-    (tmp_path / "men.csv").write_text("")
+    write(tmp_path, log="")
     with pytest.raises(DataError, match=r"men\.csv cannot be read as a CSV file \(.*\); fetch the file again"):
         read_openbandit(tmp_path)
 
