@@ -13,9 +13,9 @@ from recsys.errors import DataError, SettingsError
 from recsys.evaluation.measures import Floats, Integers
 from recsys.evaluation.offpolicy.cascades import cascade, cascade_doubly_robust, cascade_normalised, slate
 from recsys.evaluation.offpolicy.estimate import Estimate
-from recsys.evaluation.offpolicy.lists import ListLog
+from recsys.evaluation.offpolicy.lists import ListLog, read_lists
 from recsys.evaluation.offpolicy.placements import item_position, position_based, pseudo_inverse
-from recsys.evaluation.offpolicy.policies import ListPolicy, expected_next, plackett_luce_scores
+from recsys.evaluation.offpolicy.policies import ListPolicy, expected_next, inside_of, plackett_luce_scores
 
 LOWEST, HIGHEST = 0.925, 0.97
 """Share of runs whose 95 % interval may hold the true value."""
@@ -133,19 +133,17 @@ def populations(world: World, seed: int = 0) -> dict[str, Population]:
         The world's own policy logs and the order by true utility is judged: single lists have no support.
     """
     rng = np.random.default_rng(seed)
-    requests = world.dataset.requests
-    request, users = (requests[name].rank("dense").cast(int).to_numpy() - 1 for name in ("request_id", "user_id"))
-    order = np.lexsort((requests["position"].to_numpy(), request))
-    starts = np.concatenate([[0], np.cumsum(np.bincount(request), dtype=np.int64)])
-    own = plackett_luce_scores(requests["propensity"].to_numpy()[order], starts)
-    utility, chance = (world.truth[name].to_numpy()[order] for name in ("utility", "click_probability_unbiased"))
-    users = users[order][starts[:-1]]
-    other = ListPolicy.plackett_luce(near := own + rng.normal(0.0, NEAR, len(own)), starts)
+    log, rows = read_lists(world.dataset.requests)
+    starts, sizes = log.starts, np.diff(log.starts)
+    own = plackett_luce_scores(log.propensity, starts)
+    utility, chance = (world.truth[name].to_numpy()[rows] for name in ("utility", "click_probability_unbiased"))
+    near = own + rng.normal(0.0, NEAR, len(own))
+    other = ListPolicy.plackett_luce(near, starts)
     policy, even = (ListPolicy.plackett_luce(scores, starts) for scores in (own, np.zeros(len(own))))
     best = ListPolicy.ranking(utility, starts)
 
-    def population(log: tuple[Floats, ListPolicy], target: tuple[Floats, ListPolicy]) -> Population:
-        inside = np.arange(np.diff(starts).max()) < np.diff(starts)[:, None]
+    def population(logging: tuple[Floats, ListPolicy], target: tuple[Floats, ListPolicy]) -> Population:
+        inside = inside_of(starts)
 
         def pad(values: Floats, fill: float) -> Floats:
             padded = np.full((*inside.shape, *values.shape[1:]), fill)
@@ -153,12 +151,12 @@ def populations(world: World, seed: int = 0) -> dict[str, Population]:
             return padded
 
         return Population(
-            users=users,
-            sizes=np.diff(starts),
+            users=log.clusters,
+            sizes=sizes,
             chance=pad(chance, 0.0),
-            logging_scores=pad(log[0], -np.inf),
+            logging_scores=pad(logging[0], -np.inf),
             target_scores=pad(target[0], -np.inf),
-            logging_placements=pad(log[1].placements, 0.0),
+            logging_placements=pad(logging[1].placements, 0.0),
             target_placements=pad(target[1].placements, 0.0),
             fixed=target[1] is best,
         )
@@ -174,12 +172,27 @@ def populations(world: World, seed: int = 0) -> dict[str, Population]:
 
 @dataclass(frozen=True)
 class Draw:
-    """One log drawn from a population, with both policies in its order."""
+    """One log drawn from a population, with both policies in its order.
+
+    Attributes
+    ----------
+    log
+        Lists and clicks.
+    target, logging
+        The policies on these lists.
+    target_scores
+        [C] see `Population`.
+    chance
+        [C] chance of a click where the candidate is looked at.
+    curve
+        [P] chance that position 1, 2, ... is looked at.
+    """
 
     log: ListLog
     target: ListPolicy
     logging: ListPolicy
     target_scores: Floats
+    chance: Floats
     curve: Floats
 
     @classmethod
@@ -198,13 +211,13 @@ class Draw:
         starts = np.concatenate([[0], np.cumsum(sizes)])
         rows, columns = np.repeat(lists, sizes), order[inside]
         curve = examination(np.arange(1, order.shape[1] + 1))
-        looked = np.broadcast_to(curve, order.shape)[inside]
-        clicks = rng.random(len(rows)) < looked * population.chance[rows, columns]
+        chance = population.chance[rows, columns]
+        clicks = rng.random(len(rows)) < np.broadcast_to(curve, order.shape)[inside] * chance
         log = ListLog(clicks.astype(np.float64), propensity[inside], starts, clusters)
         scores = population.target_scores[rows, columns]
         target = ListPolicy(_conditional(scores, inside, population.fixed), population.target_placements[rows, columns])
         logging = ListPolicy(log.propensity, population.logging_placements[rows, columns])
-        return cls(log, target, logging, scores, curve)
+        return cls(log, target, logging, scores, chance, curve)
 
 
 def _conditional(scores: Floats, inside: NDArray[np.bool_], fixed: bool) -> Floats:
@@ -219,11 +232,12 @@ def _conditional(scores: Floats, inside: NDArray[np.bool_], fixed: bool) -> Floa
 
 
 def _robust(draw: Draw) -> Estimate:
-    """Doubly robust with a crude reward model: one chance for every item, times examination."""
-    rate = 0.1 * draw.curve
-    predictions = np.broadcast_to(rate, (len(draw.log.reward), len(rate)))
-    expected = expected_next(draw.target_scores, draw.log.starts, predictions)
-    return cascade_doubly_robust(draw.log, draw.target, rate[draw.log.position - 1], expected, TOP)
+    """Doubly robust with a wrong reward model, which predicts half of the true chance."""
+    predictions = np.outer(0.5 * draw.chance, draw.curve)
+    predicted = predictions[np.arange(len(predictions)), draw.log.position - 1]
+    longest = int(np.diff(draw.log.starts).max())
+    expected = expected_next(draw.target_scores, draw.log.starts, predictions[:, :longest])
+    return cascade_doubly_robust(draw.log, draw.target, predicted, expected, TOP)
 
 
 _POSITIONS: dict[str, Callable[[Draw], Estimate]] = {
@@ -242,8 +256,11 @@ ESTIMATORS: Mapping[str, Mapping[str, Callable[[Draw], Estimate]]] = {
     "random to best": _POSITIONS,
     "best": {name: _POSITIONS[name] for name in list(_POSITIONS)[1:]} | _ORDERS,
 }
-"""Case, name, estimator. In this world users read by position, so that every one of them is unbiased."""
+"""Case, name, estimator. In this world users read by position, so that every one of them is unbiased.
 
+Left out is what has support on paper and too little in logs of this size to be judged either way: the pseudo-inverse
+for the best order from random ones, and items at positions for the best order from the world's own policy.
+"""
 
 UNSUPPORTED: Mapping[str, Mapping[str, Callable[[Draw], Estimate]]] = {"best": _ORDERS}
 """Where support is missing: hardly a logged list is in the one order that the target policy would take."""
