@@ -207,16 +207,20 @@ class Draw:
         lists = by_user[begins[chosen][clusters] + within]
         order, propensity = plackett_luce(population.logging_scores[lists], rng)
         sizes = population.sizes[lists]
-        inside = np.arange(order.shape[1]) < sizes[:, None]
-        starts = np.concatenate([[0], np.cumsum(sizes)])
+        longest, starts = int(sizes.max()), np.concatenate([[0], np.cumsum(sizes)])
+        order, propensity, inside = order[:, :longest], propensity[:, :longest], inside_of(starts)
         rows, columns = np.repeat(lists, sizes), order[inside]
-        curve = examination(np.arange(1, order.shape[1] + 1))
+        curve = examination(np.arange(1, longest + 1))
         chance = population.chance[rows, columns]
         clicks = rng.random(len(rows)) < np.broadcast_to(curve, order.shape)[inside] * chance
         log = ListLog(clicks.astype(np.float64), propensity[inside], starts, clusters)
         scores = population.target_scores[rows, columns]
-        target = ListPolicy(_conditional(scores, inside, population.fixed), population.target_placements[rows, columns])
-        logging = ListPolicy(log.propensity, population.logging_placements[rows, columns])
+        wanted, shown = (
+            placements[rows, columns, :longest]
+            for placements in (population.target_placements, population.logging_placements)
+        )
+        target = ListPolicy(_conditional(scores, inside, population.fixed), wanted)
+        logging = ListPolicy(log.propensity, shown)
         return cls(log, target, logging, scores, chance, curve)
 
 
@@ -235,8 +239,7 @@ def _robust(draw: Draw) -> Estimate:
     """Doubly robust with a wrong reward model, which predicts half of the true chance."""
     predictions = np.outer(0.5 * draw.chance, draw.curve)
     predicted = predictions[np.arange(len(predictions)), draw.log.position - 1]
-    longest = int(np.diff(draw.log.starts).max())
-    expected = expected_next(draw.target_scores, draw.log.starts, predictions[:, :longest])
+    expected = expected_next(draw.target_scores, draw.log.starts, predictions)
     return cascade_doubly_robust(draw.log, draw.target, predicted, expected, TOP)
 
 
