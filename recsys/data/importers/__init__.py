@@ -8,6 +8,7 @@ from recsys.data.importers.ebnerd import read_ebnerd
 from recsys.data.importers.mapped import read_mapped
 from recsys.data.importers.mapping import Mapping, read_mapping
 from recsys.data.importers.mind import read_mind
+from recsys.data.importers.openbandit import read_openbandit
 from recsys.data.importers.upworthy import read_upworthy
 from recsys.data.tables import Dataset
 from recsys.errors import DataError, SettingsError
@@ -16,6 +17,7 @@ SOURCES: dict[str, Callable[[Path], Dataset]] = {
     "tables": read_mapped,
     "ebnerd": read_ebnerd,
     "mind": read_mind,
+    "openbandit": read_openbandit,
     "upworthy": read_upworthy,
 }
 """What `recsys import` can read: the name of the source and its function."""
@@ -27,6 +29,7 @@ __all__ = [
     "read_mapped",
     "read_mapping",
     "read_mind",
+    "read_openbandit",
     "read_source",
     "read_upworthy",
 ]

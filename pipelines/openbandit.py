@@ -1,0 +1,63 @@
+"""Open Bandit: what the uniform policy earns, estimated from the log of Thompson sampling and read off its own log.
+
+FOLDER holds `random/<campaign>` and `bts/<campaign>` as published. The other direction, the value of Thompson sampling
+from the random log, is refused, and the reason is printed.
+"""
+
+import sys
+from pathlib import Path
+
+from recsys.data.importers import read_source
+from recsys.data.tables import Dataset
+from recsys.errors import DataError
+from recsys.evaluation.offpolicy import actions
+from recsys.evaluation.offpolicy.actions import ActionLog
+from recsys.evaluation.offpolicy.estimate import Estimate, difference
+from recsys.evaluation.offpolicy.rates import FixedPolicy, cross_fitted_rates, read_actions
+
+CEILING = 10.0
+
+
+def value_from(log: Dataset, policy: FixedPolicy) -> list[Estimate]:
+    """Estimate the value of `policy` from `log` by every estimator."""
+    predictions = cross_fitted_rates(log.requests, policy)
+    logged = read_actions(log.requests, policy.of(log.requests), predictions)
+    return [
+        actions.ips(logged),
+        actions.snips(logged),
+        actions.clipped_ips(logged, CEILING),
+        actions.direct_method(logged),
+        actions.doubly_robust(logged),
+        actions.switch(logged, CEILING),
+    ]
+
+
+def on_policy(log: Dataset, policy: FixedPolicy) -> Estimate:
+    """Return the mean click of a log that `policy` made, whose weights are all 1."""
+    logged: ActionLog = read_actions(log.requests, policy.of(log.requests))
+    return actions.on_policy(logged.reward, logged.clusters)
+
+
+def main(folder: Path, campaign: str) -> None:
+    """Print one table, and why the other direction has no answer."""
+    random, thompson = (read_source("openbandit", folder / name / campaign) for name in ("random", "bts"))
+    uniform = FixedPolicy.of_log(random.requests)
+    known = on_policy(random, uniform)
+    print(f"{'clicks per 1,000 rows':24} {'value':>6} {'95 % interval':>15} {'less on-policy':>16} {'effective':>10}")
+    for each in (known, *value_from(thompson, uniform)):
+        gap = difference(known, each)
+        print(
+            f"{each.name:24} {1e3 * each.value:6.2f} {1e3 * each.low:7.2f} {1e3 * each.high:7.2f} "
+            f"{1e3 * gap.low:+8.2f} {1e3 * gap.high:+7.2f} {each.overlap.effective_size:10.0f}"
+            f"  {'; '.join(each.warnings)}"
+        )
+    try:
+        FixedPolicy.of_log(thompson.requests)
+    except DataError as refusal:
+        print(f"Thompson sampling from the random log: refused, {refusal}")
+
+
+if __name__ == "__main__":
+    if len(sys.argv) not in (2, 3):
+        sys.exit("usage: python -m pipelines.openbandit FOLDER [CAMPAIGN, such as men]")
+    main(Path(sys.argv[1]), sys.argv[2] if len(sys.argv) == 3 else "men")
