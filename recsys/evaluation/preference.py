@@ -177,11 +177,13 @@ def credit_from_ranks(log: pl.DataFrame) -> pl.DataFrame:
             f"{lost.height} shown items stand in neither ranking, such as {lost['item_id'][0]!r} in request "
             f"{lost['request_id'][0]!r}; leave out what was not interleaved"
         )
-    place = pl.col("position").fill_null(2**31)
+    place = pl.col("position").cast(pl.Int64).fill_null(2**62)
     chances = []
     for name in ("rank_a", "rank_b"):
         weight = pl.when(pl.col(name).is_not_null()).then(pl.col(name).cast(pl.Float64).pow(-STEEPNESS)).otherwise(0.0)
-        left = weight.cum_sum(reverse=True).over("request_id", order_by=place)  # of this item and all that were not yet shown
+        left = weight.cum_sum(reverse=True).over(
+            "request_id", order_by=place
+        )  # of this item and all that were not yet shown
         chances.append(pl.when(left > 0).then(weight / left).otherwise(0.0))
     return log.with_columns(credit_b=chances[1] / (chances[0] + chances[1])).filter(pl.col("position").is_not_null())
 
