@@ -44,7 +44,7 @@ def assign(user_ids: pl.Series | Sequence[int] | Sequence[str], salt: str, share
     Examples
     --------
     >>> assign([12, 13, 14], "bigger pictures", {"A": 0.5, "B": 0.5}).to_list()
-    ['B', 'A', 'B']
+    ['A', 'B', 'B']
     """
     if not salt:
         raise SettingsError("salt is empty; write the name of the experiment, so that each splits users anew")

@@ -79,8 +79,8 @@ def check_users(table: pl.DataFrame, plan: Plan) -> pl.DataFrame:
                 f"{missing} of {table.height} users have no value in {column!r}; write 0 where nothing happened"
             )
     for metric in plan.metrics:
-        for column in (metric.per, metric.per_before):
-            _check_denominator(table, column, metric.name)
+        for denominator in (metric.per, metric.per_before):
+            _check_denominator(table, denominator, metric.name)
     return table
 
 
@@ -126,8 +126,8 @@ def _floats(table: pl.DataFrame, column: str) -> pl.Expr:
     if wrong.height:
         examples = wrong["user_id"].sort()[:3].to_list()
         raise DataError(
-            f"{wrong.height} of {table.height} users have a {column!r} that is NaN or infinite, such as users {examples}; "
-            "write a number, or nothing where a user has no past"
+            f"{wrong.height} of {table.height} users have a {column!r} that is NaN or infinite, such as users "
+            f"{examples}; write a number, or null where a user has no past"
         )
     return pl.col(column).cast(pl.Float64)
 
