@@ -105,7 +105,7 @@ def test_what_is_no_number_is_none_in_json_and_a_dash_in_text():
     assert written["p"] is None
     assert written["lift"] == {"mean": None, "low": None, "high": None}
     assert written["cuped"] is written["sequential"] is written["reduction"] is None
-    assert "  lift          –\n" in found.to_text()
+    assert "  lift          \N{EN DASH}\n" in found.to_text()
 
 
 def test_text_tells_everything_and_ends_with_the_rule():

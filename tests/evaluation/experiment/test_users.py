@@ -68,10 +68,13 @@ def test_users_come_in_the_order_of_their_ids_with_floats():
         ({"arm": pl.Series(["A", "B", None, "A"])}, r"users lack values in \['arm'\]; leave out rows without a user"),
         ({"user_id": pl.Series([1, 2, 3, None])}, r"users lack values in \['user_id'\]"),
         (
-            {"clicks": pl.Series([1, math.nan, math.inf, 2])},
+            {"clicks": pl.Series([1.0, math.nan, math.inf, 2.0])},
             r"2 of 4 users have a 'clicks' that is NaN or infinite, such as users \[2, 3\]; write a number, or null",
         ),
-        ({"old views": pl.Series([1.0, math.nan, 1, 1])}, "1 of 4 users have a 'old views' that is NaN or infinite"),
+        (
+            {"old views": pl.Series([1.0, math.nan, 1.0, 1.0])},
+            "1 of 4 users have a 'old views' that is NaN or infinite",
+        ),
         (
             {"clicks": pl.Series([1, None, 0, 2])},
             "1 of 4 users have no value in 'clicks'; write 0 where nothing happened",
