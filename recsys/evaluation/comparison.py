@@ -1,11 +1,26 @@
-"""May B replace A? Two rankers on the same requests: paired differences, and a verdict by a rule fixed before looking."""
+"""May B replace A? Paired differences of two rankers on the same requests, and a verdict by a rule that is stated."""
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from enum import StrEnum
+from types import MappingProxyType
 
-from recsys.evaluation.intervals import Interval
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from recsys.errors import DataError, SettingsError
+from recsys.evaluation.evaluation import POOLED
+from recsys.evaluation.intervals import LEVEL, Interval, bootstrap
+from recsys.evaluation.measures import Floats, Scores, per_request
+from recsys.evaluation.multiplicity import holm
+from recsys.evaluation.paired import Paired
+from recsys.evaluation.permutation import permutation_p_values
+from recsys.evaluation.plan import DEFAULT_PLAN, Plan
+from recsys.evaluation.pooled import pooled_auc_parts
+from recsys.evaluation.power import detectable_effects, effect_sizes
+from recsys.evaluation.requests import Flags, Requests, check_lengths
 
 
 class Verdict(StrEnum):
@@ -154,6 +169,206 @@ class Comparison:
             },
             "left_out": dict(self.left_out),
         }
+
+
+def compare_rankers(
+    requests: pl.DataFrame,
+    a: Scores,
+    b: Scores,
+    names: tuple[str, str],
+    segments: Mapping[str, Flags],
+    window: str = "test",
+    plan: Plan = DEFAULT_PLAN,
+    more: Mapping[str, tuple[Floats, Floats]] = MappingProxyType({}),
+) -> Comparison:
+    """Compare the scores of two rankers for the candidates of the same logged requests.
+
+    Parameters
+    ----------
+    requests
+        Candidates with `request_id`, `user_id`, `label`, rows in any order; C rows.
+    a, b
+        [C] scores in the order of the rows; -inf says that the ranker did not list the candidate.
+    names
+        Names of A and B.
+    segments
+        Segment, [C] whether the row's request is in it; the same for all rows of a request.
+    window
+        Name of the window that the requests come from.
+    plan
+        What to measure, which measure decides, what matters.
+    more
+        Further measures, by name: A's and B's values [R] per request in the order of `Requests.of(requests)`, the
+        sorted request ids; NaN where a measure is not defined.
+
+    Raises
+    ------
+    DataError
+        When there is no request, an id or label is missing, a score is NaN or +inf, a length differs, a value of
+        `more` is infinite, or a segment cuts through a request.
+    SettingsError
+        When A and B have one name, the primary measure is not among the measures, or a name of `more` is taken.
+
+    Examples
+    --------
+    >>> requests = pl.DataFrame({"request_id": [1, 1, 2, 2], "user_id": [1, 1, 2, 2], "label": [0, 1, 1, 0]})
+    >>> found = compare_rankers(requests, np.array([2, 1, 2, 1]), np.array([1, 2, 2, 1]), ("old", "new"), {})
+    >>> print(f"{found.overall['AUC'].a:g} {found.overall['AUC'].b:g} {found.verdict}")
+    0.5 1 underpowered
+    """
+    _check_any(requests.height, window)
+    for name, scores in zip(names, (a, b), strict=True):
+        check_lengths(requests.height, {name: scores})
+        _check_scores(name, scores)
+    check_lengths(requests.height, segments)
+    lists = Requests.of(requests)
+    a, b = lists.rows(a), lists.rows(b)
+    measured = (per_request(plan.measures, lists.labels, of, lists.starts) for of in (a, b))
+    values = dict(zip(map(str, plan.measures), zip(*measured, strict=True), strict=True))
+    taken = [name for name in more if name in (*values, POOLED)]
+    if taken:
+        raise SettingsError(f"more holds {', '.join(taken)}, computed from the scores already; give it another name")
+    paired = Paired.of({**values, **more}, lists.users)
+
+    def part(inside: Flags) -> Paired:
+        sizes = np.diff(lists.starts)
+        rows, starts = np.repeat(inside, sizes), np.concatenate([[0], np.cumsum(sizes[inside])])
+        (of_a, weights), (of_b, _) = (pooled_auc_parts(lists.labels[rows], of[rows], starts) for of in (a, b))
+        return paired.where(inside).joined(POOLED, of_a, of_b, weights)
+
+    inside = {name: lists.flags(name, flags) for name, flags in segments.items()}
+    everything = part(np.ones(len(lists.users), dtype=bool))
+    return _compare(everything, ((name, part(of)) for name, of in inside.items()), names, window, plan)
+
+
+def compare_values(
+    values: Mapping[str, tuple[Floats, Floats]],
+    users: NDArray[np.generic],
+    names: tuple[str, str],
+    segments: Mapping[str, Flags],
+    window: str = "test",
+    plan: Plan = DEFAULT_PLAN,
+) -> Comparison:
+    """Compare two systems by any values per request, with or without labels.
+
+    Parameters
+    ----------
+    values
+        Measure, A's and B's values [R] per request; NaN where it is not defined. A request counts where both are.
+    users
+        [R] the user of each request.
+    names
+        Names of A and B.
+    segments
+        Segment, [R] whether the request is in it.
+    window
+        Name of the window that the requests come from.
+    plan
+        Which measure decides, what matters; its `measures` are not computed, `values` holds the measures.
+
+    Raises
+    ------
+    DataError
+        When there is no request, a length differs or a value is infinite.
+    SettingsError
+        When A and B have one name or the primary measure is not among the measures.
+
+    Examples
+    --------
+    >>> values = {"novelty": (np.array([3.0, 5.0, 4.0]), np.array([3.5, 5.5, 4.5]))}
+    >>> compare_values(values, np.array(["u", "v", "w"]), ("old", "new"), {}, plan=Plan(primary="novelty")).verdict
+    <Verdict.BETTER: 'better'>
+    """
+    _check_any(len(users), window)
+    check_lengths(len(users), segments, "requests")
+    paired = Paired.of(values, np.unique(users, return_inverse=True)[1])
+    parts = ((name, paired.where(flags)) for name, flags in segments.items())
+    return _compare(paired, parts, names, window, plan)
+
+
+def _compare(
+    everything: Paired, segments: Iterable[tuple[str, Paired]], names: tuple[str, str], window: str, plan: Plan
+) -> Comparison:
+    if names[0] == names[1]:
+        raise SettingsError(f"A and B are both named {names[0]!r}; give them two names")
+    if plan.primary not in everything.measures:
+        known = ", ".join(everything.measures)
+        raise SettingsError(f"primary is {plan.primary!r}, which is not among the measures {known}; name one of them")
+    overall = _differences(everything, plan)
+    within = {name: _differences(part, plan) for name, part in segments}
+    secondary = [(overall, measure) for measure in overall if measure != plan.primary]
+    secondary += [(part, measure) for part in within.values() for measure in part]
+    corrected = holm(np.array([part[measure].p for part, measure in secondary]))
+    for (part, measure), p in zip(secondary, corrected.tolist(), strict=True):
+        part[measure] = _as_secondary(part[measure], p, plan.matters)
+    return Comparison(
+        a=names[0],
+        b=names[1],
+        window=window,
+        primary=plan.primary,
+        matters=plan.matters,
+        overall=overall,
+        segments=within,
+        left_out={name: len(everything.users) - found.requests for name, found in overall.items()},
+    )
+
+
+def _differences(paired: Paired, plan: Plan) -> dict[str, Difference]:
+    """Test every measure as if it were the one that decides."""
+    a, b, differences = paired.totals()
+    columns = zip(
+        paired.measures,
+        paired.requests.tolist(),
+        differences.users.tolist(),
+        a.means.tolist(),
+        b.means.tolist(),
+        bootstrap(differences, plan.resamples, plan.seed),
+        permutation_p_values(differences, plan.permutations, plan.seed).tolist(),
+        effect_sizes(differences).tolist(),
+        detectable_effects(differences).tolist(),
+        strict=True,
+    )
+    return {
+        name: Difference(
+            requests=requests,
+            users=users,
+            a=mean_a,
+            b=mean_b,
+            interval=interval,
+            p=p,
+            p_adjusted=p,
+            effect_size=effect_size,
+            detectable=detectable,
+            verdict=_verdict(interval.clear, interval.mean, detectable, plan.matters),
+        )
+        for name, requests, users, mean_a, mean_b, interval, p, effect_size, detectable in columns
+    }
+
+
+def _as_secondary(found: Difference, p: float, matters: float) -> Difference:
+    verdict = _verdict(p <= LEVEL, found.interval.mean, found.detectable, matters)
+    return replace(found, p_adjusted=p, verdict=verdict)
+
+
+def _verdict(clear: bool, mean: float, detectable: float, matters: float) -> Verdict:
+    if clear:
+        return Verdict.BETTER if mean > 0 else Verdict.WORSE
+    return Verdict.NO_DIFFERENCE if detectable <= matters else Verdict.UNDERPOWERED
+
+
+def _check_scores(name: str, scores: Scores) -> None:
+    wrong = np.isnan(scores) | np.isposinf(scores)
+    if wrong.any():
+        row = int(wrong.argmax())
+        raise DataError(
+            f"{wrong.sum()} of {len(scores)} scores of {name!r} are NaN or inf, the first {scores[row]} in row "
+            f"{row + 1}; give every candidate a number, or -inf where it is not listed"
+        )
+
+
+def _check_any(requests: int, window: str) -> None:
+    if not requests:
+        raise DataError(f"the {window} window holds no request to compare; move [windows] cuts or name another window")
 
 
 def _number(number: float) -> float | None:

@@ -3,15 +3,14 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TypeVar
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from recsys.errors import DataError
 from recsys.evaluation.intervals import Interval, intervals_over_users
-from recsys.evaluation.measures import AUC, FIRST_HIT_MRR, MRR, Floats, Integers, Scores, auc_pooled, ndcg, per_request
+from recsys.evaluation.measures import AUC, FIRST_HIT_MRR, MRR, Floats, Scores, auc_pooled, ndcg, per_request
+from recsys.evaluation.requests import Flags, Requests, check_lengths
 
 MEASURES = (AUC, MRR, FIRST_HIT_MRR, ndcg(5), ndcg(10))
 """What is computed per request, in the order of every table."""
@@ -25,8 +24,6 @@ PRODUCT = "both"
 BEST_POSSIBLE = "best possible"
 """A reference no ranker can pass, known in a simulated world; it stands in tables and gets no difference."""
 
-Value = TypeVar("Value", bound=np.generic)
-Flags = NDArray[np.bool_]
 MeasureTable = Mapping[str, Mapping[str, Interval]]
 
 
@@ -123,8 +120,8 @@ def evaluate_rankers(
         raise DataError(f"the {window} window holds no request to evaluate; move [windows] cuts or name another window")
     if not scores:
         raise DataError("there is no ranker to evaluate; pass the scores of at least one")
-    _check_lengths(requests.height, {**scores, **segments})
-    lists = _group(requests)
+    check_lengths(requests.height, {**scores, **segments})
+    lists = Requests.of(requests)
     judge = _Judge.of(lists, {name: lists.rows(of) for name, of in scores.items()}, seed, resamples)
     return Evaluation(
         window=window,
@@ -136,40 +133,17 @@ def evaluate_rankers(
 
 
 @dataclass(frozen=True)
-class _Lists:
-    """Requests with their candidates in neighbouring rows: C rows, R requests."""
-
-    order: Integers  # [C] where each row comes from
-    labels: Integers  # [C]
-    starts: Integers  # [R + 1]
-    users: Integers  # [R] numbered from 0
-
-    def rows(self, values: NDArray[Value]) -> NDArray[Value]:
-        """Bring values per row of the table into the order of the lists."""
-        return values[self.order]
-
-    def flags(self, name: str, flags: Flags) -> Flags:
-        """Turn flags per row of the table into flags per request."""
-        flags = self.rows(flags)
-        inside = np.logical_and.reduceat(flags, self.starts[:-1])
-        cut = np.count_nonzero(inside != np.logical_or.reduceat(flags, self.starts[:-1]))
-        if cut:
-            raise DataError(f"segment {name!r} holds {cut} requests in part; flag all rows of a request alike")
-        return inside
-
-
-@dataclass(frozen=True)
 class _Judge:
     """Every ranker's scores in the order of the lists, and its measures per request."""
 
-    lists: _Lists
+    lists: Requests
     scores: Mapping[str, Scores]
     values: Mapping[str, Floats]  # ranker, [M, R]
     seed: int
     resamples: int
 
     @classmethod
-    def of(cls, lists: _Lists, scores: Mapping[str, Scores], seed: int, resamples: int) -> "_Judge":
+    def of(cls, lists: Requests, scores: Mapping[str, Scores], seed: int, resamples: int) -> "_Judge":
         values = {name: per_request(MEASURES, lists.labels, of, lists.starts) for name, of in scores.items()}
         return cls(lists, scores, values, seed, resamples)
 
@@ -211,30 +185,6 @@ class _Judge:
     def _pooled(self, inside: Flags) -> dict[str, float]:
         rows = slice(None) if inside.all() else np.repeat(inside, np.diff(self.lists.starts))
         return {name: auc_pooled(self.lists.labels[rows], scores[rows]) for name, scores in self.scores.items()}
-
-
-def _group(requests: pl.DataFrame) -> _Lists:
-    """Bring the rows of each request together; requests and users are numbered in the order of their ids."""
-    missing = [name for name in ("request_id", "user_id", "label") if requests[name].null_count()]
-    if missing:
-        raise DataError(f"requests lack values in {missing}; run `recsys check` on the folder")
-    of_request = requests.lazy().group_by("request_id").agg(pl.len().alias("size"), pl.col("user_id").first())
-    of_request = of_request.sort("request_id").with_row_index("request")
-    sizes, users = of_request.select("size", pl.col("user_id").rank("dense") - 1).collect()
-    request = requests.lazy().select("request_id").join(of_request, on="request_id", maintain_order="left")
-    order = np.argsort(request.select("request").collect().to_series().to_numpy(), kind="stable")
-    return _Lists(
-        order=order,
-        labels=requests["label"].to_numpy()[order].astype(np.int64),
-        starts=np.concatenate([[0], np.cumsum(sizes.to_numpy(), dtype=np.int64)]),
-        users=users.to_numpy().astype(np.int64),
-    )
-
-
-def _check_lengths(rows: int, columns: Mapping[str, NDArray[np.generic]]) -> None:
-    for name, values in columns.items():
-        if len(values) != rows:
-            raise DataError(f"{name!r} has {len(values)} values for {rows} candidates; give one per row of requests")
 
 
 def _results_to_json(results: Results) -> dict[str, object]:

@@ -1,0 +1,49 @@
+"""What a comparison measures and what decides it, fixed before looking."""
+
+import math
+from dataclasses import dataclass
+
+from recsys.errors import SettingsError
+from recsys.evaluation.evaluation import MEASURES
+from recsys.evaluation.measures import Measure
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be compared and how, fixed before looking.
+
+    Attributes
+    ----------
+    measures
+        Measures of order that `compare_rankers` computes, next to the pooled AUC.
+    primary
+        Name of the measure that decides.
+    matters
+        The smallest difference that would matter, above 0, in units of the measure.
+    resamples
+        Resamples of the bootstrap over users.
+    permutations
+        Permutations of the test; with m secondary tests the Holm correction needs more than 20 m to find anything.
+    seed
+        Seed of both; the same seed gives the same numbers, whatever the order of the rows.
+    """
+
+    measures: tuple[Measure, ...] = MEASURES
+    primary: str = "nDCG@10"
+    matters: float = 0.01
+    resamples: int = 2000
+    permutations: int = 10_000
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.matters < math.inf:
+            raise SettingsError(
+                f"matters is {self.matters:g}; write the smallest difference that would matter, a number above 0"
+            )
+        twice = sorted({str(measure) for measure in self.measures if self.measures.count(measure) > 1})
+        if twice:
+            raise SettingsError(f"measures hold {', '.join(twice)} more than once; name each measure once")
+
+
+DEFAULT_PLAN = Plan()
+"""nDCG@10 decides, and a hundredth matters."""
