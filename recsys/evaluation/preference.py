@@ -5,19 +5,18 @@ from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
-from scipy.stats import norm
 
 from recsys.errors import DataError
 from recsys.evaluation.comparison import Verdict
 from recsys.evaluation.interleaving import STEEPNESS
-from recsys.evaluation.intervals import Interval, intervals_over_users
-from recsys.evaluation.measures import Floats, Integers
+from recsys.evaluation.intervals import Interval, bootstrap
+from recsys.evaluation.measures import Floats
+from recsys.evaluation.permutation import permutation_p_values
+from recsys.evaluation.power import detectable_effects
+from recsys.evaluation.totals import UserTotals
 
 EVEN = 0.5
 """The share of wins when users prefer neither ranking."""
-
-_BLOCK_DRAWS = 1 << 22  # signs held at once: keeps memory flat
-_POWER = norm.ppf(0.975) + norm.ppf(0.8)
 
 
 @dataclass(frozen=True)
@@ -39,7 +38,7 @@ class Preference:
     interval
         B's share of wins, ties split, mean over requests, with a 95 % interval by bootstrap over users.
     p
-        Two-sided p-value, labels A and B swapped per user; NaN without a click.
+        Two-sided permutation p-value, labels A and B swapped per user; NaN below two users.
     detectable
         Minimum detectable effect: the distance from one half that the two-sided 5 % level finds with 80 % power on so
         many users; NaN below two users.
@@ -100,7 +99,9 @@ class Preference:
         return {**counts, **finite, "verdict": str(self.verdict), "rule": self.rule}
 
 
-def read_preference(log: pl.DataFrame, matters: float = 0.01, resamples: int = 1000, seed: int = 0) -> Preference:
+def read_preference(
+    log: pl.DataFrame, matters: float = 0.01, resamples: int = 2000, permutations: int = 10_000, seed: int = 0
+) -> Preference:
     """Read which ranking users prefer from interleaved lists that were shown.
 
     Parameters
@@ -112,7 +113,9 @@ def read_preference(log: pl.DataFrame, matters: float = 0.01, resamples: int = 1
     matters
         The smallest distance from one half that would matter, as a share of wins.
     resamples
-        Resamples of the bootstrap over users; ten times as many swaps give `p`.
+        Resamples of the bootstrap over users.
+    permutations
+        Permutations of the test.
     seed
         Seed of both; the answer does not depend on the order of the rows.
 
@@ -134,17 +137,18 @@ def read_preference(log: pl.DataFrame, matters: float = 0.01, resamples: int = 1
     won, tied = _outcomes(clicks)
     user_of = clicks.select(pl.col("request_id", "user_id")).unique("request_id", maintain_order=True)["user_id"]
     users = (user_of.rank("dense") - 1).cast(pl.Int64).to_numpy()
-    shares = won + tied / 2
+    shares = UserTotals.of((won + tied / 2)[None], users)
+    leads = UserTotals.of((won + tied / 2)[None] - EVEN, users)
     return Preference(
-        requests=len(shares),
-        users=len(np.unique(users)),
-        without_click=log["request_id"].n_unique() - len(shares),
+        requests=len(won),
+        users=int(shares.users[0]),
+        without_click=log["request_id"].n_unique() - len(won),
         wins=float(won.sum()),
         ties=float(tied.sum()),
         losses=float((1 - won - tied).sum()),
-        interval=intervals_over_users(shares[None], users, resamples, seed)[0],
-        p=_swap_p(np.bincount(users, weights=shares - EVEN).astype(np.float64), 10 * resamples, seed),
-        detectable=_detectable(shares, users),
+        interval=bootstrap(shares, resamples, seed)[0],
+        p=float(permutation_p_values(leads, permutations, seed)[0]),
+        detectable=float(detectable_effects(leads)[0]),
         matters=matters,
     )
 
@@ -211,29 +215,6 @@ def _outcomes(clicks: pl.DataFrame) -> tuple[Floats, Floats]:
     won: Floats = (chance * (lead > 0)).sum(axis=1)
     tied: Floats = (chance * (lead == 0)).sum(axis=1)
     return won, tied
-
-
-def _swap_p(leads: Floats, swaps: int, seed: int) -> float:
-    """Test that swapping the two rankings changes nothing: flip the sign of each user's lead [U] at random."""
-    if not len(leads):
-        return math.nan
-    random = np.random.default_rng(seed)
-    found, as_far = abs(leads.sum()), 0
-    block = max(1, _BLOCK_DRAWS // len(leads))
-    for first in range(0, swaps, block):
-        rows = min(block, swaps - first)
-        signs = random.integers(2, size=(rows, len(leads)), dtype=np.int8)
-        swapped = np.abs(leads.sum() - 2 * (signs @ leads))
-        as_far += int(np.count_nonzero(swapped >= found * (1 - 1e-9)))
-    return (as_far + 1) / (swaps + 1)
-
-
-def _detectable(shares: Floats, users: Integers) -> float:
-    leads = np.bincount(users, weights=shares - shares.mean()) if len(shares) else np.empty(0)
-    if len(leads) < 2:
-        return math.nan
-    error = math.sqrt((leads**2).sum() * len(leads) / (len(leads) - 1)) / len(shares)
-    return float(_POWER * error)
 
 
 def _checked(log: pl.DataFrame) -> pl.DataFrame:

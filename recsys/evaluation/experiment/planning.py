@@ -9,10 +9,8 @@ import math
 from scipy.stats import norm
 
 from recsys.errors import SettingsError
-from recsys.evaluation.experiment.estimates import LEVEL
-
-POWER = 0.8
-"""The usual chance of a clear difference when the effect is real."""
+from recsys.evaluation.intervals import LEVEL
+from recsys.evaluation.power import POWER
 
 
 def users_for_mean(deviation: float, effect: float, power: float = POWER) -> int:

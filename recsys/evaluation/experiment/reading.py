@@ -4,22 +4,25 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+import numpy as np
 import polars as pl
 from scipy.stats import norm
 
 from recsys.evaluation.comparison import Verdict
 from recsys.evaluation.experiment import estimates
 from recsys.evaluation.experiment.cuped import adjust, past_of
-from recsys.evaluation.experiment.estimates import LEVEL, Moments
+from recsys.evaluation.experiment.estimates import Moments
 from recsys.evaluation.experiment.metrics import Metric
-from recsys.evaluation.experiment.planning import POWER
-from recsys.evaluation.experiment.readout import Effect, Plan, Readout
+from recsys.evaluation.experiment.readout import Effect, ExperimentPlan, Readout
 from recsys.evaluation.experiment.sample_ratio import sample_ratio
 from recsys.evaluation.experiment.users import check_users
+from recsys.evaluation.intervals import LEVEL
 from recsys.evaluation.measures import Floats
+from recsys.evaluation.multiplicity import holm
+from recsys.evaluation.power import POWER
 
 
-def read_out(table: pl.DataFrame, plan: Plan) -> Readout:
+def read_out(table: pl.DataFrame, plan: ExperimentPlan) -> Readout:
     """Read an experiment.
 
     Parameters
@@ -40,7 +43,7 @@ def read_out(table: pl.DataFrame, plan: Plan) -> Readout:
     --------
     >>> from recsys.evaluation.experiment.metrics import mean
     >>> table = pl.DataFrame({"user_id": range(6), "arm": list("AAABBB"), "clicks": [0, 1, 2, 8, 9, 10]})
-    >>> found = read_out(table, Plan({"A": 0.5, "B": 0.5}, (mean("clicks"),)))
+    >>> found = read_out(table, ExperimentPlan({"A": 0.5, "B": 0.5}, (mean("clicks"),)))
     >>> found.verdict.value, found.effects["mean(clicks)"].difference.mean
     ('better', 8.0)
     """
@@ -48,7 +51,7 @@ def read_out(table: pl.DataFrame, plan: Plan) -> Readout:
     sides = {arm: table.filter(pl.col("arm") == arm) for arm in plan.arms}
     split = sample_ratio({arm: users.height for arm, users in sides.items()}, plan.shares)
     found = [_effect(metric, sides, plan) for metric in plan.metrics]
-    corrected = [found[0].p_adjusted, *holm([effect.p_adjusted for effect in found[1:]])]
+    corrected = [found[0].p_adjusted, *holm(np.array([effect.p_adjusted for effect in found[1:]])).tolist()]
     effects = {}
     for metric, effect, p in zip(plan.metrics, found, corrected, strict=True):
         clear = effect.decides.clear if metric is plan.metrics[0] else p <= LEVEL
@@ -57,23 +60,7 @@ def read_out(table: pl.DataFrame, plan: Plan) -> Readout:
     return Readout(plan, split, effects)
 
 
-def holm(p: Sequence[float]) -> list[float]:
-    """Correct p-values for their number, so that all together err in 5 % (Holm 1979); NaN stays and does not count.
-
-    Examples
-    --------
-    >>> holm([0.03, 0.01, 0.4])
-    [0.06, 0.03, 0.4]
-    """
-    corrected, largest = list(p), 0.0
-    tests = [place for place, value in enumerate(p) if not math.isnan(value)]
-    for above, place in enumerate(sorted(tests, key=lambda place: p[place])):
-        largest = max(largest, min(1.0, (len(tests) - above) * p[place]))
-        corrected[place] = largest
-    return corrected
-
-
-def _effect(metric: Metric, sides: Mapping[str, pl.DataFrame], plan: Plan) -> Effect:
+def _effect(metric: Metric, sides: Mapping[str, pl.DataFrame], plan: ExperimentPlan) -> Effect:
     """Estimate one metric; `p_adjusted` is not yet corrected and the verdict still open."""
     users_a, users_b = (metric.values(_columns(of, metric.columns)) for of in sides.values())
     a, b = Moments.of(users_a), Moments.of(users_b)
@@ -107,7 +94,7 @@ def _effect(metric: Metric, sides: Mapping[str, pl.DataFrame], plan: Plan) -> Ef
     )
 
 
-def _verdict(effect: Effect, clear: bool, plan: Plan) -> Verdict:
+def _verdict(effect: Effect, clear: bool, plan: ExperimentPlan) -> Verdict:
     if clear:
         return Verdict.BETTER if effect.decides.mean > 0 else Verdict.WORSE
     enough = abs(effect.values[plan.arms[0]]) * plan.matters

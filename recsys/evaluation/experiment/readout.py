@@ -13,7 +13,7 @@ from recsys.evaluation.intervals import Interval
 
 
 @dataclass(frozen=True)
-class Plan:
+class ExperimentPlan:
     """What to read and how to decide, fixed before looking.
 
     Attributes
@@ -146,7 +146,7 @@ class Readout:
         Metric, what it says; in the order of the plan.
     """
 
-    plan: Plan
+    plan: ExperimentPlan
     sample_ratio: SampleRatio
     effects: Mapping[str, Effect]
 

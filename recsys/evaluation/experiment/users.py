@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import polars as pl
 
 from recsys.errors import DataError
-from recsys.evaluation.experiment.readout import Plan
+from recsys.evaluation.experiment.readout import ExperimentPlan
 
 
 def per_user(arms: pl.DataFrame, events: pl.DataFrame, sums: Sequence[str]) -> pl.DataFrame:
@@ -46,7 +46,7 @@ def per_user(arms: pl.DataFrame, events: pl.DataFrame, sums: Sequence[str]) -> p
     return arms.join(added, on="user_id", how="left", maintain_order="left").with_columns(pl.col(*sums).fill_null(0))
 
 
-def check_users(table: pl.DataFrame, plan: Plan) -> pl.DataFrame:
+def check_users(table: pl.DataFrame, plan: ExperimentPlan) -> pl.DataFrame:
     """Return the users in the order of their ids, or say what is wrong with the table.
 
     Parameters
@@ -90,7 +90,7 @@ def _check_columns(table: pl.DataFrame, needed: Sequence[str]) -> None:
         raise DataError(f"the table of users has no {missing}; it has {table.columns}, so rename or add the columns")
 
 
-def _check_arms(table: pl.DataFrame, plan: Plan) -> None:
+def _check_arms(table: pl.DataFrame, plan: ExperimentPlan) -> None:
     missing = [name for name in ("user_id", "arm") if table[name].null_count()]
     if missing:
         raise DataError(f"users lack values in {missing}; leave out rows without a user or an arm")

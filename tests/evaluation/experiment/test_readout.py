@@ -7,7 +7,7 @@ import pytest
 from recsys.errors import SettingsError
 from recsys.evaluation.comparison import Verdict
 from recsys.evaluation.experiment.metrics import mean, rate
-from recsys.evaluation.experiment.readout import Effect, Plan, Readout
+from recsys.evaluation.experiment.readout import Effect, ExperimentPlan, Readout
 from recsys.evaluation.experiment.sample_ratio import sample_ratio
 from recsys.evaluation.intervals import Interval
 
@@ -37,7 +37,9 @@ ALL = replace(
 
 def make_readout(effect=PLAIN, users=(5000, 5010), **plan):
     counts = dict(zip(EVEN, users, strict=True))
-    return Readout(Plan(EVEN, (rate("bought"),), **plan), sample_ratio(counts, EVEN), {"rate(bought)": effect})
+    return Readout(
+        ExperimentPlan(EVEN, (rate("bought"),), **plan), sample_ratio(counts, EVEN), {"rate(bought)": effect}
+    )
 
 
 def test_the_anytime_valid_interval_decides_before_cuped_and_cuped_before_the_plain_one():
@@ -129,18 +131,18 @@ def test_text_tells_everything_and_ends_with_the_rule():
 
 def test_plans_that_are_none_are_refused():
     metrics = (rate("bought"),)
-    assert Plan(EVEN, metrics).arms == ("old", "new")
+    assert ExperimentPlan(EVEN, metrics).arms == ("old", "new")
     with pytest.raises(SettingsError, match="the plan names 3 arms; compare two at a time, the present one first"):
-        Plan({"A": 0.4, "B": 0.3, "C": 0.3}, metrics)
+        ExperimentPlan({"A": 0.4, "B": 0.3, "C": 0.3}, metrics)
     with pytest.raises(SettingsError, match="shares add up to 0.8; they must add up to 1"):
-        Plan({"A": 0.4, "B": 0.4}, metrics)
+        ExperimentPlan({"A": 0.4, "B": 0.4}, metrics)
     with pytest.raises(
         SettingsError, match=r"metrics are \[\]; name at least one, each once, the one that decides first"
     ):
-        Plan(EVEN, ())
+        ExperimentPlan(EVEN, ())
     with pytest.raises(SettingsError, match=r"metrics are \['mean\(x\)', 'mean\(x\)'\]; name at least one, each once"):
-        Plan(EVEN, (mean("x"), mean("x", before="y")))
+        ExperimentPlan(EVEN, (mean("x"), mean("x", before="y")))
     with pytest.raises(SettingsError, match="matters is 0; write the smallest relative lift of interest, such as 0.01"):
-        Plan(EVEN, metrics, matters=0)
+        ExperimentPlan(EVEN, metrics, matters=0)
     with pytest.raises(SettingsError, match="expected is 1 users; write the planned size of both arms, at least 2"):
-        Plan(EVEN, metrics, expected=1)
+        ExperimentPlan(EVEN, metrics, expected=1)

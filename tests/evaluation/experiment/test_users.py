@@ -5,11 +5,11 @@ import pytest
 
 from recsys.errors import DataError
 from recsys.evaluation.experiment.metrics import mean, ratio
-from recsys.evaluation.experiment.readout import Plan
+from recsys.evaluation.experiment.readout import ExperimentPlan
 from recsys.evaluation.experiment.users import check_users, per_user
 
 EVEN = {"A": 0.5, "B": 0.5}
-PLAN = Plan(EVEN, (ratio("clicks", "views", "old clicks", "old views"), mean("clicks")))
+PLAN = ExperimentPlan(EVEN, (ratio("clicks", "views", "old clicks", "old views"), mean("clicks")))
 
 
 def make_users(**columns):
@@ -98,8 +98,8 @@ def test_tables_that_cannot_be_read_are_refused(columns, message):
 def test_an_unknown_metric_column_is_refused_and_an_empty_table_too():
     message = r"the table of users has no \['bought'\]; it has \['user_id', 'arm', 'clicks', .*\], so rename or add the columns"
     with pytest.raises(DataError, match=message):
-        check_users(make_users(), Plan(EVEN, (mean("bought"),)))
+        check_users(make_users(), ExperimentPlan(EVEN, (mean("bought"),)))
     with pytest.raises(DataError, match=r"the table of users has no \['past'\]"):
-        check_users(make_users(), Plan(EVEN, (mean("clicks", before="past"),)))
+        check_users(make_users(), ExperimentPlan(EVEN, (mean("clicks", before="past"),)))
     with pytest.raises(DataError, match="arm 'A' holds 0 of 0 users"):
         check_users(make_users()[:0], PLAN)
