@@ -210,8 +210,15 @@ def simulate_interleaving(
         method(by_a[first:last], by_b[first:last], k, random)  # rows of the table stand for their items
         for first, last in pairwise(starts)
     ]
+    log = _log(table, drawn)
+    chances = (clicks or PositionBased()).probabilities(log["position"].to_numpy(), log["label"].to_numpy())
+    return log.with_columns(pl.Series("label", (random.random(log.height) < chances).astype(np.int64)))
+
+
+def _log(table: pl.DataFrame, drawn: Sequence[Interleaved]) -> pl.DataFrame:
+    """Write shown lists of rows of the table as one row per place."""
     rows = [int(row) for shown in drawn for row in shown.items]
-    log = table[rows].select(
+    return table[rows].select(
         "request_id",
         "user_id",
         "item_id",
@@ -220,8 +227,6 @@ def simulate_interleaving(
         pl.Series("credit_b", [credit for shown in drawn for credit in shown.credit_b]),
         "label",
     )
-    chances = (clicks or PositionBased()).probabilities(log["position"].to_numpy(), log["label"].to_numpy())
-    return log.with_columns(pl.Series("label", (random.random(log.height) < chances).astype(np.int64)))
 
 
 def _by_request(requests: pl.DataFrame, a: Scores, b: Scores) -> tuple[pl.DataFrame, Integers]:
