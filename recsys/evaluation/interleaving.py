@@ -176,7 +176,8 @@ def simulate_interleaving(
     requests
         Candidates with `request_id`, `user_id`, `item_id`, `label`, rows in any order; C rows.
     a, b
-        [C] scores of the two rankers, higher is better; candidates of equal score stand in random order.
+        [C] scores of the two rankers, higher is better; candidates of equal score stand in random order, and one of
+        score -inf is not listed.
     k
         Places to fill.
     method
@@ -195,21 +196,20 @@ def simulate_interleaving(
     Raises
     ------
     DataError
-        When there is no request, a length differs, a score is NaN, a label is negative or missing, or a request
-        repeats an item.
+        When there is no request, a length differs, a score is NaN, a ranker lists nothing for a request, a label is
+        negative or missing, or a request repeats an item.
     SettingsError
         When `k` is below 1.
     """
     table, starts = _by_request(requests, a, b)
     random = np.random.default_rng(seed)
     request = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
-    by_a, by_b = (
-        np.lexsort((random.random(table.height), -table[name].to_numpy(), request)).tolist() for name in ("a", "b")
-    )
-    drawn = [
-        method(by_a[first:last], by_b[first:last], k, random)  # rows of the table stand for their items
-        for first, last in pairwise(starts)
-    ]
+    rankings = []  # of a and of b, one list of rows of the table per request
+    for scores in (table["a"].to_numpy(), table["b"].to_numpy()):
+        order = np.lexsort((random.random(table.height), -scores, request))
+        listed = [order[first:last] for first, last in pairwise(starts)]
+        rankings.append([rows[scores[rows] > -np.inf].tolist() for rows in listed])
+    drawn = [method(of_a, of_b, k, random) for of_a, of_b in zip(*rankings, strict=True)]
     log = _log(table, drawn)
     chances = (clicks or PositionBased()).probabilities(log["position"].to_numpy(), log["label"].to_numpy())
     return log.with_columns(pl.Series("label", (random.random(log.height) < chances).astype(np.int64)))
@@ -246,6 +246,13 @@ def _by_request(requests: pl.DataFrame, a: Scores, b: Scores) -> tuple[pl.DataFr
     if repeated.height:
         request, _, item, *_ = repeated.row(0)
         raise DataError(f"request {request!r} holds item {item!r} twice; keep one row per item of a request")
+    for name in ("a", "b"):
+        silent = table.group_by("request_id").agg(pl.col(name).max()).filter(pl.col(name) == -np.inf)["request_id"]
+        if len(silent):
+            raise DataError(
+                f"{name} lists nothing for {len(silent)} requests, such as {silent.sort()[0]!r}; leave out requests "
+                "that only one ranker answers"
+            )
     sizes = table["request_id"].rle().struct.field("len").to_numpy()
     return table, np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)])
 

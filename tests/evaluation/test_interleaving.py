@@ -161,6 +161,19 @@ def test_simulated_lists_interleave_the_order_of_the_scores():
                 other.remove(item)
 
 
+def test_candidates_that_a_ranker_does_not_list_come_from_the_other():
+    requests = make_requests()
+    scores = np.random.default_rng(3).random((2, requests.height))
+    a, b = (np.where(requests["item_id"].to_numpy() == item, -np.inf, scores[item]) for item in (0, 1))
+    log = simulate_interleaving(requests, a, b, k=6, seed=5)
+    assert set(log.filter(pl.col("item_id") == 0)["team"]) == {"B"}
+    assert set(log.filter(pl.col("item_id") == 1)["team"]) == {"A"}
+    with pytest.raises(
+        DataError, match="b lists nothing for 1 requests, such as 'r7'; leave out requests that only one"
+    ):
+        simulate_interleaving(requests, a, np.where(requests["request_id"].to_numpy() == "r7", -np.inf, b))
+
+
 def test_simulation_does_not_depend_on_the_order_of_the_rows():
     requests = make_requests()
     a, b = np.random.default_rng(3).integers(3, size=(2, requests.height)).astype(float)  # many ties
