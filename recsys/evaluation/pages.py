@@ -55,6 +55,11 @@ def short(name: str, longest: int = LONGEST_NAME) -> str:
     return name if len(name) <= longest else name[: longest - 1] + "…"
 
 
+def glued(words: str) -> str:
+    """Keep a number and its percent sign on one line."""
+    return words.replace(" %", "\N{NO-BREAK SPACE}%")
+
+
 def left_out(counts: Mapping[str, int], requests: int) -> list[str]:
     """Say how many of so many requests each measure leaves out, measures of one count together."""
     together: dict[int, list[str]] = {}
@@ -96,5 +101,6 @@ def render(template: str, values: Mapping[str, object]) -> str:
         "count": count,
         "sentence": sentence,
         "short": short,
+        "glued": glued,
     }
     return environment.get_template(template).render(values)
