@@ -25,7 +25,7 @@ def signed(value: float) -> str:
     """Write a difference, or one of counts, its sign always there; a dash for NaN."""
     if isinstance(value, int):
         return f"{value:+,}"
-    return NOTHING if math.isnan(value) else f"{value:+.4f}"
+    return NOTHING if math.isnan(value) else f"{value:+z.4f}"
 
 
 def percent(value: float) -> str:
