@@ -8,7 +8,7 @@ from recsys.evaluation.intervals import Interval
 
 SQUARE = 320
 """Side of the drawing of a curve chart."""
-_CURVE_LEFT, _CURVE_TOP, _CURVE_SIDE = 44.0, 10.0, 262.0
+_CURVE_LEFT, _CURVE_TOP, _CURVE_SIDE = 44.0, 24.0, 256.0
 
 
 @dataclass(frozen=True)

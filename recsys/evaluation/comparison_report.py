@@ -195,7 +195,7 @@ def to_html(comparison: Comparison, exhibits: Exhibits | None = None) -> str:
     exhibits = exhibits or Exhibits()
     primary = comparison.overall[comparison.primary]
     segments = {name: of[comparison.primary] for name, of in comparison.segments.items() if comparison.primary in of}
-    rows = {name: _row(name, of, _sizes(of)) for name, of in segments.items()}
+    rows = {name: _row(name.split(_BETWEEN, 1)[-1], of, _sizes(of)) for name, of in segments.items()}
     values: dict[str, object] = {
         "comparison": comparison,
         "answer": answer(comparison),
@@ -270,7 +270,7 @@ def _groups(segments: Iterable[str]) -> dict[str, list[str]]:
     """Bring segments of one kind together, in the order in which the kinds come."""
     groups: dict[str, list[str]] = {}
     for name in segments:
-        groups.setdefault(name.split(_BETWEEN)[0] if _BETWEEN in name else _UNGROUPED, []).append(name)
+        groups.setdefault(name.split(_BETWEEN, 1)[0] if _BETWEEN in name else _UNGROUPED, []).append(name)
     return groups
 
 

@@ -25,7 +25,7 @@ def signed(value: float) -> str:
     """Write a difference, or one of counts, its sign always there; a dash for NaN."""
     if isinstance(value, int):
         return f"{value:+,}"
-    return NOTHING if math.isnan(value) else f"{value:+.4f}"
+    return NOTHING if math.isnan(value) else f"{value:+z.4f}"
 
 
 def percent(value: float) -> str:
@@ -53,6 +53,11 @@ def sentence(words: str) -> str:
 def short(name: str, longest: int = LONGEST_NAME) -> str:
     """Cut a name that is too long; the cut shows."""
     return name if len(name) <= longest else name[: longest - 1] + "…"
+
+
+def glued(words: str) -> str:
+    """Keep a number and its percent sign on one line."""
+    return words.replace(" %", "\N{NO-BREAK SPACE}%")
 
 
 def left_out(counts: Mapping[str, int], requests: int) -> list[str]:
@@ -96,5 +101,6 @@ def render(template: str, values: Mapping[str, object]) -> str:
         "count": count,
         "sentence": sentence,
         "short": short,
+        "glued": glued,
     }
     return environment.get_template(template).render(values)

@@ -1,55 +1,86 @@
+import doctest
 import math
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from recsys.evaluation.charts import WIDTH, interval_chart, round_numbers
+from recsys.evaluation import charts as module
+from recsys.evaluation.charts import SQUARE, Row, Scale, curve_chart, interval_chart, round_numbers
 from recsys.evaluation.intervals import Interval
 
 numbers = st.floats(-1, 1).map(lambda number: round(number, 6))
 
 
+def rows(*intervals):
+    return [Row(f"row {place}", Interval(*interval)) for place, interval in enumerate(intervals)]
+
+
 @given(st.lists(st.tuples(numbers, numbers, numbers), min_size=1, max_size=8), st.booleans())
-def test_marks_keep_their_order_inside_the_drawing(triples, with_zero):
-    intervals = {}
-    for row, triple in enumerate(triples):
-        low, mean, high = sorted(triple)
-        intervals[f"ranker {row}"] = Interval(mean, low, high)
-    chart = interval_chart(intervals, with_zero)
-    assert [mark.name for mark in chart.marks] == list(intervals)
+def test_marks_keep_their_order_inside_the_plot(triples, with_zero):
+    given_rows = rows(*[(mean, low, high) for low, mean, high in map(sorted, triples)])
+    chart = interval_chart(given_rows, with_zero)
+    assert [mark.row for mark in chart.marks] == given_rows
     for mark in chart.marks:
-        assert 0 < mark.low <= mark.mean <= mark.high < WIDTH
-        assert 0 < mark.y < chart.axis < chart.height
-    everything = sorted((mark.interval.mean, mark.mean) for mark in chart.marks)
+        assert 0 < mark.low <= mark.mean <= mark.high < 100
+    everything = sorted((mark.row.interval.mean, mark.mean) for mark in chart.marks)
     assert [place for _, place in everything] == sorted(place for _, place in everything)
     if with_zero:
-        assert 0 < chart.zero < WIDTH
+        assert 0 < chart.zero < 100
 
 
 def test_equal_numbers_stand_at_equal_places():
-    chart = interval_chart({"a": Interval(0.5, 0.25, 0.75), "b": Interval(0.25, 0.25, 0.5)}, with_zero=False)
+    chart = interval_chart(rows((0.5, 0.25, 0.75), (0.25, 0.25, 0.5)), with_zero=False)
     assert chart.marks[0].low == chart.marks[1].mean == chart.marks[1].low
     assert chart.marks[0].mean == chart.marks[1].high
     assert chart.zero is None
     ticks = {text: place for place, text in chart.ticks}
-    assert ticks["0.6"] - chart.marks[0].mean == pytest.approx((ticks["0.6"] - ticks["0.4"]) / 2, abs=0.2)
+    assert ticks["0.6"] - chart.marks[0].mean == pytest.approx((ticks["0.6"] - ticks["0.4"]) / 2, abs=0.02)
 
 
 def test_what_is_no_number_is_not_drawn():
-    chart = interval_chart({"a": Interval(math.nan, math.nan, math.nan)}, with_zero=False)
-    assert (chart.marks[0].mean, chart.marks[0].low, chart.marks[0].high) == (None, None, None)
+    nothing, lonely = interval_chart(rows((math.nan,) * 3, (0.2, math.nan, math.nan)), with_zero=True).marks
+    assert (nothing.mean, nothing.low, nothing.high) == (None, None, None)
+    assert 0 < lonely.mean < 100
+    assert (lonely.low, lonely.high) == (None, None)
 
 
-def test_one_value_alone_has_a_scale():
-    chart = interval_chart({"a": Interval(0.5, 0.5, 0.5)}, with_zero=False)
-    assert len(chart.ticks) >= 2
-    assert 0 < chart.marks[0].mean < WIDTH
+@pytest.mark.parametrize("interval", [(0.5, 0.5, 0.5), (math.nan, math.nan, math.nan)])
+def test_a_chart_of_one_value_or_none_has_a_scale(interval):
+    assert len(interval_chart(rows(interval), with_zero=False).ticks) >= 2
 
 
-def test_long_names_are_cut():
-    chart = interval_chart({"a ranker with a very long name": Interval(0.5, 0.4, 0.6)}, with_zero=False)
-    assert chart.marks[0].name == "a ranker with a …"
+def test_the_band_of_what_does_not_matter_lies_around_zero_inside_the_plot():
+    chart = interval_chart(rows((0.0, -0.001, 0.001)), with_zero=True, matters=0.01)
+    low, high = chart.band
+    assert 0 < low < chart.zero < high < 100
+    assert high - chart.zero == pytest.approx(chart.zero - low, abs=0.02)
+    assert interval_chart(rows((0.0, -0.001, 0.001)), with_zero=True).band is None
+
+
+def test_charts_can_share_a_scale():
+    all_rows = rows((0.1, 0.0, 0.2), (-3.0, -4.0, -2.0))
+    one, other = (interval_chart([row], with_zero=True, scale_of=all_rows) for row in all_rows)
+    assert (one.ticks, one.zero) == (other.ticks, other.zero)
+
+
+def test_curves_stand_in_a_square_whose_two_scales_are_alike():
+    chart = curve_chart([[(0.1, 0.2), (0.4, 0.3)], [(math.nan, 0.1), (0.2, 0.2)]])
+    (low, high), (alone,) = chart.curves
+    assert chart.near < low[0] < high[0] < chart.far < SQUARE
+    assert 0 < chart.top < high[1] < low[1] < chart.bottom < SQUARE
+    assert alone[0] - chart.near == pytest.approx(chart.bottom - alone[1], abs=0.02)
+    assert all(x - chart.near == pytest.approx(chart.bottom - y, abs=0.02) for x, y, _ in chart.ticks)
+
+
+@pytest.mark.parametrize("curves", [[], [[]], [[(0.0, 0.0)]]])
+def test_curves_without_height_have_a_scale(curves):
+    assert len(curve_chart(curves).ticks) >= 2
+
+
+def test_a_scale_places_its_ends_at_its_ends():
+    scale = Scale(-1.0, 3.0, start=200.0, end=0.0)
+    assert [scale.place(number) for number in (-1.0, 1.0, 3.0, math.nan)] == [200.0, 100.0, 0.0, None]
 
 
 @given(st.floats(-10, 10), st.floats(1e-4, 100))
@@ -59,3 +90,7 @@ def test_ticks_are_few_and_inside(lowest, size):
     assert 2 <= len(found) <= 6
     assert all(lowest - 1e-9 <= number <= lowest + size + 1e-9 for number, _ in found)
     assert all(float(text) == pytest.approx(number, abs=1e-9) for number, text in found)
+
+
+def test_the_example_of_the_documentation_holds():
+    assert doctest.testmod(module).failed == 0

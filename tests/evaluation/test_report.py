@@ -1,7 +1,6 @@
 import math
 import re
 from dataclasses import replace
-from html.parser import HTMLParser
 
 import pytest
 
@@ -11,7 +10,6 @@ from recsys.evaluation.intervals import Interval
 from recsys.evaluation.report import Example, Listed, to_html, to_text
 
 NAMES = ("AUC", "MRR", "first-hit MRR", "nDCG@5", "nDCG@10", "AUC pooled")
-EMPTY_ELEMENTS = {"meta", "line", "circle", "path"}
 
 
 def row(mean, half):
@@ -32,38 +30,6 @@ def make_evaluation(difference=0.02):
 
 def make_page(evaluation=None, title="A report", facts=None, notes=(), examples=()):
     return to_html(evaluation or make_evaluation(), title, facts or {}, notes, examples)
-
-
-class Page(HTMLParser):
-    """Checks that elements nest, and keeps their attributes and their text."""
-
-    def __init__(self, page):
-        super().__init__()
-        self.open, self.elements, self.words = [], [], []
-        self.feed(page)
-        assert self.open == []
-
-    def handle_starttag(self, tag, attrs):
-        self.elements.append((tag, dict(attrs)))
-        if tag not in EMPTY_ELEMENTS:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag, attrs):
-        self.elements.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        if "style" not in self.open:
-            self.words.append(data)
-
-    @property
-    def text(self):
-        return " ".join(" ".join(self.words).split())
-
-    def all(self, tag):
-        return [attributes for name, attributes in self.elements if name == tag]
 
 
 def test_text_shows_every_ranker_measure_and_interval():
@@ -88,10 +54,10 @@ def test_text_says_what_measures_leave_out():
     assert "No measure leaves out a request." in to_text(whole)
 
 
-def test_sampled_lists_are_called_so_and_logged_ones_are_not():
+def test_sampled_lists_are_called_so_and_logged_ones_are_not(read_page):
     logged, sampled = make_evaluation(), replace(make_evaluation(), sampled=True)
     assert SAMPLED in " ".join(to_text(sampled).split())
-    assert SAMPLED in Page(make_page(sampled)).text
+    assert SAMPLED in read_page(make_page(sampled)).text
     assert "sampled" not in to_text(logged) + make_page(logged)
 
 
@@ -110,36 +76,37 @@ def test_text_has_no_mark_up_of_its_own():
     assert "\x1b" not in to_text(evaluation)
 
 
-def test_page_holds_every_number_once_per_table():
-    page = Page(make_page())
+def test_page_holds_every_number_once_per_table(read_page):
+    page = read_page(make_page())
     assert "12,345 requests" in page.text
     for number in ("0.6432", "0.6332 to 0.6532", "+0.1432", "+0.0100 to +0.0300"):
         assert number in page.text
     assert len(page.all("table")) == 4
-    assert len(page.all("svg")) == 2 * 2 * 5
+    charts, rankers, differences = 2 * 5, 3, 2
+    assert len(page.all("svg")) == charts * (rankers + 1 + differences + 1)  # a strip per row and a scale per chart
     assert "No request of this window belongs here." in page.text
 
 
-def test_page_needs_nothing_from_outside_and_runs_nothing():
+def test_page_needs_nothing_from_outside_and_runs_nothing(read_page):
     page = make_page(facts={"Model": "m"}, notes=["n"], examples=[Example("r1", (), (Listed("t", 1, 2, 1),))])
-    elements = Page(page).elements
+    elements = read_page(page).elements
     assert not {"script", "link", "img", "iframe", "object", "embed"} & {tag for tag, _ in elements}
     assert not [name for _, attributes in elements for name in attributes if name.startswith("on") or name == "src"]
     assert all(attributes["href"].startswith("#") for tag, attributes in elements if tag == "a")
     assert not re.search(r"https?:|url\(|@import", page)
-    policy = next(attributes for attributes in Page(page).all("meta") if "http-equiv" in attributes)
+    policy = next(attributes for attributes in read_page(page).all("meta") if "http-equiv" in attributes)
     assert policy["content"] == "default-src 'none'; style-src 'unsafe-inline'"
 
 
-def test_links_lead_to_headings_of_the_page():
-    page = Page(make_page(facts={"Model": "m"}, examples=[Example("r1", (), ())]))
+def test_links_lead_to_headings_of_the_page(read_page):
+    page = read_page(make_page(facts={"Model": "m"}, examples=[Example("r1", (), ())]))
     headings = [attributes["id"] for attributes in page.all("h2")]
-    assert [attributes["href"] for attributes in page.all("a")] == [f"#{name}" for name in headings]
+    assert [attributes["href"] for attributes in page.all("a")] == ["#main", *(f"#{name}" for name in headings)]
     assert len(set(headings)) == len(headings) == 6
 
 
-def test_tables_have_captions_and_can_be_scrolled_by_keyboard():
-    page = Page(make_page())
+def test_tables_have_captions_and_can_be_scrolled_by_keyboard(read_page):
+    page = read_page(make_page())
     assert len(page.all("caption")) == len(page.all("table"))
     regions = [attributes for attributes in page.all("div") if attributes.get("class") == "scroll"]
     assert len(regions) == len(page.all("table"))
@@ -152,7 +119,7 @@ HOSTILE = "<script>alert('x')</script>\" onload=\"y & z"
 
 
 @pytest.mark.parametrize("place", ["title", "fact", "note", "ranker", "segment", "window", "item", "recent", "request"])
-def test_text_from_outside_is_shown_and_never_obeyed(place):
+def test_text_from_outside_is_shown_and_never_obeyed(read_page, place):
     given = {name: HOSTILE if name == place else "plain" for name in ("title", "fact", "note", "item", "recent")}
     evaluation = make_evaluation()
     rankers = {**evaluation.overall.rankers, **({HOSTILE: row(0.4, 0.1)} if place == "ranker" else {})}
@@ -161,23 +128,23 @@ def test_text_from_outside_is_shown_and_never_obeyed(place):
         HOSTILE if place == "window" else "test", Results(3, rankers, evaluation.overall.differences), segments, {}
     )
     example = Example(HOSTILE if place == "request" else "r", (given["recent"],), (Listed(given["item"], 1, 2, 0),))
-    page = Page(make_page(evaluation, given["title"], {given["fact"]: given["fact"]}, [given["note"]], [example]))
+    page = read_page(make_page(evaluation, given["title"], {given["fact"]: given["fact"]}, [given["note"]], [example]))
     assert "script" not in {tag for tag, _ in page.elements}
     assert not [name for _, attributes in page.elements for name in attributes if name == "onload"]
     assert HOSTILE in page.text
 
 
-def test_example_lists_stand_in_the_order_of_the_product():
+def test_example_lists_stand_in_the_order_of_the_product(read_page):
     listed = (Listed("third", 3, 1, 0), Listed("first", 1, 2, 1), Listed("second", 2, 3, 0))
-    page = Page(make_page(examples=[Example("r7", ("read before",), listed), Example("r8", (), ())])).text
+    page = read_page(make_page(examples=[Example("r7", ("read before",), listed), Example("r8", (), ())])).text
     assert "first 1 2 1 second 2 3 0 third 3 1 0" in page
     assert "read before" in page
     assert page.count("A user with no history.") == 1
 
 
 @pytest.mark.parametrize(("difference", "word"), [(0.02, "Better"), (-0.02, "Worse"), (0.001, "No clear difference")])
-def test_the_page_opens_with_a_verdict_in_words(difference, word):
-    text = Page(make_page(make_evaluation(difference))).text
+def test_the_page_opens_with_a_verdict_in_words(read_page, difference, word):
+    text = read_page(make_page(make_evaluation(difference))).text
     assert f"nDCG@10, both against behaviour {difference:+.4f} {word}" in text
 
 
@@ -191,9 +158,9 @@ def test_what_is_no_number_is_a_dash():
     assert "\N{EN DASH}" in to_text(evaluation)
 
 
-def test_headings_keep_the_letters_of_names():
+def test_headings_keep_the_letters_of_names(read_page):
     evaluation = make_evaluation()
-    page = Page(make_page(Evaluation("test", evaluation.overall, {"users of MIND": Results(0, {}, {})}, {})))
+    page = read_page(make_page(Evaluation("test", evaluation.overall, {"users of MIND": Results(0, {}, {})}, {})))
     assert "Users of MIND" in page.text
     assert "Test window, 12,345 requests" in page.text
 

@@ -1,0 +1,117 @@
+import math
+from html.parser import HTMLParser
+
+import pytest
+
+from recsys.evaluation.comparison import Comparison, Difference, Verdict
+from recsys.evaluation.comparison_report import Exhibits, LabelFree, PairedLists, Placed
+from recsys.evaluation.intervals import Interval
+from recsys.evaluation.movement import Movement, Moves
+from recsys.evaluation.reliability import Bin, Reliability
+
+EMPTY_ELEMENTS = {"meta", "line", "circle", "path", "rect", "polyline"}
+
+
+class Page(HTMLParser):
+    """Checks that elements nest, and keeps their attributes and their text."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.open, self.elements, self.words = [], [], []
+        self.feed(page)
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+        if tag not in EMPTY_ELEMENTS:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if "style" not in self.open:
+            self.words.append(data)
+
+    @property
+    def text(self):
+        return " ".join(" ".join(self.words).split())
+
+    def all(self, tag):
+        return [attributes for name, attributes in self.elements if name == tag]
+
+
+@pytest.fixture
+def read_page():
+    """Parse a page; `.text` is what people read, `.all(tag)` the attributes of its elements."""
+    return Page
+
+
+def difference(mean=0.02, half=0.01, verdict=Verdict.BETTER, users=400, detectable=0.014):
+    """A difference with an interval of so wide to both sides of its mean; NaN ends for no interval."""
+    return Difference(
+        requests=1234,
+        users=users,
+        a=0.4,
+        b=0.4 + mean,
+        interval=Interval(mean, mean - half, mean + half),
+        p=0.004,
+        p_adjusted=0.012,
+        effect_size=0.1,
+        detectable=detectable,
+        verdict=verdict,
+    )
+
+
+@pytest.fixture
+def make_difference():
+    return difference
+
+
+@pytest.fixture
+def make_comparison():
+    """Build a comparison: the primary difference, other measures, and segments by their primary difference."""
+
+    def build(primary=None, others=None, segments=None, names=("champion", "challenger"), window="test"):
+        overall = {"nDCG@10": primary or difference(), **({"AUC": difference(0.01)} if others is None else others)}
+        found = {"device = phone": difference(0.03), "device = tv": difference(-0.01, verdict=Verdict.UNDERPOWERED)}
+        found = found if segments is None else segments
+        by_measure = {name: {"nDCG@10": of, "AUC": difference(0.01)} for name, of in found.items()}
+        left_out = {"nDCG@10": 66, "AUC": 80}
+        return Comparison(*names, window, "nDCG@10", 0.01, overall, by_measure, left_out)
+
+    return build
+
+
+@pytest.fixture
+def make_exhibits():
+    """Build one of every exhibit, with `text` wherever a text from outside stands."""
+
+    def build(text="plain"):
+        moves = (Moves(-2, -2, 10), Moves(-1, -1, 30), Moves(0, 0, 50), Moves(1, 1, 40), Moves(2, 2, 0))
+        quantiles = {0.05: -1.5, 0.5: 0.25, 0.95: math.nan}
+        bins = (Bin(0.1, 0.12, 500), Bin(0.4, 0.35, 500))
+        listed = (
+            Placed(text, 1, 3, 0),
+            Placed("second", 2, 1, 1),
+            Placed("new", None, 2, 0),
+            Placed("gone", 3, None, 0),
+        )
+        return Exhibits(
+            movement=Movement(1300, 0.375, 10, 0.8, 0.61, 1290, moves, 7, 3, quantiles, quantiles),
+            reliability_a=Reliability(bins, 0.0123, 0.08, 0.3),
+            reliability_b=Reliability(bins[:1], 0.0456, 0.07, math.inf),
+            label_free=(
+                LabelFree(text, 0.5, 0.75, text),
+                LabelFree("novelty", 8.0, 8.5, "surprise", Interval(0.5, 0.25, 0.75)),
+                LabelFree("repeats", 3, 1200, "repeated items"),
+            ),
+            examples=(PairedLists(text, text, listed),),
+            facts={text: text},
+            notes=(text,),
+        )
+
+    return build

@@ -1,0 +1,90 @@
+import math
+from dataclasses import replace
+
+import pytest
+
+from recsys.evaluation.answer import answer, users_needed
+from recsys.evaluation.comparison import Verdict
+from recsys.evaluation.intervals import Interval
+
+
+@pytest.mark.parametrize(
+    ("verdict", "headline"),
+    [
+        (Verdict.BETTER, "Yes: challenger orders better than champion."),
+        (Verdict.WORSE, "No: challenger orders worse than champion."),
+        (Verdict.NO_DIFFERENCE, "Nothing speaks for it: no difference between challenger and champion is shown."),
+        (Verdict.UNDERPOWERED, "Not known yet: there are too few users to tell."),
+    ],
+)
+def test_the_headline_says_whether_b_may_replace_a(make_comparison, make_difference, verdict, headline):
+    found = answer(make_comparison(make_difference(verdict=verdict)))
+    assert (found.verdict, found.headline) == (verdict, headline)
+
+
+def test_the_finding_says_by_how_much_how_sure_and_on_how_many(make_comparison):
+    assert answer(make_comparison()).finding == (
+        "nDCG@10 goes from 0.4000 to 0.4200, +0.0200 or +5.0 % (95 % interval +0.0100 to +0.0300, p = 0.004), "
+        "on 1,234 requests of 400 users (test window)."
+    )
+
+
+def test_a_finding_without_an_interval_says_why(make_comparison, make_difference):
+    one_user = make_difference(half=math.nan, users=1, verdict=Verdict.UNDERPOWERED, detectable=math.nan)
+    found = answer(make_comparison(one_user))
+    assert found.finding.endswith("on 1,234 requests of 1 user (test window). Fewer than two users give no interval.")
+    assert found.next_step == "Compare them on more users."
+
+
+def test_a_mean_of_zero_has_no_relative_difference(make_comparison, make_difference):
+    assert "%" not in answer(make_comparison(replace(make_difference(), a=0.0))).finding.split("(")[0]
+
+
+def test_more_users_are_counted_by_the_square_of_what_they_miss(make_comparison, make_difference):
+    missed = make_difference(0.001, verdict=Verdict.UNDERPOWERED, users=400, detectable=0.02)
+    assert users_needed(missed, matters=0.01) == 1600
+    assert answer(make_comparison(missed)).next_step == (
+        "Compare them on about 1,200 more users (1,600 in all): so many show a difference of 0.01 with 80 % power, "
+        "the present 400 users only one of 0.0200."
+    )
+
+
+@pytest.mark.parametrize(("detectable", "matters"), [(math.nan, 0.01), (0.02, 0.0)])
+def test_nobody_knows_how_many_users_show_nothing(make_difference, detectable, matters):
+    assert users_needed(make_difference(detectable=detectable), matters) is None
+
+
+@pytest.mark.parametrize(
+    ("mean", "verdict", "step"),
+    [
+        (0.02, Verdict.BETTER, "Let challenger replace champion, by an online experiment first where one is possible."),
+        (0.004, Verdict.BETTER, "The gain is real but smaller than the 0.01 that matters: weigh it against what challenger costs."),
+        (-0.02, Verdict.WORSE, "Keep champion."),
+        (0.0, Verdict.NO_DIFFERENCE, "A true difference of 0.01 would have shown with at least 80 % power. Keep champion, or choose by cost and by the measures that need no label."),
+    ],
+)  # fmt: skip
+def test_every_verdict_has_a_next_step(make_comparison, make_difference, mean, verdict, step):
+    assert answer(make_comparison(make_difference(mean, verdict=verdict))).next_step == step
+
+
+def test_what_says_otherwise_is_named_the_largest_first(make_comparison, make_difference):
+    worse = {f"hour = {hour}": make_difference(-0.01 * hour, verdict=Verdict.WORSE) for hour in range(1, 6)}
+    found = answer(make_comparison(others={"AUC": make_difference(0.01)}, segments=worse))
+    assert found.exceptions == (
+        "Worse for hour = 5 (-0.0500), hour = 4 (-0.0400), hour = 3 (-0.0300) and 2 more.",
+    )  # fmt: skip
+    unclear = make_difference(verdict=Verdict.UNDERPOWERED)
+    found = answer(
+        make_comparison(unclear, {"AUC": make_difference(0.01)}, {"a": make_difference(-0.02, verdict=Verdict.WORSE)})
+    )
+    assert found.exceptions == ("Worse for a (-0.0200).", "Better for AUC (+0.0100).")
+
+
+def test_long_names_are_cut(make_comparison):
+    found = answer(make_comparison(names=("a", "b" * 100)))
+    assert found.headline == f"Yes: {'b' * 59}… orders better than a."
+
+
+def test_an_interval_of_width_zero_is_an_interval(make_comparison, make_difference):
+    same = replace(make_difference(0.0, verdict=Verdict.NO_DIFFERENCE), interval=Interval(0.0, 0.0, 0.0), p=1.0)
+    assert "(95 % interval +0.0000 to +0.0000, p = 1.000)" in answer(make_comparison(same)).finding
