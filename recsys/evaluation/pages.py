@@ -74,7 +74,7 @@ def left_out(counts: Mapping[str, int], requests: int) -> list[str]:
 
 def terminal(width: int) -> Console:
     """Open a terminal of so many characters that keeps what is printed to it; texts have no mark-up of their own."""
-    return Console(file=StringIO(), width=width, force_terminal=False, highlight=False, markup=False)
+    return Console(file=StringIO(), width=width, force_terminal=False, force_jupyter=False, highlight=False, markup=False)
 
 
 def printed(console: Console) -> str:
