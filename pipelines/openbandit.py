@@ -1,7 +1,8 @@
 """Open Bandit: what the uniform policy earns, estimated from the log of Thompson sampling and read off its own log.
 
-FOLDER holds `random/<campaign>` and `bts/<campaign>` as published. The other direction, the value of Thompson sampling
-from the random log, is refused, and the reason is printed.
+FOLDER holds `random/<campaign>` and `bts/<campaign>` as published. "less on-policy" is the interval of an estimate less
+the mean click of the random log; the rows of the two logs are independent. The other direction, the value of Thompson
+sampling from the random log, is refused, and the reason is printed.
 """
 
 import sys
@@ -11,7 +12,6 @@ from recsys.data.importers import read_source
 from recsys.data.tables import Dataset
 from recsys.errors import DataError
 from recsys.evaluation.offpolicy import actions
-from recsys.evaluation.offpolicy.actions import ActionLog
 from recsys.evaluation.offpolicy.estimate import Estimate, difference
 from recsys.evaluation.offpolicy.rates import FixedPolicy, cross_fitted_rates, read_actions
 
@@ -34,7 +34,7 @@ def value_from(log: Dataset, policy: FixedPolicy) -> list[Estimate]:
 
 def on_policy(log: Dataset, policy: FixedPolicy) -> Estimate:
     """Return the mean click of a log that `policy` made, whose weights are all 1."""
-    logged: ActionLog = read_actions(log.requests, policy.of(log.requests))
+    logged = read_actions(log.requests, policy.of(log.requests))
     return actions.on_policy(logged.reward, logged.clusters)
 
 
@@ -43,13 +43,13 @@ def main(folder: Path, campaign: str) -> None:
     random, thompson = (read_source("openbandit", folder / name / campaign) for name in ("random", "bts"))
     uniform = FixedPolicy.of_log(random.requests)
     known = on_policy(random, uniform)
-    print(f"{'clicks per 1,000 rows':24} {'value':>6} {'95 % interval':>15} {'less on-policy':>16} {'effective':>10}")
+    print("clicks per 1,000 rows     value   95 % interval     less on-policy  effective  largest  clipped")
     for each in (known, *value_from(thompson, uniform)):
-        gap = difference(known, each)
+        gap, overlap = difference(known, each), each.overlap
         print(
             f"{each.name:24} {1e3 * each.value:6.2f} {1e3 * each.low:7.2f} {1e3 * each.high:7.2f} "
-            f"{1e3 * gap.low:+8.2f} {1e3 * gap.high:+7.2f} {each.overlap.effective_size:10.0f}"
-            f"  {'; '.join(each.warnings)}"
+            f"{1e3 * gap.low:+9.2f} {1e3 * gap.high:+8.2f} {overlap.effective_size:10.0f} "
+            f"{overlap.largest_weight:8.2f} {overlap.clipped:8.1%}  {'; '.join(each.warnings)}"
         )
     try:
         FixedPolicy.of_log(thompson.requests)

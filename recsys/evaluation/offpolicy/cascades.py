@@ -99,9 +99,11 @@ def cascade_doubly_robust(
     Raises
     ------
     DataError
-        When a prediction is not finite or support is missing.
+        When a prediction is missing or not finite, or support is missing.
     """
     for name, values in {"predictions": predicted, "expected predictions": expected}.items():
+        if len(values) != len(log.reward):
+            raise DataError(f"there are {len(values)} {name} for {len(log.reward)} candidates; give one per candidate")
         refuse_bad(values, ~np.isfinite(values), f"{name} that are not finite", "predict every candidate")
     counted = log.counted(top)
     weights = _products(log, target)

@@ -16,6 +16,8 @@ SMALL_SHARE = 0.05
 """Below this share of the sample, an effective sample size is worth a warning however large it is."""
 HEAVY_SHARE = 0.05
 """A single weight that makes up more of all weight than this is worth a warning."""
+CLIPPED_SHARE = 0.05
+"""A larger share of weight that was cut off is worth a warning."""
 FEWEST, FEWEST_SHARE, FEWEST_EVER = 30.0, 0.01, 2.0
 """An estimate is refused below an effective sample size of 30, in a log of under 3,000 below 1 % of it, and below 2."""
 DOUBTFUL, IMPOSSIBLE = 3.0, 4.0
@@ -212,6 +214,8 @@ def judge(found: Overlap, heaviest: float, normaliser: Floats, clusters: Integer
         warnings.append(f"effective sample size {size:.0f} of {units}: the interval may be too narrow")
     if heaviest > HEAVY_SHARE:
         warnings.append(f"one weight of {found.largest_weight:.3g} makes up {heaviest:.0%} of all weight")
+    if found.clipped > CLIPPED_SHARE:
+        warnings.append(f"{found.clipped:.0%} of all weight was cut off: the value is biased by what came with it")
     if off > SLIGHT and off > DOUBTFUL * error:
         warnings.append(f"the weights average {mean:.3g} (standard error {error:.2g}) where 1 is expected")
     return Overlap(size, found.largest_weight, found.clipped, tuple(warnings))

@@ -95,6 +95,8 @@ def test_targets_that_do_not_fit_the_log_are_refused(ten):
         cascade(ten.log, unknown)
     with pytest.raises(DataError, match="predictions that are not finite in 10 of 10 rows"):
         cascade_doubly_robust(ten.log, ten.target, np.full(10, np.nan), np.ones(10))
+    with pytest.raises(DataError, match="there are 9 expected predictions for 10 candidates; give one per candidate"):
+        cascade_doubly_robust(ten.log, ten.target, np.ones(10), np.ones(9))
     with pytest.raises(DataError, match="expected predictions that are not finite in 10 of 10 rows"):
         cascade_doubly_robust(ten.log, ten.target, np.ones(10), np.full(10, np.inf))
 

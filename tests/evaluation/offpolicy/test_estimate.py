@@ -94,6 +94,14 @@ def test_few_effective_rows_and_heavy_weights_are_told():
     assert overlap_of(np.ones(200), np.ones(200), np.arange(200)).warnings == ()
 
 
+def test_much_weight_cut_off_is_told():
+    weights = np.tile([0.5, 1.5], 200)
+    assert overlap_of(np.minimum(weights, 1.45), weights, np.arange(400)).warnings == ()
+    found = overlap_of(np.minimum(weights, 1.0), weights, np.arange(400))
+    assert found.clipped == pytest.approx(0.25)
+    assert found.warnings == ("25% of all weight was cut off: the value is biased by what came with it",)
+
+
 def test_weights_that_do_not_average_one_are_told_or_refused():
     random = np.random.default_rng(3)
     slightly = 1.05 + random.normal(0, 0.1, 400)
