@@ -145,6 +145,14 @@ def test_the_primary_measure_decides_by_its_interval_and_then_by_what_could_be_f
     }[verdict]
 
 
+def test_what_can_just_be_found_is_enough_power():
+    requests = make_requests()
+    scores = make_scores(requests)
+    least = compare(requests, *scores).overall["nDCG@10"].detectable
+    assert compare(requests, *scores, replace(SMALL, matters=least)).verdict == Verdict.NO_DIFFERENCE
+    assert compare(requests, *scores, replace(SMALL, matters=0.999 * least)).verdict == Verdict.UNDERPOWERED
+
+
 def test_others_decide_by_their_corrected_p_value():
     random = np.random.default_rng(6)
     noise = [random.normal(0, 1, 60) for _ in range(30)]
