@@ -47,7 +47,8 @@ class Difference:
     p
         Two-sided permutation p-value, labels A and B swapped per user; NaN below two users.
     p_adjusted
-        Holm-corrected over all secondary measures and segments; of the primary measure on all requests `p` itself.
+        Holm-corrected: on all requests over the other measures than the primary one, whose `p` stands as it is; in a
+        segment over all segments, each measure by itself.
     effect_size
         Mean difference over the standard deviation of what one user adds to it (Cohen's d_z, users as units); NaN
         when all users differ alike.
@@ -101,7 +102,7 @@ class Comparison:
 
     The primary measure on all requests decides. B is better when its 95 % interval lies above 0, worse when it lies
     below; otherwise no difference is shown when the minimum detectable effect is at most `matters`, and the comparison
-    is underpowered when it is more. Secondary measures and segments are better or worse when their Holm-corrected
+    is underpowered when it is more. Other measures and segments are better or worse when their Holm-corrected
     p-value is at most 5 %, and otherwise go by the same rule.
 
     Attributes
@@ -298,11 +299,12 @@ def _compare(
         raise SettingsError(f"primary is {plan.primary!r}, which is not among the measures {known}; name one of them")
     overall = _differences(everything, plan)
     within = {name: _differences(part, plan) for name, part in segments}
-    secondary = [(overall, measure) for measure in overall if measure != plan.primary]
-    secondary += [(part, measure) for part in within.values() for measure in part]
-    corrected = holm(np.array([part[measure].p for part, measure in secondary]))
-    for (part, measure), p in zip(secondary, corrected.tolist(), strict=True):
-        part[measure] = _as_secondary(part[measure], p, plan.matters)
+    families = [[(overall, measure) for measure in overall if measure != plan.primary]]
+    families += [[(part, measure) for part in within.values()] for measure in overall]
+    for family in families:
+        corrected = holm(np.array([part[measure].p for part, measure in family]))
+        for (part, measure), p in zip(family, corrected.tolist(), strict=True):
+            part[measure] = _as_secondary(part[measure], p, plan.matters)
     return Comparison(
         a=names[0],
         b=names[1],

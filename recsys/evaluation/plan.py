@@ -23,7 +23,7 @@ class Plan:
     resamples
         Resamples of the bootstrap over users.
     permutations
-        Permutations of the test; with m secondary tests the Holm correction needs more than 20 m to find anything.
+        Permutations of the test; with m segments the Holm correction needs more than 20 m to find anything.
     seed
         Seed of both; the same seed gives the same numbers, whatever the order of the rows.
     """
