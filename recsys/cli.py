@@ -244,7 +244,7 @@ def _parser() -> argparse.ArgumentParser:
     begun.add_argument("--out", type=Path, default=Path("project"), help="folder to write (default: project)")
 
     imported = add("import", _import, "turn foreign files into the tables")
-    imported.add_argument("source", help="tables, ebnerd, mind or upworthy")
+    imported.add_argument("source", help="tables, ebnerd, mind, upworthy or openbandit")
     imported.add_argument("input", type=Path, help="folder with the foreign files")
     imported.add_argument("--out", type=Path, required=True, help="data folder to write")
     imported.add_argument("--mapping", type=Path, help="TOML file that maps columns, for the source tables")
