@@ -140,6 +140,8 @@ class Comparison:
     def rule(self) -> str:
         """The rule in one sentence with its numbers."""
         found = self.overall[self.primary]
+        if math.isnan(found.interval.mean):
+            return f"{self.primary} decides, but is not defined for any request: {self.verdict}."
         said = f"{self.primary} decides: {self.b} minus {self.a} is {found.interval.mean:+.4f}"
         if math.isnan(found.interval.low):
             return f"{said} on fewer than two users, which gives no interval: {self.verdict}."

@@ -80,7 +80,7 @@ def bootstrap(totals: UserTotals, resamples: int = 1000, seed: int = 0) -> list[
     97.5 % points are too close together when users are few. They are moved out to the tail
     Phi(-sqrt(G / (G - 1)) * t(97.5 %, G - 1)), which gives the width of Student's t (Hesterberg 2015, "expanded
     percentile"), with G the effective number of users: users of unequal weight say less. With 30 users of 4 requests on
-    average the interval then holds the truth 94 to 95 % of the time instead of 92 %; strong skew lowers both. Below 5
+    average the interval then holds the truth 95 % of the time instead of 92 %; strong skew lowers both. Below 5
     effective users no resample reaches that tail, and the interval is Student's, mean +- t * standard error.
 
     Parameters
@@ -131,6 +131,8 @@ def _quantiles(totals: UserTotals) -> Floats:
 
 
 def _ends(resampled: Floats, tail: float) -> tuple[float, float]:
+    if not len(resampled):
+        return float("nan"), float("nan")
     low, high = np.quantile(resampled, [tail, 1 - tail])
     return float(low), float(high)
 
