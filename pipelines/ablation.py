@@ -13,8 +13,9 @@ import numpy as np
 import polars as pl
 
 from recsys.batch.evaluating import text_alone
-from recsys.batch.logged import LoggedWindow, cold_requests, read_logged
+from recsys.batch.logged import LoggedWindow, read_logged
 from recsys.batch.reading import TextCourse
+from recsys.batch.segments import cold_requests
 from recsys.batch.training import grow_with_valid
 from recsys.data.labels import grade_labels
 from recsys.data.tables import Dataset
@@ -138,7 +139,7 @@ def _judge(
         grown = grow_with_valid(blind, blind_valid, settings).final
         scores[name] = grown.score(judged.examples.table.drop(TEXT_COLUMNS))
     marked = pl.lit(f"{settings.seed}:") + pl.col("request_id").cast(pl.String)
-    return Day(judged.requests.with_columns(request_id=marked), cold_requests(judged, log), scores)
+    return Day(judged.requests.with_columns(request_id=marked), cold_requests(judged.requests, log), scores)
 
 
 def _between(window: LoggedWindow, start: datetime, end: datetime) -> LoggedWindow:

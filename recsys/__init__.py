@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 if TYPE_CHECKING:
+    from recsys.batch.comparing import compare
     from recsys.batch.evaluating import evaluate
     from recsys.batch.scoring import score
     from recsys.batch.training import train
@@ -28,6 +29,7 @@ _HOMES = {
     "Settings": "recsys.settings",
     "SettingsError": "recsys.errors",
     "WorldSettings": "recsys.data.world",
+    "compare": "recsys.batch.comparing",
     "cross": "recsys.data.candidates",
     "evaluate": "recsys.batch.evaluating",
     "load_settings": "recsys.settings",
@@ -46,6 +48,7 @@ __all__ = [
     "Settings",
     "SettingsError",
     "WorldSettings",
+    "compare",
     "cross",
     "evaluate",
     "load_settings",

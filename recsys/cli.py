@@ -167,6 +167,21 @@ def _evaluate(options: argparse.Namespace) -> int:
     return FINE
 
 
+def _compare(options: argparse.Namespace) -> int:
+    from recsys.batch.comparing import compare
+    from recsys.data.tables import Dataset
+    from recsys.evaluation.measures import parse_measure
+    from recsys.evaluation.plan import Plan
+
+    measures = tuple(parse_measure(name) for name in options.measures.split(","))
+    plan = Plan(measures=measures, primary=options.primary, matters=options.matters, seed=options.seed)
+    compared = compare(options.a, options.b, Dataset.read(options.data), plan, options.segment)
+    _write(options.json, json.dumps(compared.to_json(), indent=2) + "\n")
+    _write(options.html, compared.to_html())
+    print(compared.to_text(get_terminal_size((120, 24)).columns))
+    return FINE
+
+
 def _score(options: argparse.Namespace) -> int:
     crossed = options.users is not None and options.at is not None
     if options.candidates is None and not crossed:
@@ -251,6 +266,8 @@ def _parser() -> argparse.ArgumentParser:
     evaluated.add_argument("--window", choices=("text", "ranker", "valid", "test"), default="test")
     evaluated.add_argument("--json", type=Path, help="file to write the measures to")
 
+    _take_comparison(add("compare", _compare, "say whether B may replace A"))
+
     scored = add("score", _score, "rank candidates in a batch")
     scored.add_argument("model", type=Path, help="model folder")
     scored.add_argument("data", type=Path, help="data folder with today's items and behaviour")
@@ -278,6 +295,28 @@ def _take_features(tabulated: argparse.ArgumentParser) -> None:
     answer.add_argument("--out", type=Path, help="folder to write")
     answer.add_argument("--request", metavar="ID", help="print the features of this request")
     tabulated.add_argument("--set", action="append", default=[], metavar="section.key=value", help="change one setting")
+
+
+def _take_comparison(compared: argparse.ArgumentParser) -> None:
+    side = "model folder, ranking file (Parquet or TREC run), folder written by score, random or popularity"
+    compared.add_argument("a", help=f"what is there: {side}")
+    compared.add_argument("b", help="what may replace it: the same")
+    compared.add_argument("data", type=Path, help="data folder")
+    compared.add_argument("--primary", default="nDCG@10", metavar="MEASURE", help="decides (default: nDCG@10)")
+    compared.add_argument(
+        "--matters", type=float, default=0.01, help="smallest difference of it that would matter (default: 0.01)"
+    )
+    compared.add_argument(
+        "--measures",
+        default="nDCG@10,AUC,MRR,MAP,hit@1,recall@5",
+        help="what else is computed, joined by commas (default: %(default)s)",
+    )
+    compared.add_argument(
+        "--segment", action="append", default=[], metavar="COLUMN", help="column of any table to compare by; repeat it"
+    )
+    compared.add_argument("--seed", type=int, default=0, help="of the resampling (default: 0)")
+    compared.add_argument("--json", type=Path, help="file to write every number to")
+    compared.add_argument("--html", type=Path, help="page to write")
 
 
 if __name__ == "__main__":

@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from recsys.batch.logged import LoggedWindow, cold_requests, read_logged
+from recsys.batch.logged import LoggedWindow, read_logged
+from recsys.batch.segments import cold_requests
 from recsys.batch.today import open_model
 from recsys.data.tables import Dataset
 from recsys.data.windows import Window
@@ -61,7 +62,7 @@ class Judgement:
     @cached_property
     def evaluation(self) -> Evaluation:
         """Measures, paired differences and segments of every ranker."""
-        segments = {"cold items": cold_requests(self.window, self.log)}
+        segments = {"cold items": cold_requests(self.window.requests, self.log)}
         requests, sampled = self.window.requests, self.sampled
         return evaluate_rankers(requests, self.scores, segments, self.name, self.seed, sampled=sampled)
 
@@ -126,12 +127,17 @@ def judge(
     table = logged.examples.table
     scores = {
         "random": np.random.default_rng(seed).random(len(table)),
-        "popularity": np.nan_to_num(Rate(("item",), None, _PRIOR).values(Lookup(log, log.rows(logged.requests)))),
+        "popularity": popularity(logged.requests, log),
         "text": text_alone(table),
         "behaviour": behaviour_ranker.score(table.drop(TEXT_COLUMNS)),
         "both": ranker.score(table),
     }
     return Judgement(logged, log, window, seed, scores)
+
+
+def popularity(requests: pl.DataFrame, log: Log) -> Floats:
+    """Return the smoothed click rate of every candidate's item before `as_of`, 0 where nothing was shown before."""
+    return np.nan_to_num(Rate(("item",), None, _PRIOR).values(Lookup(log, log.rows(requests))))
 
 
 def text_alone(table: pl.DataFrame) -> Floats:

@@ -1,6 +1,6 @@
 """Logged requests with their features: what the ranker learns from and is judged on."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
@@ -8,7 +8,6 @@ from tqdm import tqdm
 
 from recsys.features.builder import Reader, build_features, request_starts, sort_candidates
 from recsys.features.log import Log
-from recsys.features.lookup import Lookup
 from recsys.features.settings import FeatureSettings
 from recsys.ranking.ranker import Examples
 from recsys.ranking.scoring import batches
@@ -60,17 +59,3 @@ def read_logged(requests: pl.DataFrame, log: Log, settings: FeatureSettings, rea
     table = pl.concat(tables) if tables else build_features(chosen, log, settings, reader)
     labels = chosen["label"].cast(pl.Int64).to_numpy()
     return LoggedWindow(chosen, Examples(table, labels, request_starts(chosen)))
-
-
-def cold_requests(window: LoggedWindow, log: Log, showings: int = 20) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-    """Say for every row whether a clicked item of its request had fewer than `showings` showings before the request."""
-    rows = log.rows(window.requests)
-    shown = Lookup(log, replace(rows, as_of=rows.timestamp)).amount("showing", ("item",), None)
-    cold: np.ndarray[tuple[int], np.dtype[np.bool_]] = (window.examples.labels > 0) & (shown < showings)
-    starts = window.examples.starts
-    if len(cold) == 0:
-        return cold
-    found: np.ndarray[tuple[int], np.dtype[np.bool_]] = np.repeat(
-        np.add.reduceat(cold, starts[:-1]) > 0, np.diff(starts)
-    )
-    return found

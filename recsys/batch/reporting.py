@@ -1,25 +1,19 @@
 """The report of a training run: measures as JSON and one page for people."""
 
-import textwrap
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import polars as pl
 
 from recsys.batch.evaluating import Judgement
+from recsys.batch.titles import item_titles
 from recsys.data.clock import format_duration
 from recsys.data.tables import Dataset
 from recsys.evaluation.report import Example, Listed, to_html
 from recsys.features.history import read_history
 from recsys.model import Model, write_json
-from recsys.text.fields import item_texts
 
 EXAMPLES = 4
 """Lists that the page shows."""
-_LONGEST_READ = 1_000
-LONGEST_TITLE = 120
-"""Characters of a title that the page shows."""
 RECENT = 5
 """Past clicks that the page shows for each of them."""
 
@@ -57,7 +51,7 @@ def _examples(judgement: Judgement, model: Model, dataset: Dataset) -> list[Exam
     clicked = np.add.reduceat(labels > 0, starts[:-1]) > 0
     fit = np.flatnonzero(clicked & (history.items[:, 0] >= 0))
     chosen = fit[np.linspace(0, len(fit) - 1, min(EXAMPLES, len(fit))).astype(np.int64)]
-    titles = _titles(dataset.items, model.settings.text.fields)
+    titles = item_titles(dataset.items, model.settings.text.fields)
     ids = log.items.values.to_list()
 
     def title(item: object) -> str:
@@ -75,11 +69,3 @@ def _examples(judgement: Judgement, model: Model, dataset: Dataset) -> list[Exam
         recent = tuple(title(ids[code]) for code in history.items[request] if code >= 0)
         examples.append(Example(str(window.requests["request_id"][int(starts[request])]), recent, listed))
     return examples
-
-
-def _titles(items: pl.DataFrame, fields: Sequence[str]) -> dict[object, str]:
-    name = "title" if "title" in items.columns else fields[0]
-    # As they are, markup included: the page shows it as text.
-    column = items[name].fill_null("") if items[name].dtype == pl.String else item_texts(items, [name])
-    texts = [textwrap.shorten(text[:_LONGEST_READ], LONGEST_TITLE, placeholder=" ...") for text in column]
-    return dict(zip(items["item_id"].to_list(), [text or "(no text)" for text in texts], strict=True))

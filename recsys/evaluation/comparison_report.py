@@ -104,6 +104,12 @@ class LabelFree:
         """B - A."""
         return self.b - self.a if self.interval is None else self.interval.mean
 
+    def to_json(self) -> dict[str, object]:
+        """Return plain objects for `json.dumps`; what is not a number is None."""
+        ends = {} if self.interval is None else {"low": self.interval.low, "high": self.interval.high}
+        numbers = {"a": self.a, "b": self.b, "difference": self.difference, **ends}
+        return {name: None if math.isnan(of) else of for name, of in numbers.items()}
+
 
 @dataclass(frozen=True)
 class Exhibits:
@@ -132,6 +138,17 @@ class Exhibits:
     examples: Sequence[PairedLists] = ()
     facts: Mapping[str, str] = field(default_factory=dict)
     notes: Sequence[str] = ()
+
+    def to_json(self) -> dict[str, object]:
+        """Return plain objects for `json.dumps`, the examples aside."""
+        curves = {"a": self.reliability_a, "b": self.reliability_b}
+        return {
+            "movement": None if self.movement is None else self.movement.to_json(),
+            "reliability": {side: curve.to_json() for side, curve in curves.items() if curve is not None},
+            "without_labels": {measure.name: measure.to_json() for measure in self.label_free},
+            "facts": dict(self.facts),
+            "notes": list(self.notes),
+        }
 
 
 def to_text(comparison: Comparison, exhibits: Exhibits | None = None, width: int = 120) -> str:

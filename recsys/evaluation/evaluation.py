@@ -1,19 +1,29 @@
 """Rankers side by side on the same requests: means, paired differences and segments."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
 
-from recsys.errors import DataError
+from recsys.errors import DataError, SettingsError
 from recsys.evaluation.intervals import Interval, intervals_over_users
-from recsys.evaluation.measures import AUC, FIRST_HIT_MRR, MRR, Floats, Scores, auc_pooled, ndcg, per_request
+from recsys.evaluation.measures import (
+    AUC,
+    FIRST_HIT_MRR,
+    MRR,
+    Floats,
+    Measure,
+    Scores,
+    auc_pooled,
+    ndcg,
+    per_request,
+)
 from recsys.evaluation.requests import Flags, Requests, check_lengths
 
 MEASURES = (AUC, MRR, FIRST_HIT_MRR, ndcg(5), ndcg(10))
-"""What is computed per request, in the order of every table."""
+"""What is computed per request unless other measures are named, in the order of every table."""
 
 POOLED = "AUC pooled"
 """AUC over all candidates of all requests as one list: a mean without an interval (one resample is one more sort)."""
@@ -90,6 +100,7 @@ def evaluate_rankers(
     seed: int = 0,
     resamples: int = 1000,
     sampled: bool = False,
+    measures: Sequence[Measure] = MEASURES,
 ) -> Evaluation:
     """Measure rankers on logged requests.
 
@@ -109,20 +120,26 @@ def evaluate_rankers(
         Resamples of the bootstrap over users.
     sampled
         Whether the lists were drawn by an importer; every report then says so.
+    measures
+        What to compute per request, at least one; AUC pooled is always added.
 
     Raises
     ------
     DataError
         When there is no request or no ranker, an id or label is missing, a score is NaN, a length differs, or a
         segment cuts through a request.
+    SettingsError
+        When there is no measure.
     """
+    if not measures:
+        raise SettingsError("there is no measure to compute; name at least one, such as nDCG@10")
     if requests.is_empty():
         raise DataError(f"the {window} window holds no request to evaluate; move [windows] cuts or name another window")
     if not scores:
         raise DataError("there is no ranker to evaluate; pass the scores of at least one")
     check_lengths(requests.height, {**scores, **segments})
     lists = Requests.of(requests)
-    judge = _Judge.of(lists, {name: lists.rows(of) for name, of in scores.items()}, seed, resamples)
+    judge = _Judge.of(lists, {name: lists.rows(of) for name, of in scores.items()}, measures, seed, resamples)
     return Evaluation(
         window=window,
         overall=judge.results(np.ones(len(lists.users), dtype=bool)),
@@ -138,21 +155,29 @@ class _Judge:
 
     lists: Requests
     scores: Mapping[str, Scores]
+    measures: Sequence[Measure]
     values: Mapping[str, Floats]  # ranker, [M, R]
     seed: int
     resamples: int
 
     @classmethod
-    def of(cls, lists: Requests, scores: Mapping[str, Scores], seed: int, resamples: int) -> "_Judge":
-        values = {name: per_request(MEASURES, lists.labels, of, lists.starts) for name, of in scores.items()}
-        return cls(lists, scores, values, seed, resamples)
+    def of(
+        cls,
+        lists: Requests,
+        scores: Mapping[str, Scores],
+        measures: Sequence[Measure],
+        seed: int,
+        resamples: int,
+    ) -> "_Judge":
+        values = {name: per_request(measures, lists.labels, of, lists.starts) for name, of in scores.items()}
+        return cls(lists, scores, measures, values, seed, resamples)
 
     def left_out(self) -> dict[str, int]:
         """Count the requests that a measure is not defined for; the labels alone decide, so any ranker tells."""
         undefined = np.isnan(next(iter(self.values.values()))).sum(axis=1).tolist()
         positive = self.lists.labels > 0
         return {
-            **dict(zip(map(str, MEASURES), undefined, strict=True)),
+            **dict(zip(map(str, self.measures), undefined, strict=True)),
             POOLED: len(self.lists.users) if positive.all() or not positive.any() else 0,
         }
 
@@ -171,7 +196,7 @@ class _Judge:
         intervals = iter(intervals_over_users(np.concatenate(list(values.values())), users, self.resamples, self.seed))
         table = {
             name: {
-                **{str(measure): next(intervals) for measure in MEASURES},
+                **{str(measure): next(intervals) for measure in self.measures},
                 POOLED: Interval(pooled[name], math.nan, math.nan),
             }
             for name in values

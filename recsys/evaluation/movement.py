@@ -1,7 +1,8 @@
 """How far B moves items against A on the same requests: first places, the top of the list, ranks and scores."""
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import pairwise
 
 import numpy as np
@@ -68,6 +69,18 @@ class Movement:
     dropped: int
     scores_a: Mapping[float, float]
     scores_b: Mapping[float, float]
+
+    def to_json(self) -> dict[str, object]:
+        """Return plain objects for `json.dumps`; what is not a number is None."""
+        numbers = {"first_changed": self.first_changed, "overlap": self.overlap, "tau": self.tau}
+        return {
+            "requests": self.requests,
+            "k": self.k,
+            **{name: None if math.isnan(of) else of for name, of in numbers.items()},
+            "moves": [asdict(moves) for moves in self.moves],
+            "entered": self.entered,
+            "dropped": self.dropped,
+        }
 
 
 def movement(scores_a: Scores, scores_b: Scores, starts: Integers, k: int = 10) -> Movement:

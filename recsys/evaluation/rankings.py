@@ -55,6 +55,41 @@ class Rankings:
     name: str
     table: pl.DataFrame
 
+    @classmethod
+    def of(cls, table: pl.DataFrame, name: str) -> "Rankings":
+        """Check a table of rankings.
+
+        Parameters
+        ----------
+        table
+            `request_id`, `item_id` and `rank` or `score`, perhaps `click_probability`, see `read_rankings`.
+        name
+            What errors call it.
+
+        Raises
+        ------
+        DataError
+            As `read_rankings`.
+        """
+        table = _needed(table, name)
+        if table.is_empty():
+            raise DataError(f"{name} ranks nothing; write one row per ranked item")
+        _check_types(table, name)
+        missing = [column for column in table.columns if table[column].null_count()]
+        holed = table.filter(pl.any_horizontal(pl.all().is_null()))
+        _refuse(holed, name, f"lack a value in {missing}", "give every row all of them")
+        if "rank" in table.columns:
+            table = _scored_by_rank(table, name)
+        table = table.with_columns(pl.col("score").cast(pl.Float64))
+        _refuse(table.filter(~pl.col("score").is_finite()), name, "have no finite score", "give every item a number")
+        repeated = table.filter(pl.struct(KEY).is_duplicated())
+        _refuse(repeated, name, "repeat an item of their request", "rank each item once")
+        if "click_probability" in table.columns:
+            table = table.with_columns(pl.col("click_probability").cast(pl.Float64))
+            wrong = table.filter(~pl.col("click_probability").is_between(0, 1))
+            _refuse(wrong, name, "have a click_probability outside 0 to 1", "give calibrated probabilities")
+        return cls(name, table)
+
     def scores(self, requests: pl.DataFrame) -> Floats:
         """Return a score per row of a table of requests, -inf where the system did not list it; see `align`."""
         return self.align(requests).scores
@@ -120,26 +155,8 @@ def read_rankings(path: str | Path) -> Rankings:
     path = Path(path)
     if not path.exists():
         raise DataError(f"{path} is missing; name a TREC run, a Parquet file or a folder of Parquet files")
-    table = _read_parquet(path) if path.is_dir() or path.suffix == ".parquet" else _read_run(path)
-    if table.is_empty():
-        raise DataError(f"{path} ranks nothing; write one row per ranked item")
-    name = str(path)
-    _check_types(table, name)
-    missing = [column for column in table.columns if table[column].null_count()]
-    holed = table.filter(pl.any_horizontal(pl.all().is_null()))
-    _refuse(holed, name, f"lack a value in {missing}", "give every row all of them")
-    if "rank" in table.columns:
-        table = _scored_by_rank(table, name)
-    table = table.with_columns(pl.col("score").cast(pl.Float64))
-    _refuse(table.filter(~pl.col("score").is_finite()), name, "have no finite score", "give every item a number")
-    _refuse(
-        table.filter(pl.struct(KEY).is_duplicated()), name, "repeat an item of their request", "rank each item once"
-    )
-    if "click_probability" in table.columns:
-        table = table.with_columns(pl.col("click_probability").cast(pl.Float64))
-        wrong = table.filter(~pl.col("click_probability").is_between(0, 1))
-        _refuse(wrong, name, "have a click_probability outside 0 to 1", "give calibrated probabilities")
-    return Rankings(name, table)
+    read = _read_parquet if path.is_dir() or path.suffix == ".parquet" else _read_run
+    return Rankings.of(read(path), str(path))
 
 
 def _check_types(table: pl.DataFrame, name: str) -> None:
@@ -158,19 +175,22 @@ def _check_types(table: pl.DataFrame, name: str) -> None:
 
 
 def _read_parquet(path: Path) -> pl.DataFrame:
-    """Read the columns that matter, `rank` alone where both are there."""
     files = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
     if not files:
         raise DataError(f"{path} holds no Parquet file; name the folder that holds the rankings")
     try:
-        table = pl.concat([pl.read_parquet(file) for file in files])
+        return pl.concat([pl.read_parquet(file) for file in files])
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
         raise DataError(f"{path} cannot be read as Parquet ({error}); write it again") from error
+
+
+def _needed(table: pl.DataFrame, name: str) -> pl.DataFrame:
+    """Keep the columns that matter, `rank` alone where both are there."""
     missing = [column for column in KEY if column not in table.columns]
     order = next((column for column in ("rank", "score") if column in table.columns), None)
     if missing or order is None:
         lacking = " and ".join([*missing, *(["rank or score"] if order is None else [])])
-        raise DataError(f"{path} lacks {lacking}; write request_id, item_id and rank or score")
+        raise DataError(f"{name} lacks {lacking}; write request_id, item_id and rank or score")
     return table.select(*KEY, order, *(["click_probability"] if "click_probability" in table.columns else []))
 
 

@@ -1,9 +1,8 @@
 import numpy as np
-import polars as pl
 from polars.testing import assert_frame_equal
 
 from recsys.batch import logged
-from recsys.batch.logged import cold_requests, read_logged
+from recsys.batch.logged import read_logged
 from recsys.features.builder import TEXT_COLUMNS
 from recsys.model import Model, State
 
@@ -40,17 +39,3 @@ def test_later_requests_are_appended(line) -> None:
     joined = valid.joined(test)
     assert len(joined.requests) == len(valid.requests) + len(test.requests) == len(joined.examples.table)
     assert joined.requests["request_id"][joined.examples.starts[:-1]].is_unique().all()
-
-
-def test_cold_requests_have_a_clicked_item_with_few_showings_before(line) -> None:
-    _, log, _ = parts(line)
-    window = line.judgement.window
-    flags = cold_requests(window, log, showings=20)
-    showings = line.dataset.requests.select("timestamp", "item_id")
-    expected = {}
-    for request, moment, item, label in window.requests.select("request_id", "timestamp", "item_id", "label").rows():
-        if label > 0:
-            before = showings.filter((pl.col("item_id") == item) & (pl.col("timestamp") < moment)).height
-            expected[request] = expected.get(request, False) or before < 20
-    assert flags.tolist() == [expected.get(request, False) for request in window.requests["request_id"]]
-    assert 0 < np.mean(flags) < 1

@@ -8,36 +8,12 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import ir_measures
-import numpy as np
-import polars as pl
-
-from recsys.data.world import WorldSettings, make_world
-from recsys.evaluation.evaluation import evaluate_rankers
+from tests.benchmarks.evaluating import bench_evaluate
 from tests.benchmarks.features import bench_features
 from tests.benchmarks.growth import bench_growth
 from tests.benchmarks.state import bench_state
-from tests.benchmarks.timing import seconds
 
 OUT = Path("build/bench.json")
-
-
-def bench_evaluate() -> list[dict[str, object]]:
-    """Five measures of one ranker with intervals, against three of them through ir-measures without."""
-    requests = make_world(WorldSettings(items=5_000, users=10_000, requests=40_000)).dataset.requests
-    scores = np.random.default_rng(0).random(len(requests))
-    frame = requests.select(
-        query_id=pl.col("request_id").cast(pl.String), doc_id=pl.col("item_id").cast(pl.String), relevance="label"
-    ).to_pandas()
-    run = frame[["query_id", "doc_id"]].assign(score=scores)
-    measures = [ir_measures.nDCG @ 5, ir_measures.nDCG @ 10, ir_measures.RR]
-    peer, own = seconds(
-        lambda: ir_measures.calc_aggregate(measures, frame, run),
-        lambda: evaluate_rankers(requests, {"random": scores}, {}, "test"),
-    )
-    note = f"{len(requests):,} candidate rows: {own:.2f} s against {peer:.2f} s"
-    ratio = round(peer / own, 1)
-    return [{"name": "evaluate", "ratio": ratio, "against": "ir_measures.calc_aggregate", "note": note}]
 
 
 def bench_texts() -> list[dict[str, object]]:

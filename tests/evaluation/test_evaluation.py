@@ -6,10 +6,10 @@ import numpy as np
 import polars as pl
 import pytest
 
-from recsys.errors import DataError
+from recsys.errors import DataError, SettingsError
 from recsys.evaluation.evaluation import evaluate_rankers
 from recsys.evaluation.intervals import intervals_over_users
-from recsys.evaluation.measures import AUC, FIRST_HIT_MRR, MRR, auc_pooled, ndcg, per_request
+from recsys.evaluation.measures import AUC, FIRST_HIT_MRR, MRR, auc_pooled, average_precision, hit, ndcg, per_request
 
 NAMES = ["AUC", "MRR", "first-hit MRR", "nDCG@5", "nDCG@10", "AUC pooled"]
 
@@ -68,6 +68,23 @@ def test_means_and_intervals_are_those_of_each_request_alone():
         assert math.isnan(pooled.low)
         assert math.isnan(pooled.high)
     assert found.left_out["AUC pooled"] == 0
+
+
+def test_other_measures_may_be_named():
+    requests = make_requests()
+    scores = make_scores(requests)
+    found = evaluate_rankers(requests, scores, {}, "test", resamples=40, measures=[hit(2), average_precision()])
+    assert list(found.overall.differences["both-random"]) == list(found.left_out) == ["hit@2", "MAP", "AUC pooled"]
+    for measure in (hit(2), average_precision()):
+        users, values = one_by_one(requests, scores["random"], measure)
+        (answer,) = intervals_over_users(values[None], np.unique(users, return_inverse=True)[1], 40)
+        assert astuple(found.overall.rankers["random"][str(measure)]) == pytest.approx(astuple(answer))
+
+
+def test_a_measure_is_needed():
+    requests = make_requests()
+    with pytest.raises(SettingsError, match="no measure to compute; name at least one, such as nDCG@10"):
+        evaluate_rankers(requests, make_scores(requests), {}, "test", measures=[])
 
 
 def test_differences_are_paired_by_request():

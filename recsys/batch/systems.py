@@ -1,0 +1,160 @@
+"""What can be compared: a model, rankings that anything wrote, or a baseline."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from recsys.batch.evaluating import popularity
+from recsys.batch.logged import read_logged
+from recsys.batch.today import Today, open_model
+from recsys.data.tables import Dataset
+from recsys.errors import DataError
+from recsys.evaluation.rankings import Aligned, Rankings, read_rankings
+from recsys.features.log import Log
+from recsys.text.vectors import ItemVectors
+
+Floats = npt.NDArray[np.float64]
+
+Source = str | Path | pl.DataFrame
+
+RANDOM, POPULARITY = "random", "popularity"
+BASELINES = (RANDOM, POPULARITY)
+"""Names that stand for a baseline: a seeded random order, and the smoothed click rate of each item before `as_of`."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a system says about C candidates.
+
+    Attributes
+    ----------
+    scores
+        [C]; -inf where the system did not list the candidate.
+    probability
+        [C] click probabilities; None where it gives none.
+    notes
+        Sentences for the reader, such as how many requests were not answered.
+    """
+
+    scores: Floats
+    probability: Floats | None = None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class System:
+    """One of the two sides.
+
+    Attributes
+    ----------
+    name
+        What people call it.
+    answer
+        From logged requests, as `sort_candidates` orders them, and the behaviour before them to an answer.
+    today
+        The model and its tables, where it is a model.
+    ranked
+        Ids of the requests it ranks, where it is a list of rankings.
+    """
+
+    name: str
+    answer: Callable[[pl.DataFrame, Log], Answer]
+    today: Today | None = None
+    ranked: pl.Series | None = None
+
+    @property
+    def kind(self) -> str:
+        """What it is, for people."""
+        if self.today is not None:
+            return "model"
+        return "baseline" if self.ranked is None else "rankings"
+
+    @property
+    def learnt_until(self) -> datetime | None:
+        """The first moment that a model has not learnt from."""
+        return None if self.today is None else self.today.model.windows.cuts[3]
+
+    @property
+    def vectors(self) -> ItemVectors | None:
+        """What a model's encoder says about items."""
+        return None if self.today is None else self.today.reader.vectors
+
+
+def open_system(source: Source, dataset: Dataset, name: str, seed: int) -> System:
+    """Open one side of a comparison.
+
+    Parameters
+    ----------
+    source
+        A model folder; a ranking file or table (`recsys.evaluation.rankings.read_rankings`) or a folder that
+        `recsys score` wrote; `"random"` or `"popularity"` (write `./random` for a file of that name).
+    dataset
+        Tables that a model reads.
+    name
+        What people call it.
+    seed
+        Seed of the random order.
+
+    Raises
+    ------
+    DataError
+        When it is none of these, or the tables or rankings have faults.
+    ModelError
+        When a model folder is damaged.
+    """
+    if isinstance(source, pl.DataFrame):
+        return _of_rankings(name, Rankings.of(source, name))
+    if source == RANDOM:
+        return System(name, lambda requests, _: Answer(np.random.default_rng(seed).random(len(requests))))
+    if source == POPULARITY:
+        return System(name, lambda requests, log: Answer(popularity(requests, log)))
+    path = Path(source)
+    if (path / "rankings").is_dir():
+        return _of_rankings(name, read_rankings(path / "rankings"))
+    if (path / "manifest.json").is_file():
+        return _of_model(name, open_model(path, dataset))
+    if path.exists():
+        return _of_rankings(name, read_rankings(path))
+    raise DataError(
+        f"{source} does not exist and is no baseline ({' or '.join(BASELINES)}); name a folder that `recsys train` or "
+        "`recsys score` wrote, a Parquet file or a TREC run"
+    )
+
+
+def _of_model(name: str, today: Today) -> System:
+    model = today.model
+
+    def answer(requests: pl.DataFrame, _: Log) -> Answer:
+        logged = read_logged(requests, today.log, model.settings.features, today.reader)
+        scores = model.ranker.score(logged.examples.table)
+        return Answer(scores, model.calibration.probability(scores))
+
+    return System(name, answer, today=today)
+
+
+def _of_rankings(name: str, rankings: Rankings) -> System:
+    def answer(requests: pl.DataFrame, _: Log) -> Answer:
+        found = rankings.align(requests)
+        return Answer(found.scores, found.click_probabilities, tuple(_missing(name, found)))
+
+    return System(name, answer, ranked=rankings.table["request_id"].unique())
+
+
+def _missing(name: str, found: Aligned) -> Iterator[str]:
+    """Say what a ranking file leaves out and how that counts."""
+    if found.unanswered_requests:
+        yield (
+            f"{name} does not answer {found.unanswered_requests:,} of the requests; each counts as 0, in AUC as one "
+            "half."
+        )
+    if found.unlisted_candidates:
+        yield (
+            f"{name} does not list {found.unlisted_candidates:,} candidates; they earn nothing and stand last in AUC."
+        )
+    if found.outside_requests:
+        yield f"{name} ranks {found.outside_requests:,} more requests, which are not compared here."
