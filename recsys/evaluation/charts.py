@@ -4,10 +4,13 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from recsys.evaluation.intervals import Interval
 
 SQUARE = 320
 """Side of the drawing of a curve chart."""
+_WIDEST = 4  # widths of a middling interval that one interval may take of the scale
 _CURVE_LEFT, _CURVE_TOP, _CURVE_SIDE = 44.0, 24.0, 256.0
 
 
@@ -48,12 +51,15 @@ class Mark:
         Centre of the dot; None when there is no number.
     low, high
         Ends of the whisker; None when there is no interval.
+    goes_on
+        Sides, `low` or `high`, on which the interval is longer than the plot.
     """
 
     row: Row
     mean: float | None
     low: float | None
     high: float | None
+    goes_on: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -109,7 +115,10 @@ class Scale:
 def interval_chart(
     rows: Sequence[Row], with_zero: bool, matters: float | None = None, scale_of: Sequence[Row] | None = None
 ) -> Chart:
-    """Place intervals on one scale, wide enough for all of them.
+    """Place intervals on one scale that holds all means and, but for the far ends of the widest, all intervals.
+
+    An interval more than four times as wide as the middling one is cut, so that one small segment does not crush the
+    others; the chart says where it goes on.
 
     Parameters
     ----------
@@ -123,22 +132,38 @@ def interval_chart(
         Rows that the scale must hold; those drawn when left out. Charts to be compared share a scale.
     """
     intervals = [row.interval for row in (rows if scale_of is None else scale_of)]
-    numbers = [number for interval in intervals for number in (interval.mean, interval.low, interval.high)]
+    numbers = [number for interval in intervals for number in _ends(interval, _longest(intervals))]
     numbers = [number for number in numbers if not math.isnan(number)]
     numbers += [0.0] * with_zero + ([-matters, matters] if matters is not None else [])
     lowest, highest = min(numbers, default=0.0), max(numbers, default=1.0)
     margin = 0.06 * (highest - lowest) or 0.05
     scale = Scale(lowest - margin, highest + margin)
-    marks = tuple(
-        Mark(row, scale.place(row.interval.mean), scale.place(row.interval.low), scale.place(row.interval.high))
-        for row in rows
-    )
+    marks = tuple(_mark(row, scale) for row in rows)
     return Chart(
         marks=marks,
         ticks=scale.ticks(),
         zero=scale.place(0.0) if scale.lowest <= 0 <= scale.highest else None,
         band=None if matters is None else (scale.place(-matters) or 0.0, scale.place(matters) or 0.0),
     )
+
+
+def _longest(intervals: Sequence[Interval]) -> float:
+    """How far from its mean an interval may reach on the scale."""
+    widths = [of.high - of.low for of in intervals if not math.isnan(of.low)]
+    return _WIDEST / 2 * float(np.median(widths)) if widths else 0.0
+
+
+def _ends(interval: Interval, longest: float) -> tuple[float, float, float]:
+    mean = interval.mean
+    return mean, max(interval.low, mean - longest), min(interval.high, mean + longest)
+
+
+def _mark(row: Row, scale: Scale) -> Mark:
+    mean, low, high = (scale.place(number) for number in (row.interval.mean, row.interval.low, row.interval.high))
+    if low is None or high is None:
+        return Mark(row, mean, None, None)
+    goes_on = (("low",) if low < scale.start else ()) + (("high",) if high > scale.end else ())
+    return Mark(row, mean, max(low, scale.start), min(high, scale.end), goes_on)
 
 
 @dataclass(frozen=True)

@@ -170,7 +170,7 @@ def to_text(comparison: Comparison, exhibits: Exhibits | None = None, width: int
     for line in (said.finding, f"Rule: {comparison.rule}", f"Next: {said.next_step}", *said.exceptions):
         console.print(line)
     wide = width >= _ONE_LINE
-    console.print(_differences("measure", comparison.overall, wide))
+    console.print(_differences("measure", _overall(comparison), wide))
     segments = {name: of[comparison.primary] for name, of in comparison.segments.items() if comparison.primary in of}
     if segments:
         console.print(f"{comparison.primary} by segment, p corrected for all of them")
@@ -203,6 +203,7 @@ def to_html(comparison: Comparison, exhibits: Exhibits | None = None) -> str:
         "signs": _SIGNS,
         "kinds": _KINDS,
         "picture": interval_chart([_row(comparison.primary, primary)], with_zero=True, matters=comparison.matters),
+        "overall": _overall(comparison),
         "measures": _measure_chart(comparison),
         "groups": {
             group: interval_chart(
@@ -258,10 +259,15 @@ def _row(name: str, of: Difference, note: str = "") -> Row:
     return Row(short(name), of.interval, _KINDS.get(of.verdict, "unclear"), word, note)
 
 
+def _overall(comparison: Comparison) -> Mapping[str, Difference]:
+    """Put the measure that decides first."""
+    return {comparison.primary: comparison.overall[comparison.primary], **comparison.overall}
+
+
 def _measure_chart(comparison: Comparison) -> Chart:
     rows = [
         _row(measure, of, f"{number(of.a)} to {number(of.b)}" + (", decides" if measure == comparison.primary else ""))
-        for measure, of in comparison.overall.items()
+        for measure, of in _overall(comparison).items()
     ]
     return interval_chart(rows, with_zero=True, matters=comparison.matters)
 

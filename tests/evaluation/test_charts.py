@@ -22,7 +22,9 @@ def test_marks_keep_their_order_inside_the_plot(triples, with_zero):
     chart = interval_chart(given_rows, with_zero)
     assert [mark.row for mark in chart.marks] == given_rows
     for mark in chart.marks:
-        assert 0 < mark.low <= mark.mean <= mark.high < 100
+        assert 0 <= mark.low <= mark.mean <= mark.high <= 100
+        assert 0 < mark.mean < 100
+        assert mark.goes_on == ("low",) * (mark.low == 0) + ("high",) * (mark.high == 100)
     everything = sorted((mark.row.interval.mean, mark.mean) for mark in chart.marks)
     assert [place for _, place in everything] == sorted(place for _, place in everything)
     if with_zero:
@@ -56,6 +58,14 @@ def test_the_band_of_what_does_not_matter_lies_around_zero_inside_the_plot():
     assert 0 < low < chart.zero < high < 100
     assert high - chart.zero == pytest.approx(chart.zero - low, abs=0.02)
     assert interval_chart(rows((0.0, -0.001, 0.001)), with_zero=True).band is None
+
+
+def test_one_very_wide_interval_is_cut_and_does_not_crush_the_others():
+    ordinary = [(0.01, 0.0, 0.02), (0.02, 0.01, 0.03), (0.0, -0.01, 0.01)]
+    *others, wide = interval_chart(rows(*ordinary, (0.01, -5.0, 0.04)), with_zero=True).marks
+    assert wide.goes_on == ("low",)
+    assert (wide.low, wide.high < 100) == (0, True)
+    assert all(mark.high - mark.low > 20 and not mark.goes_on for mark in others)
 
 
 def test_charts_can_share_a_scale():

@@ -159,6 +159,14 @@ def test_a_comparison_alone_makes_a_page_without_empty_sections(read_page, make_
     assert "segment" not in to_text(make_comparison(segments={}))
 
 
+def test_the_measure_that_decides_comes_first(make_comparison):
+    comparison = make_comparison()
+    comparison = replace(comparison, overall=dict(reversed(comparison.overall.items())))
+    source, text = to_html(comparison), to_text(comparison)
+    assert source.index(">nDCG@10</th>") < source.index(">AUC</th>")
+    assert text.index("\n nDCG@10 ") < text.index("\n AUC ")
+
+
 def test_segments_of_a_kind_stand_together_on_one_scale(read_page, make_comparison, make_difference):
     segments = {name: make_difference() for name in ("device = phone", "hour = 1", "device = tv", "cold", "a = b = c")}
     source = to_html(make_comparison(segments=segments))
