@@ -122,7 +122,7 @@ def _train(options: argparse.Namespace) -> int:
     settings = load_settings(options.config, options.set)  # before torch is loaded, which takes seconds
     from recsys.batch.training import train
     from recsys.data.tables import Dataset
-    from recsys.evaluation.report import to_text
+    from recsys.evaluation.reports.evaluation_report import to_text
 
     judgement = train(Dataset.read(options.data), settings, options.out, options.start)
     print(to_text(judgement.evaluation))
@@ -157,7 +157,7 @@ def _features(options: argparse.Namespace) -> int:
 def _evaluate(options: argparse.Namespace) -> int:
     from recsys.batch.evaluating import evaluate
     from recsys.data.tables import Dataset
-    from recsys.evaluation.report import to_text
+    from recsys.evaluation.reports.evaluation_report import to_text
 
     evaluation = evaluate(options.model, Dataset.read(options.data), options.window)
     _write(options.json, json.dumps(evaluation.to_json(), indent=2) + "\n")

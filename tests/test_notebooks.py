@@ -30,7 +30,7 @@ def test_a_notebook_runs_and_shows_something_in_every_last_line(path: Path) -> N
 @pytest.mark.filterwarnings("default")
 def test_a_table_for_the_terminal_is_text_in_a_notebook_too() -> None:
     """Rich would otherwise show its own output and leave an empty text."""
-    code = "from recsys.evaluation.pages import printed, terminal\nconsole = terminal(80)\nconsole.print('held')\nprinted(console)"
+    code = "from recsys.evaluation.reports.pages import printed, terminal\nconsole = terminal(80)\nconsole.print('held')\nprinted(console)"
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code)])
     NotebookClient(notebook, timeout=60, kernel_name="python3").execute()
     assert [output["data"]["text/plain"] for output in notebook.cells[0].outputs] == ["'held\\n'"]

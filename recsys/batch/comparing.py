@@ -14,8 +14,8 @@ from recsys.data.faults import refuse_errors
 from recsys.data.tables import Dataset
 from recsys.errors import DataError, SettingsError
 from recsys.evaluation.comparison import Comparison, compare_rankers
-from recsys.evaluation.comparison_report import Exhibits, to_html, to_text
 from recsys.evaluation.plan import DEFAULT_PLAN, Plan
+from recsys.evaluation.reports.comparison_report import Exhibits, to_html, to_text
 from recsys.features.behaviour import Behaviour, Kept
 from recsys.features.builder import sort_candidates
 from recsys.features.log import Log

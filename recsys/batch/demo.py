@@ -12,7 +12,7 @@ from recsys.batch.scoring import score
 from recsys.batch.training import train
 from recsys.data.world import World, WorldSettings, make_world
 from recsys.evaluation.evaluation import BEST_POSSIBLE
-from recsys.evaluation.report import to_text
+from recsys.evaluation.reports.evaluation_report import to_text
 from recsys.files import new_folder, refuse_existing
 from recsys.model import Model
 from recsys.settings import Settings

@@ -12,13 +12,13 @@ from recsys.batch.systems import Answer, System
 from recsys.batch.titles import item_titles
 from recsys.data.tables import SAMPLED, Dataset
 from recsys.evaluation import beyond
-from recsys.evaluation.comparison_report import Exhibits, LabelFree, PairedLists, Placed
-from recsys.evaluation.intervals import intervals_over_users
 from recsys.evaluation.measures import ndcg, per_request
 from recsys.evaluation.movement import movement
 from recsys.evaluation.quality import output_quality
 from recsys.evaluation.reliability import Reliability, reliability
+from recsys.evaluation.reports.comparison_report import Exhibits, LabelFree, PairedLists, Placed
 from recsys.evaluation.requests import Requests
+from recsys.evaluation.statistics.intervals import intervals_over_users
 
 K = 10
 """Places of a list that are looked at."""

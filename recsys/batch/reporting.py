@@ -8,7 +8,7 @@ from recsys.batch.evaluating import Judgement
 from recsys.batch.titles import item_titles
 from recsys.data.clock import format_duration
 from recsys.data.tables import Dataset
-from recsys.evaluation.report import Example, Listed, to_html
+from recsys.evaluation.reports.evaluation_report import Example, Listed, to_html
 from recsys.features.history import read_history
 from recsys.model import Model, write_json
 

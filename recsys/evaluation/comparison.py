@@ -12,15 +12,15 @@ from numpy.typing import NDArray
 
 from recsys.errors import DataError, SettingsError
 from recsys.evaluation.evaluation import POOLED
-from recsys.evaluation.intervals import LEVEL, Interval, bootstrap
 from recsys.evaluation.measures import Floats, Scores, per_request
-from recsys.evaluation.multiplicity import holm
-from recsys.evaluation.paired import Paired
-from recsys.evaluation.permutation import permutation_p_values
 from recsys.evaluation.plan import DEFAULT_PLAN, Plan
-from recsys.evaluation.pooled import pooled_auc_parts
-from recsys.evaluation.power import detectable_effects, effect_sizes
 from recsys.evaluation.requests import Flags, Requests, check_lengths
+from recsys.evaluation.statistics.intervals import LEVEL, Interval, bootstrap
+from recsys.evaluation.statistics.multiplicity import holm
+from recsys.evaluation.statistics.paired import Paired
+from recsys.evaluation.statistics.permutation import permutation_p_values
+from recsys.evaluation.statistics.pooled import pooled_auc_parts
+from recsys.evaluation.statistics.power import detectable_effects, effect_sizes
 
 
 class Verdict(StrEnum):

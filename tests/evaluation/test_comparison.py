@@ -13,9 +13,9 @@ from pipelines.simulations import prove
 from recsys.errors import DataError, SettingsError
 from recsys.evaluation.comparison import Comparison, Difference, Verdict, compare_rankers, compare_values
 from recsys.evaluation.evaluation import evaluate_rankers
-from recsys.evaluation.intervals import Interval
 from recsys.evaluation.measures import AUC, MRR, ndcg
 from recsys.evaluation.plan import Plan
+from recsys.evaluation.statistics.intervals import Interval
 
 NAMES = ["AUC", "MRR", "first-hit MRR", "nDCG@5", "nDCG@10", "AUC pooled"]
 QUICK = Plan(resamples=200, permutations=400)

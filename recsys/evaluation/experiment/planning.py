@@ -9,8 +9,8 @@ import math
 from scipy.stats import norm
 
 from recsys.errors import SettingsError
-from recsys.evaluation.intervals import LEVEL
-from recsys.evaluation.power import POWER
+from recsys.evaluation.statistics.intervals import LEVEL
+from recsys.evaluation.statistics.power import POWER
 
 
 def users_for_mean(deviation: float, effect: float, power: float = POWER) -> int:

@@ -16,10 +16,10 @@ from recsys.evaluation.experiment.metrics import Metric
 from recsys.evaluation.experiment.readout import Effect, ExperimentPlan, Readout
 from recsys.evaluation.experiment.sample_ratio import sample_ratio
 from recsys.evaluation.experiment.users import check_users
-from recsys.evaluation.intervals import LEVEL
 from recsys.evaluation.measures import Floats
-from recsys.evaluation.multiplicity import holm
-from recsys.evaluation.power import POWER
+from recsys.evaluation.statistics.intervals import LEVEL
+from recsys.evaluation.statistics.multiplicity import holm
+from recsys.evaluation.statistics.power import POWER
 
 
 def read_out(table: pl.DataFrame, plan: ExperimentPlan) -> Readout:

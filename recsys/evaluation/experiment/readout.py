@@ -9,7 +9,7 @@ from recsys.evaluation.comparison import Verdict
 from recsys.evaluation.experiment.metrics import Metric
 from recsys.evaluation.experiment.sample_ratio import THRESHOLD, SampleRatio
 from recsys.evaluation.experiment.traffic import check_shares
-from recsys.evaluation.intervals import Interval
+from recsys.evaluation.statistics.intervals import Interval
 
 
 @dataclass(frozen=True)

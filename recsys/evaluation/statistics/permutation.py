@@ -6,7 +6,7 @@ import numpy as np
 
 from recsys.errors import SettingsError
 from recsys.evaluation.measures import Floats
-from recsys.evaluation.totals import UserTotals
+from recsys.evaluation.statistics.totals import UserTotals
 
 _BLOCK_SIGNS = 1 << 18  # signs held at once: fits the processor's cache and keeps memory flat
 _ROUNDING = 1e-12  # sums of the same numbers in another order are the same sum

@@ -6,7 +6,7 @@ from itertools import pairwise
 import pytest
 
 from recsys.evaluation.comparison import Verdict
-from recsys.evaluation.comparison_report import Exhibits, PairedLists, Placed, to_html, to_text
+from recsys.evaluation.reports.comparison_report import Exhibits, PairedLists, Placed, to_html, to_text
 
 HOSTILE = "<script>alert('x')</script>\" onload=\"y & z"
 

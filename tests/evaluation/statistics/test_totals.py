@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from recsys.evaluation.totals import UserTotals, sum_by_user
+from recsys.evaluation.statistics.totals import UserTotals, sum_by_user
 
 
 def make_values(seed=0, users=9, requests=40):

@@ -8,7 +8,7 @@ import numpy as np
 from recsys.errors import DataError
 from recsys.evaluation.measures import Floats, Integers
 from recsys.evaluation.requests import Flags, check_lengths
-from recsys.evaluation.totals import UserTotals, sum_by_user
+from recsys.evaluation.statistics.totals import UserTotals, sum_by_user
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,12 @@ import polars as pl
 
 from recsys.errors import DataError
 from recsys.evaluation.comparison import Verdict
-from recsys.evaluation.interleaving import STEEPNESS
-from recsys.evaluation.intervals import Interval, bootstrap
+from recsys.evaluation.interleaving.drawing import STEEPNESS
 from recsys.evaluation.measures import Floats
-from recsys.evaluation.permutation import permutation_p_values
-from recsys.evaluation.power import detectable_effects
-from recsys.evaluation.totals import UserTotals
+from recsys.evaluation.statistics.intervals import Interval, bootstrap
+from recsys.evaluation.statistics.permutation import permutation_p_values
+from recsys.evaluation.statistics.power import detectable_effects
+from recsys.evaluation.statistics.totals import UserTotals
 
 EVEN = 0.5
 """The share of wins when users prefer neither ranking."""

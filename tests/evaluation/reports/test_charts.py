@@ -5,9 +5,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from recsys.evaluation import charts as module
-from recsys.evaluation.charts import SQUARE, Row, Scale, curve_chart, interval_chart, round_numbers
-from recsys.evaluation.intervals import Interval
+from recsys.evaluation.reports import charts as module
+from recsys.evaluation.reports.charts import SQUARE, Row, Scale, curve_chart, interval_chart, round_numbers
+from recsys.evaluation.statistics.intervals import Interval
 
 numbers = st.floats(-1, 1).map(lambda number: round(number, 6))
 

@@ -5,9 +5,9 @@ import pytest
 from scipy import stats
 
 from recsys.errors import SettingsError
-from recsys.evaluation import permutation
-from recsys.evaluation.permutation import permutation_p_values
-from recsys.evaluation.totals import UserTotals
+from recsys.evaluation.statistics import permutation
+from recsys.evaluation.statistics.permutation import permutation_p_values
+from recsys.evaluation.statistics.totals import UserTotals
 
 
 def make_totals(values, users=None):

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from recsys.evaluation.power import detectable_effects, effect_sizes
-from recsys.evaluation.totals import UserTotals
+from recsys.evaluation.statistics.power import detectable_effects, effect_sizes
+from recsys.evaluation.statistics.totals import UserTotals
 
 
 def make_totals(values, users=None):

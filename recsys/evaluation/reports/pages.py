@@ -74,7 +74,9 @@ def left_out(counts: Mapping[str, int], requests: int) -> list[str]:
 
 def terminal(width: int) -> Console:
     """Open a terminal of so many characters that keeps what is printed to it; texts have no mark-up of their own."""
-    return Console(file=StringIO(), width=width, force_terminal=False, force_jupyter=False, highlight=False, markup=False)
+    return Console(
+        file=StringIO(), width=width, force_terminal=False, force_jupyter=False, highlight=False, markup=False
+    )
 
 
 def printed(console: Console) -> str:
@@ -87,7 +89,7 @@ def printed(console: Console) -> str:
 def render(template: str, values: Mapping[str, object]) -> str:
     """Fill a template of this stage; every text from outside is escaped, a missing value is an error."""
     environment = Environment(
-        loader=PackageLoader("recsys.evaluation"),
+        loader=PackageLoader("recsys.evaluation.reports"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

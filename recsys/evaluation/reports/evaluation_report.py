@@ -9,10 +9,10 @@ from rich.table import Table
 from rich.text import Text
 
 from recsys.data.tables import SAMPLED
-from recsys.evaluation.charts import Chart, Row, interval_chart
 from recsys.evaluation.evaluation import BEST_POSSIBLE, POOLED, PRODUCT, Evaluation, MeasureTable, Results
-from recsys.evaluation.intervals import Interval
-from recsys.evaluation.pages import count, left_out, number, printed, render, signed, terminal
+from recsys.evaluation.reports.charts import Chart, Row, interval_chart
+from recsys.evaluation.reports.pages import count, left_out, number, printed, render, signed, terminal
+from recsys.evaluation.statistics.intervals import Interval
 
 HEADLINE = "nDCG@10"
 """The measure that the page opens with."""

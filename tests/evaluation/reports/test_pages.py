@@ -3,7 +3,7 @@ import math
 import pytest
 from jinja2 import TemplateNotFound, UndefinedError
 
-from recsys.evaluation.pages import (
+from recsys.evaluation.reports.pages import (
     LONGEST_NAME,
     chance,
     count,

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
 from recsys.evaluation.measures import auc_pooled
-from recsys.evaluation.pooled import pooled_auc_parts
-from recsys.evaluation.totals import UserTotals
+from recsys.evaluation.statistics.pooled import pooled_auc_parts
+from recsys.evaluation.statistics.totals import UserTotals
 
 
 def make_rows(random, users=40):

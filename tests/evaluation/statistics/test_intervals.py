@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from recsys.errors import SettingsError
-from recsys.evaluation import intervals
-from recsys.evaluation.intervals import Interval, intervals_over_users
+from recsys.evaluation.statistics import intervals
+from recsys.evaluation.statistics.intervals import Interval, intervals_over_users
 
 
 def test_many_users_of_one_request_agree_with_scipy():

@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-from recsys.evaluation.comparison_report import to_html
 from recsys.evaluation.evaluation import Evaluation, Results
-from recsys.evaluation.intervals import Interval
-from recsys.evaluation.report import Example, Listed
-from recsys.evaluation.report import to_html as evaluation_to_html
+from recsys.evaluation.reports.comparison_report import to_html
+from recsys.evaluation.reports.evaluation_report import Example, Listed
+from recsys.evaluation.reports.evaluation_report import to_html as evaluation_to_html
+from recsys.evaluation.statistics.intervals import Interval
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
 from selenium.webdriver.chrome.service import Service  # noqa: E402

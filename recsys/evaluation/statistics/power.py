@@ -3,9 +3,9 @@
 import numpy as np
 from scipy import stats
 
-from recsys.evaluation.intervals import LEVEL
 from recsys.evaluation.measures import Floats, divide
-from recsys.evaluation.totals import UserTotals
+from recsys.evaluation.statistics.intervals import LEVEL
+from recsys.evaluation.statistics.totals import UserTotals
 
 POWER = 0.8
 """Chance to find a difference as large as the minimum detectable effect."""

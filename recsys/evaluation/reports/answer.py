@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from recsys.evaluation.comparison import Comparison, Difference, Verdict
-from recsys.evaluation.pages import chance, count, number, short, signed
+from recsys.evaluation.reports.pages import chance, count, number, short, signed
 
 _NAMED = 3  # exceptions named in one sentence
 

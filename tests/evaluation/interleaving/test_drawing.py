@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recsys.errors import DataError, SettingsError
-from recsys.evaluation.interleaving import PositionBased, probabilistic, simulate_interleaving, team_draft
+from recsys.evaluation.interleaving.drawing import PositionBased, probabilistic, simulate_interleaving, team_draft
 
 rankings = st.lists(st.integers(0, 12), min_size=1, max_size=9, unique=True)
 

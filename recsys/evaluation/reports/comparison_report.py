@@ -8,12 +8,12 @@ from rich.box import SIMPLE
 from rich.table import Table
 from rich.text import Text
 
-from recsys.evaluation.answer import answer
-from recsys.evaluation.charts import SQUARE, Chart, CurveChart, Row, curve_chart, interval_chart
 from recsys.evaluation.comparison import Comparison, Difference, Verdict
-from recsys.evaluation.intervals import Interval
 from recsys.evaluation.movement import Movement
-from recsys.evaluation.pages import (
+from recsys.evaluation.reliability import Reliability
+from recsys.evaluation.reports.answer import answer
+from recsys.evaluation.reports.charts import SQUARE, Chart, CurveChart, Row, curve_chart, interval_chart
+from recsys.evaluation.reports.pages import (
     NOTHING,
     chance,
     count,
@@ -26,7 +26,7 @@ from recsys.evaluation.pages import (
     signed,
     terminal,
 )
-from recsys.evaluation.reliability import Reliability
+from recsys.evaluation.statistics.intervals import Interval
 
 LISTED = 10
 """Places of an example list that the page shows; clicked items are shown wherever they stand."""

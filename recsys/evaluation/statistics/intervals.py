@@ -8,7 +8,7 @@ from scipy import stats
 
 from recsys.errors import SettingsError
 from recsys.evaluation.measures import Floats, Integers, divide
-from recsys.evaluation.totals import UserTotals
+from recsys.evaluation.statistics.totals import UserTotals
 
 LEVEL = 0.05
 """Two-sided level of every test; an interval holds the rest, 95 %."""

@@ -11,9 +11,9 @@ from scipy import stats
 
 from recsys.errors import DataError
 from recsys.evaluation.comparison import Verdict
-from recsys.evaluation.interleaving import PositionBased, probabilistic, simulate_interleaving, team_draft
-from recsys.evaluation.intervals import intervals_over_users
-from recsys.evaluation.preference import credit_from_ranks, read_preference
+from recsys.evaluation.interleaving.drawing import PositionBased, probabilistic, simulate_interleaving, team_draft
+from recsys.evaluation.interleaving.preference import credit_from_ranks, read_preference
+from recsys.evaluation.statistics.intervals import intervals_over_users
 
 
 def make_log(rows, credit="team"):

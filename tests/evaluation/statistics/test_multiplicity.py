@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recsys.evaluation.multiplicity import holm
+from recsys.evaluation.statistics.multiplicity import holm
 
 SOME = st.lists(st.floats(0, 1) | st.just(math.nan), max_size=12)
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from recsys.errors import DataError
-from recsys.evaluation.paired import Paired
+from recsys.evaluation.statistics.paired import Paired
 
 NAN = math.nan
 

@@ -1,0 +1,1 @@
+"""Evaluations and comparisons for people: tables for the terminal, self-contained pages."""

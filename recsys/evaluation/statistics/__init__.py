@@ -1,0 +1,1 @@
+"""Whether a difference is more than chance: users as the unit, intervals, permutation, corrections, power."""
