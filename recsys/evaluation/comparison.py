@@ -4,7 +4,6 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from types import MappingProxyType
 
 import numpy as np
 import polars as pl
@@ -182,7 +181,6 @@ def compare_rankers(
     segments: Mapping[str, Flags],
     window: str = "test",
     plan: Plan = DEFAULT_PLAN,
-    more: Mapping[str, tuple[Floats, Floats]] = MappingProxyType({}),
 ) -> Comparison:
     """Compare the scores of two rankers for the candidates of the same logged requests.
 
@@ -200,17 +198,14 @@ def compare_rankers(
         Name of the window that the requests come from.
     plan
         What to measure, which measure decides, what matters.
-    more
-        Further measures, by name: A's and B's values [R] per request in the order of `Requests.of(requests)`, the
-        sorted request ids; NaN where a measure is not defined.
 
     Raises
     ------
     DataError
-        When there is no request, an id or label is missing, a score is NaN or +inf, a length differs, a value of
-        `more` is infinite, or a segment cuts through a request.
+        When there is no request, an id or label is missing, a score is NaN or +inf, a length differs, or a
+        segment cuts through a request.
     SettingsError
-        When A and B have one name, the primary measure is not among the measures, or a name of `more` is taken.
+        When A and B have one name, or the primary measure is not among the measures.
 
     Examples
     --------
@@ -228,10 +223,7 @@ def compare_rankers(
     a, b = lists.rows(a), lists.rows(b)
     measured = (per_request(plan.measures, lists.labels, of, lists.starts) for of in (a, b))
     values = dict(zip(map(str, plan.measures), zip(*measured, strict=True), strict=True))
-    taken = [name for name in more if name in (*values, POOLED)]
-    if taken:
-        raise SettingsError(f"more holds {', '.join(taken)}, computed from the scores already; give it another name")
-    paired = Paired.of({**values, **more}, lists.users)
+    paired = Paired.of(values, lists.users)
 
     def part(inside: Flags) -> Paired:
         sizes = np.diff(lists.starts)

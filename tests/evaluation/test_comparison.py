@@ -252,20 +252,6 @@ def test_requests_that_a_ranker_did_not_answer_count():
     assert found.overall["AUC"].interval.mean < 0
 
 
-def test_further_measures_stand_beside_those_of_order():
-    requests = make_requests()
-    a, b = make_scores(requests)
-    ids = requests.unique("request_id").sort("request_id")
-    novelty = np.random.default_rng(2).random((2, 90))
-    found = compare(requests, a, b, more={"novelty": (novelty[0], novelty[1])})
-    assert list(found.overall) == ["AUC", "nDCG@10", "novelty", "AUC pooled"]
-    phone = ids["phone"].to_numpy()
-    assert found.segments["phone"]["novelty"].a == pytest.approx(novelty[0, phone].mean())
-    assert found.left_out["novelty"] == 0
-    with pytest.raises(SettingsError, match="more holds AUC, computed from the scores already; give it another name"):
-        compare(requests, a, b, more={"AUC": (novelty[0], novelty[1])})
-
-
 def test_values_and_scores_give_the_same_answer():
     requests = make_requests()
     a, b = make_scores(requests)
