@@ -216,8 +216,7 @@ def compare_rankers(
     """
     _check_any(requests.height, window)
     for name, scores in zip(names, (a, b), strict=True):
-        check_lengths(requests.height, {name: scores})
-        _check_scores(name, scores)
+        _check_scores(name, scores, requests.height)
     check_lengths(requests.height, segments)
     lists = Requests.of(requests)
     a, b = lists.rows(a), lists.rows(b)
@@ -352,7 +351,8 @@ def _verdict(clear: bool, mean: float, detectable: float, matters: float) -> Ver
     return Verdict.NO_DIFFERENCE if detectable <= matters else Verdict.UNDERPOWERED
 
 
-def _check_scores(name: str, scores: Scores) -> None:
+def _check_scores(name: str, scores: Scores, rows: int) -> None:
+    check_lengths(rows, {name: scores})
     wrong = np.isnan(scores) | np.isposinf(scores)
     if wrong.any():
         row = int(wrong.argmax())

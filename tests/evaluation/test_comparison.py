@@ -42,9 +42,9 @@ def make_scores(requests, strength_a=0.5, strength_b=0.5, seed=1):
     return [(random.normal(size=len(labels)) + strength * labels).round(1) for strength in (strength_a, strength_b)]
 
 
-def compare(requests, a, b, plan=SMALL, **more):
+def compare(requests, a, b, plan=SMALL):
     phone = requests["phone"].to_numpy()
-    return compare_rankers(requests, a, b, ("old", "new"), {"phone": phone, "desktop": ~phone}, plan=plan, **more)
+    return compare_rankers(requests, a, b, ("old", "new"), {"phone": phone, "desktop": ~phone}, plan=plan)
 
 
 def numbers(found):
