@@ -172,10 +172,11 @@ def _compare(options: argparse.Namespace) -> int:
     from recsys.data.tables import Dataset
     from recsys.evaluation.evaluation import POOLED
     from recsys.evaluation.measures import parse_measure
-    from recsys.evaluation.plan import Plan
+    from recsys.evaluation.plan import MEASURES, Plan
 
-    names = dict.fromkeys((options.primary, *options.measures.split(",")))
-    measures = tuple(parse_measure(name) for name in names if name != POOLED)  # which is always there
+    others = MEASURES if options.measures is None else [parse_measure(name) for name in options.measures.split(",")]
+    deciding = [] if options.primary == POOLED else [parse_measure(options.primary)]  # pooled, it is always there
+    measures = tuple({str(measure): measure for measure in (*deciding, *others)}.values())
     plan = Plan(measures=measures, primary=options.primary, matters=options.matters, seed=options.seed)
     compared = compare(options.a, options.b, Dataset.read(options.data), plan, options.segment)
     _write(options.json, json.dumps(compared.to_json(), indent=2) + "\n")
@@ -203,7 +204,7 @@ def _score(options: argparse.Namespace) -> int:
     scored = score(options.model, dataset, candidates, options.out, options.top)
     print(
         f"{scored.rankings:,} rankings of {scored.requests:,} requests written to {options.out}; "
-        f"{scored.unknown_users:,} unknown users, {scored.unknown_items:,} unknown items"
+        f"nothing was known of {scored.unknown_users:,} users at some request; {scored.unknown_items:,} unknown items"
     )
     return FINE
 
@@ -310,8 +311,7 @@ def _take_comparison(compared: argparse.ArgumentParser) -> None:
     )
     compared.add_argument(
         "--measures",
-        default="nDCG@10,AUC,MRR,MAP,hit@1,recall@5",
-        help="what else is computed, joined by commas (default: %(default)s)",
+        help="what else is computed, joined by commas (default: nDCG@10,AUC,first-hit MRR,MAP,hit@1,recall@5)",
     )
     compared.add_argument(
         "--segment", action="append", default=[], metavar="COLUMN", help="column of any table to compare by; repeat it"

@@ -1,6 +1,7 @@
 """What the README says can be run as it stands."""
 
 import re
+import shlex
 import tomllib
 from pathlib import Path
 
@@ -49,7 +50,7 @@ def test_the_settings_file_holds_every_section_and_is_valid() -> None:
 
 @pytest.mark.parametrize("line", re.findall(r"^recsys .*", README, flags=re.MULTILINE))
 def test_every_command_line_is_understood(line: str) -> None:
-    words = line.split("#")[0].split()[1:]
+    words = shlex.split(line.split("#")[0])[1:]
     assert _parser().parse_args(words).verb
 
 

@@ -52,9 +52,9 @@ class Compared:
 def compare(a: Source, b: Source, dataset: Dataset, plan: Plan = DEFAULT_PLAN, columns: Sequence[str] = ()) -> Compared:
     """Compare two systems on logged requests.
 
-    Where a model takes part, the requests are those after its valid window, which it has not learnt from, of two models
-    after the later one. Otherwise they are those that one of the ranking files ranks, or all of them for two
-    baselines.
+    The requests are those that no model has learnt from, which end with its valid window, be it in a folder of
+    `recsys train` or of `recsys score`. Where no model folder takes part, they are, of these, those that one of the
+    rankings ranks; for two baselines all.
 
     Parameters
     ----------
@@ -93,7 +93,7 @@ def compare(a: Source, b: Source, dataset: Dataset, plan: Plan = DEFAULT_PLAN, c
     sides = Sides(requests, dataset, (first, second), answers, plan.seed)
     segments = segment_requests(requests, log, dataset, columns)
     comparison = compare_rankers(requests, *sides.scores, (first.name, second.name), segments, window, plan)
-    return Compared(comparison, collect_exhibits(sides))
+    return Compared(comparison, collect_exhibits(sides, plan.primary))
 
 
 def _names(a: Source, b: Source) -> tuple[str, str]:
@@ -120,25 +120,25 @@ def _tables(first: System, second: System, dataset: Dataset) -> tuple[Dataset, L
 
 def _judged(first: System, second: System, requests: pl.DataFrame) -> tuple[str, pl.DataFrame]:
     """Choose the requests to compare on, and say which they are."""
-    learnt = [system.learnt_until for system in (first, second) if system.learnt_until is not None]
-    ranked = [system.ranked for system in (first, second) if system.ranked is not None]
+    sides = (first, second)
+    window, chosen = "logged", requests
+    learnt = [system.learnt_until for system in sides if system.learnt_until is not None]
     if learnt:
-        chosen = requests.filter(pl.col("timestamp") >= max(learnt))
+        window, chosen = "test", requests.filter(pl.col("timestamp") >= max(learnt))
         if chosen.is_empty():
             last = requests["timestamp"].sort().dt.to_string("%F %T")[-1]
             raise DataError(
                 f"no request is left that the models have not learnt from: they have learnt until {max(learnt):%F %T} "
                 f"UTC, requests end at {last} UTC; import later requests"
             )
-        return "test", sort_candidates(chosen)
-    if ranked:
-        known = pl.col("request_id").cast(pl.String)
-        ids = pl.concat([of.cast(pl.String) for of in ranked]).unique()
-        chosen = requests.filter(known.is_in(ids.implode()))
+    ranked = [system.ranked.cast(pl.String) for system in sides if system.ranked is not None]
+    if ranked and all(system.today is None for system in sides):
+        window = "test" if learnt else "ranked"
+        chosen = chosen.filter(pl.col("request_id").cast(pl.String).is_in(pl.concat(ranked).unique().implode()))
         if chosen.is_empty():
             raise DataError(
-                f"{first.name} and {second.name} rank none of the {requests['request_id'].n_unique()} logged requests; "
-                "rank requests of this data folder, under their ids"
+                f"{first.name} and {second.name} rank none of the {requests['request_id'].n_unique()} logged requests"
+                f"{' after what their models have learnt from' if learnt else ''}; rank requests of this data folder, "
+                "under their ids"
             )
-        return "ranked", sort_candidates(chosen)
-    return "logged", sort_candidates(requests)
+    return window, sort_candidates(chosen)

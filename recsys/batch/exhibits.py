@@ -66,8 +66,9 @@ class Sides:
         return self.answers[0].scores, self.answers[1].scores
 
 
-def collect_exhibits(sides: Sides) -> Exhibits:
-    """Collect what is looked at beside the comparison of two sides."""
+def collect_exhibits(sides: Sides, primary: str) -> Exhibits:
+    """Collect what is looked at beside the comparison of two sides that the measure `primary` decides."""
+    _, _, k = primary.partition("@")
     curves = [_reliability(sides.lists.labels, answer.probability) for answer in sides.answers]
     free, notes = _label_free(sides)
     return Exhibits(
@@ -77,7 +78,8 @@ def collect_exhibits(sides: Sides) -> Exhibits:
         label_free=free,
         examples=_examples(sides),
         facts=_facts(sides),
-        notes=[*notes, *(note for answer in sides.answers for note in answer.notes), *_said(sides.dataset)],
+        warnings=list(_warnings(sides, k)),
+        notes=[*notes, *_said(sides.dataset)],
     )
 
 
@@ -87,6 +89,32 @@ def _reliability(labels: npt.NDArray[np.int64], probability: Floats | None) -> R
         return None
     given = ~np.isnan(probability)
     return reliability(labels[given], probability[given])
+
+
+def _warnings(sides: Sides, k: str) -> Iterator[str]:
+    """Say what makes the verdict mean less than it seems: requests and places that one side leaves open."""
+    for answer in sides.answers:
+        yield from answer.notes
+    longest = [_longest_list(of, sides.lists.starts) for of in sides.scores]
+    deepest = int(k) if k else max(longest)
+    for system, own, other in zip(sides.systems, longest, longest[::-1], strict=True):
+        if own < min(deepest, other):
+            yield (
+                f"{system.name} lists at most {own} items, the other {other}: below place {own} it can only lose; "
+                f"compare with --primary nDCG@{own}, too."
+            )
+    logged = sides.dataset.requests["request_id"].n_unique()
+    compared = len(sides.lists.users)
+    if compared < logged and all(system.learnt_until is None for system in sides.systems):
+        yield (
+            f"{compared:,} of {logged:,} logged requests are ranked and compared; who leaves out what is hard looks "
+            "better than it is."
+        )
+
+
+def _longest_list(scores: Floats, starts: npt.NDArray[np.int64]) -> int:
+    """Count the items of the longest list that a system gives."""
+    return int(np.add.reduceat(scores > -np.inf, starts[:-1], dtype=np.int64).max(initial=0))
 
 
 def _label_free(sides: Sides) -> tuple[list[LabelFree], list[str]]:

@@ -63,7 +63,8 @@ def segment_requests(
 
     Returns
     -------
-    Name such as `"device = phone"`, [C] whether the row's request is in it. Always there are the clicked items (cold
+    Name such as `"device = phone"`, [C] whether the row's request is in it; a segment of all or none of the requests is
+    left out. Always there are the clicked items (cold
     or warm), past clicks of the user, the list's size and the hour; `device` where requests have it.
 
     Raises
@@ -85,7 +86,7 @@ def segment_requests(
     device = ("device",) if "device" in requests.columns else ()
     for column in dict.fromkeys((*device, *columns)):
         found |= _by_column(requests, dataset, column)
-    return {name: flags for name, flags in found.items() if flags.any()}
+    return {name: flags for name, flags in found.items() if flags.any() and not flags.all()}
 
 
 def _clicked(requests: pl.DataFrame) -> Flags:
@@ -126,10 +127,12 @@ def _by_column(requests: pl.DataFrame, dataset: Dataset, column: str) -> Mapping
         if table is not None and column in table.columns:
             categories = table.select(key, category=_categories(column, table[column]))
             values = requests.join(categories, on=key, how="left", maintain_order="left")["category"].fill_null(_NONE)
-            return _groups(column, values, requests, _clicked(requests) if key == "item_id" else None)
-    raise SettingsError(
-        f"no table has a column {column!r} to group by; requests have {', '.join(sorted(requests.columns))}"
-    )
+            if key == "item_id":
+                return _groups(f"clicked items' {column}", values, requests, _clicked(requests))
+            return _groups(column, values, requests, None)
+    tables = {"requests": dataset.requests, "users": dataset.users, "items": dataset.items}
+    columns = [f"{name} have {', '.join(of.columns)}" for name, of in tables.items() if of is not None]
+    raise SettingsError(f"no table has a column {column!r} to group by; {'; '.join(columns)}")
 
 
 def _categories(column: str, values: pl.Series) -> pl.Series:

@@ -1,7 +1,7 @@
 """What can be compared: a model, rankings that anything wrote, or a baseline."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from recsys.data.tables import Dataset
 from recsys.errors import DataError
 from recsys.evaluation.rankings import Aligned, Rankings, read_rankings
 from recsys.features.log import Log
+from recsys.model import read_manifest
 from recsys.text.vectors import ItemVectors
 
 Floats = npt.NDArray[np.float64]
@@ -60,12 +61,15 @@ class System:
         The model and its tables, where it is a model.
     ranked
         Ids of the requests it ranks, where it is a list of rankings.
+    learnt_until
+        The first moment that has not been learnt from, where a model gave the answers.
     """
 
     name: str
     answer: Callable[[pl.DataFrame, Log], Answer]
     today: Today | None = None
     ranked: pl.Series | None = None
+    learnt_until: datetime | None = None
 
     @property
     def kind(self) -> str:
@@ -73,11 +77,6 @@ class System:
         if self.today is not None:
             return "model"
         return "baseline" if self.ranked is None else "rankings"
-
-    @property
-    def learnt_until(self) -> datetime | None:
-        """The first moment that a model has not learnt from."""
-        return None if self.today is None else self.today.model.windows.cuts[3]
 
     @property
     def vectors(self) -> ItemVectors | None:
@@ -115,7 +114,9 @@ def open_system(source: Source, dataset: Dataset, name: str, seed: int) -> Syste
         return System(name, lambda requests, log: Answer(popularity(requests, log)))
     path = Path(source)
     if (path / "rankings").is_dir():
-        return _of_rankings(name, read_rankings(path / "rankings"))
+        written = read_manifest(path, "written by `recsys score`")
+        scored = _of_rankings(name, read_rankings(path / "rankings"))
+        return replace(scored, learnt_until=datetime.fromisoformat(written["learnt_until"]))
     if (path / "manifest.json").is_file():
         return _of_model(name, open_model(path, dataset))
     if path.exists():
@@ -134,7 +135,7 @@ def _of_model(name: str, today: Today) -> System:
         scores = model.ranker.score(logged.examples.table)
         return Answer(scores, model.calibration.probability(scores))
 
-    return System(name, answer, today=today)
+    return System(name, answer, today=today, learnt_until=model.windows.cuts[3])
 
 
 def _of_rankings(name: str, rankings: Rankings) -> System:
@@ -146,7 +147,7 @@ def _of_rankings(name: str, rankings: Rankings) -> System:
 
 
 def _missing(name: str, found: Aligned) -> Iterator[str]:
-    """Say what a ranking file leaves out and how that counts."""
+    """Say what rankings leave out and how that counts."""
     if found.unanswered_requests:
         yield (
             f"{name} does not answer {found.unanswered_requests:,} of the requests; each counts as 0, in AUC as one "
@@ -154,7 +155,8 @@ def _missing(name: str, found: Aligned) -> Iterator[str]:
         )
     if found.unlisted_candidates:
         yield (
-            f"{name} does not list {found.unlisted_candidates:,} candidates; they earn nothing and stand last in AUC."
+            f"{name} does not list {found.unlisted_candidates:,} candidates, those of unanswered requests included; "
+            "they earn nothing and stand last in AUC."
         )
     if found.outside_requests:
         yield f"{name} ranks {found.outside_requests:,} more requests, which are not compared here."

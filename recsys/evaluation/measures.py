@@ -213,7 +213,7 @@ def parse_measure(text: str) -> Measure:
     Raises
     ------
     SettingsError
-        When no measure prints so; the message names the nearest that does.
+        When no measure prints so; the message names the nearest that does, and all of them.
 
     Examples
     --------
@@ -228,9 +228,10 @@ def parse_measure(text: str) -> Measure:
     k = places if re.fullmatch("[1-9][0-9]{0,8}", places) else "10"
     names = [*_WHOLE, *(f"{stem}@{k}" for stem in _CUT)]
     folded = {name.casefold(): name for name in names}
-    (nearest,) = get_close_matches(text.casefold(), folded, n=1, cutoff=0.0)
+    nearest = get_close_matches(text.casefold(), folded, n=1)
     known = ", ".join([*_WHOLE, *(f"{stem}@k" for stem in _CUT)])
-    raise SettingsError(f"no measure is called {text!r}; did you mean {folded[nearest]!r}? There are {known}")
+    meant = f"did you mean {folded[nearest[0]]!r}? There are" if nearest else "there are"
+    raise SettingsError(f"no measure is called {text!r}; {meant} {known}")
 
 
 def _at(k: int, name: str, of: Callable[..., Floats]) -> Measure:

@@ -4,8 +4,10 @@ import math
 from dataclasses import dataclass
 
 from recsys.errors import SettingsError
-from recsys.evaluation.evaluation import MEASURES
-from recsys.evaluation.measures import Measure
+from recsys.evaluation.measures import AUC, FIRST_HIT_MRR, Measure, average_precision, hit, ndcg, recall
+
+MEASURES = (ndcg(10), AUC, FIRST_HIT_MRR, average_precision(), hit(1), recall(5))
+"""What is compared unless other measures are named."""
 
 
 @dataclass(frozen=True)

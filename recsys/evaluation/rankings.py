@@ -176,6 +176,9 @@ def _check_types(table: pl.DataFrame, name: str) -> None:
 
 def _read_parquet(path: Path) -> pl.DataFrame:
     files = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
+    tables = {"items.parquet", "events.parquet", "requests.parquet"} & {file.name for file in files}
+    if tables:
+        raise DataError(f"{path} is a data folder, it holds {', '.join(sorted(tables))}; name rankings of its requests")
     if not files:
         raise DataError(f"{path} holds no Parquet file; name the folder that holds the rankings")
     try:
@@ -218,7 +221,7 @@ def _read_run(path: Path) -> pl.DataFrame:
     if len(wrong):
         raise DataError(
             f"{path} is no TREC run: {len(wrong)} lines, the first of them line {wrong['number'][0]}, are not "
-            "`request Q0 item rank score tag` with a number as the score; mend them"
+            "`request Q0 item rank score tag` with a number as the score; mend them, or write a table as Parquet"
         )
     return table.select(*KEY, score="parsed")
 

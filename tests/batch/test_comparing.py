@@ -7,6 +7,7 @@ import polars as pl
 import pytest
 
 from recsys.batch.comparing import compare
+from recsys.batch.scoring import score
 from recsys.errors import DataError, SettingsError
 from recsys.evaluation.comparison import Verdict
 from recsys.evaluation.measures import AUC, ndcg
@@ -41,7 +42,7 @@ def test_the_json_holds_every_number_and_can_be_written(beside_popularity) -> No
     assert written["overall"]["nDCG@10"]["verdict"] == written["verdict"]
     assert {"movement", "reliability", "without_labels", "facts", "notes", "segments"} <= set(written)
     assert list(written["reliability"]) == ["b"]
-    assert any(name.startswith("category = ") for name in written["segments"])
+    assert any(name.startswith("clicked items' category = ") for name in written["segments"])
     assert {"coverage@10", "Gini@10", "personalisation@10", "diversity@10"} <= set(written["without_labels"])
 
 
@@ -70,6 +71,43 @@ def test_the_truth_beats_its_reverse_in_files_of_any_system(line, tmp_path) -> N
     assert found.exhibits.movement is not None
     assert found.exhibits.movement.tau < -0.9
     assert "Diversity is left out" in " ".join(found.exhibits.notes)
+    assert found.exhibits.warnings == []
+
+
+def test_what_a_model_scored_of_its_own_past_is_not_compared(line, tmp_path) -> None:
+    candidates = line.dataset.requests.drop("label", "position", "propensity")
+    score(line.model, line.dataset, candidates, tmp_path / "scored")
+    of_file = compare("popularity", tmp_path / "scored", line.dataset, PLAN).comparison
+    of_model = compare("popularity", line.model, line.dataset, PLAN).comparison
+    assert of_file.overall["nDCG@10"] == of_model.overall["nDCG@10"]
+    early = line.dataset.requests["timestamp"].min()
+    past = candidates.filter(pl.col("timestamp") < early + timedelta(days=1))
+    score(line.model, line.dataset, past, tmp_path / "past")
+    with pytest.raises(DataError, match="rank none of the 700 logged requests after what their models have learnt fro"):
+        compare("popularity", tmp_path / "past", line.dataset, PLAN)
+
+
+def test_short_lists_and_requests_left_out_are_said_beside_the_verdict(line) -> None:
+    whole = ranked(line, pl.col("utility"))
+    top = whole.filter(pl.col("score").rank("ordinal", descending=True).over("request_id") <= 3)
+    found = compare(whole, top, line.dataset, PLAN)
+    longest = line.dataset.requests.group_by("request_id").len()["len"].max()
+    (left_out, short) = found.exhibits.warnings
+    assert left_out.startswith("B does not list")
+    assert short == (
+        f"B lists at most 3 items, the other {longest}: below place 3 it can only lose; compare with --primary nDCG@3, "
+        "too."
+    )
+    assert found.comparison.verdict is Verdict.WORSE
+    assert f"Mind: {short}" in found.to_text(2000)
+    assert short in found.to_html()
+    at_three = compare(whole, top, line.dataset, replace(PLAN, measures=(ndcg(3),), primary="nDCG@3"))
+    assert at_three.comparison.overall["nDCG@3"].interval.mean == 0
+    assert not any("at most 3" in warning for warning in at_three.exhibits.warnings)
+    some = whole.filter(pl.col("request_id").is_in(whole["request_id"].unique()[:50].implode()))
+    assert compare("random", some, line.dataset, PLAN).exhibits.warnings == [
+        "50 of 700 logged requests are ranked and compared; who leaves out what is hard looks better than it is."
+    ]
 
 
 def test_only_requests_that_a_file_ranks_are_compared_and_those_that_one_lacks_count_as_nothing(line) -> None:

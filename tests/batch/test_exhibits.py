@@ -19,7 +19,7 @@ def sides(line) -> Sides:
 
 
 def test_click_probabilities_are_judged_where_they_are_given(sides) -> None:
-    found = collect_exhibits(sides)
+    found = collect_exhibits(sides, "nDCG@10")
     assert found.reliability_b is None
     assert found.reliability_a is not None
     assert sum(part.count for part in found.reliability_a.bins) == len(sides.requests) - 7
@@ -39,7 +39,7 @@ def test_what_cannot_be_measured_is_said(sides) -> None:
         "Freshness is left out: items have no available_at.",
         "Diversity is left out: neither side is a model, whose encoder would say how far items are apart.",
     ]
-    assert "a note" in found.notes
+    assert "a note" in found.warnings
 
 
 def test_novelty_counts_what_was_clicked_before_the_first_request(sides, line) -> None:
@@ -49,7 +49,7 @@ def test_novelty_counts_what_was_clicked_before_the_first_request(sides, line) -
     last = sides.requests.filter(pl.col("timestamp") == sides.requests["timestamp"].max())
     scores = np.arange(len(last), dtype=np.float64) * 100
     own = replace(sides, requests=last, answers=(Answer(scores), Answer(-scores)))
-    novelty = next(of for of in collect_exhibits(own).label_free if of.name.startswith("novelty"))
+    novelty = next(of for of in collect_exhibits(own, "nDCG@10").label_free if of.name.startswith("novelty"))
     before = pl.col("timestamp") < last["timestamp"][0]
     past = [
         line.dataset.events.filter(before, pl.col("item_id") == item).height
@@ -66,7 +66,7 @@ def test_unlisted_items_have_no_place_in_an_example(sides) -> None:
 
     labels = sides.lists.labels
     scores = np.where(labels > 0, -np.inf, sides.answers[1].scores)
-    found = collect_exhibits(replace(sides, answers=(sides.answers[0], Answer(scores))))
+    found = collect_exhibits(replace(sides, answers=(sides.answers[0], Answer(scores))), "nDCG@10")
     for example in found.examples:
         assert all(of.b is None for of in example.listed if of.label)
         assert all(of.a is not None for of in example.listed)

@@ -68,7 +68,7 @@ def test_every_group_but_that_of_clicked_items_covers_each_list_once(shown) -> N
     groups: dict[str, list[np.ndarray]] = {}
     for name, flags in found.items():
         groups.setdefault(name.partition(" = ")[0], []).append(flags)
-    assert list(groups) == ["clicked items", "past clicks", "list size", "hour", "device", "category"]
+    assert list(groups) == ["clicked items", "past clicks", "list size", "hour", "device", "clicked items' category"]
     for name in ("past clicks", "list size", "hour", "device"):
         assert (np.sum(groups[name], axis=0) == 1).all(), name
 
@@ -91,7 +91,7 @@ def test_a_column_of_items_groups_by_what_was_clicked(shown) -> None:
             clicked[request].add(category[item])
     for name in {each for of in clicked.values() for each in of}:
         expected = {request: name in of for request, of in clicked.items()}
-        assert per_request(requests, found[f"category = {name}"]) == expected
+        assert per_request(requests, found[f"clicked items' category = {name}"]) == expected
 
 
 def test_numbers_with_many_values_are_cut_at_their_quartiles_and_missing_ones_stand_apart(shown) -> None:
@@ -125,7 +125,10 @@ def test_rare_values_share_a_segment(shown) -> None:
 
 def test_columns_that_cannot_group_requests_are_refused(shown) -> None:
     dataset, requests, log = shown
-    with pytest.raises(SettingsError, match="no table has a column 'colour' to group by; requests have device"):
+    with pytest.raises(
+        SettingsError,
+        match="no table has a column 'colour' to group by; requests have request_id, .*; items have item_id",
+    ):
         segment_requests(requests, log, dataset, ["colour"])
     with pytest.raises(SettingsError, match="'timestamp' holds Datetime.* values, which are no groups"):
         segment_requests(requests, log, dataset, ["timestamp"])

@@ -50,6 +50,12 @@ def test_the_folder_that_score_wrote_answers_as_its_model(line, asked, tmp_path)
         order = of.sort("new", descending=True, maintain_order=True)
         assert order["old"].to_list() == [-rank for rank in range(1, len(of) + 1)]
     assert answer.notes == ()
+    system = open_system(tmp_path / "scored", line.dataset, "s", 0)
+    assert system.learnt_until == open_system(line.model, line.dataset, "m", 0).learnt_until
+    assert system.kind == "rankings"
+    (tmp_path / "scored/rankings/part-00000.parquet").write_bytes(b"broken")
+    with pytest.raises(ModelError, match="was changed after it was written"):
+        open_system(tmp_path / "scored", line.dataset, "s", 0)
 
 
 def test_what_a_ranking_file_leaves_out_is_counted_and_said(line, asked, tmp_path) -> None:
@@ -64,7 +70,8 @@ def test_what_a_ranking_file_leaves_out_is_counted_and_said(line, asked, tmp_pat
     others = requests["request_id"].n_unique() - 1
     assert answer.notes == (
         f"old does not answer {others} of the requests; each counts as 0, in AUC as one half.",
-        f"old does not list {len(requests) - 2:,} candidates; they earn nothing and stand last in AUC.",
+        f"old does not list {len(requests) - 2:,} candidates, those of unanswered requests included; they earn nothing "
+        "and stand last in AUC.",
         "old ranks 1 more requests, which are not compared here.",
     )
 

@@ -41,7 +41,9 @@ def read_out(table: pl.DataFrame, plan: ExperimentPlan) -> Readout:
 
     Examples
     --------
+    >>> import polars as pl
     >>> from recsys.evaluation.experiment.metrics import mean
+    >>> from recsys.evaluation.experiment.readout import ExperimentPlan
     >>> table = pl.DataFrame({"user_id": range(6), "arm": list("AAABBB"), "clicks": [0, 1, 2, 8, 9, 10]})
     >>> found = read_out(table, ExperimentPlan({"A": 0.5, "B": 0.5}, (mean("clicks"),)))
     >>> found.verdict.value, found.effects["mean(clicks)"].difference.mean

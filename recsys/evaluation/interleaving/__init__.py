@@ -1,1 +1,5 @@
-"""Two rankings in one shown list: drawn, simulated, and read out from clicks."""
+"""Two rankings in one shown list.
+
+`drawing` shows them (`team_draft`, `probabilistic`) and simulates clicks on logged lists (`simulate_interleaving`);
+`preference` reads from the clicks which ranking users prefer (`read_preference`).
+"""

@@ -95,7 +95,10 @@ def read_lists(requests: pl.DataFrame) -> tuple[ListLog, Integers]:
     names = ("request_id", "user_id", "position", "label", "propensity")
     missing = [name for name in names if name not in requests.columns]
     if missing:
-        raise DataError(f"requests have no column {', '.join(missing)}; off-policy estimates need what was logged")
+        raise DataError(
+            f"requests have no column {', '.join(missing)}; off-policy estimates need what was "
+            "logged; in lists shown in random order the propensity is 1 / (candidates - position + 1)"
+        )
     rows = requests.select(names).with_row_index("row").sort("request_id", "position")
     expected = pl.int_range(1, pl.len() + 1).over("request_id")
     wrong = rows.filter(pl.col("position").ne_missing(expected))["request_id"].unique().sort()

@@ -77,16 +77,22 @@ class ListPolicy:
         Parameters
         ----------
         scores
-            [C] any numbers but NaN.
+            [C] any numbers but NaN; candidates at -inf, which a ranker does not list, stand last in random order.
         starts
             [R + 1] as in `plackett_luce`.
 
         Raises
         ------
         DataError
-            When there is no list or a score is NaN.
+            When there is no list, a score is NaN, or a list holds no candidate that is listed.
         """
         _check_scores(scores, starts, ~np.isnan(scores))
+        silent = np.flatnonzero(np.maximum.reduceat(scores, starts[:-1]) == -np.inf)
+        if len(silent):
+            raise DataError(
+                f"{len(silent)} lists hold no candidate that is listed, the first is list {silent[0] + 1}; leave out "
+                "requests that the ranker does not answer, or say what is shown instead"
+            )
         inside = inside_of(starts)
         padded = np.full(inside.shape, np.nan)  # NaN equals nothing and is above nothing
         padded[inside] = scores

@@ -125,6 +125,8 @@ class Exhibits:
         Measures that need no label.
     examples
         A few requests to look at.
+    warnings
+        Sentences that belong beside the verdict, such as how many requests one of them does not answer.
     facts
         What was compared and on what, as name and value: data, window, seed.
     notes
@@ -136,6 +138,7 @@ class Exhibits:
     reliability_b: Reliability | None = None
     label_free: Sequence[LabelFree] = ()
     examples: Sequence[PairedLists] = ()
+    warnings: Sequence[str] = ()
     facts: Mapping[str, str] = field(default_factory=dict)
     notes: Sequence[str] = ()
 
@@ -146,6 +149,7 @@ class Exhibits:
             "movement": None if self.movement is None else self.movement.to_json(),
             "reliability": {side: curve.to_json() for side, curve in curves.items() if curve is not None},
             "without_labels": {measure.name: measure.to_json() for measure in self.label_free},
+            "warnings": list(self.warnings),
             "facts": dict(self.facts),
             "notes": list(self.notes),
         }
@@ -167,7 +171,8 @@ def to_text(comparison: Comparison, exhibits: Exhibits | None = None, width: int
     console = terminal(width)
     said = answer(comparison)
     console.print(f"{said.verdict.upper()}. {said.headline}")
-    for line in (said.finding, f"Rule: {comparison.rule}", f"Next: {said.next_step}", *said.exceptions):
+    warnings = [f"Mind: {warning}" for warning in exhibits.warnings]
+    for line in (said.finding, *warnings, f"Rule: {comparison.rule}", f"Next: {said.next_step}", *said.exceptions):
         console.print(line)
     wide = width >= _ONE_LINE
     console.print(_differences("measure", _overall(comparison), wide))
@@ -175,6 +180,7 @@ def to_text(comparison: Comparison, exhibits: Exhibits | None = None, width: int
     if segments:
         console.print(f"{comparison.primary} by segment, p corrected for all of them")
         console.print(_differences("segment", segments, wide))
+    console.print("Verdicts beside the deciding one go by p, corrected; detects: the difference found with 80 % power.")
     if exhibits.label_free:
         console.print(_label_free(exhibits.label_free))
     for line in (*_moved(exhibits.movement), *_left_out(comparison), *exhibits.notes):
@@ -216,6 +222,7 @@ def to_html(comparison: Comparison, exhibits: Exhibits | None = None) -> str:
         "bars": _bars(exhibits.movement),
         "label_free": exhibits.label_free,
         "examples": [(example, _side(example, "a"), _side(example, "b")) for example in exhibits.examples],
+        "warnings": exhibits.warnings,
         "facts": exhibits.facts,
         "notes": exhibits.notes,
         "left_out": _left_out(comparison),

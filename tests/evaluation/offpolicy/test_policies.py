@@ -165,6 +165,8 @@ def test_scores_that_are_no_numbers_are_refused():
         ListPolicy.plackett_luce(np.array([0.0, -np.inf, 1.0]), starts)
     with pytest.raises(DataError, match=r"1 of 3 scores cannot be used, the first is nan in row 3"):
         ListPolicy.ranking(np.array([0.0, -np.inf, np.nan]), starts)
+    with pytest.raises(DataError, match="1 lists hold no candidate that is listed, the first is list 2; leave out"):
+        ListPolicy.ranking(np.array([0.0, -np.inf, -np.inf]), np.array([0, 2, 3]))
     with pytest.raises(
         DataError, match="scores of a list lie more than 500 apart, .* temperature, or use ListPolicy.rank"
     ):
