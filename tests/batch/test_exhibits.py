@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import polars as pl
 import pytest
@@ -28,10 +30,8 @@ def test_click_probabilities_are_judged_where_they_are_given(sides) -> None:
 
 
 def test_what_cannot_be_measured_is_said(sides) -> None:
-    from dataclasses import replace
-
     found = collect_exhibits(
-        replace(sides, dataset=replace(sides.dataset, items=sides.dataset.items.drop("available_at")))
+        replace(sides, dataset=replace(sides.dataset, items=sides.dataset.items.drop("available_at"))), "nDCG@10"
     )
     names = [of.name for of in found.label_free]
     assert not any(name.startswith(("age", "diversity")) for name in names)
@@ -44,8 +44,6 @@ def test_what_cannot_be_measured_is_said(sides) -> None:
 
 def test_novelty_counts_what_was_clicked_before_the_first_request(sides, line) -> None:
     """One list, one place, recomputed from the raw tables."""
-    from dataclasses import replace
-
     last = sides.requests.filter(pl.col("timestamp") == sides.requests["timestamp"].max())
     scores = np.arange(len(last), dtype=np.float64) * 100
     own = replace(sides, requests=last, answers=(Answer(scores), Answer(-scores)))
@@ -62,8 +60,6 @@ def test_novelty_counts_what_was_clicked_before_the_first_request(sides, line) -
 
 
 def test_unlisted_items_have_no_place_in_an_example(sides) -> None:
-    from dataclasses import replace
-
     labels = sides.lists.labels
     scores = np.where(labels > 0, -np.inf, sides.answers[1].scores)
     found = collect_exhibits(replace(sides, answers=(sides.answers[0], Answer(scores))), "nDCG@10")
