@@ -52,9 +52,10 @@ class Compared:
 def compare(a: Source, b: Source, dataset: Dataset, plan: Plan = DEFAULT_PLAN, columns: Sequence[str] = ()) -> Compared:
     """Compare two systems on logged requests.
 
-    Where a model takes part, the requests are those after its valid window, which it has not learnt from, of two models
-    after the later one. Otherwise they are those that one of the ranking files ranks, or all of them for two
-    baselines.
+    Where a model takes part, the requests are those after its valid window, which it has not learnt from. Otherwise
+    they are those that one of the ranking files ranks, or all of them for two baselines. Of two models the later one
+    counts, and so does the model behind rankings that `recsys score` wrote: no request that either has learnt from is
+    compared.
 
     Parameters
     ----------
@@ -122,23 +123,23 @@ def _judged(first: System, second: System, requests: pl.DataFrame) -> tuple[str,
     """Choose the requests to compare on, and say which they are."""
     learnt = [system.learnt_until for system in (first, second) if system.learnt_until is not None]
     ranked = [system.ranked for system in (first, second) if system.ranked is not None]
-    if learnt:
-        chosen = requests.filter(pl.col("timestamp") >= max(learnt))
-        if chosen.is_empty():
-            last = requests["timestamp"].sort().dt.to_string("%F %T")[-1]
-            raise DataError(
-                f"no request is left that the models have not learnt from: they have learnt until {max(learnt):%F %T} "
-                f"UTC, requests end at {last} UTC; import later requests"
-            )
-        return "test", sort_candidates(chosen)
-    if ranked:
+    with_model = first.today is not None or second.today is not None
+    chosen, window = requests, "test" if with_model else "ranked" if ranked else "logged"
+    if ranked and not with_model:
         known = pl.col("request_id").cast(pl.String)
         ids = pl.concat([of.cast(pl.String) for of in ranked]).unique()
-        chosen = requests.filter(known.is_in(ids.implode()))
+        chosen = chosen.filter(known.is_in(ids.implode()))
         if chosen.is_empty():
             raise DataError(
                 f"{first.name} and {second.name} rank none of the {requests['request_id'].n_unique()} logged requests; "
                 "rank requests of this data folder, under their ids"
             )
-        return "ranked", sort_candidates(chosen)
-    return "logged", sort_candidates(requests)
+    if learnt:
+        last = chosen["timestamp"].sort().dt.to_string("%F %T")[-1]
+        chosen = chosen.filter(pl.col("timestamp") >= max(learnt))
+        if chosen.is_empty():
+            raise DataError(
+                f"no request is left that the models have not learnt from: they have learnt until {max(learnt):%F %T} "
+                f"UTC, requests end at {last} UTC; import or rank later requests"
+            )
+    return window, sort_candidates(chosen)

@@ -1,8 +1,9 @@
 """What can be compared: a model, rankings that anything wrote, or a baseline."""
 
+import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -60,12 +61,15 @@ class System:
         The model and its tables, where it is a model.
     ranked
         Ids of the requests it ranks, where it is a list of rankings.
+    learnt_until
+        The first moment that the model has not learnt from, of rankings where `recsys score` says it.
     """
 
     name: str
     answer: Callable[[pl.DataFrame, Log], Answer]
     today: Today | None = None
     ranked: pl.Series | None = None
+    learnt_until: datetime | None = None
 
     @property
     def kind(self) -> str:
@@ -73,11 +77,6 @@ class System:
         if self.today is not None:
             return "model"
         return "baseline" if self.ranked is None else "rankings"
-
-    @property
-    def learnt_until(self) -> datetime | None:
-        """The first moment that a model has not learnt from."""
-        return None if self.today is None else self.today.model.windows.cuts[3]
 
     @property
     def vectors(self) -> ItemVectors | None:
@@ -115,7 +114,7 @@ def open_system(source: Source, dataset: Dataset, name: str, seed: int) -> Syste
         return System(name, lambda requests, log: Answer(popularity(requests, log)))
     path = Path(source)
     if (path / "rankings").is_dir():
-        return _of_rankings(name, read_rankings(path / "rankings"))
+        return replace(_of_rankings(name, read_rankings(path / "rankings")), learnt_until=_learnt_until(path))
     if (path / "manifest.json").is_file():
         return _of_model(name, open_model(path, dataset))
     if path.exists():
@@ -134,7 +133,17 @@ def _of_model(name: str, today: Today) -> System:
         scores = model.ranker.score(logged.examples.table)
         return Answer(scores, model.calibration.probability(scores))
 
-    return System(name, answer, today=today)
+    return System(name, answer, today=today, learnt_until=today.learnt_until)
+
+
+def _learnt_until(folder: Path) -> datetime | None:
+    """Read until when the model behind rankings had learnt; None where the folder, perhaps an older one, is silent."""
+    path = folder / "manifest.json"
+    try:
+        said = json.loads(path.read_text()).get("learnt_until") if path.is_file() else None
+        return None if said is None else datetime.fromisoformat(said).astimezone(UTC)
+    except (ValueError, AttributeError, TypeError, RecursionError, OSError) as error:
+        raise DataError(f"{path} is damaged ({type(error).__name__}); run `recsys score` again") from error
 
 
 def _of_rankings(name: str, rankings: Rankings) -> System:

@@ -7,6 +7,7 @@ import polars as pl
 import pytest
 
 from recsys.batch.comparing import compare
+from recsys.batch.scoring import score
 from recsys.errors import DataError, SettingsError
 from recsys.evaluation.comparison import Verdict
 from recsys.evaluation.measures import AUC, ndcg
@@ -163,3 +164,21 @@ def test_files_that_rank_nothing_logged_are_refused(line) -> None:
 def test_an_unknown_primary_measure_is_refused(line) -> None:
     with pytest.raises(SettingsError, match="primary is 'MAP', which is not among the measures nDCG@10, AUC"):
         compare("random", "popularity", line.dataset, replace(PLAN, primary="MAP"))
+
+
+def test_what_score_wrote_is_compared_on_requests_that_its_model_has_not_learnt_from(line, tmp_path) -> None:
+    requests = line.dataset.requests
+    score(line.model, line.dataset, requests.drop("label", "position", "propensity"), tmp_path / "scored")
+    fresh = line.judgement.window.requests["request_id"].n_unique()
+    for other in ("popularity", tmp_path / "scored"):
+        found = compare(other, tmp_path / "scored", line.dataset, PLAN)
+        assert found.comparison.window == "ranked"
+        assert found.exhibits.movement.requests == fresh
+    some = requests.filter(pl.col("timestamp") < line.judgement.window.requests["timestamp"].min())
+    score(line.model, line.dataset, some.drop("label", "position", "propensity"), tmp_path / "early")
+    with pytest.raises(DataError, match="no request is left that the models have not learnt from"):
+        compare("random", tmp_path / "early", line.dataset, PLAN)
+    manifest = tmp_path / "scored" / "manifest.json"
+    manifest.write_text(manifest.read_text().replace('"learnt_until": "2', '"learnt_until": "x'))
+    with pytest.raises(DataError, match=r"manifest.json is damaged \(ValueError\); run `recsys score` again"):
+        compare("random", tmp_path / "scored", line.dataset, PLAN)
