@@ -79,7 +79,7 @@ def collect_exhibits(sides: Sides, primary: str) -> Exhibits:
         examples=_examples(sides),
         facts=_facts(sides),
         warnings=list(_warnings(sides, k)),
-        notes=[*notes, *_said(sides.dataset)],
+        notes=[*_of_ranks(sides), *notes, *_said(sides.dataset)],
     )
 
 
@@ -110,6 +110,13 @@ def _warnings(sides: Sides, k: str) -> Iterator[str]:
             f"{compared:,} of {logged:,} logged requests are ranked and compared; who leaves out what is hard looks "
             "better than it is."
         )
+
+
+def _of_ranks(sides: Sides) -> Iterator[str]:
+    """Say of which side the pooled AUC is no more than a word."""
+    for system in sides.systems:
+        if system.ranked is not None:
+            yield f"AUC pooled compares scores of different lists; where {system.name} gives ranks, it says little."
 
 
 def _longest_list(scores: Floats, starts: npt.NDArray[np.int64]) -> int:

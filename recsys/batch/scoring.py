@@ -83,9 +83,8 @@ def score(
         scored = _write_rankings(today, sort_candidates(candidates), staging / "rankings", top)
         today.state.save(staging / "state", folder)
         model_files = read_manifest(folder, "written by `recsys train`")["files"]
-        learnt_until = today.model.windows.cuts[3].isoformat()
-        facts = {"counts": vars(scored), "top": top, "ranker": model_files["ranker.txt"], "learnt_until": learnt_until}
-        write_manifest(staging, facts)
+        facts = {"ranker": model_files["ranker.txt"], "learnt_until": today.learnt_until.isoformat()}
+        write_manifest(staging, {"counts": vars(scored), "top": top, **facts})
     return scored
 
 

@@ -70,7 +70,7 @@ def segment_requests(
     Raises
     ------
     SettingsError
-        When a column is in no table, or holds moments or lists.
+        When a column is in no table, holds moments, lists or bytes, or groups as a segment that is there already.
     DataError
         When a column of requests differs between the candidates of one request.
     """
@@ -85,7 +85,11 @@ def segment_requests(
     found |= _between("hour", hours, _HOURS, last=23)
     device = ("device",) if "device" in requests.columns else ()
     for column in dict.fromkeys((*device, *columns)):
-        found |= _by_column(requests, dataset, column)
+        groups = _by_column(requests, dataset, column)
+        twice = sorted(found.keys() & groups.keys())
+        if twice:
+            raise SettingsError(f"{twice[0]!r} of column {column!r} is a segment already; rename the column")
+        found |= groups
     return {name: flags for name, flags in found.items() if flags.any() and not flags.all()}
 
 
@@ -116,7 +120,7 @@ def _by_column(requests: pl.DataFrame, dataset: Dataset, column: str) -> Mapping
     """Group by a column of whichever table holds it."""
     if column in requests.columns:
         values = requests[column]
-        spread = requests.group_by("request_id").agg(pl.col(column).n_unique()).filter(pl.col(column) > 1)
+        spread = requests.group_by("request_id").agg(spread=pl.col(column).n_unique()).filter(pl.col("spread") > 1)
         if len(spread):
             raise DataError(
                 f"{column!r} differs between the candidates of {len(spread)} requests, so it cannot group requests; "
@@ -137,16 +141,26 @@ def _by_column(requests: pl.DataFrame, dataset: Dataset, column: str) -> Mapping
 
 def _categories(column: str, values: pl.Series) -> pl.Series:
     """Turn values into words: numbers with many values by their quartiles."""
-    if values.dtype.is_temporal() or values.dtype.is_nested():
+    if values.dtype.is_temporal() or values.dtype.is_nested() or values.dtype == pl.Binary:
         raise SettingsError(f"{column!r} holds {values.dtype} values, which are no groups; name categories or numbers")
+    if values.dtype.is_float():
+        values = values.fill_nan(None)
     if values.dtype.is_numeric() and values.n_unique() > LARGEST:
-        numbers = values.cast(pl.Float64).fill_nan(None)
-        edges = np.unique(np.quantile(numbers.drop_nulls().to_numpy(), [0.25, 0.5, 0.75])).tolist()
-        between = [f"{low:g} to below {high:g}" for low, high in pairwise(edges)]
-        words = [f"below {edges[0]:g}", *between, f"{edges[-1]:g} or more"]
+        numbers = values.cast(pl.Float64)
+        finite = numbers.filter(numbers.is_finite()).to_numpy()
+        edges = np.unique(np.quantile(finite, [0.25, 0.5, 0.75])).tolist()
+        said = _told_apart(edges)
+        between = [f"{low} to below {high}" for low, high in pairwise(said)]
+        words = [f"below {said[0]}", *between, f"{said[-1]} or more"]
         place = pl.Series(np.searchsorted(edges, numbers.fill_null(0.0).to_numpy(), "right"))
         return place.replace_strict(list(range(len(words))), words).set(numbers.is_null(), _NONE)
     return values.cast(pl.String).fill_null(_NONE)
+
+
+def _told_apart(numbers: Sequence[float]) -> list[str]:
+    """Write different numbers with six digits, or as many as tell them apart."""
+    written = ([f"{number:.{digits}g}" for number in numbers] for digits in range(6, 18))
+    return next(words for words in written if len(set(words)) == len(words))
 
 
 def _groups(column: str, values: pl.Series, requests: pl.DataFrame, rows: Flags | None) -> Mapping[str, Flags]:

@@ -114,9 +114,7 @@ def open_system(source: Source, dataset: Dataset, name: str, seed: int) -> Syste
         return System(name, lambda requests, log: Answer(popularity(requests, log)))
     path = Path(source)
     if (path / "rankings").is_dir():
-        written = read_manifest(path, "written by `recsys score`")
-        scored = _of_rankings(name, read_rankings(path / "rankings"))
-        return replace(scored, learnt_until=datetime.fromisoformat(written["learnt_until"]))
+        return replace(_of_rankings(name, read_rankings(path / "rankings")), learnt_until=_learnt_until(path))
     if (path / "manifest.json").is_file():
         return _of_model(name, open_model(path, dataset))
     if path.exists():
@@ -135,7 +133,15 @@ def _of_model(name: str, today: Today) -> System:
         scores = model.ranker.score(logged.examples.table)
         return Answer(scores, model.calibration.probability(scores))
 
-    return System(name, answer, today=today, learnt_until=model.windows.cuts[3])
+    return System(name, answer, today=today, learnt_until=today.learnt_until)
+
+
+def _learnt_until(folder: Path) -> datetime:
+    """Read until when the model behind rankings had learnt."""
+    written = read_manifest(folder, "written by `recsys score`")
+    if "learnt_until" not in written:
+        raise DataError(f"{folder} does not say until when its model had learnt; run `recsys score` again")
+    return datetime.fromisoformat(written["learnt_until"])
 
 
 def _of_rankings(name: str, rankings: Rankings) -> System:

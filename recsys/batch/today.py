@@ -1,6 +1,7 @@
 """A model brought up to today's tables: checked, encoded, ready to compute features."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 import polars as pl
@@ -36,6 +37,11 @@ class Today:
     requests: pl.DataFrame
     log: Log
     reader: Reader
+
+    @property
+    def learnt_until(self) -> datetime:
+        """The first moment that the model has not learnt from."""
+        return self.model.windows.cuts[3]
 
     @property
     def state(self) -> State:

@@ -19,7 +19,7 @@ from recsys.evaluation.statistics.multiplicity import holm
 from recsys.evaluation.statistics.paired import Paired
 from recsys.evaluation.statistics.permutation import permutation_p_values
 from recsys.evaluation.statistics.pooled import pooled_auc_parts
-from recsys.evaluation.statistics.power import detectable_effects, effect_sizes
+from recsys.evaluation.statistics.power import FEWEST_USERS, detectable_effects, effect_sizes
 
 
 class Verdict(StrEnum):
@@ -102,7 +102,8 @@ class Comparison:
     The primary measure on all requests decides. B is better when its 95 % interval lies above 0, worse when it lies
     below; otherwise no difference is shown when the minimum detectable effect is at most `matters`, and the comparison
     is underpowered when it is more. Other measures and segments are better or worse when their Holm-corrected
-    p-value is at most 5 %, and otherwise go by the same rule.
+    p-value is at most 5 %, and otherwise go by the same rule. Fewer than `FEWEST_USERS` users are underpowered whatever
+    they say: a few can agree by chance, and then their interval has no width.
 
     Attributes
     ----------
@@ -146,6 +147,8 @@ class Comparison:
         if math.isnan(found.interval.low):
             return f"{said} on fewer than two users, which gives no interval: {self.verdict}."
         said += f", 95 % interval {found.interval.low:+.4f} to {found.interval.high:+.4f}"
+        if found.users < FEWEST_USERS:
+            return f"{said}, from {found.users} users, and fewer than {FEWEST_USERS} give no verdict: {self.verdict}."
         if found.interval.clear:
             return f"{said}, which lies {'above' if found.interval.low > 0 else 'below'} 0: {self.verdict}."
         within = "at most" if found.detectable <= self.matters else "more than"
@@ -269,8 +272,8 @@ def compare_values(
 
     Examples
     --------
-    >>> values = {"novelty": (np.array([3.0, 5.0, 4.0]), np.array([3.5, 5.5, 4.5]))}
-    >>> compare_values(values, np.array(["u", "v", "w"]), ("old", "new"), {}, plan=Plan(primary="novelty")).verdict
+    >>> values = {"novelty": (np.array([3.0, 5, 4, 6, 2, 4]), np.array([3.5, 5.5, 4.5, 6, 3, 4.5]))}
+    >>> compare_values(values, np.array(list("uvwxyz")), ("old", "new"), {}, plan=Plan(primary="novelty")).verdict
     <Verdict.BETTER: 'better'>
     """
     _check_any(len(users), window)
@@ -334,18 +337,20 @@ def _differences(paired: Paired, plan: Plan) -> dict[str, Difference]:
             p_adjusted=p,
             effect_size=effect_size,
             detectable=detectable,
-            verdict=_verdict(interval.clear, interval.mean, detectable, plan.matters),
+            verdict=_verdict(interval.clear, interval.mean, users, detectable, plan.matters),
         )
         for name, requests, users, mean_a, mean_b, interval, p, effect_size, detectable in columns
     }
 
 
 def _as_secondary(found: Difference, p: float, matters: float) -> Difference:
-    verdict = _verdict(p <= LEVEL, found.interval.mean, found.detectable, matters)
+    verdict = _verdict(p <= LEVEL, found.interval.mean, found.users, found.detectable, matters)
     return replace(found, p_adjusted=p, verdict=verdict)
 
 
-def _verdict(clear: bool, mean: float, detectable: float, matters: float) -> Verdict:
+def _verdict(clear: bool, mean: float, users: int, detectable: float, matters: float) -> Verdict:
+    if users < FEWEST_USERS:
+        return Verdict.UNDERPOWERED
     if clear:
         return Verdict.BETTER if mean > 0 else Verdict.WORSE
     return Verdict.NO_DIFFERENCE if detectable <= matters else Verdict.UNDERPOWERED

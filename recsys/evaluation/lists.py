@@ -151,8 +151,10 @@ def check_scores(scores: Scores, starts: Integers) -> None:
     Raises
     ------
     DataError
-        When a score is NaN.
+        When scores have no sign, as counts of unsigned integers, or a score is NaN.
     """
+    if scores.dtype.kind in "ub":
+        raise DataError(f"scores are {scores.dtype}, which cannot be turned around to sort by; give floats")
     missing = np.isnan(scores)
     if missing.any():
         place = int(np.searchsorted(starts, missing.argmax(), "right")) - 1

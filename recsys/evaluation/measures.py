@@ -96,7 +96,7 @@ def per_request(measures: Sequence[Measure], labels: Labels, scores: Scores, sta
     Raises
     ------
     DataError
-        When a score is NaN or a label is outside 0 to 52.
+        When scores are unsigned or NaN, or a label is outside 0 to 52.
 
     Examples
     --------

@@ -106,7 +106,7 @@ def movement(scores_a: Scores, scores_b: Scores, starts: Integers, k: int = 10) 
     Raises
     ------
     DataError
-        When lengths differ or a score is NaN.
+        When lengths differ, scores are unsigned, or a score is NaN.
     SettingsError
         When `k` is below 1.
 
@@ -243,6 +243,8 @@ def _quantiles(scores: Scores) -> dict[float, float]:
 
 def _check(scores_a: Scores, scores_b: Scores, starts: Integers) -> None:
     for name, scores in (("A", scores_a), ("B", scores_b)):
+        if scores.dtype.kind in "ub":
+            raise DataError(f"scores of {name} are {scores.dtype}, which cannot be turned around; give floats")
         if len(scores) != starts[-1]:
             raise DataError(f"{name} has {len(scores)} scores for {starts[-1]} candidates; give one per candidate")
         missing = int(np.count_nonzero(np.isnan(scores)))

@@ -134,3 +134,35 @@ def test_columns_that_cannot_group_requests_are_refused(shown) -> None:
         segment_requests(requests, log, dataset, ["timestamp"])
     with pytest.raises(DataError, match=r"'position' differs between the candidates of \d+ requests"):
         segment_requests(requests, log, dataset, ["position"])
+
+
+def test_infinite_missing_and_close_numbers_are_grouped_by_their_value(shown) -> None:
+    dataset, requests, log = shown
+    ids = requests["request_id"].cast(pl.Int64)
+    hard = requests.with_columns(
+        price=pl.when(ids % 3 == 0).then(np.inf).when(ids % 3 == 1).then(-np.inf).otherwise(ids.cast(pl.Float64)),
+        few=pl.when(ids % 2 == 0).then(np.nan).otherwise(1.0),
+        stamp=1_741_000_000 + ids % 100,
+    )
+    found = segment_requests(hard, log, dataset, ["price", "few", "stamp", "request_id"])
+    assert not any("nan" in name.lower() for name in found)
+    below, above = (
+        next(flags for name, flags in found.items() if name.startswith("price") and words in name)
+        for words in ("= below", "or more")
+    )
+    assert above[(ids % 3 == 0).to_numpy()].all()
+    assert below[(ids % 3 == 1).to_numpy()].all()
+    assert np.array_equal(found["few = (none)"], (ids % 2 == 0).to_numpy())
+    for column in ("price", "stamp", "request_id"):
+        groups = [flags for name, flags in found.items() if name.startswith(f"{column} = ")]
+        assert len(groups) == 4
+        assert (np.sum(groups, axis=0) == 1).all()
+
+
+def test_bytes_and_a_column_that_is_called_like_a_segment_are_refused(shown) -> None:
+    dataset, requests, log = shown
+    items = dataset.items.with_columns(raw=pl.lit(b"\xff"))
+    with pytest.raises(SettingsError, match="'raw' holds Binary values, which are no groups"):
+        segment_requests(requests, log, replace(dataset, items=items), ["raw"])
+    with pytest.raises(SettingsError, match="'hour = 0 to 5' of column 'hour' is a segment already; rename the column"):
+        segment_requests(requests.with_columns(hour=pl.lit("0 to 5")), log, dataset, ["hour"])

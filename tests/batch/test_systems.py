@@ -8,7 +8,7 @@ from recsys.batch.scoring import score
 from recsys.batch.systems import open_system
 from recsys.errors import DataError, ModelError
 from recsys.features.builder import sort_candidates
-from recsys.model import Model
+from recsys.model import Model, write_manifest
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +53,9 @@ def test_the_folder_that_score_wrote_answers_as_its_model(line, asked, tmp_path)
     system = open_system(tmp_path / "scored", line.dataset, "s", 0)
     assert system.learnt_until == open_system(line.model, line.dataset, "m", 0).learnt_until
     assert system.kind == "rankings"
+    write_manifest(tmp_path / "scored", {})
+    with pytest.raises(DataError, match="does not say until when its model had learnt; run `recsys score` again"):
+        open_system(tmp_path / "scored", line.dataset, "s", 0)
     (tmp_path / "scored/rankings/part-00000.parquet").write_bytes(b"broken")
     with pytest.raises(ModelError, match="was changed after it was written"):
         open_system(tmp_path / "scored", line.dataset, "s", 0)

@@ -15,6 +15,7 @@ from recsys.evaluation.comparison import Comparison, Difference, Verdict, compar
 from recsys.evaluation.evaluation import evaluate_rankers
 from recsys.evaluation.measures import AUC, MRR, ndcg
 from recsys.evaluation.plan import Plan
+from recsys.evaluation.reports.answer import answer, users_needed
 from recsys.evaluation.statistics.intervals import Interval
 
 NAMES = ["AUC", "MRR", "first-hit MRR", "nDCG@5", "nDCG@10", "AUC pooled"]
@@ -415,3 +416,24 @@ def test_many_comparisons_keep_what_they_promise():
         slack = 400 * math.sqrt(share * (1 - share) / 100)
         assert line.lowest - slack <= line.percent <= line.highest + slack, line
     assert figures["true difference"] == pytest.approx(figures["detectable"], rel=0.2)
+
+
+@pytest.mark.parametrize(
+    ("users", "verdict"), [(2, Verdict.UNDERPOWERED), (5, Verdict.UNDERPOWERED), (6, Verdict.BETTER)]
+)
+def test_a_few_users_who_agree_are_no_verdict(users, verdict):
+    ones, names, plan = np.ones(users), ("old", "new"), Plan(primary="gain", permutations=2000)
+    found = compare_values({"gain": (0 * ones, ones), "same": (ones, ones)}, np.arange(users), names, {}, plan=plan)
+    assert found.verdict == verdict
+    assert (f"from {users} users, and fewer than 6 give no verdict" in found.rule) == (users < 6)
+    said = answer(found)
+    assert (said.next_step == "Compare them on more users: fewer than 6 give no verdict.") == (users < 6)
+    assert found.overall["same"].verdict == (Verdict.UNDERPOWERED if users < 6 else Verdict.NO_DIFFERENCE)
+
+
+def test_one_user_of_nearly_all_requests_can_be_written_about():
+    random = np.random.default_rng(0)
+    values, users = {"x": (random.random(1001), random.random(1001))}, np.array([0] * 1000 + [1])
+    found = compare_values(values, users, ("old", "new"), {}, plan=Plan(primary="x", matters=1e-9))
+    assert users_needed(found.overall["x"], 1e-9) is None
+    assert answer(found).next_step.startswith("Compare them on more users")

@@ -5,9 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from recsys.errors import DataError
 from recsys.evaluation import lists as module
 from recsys.evaluation.lists import divide, make_lists, spread
 from recsys.evaluation.measures import AUC, FIRST_HIT_MRR, average_precision, hit, ndcg, per_request
+from recsys.evaluation.movement import movement
 
 rows_of_lists = st.lists(
     st.lists(st.tuples(st.integers(0, 3), st.sampled_from([-np.inf, 0.0, 0.25, 7.0])), max_size=9), max_size=8
@@ -65,3 +67,12 @@ def test_division_by_nothing_has_no_value():
 
 def test_the_examples_hold():
     assert doctest.testmod(module, extraglobs={"np": np}).failed == 0
+
+
+@pytest.mark.parametrize("kind", ["uint8", "uint32", "bool"])
+def test_scores_without_a_sign_are_refused_because_minus_them_is_another_order(kind):
+    scores, starts = np.array([1, 0, 0]).astype(kind), np.array([0, 3])
+    with pytest.raises(DataError, match=f"scores are {kind}, which cannot be turned around"):
+        per_request([AUC], np.array([1, 0, 0]), scores, starts)
+    with pytest.raises(DataError, match=f"scores of B are {kind}, which cannot be turned around"):
+        movement(scores.astype(float), scores, starts)

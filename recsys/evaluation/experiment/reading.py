@@ -56,7 +56,8 @@ def read_out(table: pl.DataFrame, plan: ExperimentPlan) -> Readout:
     corrected = [found[0].p_adjusted, *holm(np.array([effect.p_adjusted for effect in found[1:]])).tolist()]
     effects = {}
     for metric, effect, p in zip(plan.metrics, found, corrected, strict=True):
-        clear = effect.decides.clear if metric is plan.metrics[0] else p <= LEVEL
+        no_p = metric is plan.metrics[0] or math.isnan(p)  # users who are all alike leave no doubt and no p-value
+        clear = effect.decides.clear if no_p else p <= LEVEL
         verdict = None if split.mismatch else _verdict(effect, clear, plan)
         effects[metric.name] = replace(effect, p_adjusted=p, verdict=verdict)
     return Readout(plan, split, effects)

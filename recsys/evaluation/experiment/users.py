@@ -28,7 +28,7 @@ def per_user(arms: pl.DataFrame, events: pl.DataFrame, sums: Sequence[str]) -> p
     Raises
     ------
     DataError
-        When a column is missing or the ids of the tables have different types.
+        When a column is missing, `arms` holds a column to add up, or the ids of the tables have different types.
 
     Examples
     --------
@@ -39,6 +39,9 @@ def per_user(arms: pl.DataFrame, events: pl.DataFrame, sums: Sequence[str]) -> p
     """
     _check_columns(arms, ["user_id", "arm"])
     _check_columns(events, ["user_id", *sums])
+    known = [name for name in sums if name in arms.columns]
+    if known:
+        raise DataError(f"the table of arms has {known} already; drop or rename them, so that only events add up")
     types = arms.schema["user_id"], events.schema["user_id"]
     if types[0] != types[1]:
         raise DataError(f"user_id is {types[0]} in arms and {types[1]} in events; cast one to the other")
@@ -71,7 +74,8 @@ def check_users(table: pl.DataFrame, plan: ExperimentPlan) -> pl.DataFrame:
     before = dict.fromkeys(column for metric in plan.metrics for column in metric.columns_before)
     _check_columns(table, ["user_id", "arm", *needed, *before])
     _check_arms(table, plan)
-    table = table.select("user_id", "arm", *(_floats(table, column) for column in {**needed, **before})).sort("user_id")
+    arm = pl.col("arm").cast(pl.String)
+    table = table.select("user_id", arm, *(_floats(table, column) for column in {**needed, **before})).sort("user_id")
     for column in needed:
         missing = table[column].null_count()
         if missing:

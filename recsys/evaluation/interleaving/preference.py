@@ -12,7 +12,7 @@ from recsys.evaluation.interleaving.drawing import STEEPNESS
 from recsys.evaluation.measures import Floats
 from recsys.evaluation.statistics.intervals import Interval, bootstrap
 from recsys.evaluation.statistics.permutation import permutation_p_values
-from recsys.evaluation.statistics.power import detectable_effects
+from recsys.evaluation.statistics.power import FEWEST_USERS, detectable_effects
 from recsys.evaluation.statistics.totals import UserTotals
 
 EVEN = 0.5
@@ -25,7 +25,8 @@ class Preference:
 
     A request is won by the ranking that earned more of its clicks; a tie is half a win for each. The 95 % interval of
     B's share of wins decides: better when it lies above one half, worse when it lies below; otherwise no difference is
-    shown when `detectable` is at most `matters`, and the log is underpowered when it is more.
+    shown when `detectable` is at most `matters`, and the log is underpowered when it is more, or when fewer than
+    `FEWEST_USERS` users clicked.
 
     Attributes
     ----------
@@ -60,6 +61,8 @@ class Preference:
     @property
     def verdict(self) -> Verdict:
         """What the interval says."""
+        if self.users < FEWEST_USERS:
+            return Verdict.UNDERPOWERED
         if self.interval.low > EVEN:
             return Verdict.BETTER
         if self.interval.high < EVEN:
@@ -73,6 +76,8 @@ class Preference:
         if math.isnan(self.interval.low):
             return f"{said}, from fewer than two users, which gives no interval: {self.verdict}."
         said += f", 95 % interval {self.interval.low:.1%} to {self.interval.high:.1%}"
+        if self.users < FEWEST_USERS:
+            return f"{said}, from {self.users} users, and fewer than {FEWEST_USERS} give no verdict: {self.verdict}."
         if self.verdict in (Verdict.BETTER, Verdict.WORSE):
             return f"{said}, which lies {'above' if self.interval.low > EVEN else 'below'} 50 %: {self.verdict}."
         within = "at most" if self.detectable <= self.matters else "more than"

@@ -9,6 +9,7 @@ from recsys.evaluation.offpolicy.estimate import (
     check_probabilities,
     from_influence,
     from_values,
+    overlap_of,
     refuse_bad,
 )
 from recsys.evaluation.offpolicy.lists import ListLog, mean_weight, overlap_of_lists
@@ -31,7 +32,7 @@ def slate(log: ListLog, target: ListPolicy, top: int | None = None) -> Estimate:
     sizes = np.diff(log.starts)
     last = log.starts[:-1] + (sizes if top is None else np.minimum(sizes, top)) - 1
     whole = _products(log, target)[last]
-    overlap = overlap_of_lists(np.repeat(whole, sizes)[counted], whole, log)
+    overlap = overlap_of(whole, whole, log.clusters)
     return from_values("slate IPS", whole * log.total(log.reward * counted), log.clusters, overlap)
 
 

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 
 from recsys.evaluation.comparison import Comparison, Difference, Verdict
 from recsys.evaluation.reports.pages import chance, count, number, short, signed
+from recsys.evaluation.statistics.power import FEWEST_USERS
 
+_OUT_OF_SIGHT = 1e5  # times what matters: so little is known that a number of users would be made up
 _NAMED = 3  # exceptions named in one sentence
 
 
@@ -57,12 +59,17 @@ def answer(comparison: Comparison) -> Answer:
 def users_needed(difference: Difference, matters: float) -> int | None:
     """Return how many users make a difference of `matters` detectable with 80 % power; None when that is not known.
 
+    It is not known from hardly any users, where the detectable effect is 100,000 times what matters or more.
+
     The minimum detectable effect falls with the square root of the users: where 1,000 users show 0.02, 4,000 show
     0.01.
     """
     if math.isnan(difference.detectable) or matters <= 0:
         return None
-    return math.ceil(difference.users * (difference.detectable / matters) ** 2)
+    ratio = difference.detectable / matters
+    if ratio > _OUT_OF_SIGHT:
+        return None
+    return math.ceil(difference.users * ratio**2)
 
 
 def _finding(comparison: Comparison, found: Difference) -> str:
@@ -89,6 +96,8 @@ def _next_step(comparison: Comparison, found: Difference, a: str, b: str) -> str
             f"A true difference of {matters} would have shown with at least 80 % power. Keep {a}, or choose by cost "
             "and by the measures that need no label."
         )
+    if 1 < found.users < FEWEST_USERS:
+        return f"Compare them on more users: fewer than {FEWEST_USERS} give no verdict."
     needed = users_needed(found, comparison.matters)
     if needed is None:
         return "Compare them on more users."

@@ -1,6 +1,7 @@
 """What the pages and tables for people share: how they write numbers, and how a template becomes a page."""
 
 import math
+import re
 from collections.abc import Mapping
 from io import StringIO
 
@@ -9,6 +10,8 @@ from rich.console import Console
 
 NOTHING = "\N{EN DASH}"
 """Stands where there is no number."""
+
+_COMMANDS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 LONGEST_NAME = 60
 """Characters of a name that a chart or a table shows."""
@@ -80,10 +83,15 @@ def terminal(width: int) -> Console:
 
 
 def printed(console: Console) -> str:
-    """Return what was printed to a console of `terminal`, without blanks at the ends of lines."""
+    """Return what was printed to a console of `terminal`, without blanks at the ends of lines.
+
+    Names and notes come from the data: characters that would command the terminal or turn the text around show as �.
+    """
     output = console.file
     assert isinstance(output, StringIO)
-    return "\n".join(line.rstrip() for line in output.getvalue().splitlines()) + "\n"
+    return "\n".join(
+        _COMMANDS.sub("\N{REPLACEMENT CHARACTER}", line).rstrip() for line in output.getvalue().split("\n")
+    )
 
 
 def render(template: str, values: Mapping[str, object]) -> str:

@@ -7,6 +7,9 @@ from recsys.evaluation.measures import Floats, divide
 from recsys.evaluation.statistics.intervals import LEVEL
 from recsys.evaluation.statistics.totals import UserTotals
 
+FEWEST_USERS = 6
+"""Fewer users give no verdict: of five the smallest two-sided permutation p-value, 2 / 2^5, is above the 5 % level."""
+
 POWER = 0.8
 """Chance to find a difference as large as the minimum detectable effect."""
 

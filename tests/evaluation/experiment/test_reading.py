@@ -169,3 +169,12 @@ def test_faults_of_the_table_are_told():
         read_out(
             table.with_columns(pl.lit(None, dtype=pl.Int64).alias("old clicks")), ExperimentPlan(EVEN, METRICS[:1])
         )
+
+
+def test_a_second_metric_without_a_p_value_goes_by_its_interval():
+    random = np.random.default_rng(0)
+    alike = {"none": [0.0] * 100 + [1.0] * 100, "same": [1.0] * 200}
+    table = pl.DataFrame({"user_id": range(200), "arm": ["A"] * 100 + ["B"] * 100, "x": random.random(200), **alike})
+    found = read_out(table, ExperimentPlan(EVEN, (mean("x"), mean("none"), mean("same"))))
+    assert found.effects["mean(none)"].verdict == Verdict.BETTER
+    assert found.effects["mean(same)"].verdict == Verdict.NO_DIFFERENCE

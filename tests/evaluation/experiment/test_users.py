@@ -103,3 +103,15 @@ def test_an_unknown_metric_column_is_refused_and_an_empty_table_too():
         check_users(make_users(), ExperimentPlan(EVEN, (mean("clicks", before="past"),)))
     with pytest.raises(DataError, match="arm 'A' holds 0 of 0 users"):
         check_users(make_users()[:0], PLAN)
+
+
+def test_a_sum_that_the_arms_hold_already_is_refused():
+    arms = pl.DataFrame({"user_id": [1, 2], "arm": ["A", "B"], "clicks": [9, 9]})
+    with pytest.raises(DataError, match=r"arms has \['clicks'\] already; drop or rename them"):
+        per_user(arms, pl.DataFrame({"user_id": [2], "clicks": [3]}), ["clicks"])
+
+
+def test_numbered_arms_are_read_as_their_text():
+    table = pl.DataFrame({"user_id": range(4), "arm": [0, 0, 1, 1], "seconds": [1.0, 2.0, 3.0, 4.0]})
+    plan = ExperimentPlan({"0": 0.5, "1": 0.5}, (mean("seconds"),))
+    assert check_users(table, plan)["arm"].to_list() == ["0", "0", "1", "1"]

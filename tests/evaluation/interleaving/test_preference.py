@@ -211,3 +211,13 @@ def test_logs_that_cannot_be_read_are_refused():
         credit_from_ranks(lost)
     with pytest.raises(DataError, match=r"interleaved lists lack \['rank_b'\]"):
         credit_from_ranks(lost.drop("rank_b"))
+
+
+def test_a_few_users_who_agree_prefer_nothing():
+    def verdict(users):
+        rows = [{"request_id": user, "user_id": user, "item_id": 1, "team": "B", "label": 1} for user in range(users)]
+        return read_preference(pl.DataFrame(rows))
+
+    assert verdict(5).verdict == Verdict.UNDERPOWERED
+    assert "from 5 users, and fewer than 6 give no verdict: underpowered." in verdict(5).rule
+    assert verdict(6).verdict == Verdict.BETTER

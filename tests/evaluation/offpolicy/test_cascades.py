@@ -6,6 +6,7 @@ import pytest
 
 from recsys.errors import DataError, SettingsError
 from recsys.evaluation.offpolicy.cascades import cascade, cascade_doubly_robust, cascade_normalised, slate
+from recsys.evaluation.offpolicy.lists import ListLog
 from recsys.evaluation.offpolicy.policies import ListPolicy
 
 
@@ -105,3 +106,14 @@ def test_top_counts_at_least_one_position(ten):
     for estimate in (slate, cascade, cascade_normalised):
         with pytest.raises(SettingsError, match="top is 0, which counts no position; write 1 or more"):
             estimate(ten.log, ten.target, top=0)
+
+
+def test_one_list_of_much_weight_is_said_however_long_the_lists_are():
+    lists, places = 2000, 5
+    starts, uniform = np.arange(lists + 1) * places, np.tile(1 / np.arange(places, 0, -1.0), lists)
+    propensity = uniform.copy()
+    propensity[0] /= 400
+    log = ListLog(np.ones(lists * places), propensity, starts, np.arange(lists))
+    found = slate(log, ListPolicy(uniform, np.zeros((lists * places, places))))
+    assert found.overlap.largest_weight == pytest.approx(400)
+    assert "one weight of 400 makes up 17% of all weight" in found.warnings
