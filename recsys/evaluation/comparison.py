@@ -3,7 +3,6 @@
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from enum import StrEnum
 
 import numpy as np
 import polars as pl
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 from recsys.errors import DataError, SettingsError
 from recsys.evaluation.evaluation import POOLED
 from recsys.evaluation.measures import Floats, Scores, per_request
+from recsys.evaluation.plain import plain
 from recsys.evaluation.plan import DEFAULT_PLAN, Plan
 from recsys.evaluation.requests import Flags, Requests, check_lengths
 from recsys.evaluation.statistics.intervals import LEVEL, Interval, bootstrap
@@ -20,15 +20,7 @@ from recsys.evaluation.statistics.paired import Paired
 from recsys.evaluation.statistics.permutation import permutation_p_values
 from recsys.evaluation.statistics.pooled import pooled_auc_parts
 from recsys.evaluation.statistics.power import FEWEST_USERS, detectable_effects, effect_sizes
-
-
-class Verdict(StrEnum):
-    """What a comparison says about B."""
-
-    BETTER = "better"
-    WORSE = "worse"
-    NO_DIFFERENCE = "no difference shown"
-    UNDERPOWERED = "underpowered"
+from recsys.evaluation.verdict import Verdict, decide
 
 
 @dataclass(frozen=True)
@@ -79,18 +71,14 @@ class Difference:
         return {
             "requests": self.requests,
             "users": self.users,
-            "a": _number(self.a),
-            "b": _number(self.b),
-            "difference": {
-                "mean": _number(self.interval.mean),
-                "low": _number(self.interval.low),
-                "high": _number(self.interval.high),
-            },
-            "relative": _number(self.relative),
-            "p": _number(self.p),
-            "p_adjusted": _number(self.p_adjusted),
-            "effect_size": _number(self.effect_size),
-            "detectable": _number(self.detectable),
+            "a": plain(self.a),
+            "b": plain(self.b),
+            "difference": self.interval.to_json(),
+            "relative": plain(self.relative),
+            "p": plain(self.p),
+            "p_adjusted": plain(self.p_adjusted),
+            "effect_size": plain(self.effect_size),
+            "detectable": plain(self.detectable),
             "verdict": str(self.verdict),
         }
 
@@ -351,9 +339,7 @@ def _as_secondary(found: Difference, p: float, matters: float) -> Difference:
 def _verdict(clear: bool, mean: float, users: int, detectable: float, matters: float) -> Verdict:
     if users < FEWEST_USERS:
         return Verdict.UNDERPOWERED
-    if clear:
-        return Verdict.BETTER if mean > 0 else Verdict.WORSE
-    return Verdict.NO_DIFFERENCE if detectable <= matters else Verdict.UNDERPOWERED
+    return decide(clear, mean, detectable, matters)
 
 
 def _check_scores(name: str, scores: Scores, rows: int) -> None:
@@ -370,7 +356,3 @@ def _check_scores(name: str, scores: Scores, rows: int) -> None:
 def _check_any(requests: int, window: str) -> None:
     if not requests:
         raise DataError(f"the {window} window holds no request to compare; move [windows] cuts or name another window")
-
-
-def _number(number: float) -> float | None:
-    return None if math.isnan(number) else number

@@ -221,11 +221,4 @@ def _results_to_json(results: Results) -> dict[str, object]:
 
 
 def _table_to_json(table: MeasureTable) -> dict[str, dict[str, dict[str, float | None]]]:
-    return {
-        name: {measure: _interval_to_json(interval) for measure, interval in row.items()} for name, row in table.items()
-    }
-
-
-def _interval_to_json(interval: Interval) -> dict[str, float | None]:
-    numbers = {"mean": interval.mean, "low": interval.low, "high": interval.high}
-    return {name: None if math.isnan(number) else number for name, number in numbers.items()}
+    return {name: {measure: interval.to_json() for measure, interval in row.items()} for name, row in table.items()}

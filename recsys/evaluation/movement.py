@@ -1,6 +1,5 @@
 """How far B moves items against A on the same requests: first places, the top of the list, ranks and scores."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from itertools import pairwise
@@ -9,6 +8,7 @@ import numpy as np
 
 from recsys.errors import DataError, SettingsError
 from recsys.evaluation.measures import Floats, Integers, Scores, divide
+from recsys.evaluation.plain import plain
 from recsys.evaluation.requests import Flags
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
@@ -76,7 +76,7 @@ class Movement:
         return {
             "requests": self.requests,
             "k": self.k,
-            **{name: None if math.isnan(of) else of for name, of in numbers.items()},
+            **{name: plain(of) for name, of in numbers.items()},
             "moves": [asdict(moves) for moves in self.moves],
             "entered": self.entered,
             "dropped": self.dropped,

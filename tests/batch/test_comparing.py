@@ -9,9 +9,9 @@ import pytest
 from recsys.batch.comparing import compare
 from recsys.batch.scoring import score
 from recsys.errors import DataError, SettingsError
-from recsys.evaluation.comparison import Verdict
 from recsys.evaluation.measures import AUC, ndcg
 from recsys.evaluation.plan import Plan
+from recsys.evaluation.verdict import Verdict
 
 PLAN = Plan(measures=(ndcg(10), AUC), resamples=200, permutations=400)
 

@@ -53,6 +53,7 @@ def test_the_folder_that_score_wrote_answers_as_its_model(line, asked, tmp_path)
     system = open_system(tmp_path / "scored", line.dataset, "s", 0)
     assert system.learnt_until == open_system(line.model, line.dataset, "m", 0).learnt_until
     assert system.kind == "rankings"
+    (tmp_path / "scored/manifest.json").unlink()
     write_manifest(tmp_path / "scored", {})
     with pytest.raises(DataError, match="does not say until when its model had learnt; run `recsys score` again"):
         open_system(tmp_path / "scored", line.dataset, "s", 0)

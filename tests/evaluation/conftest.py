@@ -3,11 +3,12 @@ from html.parser import HTMLParser
 
 import pytest
 
-from recsys.evaluation.comparison import Comparison, Difference, Verdict
+from recsys.evaluation.comparison import Comparison, Difference
 from recsys.evaluation.movement import Movement, Moves
 from recsys.evaluation.reliability import Bin, Reliability
 from recsys.evaluation.reports.comparison_report import Exhibits, LabelFree, PairedLists, Placed
 from recsys.evaluation.statistics.intervals import Interval
+from recsys.evaluation.verdict import Verdict
 
 EMPTY_ELEMENTS = {"meta", "line", "circle", "path", "rect", "polyline"}
 

@@ -8,7 +8,6 @@ import numpy as np
 import polars as pl
 from scipy.stats import norm
 
-from recsys.evaluation.comparison import Verdict
 from recsys.evaluation.experiment import estimates
 from recsys.evaluation.experiment.cuped import adjust, past_of
 from recsys.evaluation.experiment.estimates import Moments
@@ -20,6 +19,7 @@ from recsys.evaluation.measures import Floats
 from recsys.evaluation.statistics.intervals import LEVEL
 from recsys.evaluation.statistics.multiplicity import holm
 from recsys.evaluation.statistics.power import POWER
+from recsys.evaluation.verdict import Verdict, decide
 
 
 def read_out(table: pl.DataFrame, plan: ExperimentPlan) -> Readout:
@@ -98,10 +98,8 @@ def _effect(metric: Metric, sides: Mapping[str, pl.DataFrame], plan: ExperimentP
 
 
 def _verdict(effect: Effect, clear: bool, plan: ExperimentPlan) -> Verdict:
-    if clear:
-        return Verdict.BETTER if effect.decides.mean > 0 else Verdict.WORSE
-    enough = abs(effect.values[plan.arms[0]]) * plan.matters
-    return Verdict.NO_DIFFERENCE if effect.detectable <= enough else Verdict.UNDERPOWERED
+    matters = abs(effect.values[plan.arms[0]]) * plan.matters
+    return decide(clear, effect.decides.mean, effect.detectable, matters)
 
 
 def _columns(users: pl.DataFrame, names: Sequence[str]) -> dict[str, Floats]:

@@ -5,11 +5,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from recsys.errors import SettingsError
-from recsys.evaluation.comparison import Verdict
 from recsys.evaluation.experiment.metrics import Metric
 from recsys.evaluation.experiment.sample_ratio import THRESHOLD, SampleRatio
 from recsys.evaluation.experiment.traffic import check_shares
+from recsys.evaluation.plain import plain
 from recsys.evaluation.statistics.intervals import Interval
+from recsys.evaluation.verdict import Verdict
 
 
 @dataclass(frozen=True)
@@ -113,16 +114,16 @@ class Effect:
     def to_json(self) -> dict[str, object]:
         """Return plain objects for `json.dumps`; what is not a number is None."""
         return {
-            "values": {arm: _number(value) for arm, value in self.values.items()},
-            "difference": _interval(self.difference),
-            "p": _number(self.p),
-            "lift": _interval(self.lift),
-            "cuped": _interval(self.cuped),
-            "reduction": _number(self.reduction),
+            "values": {arm: plain(value) for arm, value in self.values.items()},
+            "difference": self.difference.to_json(),
+            "p": plain(self.p),
+            "lift": self.lift.to_json(),
+            "cuped": self.cuped and self.cuped.to_json(),
+            "reduction": plain(self.reduction),
             "without_past": self.without_past,
-            "sequential": _interval(self.sequential),
-            "p_adjusted": _number(self.p_adjusted),
-            "detectable": _number(self.detectable),
+            "sequential": self.sequential and self.sequential.to_json(),
+            "p_adjusted": plain(self.p_adjusted),
+            "detectable": plain(self.detectable),
             "verdict": None if self.verdict is None else str(self.verdict),
         }
 
@@ -227,13 +228,3 @@ def _range(interval: Interval, form: str = "+.4g") -> str:
     if math.isnan(interval.mean):
         return "\N{EN DASH}"
     return f"{interval.mean:{form}} ({interval.low:{form}} to {interval.high:{form}})"
-
-
-def _interval(interval: Interval | None) -> dict[str, float | None] | None:
-    if interval is None:
-        return None
-    return {"mean": _number(interval.mean), "low": _number(interval.low), "high": _number(interval.high)}
-
-
-def _number(number: float | None) -> float | None:
-    return None if number is None or math.isnan(number) else number

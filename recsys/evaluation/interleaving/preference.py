@@ -7,13 +7,14 @@ import numpy as np
 import polars as pl
 
 from recsys.errors import DataError
-from recsys.evaluation.comparison import Verdict
 from recsys.evaluation.interleaving.drawing import STEEPNESS
 from recsys.evaluation.measures import Floats
+from recsys.evaluation.plain import plain
 from recsys.evaluation.statistics.intervals import Interval, bootstrap
 from recsys.evaluation.statistics.permutation import permutation_p_values
 from recsys.evaluation.statistics.power import FEWEST_USERS, detectable_effects
 from recsys.evaluation.statistics.totals import UserTotals
+from recsys.evaluation.verdict import Verdict, decide
 
 EVEN = 0.5
 """The share of wins when users prefer neither ranking."""
@@ -63,11 +64,8 @@ class Preference:
         """What the interval says."""
         if self.users < FEWEST_USERS:
             return Verdict.UNDERPOWERED
-        if self.interval.low > EVEN:
-            return Verdict.BETTER
-        if self.interval.high < EVEN:
-            return Verdict.WORSE
-        return Verdict.NO_DIFFERENCE if self.detectable <= self.matters else Verdict.UNDERPOWERED
+        clear = self.interval.low > EVEN or self.interval.high < EVEN
+        return decide(clear, self.interval.mean - EVEN, self.detectable, self.matters)
 
     @property
     def rule(self) -> str:
@@ -100,8 +98,12 @@ class Preference:
             "detectable": self.detectable,
             "matters": self.matters,
         }
-        finite = {name: None if math.isnan(number) else number for name, number in numbers.items()}
-        return {**counts, **finite, "verdict": str(self.verdict), "rule": self.rule}
+        return {
+            **counts,
+            **{name: plain(number) for name, number in numbers.items()},
+            "verdict": str(self.verdict),
+            "rule": self.rule,
+        }
 
 
 def read_preference(

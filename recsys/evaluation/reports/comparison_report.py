@@ -8,8 +8,9 @@ from rich.box import SIMPLE
 from rich.table import Table
 from rich.text import Text
 
-from recsys.evaluation.comparison import Comparison, Difference, Verdict
+from recsys.evaluation.comparison import Comparison, Difference
 from recsys.evaluation.movement import Movement
+from recsys.evaluation.plain import plain
 from recsys.evaluation.reliability import Reliability
 from recsys.evaluation.reports.answer import answer
 from recsys.evaluation.reports.charts import SQUARE, Chart, CurveChart, Row, curve_chart, interval_chart
@@ -27,6 +28,7 @@ from recsys.evaluation.reports.pages import (
     terminal,
 )
 from recsys.evaluation.statistics.intervals import Interval
+from recsys.evaluation.verdict import Verdict
 
 LISTED = 10
 """Places of an example list that the page shows; clicked items are shown wherever they stand."""
@@ -108,7 +110,7 @@ class LabelFree:
         """Return plain objects for `json.dumps`; what is not a number is None."""
         ends = {} if self.interval is None else {"low": self.interval.low, "high": self.interval.high}
         numbers = {"a": self.a, "b": self.b, "difference": self.difference, **ends}
-        return {name: None if math.isnan(of) else of for name, of in numbers.items()}
+        return {name: plain(of) for name, of in numbers.items()}
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from scipy import stats
 
 from recsys.errors import SettingsError
 from recsys.evaluation.measures import Floats, Integers, divide
+from recsys.evaluation.plain import plain
 from recsys.evaluation.statistics.totals import UserTotals
 
 LEVEL = 0.05
@@ -37,6 +38,10 @@ class Interval:
     def clear(self) -> bool:
         """Whether the interval leaves out 0: for a difference, whether its sign is clear."""
         return self.low > 0 or self.high < 0
+
+    def to_json(self) -> dict[str, float | None]:
+        """Return plain objects for `json.dumps`; what is not a number is None."""
+        return {"mean": plain(self.mean), "low": plain(self.low), "high": plain(self.high)}
 
 
 def intervals_over_users(values: Floats, users: Integers, resamples: int = 1000, seed: int = 0) -> list[Interval]:

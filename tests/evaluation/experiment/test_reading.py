@@ -6,12 +6,12 @@ import pytest
 from scipy import stats
 
 from recsys.errors import DataError
-from recsys.evaluation.comparison import Verdict
 from recsys.evaluation.experiment.estimates import Moments, sequential, sequential_p
 from recsys.evaluation.experiment.metrics import mean, rate, ratio
 from recsys.evaluation.experiment.reading import read_out
 from recsys.evaluation.experiment.readout import ExperimentPlan
 from recsys.evaluation.experiment.traffic import assign
+from recsys.evaluation.verdict import Verdict
 
 EVEN = {"A": 0.5, "B": 0.5}
 METRICS = (mean("clicks", before="old clicks"), rate("clicks"), ratio("clicks", "views", "old clicks", "old views"))

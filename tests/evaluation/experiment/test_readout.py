@@ -5,11 +5,11 @@ from dataclasses import replace
 import pytest
 
 from recsys.errors import SettingsError
-from recsys.evaluation.comparison import Verdict
 from recsys.evaluation.experiment.metrics import mean, rate
 from recsys.evaluation.experiment.readout import Effect, ExperimentPlan, Readout
 from recsys.evaluation.experiment.sample_ratio import sample_ratio
 from recsys.evaluation.statistics.intervals import Interval
+from recsys.evaluation.verdict import Verdict
 
 EVEN = {"old": 0.5, "new": 0.5}
 PLAIN = Effect(

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from recsys.errors import DataError
-from recsys.evaluation.comparison import Verdict
 from recsys.evaluation.interleaving.drawing import PositionBased, probabilistic, simulate_interleaving, team_draft
 from recsys.evaluation.interleaving.preference import credit_from_ranks, read_preference
 from recsys.evaluation.statistics.intervals import intervals_over_users
+from recsys.evaluation.verdict import Verdict
 
 
 def make_log(rows, credit="team"):

@@ -3,9 +3,9 @@ from dataclasses import replace
 
 import pytest
 
-from recsys.evaluation.comparison import Verdict
 from recsys.evaluation.reports.answer import answer, users_needed
 from recsys.evaluation.statistics.intervals import Interval
+from recsys.evaluation.verdict import Verdict
 
 
 @pytest.mark.parametrize(

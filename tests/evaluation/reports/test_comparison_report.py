@@ -5,8 +5,8 @@ from itertools import pairwise
 
 import pytest
 
-from recsys.evaluation.comparison import Verdict
 from recsys.evaluation.reports.comparison_report import Exhibits, PairedLists, Placed, to_html, to_text
+from recsys.evaluation.verdict import Verdict
 
 HOSTILE = "<script>alert('x')</script>\" onload=\"y & z"
 
