@@ -114,7 +114,8 @@ def open_system(source: Source, dataset: Dataset, name: str, seed: int) -> Syste
         return System(name, lambda requests, log: Answer(popularity(requests, log)))
     path = Path(source)
     if (path / "rankings").is_dir():
-        return replace(_of_rankings(name, read_rankings(path / "rankings")), learnt_until=_learnt_until(path))
+        learnt_until = _learnt_until(path)
+        return replace(_of_rankings(name, read_rankings(path / "rankings")), learnt_until=learnt_until)
     if (path / "manifest.json").is_file():
         return _of_model(name, open_model(path, dataset))
     if path.exists():
