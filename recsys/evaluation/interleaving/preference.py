@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from recsys.errors import DataError
+from recsys.errors import DataError, SettingsError
 from recsys.evaluation.interleaving.drawing import STEEPNESS
 from recsys.evaluation.measures import Floats
 from recsys.evaluation.plain import plain
@@ -131,6 +131,8 @@ def read_preference(
     DataError
         When the log is empty, a column or value is missing, a team is unknown, a credit is outside 0 to 1, a request
         repeats an item or belongs to two users.
+    SettingsError
+        When `matters` is not above 0.
 
     Examples
     --------
@@ -139,6 +141,8 @@ def read_preference(
     >>> read_preference(log).interval.mean
     1.0
     """
+    if not 0 < matters < EVEN:
+        raise SettingsError(f"matters is {matters:g}; write a distance from one half, above 0 and below 0.5")
     log = _checked(log)
     clicks = log.filter(pl.col("label") > 0).sort("request_id", "item_id")
     won, tied = _outcomes(clicks)

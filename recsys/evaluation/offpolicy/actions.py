@@ -112,7 +112,16 @@ class ActionLog:
 
 
 def on_policy(reward: Floats, clusters: Integers) -> Estimate:
-    """Return the mean of logged rewards [N]: the value of the policy that logged them."""
+    """Return the mean of logged rewards [N]: the value of the policy that logged them.
+
+    Raises
+    ------
+    DataError
+        When there is no reward, or one is not finite.
+    """
+    refuse_bad(reward, ~np.isfinite(reward), "rewards that are not finite", "give every row what it earned")
+    if not len(reward):
+        raise DataError("there is no reward; a policy is valued by the rows that it logged")
     overlap = Overlap(float(len(reward)), 1.0)
     return from_values("on-policy", reward, clusters, overlap)
 

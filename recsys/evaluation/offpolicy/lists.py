@@ -99,6 +99,11 @@ def read_lists(requests: pl.DataFrame) -> tuple[ListLog, Integers]:
             f"requests have no column {', '.join(missing)}; off-policy estimates need what was "
             "logged; in lists shown in random order the propensity is 1 / (candidates - position + 1)"
         )
+    for name in ("user_id", "label"):
+        if requests[name].null_count():
+            raise DataError(
+                f"{requests[name].null_count()} rows lack a {name}; leave out lists that were not logged whole"
+            )
     rows = requests.select(names).with_row_index("row").sort("request_id", "position")
     expected = pl.int_range(1, pl.len() + 1).over("request_id")
     wrong = rows.filter(pl.col("position").ne_missing(expected))["request_id"].unique().sort()

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from recsys.errors import DataError
+from recsys.errors import DataError, SettingsError
 from recsys.evaluation.interleaving.drawing import PositionBased, probabilistic, simulate_interleaving, team_draft
 from recsys.evaluation.interleaving.preference import credit_from_ranks, read_preference
 from recsys.evaluation.statistics.intervals import intervals_over_users
@@ -221,3 +221,10 @@ def test_a_few_users_who_agree_prefer_nothing():
     assert verdict(5).verdict == Verdict.UNDERPOWERED
     assert "from 5 users, and fewer than 6 give no verdict: underpowered." in verdict(5).rule
     assert verdict(6).verdict == Verdict.BETTER
+
+
+@pytest.mark.parametrize("matters", [0.0, -0.1, 0.5, math.nan])
+def test_a_distance_that_cannot_matter_is_refused(matters):
+    log = pl.DataFrame({"request_id": [1], "user_id": [1], "item_id": [1], "team": ["A"], "label": [1]})
+    with pytest.raises(SettingsError, match="matters is .*; write a distance from one half, above 0 and below 0.5"):
+        read_preference(log, matters=matters)

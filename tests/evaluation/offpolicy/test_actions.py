@@ -251,3 +251,10 @@ def test_logs_that_make_no_sense_are_refused():
         ActionLog(one, one, one, np.arange(1), Predictions(one * np.inf, one))
     with pytest.raises(DataError, match="expected prediction under the target policy is unknown .*use IPS or SNIPS"):
         ActionLog(one, one, one, np.arange(1), Predictions(one, one * np.nan))
+
+
+def test_a_mean_of_nothing_or_of_no_numbers_is_refused():
+    with pytest.raises(DataError, match="there is no reward; a policy is valued by the rows that it logged"):
+        on_policy(np.empty(0), np.empty(0, np.int64))
+    with pytest.raises(DataError, match=r"rewards that are not finite in 1 of 2 rows: nan \(row 2\); give every row"):
+        on_policy(np.array([1.0, np.nan]), np.arange(2))

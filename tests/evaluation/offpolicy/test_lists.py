@@ -37,6 +37,10 @@ def test_lists_with_gaps_or_repeated_places_are_refused(positions):
 def test_tables_and_arrays_that_make_no_sense_are_refused():
     with pytest.raises(DataError, match="requests have no column position; off-policy estimates need what was logged"):
         read_lists(table().drop("position"))
+    for name in ("user_id", "label"):
+        nobody = table().with_columns(pl.when(pl.int_range(pl.len()) == 2).then(None).otherwise(name).alias(name))
+        with pytest.raises(DataError, match=f"1 rows lack a {name}; leave out lists that were not logged whole"):
+            read_lists(nobody)
     with pytest.raises(DataError, match=r"the logging propensity is missing in 1 of 5 rows"):
         read_lists(table().with_columns(propensity=pl.Series([1.0, 1.0, 0.5, None, 0.75])))
     with pytest.raises(DataError, match=r"propensities outside \(0, 1\] in 2 of 5 rows: 1\.2 \(row 2\), 0 \(row 4\)"):
