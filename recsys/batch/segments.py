@@ -64,8 +64,8 @@ def segment_requests(
     Returns
     -------
     Name such as `"device = phone"`, [C] whether the row's request is in it; a segment of all or none of the requests is
-    left out. Always there are the clicked items (cold
-    or warm), past clicks of the user, the list's size and the hour; `device` where requests have it.
+    left out. Without naming a column there are the clicked items (cold or warm), past clicks of the user, the list's
+    size and the hour, and `device` where requests have it.
 
     Raises
     ------
