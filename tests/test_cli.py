@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 
 from recsys.cli import FINE, NO, WRONG_USE, main
+from recsys.evaluation.plan import MEASURES
 
 SAMPLE = Path(__file__).parent.parent / "data" / "sample"
 
@@ -104,6 +105,12 @@ def test_compare_prints_the_verdict_and_writes_numbers_and_a_page(line, tmp_path
         assert said in capsys.readouterr().err
     assert main(["compare", "popular", str(line.model), str(line.data)]) == NO
     assert "popular does not exist and is no baseline" in capsys.readouterr().err
+
+
+def test_the_help_of_compare_names_the_measures_that_are_compared(capsys) -> None:
+    with pytest.raises(SystemExit):
+        main(["compare", "--help"])
+    assert "".join(map(str, MEASURES)).replace(" ", "") in "".join(capsys.readouterr().out.split()).replace(",", "")
 
 
 def test_features_writes_a_table_or_prints_one_request(line, config, tmp_path, capsys, monkeypatch) -> None:

@@ -7,7 +7,7 @@ import polars as pl
 
 from recsys.batch.exhibits import Sides, collect_exhibits
 from recsys.batch.segments import segment_requests
-from recsys.batch.systems import Source, System, open_system
+from recsys.batch.systems import Source, System, last_learnt, open_system
 from recsys.data.checks import check_tables
 from recsys.data.clock import TimeSettings
 from recsys.data.faults import refuse_errors
@@ -122,13 +122,13 @@ def _judged(first: System, second: System, requests: pl.DataFrame) -> tuple[str,
     """Choose the requests to compare on, and say which they are."""
     sides = (first, second)
     window, chosen = "logged", requests
-    learnt = [system.learnt_until for system in sides if system.learnt_until is not None]
-    if learnt:
-        window, chosen = "test", requests.filter(pl.col("timestamp") >= max(learnt))
+    learnt = last_learnt(*sides)
+    if learnt is not None:
+        window, chosen = "test", requests.filter(pl.col("timestamp") >= learnt)
         if chosen.is_empty():
             last = requests["timestamp"].sort().dt.to_string("%F %T")[-1]
             raise DataError(
-                f"no request is left that the models have not learnt from: they have learnt until {max(learnt):%F %T} "
+                f"no request is left that the models have not learnt from: they have learnt until {learnt:%F %T} "
                 f"UTC, requests end at {last} UTC; import later requests"
             )
     ranked = [system.ranked.cast(pl.String) for system in sides if system.ranked is not None]

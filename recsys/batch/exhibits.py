@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from recsys.batch.systems import Answer, System
-from recsys.batch.titles import item_titles
+from recsys.batch.systems import Opinion, System, last_learnt
+from recsys.batch.titles import NO_TEXT, item_titles
 from recsys.data.tables import SAMPLED, Dataset
 from recsys.evaluation import beyond
 from recsys.evaluation.measures import ndcg, per_request
@@ -52,7 +52,7 @@ class Sides:
     requests: pl.DataFrame
     dataset: Dataset
     systems: tuple[System, System]
-    answers: tuple[Answer, Answer]
+    answers: tuple[Opinion, Opinion]
     seed: int
 
     @cached_property
@@ -103,11 +103,12 @@ def _warnings(sides: Sides, k: str) -> Iterator[str]:
                 f"{system.name} lists at most {own} items, the other {other}: below place {own} it can only lose; "
                 f"compare with --primary nDCG@{own}, too."
             )
-    logged = sides.dataset.requests["request_id"].n_unique()
+    learnt, logged = last_learnt(*sides.systems), sides.dataset.requests
+    fit = (logged if learnt is None else logged.filter(pl.col("timestamp") >= learnt))["request_id"].n_unique()
     compared = len(sides.lists.users)
-    if compared < logged and all(system.learnt_until is None for system in sides.systems):
+    if compared < fit:
         yield (
-            f"{compared:,} of {logged:,} logged requests are ranked and compared; who leaves out what is hard looks "
+            f"{compared:,} of {fit:,} logged requests are ranked and compared; who leaves out what is hard looks "
             "better than it is."
         )
 
@@ -160,7 +161,7 @@ def _label_free(sides: Sides) -> tuple[list[LabelFree], list[str]]:
         mean(
             "novelty",
             [beyond.novelty(each, past) for each in shown],
-            "How rarely the shown items were clicked before; higher is less known.",
+            "How little was clicked or done with the shown items before; higher is less known.",
             unit=", bits",
         ),
     ]
@@ -250,7 +251,7 @@ def _examples(sides: Sides) -> list[PairedLists]:
         places = [_places(of[own]) for of in sides.scores]
         items = sides.requests["item_id"][own].to_list()
         listed = tuple(
-            Placed(titles.get(item, "(no text)"), places[0][row], places[1][row], int(lists.labels[own][row]))
+            Placed(titles.get(item, NO_TEXT), places[0][row], places[1][row], int(lists.labels[own][row]))
             for row, item in enumerate(items)
         )
         found.append(PairedLists(str(first["request_id"]), f"{first['timestamp']:%Y-%m-%d %H:%M} UTC", listed))

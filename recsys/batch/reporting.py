@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from recsys.batch.evaluating import Judgement
-from recsys.batch.titles import item_titles
+from recsys.batch.titles import NO_TEXT, item_titles
 from recsys.data.clock import format_duration
 from recsys.data.tables import Dataset
 from recsys.evaluation.reports.evaluation_report import Example, Listed, to_html
@@ -55,7 +55,7 @@ def _examples(judgement: Judgement, model: Model, dataset: Dataset) -> list[Exam
     ids = log.items.values.to_list()
 
     def title(item: object) -> str:
-        return titles.get(item, "(no text)")
+        return titles.get(item, NO_TEXT)
 
     examples = []
     for request in chosen:

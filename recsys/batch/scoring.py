@@ -45,7 +45,7 @@ def score(
     """Rank candidates and write the answer, whole or not at all.
 
     Writes `rankings/part-*.parquet` (see `recsys.schema.RANKINGS`), `state/` for `Ranker.load(folder, state=...)`,
-    and a manifest with counts and hashes.
+    and a manifest with counts, hashes and until when the model had learnt: `recsys compare` starts there.
 
     Parameters
     ----------

@@ -29,7 +29,7 @@ BASELINES = (RANDOM, POPULARITY)
 
 
 @dataclass(frozen=True)
-class Answer:
+class Opinion:
     """What a system says about C candidates.
 
     Attributes
@@ -66,7 +66,7 @@ class System:
     """
 
     name: str
-    answer: Callable[[pl.DataFrame, Log], Answer]
+    answer: Callable[[pl.DataFrame, Log], Opinion]
     today: Today | None = None
     ranked: pl.Series | None = None
     learnt_until: datetime | None = None
@@ -82,6 +82,11 @@ class System:
     def vectors(self) -> ItemVectors | None:
         """What a model's encoder says about items."""
         return None if self.today is None else self.today.reader.vectors
+
+
+def last_learnt(*systems: System) -> datetime | None:
+    """Return the first moment that none of them has learnt from; None where none has learnt."""
+    return max((system.learnt_until for system in systems if system.learnt_until is not None), default=None)
 
 
 def open_system(source: Source, dataset: Dataset, name: str, seed: int) -> System:
@@ -109,9 +114,9 @@ def open_system(source: Source, dataset: Dataset, name: str, seed: int) -> Syste
     if isinstance(source, pl.DataFrame):
         return _of_rankings(name, Rankings.of(source, name))
     if source == RANDOM:
-        return System(name, lambda requests, _: Answer(np.random.default_rng(seed).random(len(requests))))
+        return System(name, lambda requests, _: Opinion(np.random.default_rng(seed).random(len(requests))))
     if source == POPULARITY:
-        return System(name, lambda requests, log: Answer(popularity(requests, log)))
+        return System(name, lambda requests, log: Opinion(popularity(requests, log)))
     path = Path(source)
     if (path / "rankings").is_dir():
         learnt_until = _learnt_until(path)
@@ -129,10 +134,10 @@ def open_system(source: Source, dataset: Dataset, name: str, seed: int) -> Syste
 def _of_model(name: str, today: Today) -> System:
     model = today.model
 
-    def answer(requests: pl.DataFrame, _: Log) -> Answer:
+    def answer(requests: pl.DataFrame, _: Log) -> Opinion:
         logged = read_logged(requests, today.log, model.settings.features, today.reader)
         scores = model.ranker.score(logged.examples.table)
-        return Answer(scores, model.calibration.probability(scores))
+        return Opinion(scores, model.calibration.probability(scores))
 
     return System(name, answer, today=today, learnt_until=today.learnt_until)
 
@@ -146,9 +151,9 @@ def _learnt_until(folder: Path) -> datetime:
 
 
 def _of_rankings(name: str, rankings: Rankings) -> System:
-    def answer(requests: pl.DataFrame, _: Log) -> Answer:
+    def answer(requests: pl.DataFrame, _: Log) -> Opinion:
         found = rankings.align(requests)
-        return Answer(found.scores, found.click_probabilities, tuple(_missing(name, found)))
+        return Opinion(found.scores, found.click_probabilities, tuple(_missing(name, found)))
 
     return System(name, answer, ranked=rankings.table["request_id"].unique())
 

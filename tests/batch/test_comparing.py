@@ -1,6 +1,6 @@
 import json
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import numpy as np
 import polars as pl
@@ -12,6 +12,7 @@ from recsys.errors import DataError, SettingsError
 from recsys.evaluation.measures import AUC, ndcg
 from recsys.evaluation.plan import Plan
 from recsys.evaluation.verdict import Verdict
+from recsys.model import write_manifest
 
 PLAN = Plan(measures=(ndcg(10), AUC), resamples=200, permutations=400)
 
@@ -85,6 +86,31 @@ def test_what_a_model_scored_of_its_own_past_is_not_compared(line, tmp_path) -> 
     score(line.model, line.dataset, past, tmp_path / "past")
     with pytest.raises(DataError, match="rank none of the 700 logged requests after what their models have learnt fro"):
         compare("popularity", tmp_path / "past", line.dataset, PLAN)
+
+
+def test_of_two_models_the_one_that_learnt_longer_says_where_the_comparison_starts(line, tmp_path) -> None:
+    """The later model is the same one, said to have learnt a day longer."""
+    later = line.judgement.window.requests["timestamp"].min() + timedelta(hours=12)
+    score(line.model, line.dataset, line.dataset.requests.drop("label", "position", "propensity"), tmp_path / "scored")
+    said = json.loads((tmp_path / "scored/manifest.json").read_text())["learnt_until"]
+    (tmp_path / "scored/manifest.json").unlink()
+    write_manifest(tmp_path / "scored", {"learnt_until": later.isoformat()})
+    assert datetime.fromisoformat(said) < later
+    unseen = line.dataset.requests.filter(pl.col("timestamp") >= later)["request_id"].n_unique()
+    for sides in ((line.model, tmp_path / "scored"), (tmp_path / "scored", line.model)):
+        found = compare(*sides, line.dataset, PLAN)
+        assert found.exhibits.movement.requests == unseen
+
+
+def test_requests_that_a_scored_folder_leaves_out_are_said(line, tmp_path) -> None:
+    test = line.judgement.window.requests
+    some = test.filter(pl.col("request_id").is_in(test["request_id"].unique()[:20].implode()))
+    score(line.model, line.dataset, some.drop("label", "position", "propensity"), tmp_path / "scored")
+    found = compare("random", tmp_path / "scored", line.dataset, PLAN)
+    assert found.exhibits.warnings == [
+        f"20 of {test['request_id'].n_unique()} logged requests are ranked and compared; who leaves out what is hard looks "
+        "better than it is."
+    ]
 
 
 def test_short_lists_and_requests_left_out_are_said_beside_the_verdict(line) -> None:

@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 
 from recsys.batch.exhibits import Sides, collect_exhibits
-from recsys.batch.systems import Answer, open_system
+from recsys.batch.systems import Opinion, open_system
 from recsys.features.builder import sort_candidates
 
 
@@ -16,7 +16,7 @@ def sides(line) -> Sides:
     rng = np.random.default_rng(5)
     probability = rng.random(len(requests))
     probability[:7] = np.nan
-    answers = (Answer(rng.random(len(requests)), probability), Answer(rng.random(len(requests)), notes=("a note",)))
+    answers = (Opinion(rng.random(len(requests)), probability), Opinion(rng.random(len(requests)), notes=("a note",)))
     return Sides(requests, line.dataset.with_plain_ids(), systems, answers, seed=3)
 
 
@@ -46,7 +46,7 @@ def test_novelty_counts_what_was_clicked_before_the_first_request(sides, line) -
     """One list, one place, recomputed from the raw tables."""
     last = sides.requests.filter(pl.col("timestamp") == sides.requests["timestamp"].max())
     scores = np.arange(len(last), dtype=np.float64) * 100
-    own = replace(sides, requests=last, answers=(Answer(scores), Answer(-scores)))
+    own = replace(sides, requests=last, answers=(Opinion(scores), Opinion(-scores)))
     novelty = next(of for of in collect_exhibits(own, "nDCG@10").label_free if of.name.startswith("novelty"))
     before = pl.col("timestamp") < last["timestamp"][0]
     past = [
@@ -62,7 +62,7 @@ def test_novelty_counts_what_was_clicked_before_the_first_request(sides, line) -
 def test_unlisted_items_have_no_place_in_an_example(sides) -> None:
     labels = sides.lists.labels
     scores = np.where(labels > 0, -np.inf, sides.answers[1].scores)
-    found = collect_exhibits(replace(sides, answers=(sides.answers[0], Answer(scores))), "nDCG@10")
+    found = collect_exhibits(replace(sides, answers=(sides.answers[0], Opinion(scores))), "nDCG@10")
     for example in found.examples:
         assert all(of.b is None for of in example.listed if of.label)
         assert all(of.a is not None for of in example.listed)
