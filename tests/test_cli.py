@@ -95,6 +95,12 @@ def test_compare_prints_the_verdict_and_writes_numbers_and_a_page(line, tmp_path
     assert capsys.readouterr().out.startswith(written["verdict"].upper())
     page = (tmp_path / "c.html").read_text().replace("&#39;", "'").replace("\N{NO-BREAK SPACE}", " ")
     assert written["rule"] in page
+    assert main([*words, "--seed", "5", "--matters", "0.3", "--json", str(tmp_path / "again.json")]) == FINE
+    again = json.loads((tmp_path / "again.json").read_text())
+    assert again["overall"]["AUC"]["difference"]["mean"] == written["overall"]["AUC"]["difference"]["mean"]
+    assert again["overall"]["AUC"]["difference"]["low"] != written["overall"]["AUC"]["difference"]["low"]
+    assert again["matters"] == 0.3
+    capsys.readouterr()
     for more, said in [
         (["--primary", "map"], "MAP"),
         (["--matters", "0"], "matters is 0; write the smallest difference that would matter, a number above 0"),

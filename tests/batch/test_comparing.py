@@ -1,3 +1,4 @@
+import itertools
 import json
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -12,7 +13,7 @@ from recsys.errors import DataError, SettingsError
 from recsys.evaluation.measures import AUC, ndcg
 from recsys.evaluation.plan import Plan
 from recsys.evaluation.verdict import Verdict
-from recsys.model import write_manifest
+from recsys.model import State, write_manifest
 
 PLAN = Plan(measures=(ndcg(10), AUC), resamples=200, permutations=400)
 
@@ -227,3 +228,51 @@ def test_files_that_rank_nothing_logged_are_refused(line) -> None:
 def test_an_unknown_primary_measure_is_refused(line) -> None:
     with pytest.raises(SettingsError, match="primary is 'MAP', which is not among the measures nDCG@10, AUC"):
         compare("random", "popularity", line.dataset, replace(PLAN, primary="MAP"))
+
+
+def test_beside_a_model_a_file_is_compared_on_all_requests_that_the_model_has_not_learnt_from(line) -> None:
+    test = line.judgement.window.requests
+    some = ranked(line, pl.col("utility")).filter(
+        pl.col("request_id").is_in(test["request_id"].unique()[:20].implode())
+    )
+    found = compare(some, line.model, line.dataset, PLAN)
+    assert found.exhibits.movement.requests == test["request_id"].n_unique()
+    assert found.exhibits.warnings[0].startswith(
+        f"A does not answer {test['request_id'].n_unique() - 20} of the requests"
+    )
+
+
+def test_what_each_side_shows_is_measured_side_by_side(line, beside_popularity) -> None:
+    """Diversity and evenness of the model, recomputed with plain loops over its scores and vectors."""
+    free = {of.name: of for of in beside_popularity.exhibits.label_free}
+    vectors = State.load(line.model / "state", line.model).vectors
+    unit = {item: row / np.linalg.norm(row) for item, row in zip(vectors.item_ids, vectors.candidate, strict=True)}
+    table = line.judgement.window.requests.with_columns(score=pl.Series(line.judgement.scores["both"]))
+    tops = [of.sort("score", descending=True).head(10)["item_id"].to_list() for _, of in table.group_by("request_id")]
+    spread = [np.mean([1 - unit[a] @ unit[b] for a, b in itertools.combinations(top, 2)]) for top in tops]
+    assert free["diversity@10"].b == pytest.approx(np.mean(spread), abs=1e-6)
+    items = table["item_id"].unique()
+    showings = sorted(sum(top.count(item) for top in tops) for item in items)
+    size = len(showings)
+    uneven = sum((2 * place - size - 1) * x for place, x in enumerate(showings, 1)) / ((size - 1) * sum(showings))
+    assert free["Gini@10"].b == pytest.approx(uneven, abs=1e-9)
+    assert free["coverage@10"].b == pytest.approx(np.mean(np.array(showings) > 0), abs=1e-12)
+    for name in ("novelty@10, bits", "age@10, hours", "diversity@10"):
+        assert free[name].interval.mean == pytest.approx(free[name].b - free[name].a, abs=1e-9)
+        assert free[name].a != free[name].b
+
+
+def test_lists_that_are_too_short_are_counted(line) -> None:
+    whole = ranked(line, pl.col("utility"))
+    first = pl.col("score").rank("ordinal", descending=True).over("request_id") == 1
+    free = {of.name: of for of in compare(whole, whole.filter(first), line.dataset, PLAN).exhibits.label_free}
+    assert (free["lists too short"].a, free["lists too short"].b) == (0, 700)
+    assert (free["requests answered"].a, free["requests answered"].b) == (700, 700)
+
+
+def test_another_seed_draws_anew(line) -> None:
+    ends = [
+        compare("random", "popularity", line.dataset, replace(PLAN, seed=seed)).comparison.overall["AUC"].interval
+        for seed in (1, 1, 2)
+    ]
+    assert ends[0] == ends[1] != ends[2]

@@ -166,3 +166,19 @@ def test_bytes_and_a_column_that_is_called_like_a_segment_are_refused(shown) -> 
         segment_requests(requests, log, replace(dataset, items=items), ["raw"])
     with pytest.raises(SettingsError, match="'hour = 0 to 5' of column 'hour' is a segment already; rename the column"):
         segment_requests(requests.with_columns(hour=pl.lit("0 to 5")), log, dataset, ["hour"])
+
+
+def test_what_the_ranker_may_know_changes_no_segment(shown) -> None:
+    """Segments say how things were at the request's own time, under daily knowledge too."""
+    dataset, requests, log = shown
+    daily = Log(log.behaviour, TimeSettings(freshness="1d"))
+    live, found = segment_requests(requests, log, dataset), segment_requests(requests, daily, dataset)
+    assert list(live) == list(found)
+    assert all(np.array_equal(flags, found[name]) for name, flags in live.items())
+
+
+def test_a_segment_of_all_requests_is_left_out(shown) -> None:
+    dataset, requests, log = shown
+    found = segment_requests(requests.with_columns(shop=pl.lit("one")), log, dataset, ["shop"])
+    assert not any(name.startswith("shop") for name in found)
+    assert all(0 < flags.sum() < len(flags) for flags in found.values())
