@@ -276,3 +276,21 @@ def test_another_seed_draws_anew(line) -> None:
         for seed in (1, 1, 2)
     ]
     assert ends[0] == ends[1] != ends[2]
+
+
+def test_items_without_a_text_are_left_out_of_diversity(line) -> None:
+    """One item is no longer in the catalogue: pairs with it do not count, recomputed with a plain loop."""
+    test = line.judgement.window.requests
+    gone = test["item_id"].mode().sort()[0]
+    items = line.dataset.items.filter(pl.col("item_id") != gone)
+    found = compare("random", line.model, replace(line.dataset, items=items), PLAN)
+    vectors = State.load(line.model / "state", line.model).vectors
+    unit = {item: row / np.linalg.norm(row) for item, row in zip(vectors.item_ids, vectors.candidate, strict=True)}
+    del unit[gone]
+    scores = np.random.default_rng(PLAN.seed).random(len(test))
+    spread = []
+    for _, of in test.with_columns(score=pl.Series(scores)).group_by("request_id"):
+        top = [item for item in of.sort("score", descending=True).head(10)["item_id"] if item in unit]
+        spread.append(np.mean([1 - unit[a] @ unit[b] for a, b in itertools.combinations(top, 2)]))
+    free = {of.name: of for of in found.exhibits.label_free}
+    assert free["diversity@10"].a == pytest.approx(np.mean(spread), abs=1e-6)
