@@ -12,6 +12,7 @@ SQUARE = 320
 """Side of the drawing of a curve chart."""
 _WIDEST = 4  # widths of a middling interval that one interval may take of the scale
 _CURVE_LEFT, _CURVE_TOP, _CURVE_SIDE = 44.0, 24.0, 256.0
+_ROUNDING = 1e-9  # of a step between ticks
 
 
 @dataclass(frozen=True)
@@ -221,9 +222,10 @@ def round_numbers(lowest: float, highest: float) -> list[tuple[float, str]]:
     >>> round_numbers(0.512, 0.648)
     [(0.55, '0.55'), (0.6, '0.60')]
     """
-    rough = (highest - lowest) / 2 * (1 + 1e-9)  # 1.2 - 1.0 is a little less than 0.2
+    rough = (highest - lowest) / 2 * (1 + _ROUNDING)  # 1.2 - 1.0 is a little less than 0.2
     power = math.floor(math.log10(rough))
     step = max(factor * 10.0**power for factor in (1, 2, 5) if factor * 10.0**power <= rough)
     decimals = max(0, -power)
-    first, last = math.ceil(lowest / step), math.floor(highest / step)
+    # Ends that miss a tick by rounding alone hold it: else a span of two steps may hold one tick.
+    first, last = math.ceil(lowest / step - _ROUNDING), math.floor(highest / step + _ROUNDING)
     return [(round(k * step, 12), f"{k * step:.{decimals}f}") for k in range(first, last + 1)]
