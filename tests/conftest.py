@@ -11,6 +11,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 import torch
+from hypothesis import settings
 from transformers import BertConfig, BertModel, BertTokenizer
 
 from recsys.batch.evaluating import Judgement
@@ -18,6 +19,9 @@ from recsys.batch.training import train
 from recsys.data.tables import Dataset
 from recsys.data.world import World, WorldSettings, make_world
 from recsys.settings import Settings
+
+settings.register_profile("untimed", deadline=None)  # a busy machine is no fault of an example
+settings.load_profile("untimed")
 
 
 @dataclass(frozen=True, repr=False)
