@@ -6,6 +6,7 @@ os.environ["OMP_NUM_THREADS"] = "1"  # read when LightGBM and torch are loaded; 
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from html.parser import HTMLParser
 from pathlib import Path
 
 import polars as pl
@@ -134,3 +135,44 @@ def model_copy(line: Line, tmp_path: Path) -> Callable[[], Path]:
         return Path(shutil.copytree(line.model, tmp_path / "model"))
 
     return copy
+
+
+EMPTY_ELEMENTS = {"meta", "line", "circle", "path", "rect", "polyline"}
+
+
+class Page(HTMLParser):
+    """Checks that elements nest, and keeps their attributes and their text."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.open, self.elements, self.words = [], [], []
+        self.feed(page)
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+        if tag not in EMPTY_ELEMENTS:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if "style" not in self.open:
+            self.words.append(data)
+
+    @property
+    def text(self):
+        return " ".join(" ".join(self.words).split())
+
+    def all(self, tag):
+        return [attributes for name, attributes in self.elements if name == tag]
+
+
+@pytest.fixture
+def read_page():
+    """Parse a page; `.text` is what people read, `.all(tag)` the attributes of its elements."""
+    return Page

@@ -1,5 +1,4 @@
 import math
-from html.parser import HTMLParser
 
 import pytest
 
@@ -9,46 +8,6 @@ from recsys.evaluation.reliability import Bin, Reliability
 from recsys.evaluation.reports.comparison_report import Exhibits, LabelFree, PairedLists, Placed
 from recsys.evaluation.statistics.intervals import Interval
 from recsys.evaluation.verdict import Verdict
-
-EMPTY_ELEMENTS = {"meta", "line", "circle", "path", "rect", "polyline"}
-
-
-class Page(HTMLParser):
-    """Checks that elements nest, and keeps their attributes and their text."""
-
-    def __init__(self, page):
-        super().__init__()
-        self.open, self.elements, self.words = [], [], []
-        self.feed(page)
-        assert self.open == []
-
-    def handle_starttag(self, tag, attrs):
-        self.elements.append((tag, dict(attrs)))
-        if tag not in EMPTY_ELEMENTS:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag, attrs):
-        self.elements.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        if "style" not in self.open:
-            self.words.append(data)
-
-    @property
-    def text(self):
-        return " ".join(" ".join(self.words).split())
-
-    def all(self, tag):
-        return [attributes for name, attributes in self.elements if name == tag]
-
-
-@pytest.fixture
-def read_page():
-    """Parse a page; `.text` is what people read, `.all(tag)` the attributes of its elements."""
-    return Page
 
 
 def difference(mean=0.02, half=0.01, verdict=Verdict.BETTER, users=400, detectable=0.014):

@@ -1,6 +1,5 @@
 import re
 from datetime import timedelta
-from html.parser import HTMLParser
 
 import pytest
 
@@ -21,32 +20,6 @@ EVERYTHING = FeatureSettings(
     declarations=(Count("like", ("user", "category"), timedelta(days=7)),),
 )
 HOSTILE = "<script>alert('x')</script>\" onload=\"y & z"
-
-
-class Page(HTMLParser):
-    """Checks that elements nest, and keeps their attributes and their text."""
-
-    def __init__(self, page):
-        super().__init__()
-        self.open, self.elements, self.words = [], [], []
-        self.feed(page)
-        assert self.open == []
-
-    def handle_starttag(self, tag, attrs):
-        self.elements.append((tag, dict(attrs)))
-        if tag != "meta":
-            self.open.append(tag)
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        if "style" not in self.open:
-            self.words.append(data)
-
-    @property
-    def text(self):
-        return " ".join(" ".join(self.words).split())
 
 
 @pytest.mark.parametrize(
@@ -76,24 +49,24 @@ def test_features_stand_under_their_family_and_say_what_they_are() -> None:
     assert entries["item_age_hours"].columns == ("item_age_hours", *(f"item_age_hours_{name}" for name in COMPARISONS))
 
 
-def test_the_page_shows_every_feature_with_what_is_told_of_it() -> None:
+def test_the_page_shows_every_feature_with_what_is_told_of_it(read_page) -> None:
     page = to_html(EVERYTHING, {"Freshness": "live"}, ["Mind the text."])
-    rows = [Page(row).text for row in re.findall(r"<tr>.*?</tr>", page, flags=re.DOTALL) if "<td" in row]
+    rows = [read_page(row).text for row in re.findall(r"<tr>.*?</tr>", page, flags=re.DOTALL) if "<td" in row]
     expected = [
         " ".join([entry.name, *entry.told[:2], entry.keys, entry.told.missing, "yes" if entry.compared else "no"])
         for entry in list_features(EVERYTHING)
     ]
     assert rows == expected
-    text = Page(page).text
+    text = read_page(page).text
     assert f"{len(expected)} features in {len(feature_names(EVERYTHING))} columns" in text
     assert "Freshness live Mind the text." in text
     for name, words in COMPARISONS.items():
         assert f"_{name} {words}" in text
 
 
-def test_the_page_needs_nothing_from_outside_and_runs_nothing() -> None:
+def test_the_page_needs_nothing_from_outside_and_runs_nothing(read_page) -> None:
     page = to_html(EVERYTHING, {"a": "b"}, ["n"])
-    elements = Page(page).elements
+    elements = read_page(page).elements
     assert not {"script", "link", "img", "iframe", "object", "embed"} & {tag for tag, _ in elements}
     assert not [name for _, attributes in elements for name in attributes if name.startswith("on") or name == "src"]
     assert not re.search(r"https?:|url\(|@import", page)
@@ -106,9 +79,9 @@ def test_the_page_needs_nothing_from_outside_and_runs_nothing() -> None:
 
 
 @pytest.mark.parametrize("setting", ["affinity", "numbers", "users", "events", "values", "context", "scores"])
-def test_names_from_outside_are_shown_and_never_obeyed(setting) -> None:
+def test_names_from_outside_are_shown_and_never_obeyed(setting, read_page) -> None:
     settings = FeatureSettings.model_validate({setting: [HOSTILE]})
-    page = Page(to_html(settings, {HOSTILE: HOSTILE}, [HOSTILE]))
+    page = read_page(to_html(settings, {HOSTILE: HOSTILE}, [HOSTILE]))
     assert "script" not in {tag for tag, _ in page.elements}
     assert not [name for _, attributes in page.elements for name in attributes if name == "onload"]
     assert page.text.count(HOSTILE) > 4
