@@ -12,21 +12,21 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from recsys.batch.evaluating import text_alone
-from recsys.batch.logged import LoggedWindow, read_logged
-from recsys.batch.reading import TextCourse
-from recsys.batch.segments import cold_requests
-from recsys.batch.training import grow_with_valid
 from recsys.data.labels import grade_labels
 from recsys.data.tables import Dataset
 from recsys.data.windows import Windows, place_windows
+from recsys.encoders.settings import TextSettings
 from recsys.evaluation.evaluation import Evaluation, evaluate_rankers
-from recsys.features.behaviour import Behaviour
 from recsys.features.builder import TEXT_COLUMNS
-from recsys.features.log import Log
-from recsys.model import fingerprint
+from recsys.jobs.evaluate import text_alone
+from recsys.jobs.logged import LoggedWindow, read_logged
+from recsys.jobs.segments import cold_requests
+from recsys.jobs.train import grow_with_valid
+from recsys.learning.course import TextCourse
+from recsys.model.folder import fingerprint
+from recsys.past.behaviour import Behaviour
+from recsys.past.log import Log
 from recsys.settings import Settings, load_settings
-from recsys.text.settings import TextSettings
 
 DAY = timedelta(days=1)
 MEASURES = ("AUC", "nDCG@10")

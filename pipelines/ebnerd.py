@@ -3,10 +3,10 @@
 import sys
 from pathlib import Path
 
-from recsys.batch.training import train
 from recsys.data.checks import check_tables
 from recsys.data.importers import read_source
 from recsys.evaluation.reports.evaluation_report import to_text
+from recsys.jobs.train import train
 from recsys.settings import load_settings
 
 CONFIG = Path(__file__).with_suffix(".toml")

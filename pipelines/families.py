@@ -5,15 +5,15 @@ from pathlib import Path
 
 import numpy as np
 
-from recsys.batch.logged import LoggedWindow, read_logged
-from recsys.batch.training import grow_with_valid
 from recsys.data.labels import grade_labels
 from recsys.data.tables import Dataset
 from recsys.data.windows import WINDOWS, Window, place_windows
 from recsys.evaluation.evaluation import evaluate_rankers
-from recsys.features.behaviour import Behaviour
 from recsys.features.builder import TEXT_COLUMNS, feature_names
-from recsys.features.log import Log
+from recsys.jobs.logged import LoggedWindow, read_logged
+from recsys.jobs.train import grow_with_valid
+from recsys.past.behaviour import Behaviour
+from recsys.past.log import Log
 from recsys.settings import Settings, load_settings
 
 

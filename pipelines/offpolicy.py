@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from recsys.data.world import WorldSettings, make_world
-from recsys.evaluation.offpolicy.simulation import ESTIMATORS, HIGHEST, LOWEST, Coverage, populations, simulate_coverage
+from recsys.offpolicy.simulation import ESTIMATORS, HIGHEST, LOWEST, Coverage, populations, simulate_coverage
+from recsys.world import WorldSettings, make_world
 
 WORLD = WorldSettings(items=1_500, users=600, days=10, requests=6_000, random_tail=0.0)
 

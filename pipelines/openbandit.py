@@ -11,9 +11,9 @@ from pathlib import Path
 from recsys.data.importers import read_source
 from recsys.data.tables import Dataset
 from recsys.errors import DataError
-from recsys.evaluation.offpolicy import actions
-from recsys.evaluation.offpolicy.estimate import Estimate, difference
-from recsys.evaluation.offpolicy.rates import FixedPolicy, cross_fitted_rates, read_actions
+from recsys.offpolicy import actions
+from recsys.offpolicy.estimate import Estimate, difference
+from recsys.offpolicy.rates import FixedPolicy, cross_fitted_rates, read_actions
 
 CEILING = 10.0
 

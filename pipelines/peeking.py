@@ -5,7 +5,7 @@ import json
 import sys
 from pathlib import Path
 
-from recsys.evaluation.experiment.peeking import METRICS, simulate_peeking
+from recsys.experiment.peeking import METRICS, simulate_peeking
 
 ERRORS = 0.055
 COVERED = (0.935, 0.965)

@@ -11,11 +11,11 @@ import polars as pl
 from scipy.optimize import brentq
 from tqdm import tqdm
 
-from recsys.data.world.taste import examination, sigmoid
 from recsys.evaluation.comparison import Difference, compare_rankers
 from recsys.evaluation.measures import Floats, Integers, ndcg, per_request
 from recsys.evaluation.plan import Plan
-from recsys.evaluation.verdict import Verdict
+from recsys.statistics.verdict import Verdict
+from recsys.world.taste import examination, sigmoid
 
 USERS, REQUESTS, CANDIDATES, TOPICS = 200, 5, 12, 6  # requests per user on average, candidates per request
 BASE, NOISE = -1.5, 1.5

@@ -13,10 +13,10 @@ import polars as pl
 from numpy.typing import NDArray
 
 from recsys.data.tables import Dataset
-from recsys.text.fields import item_texts
-from recsys.text.lists import Lists, Outcomes
-from recsys.text.settings import TextSettings
-from recsys.text.training import fit_text
+from recsys.data.texts import item_texts
+from recsys.encoders.settings import TextSettings
+from recsys.learning.training import fit_text
+from recsys.vectors.coded_lists import CodedLists, Outcomes
 
 FOLDS = 5
 SETTINGS = TextSettings(
@@ -35,7 +35,7 @@ SETTINGS = TextSettings(
 )
 
 
-def lists_of(requests: pl.DataFrame, codes: pl.DataFrame) -> tuple[Lists, Outcomes]:
+def lists_of(requests: pl.DataFrame, codes: pl.DataFrame) -> tuple[CodedLists, Outcomes]:
     """Return the tests as lists of users without history, and the clicks and views of their headlines."""
     requests = requests.sort("timestamp", "request_id", maintain_order=True).join(
         codes, on="item_id", maintain_order="left"
@@ -43,7 +43,7 @@ def lists_of(requests: pl.DataFrame, codes: pl.DataFrame) -> tuple[Lists, Outcom
     lengths = requests.group_by("request_id", maintain_order=True).len()["len"].to_numpy()
     starts = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
     nobody = np.full((len(lengths), 1), -1, np.int32)
-    lists = Lists(starts, requests["code"].to_numpy(), nobody, np.zeros(nobody.shape, np.float32))
+    lists = CodedLists(starts, requests["code"].to_numpy(), nobody, np.zeros(nobody.shape, np.float32))
     clicks, views = (requests[name].cast(pl.Float32).to_numpy() for name in ("clicks", "views"))
     return lists, Outcomes(labels=clicks, showings=views)
 

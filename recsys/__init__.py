@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 if TYPE_CHECKING:
-    from recsys.batch.comparing import compare
-    from recsys.batch.evaluating import evaluate
-    from recsys.batch.scoring import score
-    from recsys.batch.training import train
     from recsys.data.candidates import cross
     from recsys.data.tables import Dataset
-    from recsys.data.world import WorldSettings, make_world
     from recsys.errors import DataError, ModelError, RecsysError, SettingsError
+    from recsys.jobs.compare import compare
+    from recsys.jobs.evaluate import evaluate
+    from recsys.jobs.score import score
+    from recsys.jobs.train import train
     from recsys.serving.ranker import Ranker
     from recsys.settings import Settings, load_settings
+    from recsys.world import WorldSettings, make_world
 
 _HOMES = {
     "DataError": "recsys.errors",
@@ -28,14 +28,14 @@ _HOMES = {
     "RecsysError": "recsys.errors",
     "Settings": "recsys.settings",
     "SettingsError": "recsys.errors",
-    "WorldSettings": "recsys.data.world",
-    "compare": "recsys.batch.comparing",
+    "WorldSettings": "recsys.world",
+    "compare": "recsys.jobs.compare",
     "cross": "recsys.data.candidates",
-    "evaluate": "recsys.batch.evaluating",
+    "evaluate": "recsys.jobs.evaluate",
     "load_settings": "recsys.settings",
-    "make_world": "recsys.data.world",
-    "score": "recsys.batch.scoring",
-    "train": "recsys.batch.training",
+    "make_world": "recsys.world",
+    "score": "recsys.jobs.score",
+    "train": "recsys.jobs.train",
 }
 """Where each public name lives; it is imported when first asked for, so that `import recsys` costs next to nothing."""
 

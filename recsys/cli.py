@@ -76,14 +76,14 @@ def _stopped_by_signals() -> Iterator[None]:
 
 
 def _demo(options: argparse.Namespace) -> int:
-    from recsys.batch.demo import run_demo
+    from recsys.jobs.demo import run_demo
 
     print(run_demo(options.out))
     return FINE
 
 
 def _init(options: argparse.Namespace) -> int:
-    from recsys.data.init import init_project
+    from recsys.init.project import init_project
 
     print(init_project(options.files, options.out))
     return FINE
@@ -120,9 +120,9 @@ def _train(options: argparse.Namespace) -> int:
 
     refuse_existing(options.out)
     settings = load_settings(options.config, options.set)  # before torch is loaded, which takes seconds
-    from recsys.batch.training import train
     from recsys.data.tables import Dataset
     from recsys.evaluation.reports.evaluation_report import to_text
+    from recsys.jobs.train import train
 
     judgement = train(Dataset.read(options.data), settings, options.out, options.start)
     print(to_text(judgement.evaluation))
@@ -136,8 +136,8 @@ def _features(options: argparse.Namespace) -> int:
     if options.model is not None and options.set:
         raise SettingsError("--set changes a settings file, but --model has its own; give --config, or leave --set out")
     basis = options.model or load_settings(options.config, options.set)
-    from recsys.batch.features import show_features, write_features
     from recsys.data.tables import Dataset
+    from recsys.jobs.features import show_features, write_features
 
     dataset = Dataset.read(options.data)
     if options.request is not None:
@@ -155,9 +155,9 @@ def _features(options: argparse.Namespace) -> int:
 
 
 def _evaluate(options: argparse.Namespace) -> int:
-    from recsys.batch.evaluating import evaluate
     from recsys.data.tables import Dataset
     from recsys.evaluation.reports.evaluation_report import to_text
+    from recsys.jobs.evaluate import evaluate
 
     evaluation = evaluate(options.model, Dataset.read(options.data), options.window)
     _write(options.json, json.dumps(evaluation.to_json(), indent=2) + "\n")
@@ -168,11 +168,11 @@ def _evaluate(options: argparse.Namespace) -> int:
 
 
 def _compare(options: argparse.Namespace) -> int:
-    from recsys.batch.comparing import compare
     from recsys.data.tables import Dataset
     from recsys.evaluation.evaluation import POOLED
     from recsys.evaluation.measures import parse_measure
     from recsys.evaluation.plan import MEASURES, Plan
+    from recsys.jobs.compare import compare
 
     others = MEASURES if options.measures is None else [parse_measure(name) for name in options.measures.split(",")]
     deciding = [] if options.primary == POOLED else [parse_measure(options.primary)]  # pooled, it is always there
@@ -191,9 +191,9 @@ def _score(options: argparse.Namespace) -> int:
         raise SettingsError("give --candidates FILE_OR_DIR, or --users FILE and --at TIME")
     if options.candidates is not None and (options.users or options.items or options.at):
         raise SettingsError("--candidates comes with neither --users nor --items nor --at; give one or the other")
-    from recsys.batch.scoring import score
     from recsys.data.candidates import cross, read_candidates
     from recsys.data.tables import Dataset, read_parquet
+    from recsys.jobs.score import score
 
     dataset = Dataset.read(options.data)
     if crossed:

@@ -10,10 +10,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from recsys.data.clock import TimeSettings
 from recsys.data.labels import LabelSettings
 from recsys.data.windows import WindowSettings
+from recsys.encoders.settings import TextSettings
 from recsys.errors import SettingsError
 from recsys.features.settings import FeatureSettings
 from recsys.ranking.settings import RankerSettings
-from recsys.text.settings import TextSettings
 from recsys.validation import validate
 
 

@@ -15,11 +15,13 @@ import torch
 from hypothesis import settings
 from transformers import BertConfig, BertModel, BertTokenizer
 
-from recsys.batch.evaluating import Judgement
-from recsys.batch.training import train
 from recsys.data.tables import Dataset
-from recsys.data.world import World, WorldSettings, make_world
+from recsys.jobs.evaluate import Judgement
+from recsys.jobs.train import train
 from recsys.settings import Settings
+from recsys.world import World, WorldSettings, make_world
+
+pytest_plugins = ["tests.fixtures.behaviour", "tests.fixtures.texts"]
 
 settings.register_profile("untimed", deadline=None)  # a busy machine is no fault of an example
 settings.load_profile("untimed")

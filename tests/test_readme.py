@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from recsys.batch.demo import run_demo
 from recsys.cli import _parser
-from recsys.data.world import WorldSettings
+from recsys.jobs.demo import run_demo
 from recsys.settings import Settings
+from recsys.world import WorldSettings
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()

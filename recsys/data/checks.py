@@ -7,7 +7,7 @@ from pathlib import Path
 
 import polars as pl
 
-from recsys.data.faults import CheckReport, Fault, Rows, Rule, broken, report, whole
+from recsys.data.faults import CheckedRows, CheckReport, Fault, Rule, broken, report, whole
 from recsys.data.rules import fits, table_faults
 from recsys.data.tables import About, Dataset, in_utc, read_about
 from recsys.data.telling import clicks_told_twice, telling_columns
@@ -169,7 +169,7 @@ def _unknown_items(frames: Frames) -> Iterator[Fault]:
         unknown = ids.is_not_null() & ~ids.is_in(known.drop_nulls().implode())
         grave = table != "candidates" and int(unknown.sum()) > _MOST_UNKNOWN * len(ids)
         rule = Rule("error" if grave else "warning", _UNKNOWN, "add them, or go on without their text")
-        yield from broken(rule, Rows(table, "item_id", frames[table]), unknown)
+        yield from broken(rule, CheckedRows(table, "item_id", frames[table]), unknown)
 
 
 def _comparable(one: pl.DataType, other: pl.DataType) -> bool:
@@ -190,7 +190,7 @@ def _shown_before_available(frames: Frames) -> Iterator[Fault]:
     rule = Rule(
         "warning", "items available only after they were first shown", "mind the zones, or use the first showing"
     )
-    rows = Rows("items", "available_at", shown)
+    rows = CheckedRows("items", "available_at", shown)
     yield from broken(rule, rows, pl.col("available_at") > pl.col("first"), pl.col("item_id"))
 
 

@@ -112,7 +112,7 @@ class Rule(NamedTuple):
     fix: str
 
 
-class Rows(NamedTuple):
+class CheckedRows(NamedTuple):
     """The rows of a table that a rule looks at, and the column that it is about."""
 
     table: str
@@ -120,7 +120,7 @@ class Rows(NamedTuple):
     frame: pl.DataFrame
 
 
-def broken(rule: Rule, rows: Rows, bad: pl.Expr | pl.Series, shown: pl.Expr | None = None) -> Iterator[Fault]:
+def broken(rule: Rule, rows: CheckedRows, bad: pl.Expr | pl.Series, shown: pl.Expr | None = None) -> Iterator[Fault]:
     """Give a fault when a row is bad.
 
     Parameters

@@ -6,7 +6,7 @@ from difflib import get_close_matches
 
 import polars as pl
 
-from recsys.data.faults import Fault, Rows, Rule, broken, whole
+from recsys.data.faults import CheckedRows, Fault, Rule, broken, whole
 from recsys.schema import CANDIDATES, EVENTS, ITEMS, REQUESTS, Column, Kind, Table
 
 _MOST_CANDIDATES = 10_000
@@ -97,7 +97,7 @@ def table_faults(table: Table, frame: pl.DataFrame, now: datetime | None) -> Ite
         yield from _texts(usable)
     if table is EVENTS and {"timestamp", "known_at"} <= set(usable.columns):
         rule = Rule("error", "known before it happened", "write the later moment into known_at, or leave it empty")
-        yield from broken(rule, Rows("events", "known_at", usable), pl.col("known_at") < pl.col("timestamp"))
+        yield from broken(rule, CheckedRows("events", "known_at", usable), pl.col("known_at") < pl.col("timestamp"))
     if table is REQUESTS and not wrong & {"views", "clicks"}:
         yield from _aggregate_faults(usable)
     if table in (REQUESTS, CANDIDATES) and "request_id" in usable.columns:
@@ -124,7 +124,7 @@ def _ill_typed(table: Table, column: Column, frame: pl.DataFrame) -> Fault:
 
 def _column_faults(table: Table, column: Column, frame: pl.DataFrame, now: datetime | None) -> Iterator[Fault]:
     """Look at the values of a column with a fixed meaning and a fitting type."""
-    rows = Rows(table.name, column.name, frame)
+    rows = CheckedRows(table.name, column.name, frame)
     values = pl.col(column.name)
     dtype = frame.schema[column.name]
     if column.required:
@@ -157,11 +157,11 @@ def _other_columns(table: Table, frame: pl.DataFrame) -> Iterator[Fault]:
         if frame.height and frame[name].null_count() == frame.height and not (column and column.required):
             yield whole(nothing, table.name, name)
         if column is None and dtype.is_float():
-            yield from broken(rule, Rows(table.name, name, frame), ~pl.col(name).is_finite())
+            yield from broken(rule, CheckedRows(table.name, name, frame), ~pl.col(name).is_finite())
         inner = dtype.inner if isinstance(dtype, pl.List | pl.Array) else None
         if isinstance(inner, pl.DataType) and inner.is_float():
             finite = pl.col(name).cast(pl.List(inner)).list.eval(pl.element().is_finite()).list.all()
-            yield from broken(rule, Rows(table.name, name, frame), ~finite)
+            yield from broken(rule, CheckedRows(table.name, name, frame), ~finite)
 
 
 def _aggregate_faults(requests: pl.DataFrame) -> Iterator[Fault]:
@@ -172,7 +172,7 @@ def _aggregate_faults(requests: pl.DataFrame) -> Iterator[Fault]:
         yield whole(rule, "requests", there[0])
     if len(there) < 2:
         return
-    rows = Rows("requests", "views + clicks", requests)
+    rows = CheckedRows("requests", "views + clicks", requests)
     shown = pl.concat_str(pl.col(there).cast(pl.String).fill_null("null"), separator=" + ")
     rule = Rule("error", "one is empty (null) and the other is not", "fill in both, or leave both empty")
     yield from broken(rule, rows, pl.col("views").is_null() != pl.col("clicks").is_null(), shown)
@@ -190,7 +190,7 @@ def _repeats(table: Table, frame: pl.DataFrame) -> Iterator[Fault]:
         if table.key
         else Rule("warning", what, "see whether a log was read twice")
     )
-    rows = Rows(table.name, " + ".join(key), frame)
+    rows = CheckedRows(table.name, " + ".join(key), frame)
     repeated = ~(pl.struct(key) if len(key) > 1 else pl.col(key[0])).is_first_distinct()
     shown = pl.concat_str(pl.col(key).cast(pl.String), separator=" + ", ignore_nulls=True)
     yield from broken(rule, rows, repeated & ~pl.any_horizontal(pl.col(key).is_null()), shown)
@@ -217,10 +217,10 @@ def _texts(items: pl.DataFrame) -> Iterator[Fault]:
         if reads_like_text(values):
             texts.append(name)
             fix = "write a text, or rely on the other columns"
-            yield from broken(Rule("warning", "empty texts", fix), Rows("items", name, items), empty)
+            yield from broken(Rule("warning", "empty texts", fix), CheckedRows("items", name, items), empty)
             long = items[name].str.len_bytes() > _LONGEST_TEXT
             rule = Rule("warning", "texts longer than a megabyte", "cut them; only their beginning is read")
-            yield from broken(rule, Rows("items", name, items), long)
+            yield from broken(rule, CheckedRows("items", name, items), long)
         elif filled == 0 and items[name].null_count() < items.height:
             yield whole(
                 Rule("warning", "the column holds nothing but empty texts", "fill it or leave it out"), "items", name
@@ -238,8 +238,8 @@ def _request_faults(table: Table, frame: pl.DataFrame) -> Iterator[Fault]:
         if name in columns:
             rule = Rule("error", f"requests with two {words}", "give every list its own request_id")
             bad = pl.col(f"{name}_min") != pl.col(f"{name}_max")
-            yield from broken(rule, Rows(table.name, name, requests), bad, pl.col("request_id"))
-    rows = Rows(table.name, "request_id", requests)
+            yield from broken(rule, CheckedRows(table.name, name, requests), bad, pl.col("request_id"))
+    rows = CheckedRows(table.name, "request_id", requests)
     if table is REQUESTS:  # nothing is learnt from candidates to score, so a whole catalogue may be one list
         fix = "cut the lists, or split them into several requests"
         rule = Rule("error", f"requests of more than {_MOST_CANDIDATES} candidates", fix)
@@ -252,4 +252,6 @@ def _request_faults(table: Table, frame: pl.DataFrame) -> Iterator[Fault]:
     yield from broken(rule, rows, pl.col("len") == 1)
     if "label" in columns:
         rule = Rule("note", "requests without a positive", "they count in the measures that need none")
-        yield from broken(rule, Rows(table.name, "label", requests), pl.col("label_max") <= 0, pl.col("request_id"))
+        yield from broken(
+            rule, CheckedRows(table.name, "label", requests), pl.col("label_max") <= 0, pl.col("request_id")
+        )

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from recsys.data.faults import Fault, Rows, Rule, broken, whole
+from recsys.data.faults import CheckedRows, Fault, Rule, broken, whole
 from recsys.schema import REQUESTS
 
 TOO_WELL = 0.85
@@ -175,7 +175,7 @@ def clicks_told_twice(events: pl.DataFrame, requests: pl.DataFrame) -> Iterator[
         "keep a click in one table: as two it counts twice, and where the event comes first it tells the label",
     )
     shown = pl.concat_str(pl.col(key).cast(pl.String), separator=" + ")
-    yield from broken(rule, Rows("events", " + ".join(key), twice), again, shown)
+    yield from broken(rule, CheckedRows("events", " + ".join(key), twice), again, shown)
 
 
 def vouch(name: str) -> str:

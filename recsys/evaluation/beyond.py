@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys.errors import DataError, SettingsError
-from recsys.evaluation.lists import Floats, Integers, Scores, blocks, check_scores, divide
+from recsys.evaluation.ordered_lists import Floats, Integers, Scores, blocks, check_scores, divide
 
 _BLOCK_NUMBERS = 1 << 22  # numbers of vectors held at once
 

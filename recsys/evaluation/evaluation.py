@@ -20,7 +20,7 @@ from recsys.evaluation.measures import (
     per_request,
 )
 from recsys.evaluation.requests import Flags, Requests, check_lengths
-from recsys.evaluation.statistics.intervals import Interval, intervals_over_users
+from recsys.statistics.intervals import Interval, intervals_over_users
 
 MEASURES = (AUC, MRR, FIRST_HIT_MRR, ndcg(5), ndcg(10))
 """What is computed per request unless other measures are named, in the order of every table."""

@@ -15,12 +15,12 @@ import numpy as np
 from scipy.special import gammaln
 
 from recsys.errors import SettingsError
-from recsys.evaluation.lists import (
+from recsys.evaluation.ordered_lists import (
     LARGEST_LABEL,
     Floats,
     Integers,
     Labels,
-    Lists,
+    OrderedLists,
     Scores,
     Ties,
     blocks,
@@ -39,8 +39,8 @@ __all__ = [
     "Floats",
     "Integers",
     "Labels",
-    "Lists",
     "Measure",
+    "OrderedLists",
     "Scores",
     "Ties",
     "auc_pooled",
@@ -68,7 +68,7 @@ class Measure:
     """
 
     name: str
-    of: Callable[[Lists], Floats] = field(compare=False, repr=False)
+    of: Callable[[OrderedLists], Floats] = field(compare=False, repr=False)
 
     def __str__(self) -> str:
         return self.name
@@ -240,7 +240,7 @@ def _at(k: int, name: str, of: Callable[..., Floats]) -> Measure:
     return Measure(f"{name}@{k}", partial(of, k=k))
 
 
-def _auc(lists: Lists) -> Floats:
+def _auc(lists: OrderedLists) -> Floats:
     """Share of pairs of a positive and a negative in the right order, ties one half (Mann-Whitney)."""
     ties = lists.by_score
     negatives = lists.sizes - lists.positives
@@ -249,14 +249,14 @@ def _auc(lists: Lists) -> Floats:
     return divide(lists.total(ties, ties.positives * (below + tied / 2)), lists.positives * negatives)
 
 
-def _mrr(lists: Lists) -> Floats:
+def _mrr(lists: OrderedLists) -> Floats:
     """Mean of 1 / rank over all positives (the MRR of the MIND news recommendation task)."""
     ties = lists.ranked
     reciprocal = _mean_over_places(ties, 1 / np.arange(1, lists.longest + 1))
     return divide(lists.total(ties, ties.positives * reciprocal), lists.positives)
 
 
-def _first_hit_mrr(lists: Lists) -> Floats:
+def _first_hit_mrr(lists: OrderedLists) -> Floats:
     """Reciprocal rank of the first positive.
 
     When the first run with a positive has n candidates, m of them positive, its first positive stands at place j of
@@ -273,7 +273,7 @@ def _first_hit_mrr(lists: Lists) -> Floats:
     return _with_positive(lists, lists.total(first, summed / weights))
 
 
-def _ndcg(lists: Lists, k: int) -> Floats:
+def _ndcg(lists: OrderedLists, k: int) -> Floats:
     ranks = np.arange(1, lists.longest + 1)
     discount = np.where(ranks <= k, 1 / np.log2(ranks + 1), 0.0)
     gained, ideal = (
@@ -282,7 +282,7 @@ def _ndcg(lists: Lists, k: int) -> Floats:
     return divide(gained, ideal)
 
 
-def _average_precision(lists: Lists, k: int | None = None) -> Floats:
+def _average_precision(lists: OrderedLists, k: int | None = None) -> Floats:
     """Average precision.
 
     A positive of a run of n candidates, m of them positive, stands at each place j of the run with probability 1 / n;
@@ -296,7 +296,7 @@ def _average_precision(lists: Lists, k: int | None = None) -> Floats:
     return divide(lists.total(ties, ties.positives * summed / ties.size), lists.positives)
 
 
-def _hit(lists: Lists, k: int) -> Floats:
+def _hit(lists: OrderedLists, k: int) -> Floats:
     """Probability of a positive in the first k places.
 
     When r of the n places of the first run with a positive are among the first k, m of its candidates being positive,
@@ -315,11 +315,11 @@ def _hit(lists: Lists, k: int) -> Floats:
     return _with_positive(lists, lists.total(first, 1 - missed))
 
 
-def _recall(lists: Lists, k: int) -> Floats:
+def _recall(lists: OrderedLists, k: int) -> Floats:
     return divide(_found(lists, k), lists.positives)
 
 
-def _precision(lists: Lists, k: int) -> Floats:
+def _precision(lists: OrderedLists, k: int) -> Floats:
     return _with_positive(lists, _found(lists, k) / k)
 
 
@@ -354,7 +354,7 @@ def _places(ties: Ties, k: int) -> Integers:
     return np.clip(k - ties.above, 0, ties.size)
 
 
-def _found(lists: Lists, k: int) -> Floats:
+def _found(lists: OrderedLists, k: int) -> Floats:
     """Positives in the first k places, in expectation: [R]."""
     ties = lists.ranked
     return lists.total(ties, ties.positives * _places(ties, k) / ties.size)
@@ -365,5 +365,5 @@ def _first(ties: Ties) -> Ties:
     return ties.take(np.diff(ties.request, prepend=-1) > 0)
 
 
-def _with_positive(lists: Lists, values: Floats) -> Floats:
+def _with_positive(lists: OrderedLists, values: Floats) -> Floats:
     return np.where(lists.positives > 0, values, np.nan)

@@ -11,21 +11,21 @@ import polars as pl
 
 from recsys.data.tables import Dataset
 from recsys.errors import SettingsError
-from recsys.features.behaviour import is_category
 from recsys.features.columns import COMPARISONS, NEIGHBOURS, REQUEST, SIGNALS
-from recsys.features.history import read_history
-from recsys.features.lists import Compared, compare_in_list
-from recsys.features.log import Log
-from recsys.features.lookup import Lookup
-from recsys.features.neighbours import Neighbours, neighbour_signals
 from recsys.features.settings import FeatureSettings, declare
-from recsys.features.streams import LAST, Per, Rows
+from recsys.features.within_list import WithinList, compare_in_list
+from recsys.past.behaviour import is_category
+from recsys.past.history import read_history
+from recsys.past.log import Log
+from recsys.past.lookup import Lookup
+from recsys.past.streams import LAST, Per, Rows
 from recsys.schema import AFTER_THE_LIST
-from recsys.text.lists import Lists
-from recsys.text.queries import QueryReader
-from recsys.text.signals import TextSignals, text_signals
-from recsys.text.user_tower import UserTower
-from recsys.text.vectors import ItemVectors
+from recsys.vectors.coded_lists import CodedLists
+from recsys.vectors.item_vectors import ItemVectors
+from recsys.vectors.neighbours import Neighbours, neighbour_signals
+from recsys.vectors.queries import QueryReader
+from recsys.vectors.signals import TextSignals, text_signals
+from recsys.vectors.user_tower import UserTower
 
 Ints = npt.NDArray[np.int64]
 
@@ -108,7 +108,7 @@ def find_items(log: Log, item_ids: pl.Series) -> Ints:
     return places
 
 
-def read_lists(log: Log, rows: Rows, starts: Ints, places: Ints, history_length: int) -> Lists:
+def read_lists(log: Log, rows: Rows, starts: Ints, places: Ints, history_length: int) -> CodedLists:
     """Turn candidates into what the text stage sees.
 
     Parameters
@@ -125,7 +125,7 @@ def read_lists(log: Log, rows: Rows, starts: Ints, places: Ints, history_length:
     padded = np.append(places, -1)  # code -1, an unknown item, finds the last element
     first = starts[:-1]
     history = read_history(log, rows.codes["user"][first], rows.as_of[first], history_length)
-    return Lists(
+    return CodedLists(
         starts=starts,
         items=padded[rows.codes["item"]].astype(np.int32),
         history=padded[history.items].astype(np.int32),
@@ -195,7 +195,7 @@ class _Table:
     starts: Ints
     beside: Executor
     columns: dict[str, npt.NDArray[np.float32]] = field(default_factory=dict)
-    within: dict[str, Compared | Future[Compared]] = field(default_factory=dict)
+    within: dict[str, WithinList | Future[WithinList]] = field(default_factory=dict)
 
     def add(self, name: str, values: npt.NDArray[Any], compared: bool = False, logits: bool = False) -> None:
         single = values.astype(np.float32)

@@ -26,7 +26,7 @@ COMPARISONS = {
     "exp(value); missing where the value is, or the sum is not above 0",
     "gap": "value less the largest of its list, at most 0; missing where the value is",
 }
-"""How a feature that differs within a list is compared in it, see `recsys.features.lists.Compared`."""
+"""How a feature that differs within a list is compared in it, see `recsys.features.within_list.Compared`."""
 
 _UNKNOWN = "missing where the item has no text vector"
 _NO_CLICK = f"{_UNKNOWN}, or no click of the user is known"
@@ -70,7 +70,7 @@ SIGNALS = {
         ),
     ),
 }
-"""Text signals, see `recsys.text.signals.TextSignals`."""
+"""Text signals, see `recsys.vectors.signals.TextSignals`."""
 
 _NEIGHBOUR_RATE = "(clicks of neighbours + prior * rate of everything) / (showings of neighbours + prior)"
 _NEVER_SHOWN = (
@@ -98,7 +98,7 @@ NEIGHBOURS = {
         ),
     ),
 }
-"""Text neighbours, see `recsys.features.neighbours.NeighbourSignals`."""
+"""Text neighbours, see `recsys.vectors.neighbours.NeighbourSignals`."""
 
 REQUEST = {
     "list_size": Column(

@@ -7,12 +7,12 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from recsys.data.clock import format_duration
-from recsys.features.counters import Ints
 from recsys.features.feature import FROZEN, Floats, Per, Told, Window, spoken, suffix, within
-from recsys.features.lists import divide
-from recsys.features.lookup import Lookup
 from recsys.features.moments import Age, HoursSince, Number, Pace, Same
-from recsys.features.streams import CHANCE, CLICK, OUTCOME, UNIT
+from recsys.features.within_list import divide
+from recsys.past.counters import Ints
+from recsys.past.lookup import Lookup
+from recsys.past.streams import CHANCE, CLICK, OUTCOME, UNIT
 
 SKIP = "skip"
 """Stream of showings whose label is known and 0."""

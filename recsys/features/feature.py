@@ -8,7 +8,7 @@ import numpy.typing as npt
 from pydantic import ConfigDict, Field
 
 from recsys.data.clock import Duration, format_duration
-from recsys.features.lookup import Lookup
+from recsys.past.lookup import Lookup
 
 Floats = npt.NDArray[np.float64]
 Per = tuple[str, ...]

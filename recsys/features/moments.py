@@ -6,8 +6,8 @@ import numpy as np
 from pydantic.dataclasses import dataclass
 
 from recsys.features.feature import FROZEN, Floats, Per, Told, spoken, suffix
-from recsys.features.lists import divide
-from recsys.features.lookup import Lookup
+from recsys.features.within_list import divide
+from recsys.past.lookup import Lookup
 
 
 @dataclass(frozen=True, config=FROZEN)

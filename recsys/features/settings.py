@@ -9,11 +9,11 @@ from typing import Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from recsys.data.clock import Duration, format_duration
-from recsys.features.behaviour import Kept
 from recsys.features.definitions import SKIP, Count, Declaration, Lift, Mean, Rate, Share, Trend
 from recsys.features.feature import Feature, Per
 from recsys.features.moments import Age, HoursSince, Number, Pace, Same
-from recsys.features.streams import CLICK, LAST, OUTCOME, SHOWING
+from recsys.past.behaviour import Kept
+from recsys.past.streams import CLICK, LAST, OUTCOME, SHOWING
 
 Family = Literal[
     "popularity", "trend", "freshness", "activity", "affinity", "exposure", "transitions", "context", "values"

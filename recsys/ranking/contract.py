@@ -8,11 +8,11 @@ import numpy.typing as npt
 import polars as pl
 
 from recsys.errors import ModelError
-from recsys.features.vocabulary import Vocabulary
+from recsys.past.vocabulary import Vocabulary
 
 
 @dataclass(frozen=True)
-class Column:
+class FeatureColumn:
     """One feature.
 
     Attributes
@@ -37,14 +37,14 @@ class Contract:
         The features.
     """
 
-    columns: tuple[Column, ...]
+    columns: tuple[FeatureColumn, ...]
 
     @classmethod
     def of(cls, table: pl.DataFrame) -> "Contract":
         """Take down the columns of a training table: floats are numbers, integers and strings are categories."""
         return cls(
             tuple(
-                Column(name, None if dtype.is_float() else tuple(Vocabulary.of(table[name]).values.to_list()))
+                FeatureColumn(name, None if dtype.is_float() else tuple(Vocabulary.of(table[name]).values.to_list()))
                 for name, dtype in table.schema.items()
             )
         )
@@ -100,7 +100,7 @@ class Contract:
         """Read what `to_json` wrote."""
         return cls(
             tuple(
-                Column(column["name"], tuple(column["categories"]) if "categories" in column else None)
+                FeatureColumn(column["name"], tuple(column["categories"]) if "categories" in column else None)
                 for column in columns
             )
         )

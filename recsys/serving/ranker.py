@@ -14,12 +14,12 @@ from recsys.data.faults import refuse_errors
 from recsys.data.tables import in_utc, plain_ids
 from recsys.errors import DataError, SettingsError
 from recsys.features.builder import check_context
-from recsys.features.lookup import Lookup
 from recsys.features.settings import declare
-from recsys.model import Model, State, check_id_types
-from recsys.ranking.scoring import check_top, keep_top, rank_candidates
-from recsys.serving.tail import Tail
-from recsys.text.queries import check_query
+from recsys.model.folder import Model, State, check_id_types
+from recsys.model.scoring import check_top, keep_top, rank_candidates
+from recsys.past.lookup import Lookup
+from recsys.past.tail import Tail
+from recsys.vectors.queries import check_query
 
 Frame = TypeVar("Frame", pl.DataFrame, pd.DataFrame)
 

@@ -14,22 +14,22 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata
 from sentence_transformers import SentenceTransformer
 
-from recsys.batch.reading import Shown
 from recsys.data.importers import read_source
 from recsys.data.tables import Dataset
-from recsys.data.world import WorldSettings, make_world
-from recsys.features.behaviour import Behaviour, Kept
-from recsys.features.log import Log
+from recsys.data.texts import item_texts
+from recsys.encoders.backends.backend import make_backend
+from recsys.encoders.backends.threads import thread_count
+from recsys.encoders.encoder import Encoder
+from recsys.encoders.settings import DEFAULT_ENCODER, Backend, TextSettings
+from recsys.encoders.sources import find_encoder
+from recsys.encoders.text_reader import TextReader
+from recsys.learning.course import TextLog
+from recsys.learning.heads import InterestHead, ItemHeads
+from recsys.learning.text_model import TextModel
+from recsys.past.behaviour import Behaviour, Kept
+from recsys.past.log import Log
 from recsys.settings import Settings
-from recsys.text.backends.backend import make_backend
-from recsys.text.backends.threads import thread_count
-from recsys.text.encoder import Encoder
-from recsys.text.fields import item_texts
-from recsys.text.heads import InterestHead, ItemHeads
-from recsys.text.model import TextModel
-from recsys.text.reader import TextReader
-from recsys.text.settings import DEFAULT_ENCODER, Backend, TextSettings
-from recsys.text.sources import find_encoder
+from recsys.world import WorldSettings, make_world
 
 EBNERD = Path("../shared/data/ebnerd_demo")
 DAY = datetime(2023, 5, 23, 7, tzinfo=UTC)
@@ -51,7 +51,7 @@ class Corpus:
     dataset: Dataset
     texts: list[str]
     log: Log
-    day: Shown
+    day: TextLog
 
     def auc(self, embeddings: Floats) -> float:
         """Mean AUC per request of the centred cosine of a candidate to the mean of the last 50 clicks."""
@@ -89,7 +89,7 @@ def read_corpus() -> Corpus:
     texts = item_texts(dataset.items, settings.text.fields)
     log = Log(Behaviour.of(dataset, Kept()), settings.labels.clock(settings.time))
     inside = pl.col("timestamp").is_between(start, start + timedelta(days=1), closed="left")
-    day = Shown.of(dataset.requests.filter(inside), log, dataset.items["item_id"], settings.text)
+    day = TextLog.of(dataset.requests.filter(inside), log, dataset.items["item_id"], settings.text)
     return Corpus(name, dataset, texts, log, day)
 
 

@@ -9,11 +9,11 @@ import polars as pl
 
 from recsys.data.importers import read_source
 from recsys.data.tables import Dataset
-from recsys.data.world import WorldSettings, make_world
-from recsys.features.behaviour import Behaviour
 from recsys.features.builder import TEXT_COLUMNS, build_features, sort_candidates
-from recsys.features.log import Log
+from recsys.past.behaviour import Behaviour
+from recsys.past.log import Log
 from recsys.settings import Settings, load_settings
+from recsys.world import WorldSettings, make_world
 from tests.benchmarks.pandas_features import PandasFeatures
 from tests.benchmarks.timing import seconds
 

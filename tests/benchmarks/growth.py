@@ -8,14 +8,14 @@ import tempfile
 import time
 from pathlib import Path
 
-from recsys.batch.logged import ROWS_PER_BATCH
 from recsys.data.tables import Dataset
-from recsys.data.world import WorldSettings, make_world
-from recsys.features.behaviour import Behaviour
 from recsys.features.builder import build_features, sort_candidates
-from recsys.features.log import Log
-from recsys.ranking.scoring import batches
+from recsys.jobs.logged import ROWS_PER_BATCH
+from recsys.model.scoring import batches
+from recsys.past.behaviour import Behaviour
+from recsys.past.log import Log
 from recsys.settings import load_settings
+from recsys.world import WorldSettings, make_world
 
 SMALL, LARGE = 1_000_000, 10_000_000
 """Candidate rows of the two logs; users grow with them, items and days do not."""

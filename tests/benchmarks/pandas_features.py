@@ -11,7 +11,7 @@ from recsys.features.definitions import SKIP, Count, Lift, Mean, Rate, Share, Tr
 from recsys.features.feature import Feature
 from recsys.features.moments import Age, HoursSince, Pace, Same
 from recsys.features.settings import FeatureSettings, declare
-from recsys.features.streams import CLICK, OUTCOME, SHOWING
+from recsys.past.streams import CLICK, OUTCOME, SHOWING
 
 HOUR = pd.Timedelta(hours=1)
 LAST = "last_"

@@ -12,12 +12,12 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from recsys.features.behaviour import Behaviour
 from recsys.features.builder import build_features, sort_candidates
-from recsys.features.log import Log
-from recsys.features.lookup import Lookup
 from recsys.features.settings import declare
-from recsys.serving.tail import Tail
+from recsys.past.behaviour import Behaviour
+from recsys.past.log import Log
+from recsys.past.lookup import Lookup
+from recsys.past.tail import Tail
 from recsys.settings import Settings, load_settings
 from tests.benchmarks.timing import timed
 

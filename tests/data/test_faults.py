@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 import polars as pl
 import pytest
 
-from recsys.data.faults import CheckReport, Fault, Rows, Rule, broken, cut, refuse_errors, report, whole
+from recsys.data.faults import CheckedRows, CheckReport, Fault, Rule, broken, cut, refuse_errors, report, whole
 from recsys.errors import DataError
 
 RULE = Rule("error", "labels below 0", "write 0 for nothing")
@@ -12,21 +12,21 @@ FRAME = pl.DataFrame({"label": [-1, 0, None, -2, -1], "name": ["a", "b", "c", "d
 
 
 def test_counts_bad_rows_and_shows_different_examples() -> None:
-    fault = next(broken(RULE, Rows("requests", "label", FRAME), pl.col("label") < 0))
+    fault = next(broken(RULE, CheckedRows("requests", "label", FRAME), pl.col("label") < 0))
     assert (fault.rows, fault.share, fault.examples) == (3, 0.6, ("-1", "-2"))
 
 
 def test_examples_may_show_another_column() -> None:
-    fault = next(broken(RULE, Rows("requests", "label", FRAME), pl.col("label") < 0, pl.col("name")))
+    fault = next(broken(RULE, CheckedRows("requests", "label", FRAME), pl.col("label") < 0, pl.col("name")))
     assert fault.examples == ("'a'", "'d'", "'e'")
 
 
 def test_no_bad_row_is_no_fault() -> None:
-    assert list(broken(RULE, Rows("requests", "label", FRAME), pl.col("label") < -5)) == []
+    assert list(broken(RULE, CheckedRows("requests", "label", FRAME), pl.col("label") < -5)) == []
 
 
 def test_a_fault_reads_as_one_line() -> None:
-    fault = next(broken(RULE, Rows("requests", "label", FRAME), pl.col("label") < 0))
+    fault = next(broken(RULE, CheckedRows("requests", "label", FRAME), pl.col("label") < 0))
     assert str(fault) == "error: requests.label: labels below 0 in 3 (60 %), such as -1, -2; write 0 for nothing"
     table = whole(Rule("warning", "the table is odd", "look at it"), "items")
     assert str(table) == "warning: items: the table is odd; look at it"

@@ -11,7 +11,7 @@ from sklearn.metrics import roc_auc_score
 from recsys.data.checks import check_folder, check_tables
 from recsys.data.tables import About, Dataset
 from recsys.data.telling import FEWEST, MOST_ROWS, clicks_told_twice, judged_lists, telling, telling_columns
-from recsys.data.world import WorldSettings, make_world
+from recsys.world import WorldSettings, make_world
 
 START = datetime(2024, 3, 1, 12, tzinfo=UTC)
 SAMPLE = Path(__file__).parents[2] / "data" / "sample"

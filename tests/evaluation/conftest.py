@@ -6,8 +6,8 @@ from recsys.evaluation.comparison import Comparison, Difference
 from recsys.evaluation.movement import Movement, Moves
 from recsys.evaluation.reliability import Bin, Reliability
 from recsys.evaluation.reports.comparison_report import Exhibits, LabelFree, PairedLists, Placed
-from recsys.evaluation.statistics.intervals import Interval
-from recsys.evaluation.verdict import Verdict
+from recsys.statistics.intervals import Interval
+from recsys.statistics.verdict import Verdict
 
 
 def difference(mean=0.02, half=0.01, verdict=Verdict.BETTER, users=400, detectable=0.014):

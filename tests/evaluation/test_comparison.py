@@ -16,8 +16,8 @@ from recsys.evaluation.evaluation import MEASURES, evaluate_rankers
 from recsys.evaluation.measures import AUC, MRR, ndcg
 from recsys.evaluation.plan import Plan
 from recsys.evaluation.reports.answer import answer, users_needed
-from recsys.evaluation.statistics.intervals import Interval
-from recsys.evaluation.verdict import Verdict
+from recsys.statistics.intervals import Interval
+from recsys.statistics.verdict import Verdict
 
 NAMES = ["AUC", "MRR", "first-hit MRR", "nDCG@5", "nDCG@10", "AUC pooled"]
 QUICK = Plan(measures=MEASURES, resamples=200, permutations=400)

@@ -9,7 +9,7 @@ import pytest
 from recsys.errors import DataError, SettingsError
 from recsys.evaluation.evaluation import evaluate_rankers
 from recsys.evaluation.measures import AUC, FIRST_HIT_MRR, MRR, auc_pooled, average_precision, hit, ndcg, per_request
-from recsys.evaluation.statistics.intervals import intervals_over_users
+from recsys.statistics.intervals import intervals_over_users
 
 NAMES = ["AUC", "MRR", "first-hit MRR", "nDCG@5", "nDCG@10", "AUC pooled"]
 

@@ -11,7 +11,6 @@ from recsys.data.clock import TimeSettings
 from recsys.data.tables import Dataset
 from recsys.errors import SettingsError
 from recsys.features import counters
-from recsys.features.behaviour import Behaviour, Kept
 from recsys.features.builder import (
     COMPARISONS,
     TEXT_COLUMNS,
@@ -24,12 +23,13 @@ from recsys.features.builder import (
     request_starts,
     sort_candidates,
 )
-from recsys.features.counters import Timeline
 from recsys.features.definitions import Count, Share
-from recsys.features.log import Log
 from recsys.features.moments import Pace
 from recsys.features.settings import FeatureSettings
-from recsys.text.queries import QueryReader
+from recsys.past.behaviour import Behaviour, Kept
+from recsys.past.counters import Timeline
+from recsys.past.log import Log
+from recsys.vectors.queries import QueryReader
 
 NOON = datetime(2024, 3, 1, 12, tzinfo=UTC)
 SLOW = settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))

@@ -13,9 +13,9 @@ from recsys.features.columns import (
     score_column,
     user_column,
 )
-from recsys.features.lists import Compared
-from recsys.features.neighbours import NeighbourSignals
-from recsys.text.signals import TextSignals
+from recsys.features.within_list import Compared
+from recsys.vectors.neighbours import NeighbourSignals
+from recsys.vectors.signals import TextSignals
 
 
 @pytest.mark.parametrize(

@@ -5,10 +5,10 @@ import pytest
 from pydantic import ValidationError
 
 from recsys.errors import SettingsError
-from recsys.features.behaviour import Kept
 from recsys.features.definitions import Count, Lift, Mean, Rate, Share, Trend
 from recsys.features.moments import Age, HoursSince, Number, Pace, Same
 from recsys.features.settings import FAMILIES, FeatureSettings, declare, keys_of
+from recsys.past.behaviour import Kept
 from recsys.settings import Settings, load_settings
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)

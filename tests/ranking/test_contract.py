@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from recsys.errors import DataError, ModelError
-from recsys.ranking.contract import Column, Contract
+from recsys.ranking.contract import Contract, FeatureColumn
 
 
 def make_table():
@@ -18,7 +18,12 @@ def make_table():
 
 def test_floats_are_numbers_and_the_others_categories():
     contract = Contract.of(make_table())
-    assert contract.columns == (Column("age"), Column("brand", ("a", "b")), Column("size", (10, 30)), Column("rank"))
+    assert contract.columns == (
+        FeatureColumn("age"),
+        FeatureColumn("brand", ("a", "b")),
+        FeatureColumn("size", (10, 30)),
+        FeatureColumn("rank"),
+    )
     assert contract.names == ("age", "brand", "size", "rank")
     assert contract.category_places == [1, 2]
 
@@ -51,7 +56,7 @@ def test_categories_made_elsewhere_have_the_same_codes():
 def test_a_category_without_any_value_is_never_known():
     table = pl.DataFrame({"brand": [None, None]})
     contract = Contract.of(table)
-    assert contract.columns == (Column("brand", ()),)
+    assert contract.columns == (FeatureColumn("brand", ()),)
     for values in ([None, None], ["a", None], [3, 4]):
         assert np.isnan(contract.matrix(pl.DataFrame({"brand": values}))).all()
 
@@ -67,7 +72,7 @@ def test_what_is_written_is_read(columns):
 
 
 def test_an_empty_category_is_still_one_after_reading():
-    contract = Contract((Column("brand", ()), Column("age")))
+    contract = Contract((FeatureColumn("brand", ()), FeatureColumn("age")))
     assert Contract.from_json(json.loads(json.dumps(contract.to_json()))) == contract
 
 

@@ -11,7 +11,7 @@ from polars.testing import assert_frame_equal
 
 from recsys import Ranker
 from recsys.errors import DataError, ModelError, SettingsError
-from recsys.model import Model
+from recsys.model.folder import Model
 
 
 @pytest.fixture(scope="module")

@@ -16,10 +16,10 @@ from recsys import Ranker
 from recsys.data.labels import LabelSettings
 from recsys.data.tables import Dataset
 from recsys.errors import DataError, SettingsError
-from recsys.features.behaviour import Behaviour
-from recsys.model import Model, State
+from recsys.model.folder import Model, State
+from recsys.past.behaviour import Behaviour
 from recsys.serving import tail as tail_module
-from recsys.text.vectors import ItemVectors
+from recsys.vectors.item_vectors import ItemVectors
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from recsys.errors import SettingsError
 from recsys.validation import validate
 
 _CLICK = "click"
-"""The kind of events that labels count as, see `recsys.features.streams.CLICK`."""
+"""The kind of events that labels count as, see `recsys.past.streams.CLICK`."""
 
 
 def _known_zone(zone: str) -> str:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from recsys.evaluation.comparison import Comparison, Difference
 from recsys.evaluation.reports.pages import chance, count, number, short, signed
-from recsys.evaluation.statistics.power import FEWEST_USERS
-from recsys.evaluation.verdict import Verdict
+from recsys.statistics.power import FEWEST_USERS
+from recsys.statistics.verdict import Verdict
 
 _OUT_OF_SIGHT = 1e5  # times what matters: so little is known that a number of users would be made up
 _NAMED = 3  # exceptions named in one sentence

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from recsys.evaluation.statistics.intervals import Interval
+from recsys.statistics.intervals import Interval
 
 SQUARE = 320
 """Side of the drawing of a curve chart."""

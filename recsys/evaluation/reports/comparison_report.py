@@ -10,7 +10,6 @@ from rich.text import Text
 
 from recsys.evaluation.comparison import Comparison, Difference
 from recsys.evaluation.movement import Movement
-from recsys.evaluation.plain import plain
 from recsys.evaluation.reliability import Reliability
 from recsys.evaluation.reports.answer import answer
 from recsys.evaluation.reports.charts import SQUARE, Chart, CurveChart, Row, curve_chart, interval_chart
@@ -27,8 +26,9 @@ from recsys.evaluation.reports.pages import (
     signed,
     terminal,
 )
-from recsys.evaluation.statistics.intervals import Interval
-from recsys.evaluation.verdict import Verdict
+from recsys.statistics.intervals import Interval
+from recsys.statistics.plain import plain
+from recsys.statistics.verdict import Verdict
 
 LISTED = 10
 """Places of an example list that the page shows; clicked items are shown wherever they stand."""

@@ -12,7 +12,7 @@ from recsys.data.tables import SAMPLED
 from recsys.evaluation.evaluation import BEST_POSSIBLE, POOLED, PRODUCT, Evaluation, MeasureTable, Results
 from recsys.evaluation.reports.charts import Chart, Row, interval_chart
 from recsys.evaluation.reports.pages import count, left_out, number, printed, render, signed, terminal
-from recsys.evaluation.statistics.intervals import Interval
+from recsys.statistics.intervals import Interval
 
 HEADLINE = "nDCG@10"
 """The measure that the page opens with."""

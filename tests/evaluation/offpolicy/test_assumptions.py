@@ -5,10 +5,10 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from recsys.evaluation.offpolicy.cascades import cascade, cascade_doubly_robust, cascade_normalised, slate
-from recsys.evaluation.offpolicy.lists import ListLog
-from recsys.evaluation.offpolicy.placements import item_position, position_based, pseudo_inverse
-from recsys.evaluation.offpolicy.policies import ListPolicy, expected_next
+from recsys.offpolicy.cascades import cascade, cascade_doubly_robust, cascade_normalised, slate
+from recsys.offpolicy.list_log import ListLog
+from recsys.offpolicy.placements import item_position, position_based, pseudo_inverse
+from recsys.offpolicy.policies import ListPolicy, expected_next
 
 CURVE = np.array([1.0, 0.5, 0.25])
 

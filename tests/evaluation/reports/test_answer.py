@@ -4,8 +4,8 @@ from dataclasses import replace
 import pytest
 
 from recsys.evaluation.reports.answer import answer, users_needed
-from recsys.evaluation.statistics.intervals import Interval
-from recsys.evaluation.verdict import Verdict
+from recsys.statistics.intervals import Interval
+from recsys.statistics.verdict import Verdict
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from recsys.evaluation.reports import charts as module
 from recsys.evaluation.reports.charts import SQUARE, Row, Scale, curve_chart, interval_chart, round_numbers
-from recsys.evaluation.statistics.intervals import Interval
+from recsys.statistics.intervals import Interval
 
 numbers = st.floats(-1, 1).map(lambda number: round(number, 6))
 

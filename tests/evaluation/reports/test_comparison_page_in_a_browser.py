@@ -10,7 +10,7 @@ from recsys.evaluation.evaluation import Evaluation, Results
 from recsys.evaluation.reports.comparison_report import to_html
 from recsys.evaluation.reports.evaluation_report import Example, Listed
 from recsys.evaluation.reports.evaluation_report import to_html as evaluation_to_html
-from recsys.evaluation.statistics.intervals import Interval
+from recsys.statistics.intervals import Interval
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
 from selenium.webdriver.chrome.service import Service  # noqa: E402

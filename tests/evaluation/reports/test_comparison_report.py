@@ -6,7 +6,7 @@ from itertools import pairwise
 import pytest
 
 from recsys.evaluation.reports.comparison_report import Exhibits, PairedLists, Placed, to_html, to_text
-from recsys.evaluation.verdict import Verdict
+from recsys.statistics.verdict import Verdict
 
 HOSTILE = "<script>alert('x')</script>\" onload=\"y & z"
 

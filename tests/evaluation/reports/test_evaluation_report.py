@@ -7,7 +7,7 @@ import pytest
 from recsys.data.tables import SAMPLED
 from recsys.evaluation.evaluation import Evaluation, Results
 from recsys.evaluation.reports.evaluation_report import Example, Listed, to_html, to_text
-from recsys.evaluation.statistics.intervals import Interval
+from recsys.statistics.intervals import Interval
 
 NAMES = ("AUC", "MRR", "first-hit MRR", "nDCG@5", "nDCG@10", "AUC pooled")
 

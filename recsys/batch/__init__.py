@@ -1,1 +1,0 @@
-"""The jobs: train, evaluate and score whole tables."""

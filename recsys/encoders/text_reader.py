@@ -1,0 +1,145 @@
+"""What reads new item texts: a backend and the item tower, without torch unless the backend needs it."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from recsys.data.texts import item_texts
+from recsys.encoders.backends.backend import Backend, load_backend
+from recsys.encoders.lexicon import Lexicon
+from recsys.encoders.settings import TextSettings
+from recsys.encoders.sources import first_line
+from recsys.errors import ModelError
+from recsys.vectors.item_tower import ItemTower
+from recsys.vectors.item_vectors import Encoded, ItemVectors
+
+HEADS = "heads.safetensors"
+IDENTITY = "identity.json"
+LEXICON = "lexicon.safetensors"
+SETTINGS = "text.json"
+
+
+@dataclass(frozen=True, eq=False)
+class TextReader:
+    """Texts in, item vectors out.
+
+    Attributes
+    ----------
+    backend
+        Texts in, embeddings out.
+    lexicon
+        Texts in, the lexical part of embeddings out.
+    tower
+        Embeddings in, item vectors out.
+    settings
+        How items are read.
+    identity
+        Tells readers apart: a hash over everything that a vector depends on beside the text.
+    """
+
+    backend: Backend
+    lexicon: Lexicon
+    tower: ItemTower
+    settings: TextSettings
+    identity: str
+
+    def encode(self, texts: Sequence[str]) -> Encoded:
+        """Return the vectors of n texts, each distinct text encoded once."""
+        embeddings = np.concatenate([self.backend.embed(texts), self.lexicon.embed(texts)], axis=1)
+        return self.tower.encode(embeddings, np.array([not text for text in texts], bool))
+
+    def encode_query(self, text: str) -> NDArray[np.float32]:
+        """Return the vector, float32 [p], of the text that a request asks with: that of a past click on this text."""
+        vector: NDArray[np.float32] = self.encode([text]).history[0]
+        return vector
+
+    def encode_items(self, items: pl.DataFrame, texts: Sequence[str]) -> ItemVectors:
+        """Encode every item, each distinct text once.
+
+        Parameters
+        ----------
+        items
+            n rows with `item_id`.
+        texts
+            Their n texts, see `recsys.data.texts.item_texts`. Items without text share one learned vector.
+        """
+        return self.no_vectors().update(items["item_id"], texts, self.encode)
+
+    def no_vectors(self) -> ItemVectors:
+        """Return the vectors of an empty catalogue."""
+        return ItemVectors.of_nothing(self.identity, len(self.tower.candidate_map))
+
+    def update(self, vectors: ItemVectors, items: pl.DataFrame) -> ItemVectors:
+        """Return the vectors of `items`, in their order, encoding only texts that have no vector yet.
+
+        Parameters
+        ----------
+        vectors
+            Made by this reader.
+        items
+            The catalogue as it is now; items that left it are left out.
+
+        Raises
+        ------
+        ModelError
+            When another reader made the vectors.
+        """
+        vectors.check_encoder(self.identity)
+        texts = item_texts(items, self.settings.fields, self.settings.template)
+        return vectors.update(items["item_id"], texts, self.encode)
+
+    @classmethod
+    def load(cls, folder: str | Path) -> "TextReader":
+        """Read it from a model folder, without a network.
+
+        Raises
+        ------
+        ModelError
+            When a file is missing or damaged, or the backend's extra is not installed.
+        """
+        inside = Path(folder) / "encoder"
+        settings = load_settings(inside)
+        backend, lexicon = load_backend(inside, settings), Lexicon.load(inside / LEXICON)
+        tower = ItemTower.load(inside / HEADS)
+        given, wanted = backend.dimension + lexicon.dimension, len(tower.center)
+        if given != wanted:
+            raise ModelError(
+                f"{inside} gives embeddings of length {given} where its heads read {wanted}; "
+                "copy the model folder again"
+            )
+        return cls(backend, lexicon, tower, settings, read_identity(inside))
+
+
+def load_settings(inside: Path) -> TextSettings:
+    """Read the text settings in an encoder's folder.
+
+    Raises
+    ------
+    ModelError
+        When the folder or the file is missing or damaged.
+    """
+    if not inside.is_dir():
+        raise ModelError(f"{inside} is missing; {inside.parent} is not a model folder, or was copied in part")
+    try:
+        return TextSettings.model_validate_json((inside / SETTINGS).read_text())
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{inside} is damaged ({first_line(error)}); copy the model folder again") from error
+
+
+def read_identity(inside: Path) -> str:
+    """Read the identity of the reader in an encoder's folder, in no time.
+
+    Raises
+    ------
+    ModelError
+        When the file is missing or damaged.
+    """
+    try:
+        return str(json.loads((inside / IDENTITY).read_text())["sha256"])
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise ModelError(f"{inside / IDENTITY} is damaged ({error}); copy the model folder again") from error

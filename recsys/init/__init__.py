@@ -1,0 +1,1 @@
+"""Somebody's files in, a project that trains out: guesses, each with its reason."""

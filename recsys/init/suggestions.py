@@ -1,0 +1,303 @@
+"""Settings that suit imported tables, each with its reason."""
+
+import re
+from datetime import timedelta
+
+import polars as pl
+
+from recsys.data.clock import format_duration
+from recsys.data.rules import reads_like_text
+from recsys.data.tables import Dataset
+from recsys.data.windows import Window, Windows, WindowSettings, place_windows
+from recsys.errors import DataError
+from recsys.init import words
+from recsys.init.columns import number
+from recsys.init.toml import Entry, Section, Value, plain
+from recsys.schema import AFTER_THE_LIST
+
+_FRACTIONS = ((0.4, 0.3, 0.1, 0.2), (0.3, 0.3, 0.2, 0.2), (0.25, 0.25, 0.25, 0.25))
+_DELAY = timedelta(minutes=10)
+_ATTRIBUTION = timedelta(days=1)
+_BLOCKS = 6
+"""About how many times the encoder learns after the text window."""
+_MOST_AFFINITY, _MOST_EVENTS, _MOST_CONTEXT, _MOST_FIELDS = 4, 5, 5, 3
+_MOST_NUMBERS, _MOST_USERS = 4, 3
+_RESERVED = {
+    *("user", "item", "request_id", "user_id", "item_id", "timestamp", "available_at"),  # columns of every table
+    *("click", "showing", "outcome", "skip"),  # streams beside the kinds of events
+    *("hour", "weekday", "list_size"),  # features of every request
+    *("age_hours", "id"),  # `item_age_hours` is a feature, `item_id` a column
+}
+"""Names that mean something else where features are computed, as `recsys.features.settings` and its feature names have
+it; this stage comes before that one and cannot ask it."""
+
+
+def suggest_settings(dataset: Dataset, several_kinds: bool) -> list[Section]:
+    """Write settings that train on imported tables as they stand.
+
+    Parameters
+    ----------
+    dataset
+        The tables.
+    several_kinds
+        Whether the files held events of several kinds, before some became lists.
+
+    Raises
+    ------
+    DataError
+        When the lists are too few to be divided into windows.
+    """
+    grades = _grades(dataset)
+    delay = _ATTRIBUTION if grades else _DELAY
+    shares, windows = _windows(dataset, delay, bool(grades))
+    fields, query = _fields(dataset.items), _query(dataset.requests)
+    sections = [
+        Section((), (Entry("seed", 7, "starts every random draw"),)),
+        Section(
+            ("time",),
+            (
+                _freshness(dataset, several_kinds),
+                Entry("feedback_delay", "10m", "a label is known soon after its list"),
+            ),
+        ),
+        Section(("windows",), (shares,)),
+    ]
+    if grades:
+        reason = "the lists carry no label: these events grade the candidate shown before, within `attribution`"
+        sections.append(
+            Section(("labels",), (Entry("grades", grades, reason), Entry("attribution", format_duration(delay))))
+        )
+    sections.append(Section(("text",), (fields, *query, *_pace(dataset, windows))))
+    sections.append(Section(("features",), _features(dataset, list(grades), query)))
+    sections.append(Section(("ranker",), (_leaves(dataset, windows),)))
+    return sections
+
+
+def _grades(dataset: Dataset) -> dict[str, Value]:
+    if dataset.requests["label"].max() or dataset.events.is_empty():
+        return {}
+    kinds = dataset.events["event"].value_counts(sort=True)["event"].to_list()
+    order = list(words.KINDS)
+    known = [kind for kind in kinds if words.kind_of(kind) in order[:3]]
+    chosen = sorted(known, key=lambda kind: order.index(str(words.kind_of(kind)))) or kinds[:1]
+    return dict(zip(chosen[:2], (3, 1) if len(chosen) > 1 else (1,), strict=False))
+
+
+def _freshness(dataset: Dataset, several_kinds: bool) -> Entry:
+    if dataset.about.sampled and several_kinds:
+        reason = (
+            "a view just before a choice would give it away, since drawn items have none; at midnight none is known"
+        )
+        return Entry("freshness", "1d", reason)
+    return Entry("freshness", "live", 'the ranker knows what happened until the list is shown; "1d" for nightly lists')
+
+
+def _windows(dataset: Dataset, delay: timedelta, graded: bool) -> tuple[Entry, Windows]:
+    """Take the first shares under which LightGBM has something to learn from and to stop on."""
+    for shares in _FRACTIONS:
+        try:
+            windows = place_windows(dataset.requests, WindowSettings(fractions=shares))
+        except DataError:
+            continue
+        names: tuple[Window, ...] = ("ranker", "valid")
+        if all(_can_teach(windows.of(dataset.requests, name, delay), graded) for name in names):
+            reason = "shares of the lists in order of time, so that a longer log tomorrow moves them along"
+            return Entry("fractions", list(shares), reason), windows
+    lists, moments = (dataset.requests[name].n_unique() for name in ("request_id", "timestamp"))
+    raise DataError(
+        f"{lists} lists at {moments} moments are too few to be divided into windows of time with a choice in each; "
+        "give a longer log"
+    )
+
+
+def _can_teach(requests: pl.DataFrame, graded: bool) -> bool:
+    return not requests.is_empty() and (graded or bool(requests["label"].max()))
+
+
+def _fields(items: pl.DataFrame) -> Entry:
+    texts = [name for name, dtype in items.schema.items() if dtype == pl.List(pl.String)]
+    for name, dtype in items.schema.items():
+        if dtype == pl.String and name not in ("item_id", "title") and items[name].null_count() < len(items) / 2:
+            address = number(items[name].str.contains(r"^(https?://|www\.)").mean())
+            several = number((items[name].str.count_matches(r"[\s|]+") + 1).mean())
+            if address < 0.5 and several >= 1.8:
+                texts.append(name)
+    lengths = {name: _length(items[name]) for name in texts}
+    chosen = sorted(texts, key=lambda name: -lengths[name])
+    title = ["title"] if "title" in items.columns else []
+    fields = [*title, *chosen][:_MOST_FIELDS]
+    if _says_nothing(items):
+        return Entry("fields", ["title"], "there is no text, so the title is the id")
+    return Entry("fields", fields, "the title, and the columns with the longest texts")
+
+
+def _length(column: pl.Series) -> float:
+    text = column.list.join(", ") if isinstance(column.dtype, pl.List) else column
+    return number(text.str.len_chars().mean())
+
+
+def _says_nothing(items: pl.DataFrame) -> bool:
+    return "title" in items.columns and bool((items["title"] == items["item_id"].cast(pl.String)).all())
+
+
+def _query(requests: pl.DataFrame) -> list[Entry]:
+    texts = [name for name, dtype in requests.schema.items() if dtype == pl.String and name != "request_id"]
+    for name in words.most_like([text for text in texts if text not in _ids()], words.QUERY)[:1]:
+        if words.likeness(name, words.QUERY) >= 1.9 and reads_like_text(requests[name]):
+            return [Entry("query", name, "what people asked for")]
+    return []
+
+
+def _ids() -> tuple[str, ...]:
+    return ("request_id", "user_id", "item_id", "timestamp")
+
+
+def _pace(dataset: Dataset, windows: Windows) -> list[Entry]:
+    learning = windows.cuts[3] - windows.cuts[1]
+    days = max(1, -(-learning // timedelta(days=_BLOCKS)))
+    reason = f"the windows ranker and valid take {learning.days} days; the encoder learns about {_BLOCKS} times in them"
+    block = Entry("block", f"{days}d", reason if days > 1 else "each day is scored before it is learnt from")
+    if not _says_nothing(dataset.items):
+        return [block]
+    reason = "ids say nothing, so neither encoder nor lexicon learns from them"
+    return [block, Entry("epochs", 0, reason), Entry("lexicon", 0)]
+
+
+def _features(dataset: Dataset, graded: list[str], query: list[Entry]) -> tuple[Entry, ...]:
+    span = _span(dataset)
+    if span <= timedelta(days=21):
+        windows, reason = ["1h", "6h", "1d"], "the log is of a few weeks at most"
+    elif span <= timedelta(days=365):
+        windows, reason = ["1d", "7d", "28d"], "the log is of some months"
+    else:
+        windows, reason = ["7d", "28d", "182d"], "the log is of years"
+    affinity = _affinity(dataset.items)
+    context = _context(dataset, {*affinity, *(entry.value for entry in query)})
+    kinds = _kinds(dataset, graded)
+    valued = dataset.events.filter(pl.col("value").is_not_null()) if "value" in dataset.events.columns else None
+    with_value = [] if valued is None else valued["event"].unique().to_list()
+    return (
+        Entry("windows", list(windows), f"how far back counts look: {reason}"),
+        Entry("affinity", affinity, "columns of items with few different values, which users may like or not"),
+        Entry("context", context, "columns of requests that are known before the list is shown"),
+        Entry("events", kinds, "the other kinds of events that are not rare"),
+        Entry("numbers", _numbers(dataset.items, affinity), "columns of items that are numbers"),
+        Entry("users", _user_groups(dataset, {*affinity, *context}), "columns of users with few different values"),
+        Entry("values", [kind for kind in ("click", *kinds) if kind in with_value], "kinds whose value is a number"),
+    )
+
+
+def _span(dataset: Dataset) -> timedelta:
+    moments = dataset.requests["timestamp"]
+    first, last = moments.min(), moments.max()
+    span: timedelta = pl.select(pl.lit(last) - pl.lit(first)).item()
+    return span
+
+
+def _affinity(items: pl.DataFrame) -> list[Value]:
+    """Choose categories: named as such first, then those with few values."""
+    few = []
+    for name, dtype in items.schema.items():
+        if _is_reserved(name) or name == "title" or not (dtype in (pl.String, pl.Boolean) or dtype.is_integer()):
+            continue
+        values = items[name].drop_nulls()
+        usual = max(2.0, min(1_000.0, len(items) / 5))
+        if 2 <= values.n_unique() <= usual and len(values) >= len(items) / 2:
+            few.append(name)
+    named = [name for name in words.most_like(few, words.CATEGORY) if words.likeness(name, words.CATEGORY) >= 1]
+    texts = [name for name in few if name not in named and items.schema[name] == pl.String]
+    return _distinct([*named, *sorted(texts, key=lambda name: items[name].n_unique())], set())[:_MOST_AFFINITY]
+
+
+def _numbers(items: pl.DataFrame, taken: list[Value]) -> list[Value]:
+    """Choose numbers that say more than which item it is: floats, or whole numbers that repeat."""
+    found = []
+    for name, dtype in items.schema.items():
+        values = items[name].drop_nulls()
+        repeats = dtype.is_float() or values.n_unique() < 0.9 * len(values)
+        if dtype.is_numeric() and repeats and values.n_unique() > 1 and not _is_reserved(name) and name not in taken:
+            found.append(name)
+    return _distinct(found, set())[:_MOST_NUMBERS]
+
+
+def _user_groups(dataset: Dataset, taken: set[Value]) -> list[Value]:
+    users = dataset.users
+    if users is None:
+        return []
+    few = [
+        name
+        for name, dtype in users.schema.items()
+        if (dtype in (pl.String, pl.Boolean) or dtype.is_integer())
+        and not _is_reserved(name)
+        and name not in taken
+        and 2 <= users[name].drop_nulls().n_unique() <= 50
+        and users[name].null_count() <= len(users) / 2
+    ]
+    return _distinct(few, set())[:_MOST_USERS]
+
+
+def _is_reserved(name: str) -> bool:
+    """Tell whether settings that name it would be refused; LightGBM keeps letters, digits and underscores."""
+    return re.sub(r"\W", "_", name) in _RESERVED or name.startswith("last_")
+
+
+def _distinct(names: list[str], taken: set[str]) -> list[Value]:
+    """Leave out names that LightGBM would not tell apart."""
+    kept: list[Value] = []
+    for name in names:
+        simple = re.sub(r"\W", "_", name)
+        if simple not in taken:
+            taken.add(simple)
+            kept.append(name)
+    return kept
+
+
+def _context(dataset: Dataset, taken: set[Value]) -> list[Value]:
+    requests = dataset.requests
+    refused = {*_ids(), *AFTER_THE_LIST, *dataset.about.recorded_after, *taken}
+    names = [
+        name
+        for name in words.most_like(requests.columns, words.CONTEXT)
+        if name not in refused and not _is_reserved(name) and words.likeness(name, words.CONTEXT) >= 1.9
+    ]
+    lists = requests["request_id"].n_unique()
+    fit = [
+        name
+        for name in names
+        if (requests.schema[name] in (pl.String, pl.Boolean) or requests.schema[name].is_integer())
+        and 2 <= requests[name].n_unique() <= 50
+        and requests.select("request_id", name).n_unique() == lists
+    ]
+    return _distinct(fit, set())[:_MOST_CONTEXT]
+
+
+def _kinds(dataset: Dataset, graded: list[str]) -> list[Value]:
+    counts = (
+        dataset.events["event"].value_counts(sort=True).filter(pl.col("count") >= max(20, 0.005 * len(dataset.events)))
+    )
+    return [
+        kind
+        for kind in counts["event"].to_list()
+        if not _is_reserved(kind) and kind not in graded and re.fullmatch(r"[\w -]+", kind)
+    ][:_MOST_EVENTS]
+
+
+def _leaves(dataset: Dataset, windows: Windows) -> Entry:
+    rows = len(windows.of(dataset.requests, "ranker"))
+    fewest = max(5, min(100, rows // 200))
+    return Entry("rows_per_leaf", fewest, f"fewest candidates in a leaf; there are {rows} to learn from")
+
+
+def in_words(sections: list[Section]) -> list[str]:
+    """Say the suggestions and their reasons for the terminal, those that ask for nothing aside."""
+    return [
+        f"{'.'.join((*section.path, entry.key))} = {_shown(entry.value)}: {entry.reason}"
+        for section in sections
+        if section.path
+        for entry in section.entries
+        if entry.reason and entry.value != []
+    ]
+
+
+def _shown(value: Value) -> str:
+    return plain(value if isinstance(value, str) else str(value))

@@ -1,0 +1,1 @@
+"""One file a verb: train, evaluate, compare, score, features, demo."""

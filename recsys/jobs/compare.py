@@ -1,0 +1,144 @@
+"""Compare: may B replace A? Two systems on the requests that neither has learnt from."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import polars as pl
+
+from recsys.data.checks import check_tables
+from recsys.data.clock import TimeSettings
+from recsys.data.faults import refuse_errors
+from recsys.data.tables import Dataset
+from recsys.errors import DataError, SettingsError
+from recsys.evaluation.comparison import Comparison, compare_rankers
+from recsys.evaluation.plan import DEFAULT_PLAN, Plan
+from recsys.evaluation.reports.comparison_report import Exhibits, to_html, to_text
+from recsys.features.builder import sort_candidates
+from recsys.jobs.exhibits import Sides, collect_exhibits
+from recsys.jobs.segments import segment_requests
+from recsys.jobs.systems import Source, System, last_learnt, open_system
+from recsys.past.behaviour import Behaviour, Kept
+from recsys.past.log import Log
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A comparison and what people look at beside it.
+
+    Attributes
+    ----------
+    comparison
+        Differences and the verdict.
+    exhibits
+        Movement, reliability, measures without labels, examples, facts and notes.
+    """
+
+    comparison: Comparison
+    exhibits: Exhibits
+
+    def to_text(self, width: int = 120) -> str:
+        """Write it for a terminal of at least 80 characters a line."""
+        return to_text(self.comparison, self.exhibits, width)
+
+    def to_html(self) -> str:
+        """Write it as one page that needs neither network nor script."""
+        return to_html(self.comparison, self.exhibits)
+
+    def to_json(self) -> dict[str, object]:
+        """Return plain objects for `json.dumps`; what is not a number is None."""
+        return {**self.comparison.to_json(), **self.exhibits.to_json()}
+
+
+def compare(a: Source, b: Source, dataset: Dataset, plan: Plan = DEFAULT_PLAN, columns: Sequence[str] = ()) -> Compared:
+    """Compare two systems on logged requests.
+
+    The requests are those that no model has learnt from, which end with its valid window, be it in a folder of
+    `recsys train` or of `recsys score`. Where no model folder takes part, they are, of these, those that one of the
+    rankings ranks; for two baselines all.
+
+    Parameters
+    ----------
+    a, b
+        What is there and what may replace it: model folders, ranking files or tables, `"random"` or `"popularity"`,
+        see `recsys.jobs.systems.open_system`.
+    dataset
+        Tables that hold the requests and the behaviour before them.
+    plan
+        What to measure, which measure decides, what matters.
+    columns
+        Columns of requests, users or items to compare by, beside the segments that are always there.
+
+    Raises
+    ------
+    DataError
+        When a side is none of these, the tables or rankings have faults, or no request is left to compare.
+    ModelError
+        When a model folder is damaged.
+    SettingsError
+        When two models learnt different labels, or a column or measure is not known.
+
+    Examples
+    --------
+    >>> from recsys import WorldSettings, make_world
+    >>> dataset = make_world(WorldSettings(items=100, users=40, requests=200)).dataset
+    >>> print(compare("random", "popularity", dataset).comparison.verdict)
+    better
+    """
+    first, second = (
+        open_system(source, dataset, name, plan.seed) for source, name in zip((a, b), _names(a, b), strict=True)
+    )
+    dataset, log = _tables(first, second, dataset)
+    window, requests = _judged(first, second, dataset.requests)
+    answers = (first.answer(requests, log), second.answer(requests, log))
+    sides = Sides(requests, dataset, (first, second), answers, plan.seed)
+    segments = segment_requests(requests, log, dataset, columns)
+    comparison = compare_rankers(requests, *sides.scores, (first.name, second.name), segments, window, plan)
+    return Compared(comparison, collect_exhibits(sides, plan.primary))
+
+
+def _names(a: Source, b: Source) -> tuple[str, str]:
+    """Call each side as the caller did; two of one name are told apart by their place."""
+    names = tuple(side if isinstance(source, pl.DataFrame) else str(source) for side, source in (("A", a), ("B", b)))
+    return (names[0], names[1]) if names[0] != names[1] else (f"{names[0]} (A)", f"{names[1]} (B)")
+
+
+def _tables(first: System, second: System, dataset: Dataset) -> tuple[Dataset, Log]:
+    """Give the tables with the labels that models learnt, and the behaviour before each request."""
+    models = [system.today for system in (first, second) if system.today is not None]
+    if not models:
+        refuse_errors(check_tables(dataset))
+        dataset = dataset.with_plain_ids()
+        return dataset, Log(Behaviour.of(dataset, Kept()), TimeSettings())
+    labels = [today.model.settings.labels for today in models]
+    if labels[0] != labels[-1]:
+        raise SettingsError(
+            f"{first.name} and {second.name} learnt different labels ([labels] {labels[0].model_dump(mode='json')} and "
+            f"{labels[-1].model_dump(mode='json')}); train both with the same"
+        )
+    return replace(dataset.with_plain_ids(), requests=models[0].requests), models[0].log
+
+
+def _judged(first: System, second: System, requests: pl.DataFrame) -> tuple[str, pl.DataFrame]:
+    """Choose the requests to compare on, and say which they are."""
+    sides = (first, second)
+    window, chosen = "logged", requests
+    learnt = last_learnt(*sides)
+    if learnt is not None:
+        window, chosen = "test", requests.filter(pl.col("timestamp") >= learnt)
+        if chosen.is_empty():
+            last = requests["timestamp"].sort().dt.to_string("%F %T")[-1]
+            raise DataError(
+                f"no request is left that the models have not learnt from: they have learnt until {learnt:%F %T} "
+                f"UTC, requests end at {last} UTC; import later requests"
+            )
+    ranked = [system.ranked.cast(pl.String) for system in sides if system.ranked is not None]
+    if ranked and all(system.today is None for system in sides):
+        window = "test" if learnt else "ranked"
+        chosen = chosen.filter(pl.col("request_id").cast(pl.String).is_in(pl.concat(ranked).unique().implode()))
+        if chosen.is_empty():
+            raise DataError(
+                f"{first.name} and {second.name} rank none of the {requests['request_id'].n_unique()} logged requests"
+                f"{' after what their models have learnt from' if learnt else ''}; rank requests of this data folder, "
+                "under their ids"
+            )
+    return window, sort_candidates(chosen)

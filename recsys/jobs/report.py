@@ -1,0 +1,71 @@
+"""The report of a training run: measures as JSON and one page for people."""
+
+from pathlib import Path
+
+import numpy as np
+
+from recsys.data.clock import format_duration
+from recsys.data.tables import Dataset
+from recsys.evaluation.reports.evaluation_report import Example, Listed, to_html
+from recsys.jobs.evaluate import Judgement
+from recsys.jobs.titles import NO_TEXT, item_titles
+from recsys.model.folder import Model, write_json
+from recsys.past.history import read_history
+
+EXAMPLES = 4
+"""Lists that the page shows."""
+RECENT = 5
+"""Past clicks that the page shows for each of them."""
+
+
+def write_report(folder: Path, judgement: Judgement, model: Model, dataset: Dataset) -> None:
+    """Write `metrics.json` and `report.html` into an existing folder."""
+    write_json(folder / "metrics.json", judgement.evaluation.to_json())
+    (folder / "report.html").write_text(make_page(judgement, model, dataset))
+
+
+def make_page(judgement: Judgement, model: Model, dataset: Dataset) -> str:
+    """Write the page: measures, what the model was trained with, what the importer said, and a few lists."""
+    cuts = " | ".join(f"{cut:%Y-%m-%d %H:%M}" for cut in model.windows.cuts)
+    requests = dataset.requests["request_id"].n_unique()
+    facts = {
+        "Data": f"{dataset.about.source}: {len(dataset.items):,} items, {requests:,} requests",
+        "Windows (UTC)": cuts,
+        "Freshness": model.settings.time.freshness,
+        "Labels known after": format_duration(model.clock.feedback_delay),
+        "Encoder": model.settings.text.encoder,
+        "Trees": f"{model.ranker.size} with text, {model.behaviour_ranker.size} without",
+        "Seed": str(model.settings.seed),
+    }
+    strongest = ", ".join(list(model.ranker.importance())[:8])
+    notes = [*dataset.about.notes, f"Features with the largest gain: {strongest}."]
+    return to_html(judgement.evaluation, "Ranking report", facts, notes, _examples(judgement, model, dataset))
+
+
+def _examples(judgement: Judgement, model: Model, dataset: Dataset) -> list[Example]:
+    """Choose lists with a click and a known history, spread over the window."""
+    window, log = judgement.window, judgement.log
+    starts, labels = window.examples.starts, window.examples.labels
+    rows = log.rows(window.requests)
+    history = read_history(log, rows.codes["user"][starts[:-1]], rows.as_of[starts[:-1]], RECENT)
+    clicked = np.add.reduceat(labels > 0, starts[:-1]) > 0
+    fit = np.flatnonzero(clicked & (history.items[:, 0] >= 0))
+    chosen = fit[np.linspace(0, len(fit) - 1, min(EXAMPLES, len(fit))).astype(np.int64)]
+    titles = item_titles(dataset.items, model.settings.text.fields)
+    ids = log.items.values.to_list()
+
+    def title(item: object) -> str:
+        return titles.get(item, NO_TEXT)
+
+    examples = []
+    for request in chosen:
+        own = slice(starts[request], starts[request + 1])
+        ranks = {name: (-scores[own]).argsort(kind="stable").argsort() + 1 for name, scores in judgement.scores.items()}
+        items = window.requests["item_id"][own].to_list()
+        listed = tuple(
+            Listed(title(item), int(ranks["both"][place]), int(ranks["behaviour"][place]), int(labels[own][place]))
+            for place, item in enumerate(items)
+        )
+        recent = tuple(title(ids[code]) for code in history.items[request] if code >= 0)
+        examples.append(Example(str(window.requests["request_id"][int(starts[request])]), recent, listed))
+    return examples

@@ -1,0 +1,1 @@
+"""Fine-tuning: heads, losses, blocks of time; the only home of Lightning."""

@@ -1,0 +1,50 @@
+"""How fast each part of the encoder learns."""
+
+from torch import nn
+
+from recsys.encoders.encoder import Encoder
+from recsys.encoders.layers import find_layers
+
+
+def layer_rates(encoder: Encoder, learning_rate: float, decay: float) -> list[tuple[list[nn.Parameter], float]]:
+    """Return the encoder's learning weights with their learning rates, the fastest first.
+
+    A layer learns at `decay` times the rate of the layer above it: discriminative fine-tuning of Howard and Ruder
+    (2018), "Universal Language Model Fine-tuning for Text Classification". An adapter inside a layer learns as the
+    layer would. What comes before the layers counts as one layer more below; what comes after them, the query of
+    attention pooling and a prefix learn as the top layer does.
+
+    Parameters
+    ----------
+    encoder
+        Weights that need no gradient are left out.
+    learning_rate
+        Of the top layer.
+    decay
+        Above 0, at most 1, which gives everything the same rate.
+
+    Raises
+    ------
+    ModelError
+        When `decay` is below 1 and the network is not built as one list of layers.
+    """
+    rates: dict[float, list[nn.Parameter]] = {}
+    depths = _depths(encoder) if decay < 1 else {}
+    for parameter in encoder.parameters():
+        if parameter.requires_grad:
+            rates.setdefault(learning_rate * decay ** depths.get(parameter, 0), []).append(parameter)
+    return sorted(((parameters, rate) for rate, parameters in rates.items()), key=lambda group: -group[1])
+
+
+def _depths(encoder: Encoder) -> dict[nn.Parameter, int]:
+    """Return how many layers lie above each weight of the network that is not above all of them."""
+    _, layers = find_layers(encoder.network)
+    first = next(layers[0].parameters())
+    depths = {}
+    for parameter in encoder.network.parameters():
+        if parameter is first:
+            break
+        depths[parameter] = len(layers)
+    for place, layer in enumerate(layers):
+        depths.update(dict.fromkeys(layer.parameters(), len(layers) - 1 - place))
+    return depths

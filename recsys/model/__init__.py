@@ -1,0 +1,1 @@
+"""The model folder, and a model that knows a moment."""

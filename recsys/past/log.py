@@ -1,0 +1,357 @@
+"""Behaviour as streams of rows that become known over time, ready for the counting kernel."""
+
+import math
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from recsys.data.clock import TimeSettings
+from recsys.errors import DataError
+from recsys.past.behaviour import Behaviour
+from recsys.past.counters import Counter, Ints, Timeline
+from recsys.past.streams import (
+    CHANCE,
+    CLICK,
+    LAST,
+    OUTCOME,
+    SHOWING,
+    UNIT,
+    Codes,
+    Per,
+    Rows,
+    Stream,
+)
+from recsys.past.vocabulary import Vocabulary
+
+Number = TypeVar("Number", bound=np.generic)
+
+
+@dataclass(eq=False)
+class Layer:
+    """Some rows of behaviour in codes; counters are built when first asked for.
+
+    Attributes
+    ----------
+    behaviour
+        The rows.
+    log
+        The log that the layer belongs to, all of whose earlier layers are below this one.
+    sizes
+        How many codes each key column had when the layer was made.
+    """
+
+    behaviour: Behaviour
+    log: "Log"
+    sizes: dict[str, int]
+    _counters: dict[tuple[str, Per], Counter] = field(default_factory=dict)
+    _moments: dict[str, Ints] = field(default_factory=dict)
+
+    @cached_property
+    def timeline(self) -> Timeline:
+        """Every moment at which a row of the layer becomes known."""
+        labelled = self._showings.moments[self._clicked] + self.log.delay
+        return Timeline.of(self._showings.moments, self._events.moments, labelled)
+
+    def counter(self, of: str, per: Per) -> Counter:
+        """Give the sorted rows of one stream per key; an outcome lies at its showing, see `before`."""
+        of = SHOWING if of == OUTCOME else of
+        if (of, per) not in self._counters:
+            stream = self._click_stream if of == CLICK else self._stream(of)
+            keys = self.combine(stream.codes, per)
+            if of not in self._moments:
+                self._moments[of] = self.timeline.places(stream.moments)
+            self._counters[of, per] = Counter.build(keys, self._moments[of], self.timeline.width, stream.amounts)
+        return self._counters[of, per]
+
+    def before(self, of: str, moments: Ints) -> Ints:
+        """Give places in the timeline so that the rows of a stream before them are known before some moments."""
+        return self.timeline.before(moments - self.log.delay if of == OUTCOME else moments)
+
+    def combine(self, codes: Codes, per: Per) -> Ints:
+        """Make one key of several code columns, -1 where one of them is unknown; no column is one key for all."""
+        if not per:
+            return np.zeros(len(codes["item"]), dtype=np.int64)
+        if math.prod(self.sizes[name] for name in per) >= 2**62:
+            raise DataError(f"there are too many pairs of {' and '.join(per)} to number them; count per fewer columns")
+        key, unknown = np.zeros(1, dtype=np.int64), np.zeros(1, dtype=bool)
+        for name in per:
+            column = codes[name]
+            key = key * self.sizes[name] + column
+            unknown = unknown | (column < 0) | (column >= self.sizes[name])
+        return np.where(unknown, -1, key)
+
+    @cached_property
+    def clicks(self) -> tuple[Counter, Ints]:
+        """Clicks by user, and the item code of each sorted row; at one moment in the order of items."""
+        stream = self.click_rows
+        keys, items = self.combine(stream.codes, ("user",)), stream.codes["item"]
+        moments = self.timeline.places(stream.moments)
+        counter = Counter.build(keys, moments, self.timeline.width, ties=self.log.items.order[items])
+        return counter, items[counter.order]
+
+    @cached_property
+    def _showings(self) -> Stream:
+        shown = self.behaviour.showings
+        codes = self.log.codes(shown)
+        chance = np.rint(1 / (CHANCE * shown["list_size"].to_numpy())).astype(np.int64)
+        return Stream(codes, shown["timestamp"].dt.epoch("us").to_numpy(), (self._clicked.astype(np.int8), chance))
+
+    @cached_property
+    def _clicked(self) -> npt.NDArray[np.bool_]:
+        return (self.behaviour.showings["label"].fill_null(0) > 0).to_numpy()
+
+    @cached_property
+    def _events(self) -> Stream:
+        done = self.behaviour.events
+        value = done["value"].fill_nan(None)
+        units = np.rint(value.fill_null(0.0).to_numpy() / UNIT)
+        if np.abs(units).sum() >= 2**62:
+            raise DataError(
+                f"values of events reach {np.abs(units).max() * UNIT:g}, too large to be added up exactly; "
+                "write them in a larger unit"
+            )
+        amounts = (units.astype(np.int64), value.is_not_null().to_numpy())
+        return Stream(self.log.codes(done), done["known_at"].dt.epoch("us").to_numpy(), amounts)
+
+    def _stream(self, of: str) -> Stream:
+        if of == SHOWING:
+            return self._showings
+        return self._events.where((self.behaviour.events["event"] == of).to_numpy())
+
+    @cached_property
+    def click_rows(self) -> Stream:
+        """Clicks from events and from lists."""
+        done, shown = self._stream(CLICK), self._showings.where(self._clicked)
+        nothing = np.zeros(len(shown.moments), dtype=np.int64)
+        return Stream(
+            {name: np.concatenate([of, shown.codes[name]]) for name, of in done.codes.items()},
+            np.concatenate([done.moments, shown.moments + self.log.delay]),
+            tuple(np.concatenate([amount, nothing]) for amount in done.amounts),
+        )
+
+    @cached_property
+    def _click_stream(self) -> Stream:
+        """Clicks, with what their user had clicked last before each."""
+        last, _ = self.log.last_clicks(self.click_rows.codes["user"], self.click_rows.moments, 1)
+        return replace(self.click_rows, codes={**self.click_rows.codes, **self.log.last_codes(last[:, 0])})
+
+
+@dataclass(eq=False)
+class Log:
+    """All behaviour in codes: what the batch knew, and perhaps a tail of what came later.
+
+    Attributes
+    ----------
+    behaviour
+        The tables, without the tail.
+    time
+        When rows become known.
+    tail
+        Later showings and events, counted apart, so that adding them costs what they are and not what all is.
+    base
+        The log below the tail; it may have a tail of its own.
+    """
+
+    behaviour: Behaviour
+    time: TimeSettings
+    tail: Behaviour | None = None
+    base: "Log | None" = None
+
+    def with_tail(self, tail: Behaviour) -> "Log":
+        """Put later rows on top of a log; every feature is the same as of one log of all rows.
+
+        Clicks on top must not come before a click of the same user below, see `fits`.
+        """
+        return Log(self.behaviour, self.time, tail, self)
+
+    @property
+    def fits(self) -> bool:
+        """Whether no click of the tail would have been the last one before a click that is already counted."""
+        *lower, top = self.layers
+        users, moments = top.click_rows.codes["user"], top.click_rows.moments
+        for layer in lower:
+            counter, _ = layer.clicks
+            keys = layer.combine({"user": users}, ("user",))
+            until, every = layer.timeline.before(moments + 1), np.full(len(keys), layer.timeline.width - 1)
+            if np.any(counter.before(keys, until) < counter.before(keys, every)):
+                return False
+        return True
+
+    @cached_property
+    def layers(self) -> tuple[Layer, ...]:
+        """The rows of the batch, and above them those of the tail."""
+        sizes = {name: len(of) for name, of in self.vocabularies.items()}
+        sizes |= {f"{LAST}{name}": sizes[name] for name in ("item", *self.behaviour.attributes)}
+        if self.base is None or self.tail is None:
+            return (Layer(self.behaviour, self, sizes),)
+        return (*self.base.layers, Layer(self.tail, self, sizes))
+
+    @property
+    def delay(self) -> int:
+        """Microseconds between a list and its labels."""
+        return int(self.time.feedback_delay.total_seconds() * 1_000_000)
+
+    @property
+    def users(self) -> Vocabulary:
+        """Every user with behaviour or attributes."""
+        return self.vocabularies["user"]
+
+    @property
+    def items(self) -> Vocabulary:
+        """Every item of the catalogue and every item with behaviour."""
+        return self.vocabularies["item"]
+
+    @cached_property
+    def vocabularies(self) -> dict[str, Vocabulary]:
+        """The values of every key column."""
+        if self.base is not None and self.tail is not None:
+            return {
+                name: of.extended(*_columns(self.tail, name)) if _columns(self.tail, name) else of
+                for name, of in self.base.vocabularies.items()
+            }
+        behaviour = self.behaviour
+        names = ("user", "item", *behaviour.context)
+        found = {name: Vocabulary.of(*_columns(behaviour, name), *_listed(behaviour, name)) for name in names}
+        found |= {name: Vocabulary.of(behaviour.items[name]) for name in behaviour.attributes}
+        return found | {name: Vocabulary.of(behaviour.users[name]) for name in behaviour.user_attributes}
+
+    @cached_property
+    def attributes(self) -> dict[str, Ints]:
+        """Per item attribute its code for every item code, -1 where it is not known."""
+        if self.base is not None:
+            return {name: _padded(of, len(self.items), -1) for name, of in self.base.attributes.items()}
+        names, items = self.behaviour.attributes, self.behaviour.items
+        return {name: self._spread(items[name], items["item_id"], self.items, name) for name in names}
+
+    @cached_property
+    def user_attributes(self) -> dict[str, Ints]:
+        """Per user attribute its code for every user code, -1 where it is not known."""
+        if self.base is not None:
+            return {name: _padded(of, len(self.users), -1) for name, of in self.base.user_attributes.items()}
+        names, users = self.behaviour.user_attributes, self.behaviour.users
+        return {name: self._spread(users[name], users["user_id"], self.users, name) for name in names}
+
+    @cached_property
+    def available_at(self) -> npt.NDArray[np.float64]:
+        """When every item could first be shown, microseconds, NaN where it is not known."""
+        if self.base is not None:
+            return _padded(self.base.available_at, len(self.items), np.nan)
+        moments = np.full(len(self.items), np.nan)
+        place = self.items.encode(self.behaviour.items["item_id"])
+        moments[place] = self.behaviour.items["available_at"].dt.epoch("us").cast(pl.Float64).to_numpy()
+        return moments
+
+    @cached_property
+    def item_rows(self) -> Ints:
+        """Row in the items table of every item code; its length where the item is not in it."""
+        if self.base is not None:
+            return _padded(self.base.item_rows, len(self.items), len(self.behaviour.items))
+        return _rows(self.items, self.behaviour.items["item_id"])
+
+    @cached_property
+    def user_rows(self) -> Ints:
+        """Row in the users table of every user code; its length where the user is not in it."""
+        if self.base is not None:
+            return _padded(self.base.user_rows, len(self.users), len(self.behaviour.users))
+        return _rows(self.users, self.behaviour.users["user_id"])
+
+    @cached_property
+    def listed(self) -> npt.NDArray[np.bool_]:
+        """Whether every item code is in the items table."""
+        return self.item_rows < len(self.behaviour.items)
+
+    def rows(self, candidates: pl.DataFrame) -> Rows:
+        """Encode candidates and give each the moment after which nothing may be known."""
+        moments = candidates.select(
+            pl.col("timestamp").dt.epoch("us").alias("timestamp"),
+            self.time.as_of(pl.col("timestamp")).dt.epoch("us").alias("as_of"),
+        )
+        return Rows(
+            codes=self.codes(candidates), as_of=moments["as_of"].to_numpy(), timestamp=moments["timestamp"].to_numpy()
+        )
+
+    def codes(self, table: pl.DataFrame) -> dict[str, Ints]:
+        """Turn users, items, what is known of them, and context categories into codes; -1 where there is none."""
+        users, items = self.users.encode(table["user_id"]), self.items.encode(table["item_id"])
+        found = {"user": users, "item": items}
+        for name, of_item in self.attributes.items():
+            found[name] = np.append(of_item, -1)[items]
+        for name, of_user in self.user_attributes.items():
+            found[name] = np.append(of_user, -1)[users]
+        for name in self.behaviour.context:
+            present = name in table.columns
+            found[name] = self.vocabularies[name].encode(table[name]) if present else np.full(len(table), -1)
+        return found
+
+    def last_codes(self, items: Ints) -> dict[str, Ints]:
+        """Give the key columns of users' last clicks, whose item codes are given."""
+        found = {f"{LAST}item": items}
+        return found | {f"{LAST}{name}": np.append(of_item, -1)[items] for name, of_item in self.attributes.items()}
+
+    def last_clicks(self, users: Ints, as_of: Ints, length: int) -> tuple[Ints, Ints]:
+        """Look up the last clicks of users that were known before a moment, most recent first.
+
+        Of clicks that became known at one moment, the one on the larger item id counts as later.
+
+        Parameters
+        ----------
+        users
+            User codes, -1 for unknown ones, shape [R].
+        as_of
+            Microseconds, shape [R].
+        length
+            Number of clicks H.
+
+        Returns
+        -------
+        Item codes, -1 where there is no further click, and when each became known, microseconds, each of shape [R, H].
+        """
+        found = [self._last_clicks(layer, users, as_of, length) for layer in self.layers]
+        if len(found) == 1:
+            return found[0]
+        items, moments = (np.concatenate(parts, axis=1) for parts in zip(*found, strict=True))
+        order = np.lexsort((-np.append(self.items.order, -1)[items], -moments), axis=1)[:, :length]
+        return np.take_along_axis(items, order, 1), np.take_along_axis(moments, order, 1)
+
+    def _last_clicks(self, layer: Layer, users: Ints, as_of: Ints, length: int) -> tuple[Ints, Ints]:
+        counter, clicked = layer.clicks
+        keys = layer.combine({"user": users}, ("user",))
+        places = counter.before(keys, layer.timeline.before(as_of))[:, None] - 1 - np.arange(length)
+        known = places >= counter.first(keys)[:, None]
+        items, moments = np.full(places.shape, -1), np.full(places.shape, np.iinfo(np.int64).min // 2)
+        items[known] = clicked[places[known]]
+        moments[known] = layer.timeline.moments[counter.moment(places[known])]
+        return items, moments
+
+    def _spread(self, values: pl.Series, ids: pl.Series, vocabulary: Vocabulary, name: str) -> Ints:
+        codes = np.full(len(vocabulary), -1, dtype=np.int64)
+        codes[vocabulary.encode(ids)] = self.vocabularies[name].encode(values)
+        return codes
+
+
+def _columns(behaviour: Behaviour, name: str) -> tuple[pl.Series, ...]:
+    """Give the columns of behaviour that hold values of a key column."""
+    if name in ("user", "item"):
+        return behaviour.showings[f"{name}_id"], behaviour.events[f"{name}_id"]
+    return (behaviour.showings[name],) if name in behaviour.context else ()
+
+
+def _listed(behaviour: Behaviour, name: str) -> tuple[pl.Series, ...]:
+    """Give the ids of the tables of users and items."""
+    tables = {"user": behaviour.users, "item": behaviour.items}
+    return (tables[name][f"{name}_id"],) if name in tables else ()
+
+
+def _padded(values: npt.NDArray[Number], length: int, fill: float) -> npt.NDArray[Number]:
+    """Append the value of unknown ids for those that came later."""
+    return np.concatenate([values, np.full(length - len(values), fill, dtype=values.dtype)])
+
+
+def _rows(vocabulary: Vocabulary, ids: pl.Series) -> Ints:
+    rows = np.full(len(vocabulary), len(ids), dtype=np.int64)
+    rows[vocabulary.encode(ids)] = np.arange(len(ids))
+    return rows

@@ -1,0 +1,70 @@
+"""What happened, as rows of codes: the streams that are counted, and the candidates that are asked about."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from recsys.past.counters import Ints
+
+MICROSECONDS_PER_HOUR = 3_600_000_000
+
+SHOWING, OUTCOME, CLICK = "showing", "outcome", "click"
+"""Streams beside the event kinds: a list row at once, the same row once its label is known, and every click."""
+
+LAST = "last_"
+"""What begins the name of a key column that belongs to the user's last click: `last_item`, `last_category`."""
+
+UNIT = 2**-10
+"""Values of events are added up in whole multiples of this, so that sums are exact in any order."""
+
+CHANCE = 2**-32
+"""The part of a list that a candidate is, 1 / its size, is added up in whole multiples of this."""
+
+Codes = Mapping[str, Ints]
+Per = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Candidates in codes, one element a row.
+
+    Attributes
+    ----------
+    codes
+        Per key column (`user`, `item`, an attribute, a context category) the codes, -1 where unknown, each of shape
+        [Q].
+    as_of
+        Moment after which nothing may be known, microseconds, shape [Q].
+    timestamp
+        The request's own moment, microseconds, shape [Q].
+    """
+
+    codes: Codes
+    as_of: Ints
+    timestamp: Ints
+
+
+@dataclass(frozen=True)
+class Stream:
+    """Rows of one kind.
+
+    Attributes
+    ----------
+    codes
+        Per key column the codes, each of shape [N].
+    moments
+        Microseconds at which the rows became known, shape [N].
+    amounts
+        What to add up, each of shape [N].
+    """
+
+    codes: Codes
+    moments: Ints
+    amounts: tuple[Ints, ...] = ()
+
+    def where(self, rows: npt.NDArray[np.bool_]) -> "Stream":
+        """Keep some rows."""
+        codes = {name: of[rows] for name, of in self.codes.items()}
+        return Stream(codes, self.moments[rows], tuple(amount[rows] for amount in self.amounts))

@@ -1,0 +1,149 @@
+"""Ids and attribute values as small integers."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import polars as pl
+
+from recsys.errors import DataError
+from recsys.past.counters import Ints, search
+
+FEW = 10_000
+"""Up to so many strings are searched one by one; for more of them, a join over the whole vocabulary is faster."""
+
+SPARSE = 16
+"""Integers are looked up in a table of all numbers between them unless it were so many times as long as they are."""
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """Distinct values in ascending order; the code of a value is its place.
+
+    Attributes
+    ----------
+    values
+        The values, without nulls, sorted, shape [n]. Integers of any width are held as Int64.
+    later
+        Values that came later, whose codes come after those of `values`; None when there are none.
+    """
+
+    values: pl.Series
+    later: "Vocabulary | None" = None
+
+    @classmethod
+    def of(cls, *columns: pl.Series) -> "Vocabulary":
+        """Collect the distinct values of columns that hold the same kind of value.
+
+        Raises
+        ------
+        DataError
+            When one column holds integers and another one strings.
+        """
+        common = [_plain(column) for column in columns if column.null_count() < len(column)]
+        if not common:
+            return cls(pl.Series("value", [], dtype=pl.Int64))
+        name, dtype = columns[0].name, common[0].dtype
+        for column in common:
+            _same_kind(name, dtype, column.dtype)
+        return cls(pl.concat(common).drop_nulls().unique().sort())
+
+    def __len__(self) -> int:
+        """Count the distinct values."""
+        return len(self.values) + (0 if self.later is None else len(self.later))
+
+    def extended(self, *columns: pl.Series) -> "Vocabulary":
+        """Add the values of columns that are not known yet; the codes of all others stay.
+
+        Raises
+        ------
+        DataError
+            When one column holds integers and another one strings.
+        """
+        new = Vocabulary.of(*columns).values.alias(columns[0].name)
+        new = new.filter(pl.Series(self.encode(new) < 0))
+        return self._followed_by(Vocabulary(new.alias("value"))) if len(new) else self
+
+    def _followed_by(self, later: "Vocabulary") -> "Vocabulary":
+        return Vocabulary(self.values, later if self.later is None else self.later._followed_by(later))
+
+    @cached_property
+    def order(self) -> Ints:
+        """Place of every code in the ascending order of all values, shape [n]."""
+        places = np.arange(len(self))
+        if len(self):
+            places[pl.concat(self._parts()).arg_sort().to_numpy()] = np.arange(len(self))
+        return places
+
+    def _parts(self) -> list[pl.Series]:
+        own = [self.values] if len(self.values) else []  # values of no kind cannot stand beside others
+        return own if self.later is None else own + self.later._parts()
+
+    def encode(self, column: pl.Series) -> Ints:
+        """Turn values into codes, shape [len(column)]; unknown values and nulls become -1.
+
+        Raises
+        ------
+        DataError
+            When the column holds integers and the vocabulary strings, or the other way round.
+        """
+        if self.later is not None:
+            codes, newer = self._first.encode(column), self.later.encode(column)
+            return np.where(newer >= 0, newer + len(self.values), codes)
+        plain = _plain(column)
+        if len(self) == 0 or plain.null_count() == len(plain):
+            return np.full(len(plain), -1, dtype=np.int64)
+        _same_kind(column.name, self.values.dtype, plain.dtype)
+        if plain.dtype == pl.Int64:
+            wanted, known = plain.fill_null(0).to_numpy(), plain.is_not_null().to_numpy()
+            if self._table is not None:
+                known = known & (wanted >= self._numbers[0]) & (wanted <= self._numbers[-1])
+                return np.where(known, self._table[np.where(known, wanted, self._numbers[0]) - self._numbers[0]], -1)
+            places = np.minimum(search(self._numbers, wanted), len(self) - 1)
+            return np.where(known & (self._numbers[places] == wanted), places, -1)
+        if len(plain) < FEW:
+            places = np.minimum(self.values.search_sorted(plain.fill_null("")).to_numpy(), len(self) - 1)
+            same = (self.values.gather(places) == plain).fill_null(False).to_numpy()
+            return np.where(same, places.astype(np.int64), -1)
+        table = pl.DataFrame({"value": self.values, "code": np.arange(len(self), dtype=np.int64)})
+        joined = plain.to_frame().join(table, on="value", how="left", maintain_order="left")
+        return joined["code"].fill_null(-1).to_numpy()
+
+    @cached_property
+    def _first(self) -> "Vocabulary":
+        return Vocabulary(self.values)
+
+    @cached_property
+    def _numbers(self) -> Ints:
+        return self.values.to_numpy()
+
+    @cached_property
+    def _table(self) -> Ints | None:
+        """Code of every number from the smallest to the largest, -1 where there is none; None where most have none."""
+        span = int(self._numbers[-1]) - int(self._numbers[0]) + 1
+        if span > SPARSE * len(self._numbers):
+            return None
+        table = np.full(span, -1, dtype=np.int64)
+        table[self._numbers - self._numbers[0]] = np.arange(len(self._numbers))
+        return table
+
+
+def _plain(column: pl.Series) -> pl.Series:
+    """Bring a column to one of the two types that a vocabulary holds: integers or strings."""
+    if column.dtype.is_integer():
+        return column.cast(pl.Int64, strict=False).alias("value")  # beyond 63 bits nothing is known
+    if column.dtype in (pl.Boolean, pl.Categorical, pl.Enum) or column.dtype == pl.String:
+        return column.cast(pl.String).alias("value")
+    if column.dtype == pl.Null:
+        return column.cast(pl.Int64).alias("value")
+    raise DataError(
+        f"column {column.name} holds {column.dtype} values; ids and attributes are integers or strings: cast it first"
+    )
+
+
+def _same_kind(name: str, known: pl.DataType, given: pl.DataType) -> None:
+    if known != given:
+        raise DataError(
+            f"column {name} holds {given} values here and {known} values elsewhere; "
+            "write the same ids as integers or as strings in every table"
+        )

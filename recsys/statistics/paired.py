@@ -1,0 +1,95 @@
+"""What A and B get on the same requests."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from recsys.errors import DataError
+from recsys.evaluation.measures import Floats, Integers
+from recsys.evaluation.requests import Flags, check_lengths
+from recsys.statistics.totals import UserTotals, sum_by_user
+
+
+@dataclass(frozen=True)
+class Paired:
+    """Values of A and B for K measures on the same R requests; the mean of a measure is sum of values / sum of weights.
+
+    Attributes
+    ----------
+    measures
+        [K] names of the measures.
+    a, b
+        [K, R] what each request adds; 0 where the measure is not defined.
+    weights
+        [K, R] how much each request counts, for A and B alike; 0 where the measure is not defined.
+    users
+        [R] the user of each request, numbered from 0.
+    """
+
+    measures: tuple[str, ...]
+    a: Floats
+    b: Floats
+    weights: Floats
+    users: Integers
+
+    @classmethod
+    def of(cls, values: Mapping[str, tuple[Floats, Floats]], users: Integers) -> "Paired":
+        """Pair values per request; a request counts for a measure where A and B both have a value.
+
+        Parameters
+        ----------
+        values
+            Measure, A's and B's values [R]; NaN where it is not defined.
+        users
+            [R] the user of each request, numbered from 0.
+
+        Raises
+        ------
+        DataError
+            When a length differs or a value is infinite.
+        """
+        for name, of in (
+            (f"{name} of {side}", of) for name, pair in values.items() for side, of in zip("AB", pair, strict=True)
+        ):
+            check_lengths(len(users), {name: of}, "requests")
+            if np.isinf(of).any():
+                place = int(np.isinf(of).argmax())
+                raise DataError(
+                    f"{name!r} is {of[place]} for request number {place + 1}; give a finite number, or NaN where it is "
+                    "not defined"
+                )
+        shape = (len(values), len(users))
+        a, b = (np.array([pair[side] for pair in values.values()], dtype=np.float64).reshape(shape) for side in (0, 1))
+        defined = ~np.isnan(a) & ~np.isnan(b)
+        return cls(
+            tuple(values), np.where(defined, a, 0.0), np.where(defined, b, 0.0), defined.astype(np.float64), users
+        )
+
+    def where(self, inside: Flags) -> "Paired":
+        """Keep the requests that are `inside` [R], users numbered anew."""
+        users = np.unique(self.users[inside], return_inverse=True)[1]
+        return Paired(self.measures, self.a[:, inside], self.b[:, inside], self.weights[:, inside], users)
+
+    def joined(self, measure: str, a: Floats, b: Floats, weights: Floats) -> "Paired":
+        """Add one more measure, given as what each request adds and weighs: [R] each."""
+        return Paired(
+            measures=(*self.measures, measure),
+            a=np.concatenate([self.a, a[None]]),
+            b=np.concatenate([self.b, b[None]]),
+            weights=np.concatenate([self.weights, weights[None]]),
+            users=self.users,
+        )
+
+    @property
+    def requests(self) -> Integers:
+        """[K] requests that each measure is defined for."""
+        return np.asarray(np.count_nonzero(self.weights, axis=1), dtype=np.int64)
+
+    def totals(self) -> tuple[UserTotals, UserTotals, UserTotals]:
+        """Add up A, B and B - A by user."""
+        weights = sum_by_user(self.weights, self.users)
+        a, b, difference = (
+            UserTotals(sum_by_user(values, self.users), weights) for values in (self.a, self.b, self.b - self.a)
+        )
+        return a, b, difference

@@ -1,0 +1,187 @@
+"""Item vectors as a table: what the encoder says about every item, kept in one Parquet file."""
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from recsys.data.texts import text_hashes
+from recsys.errors import ModelError
+
+logger = logging.getLogger(__name__)
+
+GRID = 2.0**-11
+"""Vector components are multiples of this, so that dot products are exact.
+
+A product of two components is then a multiple of 2**-22. Vectors have length 1 within rounding, so the sum of any
+subset of the products lies between -2 and 2 (Cauchy-Schwarz). Float32 holds every multiple of 2**-22 below 4 exactly:
+no addition rounds, and the dot product is the same number in whatever order, blocks or library it is computed.
+"""
+
+
+def round_to_grid(vectors: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Round components to the nearest multiple of 2**-11; shape kept.
+
+    Examples
+    --------
+    >>> (round_to_grid(np.array([0.6, -0.8])) * 2048).tolist()
+    [1229.0, -1638.0]
+    """
+    return (np.round(np.asarray(vectors, np.float64) / GRID) * GRID).astype(np.float32)
+
+
+class Encoded(NamedTuple):
+    """What an encoder says about n texts.
+
+    Attributes
+    ----------
+    candidate, history
+        float32 [n, p]; the item as a candidate and as a past click, of length 1 and rounded to `GRID`.
+    appeal
+        float32 [n]; how much the text attracts clicks from anybody.
+    """
+
+    candidate: NDArray[np.float32]
+    history: NDArray[np.float32]
+    appeal: NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class ItemVectors:
+    """What the encoder says about n items; row i belongs to the item with code i.
+
+    Attributes
+    ----------
+    item_ids
+        [n]; ids in the type they came in.
+    text_hashes
+        [n] strings; hash of the text that was encoded.
+    candidate, history, appeal
+        See `Encoded`.
+    encoder
+        Identity of what made them, see `TextReader`; empty when they were not made of texts.
+    """
+
+    item_ids: pl.Series
+    text_hashes: pl.Series
+    candidate: NDArray[np.float32]
+    history: NDArray[np.float32]
+    appeal: NDArray[np.float32]
+    encoder: str = ""
+
+    def __len__(self) -> int:
+        """Return the number of items."""
+        return len(self.item_ids)
+
+    @classmethod
+    def of_nothing(cls, encoder: str, length: int) -> "ItemVectors":
+        """Return the vectors, of some length, of no items."""
+        no_text = pl.Series([], dtype=pl.String)
+        matrix = np.empty((0, length), np.float32)
+        return cls(no_text, no_text, matrix, matrix, np.empty(0, np.float32), encoder)
+
+    def check_encoder(self, identity: str) -> None:
+        """Refuse vectors that another encoder made: they mean nothing to this one.
+
+        Raises
+        ------
+        ModelError
+            When the identities differ.
+        """
+        if self.encoder != identity:
+            raise ModelError(
+                f"the item vectors were made by the encoder {self.encoder[:12] or '(unknown)'}, this model has "
+                f"{identity[:12]}; encode the items again with this model"
+            )
+
+    def update(
+        self, item_ids: pl.Series, texts: Sequence[str], encode: Callable[[Sequence[str]], Encoded]
+    ) -> "ItemVectors":
+        """Return the vectors of a catalogue, encoding each text that has none yet once, under whatever ids it stands.
+
+        Parameters
+        ----------
+        item_ids
+            [n]; the catalogue as it is now.
+        texts
+            Its n texts.
+        encode
+            Not called when every text has a vector.
+
+        Returns
+        -------
+        One row per item, in the order of `item_ids`; `self` when nothing changed.
+        """
+        hashes = text_hashes(texts)
+        rows = self._rows(hashes)
+        new = {hashed: text for hashed, text, row in zip(hashes, texts, rows, strict=True) if row < 0}
+        logger.info("%d items, %d of their texts are new", len(hashes), len(new))
+        if not new and hashes == self.text_hashes.to_list() and item_ids.to_list() == self.item_ids.to_list():
+            return self
+        old = Encoded(self.candidate, self.history, self.appeal)
+        if new:
+            place = {hashed: len(self) + number for number, hashed in enumerate(new)}
+            rows = np.array([place.get(hashed, row) for hashed, row in zip(hashes, rows, strict=True)], np.int64)
+            fresh = encode(list(new.values()))
+            old = Encoded(*(np.concatenate(parts) for parts in zip(old, fresh, strict=True)))
+        text_column = pl.Series("text_hash", hashes, pl.String)
+        candidate, history, appeal = (part[rows] for part in old)
+        return ItemVectors(item_ids, text_column, candidate, history, appeal, self.encoder)
+
+    def _rows(self, hashes: Sequence[str]) -> NDArray[np.int64]:
+        """Return int64 [m]: a row with the text of each hash, -1 where there is none."""
+        known = {hashed: row for row, hashed in enumerate(self.text_hashes)}
+        return np.array([known.get(hashed, -1) for hashed in hashes], np.int64)
+
+    def save(self, path: str | Path) -> None:
+        """Write one Parquet file: item_id, text_hash, candidate, history, appeal, and the encoder's identity."""
+        pl.DataFrame(
+            {
+                "item_id": self.item_ids,
+                "text_hash": self.text_hashes,
+                "candidate": _array_column(self.candidate),
+                "history": _array_column(self.history),
+                "appeal": self.appeal,
+            }
+        ).write_parquet(path, metadata={"encoder": self.encoder})
+
+    @classmethod
+    def load(cls, path: str | Path) -> "ItemVectors":
+        """Read what `save` wrote.
+
+        Raises
+        ------
+        ModelError
+            When the file is missing, is not such a table, or holds components off the grid.
+        """
+        try:
+            table = pl.read_parquet(path)
+            vectors = cls(
+                table["item_id"],
+                table["text_hash"],
+                _matrix(table["candidate"]),
+                _matrix(table["history"]),
+                table["appeal"].to_numpy(),
+                pl.read_parquet_metadata(path).get("encoder", ""),
+            )
+        except (pl.exceptions.PolarsError, OSError, ValueError) as error:
+            raise ModelError(f"{path} is not a table of item vectors ({error}); encode the items again") from error
+        for matrix in (vectors.candidate, vectors.history):
+            if not np.array_equal(matrix, round_to_grid(matrix)):
+                raise ModelError(f"{path} holds vectors that are not multiples of 2**-11; encode the items again")
+        return vectors
+
+
+def _array_column(matrix: NDArray[np.float32]) -> pl.Series:
+    return pl.Series(np.ascontiguousarray(matrix), dtype=pl.Array(pl.Float32, matrix.shape[1]))
+
+
+def _matrix(column: pl.Series) -> NDArray[np.float32]:
+    if not isinstance(column.dtype, pl.Array) or column.null_count():
+        raise ValueError(f"column {column.name} is not a full array of numbers")
+    return np.ascontiguousarray(column.to_numpy().reshape(len(column), column.dtype.size), dtype=np.float32)

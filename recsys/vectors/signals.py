@@ -1,0 +1,143 @@
+"""Text signals: what texts say about every candidate, the same to the last bit in any batching."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from recsys.errors import DataError
+from recsys.vectors.coded_lists import CodedLists, pad
+from recsys.vectors.item_vectors import ItemVectors
+from recsys.vectors.user_tower import UserTower
+
+_NUMBERS_PER_BLOCK = 4_000_000
+"""Bounds the memory of a block: padded candidates times the numbers kept for each."""
+
+
+@dataclass(frozen=True, eq=False)
+class TextSignals:
+    """What the text says about each of C candidates; NaN for unknown items.
+
+    Attributes
+    ----------
+    interest
+        float32 [C]; match with the user's clicks, NaN for users without a known click.
+    appeal
+        float32 [C]; attraction to anybody.
+    text_score
+        float32 [C]; appeal, plus interest for users with a known click, plus `query_scale * query_match` for requests
+        with a text.
+    nearest_click
+        float32 [C]; largest dot product with one of the user's clicks, about -1 to 1, NaN without a known click.
+    last_click
+        float32 [C]; dot product with the user's last click: whether it is the same story; NaN without a known one.
+    query_match
+        float32 [C]; dot product with the request's own text, about -1 to 1, NaN where it has none.
+    """
+
+    interest: NDArray[np.float32]
+    appeal: NDArray[np.float32]
+    text_score: NDArray[np.float32]
+    nearest_click: NDArray[np.float32]
+    last_click: NDArray[np.float32]
+    query_match: NDArray[np.float32]
+
+
+def text_signals(
+    lists: CodedLists, vectors: ItemVectors, tower: UserTower, asked: NDArray[np.float32] | None = None
+) -> TextSignals:
+    """Compute the text signals of every candidate.
+
+    Dot products are exact (see `recsys.vectors.item_vectors.GRID`) and everything after them is computed candidate by
+    candidate, so answers do not depend on how requests are batched, nor on the order of candidates.
+
+    Parameters
+    ----------
+    lists
+        The requests; codes are rows of `vectors`, those of `queries` rows of `asked`. Unknown clicks are skipped.
+    vectors
+        One row per item of the catalogue.
+    tower
+        Learned with the encoder that made the vectors.
+    asked
+        float32 [Q, p]; vectors of the requests' own texts, on the same grid; left out when no request has one.
+
+    Raises
+    ------
+    DataError
+        When a code is not a row of its vectors.
+    """
+    asked = np.empty((0, vectors.candidate.shape[1]), np.float32) if asked is None else asked
+    _check(lists, len(vectors), len(asked))
+    asks = lists.queries >= 0
+    asked = np.append(asked, np.zeros_like(asked, shape=(1, asked.shape[1])), axis=0)  # code -1 finds the last row
+    interest, nearest, last, match = np.full((4, len(lists.items)), np.nan, np.float32)
+    width = vectors.candidate.shape[1] + tower.parts * lists.history.shape[1]
+    with tqdm(total=len(lists), desc="text signals", unit="request", disable=None, leave=False) as progress:
+        for requests in _blocks(lists.lengths, max(1, _NUMBERS_PER_BLOCK // width)):
+            places, present = pad(lists.starts, requests)
+            matched = _match(lists, requests, lists.items[places], vectors, tower)
+            interest[places[present]] = matched[0][present]
+            nearest[places[present]] = matched[1][present]
+            last[places[present]] = matched[2][present]
+            if asks[requests].any() and len(vectors):
+                products = vectors.candidate[lists.items[places]] @ asked[lists.queries[requests], :, None]
+                match[places[present]] = products[..., 0][present]
+            progress.update(len(requests))
+    unknown = lists.items < 0
+    interest[unknown] = np.nan
+    nearest[unknown] = np.nan
+    last[unknown] = np.nan
+    match[unknown | np.repeat(~asks, lists.lengths)] = np.nan
+    appeal = np.where(unknown, np.float32(np.nan), vectors.appeal[lists.items] if len(vectors) else np.float32(np.nan))
+    score = np.where(np.isnan(interest), appeal, interest + appeal)
+    score = np.where(np.isnan(match), score, score + (tower.query_scale * match).astype(np.float32))
+    return TextSignals(interest, appeal, score, nearest, last, match)
+
+
+def _check(lists: CodedLists, items: int, asked: int) -> None:
+    known = (("items", items, "item"), ("history", items, "item"), ("queries", asked, "query"))
+    for name, rows, kind in known:
+        codes = getattr(lists, name)
+        if codes.size and codes.max() >= rows:
+            raise DataError(f"{name} holds the code {codes.max()} but there are {rows} {kind} vectors")
+
+
+def _match(
+    lists: CodedLists, requests: NDArray[np.int64], items: NDArray[np.int32], vectors: ItemVectors, tower: UserTower
+) -> tuple[NDArray[np.float64], NDArray[np.float32], NDArray[np.float32]]:
+    """Return interest, nearest and last click, each [B, longest], of a block of requests."""
+    clicks = lists.history[requests]
+    known = clicks >= 0
+    if not known.any() or not items.size:
+        nothing = np.full(items.shape, np.nan)
+        return nothing, nothing.astype(np.float32), nothing.astype(np.float32)
+    # Unknown items and clicks read the last row; what comes of them is masked.
+    candidate = vectors.candidate[items].reshape(*items.shape, tower.parts, -1)
+    clicked = vectors.history[clicks]
+    history = clicked.reshape(*clicks.shape, tower.parts, -1)
+    similarity = np.ascontiguousarray(history.transpose(0, 2, 1, 3) @ candidate.transpose(0, 2, 3, 1))
+    whole = similarity.sum(axis=1)  # exact as well: still sums of the same products
+    last = np.where(known[:, :1], whole[:, 0], np.float32(np.nan))
+    np.copyto(whole, -np.inf, where=~known[:, :, None])
+    nearest = whole.max(axis=1)
+    nearest[np.isneginf(nearest)] = np.nan
+    return (
+        tower.interest(similarity, tower.attention(clicked), lists.ages[requests], known),
+        nearest,
+        last,
+    )
+
+
+def _blocks(lengths: NDArray[np.int64], candidates_per_block: int) -> Iterator[NDArray[np.int64]]:
+    """Yield the requests in blocks of similar length, so that little is padded."""
+    order = np.argsort(lengths, kind="stable")
+    first = 0
+    while first < len(order):
+        last = first + 1
+        while last < len(order) and (last + 1 - first) * lengths[order[last]] <= candidates_per_block:
+            last += 1
+        yield order[first:last]
+        first = last

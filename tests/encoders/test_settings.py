@@ -1,0 +1,51 @@
+import subprocess
+import sys
+
+import pytest
+from pydantic import ValidationError
+
+from recsys.encoders.settings import TextSettings
+
+
+def test_refuses_unknown_keys() -> None:
+    with pytest.raises(ValidationError, match="epoch\n"):
+        TextSettings.model_validate({"epoch": 3})
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"held_out": -0.1},
+        {"held_out": 1},
+        {"epochs": -1},
+        {"fields": ()},
+        {"precision": "64"},
+        {"lexicon": -1},
+        {"block": "soon"},
+        {"layer_decay": 0},
+        {"warm_up": 1},
+        {"loss": "l2"},
+        {"max_tokens": 3},
+    ],
+)
+def test_refuses_values_out_of_range(wrong: dict[str, object]) -> None:
+    with pytest.raises(ValidationError, match=next(iter(wrong))):
+        TextSettings.model_validate(wrong)
+
+
+def test_survives_json() -> None:
+    settings = TextSettings(fields=("title",), epochs=0)
+    assert TextSettings.model_validate_json(settings.model_dump_json()) == settings
+
+
+def test_every_field_is_documented() -> None:
+    for name in TextSettings.model_fields:
+        assert f"\n    {name}\n" in (TextSettings.__doc__ or "")
+
+
+@pytest.mark.parametrize("module", ["settings", "lists", "fields", "vectors", "user_tower", "signals"])
+def test_numpy_modules_do_not_load_torch(module: str) -> None:
+    heavy = "{'torch', 'transformers', 'pytorch_lightning'}"
+    code = f"import sys, recsys.encoders.{module}; print(sorted({heavy} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"

@@ -1,0 +1,168 @@
+import json
+import logging
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+
+from recsys.encoders.encoder import Encoder
+from recsys.encoders.lexicon import Lexicon
+from recsys.encoders.settings import TextSettings
+from recsys.encoders.text_reader import TextReader, load_settings, read_identity
+from recsys.errors import ModelError
+from recsys.learning.heads import ItemHeads
+from recsys.learning.text_model import TextModel
+from recsys.vectors.item_tower import ItemTower
+from recsys.vectors.item_vectors import Encoded
+from recsys.vectors.user_tower import UserTower
+
+NO_LEXICON = Lexicon.fit([], 0, 0)
+
+
+class CountingBackend:
+    """Embeds a text by its first letters and remembers what it was asked for."""
+
+    dimension = 4
+
+    def __init__(self) -> None:
+        self.asked: list[list[str]] = []
+
+    def embed(self, texts: list[str]) -> np.ndarray:
+        self.asked.append(list(texts))
+        found = np.array([[len(text) + 1, *text[:3].ljust(3).encode()] for text in texts], np.float64).reshape(-1, 4)
+        return (found / np.linalg.norm(found, axis=1, keepdims=True)).astype(np.float32)
+
+
+@pytest.fixture
+def backend() -> CountingBackend:
+    return CountingBackend()
+
+
+@pytest.fixture
+def reader(backend: CountingBackend) -> TextReader:
+    heads = ItemHeads(4)
+    heads.empty.data += torch.tensor([0.0, 0.0, 0.0, 1.0])
+    state = {name: value.numpy() for name, value in heads.state_dict().items()}
+    return TextReader(backend, NO_LEXICON, ItemTower.of(state), TextSettings(fields=("title",)), "one")
+
+
+def catalogue(**titles: str | None) -> pl.DataFrame:
+    return pl.DataFrame({"item_id": list(titles), "title": list(titles.values())}).cast(pl.String)
+
+
+def test_items_without_text_have_the_learned_vector(reader: TextReader) -> None:
+    found = reader.encode(["sea", "", "boat"])
+    assert found.candidate[1].tolist() == [0, 0, 0, 1]
+    assert (found.candidate[[0, 2]] != found.candidate[1]).any(axis=1).all()
+
+
+def test_the_lexical_part_follows_the_embedding(backend: CountingBackend) -> None:
+    lexicon = Lexicon.fit(["sea boat", "sea fish", "sea salt", "bread boat", "salt boat"], 2, 0)
+    state = {name: value.numpy() for name, value in ItemHeads(6).state_dict().items()}
+    reader = TextReader(backend, lexicon, ItemTower.of(state), TextSettings(), "one")
+    found = reader.encode(["sea boat"]).candidate[0]
+    expected = np.concatenate([backend.embed(["sea boat"])[0], lexicon.embed(["sea boat"])[0]]) / np.sqrt(2)
+    assert found == pytest.approx(expected, abs=1e-3)
+
+
+def test_each_distinct_text_is_encoded_once(reader: TextReader, backend: CountingBackend) -> None:
+    items = catalogue(a="sea", b="boat", c="sea")
+    vectors = reader.encode_items(items, items["title"].to_list())
+    assert backend.asked == [["sea", "boat"]]
+    assert vectors.item_ids.to_list() == ["a", "b", "c"]
+    assert np.array_equal(vectors.candidate[0], vectors.candidate[2])
+    assert vectors.encoder == "one"
+
+
+def test_a_night_encodes_only_texts_that_were_never_seen(
+    reader: TextReader, backend: CountingBackend, caplog: pytest.LogCaptureFixture
+) -> None:
+    before = catalogue(a="sea", b="boat", c="fish")
+    vectors = reader.encode_items(before, before["title"].to_list())
+    backend.asked.clear()
+    with caplog.at_level(logging.INFO, logger="recsys"):
+        after = reader.update(vectors, catalogue(new="sea", c="bread", b="boat", d="bread"))
+    assert backend.asked == [["bread"]]
+    assert "4 items, 1 of their texts are new" in caplog.text
+    assert "bread" not in caplog.text
+    expected = reader.encode(["sea", "bread", "boat", "bread"])
+    for name in Encoded._fields:
+        assert np.array_equal(getattr(after, name), getattr(expected, name))
+    assert after.item_ids.to_list() == ["new", "c", "b", "d"]
+
+
+def test_a_query_has_the_vector_of_a_click_on_its_text(reader: TextReader) -> None:
+    other = replace(reader, tower=replace(reader.tower, history_map=-reader.tower.history_map))
+    assert other.encode_query("boat").tolist() == other.encode(["sea", "boat"]).history[1].tolist()
+    assert other.encode_query("boat").tolist() == (-other.encode(["boat"]).candidate[0]).tolist()
+
+
+def test_the_template_makes_the_texts(reader: TextReader, backend: CountingBackend) -> None:
+    settings = TextSettings(template="News: {title}")
+    other = replace(reader, settings=settings)
+    vectors = other.encode_items(catalogue(), [])
+    other.update(vectors, catalogue(a="sea"))
+    assert backend.asked[-1] == ["News: sea"]
+
+
+def test_vectors_of_another_encoder_are_refused(reader: TextReader, backend: CountingBackend) -> None:
+    vectors = replace(reader, identity="another").encode_items(catalogue(a="sea"), ["sea"])
+    with pytest.raises(ModelError, match=r"made by the encoder another, this model has one; encode the items again"):
+        reader.update(vectors, catalogue(a="sea"))
+
+
+@pytest.fixture(scope="module")
+def folder(tiny_encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    encoder = Encoder.load(tiny_encoder)
+    tower = UserTower(np.zeros((4, 32)), *np.ones((3, 4)), np.ones(1))
+    settings = TextSettings(backend="onnx", fields=("title",), max_tokens=12)
+    folder = tmp_path_factory.mktemp("model")
+    model = TextModel(encoder, ItemHeads(32), tower, settings)
+    model.encode_items(catalogue(a="sea boat", b=None), ["sea boat", ""])
+    model.save(folder)
+    return folder
+
+
+def test_what_is_loaded_reads_as_what_was_saved(folder: Path) -> None:
+    loaded = TextReader.load(folder)
+    assert loaded.settings == load_settings(folder / "encoder")
+    assert loaded.settings.backend == "onnx"
+    assert loaded.identity == read_identity(folder / "encoder")
+    assert len(loaded.identity) == 64
+    model = TextModel.load(folder)
+    items = catalogue(a="sea boat", b=None)
+    one, other = loaded.encode_items(items, ["sea boat", ""]), model.encode_items(items, ["sea boat", ""])
+    assert one.encoder == other.encoder
+    for name in Encoded._fields:
+        assert np.array_equal(getattr(one, name), getattr(other, name))
+
+
+def test_missing_and_damaged_files_are_refused(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"encoder is missing; .* is not a model folder"):
+        TextReader.load(tmp_path)
+    for name in (
+        "text.json",
+        "identity.json",
+        "heads.safetensors",
+        "lexicon.safetensors",
+        "tokenizer.json",
+        "onnx/model.onnx",
+    ):
+        copy = Path(shutil.copytree(folder, tmp_path / name.replace("/", "-")))
+        (copy / "encoder" / name).write_text("[1")
+        with pytest.raises(ModelError, match=r"(damaged|not a lexicon) \(.*copy the model folder again"):
+            TextReader.load(copy)
+        (copy / "encoder" / name).unlink()
+        with pytest.raises(ModelError, match="copy the model folder again"):
+            TextReader.load(copy)
+    copy = Path(shutil.copytree(folder, tmp_path / "mixed"))
+    Lexicon.fit(["sea boat"] * 3 + ["salt"] * 3, 1, 0).save(copy / "encoder" / "lexicon.safetensors")
+    with pytest.raises(ModelError, match="gives embeddings of length 33 where its heads read 32; copy the model"):
+        TextReader.load(copy)
+    (copy / "encoder" / "identity.json").write_text(json.dumps({"md5": 1}))
+    with pytest.raises(ModelError, match="identity.json is damaged"):
+        read_identity(copy / "encoder")

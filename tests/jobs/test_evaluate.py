@@ -1,0 +1,82 @@
+import json
+from dataclasses import replace
+from datetime import timedelta
+
+import numpy as np
+import polars as pl
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from recsys.errors import DataError, SettingsError
+from recsys.evaluation.evaluation import BEST_POSSIBLE
+from recsys.jobs.evaluate import evaluate, text_alone
+
+
+def test_the_folder_evaluated_again_gives_the_figures_of_its_training(line) -> None:
+    evaluation = evaluate(line.model, line.dataset).to_json()
+    assert evaluation == line.judgement.evaluation.to_json()
+    assert evaluation == json.loads((line.model / "metrics.json").read_text())
+    assert list(evaluation["rankers"]) == ["random", "popularity", "text", "behaviour", "both"]
+    assert {"both-behaviour", "both-text", "both-popularity", "both-random"} == set(evaluation["differences"])
+
+
+def test_requests_with_a_text_are_evaluated_as_in_training(asking) -> None:
+    assert evaluate(asking.model, asking.dataset).to_json() == asking.judgement.evaluation.to_json()
+    without = replace(asking.dataset, requests=asking.dataset.requests.drop("asked"))
+    with pytest.raises(SettingsError, match="query names 'asked', which is not a column of the requests"):
+        evaluate(asking.model, without)
+
+
+def test_popularity_is_the_smoothed_click_rate_known_before_each_request(line) -> None:
+    """Recomputed with plain loops over the raw tables."""
+    window, scores = line.judgement.window.requests, line.judgement.scores["popularity"]
+    showings = line.dataset.requests.select("timestamp", "item_id", "label").rows()
+    delay, prior = line.settings.time.feedback_delay, line.settings.features.prior
+    for row in range(0, len(window), 97):
+        as_of, item = window["timestamp"][row], window["item_id"][row]
+        known = [(other, label > 0) for moment, other, label in showings if moment + delay < as_of]
+        overall = sum(clicked for _, clicked in known) / len(known)
+        own = [clicked for other, clicked in known if other == item]
+        assert scores[row] == pytest.approx((sum(own) + prior * overall) / (len(own) + prior), rel=1e-6)
+
+
+def test_the_auc_of_both_equals_scikit_learn_per_request(line) -> None:
+    window, scores = line.judgement.window, line.judgement.scores["both"]
+    values = []
+    for start, end in zip(window.examples.starts[:-1], window.examples.starts[1:], strict=True):
+        labels = window.examples.labels[start:end] > 0
+        if 0 < labels.sum() < len(labels):
+            values.append(roc_auc_score(labels, scores[start:end]))
+    assert line.judgement.evaluation.overall.rankers["both"]["AUC"].mean == pytest.approx(np.mean(values), abs=1e-12)
+
+
+def test_one_more_ranker_stands_beside_the_five_on_the_same_requests(line) -> None:
+    keys = line.judgement.window.requests.select("request_id", "item_id")
+    utility = keys.join(line.world.truth, on=["request_id", "item_id"], how="left", maintain_order="left")["utility"]
+    beside = line.judgement.beside(BEST_POSSIBLE, utility.to_numpy()).evaluation.overall
+    assert beside.rankers["both"] == line.judgement.evaluation.overall.rankers["both"]
+    best = beside.rankers[BEST_POSSIBLE]["nDCG@10"].mean
+    assert all(best > row["nDCG@10"].mean for name, row in beside.rankers.items() if name != BEST_POSSIBLE)
+
+
+def test_a_window_without_requests_in_the_data_says_so(line) -> None:
+    later = replace(
+        line.dataset, requests=line.dataset.requests.with_columns(pl.col("timestamp") - timedelta(days=1000))
+    )
+    with pytest.raises(DataError, match="the test window holds no request; evaluate another window, or move"):
+        evaluate(line.model, later)
+
+
+def test_requests_after_the_test_window_are_told(line, caplog: pytest.LogCaptureFixture) -> None:
+    requests = line.dataset.requests
+    later = requests.filter(pl.col("request_id") == requests["request_id"][0]).with_columns(
+        pl.col("timestamp") + timedelta(days=300), request_id=pl.lit(10**9, requests.schema["request_id"])
+    )
+    evaluation = evaluate(line.model, replace(line.dataset, requests=pl.concat([requests, later])))
+    assert evaluation.to_json() == line.judgement.evaluation.to_json()
+    assert "1 requests after the test window are not counted" in caplog.text
+
+
+def test_text_alone_puts_items_without_a_text_score_last() -> None:
+    table = pl.DataFrame({"text_score": pl.Series([0.5, float("nan"), -3.0], dtype=pl.Float32)})
+    assert text_alone(table).tolist() == [0.5, -4.0, -3.0]

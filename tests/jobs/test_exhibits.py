@@ -1,0 +1,69 @@
+from dataclasses import replace
+
+import numpy as np
+import polars as pl
+import pytest
+
+from recsys.features.builder import sort_candidates
+from recsys.jobs.exhibits import Sides, collect_exhibits
+from recsys.jobs.systems import Opinion, open_system
+
+
+@pytest.fixture
+def sides(line) -> Sides:
+    requests = sort_candidates(line.dataset.with_plain_ids().requests)
+    systems = (open_system("random", line.dataset, "old", 0), open_system("random", line.dataset, "new", 0))
+    rng = np.random.default_rng(5)
+    probability = rng.random(len(requests))
+    probability[:7] = np.nan
+    answers = (Opinion(rng.random(len(requests)), probability), Opinion(rng.random(len(requests)), notes=("a note",)))
+    return Sides(requests, line.dataset.with_plain_ids(), systems, answers, seed=3)
+
+
+def test_click_probabilities_are_judged_where_they_are_given(sides) -> None:
+    found = collect_exhibits(sides, "nDCG@10")
+    assert found.reliability_b is None
+    assert found.reliability_a is not None
+    assert sum(part.count for part in found.reliability_a.bins) == len(sides.requests) - 7
+    labels, given = (sides.requests["label"] > 0).to_numpy()[7:], sides.answers[0].probability[7:]
+    assert found.reliability_a.brier == pytest.approx(np.mean((given - labels) ** 2), abs=1e-12)
+
+
+def test_what_cannot_be_measured_is_said(sides) -> None:
+    found = collect_exhibits(
+        replace(sides, dataset=replace(sides.dataset, items=sides.dataset.items.drop("available_at"))), "nDCG@10"
+    )
+    names = [of.name for of in found.label_free]
+    assert not any(name.startswith(("age", "diversity")) for name in names)
+    assert found.notes[:2] == [
+        "Freshness is left out: items have no available_at.",
+        "Diversity is left out: neither side is a model, whose encoder would say how far items are apart.",
+    ]
+    assert "a note" in found.warnings
+
+
+def test_novelty_counts_what_was_clicked_before_the_first_request(sides, line) -> None:
+    """One list, one place, recomputed from the raw tables."""
+    last = sides.requests.filter(pl.col("timestamp") == sides.requests["timestamp"].max())
+    scores = np.arange(len(last), dtype=np.float64) * 100
+    own = replace(sides, requests=last, answers=(Opinion(scores), Opinion(-scores)))
+    novelty = next(of for of in collect_exhibits(own, "nDCG@10").label_free if of.name.startswith("novelty"))
+    before = pl.col("timestamp") < last["timestamp"][0]
+    past = [
+        line.dataset.events.filter(before, pl.col("item_id") == item).height
+        + line.dataset.requests.filter(before, pl.col("item_id") == item, pl.col("label") > 0).height
+        for item in last["item_id"]
+    ]
+    bits = -np.log2((np.array(past) + 1) / (sum(past) + len(past)))
+    shown = np.argsort(-scores)[:10]
+    assert novelty.a == pytest.approx(bits[shown].mean(), abs=1e-9)
+
+
+def test_unlisted_items_have_no_place_in_an_example(sides) -> None:
+    labels = sides.lists.labels
+    scores = np.where(labels > 0, -np.inf, sides.answers[1].scores)
+    found = collect_exhibits(replace(sides, answers=(sides.answers[0], Opinion(scores))), "nDCG@10")
+    for example in found.examples:
+        assert all(of.b is None for of in example.listed if of.label)
+        assert all(of.a is not None for of in example.listed)
+    assert found.examples

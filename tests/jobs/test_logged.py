@@ -1,0 +1,41 @@
+import numpy as np
+from polars.testing import assert_frame_equal
+
+from recsys.features.builder import TEXT_COLUMNS
+from recsys.jobs import logged
+from recsys.jobs.logged import read_logged
+from recsys.model.folder import Model, State
+
+
+def parts(line):
+    model, state = Model.load(line.model), State.load(line.model / "state", line.model)
+    log = model.log(state.behaviour)
+    return model, log, model.reader(log, state.vectors, line.model)
+
+
+def test_batches_of_any_size_give_the_same_table(line, monkeypatch) -> None:
+    model, log, reader = parts(line)
+    arguments = (model.windows.of(line.dataset.requests, "valid"), log, model.settings.features, reader)
+    whole = read_logged(*arguments)
+    monkeypatch.setattr(logged, "ROWS_PER_BATCH", 50)
+    assert_frame_equal(read_logged(*arguments).examples.table, whole.examples.table, check_exact=True)
+
+
+def test_without_a_reader_the_text_columns_are_missing_and_the_rest_is_the_same(line) -> None:
+    model, log, reader = parts(line)
+    arguments = (model.windows.of(line.dataset.requests, "valid"), log, model.settings.features)
+    blind, seeing = read_logged(*arguments, None).examples, read_logged(*arguments, reader).examples
+    assert blind.table.select(TEXT_COLUMNS).to_numpy().dtype == np.float32
+    assert np.isnan(blind.table.select(TEXT_COLUMNS).to_numpy()).all()
+    assert_frame_equal(blind.table.drop(TEXT_COLUMNS), seeing.table.drop(TEXT_COLUMNS), check_exact=True)
+
+
+def test_later_requests_are_appended(line) -> None:
+    model, log, reader = parts(line)
+    valid, test = (
+        read_logged(model.windows.of(line.dataset.requests, window), log, model.settings.features, reader)
+        for window in ("valid", "test")
+    )
+    joined = valid.joined(test)
+    assert len(joined.requests) == len(valid.requests) + len(test.requests) == len(joined.examples.table)
+    assert joined.requests["request_id"][joined.examples.starts[:-1]].is_unique().all()

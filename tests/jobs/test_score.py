@@ -1,0 +1,157 @@
+import json
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from polars.testing import assert_frame_equal
+
+from recsys import Ranker
+from recsys.data.candidates import cross
+from recsys.errors import DataError, SettingsError
+from recsys.jobs import scoring
+from recsys.jobs.score import score
+
+
+def rankings(out) -> pl.DataFrame:
+    return pl.concat([pl.read_parquet(path) for path in sorted((out / "rankings").glob("*.parquet"))])
+
+
+@pytest.fixture(scope="module")
+def scored(line, tmp_path_factory):
+    out = tmp_path_factory.mktemp("scored") / "out"
+    score(line.model, line.dataset, line.candidates(), out)
+    return out
+
+
+def test_the_answer_is_the_one_that_a_serving_process_gives(line, scored) -> None:
+    candidates = line.candidates()
+    expected = rankings(scored)
+    assert_frame_equal(Ranker.load(line.model).rank(candidates), expected, check_exact=True)
+    assert_frame_equal(Ranker.load(line.model, state=scored / "state").rank(candidates), expected, check_exact=True)
+    for request in expected.partition_by("request_id"):
+        assert request["rank"].to_list() == list(range(1, len(request) + 1))
+        assert request["score"].is_sorted(descending=True)
+    assert expected["click_probability"].is_between(0, 1, closed="right").all()
+    assert expected["score"].n_unique() > 50
+
+
+def test_requests_with_a_text_get_the_answer_of_a_serving_process(asking, tmp_path) -> None:
+    unseen = (
+        pl.when(pl.col("request_id").cast(pl.Int64) % 3 == 0).then(pl.lit("salt & <b>dough</b>")).otherwise("asked")
+    )
+    candidates = asking.candidates(30).with_columns(asked=unseen)
+    assert 1 < candidates["asked"].n_unique() < 30
+    score(asking.model, asking.dataset, candidates, tmp_path / "out")
+    expected = rankings(tmp_path / "out")
+    ranker = Ranker.load(asking.model, state=tmp_path / "out" / "state")
+    assert_frame_equal(ranker.rank(candidates.reverse()), expected, check_exact=True)
+    alone = [ranker.rank(part) for part in candidates.partition_by("request_id")]
+    assert_frame_equal(pl.concat(alone).sort("request_id", "rank"), expected, check_exact=True)
+    silent = ranker.rank(candidates.with_columns(asked=pl.lit(None)))
+    assert (silent.sort("request_id", "item_id")["score"] != expected.sort("request_id", "item_id")["score"]).any()
+    with pytest.raises(SettingsError, match="query names 'asked', which is not a column of the requests"):
+        score(asking.model, asking.dataset, candidates.drop("asked"), tmp_path / "other")
+    assert not (tmp_path / "other").exists()
+
+
+@pytest.fixture(scope="module")
+def ranker(line) -> Ranker:
+    return Ranker.load(line.model)
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(seed=st.integers(0, 10**6), parts=st.lists(st.integers(0, 4), min_size=40, max_size=40))
+def test_answers_do_not_depend_on_order_batches_or_partitions(line, scored, ranker, seed, parts) -> None:
+    candidates, expected = line.candidates(), rankings(scored)
+    shuffled = candidates.sample(fraction=1, shuffle=True, seed=seed)
+    ids = candidates["request_id"].unique().sort().to_list()
+    answers = []
+    for part in range(5):
+        own = [request for request, number in zip(ids, parts, strict=True) if number == part]
+        answers.append(ranker.rank(shuffled.filter(pl.col("request_id").is_in(own))))
+    assert_frame_equal(pl.concat(answers).sort("request_id", "rank"), expected, check_exact=True)
+
+
+def test_the_size_of_a_part_changes_no_ranking(line, scored, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(scoring, "ROWS_PER_PART", 37)
+    score(line.model, line.dataset, line.candidates(), tmp_path / "out")
+    assert len(list((tmp_path / "out/rankings").glob("*.parquet"))) > 5
+    assert_frame_equal(rankings(tmp_path / "out"), rankings(scored), check_exact=True)
+
+
+def test_top_keeps_the_first_of_each_request(line, scored, tmp_path) -> None:
+    done = score(line.model, line.dataset, line.candidates(), tmp_path / "out", top=3)
+    expected = rankings(scored).filter(pl.col("rank") <= 3)
+    assert_frame_equal(rankings(tmp_path / "out"), expected, check_exact=True)
+    assert done.rankings == len(expected) < done.candidates
+    with pytest.raises(SettingsError, match="top = 0; keep at least 1 candidate per request, as a whole number"):
+        score(line.model, line.dataset, line.candidates(), tmp_path / "none", top=0)
+
+
+def test_unknown_users_and_items_are_scored_and_counted(line, tmp_path) -> None:
+    candidates = line.candidates(3)
+    one = candidates.filter(pl.col("request_id") == candidates["request_id"][0])
+    strange = one.with_columns(
+        request_id=pl.lit(-5, dtype=one.schema["request_id"]),
+        user_id=pl.lit(-7, dtype=one.schema["user_id"]),
+        item_id=pl.int_range(-len(one), 0, dtype=one.schema["item_id"]),
+    )
+    done = score(line.model, line.dataset, pl.concat([candidates, strange]), tmp_path / "out")
+    assert (done.unknown_users, done.unknown_items) == (1, len(strange))
+    answer = rankings(tmp_path / "out")
+    assert answer.filter("unknown_item")["item_id"].sort().to_list() == list(range(-len(one), 0))
+    assert answer.filter("unknown_user")["user_id"].unique().to_list() == [-7]
+    assert np.isfinite(answer["score"].to_numpy()).all()
+    manifest = json.loads((tmp_path / "out/manifest.json").read_text())
+    assert manifest["counts"]["unknown_items"] == len(strange)
+
+
+def test_every_item_that_is_out_is_ranked_for_every_user(line, tmp_path) -> None:
+    at = line.dataset.requests["timestamp"].max()
+    users = (
+        line.dataset.requests.select("user_id").unique().sort("user_id").head(4).with_columns(device=pl.lit("phone"))
+    )
+    candidates = cross(users, line.dataset.items, at)
+    score(line.model, line.dataset, candidates, tmp_path / "out", top=10)
+    answer = rankings(tmp_path / "out")
+    assert answer["request_id"].to_list() == answer["user_id"].to_list()
+    assert answer.group_by("user_id").len()["len"].to_list() == [10] * 4
+    out = line.dataset.items.filter(pl.col("available_at") <= at)["item_id"]
+    assert set(answer["item_id"]) <= set(out)
+    assert len(candidates) == 4 * len(out)
+
+
+def test_new_and_changed_texts_are_encoded_and_reach_serving_through_the_state(line, tmp_path) -> None:
+    items, candidates = line.dataset.items, line.candidates(5)
+    changed = candidates["item_id"][0]
+    title = pl.when(pl.col("item_id") == changed).then(pl.lit("a goal in the last minute")).otherwise("title")
+    fresh = items.head(1).with_columns(item_id=pl.lit(10**6, dtype=items.schema["item_id"]), title=pl.lit("brand new"))
+    from dataclasses import replace
+
+    dataset = replace(line.dataset, items=pl.concat([items.with_columns(title=title), fresh]))
+    new_row = candidates.head(1).with_columns(item_id=pl.lit(10**6, dtype=candidates.schema["item_id"]))
+    candidates = pl.concat([candidates, new_row])
+    done = score(line.model, dataset, candidates, tmp_path / "out")
+    assert done.unknown_items == 0
+    served = Ranker.load(line.model, state=tmp_path / "out/state").rank(candidates)
+    assert_frame_equal(served, rankings(tmp_path / "out"), check_exact=True)
+    old = Ranker.load(line.model).rank(candidates)
+    assert old.filter(pl.col("item_id") == 10**6)["unknown_item"].all()
+    assert not served["score"].equals(old["score"])
+
+
+def test_faulty_candidates_write_nothing(line, tmp_path) -> None:
+    candidates = line.candidates(3)
+    for broken, words in [
+        (candidates.drop("item_id"), "item_id"),
+        (pl.concat([candidates, candidates.head(1)]), "candidates.request_id"),
+        (candidates.with_columns(timestamp=pl.lit(None, dtype=candidates.schema["timestamp"])), "timestamp"),
+        (candidates.with_columns(item_id=pl.col("item_id").cast(pl.String)), "candidates hold item_id as String"),
+    ]:
+        with pytest.raises(DataError, match=words):
+            score(line.model, line.dataset, broken, tmp_path / "out")
+    with pytest.raises(SettingsError, match="context names 'device', which is not a column of the candidates"):
+        score(line.model, line.dataset, candidates.drop("device"), tmp_path / "out")
+    assert not list(tmp_path.iterdir())

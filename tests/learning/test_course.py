@@ -1,0 +1,222 @@
+from datetime import timedelta
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+
+from recsys.data.clock import TimeSettings
+from recsys.data.texts import item_texts
+from recsys.data.windows import Block, Windows
+from recsys.encoders.settings import TextSettings
+from recsys.errors import SettingsError
+from recsys.learning.course import TextLog, open_start, read_in_blocks
+from recsys.learning.training import TextTrainer
+from recsys.model.folder import Model
+from recsys.past.behaviour import Behaviour, Kept
+from recsys.past.log import Log
+
+DELAY = timedelta(hours=2)
+CLOCK = TimeSettings(feedback_delay=DELAY)
+
+
+def shown(line, requests: pl.DataFrame, settings: TextSettings) -> TextLog:
+    log = Log(Behaviour.of(line.dataset, Kept()), line.settings.time)
+    return TextLog.of(requests, log, line.dataset.items["item_id"], settings)
+
+
+@pytest.fixture
+def settings(line) -> TextSettings:
+    course = {"replay": 0.5, "epochs": 1, "head_epochs": 1, "held_out": 0.0}
+    return line.settings.text.model_copy(update=course)
+
+
+@pytest.fixture
+def windows(line) -> Windows:
+    times = line.dataset.requests["timestamp"].sort()
+    return Windows(tuple(times[int(share * (len(times) - 1))] for share in (0, 0.4, 0.7, 0.9, 1)))
+
+
+def learn(
+    line, settings: TextSettings, windows: Windows, requests: pl.DataFrame, work: Path, freshness: str = "live"
+) -> list[tuple[Block, dict]]:
+    """Return each block with the weights of the heads before it was learnt from, and at last the final weights."""
+    trainer = TextTrainer(item_texts(line.dataset.items, settings.fields), settings, 3, work)
+    blocks, clock = windows.blocks(timedelta(days=1)), TimeSettings(freshness=freshness, feedback_delay=DELAY)
+    course = read_in_blocks(trainer, shown(line, requests, settings), blocks, clock, settings, 3)
+    seen = [(block, weights(trainer) if trainer.lessons else {}) for block in course]
+    assert freshness == "1d" or len(trainer.lessons) == len(blocks)
+    return [*seen, (None, weights(trainer))]
+
+
+def weights(trainer: TextTrainer) -> dict[str, torch.Tensor]:
+    return {name: value.clone() for name, value in trainer.model.heads.state_dict().items()}
+
+
+def same(one: dict, other: dict) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def turned(requests: pl.DataFrame, inside: pl.Expr) -> pl.DataFrame:
+    assert requests.filter(inside).height > 20
+    return requests.with_columns(label=pl.when(inside).then(1 - pl.col("label")).otherwise("label"))
+
+
+def test_a_block_is_scored_by_what_was_learnt_before_it(line, settings, windows, tmp_path: Path) -> None:
+    requests = line.dataset.requests
+    plain = learn(line, settings, windows, requests, tmp_path / "plain")
+    assert [block.window for block, _ in plain[:-1]][:2] == ["text", "ranker"]
+    assert len(plain) >= 5
+    for place in range(1, len(plain) - 1):
+        start = plain[place][0].start
+        later = turned(requests, pl.col("timestamp") >= start)
+        changed = learn(line, settings, windows, later, tmp_path / f"later-{place}")
+        for number in range(place + 1):
+            assert same(changed[number][1], plain[number][1])
+        assert not same(changed[place + 1][1], plain[place + 1][1])
+
+
+def test_labels_that_are_not_known_when_a_block_ends_are_learnt_from_later(
+    line, settings, windows, tmp_path: Path
+) -> None:
+    requests = line.dataset.requests
+    end = windows.cuts[1]
+    late = turned(requests, (pl.col("timestamp") >= end - DELAY) & (pl.col("timestamp") < end))
+    plain = learn(line, settings.model_copy(update={"replay": 9.0}), windows, requests, tmp_path / "plain")
+    changed = learn(line, settings.model_copy(update={"replay": 9.0}), windows, late, tmp_path / "late")
+    assert same(changed[1][1], plain[1][1])
+    assert not same(changed[2][1], plain[2][1])
+
+
+def test_lists_are_in_order_of_time_with_the_clicks_before_each(line, settings) -> None:
+    found = shown(line, line.dataset.requests.sample(fraction=1, shuffle=True, seed=0), settings)
+    assert (np.diff(found.moments.astype(np.int64)) >= 0).all()
+    assert len(found.lists) == line.dataset.requests["request_id"].n_unique() == len(found.moments)
+    ordered = line.dataset.requests.sort("timestamp", "request_id", "item_id")
+    assert found.outcomes.labels.tolist() == ordered["label"].to_list()
+    ids = line.dataset.items["item_id"].to_list()
+    assert [ids[code] for code in found.lists.items[:50]] == ordered["item_id"].to_list()[:50]
+    moment = ordered["timestamp"][500]
+    assert len(found.before(moment)) == ordered.filter(pl.col("timestamp") < moment)["request_id"].n_unique()
+
+
+def test_codes_of_what_requests_ask_with_come_after_the_items(line, settings) -> None:
+    ordered = line.dataset.requests.sort("timestamp", "request_id", "item_id")
+    first = ordered["request_id"].unique(maintain_order=True)[:5]
+    texts = dict(zip(first, ["red", None, "blue", " ", "<i>red</i>"], strict=True))
+    asked = ordered.with_columns(words=pl.col("request_id").replace_strict(texts, default="blue"))
+    found = shown(line, asked.sample(fraction=1, shuffle=True, seed=1), settings.model_copy(update={"query": "words"}))
+    items = len(line.dataset.items)
+    assert found.query_texts == ["red", "blue"]
+    assert found.lists.queries[:5].tolist() == [items, -1, items + 1, -1, items]
+    assert set(found.lists.queries[5:].tolist()) == {items + 1}
+    silent = shown(line, ordered, settings)
+    assert silent.query_texts == []
+    assert set(silent.lists.queries.tolist()) == {-1}
+
+
+def test_aggregated_logs_give_clicks_and_showings(line, settings) -> None:
+    requests = line.dataset.requests.with_columns(views=pl.lit(50), clicks=pl.col("label") * 7)
+    found = shown(line, requests, settings)
+    assert set(found.outcomes.showings.tolist()) == {50}
+    assert set(found.outcomes.labels.tolist()) == {0, 7}
+    assert not found.outcomes.popularity.any()
+
+
+@pytest.mark.parametrize("freshness", ["live", "1d"])
+def test_popularity_is_what_click_rates_told_when_the_list_was_shown(line, settings, freshness: str) -> None:
+    time = line.settings.time.model_copy(update={"freshness": freshness})
+    log = Log(Behaviour.of(line.dataset, Kept()), time)
+    requests = line.dataset.requests.sort("timestamp", "request_id", "item_id")
+    found = TextLog.of(requests, log, line.dataset.items["item_id"], settings).outcomes.popularity
+    moments = requests["timestamp"] + time.feedback_delay
+    known_by = requests.select(time.as_of(pl.col("timestamp")))["timestamp"]
+    for row in np.random.default_rng(0).choice(len(requests), 200, replace=False).tolist():
+        known = requests.filter(moments < known_by[row])
+        own = known.filter(pl.col("item_id") == requests["item_id"][row])
+        expected = 0.0
+        if known["label"].sum() > 0:
+            usual = known["label"].mean()
+            expected = np.log((own["label"].sum() + 20 * usual) / (len(own) + 20) / usual)
+        assert found[row] == pytest.approx(expected, abs=1e-6)
+    assert len(set(found.tolist())) > 50
+
+
+def test_a_block_without_a_click_teaches_nothing(line, settings, windows, tmp_path: Path) -> None:
+    trainer = TextTrainer(item_texts(line.dataset.items, settings.fields), settings, 3, tmp_path)
+    start, end = windows.bounds("valid")
+    silent = pl.when(pl.col("timestamp").is_between(start - DELAY, end)).then(0).otherwise("label")
+    requests = line.dataset.requests.with_columns(label=silent)
+    blocks = windows.blocks(timedelta(days=30))
+    assert len(list(read_in_blocks(trainer, shown(line, requests, settings), blocks, CLOCK, settings, 3))) == 3
+    assert len(trainer.lessons) == 2
+
+
+def test_under_daily_knowledge_no_label_after_midnight_is_learnt_from(line, settings, windows, tmp_path: Path) -> None:
+    requests = line.dataset.requests
+    plain = learn(line, settings, windows, requests, tmp_path / "plain", "1d")
+    learnt_later = []
+    for place in range(1, len(plain) - 1):
+        start = plain[place][0].start
+        midnight = start.replace(hour=0, minute=0, second=0, microsecond=0)
+        unknown = (pl.col("timestamp") >= midnight - DELAY) & (pl.col("timestamp") < start)
+        if requests.filter(unknown).height <= 20:
+            continue
+        changed = learn(line, settings, windows, turned(requests, unknown), tmp_path / f"changed-{place}", "1d")
+        assert same(changed[place][1], plain[place][1])
+        learnt_later.append(not same(changed[-1][1], plain[-1][1]))
+    assert any(learnt_later)
+
+
+def test_labels_that_take_as_long_as_a_block_are_learnt_from_all_the_same(
+    line, settings, windows, tmp_path: Path
+) -> None:
+    trainer = TextTrainer(item_texts(line.dataset.items, settings.fields), settings, 3, tmp_path)
+    slow = TimeSettings(feedback_delay=timedelta(days=1))
+    blocks = windows.blocks(timedelta(days=1))
+    found = shown(line, line.dataset.requests, settings)
+    list(read_in_blocks(trainer, found, blocks, slow, settings.model_copy(update={"replay": 0.0}), 3))
+    assert len(trainer.lessons) >= len(blocks) - 1
+    assert sum(each.requests for each in trainer.lessons) == len(found.before(blocks[-1].end - slow.feedback_delay))
+
+
+def test_what_is_kept_to_measure_forgetting_is_never_read_again(
+    line, settings, windows, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = settings.model_copy(update={"replay": 99.0, "held_out": 0.25})
+    trainer = TextTrainer(item_texts(line.dataset.items, settings.fields), settings, 3, tmp_path)
+    found = shown(line, line.dataset.requests, settings)
+    taken: list[np.ndarray] = []
+    take = TextLog.take
+    monkeypatch.setattr(TextLog, "take", lambda self, requests: taken.append(requests) or take(self, requests))
+    list(read_in_blocks(trainer, found, windows.blocks(timedelta(days=1)), CLOCK, settings, 3))
+    first, *later = taken
+    assert first.tolist() == list(range(len(first)))
+    kept = first[len(first) - -(-len(first) // 4) :]
+    read, judged = later[::2], later[1::2]
+    assert all(each.tolist() == kept.tolist() for each in judged)
+    assert len(read) == len(judged) > 1
+    for each in read:
+        assert not np.isin(each, kept).any()
+    assert len(read[-1]) == read[-1].max() + 1 - len(kept)  # all others are
+
+
+@pytest.mark.parametrize(
+    "name", ["encoder", "fields", "template", "query", "pooling", "layers", "lexicon", "dimension"]
+)
+def test_an_earlier_model_that_reads_otherwise_is_refused(line, name: str) -> None:
+    other = {
+        "encoder": "elsewhere",
+        "fields": ("title",),
+        "template": "{title}!",
+        "query": "words",
+        "pooling": "cls",
+        "layers": 1,
+        "lexicon": 7,
+        "dimension": 8,
+    }
+    settings = Model.load(line.model).settings.text.model_copy(update={name: other[name]})
+    later = Windows(tuple(Model.load(line.model).windows.cuts[3] + timedelta(days=number) for number in range(5)))
+    with pytest.raises(SettingsError, match=rf"\[text\] {name} is .* but .* was trained with .*; set it to that"):
+        open_start(line.model, settings, later)

@@ -1,0 +1,64 @@
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import torch
+
+from recsys.encoders.settings import TextSettings
+from recsys.learning.training import TextTrainer, fit_text
+from recsys.vectors.coded_lists import Outcomes
+
+
+def test_keeps_the_untrained_model_when_training_makes_it_worse(world, tiny_settings: TextSettings) -> None:
+    settings = tiny_settings.model_copy(update={"held_out": 0.5, "patience": 1, "head_learning_rate": 0.3})
+    half = world.lists.starts[len(world.lists) // 2]
+    turned = np.where(np.arange(len(world.labels)) < half, 1 - world.labels, world.labels)
+    untrained, trained = (
+        fit_text(
+            world.texts,
+            world.lists,
+            Outcomes.of(turned.astype(np.float32)),
+            settings.model_copy(update={"epochs": epochs}),
+            0,
+        )
+        for epochs in (0, 3)
+    )
+    for old, new in zip(untrained.heads.parameters(), trained.heads.parameters(), strict=True):
+        assert torch.equal(old, new)
+
+
+def test_keeps_the_last_pass_when_nothing_is_held_out_that_can_be_judged(world, tiny_settings: TextSettings) -> None:
+    labels = world.labels.copy()
+    labels[world.lists.starts[-31] :] = 0
+    settings = tiny_settings.model_copy(update={"epochs": 2, "patience": 1})
+    model = fit_text(world.texts, world.lists, Outcomes.of(labels), settings, 0)
+    assert model.heads.appeal_map.weight.abs().sum() > 0
+
+
+def test_without_held_out_requests_the_last_pass_is_kept(world, tiny_settings: TextSettings, tmp_path: Path) -> None:
+    settings = tiny_settings.model_copy(update={"epochs": 2, "held_out": 0.0})
+    trainer = TextTrainer(world.texts, settings, 0, tmp_path)
+    trainer.learn("block", world.lists, Outcomes.of(world.labels))
+    (lesson,) = trainer.lessons
+    assert (lesson.epoch, lesson.auc, lesson.requests) == (2, None, len(world.lists))
+    assert trainer.model.heads.appeal_map.weight.abs().sum() > 0
+
+
+def test_training_stops_when_no_pass_gets_better(world, tiny_settings: TextSettings, tmp_path: Path) -> None:
+    settings = tiny_settings.model_copy(
+        update={"patience": 2, "head_learning_rate": 0.0, "learning_rate": 0.0, "epochs": 9}
+    )
+    trainer = TextTrainer(world.texts, settings, 0, tmp_path)
+    trainer.learn("block", world.lists, Outcomes.of(world.labels))
+    assert trainer.lessons[0].epoch == 0
+    passes = pl.read_csv(tmp_path / "block/log-0/metrics.csv")["encoded_tokens"].drop_nulls()
+    assert len(passes) == 2
+
+
+def test_the_auc_of_the_kept_pass_is_the_one_that_was_logged(
+    world, tiny_settings: TextSettings, tmp_path: Path
+) -> None:
+    trainer = TextTrainer(world.texts, tiny_settings.model_copy(update={"held_out": 0.3}), 0, tmp_path)
+    trainer.learn("block", world.lists, Outcomes.of(world.labels))
+    logged = pl.read_csv(tmp_path / "block/log-0/metrics.csv")["auc"].drop_nulls().to_list()
+    assert trainer.lessons[0].auc == max(logged)

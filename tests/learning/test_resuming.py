@@ -1,0 +1,127 @@
+"""A training that was killed anywhere ends as if it had not been."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from recsys.encoders import training
+from recsys.encoders.settings import TextSettings
+from recsys.learning.learner import TextLearner
+from recsys.learning.training import TextTrainer
+from recsys.vectors.coded_lists import Outcomes
+
+LORA = {"peft_type": "LORA", "r": 2, "target_modules": ["query", "value"]}
+PREFIX = {"peft_type": "PREFIX_TUNING", "num_virtual_tokens": 2}
+
+WAYS = {
+    "layers": {},
+    "frozen": {"trainable_layers": 0},
+    "lora": {"peft": LORA},
+    "prefix": {"peft": PREFIX},
+    "attention": {"pooling": "attention"},
+    "early stop": {"patience": 1, "head_learning_rate": 0.01, "epochs": 8},
+}
+
+
+class Killed(BaseException):
+    """Ends a training as a signal would."""
+
+
+def learn(world, settings: TextSettings, work: Path) -> TextTrainer:
+    """Learn from two blocks of many small updates, the second one beside older requests."""
+    trainer = TextTrainer(world.texts, settings, 3, work)
+    outcomes = Outcomes.of(world.labels)
+    requests = np.arange(len(world.lists))
+    parts = [
+        (world.lists.take(part), outcomes.take(world.lists.places(part))) for part in np.split(requests, [100, 260])
+    ]
+    trainer.learn("block-0", *parts[0])
+    trainer.learn("block-1", *parts[1], old=parts[2])
+    return trainer
+
+
+def weights(trainer: TextTrainer) -> dict[str, torch.Tensor]:
+    model = trainer.model
+    tower = {name: torch.from_numpy(value) for name, value in vars(model.tower).items()}
+    return {**model.encoder.state_dict(), **model.heads.state_dict(), **tower}
+
+
+def same(one: TextTrainer, other: TextTrainer) -> bool:
+    first, second = weights(one), weights(other)
+    equal = first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
+    return equal and one.lessons == other.lessons and np.array_equal(one.embed(), other.embed())
+
+
+def killed_at(monkeypatch: pytest.MonkeyPatch, place: object, name: str, call: int) -> None:
+    """Let a function raise at its nth call."""
+    real, calls = getattr(place, name), [0]
+
+    def counting(*given: object, **named: object) -> object:
+        calls[0] += 1
+        if calls[0] == call:
+            raise Killed
+        return real(*given, **named)
+
+    monkeypatch.setattr(place, name, counting)
+
+
+@pytest.fixture(params=WAYS)
+def settings(tiny_settings: TextSettings, request: pytest.FixtureRequest) -> TextSettings:
+    few = {"requests_per_step": 20, "steps_per_update": 2, "held_out": 0.2, "patience": 9}
+    return tiny_settings.model_copy(update={**few, **WAYS[request.param]})
+
+
+def test_a_training_killed_in_any_pass_ends_in_the_same_weights(world, settings: TextSettings, tmp_path: Path) -> None:
+    unbroken = learn(world, settings, tmp_path / "unbroken")
+    for update in (1, 3, 5, 7, 9):
+        work = tmp_path / f"killed-{update}"
+        with pytest.MonkeyPatch.context() as patch:
+            killed_at(patch, TextLearner, "training_step", update)
+            with pytest.raises(Killed):
+                learn(world, settings, work)
+        assert same(learn(world, settings, work), unbroken), f"killed in update {update}"
+
+
+@pytest.mark.parametrize("name", ["_mean_auc", "_write"])
+def test_a_training_killed_between_its_last_pass_and_its_end_ends_in_the_same_weights(
+    world, settings: TextSettings, tmp_path: Path, name: str
+) -> None:
+    unbroken = learn(world, settings, tmp_path / "unbroken")
+    for call in (2, 4) if name == "_mean_auc" else (1, 2):
+        work = tmp_path / f"killed-{call}"
+        with pytest.MonkeyPatch.context() as patch:
+            killed_at(patch, training, name, call)
+            with pytest.raises(Killed):
+                learn(world, settings, work)
+        assert same(learn(world, settings, work), unbroken), f"killed in call {call} of {name}"
+
+
+def test_a_checkpoint_that_was_cut_off_counts_as_none(world, tiny_settings: TextSettings, tmp_path: Path) -> None:
+    unbroken = learn(world, tiny_settings, tmp_path / "unbroken")
+    with pytest.MonkeyPatch.context() as patch:
+        killed_at(patch, TextLearner, "training_step", 6)
+        with pytest.raises(Killed):
+            learn(world, tiny_settings, tmp_path / "cut")
+    checkpoint = tmp_path / "cut/block-0/last.ckpt"
+    checkpoint.write_bytes(checkpoint.read_bytes()[:5000])
+    assert same(learn(world, tiny_settings, tmp_path / "cut"), unbroken)
+
+
+def test_a_training_that_had_stopped_early_is_not_taken_up_again(
+    world, tiny_settings: TextSettings, tmp_path: Path
+) -> None:
+    settings = tiny_settings.model_copy(update={"patience": 1, "head_learning_rate": 1.0, "epochs": 9})
+    outcomes = Outcomes.of(world.labels)
+    with pytest.MonkeyPatch.context() as patch:
+        killed_at(patch, training, "_mean_auc", 2)
+        with pytest.raises(Killed):
+            TextTrainer(world.texts, settings, 3, tmp_path).learn("block", world.lists, outcomes)
+    resumed = TextTrainer(world.texts, settings, 3, tmp_path)
+    with pytest.MonkeyPatch.context() as patch:
+        killed_at(patch, TextLearner, "training_step", 1)
+        resumed.learn("block", world.lists, outcomes)
+    unbroken = TextTrainer(world.texts, settings, 3, tmp_path / "unbroken")
+    unbroken.learn("block", world.lists, outcomes)
+    assert same(resumed, unbroken)

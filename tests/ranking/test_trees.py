@@ -1,0 +1,220 @@
+import dataclasses
+from itertools import pairwise
+from pathlib import Path
+
+import lightgbm
+import numpy as np
+import polars as pl
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from recsys.errors import DataError, ModelError
+from recsys.ranking import ranker as module
+from recsys.ranking.contract import Contract
+from recsys.ranking.settings import RankerSettings
+from recsys.ranking.trees import Examples, TreeRanker, grow
+
+SMALL = RankerSettings(rounds=40, patience=10, leaves=7, rows_per_leaf=5, learning_rate=0.2, feature_fraction=1.0)
+
+
+def make_examples(seed=0, requests=150):
+    """Build lists in which clicks follow `match` and the brand "b"; `noise` says nothing."""
+    random = np.random.default_rng(seed)
+    lengths = random.integers(2, 9, requests)
+    rows = int(lengths.sum())
+    match, noise = random.normal(size=(2, rows)).astype(np.float32)
+    brand = random.choice(["a", "b", "c"], rows)
+    match[random.random(rows) < 0.1] = np.nan
+    strength = np.nan_to_num(match) * 2 + 2 * (brand == "b") + random.gumbel(size=rows)
+    starts = np.concatenate([[0], np.cumsum(lengths)])
+    labels = np.zeros(rows, dtype=np.int64)
+    for start, end in pairwise(starts):
+        labels[start + strength[start:end].argmax()] = 1
+    return Examples(pl.DataFrame({"match": match, "noise": noise, "brand": brand}), labels, starts)
+
+
+TRAIN, VALID = make_examples(0), make_examples(1)
+CONTRACT = Contract.of(TRAIN.table)
+
+
+@pytest.fixture(scope="module")
+def grown():
+    return grow(TRAIN, CONTRACT, SMALL, seed=3, valid=VALID)
+
+
+def text_of(ranker, folder):
+    ranker.save(folder / "ranker.txt")
+    return (folder / "ranker.txt").read_text()
+
+
+def test_a_planted_signal_is_learnt(grown):
+    later = make_examples(2)
+    match, brand = later.table["match"].fill_nan(0).to_numpy(), later.table["brand"].to_numpy()
+    reached, possible, noise = (
+        np.mean([roc_auc_score(later.labels[start:end], scores[start:end]) for start, end in pairwise(later.starts)])
+        for scores in (grown.score(later.table), match + (brand == "b"), later.table["noise"].to_numpy())
+    )
+    assert noise < 0.6
+    assert reached > possible - 0.05 > 0.75
+    assert next(iter(grown.importance())) == "match"
+    assert list(grown.importance().values()) == sorted(grown.importance().values(), reverse=True)
+
+
+def test_a_category_is_learnt_by_its_codes_and_not_by_their_order():
+    brand = np.random.default_rng(5).choice(["a", "b", "c"], 1200)
+    table = pl.DataFrame({"brand": brand})
+    examples = Examples(table, (brand == "b").astype(np.int64), np.arange(0, 1201, 6))
+    ranker = grow(examples, Contract.of(table), SMALL, seed=0, rounds=5)
+    low, high, other, unseen = ranker.score(pl.DataFrame({"brand": ["a", "b", "c", "new"]}))
+    assert high > max(low, other, unseen)
+
+
+def test_growth_stops_at_the_best_size_on_the_valid_window(grown):
+    assert 1 <= grown.size < SMALL.rounds
+    stopped = grow(TRAIN, CONTRACT, SMALL.model_copy(update={"rounds": grown.size}), seed=3, valid=VALID)
+    np.testing.assert_array_equal(stopped.score(VALID.table), grown.score(VALID.table))
+
+
+def test_a_given_size_is_kept():
+    assert grow(TRAIN, CONTRACT, SMALL, seed=3, rounds=5).size == 5
+
+
+def test_the_same_seed_gives_the_same_text(grown, tmp_path: Path):
+    again = grow(TRAIN, CONTRACT, SMALL, seed=3, valid=VALID)
+    assert text_of(again, tmp_path) == text_of(grown, tmp_path)
+    other = grow(TRAIN, CONTRACT, SMALL, seed=4, valid=VALID)
+    assert text_of(other, tmp_path) != text_of(grown, tmp_path)
+
+
+def test_groups_are_the_lengths_of_the_lists():
+    """The order of whole lists has no meaning; rows of one list cut into two lists would."""
+    plain = SMALL.model_copy(update={"row_fraction": 1.0})
+    one = grow(TRAIN, CONTRACT, plain, seed=3, rounds=3)
+    halves = Examples(TRAIN.table, TRAIN.labels, np.unique([*TRAIN.starts, *(TRAIN.starts[:-1] + 1)]))
+    other = grow(halves, CONTRACT, plain, seed=3, rounds=3)
+    assert not np.array_equal(one.score(VALID.table), other.score(VALID.table))
+    clicked = TRAIN.with_click()
+    data = lightgbm.Dataset(
+        CONTRACT.matrix(clicked.table), clicked.labels, group=np.diff(clicked.starts), categorical_feature=[2]
+    )
+    oracle = lightgbm.train(module._parameters(plain, 3), data, num_boost_round=3)
+    np.testing.assert_array_equal(one.score(VALID.table), oracle.predict(CONTRACT.matrix(VALID.table)))
+
+
+def test_lists_without_a_click_teach_nothing():
+    labels = TRAIN.labels.copy()
+    silent = np.arange(0, len(TRAIN.starts) - 1, 3)
+    for request in silent:
+        labels[TRAIN.starts[request] : TRAIN.starts[request + 1]] = 0
+    some = Examples(TRAIN.table, labels, TRAIN.starts)
+    kept = some.with_click()
+    assert len(kept.starts) - 1 == 150 - len(silent)
+    assert kept.labels.sum() == 150 - len(silent)
+    assert len(kept.table) == len(kept.labels) == kept.starts[-1]
+    expected = [
+        row
+        for request in range(150)
+        if request not in silent
+        for row in TRAIN.table[int(TRAIN.starts[request]) : int(TRAIN.starts[request + 1])]["noise"].to_list()
+    ]
+    assert kept.table["noise"].to_list() == expected
+    one, other = (grow(examples, CONTRACT, SMALL, seed=3, rounds=3) for examples in (some, kept))
+    np.testing.assert_array_equal(one.score(VALID.table), other.score(VALID.table))
+
+
+def test_examples_may_be_joined_and_narrowed():
+    both = TRAIN.joined(VALID)
+    assert both.starts.tolist() == [*TRAIN.starts, *(VALID.starts[1:] + TRAIN.starts[-1])]
+    assert both.labels.tolist() == [*TRAIN.labels, *VALID.labels]
+    assert both.table.equals(pl.concat([TRAIN.table, VALID.table]))
+    assert TRAIN.without(("noise",)).table.columns == ["match", "brand"]
+    empty = Examples(TRAIN.table.clear(), TRAIN.labels[:0], TRAIN.starts[:1])
+    assert empty.with_click().starts.tolist() == [0]
+    assert empty.joined(VALID).starts.tolist() == VALID.starts.tolist()
+
+
+def test_a_score_depends_on_its_row_alone(grown):
+    scores = grown.score(VALID.table)
+    order = np.random.default_rng(0).permutation(len(scores))
+    np.testing.assert_array_equal(grown.score(VALID.table[order]), scores[order])
+    np.testing.assert_array_equal([grown.score(VALID.table[row])[0] for row in range(20)], scores[:20])
+    many = pl.concat([VALID.table] * 3)  # beyond the size from which several threads score
+    np.testing.assert_array_equal(grown.score(many), np.tile(scores, 3))
+    assert grown.score(VALID.table.clear()).shape == (0,)
+
+
+def test_what_is_saved_is_loaded(grown, tmp_path: Path):
+    grown.save(tmp_path / "ranker.txt")
+    loaded = TreeRanker.load(tmp_path / "ranker.txt", CONTRACT)
+    np.testing.assert_array_equal(loaded.score(VALID.table), grown.score(VALID.table))
+    assert loaded.size == grown.size
+    assert text_of(loaded, tmp_path) == text_of(grown, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["page type", 'a"b', "a:b", "[x],{y}", "größe", "a.b-c"])
+def test_any_name_of_a_column_is_taken(tmp_path: Path, name):
+    examples = dataclasses.replace(TRAIN, table=TRAIN.table.rename({"brand": name}))
+    contract = Contract.of(examples.table)
+    ranker = grow(examples, contract, SMALL, seed=3, rounds=2)
+    ranker.save(tmp_path / "ranker.txt")
+    loaded = TreeRanker.load(tmp_path / "ranker.txt", contract)
+    np.testing.assert_array_equal(loaded.score(examples.table), ranker.score(examples.table))
+    assert name in loaded.importance()
+
+
+@pytest.mark.parametrize("kind", [pl.Categorical, pl.Enum(["c", "b", "a"])])
+def test_categories_of_polars_are_learnt_as_their_words(grown, kind):
+    cast = [
+        dataclasses.replace(examples, table=examples.table.with_columns(pl.col("brand").cast(kind)))
+        for examples in (TRAIN, VALID)
+    ]
+    ranker = grow(cast[0], Contract.of(cast[0].table), SMALL, seed=3, valid=cast[1])
+    np.testing.assert_array_equal(ranker.score(cast[1].table), grown.score(VALID.table))
+
+
+def test_another_file_or_contract_is_refused(grown, tmp_path: Path):
+    path = tmp_path / "ranker.txt"
+    with pytest.raises(ModelError, match=r"ranker\.txt cannot be read as a LightGBM model .*train again"):
+        TreeRanker.load(path, CONTRACT)
+    for content in (b"tree\nnot really", b"", b"\xff\xfe\x00"):
+        path.write_bytes(content)
+        with pytest.raises(ModelError, match=r"ranker\.txt cannot be read as a LightGBM model .*train again"):
+            TreeRanker.load(path, CONTRACT)
+    grown.save(path)
+    for contract in (CONTRACT.without(("noise",)), Contract(CONTRACT.columns[::-1])):
+        with pytest.raises(ModelError, match=r"was grown on other features than features\.json names; train again"):
+            TreeRanker.load(path, contract)
+
+
+def test_a_table_that_breaks_the_contract_is_refused(grown):
+    with pytest.raises(ModelError, match=r"missing \['noise'\]"):
+        grown.score(VALID.table.drop("noise"))
+
+
+@pytest.mark.parametrize(("label", "span"), [(31, "0 to 31"), (-1, "-1 to 1")])
+def test_labels_out_of_range_are_refused(label, span):
+    labels = TRAIN.labels.copy()
+    labels[labels.argmin()] = label
+    with pytest.raises(DataError, match=f"labels run from {span}; use grades from 0 to 30"):
+        grow(Examples(TRAIN.table, labels, TRAIN.starts), CONTRACT, SMALL, seed=0, rounds=1)
+
+
+def test_the_largest_label_is_taken():
+    labels = TRAIN.labels * 30
+    assert grow(Examples(TRAIN.table, labels, TRAIN.starts), CONTRACT, SMALL, seed=0, rounds=1).size == 1
+
+
+def test_lists_that_are_too_long_are_refused():
+    rows = 10_001
+    table = pl.DataFrame({"x": np.zeros(rows, dtype=np.float32)})
+    labels = np.eye(1, rows, dtype=np.int64)[0]
+    with pytest.raises(DataError, match="a list of 10001 candidates is longer than LightGBM's limit 10000; cut it"):
+        grow(Examples(table, labels, np.array([0, rows])), Contract.of(table), SMALL, seed=0, rounds=1)
+
+
+def test_windows_without_a_click_are_refused():
+    silent = dataclasses.replace(TRAIN, labels=TRAIN.labels * 0)
+    with pytest.raises(DataError, match="the ranker window holds no list with a click, so no order can be learnt"):
+        grow(silent, CONTRACT, SMALL, seed=0, rounds=1)
+    with pytest.raises(DataError, match="the valid window holds no list with a click"):
+        grow(TRAIN, CONTRACT, SMALL, seed=0, valid=silent)

@@ -1,0 +1,167 @@
+from collections.abc import Sequence
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from recsys.data.texts import text_hashes
+from recsys.errors import ModelError
+from recsys.vectors.item_vectors import GRID, Encoded, ItemVectors, round_to_grid
+
+
+def unit(random: np.random.Generator, *shape: int) -> np.ndarray:
+    vectors = random.normal(size=shape)
+    return round_to_grid(vectors / np.linalg.norm(vectors, axis=-1, keepdims=True))
+
+
+def vectors(item_ids: pl.Series) -> ItemVectors:
+    random = np.random.default_rng(1)
+    n = len(item_ids)
+    hashes = pl.Series([f"h{place}" for place in range(n)], dtype=pl.String)
+    return ItemVectors(
+        item_ids, hashes, unit(random, n, 8), unit(random, n, 8), random.normal(size=n).astype(np.float32)
+    )
+
+
+def test_rounding_moves_a_component_by_at_most_half_a_step() -> None:
+    values = np.random.default_rng(0).uniform(-1, 1, 1000)
+    rounded = round_to_grid(values)
+    assert rounded.dtype == np.float32
+    assert np.abs(rounded - values).max() <= GRID / 2
+    assert np.array_equal(rounded * 2048, np.round(rounded * 2048))
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(1, 60), st.integers(1, 400), st.integers(0, 2**32 - 1))
+def test_dot_products_are_exact_in_any_order_and_shape(n: int, d: int, seed: int) -> None:
+    random = np.random.default_rng(seed)
+    a, b = unit(random, n, d), unit(random, 7, d)
+    whole = a @ b.T
+    rows = random.permutation(n)
+    columns = random.permutation(d)
+    assert np.array_equal((a[rows] @ b.T), whole[rows])
+    assert np.array_equal(a[:, columns] @ b[:, columns].T, whole)
+    assert np.array_equal(np.stack([a[row : row + 1] @ b.T for row in range(n)])[:, 0], whole)
+    assert np.array_equal(np.einsum("nd,md->nm", a, b), whole)
+    exact = sum((Fraction(float(x)) * Fraction(float(y)) for x, y in zip(a[0], b[0], strict=True)), Fraction(0))
+    assert Fraction(float(whole[0, 0])) == exact
+
+
+def test_off_the_grid_dot_products_would_not_be_exact() -> None:
+    random = np.random.default_rng(0)
+    loose = random.normal(size=(500, 384)).astype(np.float32)
+    loose /= np.linalg.norm(loose, axis=1, keepdims=True)
+    columns = random.permutation(384)
+    assert not np.array_equal(loose @ loose.T, loose[:, columns] @ loose[:, columns].T)
+
+
+@pytest.mark.parametrize(
+    "item_ids",
+    [
+        pl.Series("item_id", [3, 1, 2], pl.Int32),
+        pl.Series("item_id", ["b", "å", ""], pl.String),
+        pl.Series("item_id", [], pl.UInt64),
+    ],
+)
+def test_saved_vectors_are_the_same(tmp_path: Path, item_ids: pl.Series) -> None:
+    before = vectors(item_ids)
+    before.save(tmp_path / "vectors.parquet")
+    after = ItemVectors.load(tmp_path / "vectors.parquet")
+    assert after.item_ids.dtype == item_ids.dtype
+    assert after.item_ids.to_list() == item_ids.to_list()
+    assert after.text_hashes.to_list() == before.text_hashes.to_list()
+    for name in ("candidate", "history", "appeal"):
+        assert np.array_equal(getattr(after, name), getattr(before, name))
+        assert getattr(after, name).dtype == np.float32
+
+
+def fresh(texts: Sequence[str]) -> Encoded:
+    count = len(texts)
+    return Encoded(*np.full((2, count, 8), 0.5, np.float32), np.full(count, 9, np.float32))
+
+
+def known(**texts: str) -> ItemVectors:
+    base = vectors(pl.Series("item_id", list(texts), dtype=pl.String))
+    return replace(base, text_hashes=pl.Series(text_hashes(list(texts.values())), dtype=pl.String), encoder="one")
+
+
+def nothing_to_encode(texts: Sequence[str]) -> Encoded:
+    raise AssertionError(f"{texts} were encoded")
+
+
+def test_an_update_without_a_change_is_the_same_vectors() -> None:
+    before = known(a="sea", b="boat")
+    assert before.update(pl.Series(["a", "b"]), ["sea", "boat"], nothing_to_encode) is before
+
+
+def test_texts_are_known_under_whatever_ids_they_stand() -> None:
+    before = known(a="sea", b="boat")
+    after = before.update(pl.Series(["new", "b", "a", "more"]), ["boat", "boat", "sea", "sea"], nothing_to_encode)
+    assert after.item_ids.to_list() == ["new", "b", "a", "more"]
+    assert after.encoder == "one"
+    for name in ("candidate", "history", "appeal"):
+        assert np.array_equal(getattr(after, name), getattr(before, name)[[1, 1, 0, 0]])
+    assert after.text_hashes.to_list() == text_hashes(["boat", "boat", "sea", "sea"])
+
+
+def test_new_texts_are_encoded_once_each() -> None:
+    before = known(a="sea", b="boat")
+    asked: list[str] = []
+
+    def encode(texts: Sequence[str]) -> Encoded:
+        asked.extend(texts)
+        return fresh(texts)
+
+    after = before.update(pl.Series(["a", "b", "c", "d"]), ["salt", "boat", "salt", "bug"], encode)
+    assert asked == ["salt", "bug"]
+    assert after.appeal[[0, 2, 3]].tolist() == [9, 9, 9]
+    assert np.array_equal(after.candidate[1], before.candidate[1])
+
+
+def test_items_that_left_are_left_out() -> None:
+    before = known(a="sea", b="boat")
+    after = before.update(pl.Series(["b"]), ["boat"], nothing_to_encode)
+    assert len(after) == 1
+    assert len(before.update(pl.Series([], dtype=pl.String), [], nothing_to_encode)) == 0
+
+
+def test_vectors_of_nothing_take_any_items() -> None:
+    after = ItemVectors.of_nothing("one", 8).update(pl.Series([7, 8]), ["sea", "sea"], fresh)
+    assert after.item_ids.to_list() == [7, 8]
+    assert after.candidate.shape == (2, 8)
+
+
+def test_vectors_of_another_encoder_are_refused(tmp_path: Path) -> None:
+    before = known(a="sea")
+    before.save(tmp_path / "vectors.parquet")
+    loaded = ItemVectors.load(tmp_path / "vectors.parquet")
+    loaded.check_encoder("one")
+    with pytest.raises(ModelError, match=r"made by the encoder one, this model has two; encode the items again"):
+        loaded.check_encoder("two")
+    with pytest.raises(ModelError, match=r"made by the encoder \(unknown\), this model has one"):
+        vectors(pl.Series(["a"])).check_encoder("one")
+
+
+def test_refuses_files_that_are_not_vectors(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"none\.parquet is not a table of item vectors"):
+        ItemVectors.load(tmp_path / "none.parquet")
+    pl.DataFrame({"item_id": [1]}).write_parquet(tmp_path / "other.parquet")
+    with pytest.raises(ModelError, match="is not a table of item vectors"):
+        ItemVectors.load(tmp_path / "other.parquet")
+    table = {"item_id": [1], "text_hash": ["a"], "candidate": [1.0], "history": [1.0], "appeal": [0.0]}
+    pl.DataFrame(table).write_parquet(tmp_path / "flat.parquet")
+    with pytest.raises(ModelError, match="candidate is not a full array of numbers"):
+        ItemVectors.load(tmp_path / "flat.parquet")
+
+
+def test_refuses_vectors_off_the_grid(tmp_path: Path) -> None:
+    good = vectors(pl.Series("item_id", [1, 2]))
+    loose = ItemVectors(good.item_ids, good.text_hashes, good.candidate + np.float32(1e-5), good.history, good.appeal)
+    loose.save(tmp_path / "loose.parquet")
+    with pytest.raises(ModelError, match=r"not multiples of 2\*\*-11"):
+        ItemVectors.load(tmp_path / "loose.parquet")
