@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from recsys.data import texts as fields
 from recsys.data.texts import LONGEST_TEXT, item_texts, text_hashes, warn_of_empty
-from recsys.encoders import fields
 from recsys.errors import SettingsError
 
 

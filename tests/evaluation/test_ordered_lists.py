@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recsys.errors import DataError
-from recsys.evaluation import lists as module
+from recsys.evaluation import ordered_lists as module
 from recsys.evaluation.measures import AUC, FIRST_HIT_MRR, average_precision, hit, ndcg, per_request
 from recsys.evaluation.movement import movement
 from recsys.evaluation.ordered_lists import divide, make_lists, spread

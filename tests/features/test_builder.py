@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from recsys.data.clock import TimeSettings
 from recsys.data.tables import Dataset
 from recsys.errors import SettingsError
-from recsys.features import counters
 from recsys.features.builder import (
     COMPARISONS,
     TEXT_COLUMNS,
@@ -26,6 +25,7 @@ from recsys.features.builder import (
 from recsys.features.definitions import Count, Share
 from recsys.features.moments import Pace
 from recsys.features.settings import FeatureSettings
+from recsys.past import counters
 from recsys.past.behaviour import Behaviour, Kept
 from recsys.past.counters import Timeline
 from recsys.past.log import Log

@@ -10,7 +10,7 @@ from polars.testing import assert_frame_equal
 from recsys import Ranker
 from recsys.data.candidates import cross
 from recsys.errors import DataError, SettingsError
-from recsys.jobs import scoring
+from recsys.jobs import score as scoring
 from recsys.jobs.score import score
 
 

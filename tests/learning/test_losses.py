@@ -6,7 +6,7 @@ import torch
 from sklearn.metrics import roc_auc_score
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
-from recsys.encoders import losses
+from recsys.learning import losses
 from recsys.learning.losses import (
     binary_cross_entropy,
     in_batch_cross_entropy,

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from recsys.encoders import memory as memory_module
 from recsys.encoders.encoder import Encoder
 from recsys.encoders.settings import TextSettings
+from recsys.learning import memory as memory_module
 from recsys.learning.memory import TextMemory
 from recsys.vectors.coded_lists import CodedLists
 

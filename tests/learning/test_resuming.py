@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from recsys.encoders import training
 from recsys.encoders.settings import TextSettings
+from recsys.learning import training
 from recsys.learning.learner import TextLearner
 from recsys.learning.training import TextTrainer
 from recsys.vectors.coded_lists import Outcomes

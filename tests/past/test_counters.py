@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recsys.features import counters
+from recsys.past import counters
 from recsys.past.counters import Counter, Pairs, Timeline
 
 ROWS = st.lists(st.tuples(st.integers(-1, 4), st.integers(-3, 6), st.integers(-3, 2**40)), max_size=25)

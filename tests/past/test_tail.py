@@ -14,10 +14,10 @@ from recsys.data.tables import TIME, Dataset
 from recsys.errors import DataError
 from recsys.features.builder import Reader, build_features, sort_candidates
 from recsys.features.settings import FeatureSettings
+from recsys.past import tail as tail_module
 from recsys.past.behaviour import Behaviour, shown_candidates
 from recsys.past.log import Log
 from recsys.past.tail import Tail
-from recsys.serving import tail as tail_module
 from recsys.vectors.item_vectors import ItemVectors, round_to_grid
 from recsys.vectors.user_tower import UserTower
 

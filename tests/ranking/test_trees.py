@@ -9,7 +9,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from recsys.errors import DataError, ModelError
-from recsys.ranking import ranker as module
+from recsys.ranking import trees as module
 from recsys.ranking.contract import Contract
 from recsys.ranking.settings import RankerSettings
 from recsys.ranking.trees import Examples, TreeRanker, grow

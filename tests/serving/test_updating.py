@@ -17,8 +17,8 @@ from recsys.data.labels import LabelSettings
 from recsys.data.tables import Dataset
 from recsys.errors import DataError, SettingsError
 from recsys.model.folder import Model, State
+from recsys.past import tail as tail_module
 from recsys.past.behaviour import Behaviour
-from recsys.serving import tail as tail_module
 from recsys.vectors.item_vectors import ItemVectors
 
 

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from recsys.data.clock import TimeSettings
 from recsys.data.tables import TIME, Dataset
-from recsys.features import neighbours as neighbours_module
 from recsys.features.builder import build_features, find_items, sort_candidates
 from recsys.features.settings import FeatureSettings
 from recsys.past.behaviour import Behaviour, Kept
 from recsys.past.log import Log
+from recsys.vectors import neighbours as neighbours_module
 from recsys.vectors.item_vectors import ItemVectors, round_to_grid
 from recsys.vectors.neighbours import COUNT, Neighbours, neighbour_signals
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recsys.encoders import queries
 from recsys.errors import SettingsError
+from recsys.vectors import queries
 from recsys.vectors.queries import QueryReader, check_query, read_queries
 
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recsys.encoders import signals as signals_module
 from recsys.errors import DataError
+from recsys.vectors import signals as signals_module
 from recsys.vectors.coded_lists import CodedLists
 from recsys.vectors.item_vectors import ItemVectors, round_to_grid
 from recsys.vectors.signals import TextSignals, text_signals
