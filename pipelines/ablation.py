@@ -12,20 +12,18 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from recsys.data.labels import grade_labels
 from recsys.data.tables import Dataset
 from recsys.data.windows import Windows, place_windows
 from recsys.encoders.settings import TextSettings
 from recsys.evaluation.evaluation import Evaluation, evaluate_rankers
-from recsys.features.builder import TEXT_COLUMNS
-from recsys.jobs.evaluate import text_alone
-from recsys.jobs.logged import LoggedWindow, read_logged
+from recsys.features.plan import TEXT_COLUMNS
+from recsys.jobs.judging import LoggedWindow, read_logged, text_alone
 from recsys.jobs.segments import cold_requests
 from recsys.jobs.train import grow_with_valid
 from recsys.learning.course import TextCourse
-from recsys.model.folder import fingerprint
-from recsys.past.behaviour import Behaviour
+from recsys.model.prepared import behaviour_of, fingerprint, prepare
 from recsys.past.log import Log
+from recsys.past.lookup import Asked
 from recsys.settings import Settings, load_settings
 
 DAY = timedelta(days=1)
@@ -63,7 +61,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, help="folder that keeps what was learnt, for another run")
     options = parser.parse_args()
     settings = load_settings(options.config, options.set)
-    dataset = grade_labels(Dataset.read(options.data).with_plain_ids(), settings.labels)
+    dataset = prepare(Dataset.read(options.data), settings).dataset
     days: dict[str, list[Day]] = {"live": [], "1d": []}
     with tempfile.TemporaryDirectory() as passing:
         work = Path(passing) if options.work is None else options.work
@@ -79,7 +77,7 @@ def main() -> None:
 def run(dataset: Dataset, settings: Settings, days: int, work: Path) -> Iterator[tuple[str, Day]]:
     """Train on all that lies before each test day and score it; the text stage learns day after day."""
     first, *_, end = place_windows(dataset.requests, settings.windows).cuts
-    behaviour = Behaviour.of(dataset, settings.features.kept)
+    behaviour = behaviour_of(dataset, settings.features.kept)
     logs = {
         freshness: Log(behaviour, settings.labels.clock(settings.time.model_copy(update={"freshness": freshness})))
         for freshness in ("live", "1d")
@@ -111,12 +109,14 @@ def _read(
     clock = logs["live"].time.model_dump(mode="json")
     facts = [settings.seed, settings.text.model_dump(mode="json"), clock, chain.to_json(), fingerprint(dataset)]
     name = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
-    course = TextCourse(dataset, settings, chain, logs["live"], None, work / name)
-    for _, rows, honest in course.blocks():
+    course = TextCourse(dataset, settings.text, settings.seed, chain, logs["live"], None, work / name)
+    for block in course.blocks:
+        rows = course.read(block)
         for freshness, log in logs.items():
-            reader = course.reader(log) if honest else None
-            part = read_logged(rows, log, settings.features, reader)
+            reader = course.reader(log) if course.knows else None
+            part = read_logged(Asked.of(rows, log), settings.features, reader)
             read[freshness] = read[freshness].joined(part) if freshness in read else part
+        course.learn(block)
     return read
 
 

@@ -5,15 +5,14 @@ from pathlib import Path
 
 import numpy as np
 
-from recsys.data.labels import grade_labels
 from recsys.data.tables import Dataset
 from recsys.data.windows import WINDOWS, Window, place_windows
 from recsys.evaluation.evaluation import evaluate_rankers
-from recsys.features.builder import TEXT_COLUMNS, feature_names
-from recsys.jobs.logged import LoggedWindow, read_logged
+from recsys.features.plan import TEXT_COLUMNS, feature_names
+from recsys.jobs.judging import LoggedWindow, read_logged
 from recsys.jobs.train import grow_with_valid
-from recsys.past.behaviour import Behaviour
-from recsys.past.log import Log
+from recsys.model.prepared import Prepared, prepare
+from recsys.past.lookup import Asked
 from recsys.settings import Settings, load_settings
 
 
@@ -26,7 +25,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     options = parser.parse_args()
     settings = load_settings(options.config, options.set)
-    windows = read(grade_labels(Dataset.read(options.data).with_plain_ids(), settings.labels), settings)
+    windows = read(prepare(Dataset.read(options.data), settings))
     everything = judge(windows, (), settings, options.seeds)
     print(f"all families: AUC {everything[0]:.4f}, nDCG@10 {everything[1]:.4f}", flush=True)
     for family in settings.features.families:
@@ -38,14 +37,14 @@ def main() -> None:
             print(f"{family} ({len(left_out)} columns): AUC {auc:+.4f}, nDCG@10 {ndcg:+.4f}", flush=True)
 
 
-def read(dataset: Dataset, settings: Settings) -> dict[Window, LoggedWindow]:
+def read(prepared: Prepared) -> dict[Window, LoggedWindow]:
     """Compute every feature of the ranker, valid and test windows, without texts."""
-    windows = place_windows(dataset.requests, settings.windows)
-    log = Log(Behaviour.of(dataset, settings.features.kept), settings.labels.clock(settings.time))
+    requests, settings, log = prepared.dataset.requests, prepared.settings, prepared.log
+    windows = place_windows(requests, settings.windows)
     found: dict[Window, LoggedWindow] = {}
     for window in WINDOWS[1:]:
-        rows = windows.of(dataset.requests, window, None if window == "test" else log.time.feedback_delay)
-        found[window] = read_logged(rows, log, settings.features, None)
+        rows = windows.of(requests, window, None if window == "test" else log.time.feedback_delay)
+        found[window] = read_logged(Asked.of(rows, log), settings.features, None)
     return found
 
 

@@ -16,7 +16,7 @@ from hypothesis import settings
 from transformers import BertConfig, BertModel, BertTokenizer
 
 from recsys.data.tables import Dataset
-from recsys.jobs.evaluate import Judgement
+from recsys.jobs.judging import Judgement
 from recsys.jobs.train import train
 from recsys.settings import Settings
 from recsys.world import World, WorldSettings, make_world

@@ -101,6 +101,11 @@ class Windows:
         """Write the times as ISO 8601 strings."""
         return [cut.isoformat() for cut in self.cuts]
 
+    @property
+    def learnt_until(self) -> datetime:
+        """The first moment that a model of these windows has not learnt from: the end of valid."""
+        return self.cuts[3]
+
     def bounds(self, window: Window) -> tuple[datetime, datetime]:
         """Return the first moment of a window and the first moment after it."""
         place = WINDOWS.index(window)

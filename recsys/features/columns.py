@@ -1,24 +1,11 @@
 """Columns of the feature table that no declaration computes: what texts, the request and the tables say."""
 
-from typing import NamedTuple
+import re
 
 from recsys.features.feature import Per, Told
 
-
-class Column(NamedTuple):
-    """A column that is not declared.
-
-    Attributes
-    ----------
-    per
-        Key columns, as of a declaration; a column per request is alike in its whole list.
-    told
-        What the catalogue says.
-    """
-
-    per: Per
-    told: Told
-
+Described = tuple[Per, Told]
+"""Key columns, as of a declaration (a column per request is alike in its whole list), and what the catalogue says."""
 
 COMPARISONS = {
     "rank": "place in its list, 1 = largest, equal values share their mean place; missing where the value is",
@@ -26,13 +13,13 @@ COMPARISONS = {
     "exp(value); missing where the value is, or the sum is not above 0",
     "gap": "value less the largest of its list, at most 0; missing where the value is",
 }
-"""How a feature that differs within a list is compared in it, see `recsys.features.within_list.Compared`."""
+"""How a feature that differs within a list is compared in it, see `recsys.features.within_list.WithinList`."""
 
 _UNKNOWN = "missing where the item has no text vector"
 _NO_CLICK = f"{_UNKNOWN}, or no click of the user is known"
 
-SIGNALS = {
-    "interest": Column(
+SIGNALS: dict[str, Described] = {
+    "interest": (
         ("user", "item"),
         Told(
             "how well the text matches the user's last clicks, as learnt from clicks",
@@ -40,10 +27,11 @@ SIGNALS = {
             _NO_CLICK,
         ),
     ),
-    "appeal": Column(
-        ("item",), Told("how much the text attracts anybody, as learnt from clicks", "linear in the text", _UNKNOWN)
+    "appeal": (
+        ("item",),
+        Told("how much the text attracts anybody, as learnt from clicks", "linear in the text", _UNKNOWN),
     ),
-    "text_score": Column(
+    "text_score": (
         ("user", "item"),
         Told(
             "what the encoder alone would order by",
@@ -51,17 +39,17 @@ SIGNALS = {
             f"{_UNKNOWN}; where interest or query_match is missing, the sum goes without it",
         ),
     ),
-    "nearest_click": Column(
+    "nearest_click": (
         ("user", "item"),
         Told(
             "how near the text is to the nearest of the user's last clicks", "max over clicks(text . click)", _NO_CLICK
         ),
     ),
-    "last_click": Column(
+    "last_click": (
         ("user", "item"),
         Told("how near the text is to the user's last click: the same story?", "text . last click", _NO_CLICK),
     ),
-    "query_match": Column(
+    "query_match": (
         ("request", "item"),
         Told(
             "how near the text is to the request's own text",
@@ -78,18 +66,18 @@ _NEVER_SHOWN = (
     "long as nothing was ever shown"
 )
 
-NEIGHBOURS = {
-    "neighbour_click_rate": Column(
+NEIGHBOURS: dict[str, Described] = {
+    "neighbour_click_rate": (
         ("item",),
         Told("click rate so far of the older items with the nearest texts", _NEIGHBOUR_RATE, _NEVER_SHOWN),
     ),
-    "neighbour_click_rate_recent": Column(
+    "neighbour_click_rate_recent": (
         ("item",),
         Told(
             "click rate in the longest window of the older items with the nearest texts", _NEIGHBOUR_RATE, _NEVER_SHOWN
         ),
     ),
-    "neighbour_similarity": Column(
+    "neighbour_similarity": (
         ("item",),
         Told(
             "how near the nearest text of an older item is",
@@ -100,14 +88,13 @@ NEIGHBOURS = {
 }
 """Text neighbours, see `recsys.vectors.neighbours.NeighbourSignals`."""
 
-REQUEST = {
-    "list_size": Column(
-        ("request",), Told("how many candidates the request has", "count(candidates)", "never missing")
+REQUEST: dict[str, Described] = {
+    "list_size": (("request",), Told("how many candidates the request has", "count(candidates)", "never missing")),
+    "hour": (
+        ("request",),
+        Told("hour of the day, 0 to 23, in the zone of the daily cut", "hour(timestamp)", "never missing"),
     ),
-    "hour": Column(
-        ("request",), Told("hour of the day, 0 to 23, in the zone of the daily cut", "hour(timestamp)", "never missing")
-    ),
-    "weekday": Column(
+    "weekday": (
         ("request",),
         Told("day of the week, 1 = Monday, in the zone of the daily cut", "weekday(timestamp)", "never missing"),
     ),
@@ -115,27 +102,32 @@ REQUEST = {
 """What a request says by itself."""
 
 
-def score_column(name: str) -> Column:
+def score_column(name: str) -> Described:
     """Describe a column of `FeatureSettings.scores`."""
     told = Told(
         f"`{name}` of the candidate, as given with the request", f"requests.{name}", "missing where it is empty"
     )
-    return Column(("request", "item"), told)
+    return (("request", "item"), told)
 
 
-def item_column(name: str) -> Column:
+def item_column(name: str) -> Described:
     """Describe a column of `FeatureSettings.affinity` as a category."""
     missing = "missing where it is empty or the item is not in the table"
-    return Column(("item",), Told(f"`{name}` of the item, a category", f"items.{name}", missing))
+    return (("item",), Told(f"`{name}` of the item, a category", f"items.{name}", missing))
 
 
-def user_column(name: str) -> Column:
+def user_column(name: str) -> Described:
     """Describe a column of `FeatureSettings.users` as a category."""
     missing = "missing where it is empty or the user is not in the table"
-    return Column(("user",), Told(f"`{name}` of the user, a category", f"users.{name}", missing))
+    return (("user",), Told(f"`{name}` of the user, a category", f"users.{name}", missing))
 
 
-def context_column(name: str) -> Column:
+def context_column(name: str) -> Described:
     """Describe a column of `FeatureSettings.context`."""
     meaning = f"`{name}` of the request, a category, or a number where it holds floats"
-    return Column(("request",), Told(meaning, f"requests.{name}", "missing where it is empty"))
+    return (("request",), Told(meaning, f"requests.{name}", "missing where it is empty"))
+
+
+def plain_name(name: str) -> str:
+    """Write a name as LightGBM keeps it: letters, digits and underscores; no spaces and no signs that JSON uses."""
+    return re.sub(r"\W", "_", name)

@@ -7,11 +7,9 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from recsys.data.clock import format_duration
-from recsys.features.feature import FROZEN, Floats, Per, Told, Window, spoken, suffix, within
-from recsys.features.moments import Age, HoursSince, Number, Pace, Same
+from recsys.features.feature import FROZEN, Floats, Past, Per, Told, Window, spoken, suffix, within
 from recsys.features.within_list import divide
 from recsys.past.counters import Ints
-from recsys.past.lookup import Lookup
 from recsys.past.streams import CHANCE, CLICK, OUTCOME, UNIT
 
 SKIP = "skip"
@@ -51,13 +49,13 @@ class Count:
             missing="0 where it never happened",
         )
 
-    def values(self, lookup: Lookup) -> Floats:
+    def values(self, past: Past) -> Floats:
         """Count; 0 for a key that never occurred."""
         if self.of == SKIP:
-            shown, clicked = (lookup.amount(OUTCOME, self.per, self.window, which) for which in (0, 1))
+            shown, clicked = (past.amount(OUTCOME, self.per, self.window, which) for which in (0, 1))
             count: Ints = shown - clicked
         else:
-            count = lookup.amount(self.of, self.per, self.window)
+            count = past.amount(self.of, self.per, self.window)
         return count.astype(np.float64)
 
 
@@ -103,12 +101,12 @@ class Rate:
             missing="the wider rate where the key was never shown; missing as long as nothing was ever shown",
         )
 
-    def values(self, lookup: Lookup) -> Floats:
+    def values(self, past: Past) -> Floats:
         """Compute the rate; NaN as long as nothing was ever shown."""
-        shown, clicked = (lookup.amount(OUTCOME, (), None, which) for which in (0, 1))
+        shown, clicked = (past.amount(OUTCOME, (), None, which) for which in (0, 1))
         rate = divide(clicked, shown)
         for per in (*reversed(self.backoff), self.per):
-            shown, clicked = (lookup.amount(OUTCOME, per, self.window, which) for which in (0, 1))
+            shown, clicked = (past.amount(OUTCOME, per, self.window, which) for which in (0, 1))
             rate = (clicked + self.prior * rate) / (shown + self.prior)
         return rate
 
@@ -149,9 +147,9 @@ class Lift:
             missing="1 where the key was never shown",
         )
 
-    def values(self, lookup: Lookup) -> Floats:
+    def values(self, past: Past) -> Floats:
         """Compute the lift; 1 where nothing was shown."""
-        clicked, chance = (lookup.amount(OUTCOME, self.per, self.window, which) for which in (1, 2))
+        clicked, chance = (past.amount(OUTCOME, self.per, self.window, which) for which in (1, 2))
         lift: Floats = (clicked + self.prior) / (chance * CHANCE + self.prior)
         return lift
 
@@ -192,9 +190,9 @@ class Share:
             missing=f"missing where the {spoken(self.within)} has none",
         )
 
-    def values(self, lookup: Lookup) -> Floats:
+    def values(self, past: Past) -> Floats:
         """Compute the share; NaN without a row in the whole."""
-        part, whole = (lookup.amount(self.of, key, self.window) for key in (self.per, self.within))
+        part, whole = (past.amount(self.of, key, self.window) for key in (self.per, self.within))
         return divide(part, whole)
 
 
@@ -230,10 +228,10 @@ class Trend:
             missing="long / short where nothing was clicked",
         )
 
-    def values(self, lookup: Lookup) -> Floats:
+    def values(self, past: Past) -> Floats:
         """Compute the ratio; above 1 the key is on the rise."""
-        recent = (lookup.amount(CLICK, self.per, self.short) + 1.0) / self.short.total_seconds()
-        usual = (lookup.amount(CLICK, self.per, self.long) + 1.0) / self.long.total_seconds()
+        recent = (past.amount(CLICK, self.per, self.short) + 1.0) / self.short.total_seconds()
+        usual = (past.amount(CLICK, self.per, self.long) + 1.0) / self.long.total_seconds()
         trend: Floats = recent / usual
         return trend
 
@@ -274,15 +272,9 @@ class Mean:
             missing="the mean of all where the key has none; missing as long as there is no value at all",
         )
 
-    def values(self, lookup: Lookup) -> Floats:
+    def values(self, past: Past) -> Floats:
         """Compute the mean; NaN as long as no value is known."""
-        _, total, count = lookup.amounts(self.of, self.per, self.window)
-        _, all_total, all_count = lookup.amounts(self.of, (), None)
+        total, count = (past.amount(self.of, self.per, self.window, which) for which in (1, 2))
+        all_total, all_count = (past.amount(self.of, (), None, which) for which in (1, 2))
         mean: Floats = (total * UNIT + self.prior * divide(all_total, all_count) * UNIT) / (count + self.prior)
         return mean
-
-
-Declaration = Annotated[
-    Count | Rate | Lift | Share | HoursSince | Trend | Mean | Pace | Same | Age | Number, Field(discriminator="kind")
-]
-"""A feature that settings can hold and a model folder can record."""

@@ -1,5 +1,6 @@
 """What every declared feature has: a name, keys, words for the catalogue, and a number per candidate."""
 
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Annotated, NamedTuple, Protocol
 
@@ -8,9 +9,9 @@ import numpy.typing as npt
 from pydantic import ConfigDict, Field
 
 from recsys.data.clock import Duration, format_duration
-from recsys.past.lookup import Lookup
 
 Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
 Per = tuple[str, ...]
 Window = Annotated[Duration, Field(gt=timedelta(0))]
 
@@ -24,6 +25,26 @@ class Told(NamedTuple):
     meaning: str
     formula: str
     missing: str
+
+
+class Past(Protocol):
+    """All that a feature may ask of Q candidates, known before each one's `as_of`: see `recsys.past.lookup.Lookup`."""
+
+    @property
+    def codes(self) -> Mapping[str, Ints]:
+        """Key columns, -1 where unknown."""
+
+    def amount(self, of: str, per: Per, window: timedelta | None, which: int = 0) -> Ints:
+        """Count the rows of a stream per key in a window, or add up what they hold."""
+
+    def hours_since(self, of: str, per: Per, first: bool = False) -> Floats:
+        """Give the hours since the last row of a stream per key, or the first."""
+
+    def hours_since_available(self) -> Floats:
+        """Give the hours since the item could first be shown."""
+
+    def number(self, name: str) -> Floats:
+        """Give a number that the table of items holds."""
 
 
 class Feature(Protocol):
@@ -41,7 +62,7 @@ class Feature(Protocol):
     def told(self) -> Told:
         """What the catalogue says."""
 
-    def values(self, lookup: Lookup) -> Floats:
+    def values(self, past: Past) -> Floats:
         """Compute the feature for every candidate, shape [Q], NaN where it is not known."""
 
 

@@ -5,9 +5,8 @@ from typing import Literal
 import numpy as np
 from pydantic.dataclasses import dataclass
 
-from recsys.features.feature import FROZEN, Floats, Per, Told, spoken, suffix
+from recsys.features.feature import FROZEN, Floats, Past, Per, Told, spoken, suffix
 from recsys.features.within_list import divide
-from recsys.past.lookup import Lookup
 
 
 @dataclass(frozen=True, config=FROZEN)
@@ -43,9 +42,9 @@ class HoursSince:
             missing="missing where it never happened",
         )
 
-    def values(self, lookup: Lookup) -> Floats:
+    def values(self, past: Past) -> Floats:
         """Compute the hours; NaN when it never happened."""
-        return lookup.hours_since(self.of, self.per, self.first)
+        return past.hours_since(self.of, self.per, self.first)
 
 
 @dataclass(frozen=True, config=FROZEN)
@@ -78,10 +77,10 @@ class Pace:
             missing="missing below two rows",
         )
 
-    def values(self, lookup: Lookup) -> Floats:
+    def values(self, past: Past) -> Floats:
         """Compute the hours; NaN below two rows."""
-        span = lookup.hours_since(self.of, self.per, first=True) - lookup.hours_since(self.of, self.per)
-        return divide(span, lookup.amount(self.of, self.per, None) - 1)
+        span = past.hours_since(self.of, self.per, first=True) - past.hours_since(self.of, self.per)
+        return divide(span, past.amount(self.of, self.per, None) - 1)
 
 
 @dataclass(frozen=True, config=FROZEN)
@@ -109,9 +108,9 @@ class Age:
             missing="missing where `available_at` is not known; negative when the item was not out yet",
         )
 
-    def values(self, lookup: Lookup) -> Floats:
+    def values(self, past: Past) -> Floats:
         """Compute the age; NaN where `available_at` is not known, negative when the item was not out yet."""
-        return lookup.hours_since_available()
+        return past.hours_since_available()
 
 
 @dataclass(frozen=True, config=FROZEN)
@@ -146,9 +145,9 @@ class Same:
             missing="missing without a click, or where one of the two has no value",
         )
 
-    def values(self, lookup: Lookup) -> Floats:
+    def values(self, past: Past) -> Floats:
         """Compare; NaN where one of the two is not known."""
-        own, last = lookup.codes[self.attribute], lookup.codes[f"last_{self.attribute}"]
+        own, last = past.codes[self.attribute], past.codes[f"last_{self.attribute}"]
         unknown = last < 0
         if self.attribute != "item":  # an item without a code is another one; later rows may give it one
             unknown = unknown | (own < 0)
@@ -187,6 +186,6 @@ class Number:
             missing="missing where it is empty or the item is not in the table",
         )
 
-    def values(self, lookup: Lookup) -> Floats:
+    def values(self, past: Past) -> Floats:
         """Look the number up."""
-        return lookup.number(self.attribute)
+        return past.number(self.attribute)

@@ -1,24 +1,22 @@
 """Compare: may B replace A? Two systems on the requests that neither has learnt from."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import polars as pl
 
-from recsys.data.checks import check_tables
-from recsys.data.clock import TimeSettings
-from recsys.data.faults import refuse_errors
 from recsys.data.tables import Dataset
 from recsys.errors import DataError, SettingsError
 from recsys.evaluation.comparison import Comparison, compare_rankers
 from recsys.evaluation.plan import DEFAULT_PLAN, Plan
 from recsys.evaluation.reports.comparison_report import Exhibits, to_html, to_text
-from recsys.features.builder import sort_candidates
-from recsys.jobs.exhibits import Sides, collect_exhibits
+from recsys.jobs.exhibits import collect_exhibits
 from recsys.jobs.segments import segment_requests
-from recsys.jobs.systems import Source, System, last_learnt, open_system
-from recsys.past.behaviour import Behaviour, Kept
-from recsys.past.log import Log
+from recsys.jobs.sides import Sides, System, last_learnt
+from recsys.jobs.systems import Source, open_system
+from recsys.model.prepared import Prepared, prepare
+from recsys.past.lookup import Asked
+from recsys.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -87,11 +85,12 @@ def compare(a: Source, b: Source, dataset: Dataset, plan: Plan = DEFAULT_PLAN, c
     first, second = (
         open_system(source, dataset, name, plan.seed) for source, name in zip((a, b), _names(a, b), strict=True)
     )
-    dataset, log = _tables(first, second, dataset)
-    window, requests = _judged(first, second, dataset.requests)
-    answers = (first.answer(requests, log), second.answer(requests, log))
-    sides = Sides(requests, dataset, (first, second), answers, plan.seed)
-    segments = segment_requests(requests, log, dataset, columns)
+    prepared = _prepare(first, second, dataset)
+    window, chosen = _judged(first, second, prepared.dataset.requests)
+    asked = Asked.of(chosen, prepared.log)
+    requests = asked.candidates
+    sides = Sides(requests, prepared.dataset, (first, second), (first.answer(asked), second.answer(asked)), plan.seed)
+    segments = segment_requests(asked, prepared.dataset, columns)
     comparison = compare_rankers(requests, *sides.scores, (first.name, second.name), segments, window, plan)
     return Compared(comparison, collect_exhibits(sides, plan.primary))
 
@@ -102,20 +101,18 @@ def _names(a: Source, b: Source) -> tuple[str, str]:
     return (names[0], names[1]) if names[0] != names[1] else (f"{names[0]} (A)", f"{names[1]} (B)")
 
 
-def _tables(first: System, second: System, dataset: Dataset) -> tuple[Dataset, Log]:
+def _prepare(first: System, second: System, dataset: Dataset) -> Prepared:
     """Give the tables with the labels that models learnt, and the behaviour before each request."""
-    models = [system.today for system in (first, second) if system.today is not None]
+    models = [system.prepared for system in (first, second) if system.prepared is not None]
     if not models:
-        refuse_errors(check_tables(dataset))
-        dataset = dataset.with_plain_ids()
-        return dataset, Log(Behaviour.of(dataset, Kept()), TimeSettings())
-    labels = [today.model.settings.labels for today in models]
+        return prepare(dataset, Settings())
+    labels = [prepared.settings.labels for prepared in models]
     if labels[0] != labels[-1]:
         raise SettingsError(
             f"{first.name} and {second.name} learnt different labels ([labels] {labels[0].model_dump(mode='json')} and "
             f"{labels[-1].model_dump(mode='json')}); train both with the same"
         )
-    return replace(dataset.with_plain_ids(), requests=models[0].requests), models[0].log
+    return models[0]
 
 
 def _judged(first: System, second: System, requests: pl.DataFrame) -> tuple[str, pl.DataFrame]:
@@ -132,7 +129,7 @@ def _judged(first: System, second: System, requests: pl.DataFrame) -> tuple[str,
                 f"UTC, requests end at {last} UTC; import later requests"
             )
     ranked = [system.ranked.cast(pl.String) for system in sides if system.ranked is not None]
-    if ranked and all(system.today is None for system in sides):
+    if ranked and all(system.prepared is None for system in sides):
         window = "test" if learnt else "ranked"
         chosen = chosen.filter(pl.col("request_id").cast(pl.String).is_in(pl.concat(ranked).unique().implode()))
         if chosen.is_empty():
@@ -141,4 +138,4 @@ def _judged(first: System, second: System, requests: pl.DataFrame) -> tuple[str,
                 f"{' after what their models have learnt from' if learnt else ''}; rank requests of this data folder, "
                 "under their ids"
             )
-    return window, sort_candidates(chosen)
+    return window, chosen

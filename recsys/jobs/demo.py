@@ -9,7 +9,7 @@ import polars as pl
 from recsys.evaluation.evaluation import BEST_POSSIBLE
 from recsys.evaluation.reports.evaluation_report import to_text
 from recsys.files import new_folder, refuse_existing
-from recsys.jobs.evaluate import Judgement
+from recsys.jobs.judging import Judgement
 from recsys.jobs.report import make_page
 from recsys.jobs.score import score
 from recsys.jobs.train import train

@@ -1,8 +1,6 @@
 """What is looked at beside a comparison: movement, reliability, measures without labels, example lists, facts."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -15,8 +13,7 @@ from recsys.evaluation.movement import movement
 from recsys.evaluation.quality import output_quality
 from recsys.evaluation.reliability import Reliability, reliability
 from recsys.evaluation.reports.comparison_report import Exhibits, LabelFree, PairedLists, Placed
-from recsys.evaluation.requests import Requests
-from recsys.jobs.systems import Opinion, System, last_learnt
+from recsys.jobs.sides import Sides, last_learnt
 from recsys.jobs.titles import NO_TEXT, item_titles
 from recsys.statistics.intervals import intervals_over_users
 
@@ -30,40 +27,6 @@ _LONGEST_EXAMPLE = 20
 _HOUR = 3_600_000_000
 
 Floats = npt.NDArray[np.float64]
-Pair = tuple[Floats, Floats]
-
-
-@dataclass(frozen=True)
-class Sides:
-    """Two answers to the same requests.
-
-    Attributes
-    ----------
-    requests
-        Logged requests as `sort_candidates` orders them; C rows.
-    dataset
-        The tables they come from.
-    systems, answers
-        Both sides, A first.
-    seed
-        Seed of whatever is drawn.
-    """
-
-    requests: pl.DataFrame
-    dataset: Dataset
-    systems: tuple[System, System]
-    answers: tuple[Opinion, Opinion]
-    seed: int
-
-    @cached_property
-    def lists(self) -> Requests:
-        """The requests; their rows are in the order of the table, which is sorted."""
-        return Requests.of(self.requests)
-
-    @property
-    def scores(self) -> Pair:
-        """A's and B's scores, each [C]."""
-        return self.answers[0].scores, self.answers[1].scores
 
 
 def collect_exhibits(sides: Sides, primary: str) -> Exhibits:

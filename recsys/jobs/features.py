@@ -10,30 +10,21 @@ import numpy as np
 import polars as pl
 from tqdm import tqdm
 
-from recsys.data.checks import check_tables
-from recsys.data.faults import refuse_errors
-from recsys.data.labels import grade_labels
 from recsys.data.tables import Dataset
 from recsys.data.windows import WINDOWS, Windows, place_windows
 from recsys.errors import DataError, SettingsError
-from recsys.features.builder import (
-    TEXT_COLUMNS,
-    Reader,
-    build_features,
-    check_context,
-    check_events,
-    feature_names,
-    sort_candidates,
-)
 from recsys.features.catalogue import to_html
+from recsys.features.checks import check_context, check_events
+from recsys.features.plan import TEXT_COLUMNS, build_features, feature_names
 from recsys.files import new_folder, refuse_existing
-from recsys.model.folder import fingerprint, identity, write_manifest
-from recsys.model.ready import open_model
-from recsys.model.scoring import batches
-from recsys.past.behaviour import Behaviour
+from recsys.manifest import write_manifest
+from recsys.model.folder import identity
+from recsys.model.prepared import fingerprint, prepare
+from recsys.model.ready import Ready
 from recsys.past.log import Log
+from recsys.past.lookup import Asked, cut_requests, request_starts
 from recsys.settings import Settings
-from recsys.vectors.queries import check_query
+from recsys.vectors.reader import Reader
 
 ROWS_PER_PART = 100_000
 """Rows whose features are computed at once and go into one file; any other number gives the same rows."""
@@ -111,14 +102,14 @@ class _Source:
 
     def table(self, requests: pl.DataFrame) -> pl.DataFrame:
         """Compute the features of whole requests, beside who, what, when and what came of it."""
-        ordered = sort_candidates(requests)
-        built = build_features(ordered, self.log, self.settings.features, self.reader)
+        asked = Asked.of(requests, self.log)
+        built = build_features(asked, self.settings.features, self.reader)
         window = pl.lit(None, dtype=pl.String)
         for name in WINDOWS:
             start, end = self.windows.bounds(name)
             inside = (pl.col("timestamp") >= start) & (pl.col("timestamp") < end)
             window = pl.when(inside).then(pl.lit(name)).otherwise(window)
-        head = ordered.with_columns(window=window).select(_HEAD)
+        head = asked.candidates.with_columns(window=window).select(_HEAD)
         return _in_order(pl.concat([head, built.select(self.names)], how="horizontal"))
 
 
@@ -162,11 +153,13 @@ def write_features(dataset: Dataset, basis: Settings | str | Path, out: str | Pa
         (staging / "features").mkdir()
         parts = 0
         with tqdm(total=len(rows), desc="features", unit="row", disable=None, leave=False) as bar:
-            for batch in batches(rows, ROWS_PER_PART):
-                table = source.table(batch).with_columns(pl.col(name).cast(kind) for name, kind in kinds.items())
+            starts = request_starts(rows)
+            for first, last in cut_requests(starts, ROWS_PER_PART):
+                table = source.table(rows[starts[first] : starts[last]])
+                table = table.with_columns(pl.col(name).cast(kind) for name, kind in kinds.items())
                 table.write_parquet(staging / "features" / f"part-{parts:05}.parquet")
                 parts += 1
-                bar.update(len(batch))
+                bar.update(len(table))
         requests = rows["request_id"].n_unique()
         outside = source.requests["request_id"].n_unique() - requests
         done = Tabulated(requests, len(rows), len(source.names), parts, outside)
@@ -221,27 +214,21 @@ def show_features(dataset: Dataset, basis: Settings | str | Path, request: str, 
 def _open(dataset: Dataset, basis: Settings | str | Path) -> _Source:
     """Check tables and settings, and make ready what features are computed from."""
     if isinstance(basis, Settings):
-        refuse_errors(check_tables(dataset))
-        source = _of_settings(dataset, basis)
+        prepared = prepare(dataset, basis)
+        check_context(dataset.requests, basis.features, dataset.about.recorded_after)
+        check_events(dataset, basis.features)
+        windows = place_windows(prepared.dataset.requests, basis.windows)
+        source = _Source(basis, windows, prepared.dataset.requests, prepared.log)
     else:
-        today = open_model(Path(basis), dataset)
-        model = today.model
-        check_context(dataset.requests, model.settings.features, dataset.about.recorded_after)
-        check_query(dataset.requests, model.settings.text.query, dataset.about.recorded_after)
-        source = _Source(model.settings, model.windows, today.requests, today.log, today.reader, Path(basis))
+        folder = Path(basis)
+        ready, prepared = Ready.today(folder, dataset)
+        requests = ready.ask(prepared.dataset.requests).candidates
+        settings, windows = ready.model.settings, ready.model.windows
+        source = _Source(settings, windows, requests, prepared.log, ready.reader, folder)
     for name in source.names:
         if name in _HEAD:
             raise SettingsError(f"[features] makes a feature called {name!r}, as a column beside it; rename the column")
     return source
-
-
-def _of_settings(dataset: Dataset, settings: Settings) -> _Source:
-    check_context(dataset.requests, settings.features, dataset.about.recorded_after)
-    check_events(dataset, settings.features)
-    dataset = grade_labels(dataset.with_plain_ids(), settings.labels)
-    windows = place_windows(dataset.requests, settings.windows)
-    log = Log(Behaviour.of(dataset, settings.features.kept), settings.labels.clock(settings.time))
-    return _Source(settings, windows, dataset.requests, log)
 
 
 def _in_order(rows: pl.DataFrame) -> pl.DataFrame:

@@ -9,20 +9,19 @@ import numpy as np
 import polars as pl
 
 from recsys.data.clock import TimeSettings
-from recsys.data.faults import CheckedRows, CheckReport, Fault, Rule, broken, refuse_errors, report, whole
+from recsys.data.faults import CheckedRows, Fault, Rule, broken, refuse_errors, report, whole
 from recsys.data.tables import Dataset
 from recsys.data.telling import judged_lists, telling, vouch
 from recsys.data.windows import Windows
 from recsys.errors import SettingsError
-from recsys.features.builder import TEXT_COLUMNS, build_features, sort_candidates, with_comparisons
 from recsys.features.moments import HoursSince
+from recsys.features.plan import TEXT_COLUMNS, build_features, with_comparisons
 from recsys.features.settings import FeatureSettings, declare
 from recsys.jobs.futures import two_futures
-from recsys.past.behaviour import Behaviour
+from recsys.model.prepared import Prepared, behaviour_of
 from recsys.past.log import Log
-from recsys.past.lookup import Lookup
+from recsys.past.lookup import Asked
 from recsys.schema import AFTER_THE_LIST
-from recsys.settings import Settings
 
 logger = logging.getLogger(__name__)
 
@@ -36,21 +35,19 @@ REQUESTS = 8
 """Requests whose future is shuffled."""
 
 Compute = Callable[[pl.DataFrame, Dataset], pl.DataFrame]
-"""Candidates, in the order of `sort_candidates`, and a log into their feature table."""
+"""Candidates, in the order of `Asked`, and a log into their feature table."""
 
 
-def refuse_leaks(checked: CheckReport, dataset: Dataset, settings: Settings, windows: Windows, log: Log) -> None:
+def refuse_leaks(prepared: Prepared, windows: Windows) -> None:
     """Stop when what the ranker would learn from holds the outcome.
 
     Parameters
     ----------
-    checked
-        What `check_tables` says of the tables; a leak among its faults is an error here where the settings use the
-        column and nobody vouched for it.
-    dataset, windows, log
-        The tables with graded labels, their windows and the behaviour that features read.
-    settings
-        All settings.
+    prepared
+        The tables; a leak among the faults of their check is an error here where the settings use the column and nobody
+        vouched for it.
+    windows
+        Their windows.
 
     Raises
     ------
@@ -59,10 +56,13 @@ def refuse_leaks(checked: CheckReport, dataset: Dataset, settings: Settings, win
     SettingsError
         When `[features] vouched` names no column of requests and no feature.
     """
+    dataset, settings, log = prepared.dataset, prepared.settings, prepared.log
     features, vouched = settings.features, settings.features.vouched
     lists = judged_lists(windows.of(dataset.requests, "ranker", log.time.feedback_delay), settings.seed)
-    lists = sort_candidates(lists)
-    table = build_features(lists.drop(AFTER_THE_LIST, strict=False), log, features, None).drop(TEXT_COLUMNS)
+    asked = Asked.of(lists, log)
+    lists = asked.candidates
+    blind = replace(asked, candidates=lists.drop(AFTER_THE_LIST, strict=False))
+    table = build_features(blind, features, None).drop(TEXT_COLUMNS)
     for name in vouched:
         if name not in (*dataset.requests.columns, *table.columns, *features.kinds):
             raise SettingsError(
@@ -70,12 +70,14 @@ def refuse_leaks(checked: CheckReport, dataset: Dataset, settings: Settings, win
                 "an event kind; remove it, or mind the spelling"
             )
     used = {"item_id", *features.context, *features.scores, settings.text.query} - {*vouched}
-    leaks = [replace(fault, severity="error") for fault in checked.faults if fault.leak and fault.column in used]
+    leaks = [
+        replace(fault, severity="error") for fault in prepared.checked.faults if fault.leak and fault.column in used
+    ]
     # Columns of requests were judged by the table check, and what is counted per such a column stands or falls with it.
     columns = {*features.context, *features.scores, *vouched}
     columns |= {feature.name for feature in declare(features) if columns & {*feature.per}}
     judged = [name for each in columns for name in with_comparisons(each)]
-    told = [*telling_features(lists, table.drop(judged, strict=False)), *telling_kinds(lists, log, features)]
+    told = [*telling_features(lists, table.drop(judged, strict=False)), *telling_kinds(asked, features)]
     told = [fault for fault in told if fault.column not in vouched]
     if dataset.about.sampled:  # what was chosen is more popular, and chosen again, than what was drawn
         told = [replace(fault, severity="warning") for fault in told]
@@ -94,7 +96,7 @@ def telling_features(lists: pl.DataFrame, table: pl.DataFrame) -> Iterator[Fault
     Parameters
     ----------
     lists
-        Requests of `judged_lists` in the order of `sort_candidates`.
+        Requests of `judged_lists` in the order of `Asked`.
     table
         Their features.
     """
@@ -106,21 +108,18 @@ def telling_features(lists: pl.DataFrame, table: pl.DataFrame) -> Iterator[Fault
             yield whole(Rule("error", what, fix), "features", name)
 
 
-def telling_kinds(lists: pl.DataFrame, log: Log, settings: FeatureSettings) -> Iterator[Fault]:
+def telling_kinds(asked: Asked, settings: FeatureSettings) -> Iterator[Fault]:
     """Name the event kinds that tell the outcome too well: clicks that were logged under another kind as well.
 
     Parameters
     ----------
-    lists
-        Requests of `judged_lists` in the order of `sort_candidates`.
-    log
-        Their behaviour.
+    asked
+        Requests of `judged_lists`.
     settings
         Which kinds are counted.
     """
-    lookup = Lookup(log, log.rows(lists))
-    probes = {kind: HoursSince(kind, ("user", "item")).values(lookup) for kind in settings.kinds}
-    table = lists.select("request_id", "label").with_columns(pl.Series(*probe) for probe in probes.items())
+    probes = {kind: HoursSince(kind, ("user", "item")).values(asked.lookup) for kind in settings.kinds}
+    table = asked.candidates.select("request_id", "label").with_columns(pl.Series(*probe) for probe in probes.items())
     for kind, judgement in telling(table, list(probes)).items():
         if judgement.least > TOO_WELL:
             what = f"events of this kind just before a list tell which candidates are clicked, {judgement}"
@@ -182,7 +181,7 @@ def draw_requests(dataset: Dataset, windows: Windows, seed: int) -> list[pl.Data
     random = np.random.default_rng(seed)
     parts = np.array_split(np.arange(len(ids)), min(REQUESTS, len(ids)) or 1)
     drawn = [ids[int(random.choice(part))] for part in parts if len(part)]
-    return [sort_candidates(rows.filter(pl.col("request_id") == each)) for each in drawn]
+    return [rows.filter(pl.col("request_id") == each).sort("item_id") for each in drawn]
 
 
 def future_features(
@@ -223,7 +222,7 @@ def future_features(
 def _compute(
     candidates: pl.DataFrame, dataset: Dataset, clock: TimeSettings, settings: FeatureSettings
 ) -> pl.DataFrame:
-    return build_features(candidates, Log(Behaviour.of(dataset, settings.kept), clock), settings, None)
+    return build_features(Asked.of(candidates, Log(behaviour_of(dataset, settings.kept), clock)), settings, None)
 
 
 def _bits(column: pl.Series) -> object:

@@ -7,10 +7,10 @@ import numpy as np
 from recsys.data.clock import format_duration
 from recsys.data.tables import Dataset
 from recsys.evaluation.reports.evaluation_report import Example, Listed, to_html
-from recsys.jobs.evaluate import Judgement
+from recsys.jobs.judging import Judgement
 from recsys.jobs.titles import NO_TEXT, item_titles
-from recsys.model.folder import Model, write_json
-from recsys.past.history import read_history
+from recsys.manifest import write_json
+from recsys.model.folder import Model
 
 EXAMPLES = 4
 """Lists that the page shows."""
@@ -46,10 +46,10 @@ def _examples(judgement: Judgement, model: Model, dataset: Dataset) -> list[Exam
     """Choose lists with a click and a known history, spread over the window."""
     window, log = judgement.window, judgement.log
     starts, labels = window.examples.starts, window.examples.labels
-    rows = log.rows(window.requests)
-    history = read_history(log, rows.codes["user"][starts[:-1]], rows.as_of[starts[:-1]], RECENT)
+    rows = log.rows(window.requests[starts[:-1]])
+    recent, _ = log.last_clicks(rows.codes["user"], rows.as_of, RECENT)
     clicked = np.add.reduceat(labels > 0, starts[:-1]) > 0
-    fit = np.flatnonzero(clicked & (history.items[:, 0] >= 0))
+    fit = np.flatnonzero(clicked & (recent[:, 0] >= 0))
     chosen = fit[np.linspace(0, len(fit) - 1, min(EXAMPLES, len(fit))).astype(np.int64)]
     titles = item_titles(dataset.items, model.settings.text.fields)
     ids = log.items.values.to_list()
@@ -66,6 +66,6 @@ def _examples(judgement: Judgement, model: Model, dataset: Dataset) -> list[Exam
             Listed(title(item), int(ranks["both"][place]), int(ranks["behaviour"][place]), int(labels[own][place]))
             for place, item in enumerate(items)
         )
-        recent = tuple(title(ids[code]) for code in history.items[request] if code >= 0)
-        examples.append(Example(str(window.requests["request_id"][int(starts[request])]), recent, listed))
+        clicks = tuple(title(ids[code]) for code in recent[request] if code >= 0)
+        examples.append(Example(str(window.requests["request_id"][int(starts[request])]), clicks, listed))
     return examples

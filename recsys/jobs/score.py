@@ -8,13 +8,11 @@ from tqdm import tqdm
 
 from recsys.data.checks import check_candidates
 from recsys.data.faults import refuse_errors
-from recsys.data.tables import Dataset, in_utc
-from recsys.features.builder import check_context, sort_candidates
+from recsys.data.tables import Dataset
 from recsys.files import new_folder, refuse_existing
-from recsys.model.folder import check_id_types, read_manifest, write_manifest
-from recsys.model.ready import Today, open_model
-from recsys.model.scoring import batches, check_top, keep_top, rank_candidates
-from recsys.vectors.queries import check_query
+from recsys.manifest import read_manifest, write_manifest
+from recsys.model.ready import Ready, check_top, keep_top
+from recsys.past.lookup import Asked
 
 ROWS_PER_PART = 250_000
 """Candidates whose rankings go into one file, whole requests together; any other number gives the same rankings."""
@@ -72,36 +70,30 @@ def score(
     folder, out = Path(folder), Path(out)
     refuse_existing(out)
     check_top(top)
-    candidates = in_utc(candidates)
-    refuse_errors(check_candidates(candidates))
-    today = open_model(folder, dataset)
-    check_context(candidates, today.model.settings.features, dataset.about.recorded_after)
-    check_query(candidates, today.model.settings.text.query, dataset.about.recorded_after)
-    check_id_types(candidates, today.log.behaviour)
+    refuse_errors(check_candidates(candidates))  # before new texts are encoded
+    ready, _ = Ready.today(folder, dataset)
+    asked = ready.ask(candidates)
     with new_folder(out) as staging:
         (staging / "rankings").mkdir()
-        scored = _write_rankings(today, sort_candidates(candidates), staging / "rankings", top)
-        today.state.save(staging / "state", folder)
+        scored = _write_rankings(ready, asked, staging / "rankings", top)
+        ready.state.save(staging / "state", folder)
         model_files = read_manifest(folder, "written by `recsys train`")["files"]
-        facts = {"ranker": model_files["ranker.txt"], "learnt_until": today.learnt_until.isoformat()}
+        facts = {"ranker": model_files["ranker.txt"], "learnt_until": ready.model.windows.learnt_until.isoformat()}
         write_manifest(staging, {"counts": vars(scored), "top": top, **facts})
     return scored
 
 
-def _write_rankings(today: Today, candidates: pl.DataFrame, folder: Path, top: int | None) -> Scored:
-    model, rankings = today.model, 0
+def _write_rankings(ready: Ready, asked: Asked, folder: Path, top: int | None) -> Scored:
+    rankings = 0
     unknown_users: set[object] = set()
     unknown_items: set[object] = set()
-    with tqdm(total=len(candidates), desc="score", unit="row", disable=None, leave=False) as bar:
-        for number, batch in enumerate(batches(candidates, ROWS_PER_PART)):
-            ranked = rank_candidates(
-                batch, today.log, model.settings.features, today.reader, model.ranker, model.calibration
-            )
+    with tqdm(total=len(asked.candidates), desc="score", unit="row", disable=None, leave=False) as bar:
+        for number, part in enumerate(asked.parts(ROWS_PER_PART)):
+            ranked = ready.rank(part)
             unknown_users.update(ranked.filter("unknown_user")["user_id"].unique())
             unknown_items.update(ranked.filter("unknown_item")["item_id"].unique())
             ranked = keep_top(ranked, top)
             ranked.write_parquet(folder / f"part-{number:05}.parquet")
             rankings += len(ranked)
-            bar.update(len(batch))
-    requests = candidates["request_id"].n_unique()
-    return Scored(requests, len(candidates), rankings, len(unknown_users), len(unknown_items))
+            bar.update(len(part.candidates))
+    return Scored(len(asked.lengths), len(asked.candidates), rankings, len(unknown_users), len(unknown_items))

@@ -10,9 +10,8 @@ import polars as pl
 
 from recsys.data.tables import Dataset
 from recsys.errors import DataError, SettingsError
-from recsys.features.builder import request_starts
 from recsys.past.log import Log
-from recsys.past.lookup import Lookup
+from recsys.past.lookup import Asked, Lookup, request_starts
 from recsys.past.streams import CLICK, SHOWING
 
 Flags = npt.NDArray[np.bool_]
@@ -35,7 +34,7 @@ def cold_requests(requests: pl.DataFrame, log: Log) -> Flags:
     Parameters
     ----------
     requests
-        Logged requests as `sort_candidates` orders them.
+        Logged requests as `Asked` orders them.
     log
         The behaviour before them.
     """
@@ -44,17 +43,13 @@ def cold_requests(requests: pl.DataFrame, log: Log) -> Flags:
     return _any_of_request(requests, _clicked(requests) & (shown < COLD))
 
 
-def segment_requests(
-    requests: pl.DataFrame, log: Log, dataset: Dataset, columns: Sequence[str] = ()
-) -> dict[str, Flags]:
+def segment_requests(asked: Asked, dataset: Dataset, columns: Sequence[str] = ()) -> dict[str, Flags]:
     """Group requests by what is known of them.
 
     Parameters
     ----------
-    requests
-        Logged requests as `sort_candidates` orders them; C rows.
-    log
-        The behaviour before them, and the zone of their hours.
+    asked
+        Logged requests; C rows.
     dataset
         Where further columns are found.
     columns
@@ -74,9 +69,8 @@ def segment_requests(
     DataError
         When a column of requests differs between the candidates of one request.
     """
-    rows = log.rows(requests)
-    now = Lookup(log, replace(rows, as_of=rows.timestamp))
-    sizes = np.diff(request_starts(requests))
+    requests, log, sizes = asked.candidates, asked.log, asked.lengths
+    now = Lookup(log, replace(asked.rows, as_of=asked.rows.timestamp))
     hours = requests["timestamp"].dt.convert_time_zone(log.time.zone).dt.hour().cast(pl.Int64).to_numpy()
     cold, clicked = cold_requests(requests, log), _any_of_request(requests, _clicked(requests))
     found = {"clicked items = cold": cold, "clicked items = warm": clicked & ~cold}

@@ -1,92 +1,27 @@
 """What can be compared: a model, rankings that anything wrote, or a baseline."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
 from recsys.data.tables import Dataset
 from recsys.errors import DataError
 from recsys.evaluation.rankings import Aligned, Rankings, read_rankings
-from recsys.jobs.evaluate import popularity
-from recsys.jobs.logged import read_logged
-from recsys.model.folder import read_manifest
-from recsys.model.ready import Today, open_model
-from recsys.past.log import Log
-from recsys.vectors.item_vectors import ItemVectors
-
-Floats = npt.NDArray[np.float64]
+from recsys.jobs.judging import popularity, read_logged
+from recsys.jobs.sides import Opinion, System
+from recsys.manifest import read_manifest
+from recsys.model.ready import Ready
+from recsys.past.lookup import Asked
 
 Source = str | Path | pl.DataFrame
 
 RANDOM, POPULARITY = "random", "popularity"
 BASELINES = (RANDOM, POPULARITY)
 """Names that stand for a baseline: a seeded random order, and the smoothed click rate of each item before `as_of`."""
-
-
-@dataclass(frozen=True)
-class Opinion:
-    """What a system says about C candidates.
-
-    Attributes
-    ----------
-    scores
-        [C]; -inf where the system did not list the candidate.
-    probability
-        [C] click probabilities; None where it gives none.
-    notes
-        Sentences for the reader, such as how many requests were not answered.
-    """
-
-    scores: Floats
-    probability: Floats | None = None
-    notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class System:
-    """One of the two sides.
-
-    Attributes
-    ----------
-    name
-        What people call it.
-    answer
-        From logged requests, as `sort_candidates` orders them, and the behaviour before them to an answer.
-    today
-        The model and its tables, where it is a model.
-    ranked
-        Ids of the requests it ranks, where it is a list of rankings.
-    learnt_until
-        The first moment that has not been learnt from, where a model gave the answers.
-    """
-
-    name: str
-    answer: Callable[[pl.DataFrame, Log], Opinion]
-    today: Today | None = None
-    ranked: pl.Series | None = None
-    learnt_until: datetime | None = None
-
-    @property
-    def kind(self) -> str:
-        """What it is, for people."""
-        if self.today is not None:
-            return "model"
-        return "baseline" if self.ranked is None else "rankings"
-
-    @property
-    def vectors(self) -> ItemVectors | None:
-        """What a model's encoder says about items."""
-        return None if self.today is None else self.today.reader.vectors
-
-
-def last_learnt(*systems: System) -> datetime | None:
-    """Return the first moment that none of them has learnt from; None where none has learnt."""
-    return max((system.learnt_until for system in systems if system.learnt_until is not None), default=None)
 
 
 def open_system(source: Source, dataset: Dataset, name: str, seed: int) -> System:
@@ -114,15 +49,15 @@ def open_system(source: Source, dataset: Dataset, name: str, seed: int) -> Syste
     if isinstance(source, pl.DataFrame):
         return _of_rankings(name, Rankings.of(source, name))
     if source == RANDOM:
-        return System(name, lambda requests, _: Opinion(np.random.default_rng(seed).random(len(requests))))
+        return System(name, lambda asked: Opinion(np.random.default_rng(seed).random(len(asked.candidates))))
     if source == POPULARITY:
-        return System(name, lambda requests, log: Opinion(popularity(requests, log)))
+        return System(name, lambda asked: Opinion(popularity(asked.lookup)))
     path = Path(source)
     if (path / "rankings").is_dir():
         learnt_until = _learnt_until(path)
         return replace(_of_rankings(name, read_rankings(path / "rankings")), learnt_until=learnt_until)
     if (path / "manifest.json").is_file():
-        return _of_model(name, open_model(path, dataset))
+        return _of_model(name, path, dataset)
     if path.exists():
         return _of_rankings(name, read_rankings(path))
     raise DataError(
@@ -131,15 +66,16 @@ def open_system(source: Source, dataset: Dataset, name: str, seed: int) -> Syste
     )
 
 
-def _of_model(name: str, today: Today) -> System:
-    model = today.model
+def _of_model(name: str, folder: Path, dataset: Dataset) -> System:
+    ready, prepared = Ready.today(folder, dataset)
+    model = ready.model
 
-    def answer(requests: pl.DataFrame, _: Log) -> Opinion:
-        logged = read_logged(requests, today.log, model.settings.features, today.reader)
+    def answer(asked: Asked) -> Opinion:
+        logged = read_logged(ready.ask(asked.candidates), model.settings.features, ready.reader)
         scores = model.ranker.score(logged.examples.table)
         return Opinion(scores, model.calibration.probability(scores))
 
-    return System(name, answer, today=today, learnt_until=today.learnt_until)
+    return System(name, answer, prepared, ready.reader.vectors, learnt_until=model.windows.learnt_until)
 
 
 def _learnt_until(folder: Path) -> datetime:
@@ -151,8 +87,8 @@ def _learnt_until(folder: Path) -> datetime:
 
 
 def _of_rankings(name: str, rankings: Rankings) -> System:
-    def answer(requests: pl.DataFrame, _: Log) -> Opinion:
-        found = rankings.align(requests)
+    def answer(asked: Asked) -> Opinion:
+        found = rankings.align(asked.candidates)
         return Opinion(found.scores, found.click_probabilities, tuple(_missing(name, found)))
 
     return System(name, answer, ranked=rankings.table["request_id"].unique())

@@ -1,38 +1,45 @@
 """Train: tables and settings in, a model folder out."""
 
-import dataclasses
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from recsys.data.checks import check_tables
-from recsys.data.faults import CheckReport, refuse_errors
-from recsys.data.labels import grade_labels
 from recsys.data.tables import Dataset
 from recsys.data.windows import WINDOWS, Window, Windows, place_windows
 from recsys.encoders.backends.backend import check_extra
+from recsys.encoders.settings import TextSettings
 from recsys.encoders.sources import encoder_hash
-from recsys.features.builder import TEXT_COLUMNS, check_context, check_events
+from recsys.errors import SettingsError
+from recsys.features.checks import check_context, check_events
+from recsys.features.plan import TEXT_COLUMNS
+from recsys.features.settings import FeatureSettings
 from recsys.files import new_folder, refuse_existing
-from recsys.jobs.evaluate import Judgement, judge
+from recsys.jobs.judging import Judgement, LoggedWindow, judge, read_logged
 from recsys.jobs.leaks import refuse_leaks
-from recsys.jobs.logged import LoggedWindow, read_logged
 from recsys.jobs.report import write_report
 from recsys.jobs.work import work_folder
-from recsys.learning.course import TextCourse, open_start
-from recsys.model.folder import Model, State, fingerprint, identity, write_manifest
-from recsys.past.behaviour import Behaviour
+from recsys.manifest import write_manifest
+from recsys.model.folder import Model, State, identity
+from recsys.model.prepared import Prepared, fingerprint, prepare
 from recsys.past.log import Log
+from recsys.past.lookup import Asked
 from recsys.ranking.calibration import Calibration
-from recsys.ranking.contract import Contract
-from recsys.ranking.trees import Examples, TreeRanker, grow, refuse_without_click
+from recsys.ranking.trees import Contract, Examples, TreeRanker, grow, refuse_without_click
 from recsys.settings import Settings
 from recsys.vectors.queries import check_query
 from recsys.vectors.user_tower import UserTower
 
+if TYPE_CHECKING:
+    from recsys.learning.course import TextCourse
+    from recsys.learning.text_model import TextModel
+
 logger = logging.getLogger(__name__)
+
+_READING = ("encoder", "fields", "template", "query", "max_tokens", "pooling", "layers", "lexicon", "dimension")
+"""Settings that say what a text is and what becomes of it; a model can go on learning only under the same."""
 
 
 @dataclass(frozen=True)
@@ -77,24 +84,26 @@ def train(dataset: Dataset, settings: Settings, target: str | Path, start: str |
     """
     target = Path(target)
     refuse_existing(target)
-    checked = _check(dataset, settings)
+    prepared = _prepare(dataset, settings)
     prints = fingerprint(dataset)
-    dataset = grade_labels(dataset.with_plain_ids(), settings.labels)
+    dataset, log = prepared.dataset, prepared.log
     windows = place_windows(dataset.requests, settings.windows)
-    _check_clicks(dataset, windows, settings)
-    log = Log(Behaviour.of(dataset, settings.features.kept), settings.labels.clock(settings.time))
-    refuse_leaks(checked, dataset, settings, windows, log)
     facts = {"settings": settings.model_dump(mode="json"), "windows": windows.to_json(), "data": prints}
+    _check_clicks(dataset, windows, log)
+    refuse_leaks(prepared, windows)
+    from recsys.learning.course import TextCourse  # torch takes seconds to load: the data is refused before
+
     before = None if start is None else open_start(Path(start), settings.text, windows)
     encoder = encoder_hash(settings.text.encoder) if start is None else identity(Path(start))
     with work_folder(target, {**facts, "encoder": encoder, "versions": _versions()}) as work:
-        course = TextCourse(dataset, settings, windows, log, before, work)
-        logged = _read(course, log, settings)
+        course = TextCourse(dataset, settings.text, settings.seed, windows, log, before, work)
+        logged = _read(course, log, settings.features)
         reader = course.reader(log)
-        logged["test"] = read_logged(windows.of(dataset.requests, "test"), log, settings.features, reader)
+        test = Asked.of(windows.of(dataset.requests, "test"), log)
+        logged["test"] = read_logged(test, settings.features, reader)
         model, judgement = _learn_to_rank(settings, windows, logged, log, reader.tower)
-        judgement = dataclasses.replace(judgement, sampled=dataset.about.sampled)
-        lessons = [dataclasses.asdict(lesson) for lesson in course.trainer.lessons]
+        judgement = replace(judgement, sampled=dataset.about.sampled)
+        lessons = [asdict(lesson) for lesson in course.trainer.lessons]
         with new_folder(target) as folder:
             model.save(folder)
             course.trainer.model.save(folder)
@@ -109,35 +118,60 @@ def _versions() -> dict[str, str]:
     return {name: version(name) for name in ("recsys", "torch", "transformers", "lightgbm", "polars", "numpy")}
 
 
-def _check(dataset: Dataset, settings: Settings) -> CheckReport:
-    """Refuse tables with faults, and settings that name what is not there or was recorded with the outcome."""
-    checked = check_tables(dataset)
-    refuse_errors(checked)
-    warnings = sum(fault.severity == "warning" for fault in checked.faults)
+def _prepare(dataset: Dataset, settings: Settings) -> Prepared:
+    """Prepare tables; refuse settings that name what is not there or was recorded with the outcome."""
+    prepared = prepare(dataset, settings)
+    warnings = sum(fault.severity == "warning" for fault in prepared.checked.faults)
     if warnings:
         logger.warning("the table check has %d warnings; `recsys check` says which", warnings)
     check_context(dataset.requests, settings.features, dataset.about.recorded_after)
     check_events(dataset, settings.features)
     check_query(dataset.requests, settings.text.query, dataset.about.recorded_after)
     check_extra(settings.text.backend)
-    return checked
+    return prepared
 
 
-def _check_clicks(dataset: Dataset, windows: Windows, settings: Settings) -> None:
+def _check_clicks(dataset: Dataset, windows: Windows, log: Log) -> None:
     """Refuse windows that LightGBM could not learn from, before the encoder has learnt for hours."""
-    delay = settings.labels.clock(settings.time).feedback_delay
     for window in WINDOWS[1:3]:
-        refuse_without_click(windows.of(dataset.requests, window, delay)["label"].to_numpy(), window)
+        labels = windows.of(dataset.requests, window, log.time.feedback_delay)["label"]
+        refuse_without_click(labels.to_numpy(), window)
 
 
-def _read(course: TextCourse, log: Log, settings: Settings) -> dict[Window, LoggedWindow]:
+def open_start(folder: Path, settings: TextSettings, windows: Windows) -> "TextModel":
+    """Load the encoder of an earlier model to go on from.
+
+    Raises
+    ------
+    ModelError
+        When the folder is no whole model.
+    SettingsError
+        When the model has learnt from later requests than the new text window's first, or reads texts in another way.
+    """
+    from recsys.learning.text_model import TextModel
+
+    before = Model.load(folder)
+    learnt, begins = before.windows.learnt_until, windows.cuts[0]
+    if learnt > begins:
+        raise SettingsError(
+            f"{folder} has learnt from requests up to {learnt.isoformat()}, after the text window's begin at "
+            f"{begins.isoformat()}; its scores would know the answers. Move [windows] or start from an older model"
+        )
+    for name in _READING:
+        old, new = getattr(before.settings.text, name), getattr(settings, name)
+        if old != new:
+            raise SettingsError(f"[text] {name} is {new!r} but {folder} was trained with {old!r}; set it to that")
+    return TextModel.load(folder)
+
+
+def _read(course: "TextCourse", log: Log, settings: FeatureSettings) -> dict[Window, LoggedWindow]:
     """Compute the features of each block of the ranker and valid windows before the encoder learns from it."""
     logged: dict[Window, LoggedWindow] = {}
-    for window, rows, _ in course.blocks():
-        if window == "text":
-            continue
-        part = read_logged(rows, log, settings.features, course.reader(log))
-        logged[window] = logged[window].joined(part) if window in logged else part
+    for block in course.blocks:
+        if block.window != "text":
+            part = read_logged(Asked.of(course.read(block), log), settings, course.reader(log))
+            logged[block.window] = logged[block.window].joined(part) if block.window in logged else part
+        course.learn(block)
     return logged
 
 

@@ -1,8 +1,7 @@
-"""Out-of-fold reading: each block of time is scored by the encoder that learnt from the blocks before it."""
+"""Out-of-fold reading: each block of time is read by the encoder that learnt from the blocks before it."""
 
 import logging
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -14,30 +13,21 @@ import polars as pl
 from recsys.data.clock import TimeSettings
 from recsys.data.tables import Dataset
 from recsys.data.texts import item_texts, warn_of_empty
-from recsys.data.windows import Block, Window, Windows
+from recsys.data.windows import Block, Windows
 from recsys.encoders.settings import TextSettings
-from recsys.errors import SettingsError
-from recsys.features.builder import Reader, find_items, read_lists, request_starts
 from recsys.features.definitions import Rate
 from recsys.learning.text_model import TextModel
 from recsys.learning.training import TextTrainer
-from recsys.model.folder import Model
 from recsys.past.log import Log
-from recsys.past.lookup import Lookup
+from recsys.past.lookup import Lookup, request_starts
 from recsys.past.streams import Rows
-from recsys.settings import Settings
 from recsys.vectors.coded_lists import CodedLists, Outcomes
 from recsys.vectors.queries import QueryReader, read_queries
+from recsys.vectors.reader import Reader, find_items, read_lists
 
 logger = logging.getLogger(__name__)
 
 Ints = npt.NDArray[np.int64]
-
-_READING = ("encoder", "fields", "template", "query", "max_tokens", "pooling", "layers", "lexicon", "dimension")
-"""Settings that say what a text is and what becomes of it; a model can go on learning only under the same."""
-
-_PRIOR = 20.0
-"""Showings after which an item's own click rate counts as much as the usual one."""
 
 _OLD_REQUESTS = 1_000
 """Older requests on which forgetting is measured."""
@@ -93,10 +83,8 @@ class TextLog:
         return self.lists.take(requests), self.outcomes.take(self.lists.places(requests))
 
 
-def read_in_blocks(
-    trainer: TextTrainer, shown: TextLog, blocks: list[Block], time: TimeSettings, settings: TextSettings, seed: int
-) -> Iterator[Block]:
-    """Yield each block before the trainer learns from it; then let it learn.
+class Schedule:
+    """Blocks of time that an encoder learns from one after the other, each after it was read.
 
     The encoder learns from the requests whose labels are known at the `as_of` of the block's end and that it has not
     learnt from yet, and reads a sample of older requests again. The first request of the next block so finds no label
@@ -106,7 +94,7 @@ def read_in_blocks(
     Parameters
     ----------
     trainer
-        What learns; the caller reads a block with `trainer.model` before asking for the next.
+        What learns.
     shown
         All requests up to the end of the last block, and older ones that may be read again if there are any.
     blocks
@@ -118,24 +106,59 @@ def read_in_blocks(
     seed
         Draws the requests that are read again.
     """
-    learnt = shown.before(blocks[0].start)
-    old = learnt[-_OLD_REQUESTS:]
-    for number, block in enumerate(blocks):
-        yield block
-        known = shown.before(time.labelled_until(block.end))
+
+    def __init__(
+        self,
+        trainer: TextTrainer,
+        shown: TextLog,
+        blocks: list[Block],
+        time: TimeSettings,
+        settings: TextSettings,
+        seed: int,
+    ) -> None:
+        self.trainer, self.blocks = trainer, blocks
+        self._shown, self._time, self._settings, self._seed = shown, time, settings, seed
+        self._done = 0
+        self._learnt = shown.before(blocks[0].start)
+        self._old = self._learnt[-_OLD_REQUESTS:]
+
+    def refuse_unless_next(self, block: Block) -> None:
+        """Refuse a block that was learnt from already, or whose turn has not come: what is read of it would be wrong.
+
+        Raises
+        ------
+        ValueError
+            Naming the block that comes next.
+        """
+        following = self.blocks[self._done] if self._done < len(self.blocks) else None
+        if block != following:
+            raise ValueError(f"the next block is {following}, not {block}; read and learn each block once, in order")
+
+    def learn(self, block: Block) -> None:
+        """Learn from what is known by the end of the next block; it can be read no more.
+
+        Raises
+        ------
+        ValueError
+            When another block comes next.
+        """
+        self.refuse_unless_next(block)
+        number, shown, learnt = self._done, self._shown, self._learnt
+        self._done += 1
+        known = shown.before(self._time.labelled_until(block.end))
         new = known[len(learnt) :]
         if number and not shown.clicked(new):
             logger.info("no click on a known item is known by the end of block-%d; it waits for the next", number)
-            continue
-        older = np.setdiff1d(learnt, old)
-        wanted = min(len(older), round(settings.replay * len(new)))
-        again = np.random.default_rng([seed, number]).choice(older, wanted, replace=False)
+            return
+        older = np.setdiff1d(learnt, self._old)
+        wanted = min(len(older), round(self._settings.replay * len(new)))
+        again = np.random.default_rng([self._seed, number]).choice(older, wanted, replace=False)
         read = np.concatenate([np.sort(again), new])
-        judged = len(old) > 0
-        trainer.learn(f"block-{number}", *shown.take(read), old=shown.take(old) if judged else None)
-        learnt = known
+        judged = len(self._old) > 0
+        self.trainer.learn(f"block-{number}", *shown.take(read), old=shown.take(self._old) if judged else None)
+        self._learnt = known
         if not judged:
-            old = new[len(new) - math.ceil(settings.held_out * len(new)) :][-_OLD_REQUESTS:]
+            self._old = new[len(new) - math.ceil(self._settings.held_out * len(new)) :][-_OLD_REQUESTS:]
 
 
 def _outcomes(requests: pl.DataFrame, log: Log, rows: Rows) -> Outcomes:
@@ -144,27 +167,27 @@ def _outcomes(requests: pl.DataFrame, log: Log, rows: Rows) -> Outcomes:
         counts = (requests[name].fill_null(0).cast(pl.Float32).to_numpy() for name in ("clicks", "views"))
         return Outcomes(*counts)
     lookup = Lookup(log, rows)
-    usual, own = (Rate(per, None, _PRIOR).values(lookup) for per in ((), ("item",)))
+    usual, own = (Rate(per).values(lookup) for per in ((), ("item",)))
     known = usual > 0  # something was clicked before
     popularity = np.log(np.divide(own, usual, out=np.ones(len(own)), where=known))
     return Outcomes.of(requests["label"].to_numpy(), popularity)
 
 
 class TextCourse:
-    """The text stage on its way through the logs: reads each block before it learns from it.
+    """The text stage on its way through the logs: each block is read, and then learnt from.
 
     Parameters
     ----------
     dataset
         Tables with graded labels.
-    settings
-        All settings.
+    settings, seed
+        Of the text stage.
     windows
         What is learnt from: text, ranker and valid.
     log
         Behaviour, known under the model's clock.
     before
-        Model to go on from, see `open_start`; None starts anew.
+        Text model to go on from; None starts anew.
     work
         Working folder, see `TextTrainer`.
 
@@ -172,62 +195,57 @@ class TextCourse:
     ----------
     trainer
         What learns.
+    blocks
+        In order of time.
     """
 
     def __init__(
-        self, dataset: Dataset, settings: Settings, windows: Windows, log: Log, before: TextModel | None, work: Path
+        self,
+        dataset: Dataset,
+        settings: TextSettings,
+        seed: int,
+        windows: Windows,
+        log: Log,
+        before: TextModel | None,
+        work: Path,
     ) -> None:
-        self._dataset = dataset
-        self._settings = settings
-        self._windows = windows
-        self._time = log.time
-        self._texts = item_texts(dataset.items, settings.text.fields, settings.text.template)
+        self._dataset, self._settings, self._windows, self._time = dataset, settings, windows, log.time
+        self._texts = item_texts(dataset.items, settings.fields, settings.template)
         warn_of_empty(self._texts)
-        inside = pl.col("timestamp") < windows.cuts[3]
+        inside = pl.col("timestamp") < windows.learnt_until
         if before is None:
             inside &= pl.col("timestamp") >= windows.cuts[0]
-        self._shown = TextLog.of(dataset.requests.filter(inside), log, dataset.items["item_id"], settings.text)
-        texts = self._texts + self._shown.query_texts
-        self.trainer = TextTrainer(texts, settings.text, settings.seed, work, before)
-        self._honest = before is not None
+        shown = TextLog.of(dataset.requests.filter(inside), log, dataset.items["item_id"], settings)
+        self.trainer = TextTrainer(self._texts + shown.query_texts, settings, seed, work, before)
+        self.blocks = windows.blocks(settings.block)
+        self._schedule = Schedule(self.trainer, shown, self.blocks, log.time, settings, seed)
+        self._started = before is not None
 
-    def blocks(self) -> Iterator[tuple[Window, pl.DataFrame, bool]]:
-        """Yield each block's window, its requests, and whether `reader` knows anything yet; then learn from it."""
-        settings = self._settings
-        blocks = self._windows.blocks(settings.text.block)
-        for block in read_in_blocks(self.trainer, self._shown, blocks, self._time, settings.text, settings.seed):
-            inside = (pl.col("timestamp") >= block.start) & (pl.col("timestamp") < block.end)
-            rows = self._windows.of(self._dataset.requests, block.window, self._time.feedback_delay).filter(inside)
-            yield block.window, rows, self._honest or bool(self.trainer.lessons)
+    @property
+    def knows(self) -> bool:
+        """Whether the encoder has learnt anything yet."""
+        return self._started or bool(self.trainer.lessons)
+
+    def read(self, block: Block) -> pl.DataFrame:
+        """Give the requests of the next block whose labels are known by the end of its window.
+
+        Raises
+        ------
+        ValueError
+            When the block was learnt from already, or another comes next.
+        """
+        self._schedule.refuse_unless_next(block)
+        inside = (pl.col("timestamp") >= block.start) & (pl.col("timestamp") < block.end)
+        return self._windows.of(self._dataset.requests, block.window, self._time.feedback_delay).filter(inside)
 
     def reader(self, log: Log) -> Reader:
         """Read with what is known now."""
-        model, settings = self.trainer.model, self._settings.text
+        model, settings = self.trainer.model, self._settings
         embeddings = self.trainer.embed()[: len(self._texts)]
         vectors = model.vectors(self._dataset.items["item_id"], self._texts, embeddings)
         queries = QueryReader(settings.query, model.encode_query) if settings.query else None
         return Reader.of(log, vectors, model.tower, settings.history_length, queries)
 
-
-def open_start(folder: Path, settings: TextSettings, windows: Windows) -> TextModel:
-    """Load the encoder of an earlier model to go on from.
-
-    Raises
-    ------
-    ModelError
-        When the folder is no whole model.
-    SettingsError
-        When the model has learnt from later requests than the new text window's first, or reads texts in another way.
-    """
-    before = Model.load(folder)
-    learnt, begins = before.windows.cuts[3], windows.cuts[0]
-    if learnt > begins:
-        raise SettingsError(
-            f"{folder} has learnt from requests up to {learnt.isoformat()}, after the text window's begin at "
-            f"{begins.isoformat()}; its scores would know the answers. Move [windows] or start from an older model"
-        )
-    for name in _READING:
-        old, new = getattr(before.settings.text, name), getattr(settings, name)
-        if old != new:
-            raise SettingsError(f"[text] {name} is {new!r} but {folder} was trained with {old!r}; set it to that")
-    return TextModel.load(folder)
+    def learn(self, block: Block) -> None:
+        """Learn from the next block, see `Schedule.learn`."""
+        self._schedule.learn(block)

@@ -2,34 +2,25 @@
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cache, cached_property
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any
-
-import polars as pl
 
 from recsys.data.clock import TimeSettings
-from recsys.data.tables import Dataset
+from recsys.data.tables import read_parquet
 from recsys.data.windows import Windows
 from recsys.encoders.text_reader import TextReader
-from recsys.errors import DataError, ModelError
-from recsys.features.builder import Reader
+from recsys.errors import ModelError
+from recsys.manifest import file_hash, read_manifest, write_json, write_manifest
 from recsys.past.behaviour import Behaviour
 from recsys.past.log import Log
 from recsys.ranking.calibration import Calibration
-from recsys.ranking.contract import Contract
-from recsys.ranking.trees import TreeRanker
+from recsys.ranking.trees import Contract, TreeRanker
 from recsys.settings import Settings
 from recsys.vectors.item_vectors import ItemVectors
 from recsys.vectors.queries import QueryReader
+from recsys.vectors.reader import Reader
 from recsys.vectors.user_tower import UserTower
-
-FORMAT = 2
-"""Number of the folder's layout; a folder of another number is refused."""
-
-_LIBRARIES = ("recsys", "torch", "transformers", "pytorch-lightning", "lightgbm", "polars", "numpy")
 
 
 @dataclass(frozen=True)
@@ -67,7 +58,8 @@ class State:
         manifest = read_manifest(folder, "written by `recsys train` or `recsys score`")
         if manifest.get("model") != identity(model):
             raise ModelError(f"{folder} was made with another model than {model}; score with this model once, or train")
-        return cls(Behaviour.load(folder), ItemVectors.load(folder / "item_vectors.parquet"))
+        behaviour = Behaviour(*(read_parquet(folder / f"{field.name}.parquet") for field in fields(Behaviour)))
+        return cls(behaviour, ItemVectors.load(folder / "item_vectors.parquet"))
 
 
 @dataclass(frozen=True)
@@ -166,95 +158,7 @@ class Model:
         )
 
 
-def write_manifest(folder: Path, facts: dict[str, Any]) -> None:
-    """Write `manifest.json`: format, library versions, `facts`, and size and sha256 of every other file.
-
-    Nothing in it depends on the wall clock.
-    """
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    manifest = {
-        "format": FORMAT,
-        "versions": {library: version(library) for library in _LIBRARIES},
-        **facts,
-        "files": {path.relative_to(folder).as_posix(): _sha256(path) for path in files},
-    }
-    write_json(folder / "manifest.json", {**manifest, "sha256": _digest(manifest)})
-
-
 def identity(folder: Path) -> str:
     """Tell models apart: sha256 over the files that turn a state into scores."""
     parts = ("ranker.txt", "behaviour.txt", "features.json", "user_tower.safetensors")
-    return hashlib.sha256("".join(_sha256(folder / part) for part in parts).encode()).hexdigest()
-
-
-def read_manifest(folder: Path, origin: str) -> dict[str, Any]:
-    """Read `manifest.json` and hold every file against its hash.
-
-    Raises
-    ------
-    ModelError
-        When the folder has no manifest of this format, or files are missing, extra or changed.
-    """
-    path = folder / "manifest.json"
-    if not path.is_file():
-        raise ModelError(f"{folder} holds no manifest.json; give a folder {origin}")
-    try:
-        manifest = json.loads(path.read_text())
-        expected, number, digest = dict(manifest["files"]), manifest["format"], manifest.pop("sha256", None)
-    except (ValueError, KeyError, TypeError, RecursionError, OSError) as error:
-        raise ModelError(f"{path} is damaged ({type(error).__name__}); give a folder {origin}") from error
-    if number != FORMAT:
-        raise ModelError(f"{folder} has format {number}, this version reads {FORMAT}; train again with this version")
-    if digest != _digest(manifest):
-        raise ModelError(f"{path} was changed after it was written (its sha256 differs); copy the whole folder again")
-    present = {file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file()} - {"manifest.json"}
-    for name in sorted(present ^ set(expected)):
-        fault = "is missing from" if name in expected else "does not belong to"
-        raise ModelError(f"{name} {fault} {folder}; copy the whole folder again")
-    for name, digest in expected.items():
-        if _sha256(folder / name) != digest:
-            raise ModelError(f"{folder / name} was changed after it was written (its sha256 differs); copy it again")
-    return dict(manifest)
-
-
-def fingerprint(dataset: Dataset) -> dict[str, Any]:
-    """Describe the data a model saw: rows and sha256 of the columns' names, types and row hashes of every table."""
-    tables = {name: getattr(dataset, name) for name in ("items", "events", "requests", "users")}
-    found = {}
-    for name, table in tables.items():
-        if table is not None:
-            seen = hashlib.sha256(repr(table.schema).encode())
-            seen.update(table.hash_rows(0).to_numpy().tobytes())
-            found[name] = {"rows": len(table), "sha256": seen.hexdigest()}
-    return found
-
-
-def check_id_types(frame: pl.DataFrame, behaviour: Behaviour, called: str = "candidates") -> None:
-    """Refuse rows whose ids are of another kind than those of the model's data.
-
-    Raises
-    ------
-    DataError
-        Naming the column and both types.
-    """
-    for column in ("user_id", "item_id"):
-        known = behaviour.showings.schema[column]
-        given = frame.schema[column]
-        if known.is_integer() != given.is_integer() and given != pl.Null:
-            raise DataError(
-                f"{called} hold {column} as {given}, the model's data as {known}; cast the column to the same kind"
-            )
-
-
-def write_json(path: Path, content: object) -> None:
-    """Write readable JSON, the same bytes for the same content."""
-    path.write_text(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
-
-
-def _digest(manifest: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return hashlib.sha256("".join(file_hash(folder / part) for part in parts).encode()).hexdigest()

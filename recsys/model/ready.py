@@ -1,72 +1,171 @@
-"""A model brought up to today's tables: checked, encoded, ready to compute features."""
+"""A model that knows a moment: what is asked of it is checked in one place, and answered in one way by every caller."""
 
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 
-from recsys.data.checks import check_tables
+from recsys.data.checks import check_candidates
 from recsys.data.faults import refuse_errors
-from recsys.data.labels import grade_labels
-from recsys.data.tables import Dataset
+from recsys.data.tables import Dataset, in_utc
 from recsys.data.texts import item_texts
 from recsys.encoders.text_reader import TextReader, read_identity
-from recsys.features.builder import Reader
+from recsys.errors import SettingsError
+from recsys.features.checks import check_context, check_id_types
+from recsys.features.plan import build_features
 from recsys.model.folder import Model, State
-from recsys.past.behaviour import Behaviour
+from recsys.model.prepared import Prepared, prepare
 from recsys.past.log import Log
+from recsys.past.lookup import Asked
+from recsys.past.streams import CLICK, SHOWING
 from recsys.vectors.item_vectors import ItemVectors
+from recsys.vectors.queries import check_query
+from recsys.vectors.reader import Reader
 
 
 @dataclass(frozen=True)
-class Today:
-    """A model and today's tables.
+class Ready:
+    """A model, the behaviour and the texts that it knows.
 
     Attributes
     ----------
     model
         The model.
-    requests
-        Today's logged requests, labels graded.
     log, reader
         What features are computed from.
+    recorded_after
+        Columns of requests that were recorded after the list, as the importer of the tables declares.
     """
 
     model: Model
-    requests: pl.DataFrame
     log: Log
     reader: Reader
+    recorded_after: tuple[str, ...] = ()
 
-    @property
-    def learnt_until(self) -> datetime:
-        """The first moment that the model has not learnt from."""
-        return self.model.windows.cuts[3]
+    @classmethod
+    def of(cls, model: Model, state: State, folder: Path) -> "Ready":
+        """Join a model with a state; its encoder lies in `folder`."""
+        log = model.log(state.behaviour)
+        return cls(model, log, model.reader(log, state.vectors, folder))
+
+    @classmethod
+    def load(cls, folder: Path, state: Path) -> "Ready":
+        """Read a model folder and a state of it, without torch.
+
+        Raises
+        ------
+        ModelError
+            When a folder is not whole, or the state was made with another model.
+        """
+        return cls.of(Model.load(folder), State.load(state, folder), folder)
+
+    @classmethod
+    def today(cls, folder: Path, dataset: Dataset) -> tuple["Ready", Prepared]:
+        """Load a model, prepare today's tables and encode the item texts that the model has not seen.
+
+        Raises
+        ------
+        ModelError
+            When the folder is no whole model.
+        DataError
+            When the tables have faults.
+        SettingsError
+            When the tables lack a column that the model uses.
+        """
+        model = Model.load(folder)
+        prepared = prepare(dataset, model.settings)
+        vectors = current_vectors(model, folder, State.load(folder / "state", folder).vectors, dataset.items)
+        reader = model.reader(prepared.log, vectors, folder)
+        return cls(model, prepared.log, reader, dataset.about.recorded_after), prepared
+
+    def knowing(self, log: Log) -> "Ready":
+        """Read the same texts on top of a tail, see `Log.with_tail`."""
+        return replace(self, log=log, reader=self.reader.on(log))
 
     @property
     def state(self) -> State:
         """What serving needs to give the same answers."""
         return State(self.log.behaviour, self.reader.vectors)
 
+    def ask(self, candidates: pl.DataFrame) -> Asked:
+        """Check candidates of whole requests, and put them in order.
 
-def open_model(folder: Path, dataset: Dataset) -> Today:
-    """Load a model, check today's tables and encode the item texts that the model has not seen.
+        Parameters
+        ----------
+        candidates
+            Columns as `recsys.schema.CANDIDATES`, the context columns, the scores and the query column of the model, in
+            any order; moments without a zone are UTC.
+
+        Raises
+        ------
+        DataError
+            When the candidates have faults, names all of them; or their ids are of another kind than those of the log.
+        SettingsError
+            When a column that the model reads is missing, of another kind, or was recorded after the list.
+        """
+        candidates, settings = in_utc(candidates), self.model.settings
+        refuse_errors(check_candidates(candidates))
+        check_id_types(candidates, self.log.behaviour)
+        check_context(candidates, settings.features, self.recorded_after)
+        check_query(candidates, settings.text.query, self.recorded_after)
+        return Asked.of(candidates, self.log)
+
+    def features(self, asked: Asked) -> pl.DataFrame:
+        """Compute the feature table of the model, see `build_features`."""
+        return build_features(asked, self.model.settings.features, self.reader)
+
+    def rank(self, asked: Asked) -> pl.DataFrame:
+        """Score and rank candidates: the one way, for batch and for serving.
+
+        Each request's answer depends on that request and on behaviour known before its `as_of` alone: not on the order
+        of rows, and not on which other requests are ranked with it.
+
+        Parameters
+        ----------
+        asked
+            What `ask` gave, or a part of it.
+
+        Returns
+        -------
+        `recsys.schema.RANKINGS`, sorted by request and rank; equal scores are ordered by item. `unknown_user` says that
+        no list shown to the user and no click is known before `as_of`, `unknown_item` that the item is not in the items
+        table; both are scored with missing features.
+        """
+        scores = self.model.ranker.score(self.features(asked))
+        listed = np.append(self.log.listed, False)  # code -1, an unknown item, finds the last element
+        shown, clicked = (asked.lookup.amount(stream, ("user",), None) for stream in (SHOWING, CLICK))
+        request = np.repeat(np.arange(len(asked.lengths)), asked.lengths)
+        order = np.lexsort((-scores, request))
+        ranked = asked.candidates.select(
+            "request_id",
+            "user_id",
+            "item_id",
+            rank=pl.lit(0, dtype=pl.UInt32),
+            score=pl.Series(scores),
+            click_probability=pl.Series(self.model.calibration.probability(scores)),
+            unknown_user=pl.Series((shown == 0) & (clicked == 0)),
+            unknown_item=pl.Series(~listed[asked.rows.codes["item"]]),
+        )[order]
+        place = np.arange(len(request)) - asked.starts[request] + 1
+        return ranked.with_columns(rank=pl.Series(place, dtype=pl.UInt32))
+
+
+def check_top(top: int | None) -> None:
+    """Refuse a number of places that is not a whole number of at least 1.
 
     Raises
     ------
-    ModelError
-        When the folder is no whole model.
-    DataError
-        When the tables have faults.
     SettingsError
-        When the tables lack a column that the model uses.
+        Naming the value.
     """
-    model = Model.load(folder)
-    refuse_errors(check_tables(dataset))
-    dataset = grade_labels(dataset.with_plain_ids(), model.settings.labels)
-    log = model.log(Behaviour.of(dataset, model.settings.features.kept))
-    vectors = current_vectors(model, folder, State.load(folder / "state", folder).vectors, dataset.items)
-    return Today(model, dataset.requests, log, model.reader(log, vectors, folder))
+    if top is not None and (not isinstance(top, int) or top < 1):
+        raise SettingsError(f"top = {top!r}; keep at least 1 candidate per request, as a whole number")
+
+
+def keep_top(rankings: pl.DataFrame, top: int | None) -> pl.DataFrame:
+    """Keep the first `top` places of every request; all when None."""
+    return rankings if top is None else rankings.filter(pl.col("rank") <= top)
 
 
 def current_vectors(model: Model, folder: Path, known: ItemVectors, items: pl.DataFrame) -> ItemVectors:

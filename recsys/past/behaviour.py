@@ -6,9 +6,6 @@ from pathlib import Path
 
 import polars as pl
 
-from recsys.data.tables import TIME, Dataset, read_parquet
-from recsys.errors import SettingsError
-
 SHOWN = ("user_id", "item_id", "timestamp", "label", "list_size")
 DONE = ("user_id", "item_id", "event", "known_at", "value")
 
@@ -55,44 +52,6 @@ class Behaviour:
     showings: pl.DataFrame
     events: pl.DataFrame
 
-    @classmethod
-    def of(cls, dataset: Dataset, kept: Kept) -> "Behaviour":
-        """Take from a dataset what features read.
-
-        Raises
-        ------
-        SettingsError
-            When an attribute is not a column of its table, or is of a kind that no feature can be made of.
-        """
-        items, users = dataset.items, dataset.users
-        if "available_at" not in items.columns:
-            items = items.with_columns(available_at=pl.lit(None, dtype=TIME))
-        if users is None:
-            users = dataset.requests.select("user_id").clear()
-        _refuse_absent("affinity", kept.affinity, items, "items")
-        _refuse_absent("numbers", kept.numbers, items, "items")
-        _refuse_absent("users", kept.users, users, "users")
-        for name in kept.affinity:
-            if not is_category(items[name]):
-                raise SettingsError(
-                    f"[features] affinity names {name!r}, a column of items that holds {items.schema[name]} values; "
-                    "name it in numbers"
-                )
-        for name in kept.numbers:
-            if not items.schema[name].is_numeric():
-                raise SettingsError(
-                    f"[features] numbers names {name!r}, a column of items that holds {items.schema[name]} values; "
-                    "name it in affinity, or write it as a number"
-                )
-        _refuse_absent("context", kept.context, dataset.requests, "requests")
-        numbers = [pl.col(name).cast(pl.Float64) for name in kept.numbers]
-        return cls(
-            items=items.select("item_id", "available_at", *kept.affinity, *numbers),
-            users=users.select("user_id", *kept.users),
-            showings=shown_candidates(dataset.requests, kept.context),
-            events=known_events(dataset.events),
-        )
-
     @property
     def attributes(self) -> tuple[str, ...]:
         """Names of the item attributes that are categories."""
@@ -123,14 +82,9 @@ class Behaviour:
         )
 
     def save(self, folder: Path) -> None:
-        """Write the tables into an existing folder."""
-        for name in ("items", "users", "showings", "events"):
-            getattr(self, name).write_parquet(folder / f"{name}.parquet")
-
-    @classmethod
-    def load(cls, folder: Path) -> "Behaviour":
-        """Read what `save` wrote."""
-        return cls(*(read_parquet(folder / f"{name}.parquet") for name in ("items", "users", "showings", "events")))
+        """Write each table into an existing folder, under its name."""
+        for name, table in vars(self).items():
+            table.write_parquet(folder / f"{name}.parquet")
 
 
 def shown_candidates(requests: pl.DataFrame, context: Sequence[str]) -> pl.DataFrame:
@@ -157,12 +111,3 @@ def _as_text(table: pl.DataFrame, names: Sequence[str]) -> pl.DataFrame:
 def is_category(column: pl.Series) -> bool:
     """Tell whether a column holds categories; floats are numbers."""
     return not column.dtype.is_float()
-
-
-def _refuse_absent(setting: str, names: tuple[str, ...], table: pl.DataFrame, called: str) -> None:
-    for name in names:
-        if name not in table.columns:
-            raise SettingsError(
-                f"[features] {setting} names {name!r}, which is not a column of {called}; "
-                f"its columns are {', '.join(table.columns)}"
-            )

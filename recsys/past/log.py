@@ -17,6 +17,7 @@ from recsys.past.streams import (
     CHANCE,
     CLICK,
     LAST,
+    MICROSECONDS_PER_HOUR,
     OUTCOME,
     SHOWING,
     UNIT,
@@ -331,6 +332,41 @@ class Log:
         codes = np.full(len(vocabulary), -1, dtype=np.int64)
         codes[vocabulary.encode(ids)] = self.vocabularies[name].encode(values)
         return codes
+
+
+@dataclass(frozen=True)
+class History:
+    """The last clicks before a moment, most recent first.
+
+    Attributes
+    ----------
+    items
+        Item codes, -1 where there is no further click, shape [R, H].
+    hours
+        Hours between the moment the click became known and `as_of`, 0 where there is none, shape [R, H].
+    """
+
+    items: Ints
+    hours: npt.NDArray[np.float32]
+
+
+def read_history(log: Log, users: Ints, as_of: Ints, length: int) -> History:
+    """Look up the last `length` clicks of each user that were known before `as_of`.
+
+    Parameters
+    ----------
+    log
+        All behaviour.
+    users
+        User codes, -1 for unknown ones, shape [R].
+    as_of
+        Microseconds, shape [R].
+    length
+        Number of clicks H.
+    """
+    items, moments = log.last_clicks(users, as_of, length)
+    hours = np.where(items >= 0, (as_of[:, None] - moments) / MICROSECONDS_PER_HOUR, 0.0)
+    return History(items, hours.astype(np.float32))
 
 
 def _columns(behaviour: Behaviour, name: str) -> tuple[pl.Series, ...]:

@@ -1,12 +1,13 @@
-"""Look-ups of one batch of candidates in the log; what several features share is searched once."""
+"""Candidates that are asked about, and their look-ups in the log; what several features share is searched once."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
+import polars as pl
 
 from recsys.past.counters import Counter, Ints, Pairs
 from recsys.past.log import Layer, Log
@@ -41,19 +42,12 @@ class Lookup:
         nobody = np.empty(0, dtype=np.int64)
         return cls(log, Rows(dict.fromkeys(log.vocabularies, nobody), nobody, nobody))
 
-    def amounts(self, of: str, per: Per, window: timedelta | None) -> Ints:
-        """Add up a stream per key over `[as_of - window, as_of)`.
-
-        Returns
-        -------
-        Shape [A, Q]: how many rows; of lists, also how many clicks, and in `CHANCE`s the sum of 1 / list size; of
-        events, also their values in `UNIT`s, and how many of them have one.
-        """
-        count = 1 + len(self.log.layers[0].counter(of, per).totals)
-        return np.stack([self.amount(of, per, window, which) for which in range(count)])
-
     def amount(self, of: str, per: Per, window: timedelta | None, which: int = 0) -> Ints:
-        """Give one row of `amounts`, shape [Q]; what nothing asks for is never added up."""
+        """Add up a stream per key over `[as_of - window, as_of)`, shape [Q].
+
+        `which` is 0 for how many rows; of lists 1 for how many clicks, and 2 for the sum of 1 / list size in
+        `CHANCE`s; of events 1 for their values in `UNIT`s, and 2 for how many of them have one.
+        """
         if (of, per, window, which) not in self._amounts:
             first, *others = (self._of_layer(layer, of, per, window, which) for layer in self.log.layers)
             for other in others:
@@ -139,3 +133,69 @@ class Lookup:
     @cached_property
     def _as_of_places(self) -> Ints:
         return np.searchsorted(self._moments, self.rows.as_of)
+
+
+def request_starts(candidates: pl.DataFrame) -> Ints:
+    """Give the first row of every request, rows of one together, and last the number of rows, shape [R + 1]."""
+    lengths = candidates["request_id"].rle().struct.field("len").to_numpy()
+    return np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
+
+
+def cut_requests(starts: Ints, rows: int) -> Iterator[tuple[int, int]]:
+    """Cut requests into runs of at least `rows` rows each, the last one excepted: their first, and the one after."""
+    first = 0
+    while first < len(starts) - 1:
+        last = int(np.searchsorted(starts, min(starts[first] + rows, starts[-1])))
+        yield first, last
+        first = last
+
+
+@dataclass(frozen=True, eq=False)
+class Asked:
+    """Whole requests that are asked about, put in order, started and encoded once for all that read them.
+
+    Attributes
+    ----------
+    candidates
+        Q rows, by request and then by item.
+    starts
+        First row of every request and, last, Q; shape [R + 1].
+    log
+        All behaviour.
+    """
+
+    candidates: pl.DataFrame
+    starts: Ints
+    log: Log
+
+    @classmethod
+    def of(cls, candidates: pl.DataFrame, log: Log) -> "Asked":
+        """Put candidates into the one order that features are computed in, and find where requests start."""
+        candidates = candidates.sort("request_id", "item_id")
+        return cls(candidates, request_starts(candidates), log)
+
+    @cached_property
+    def rows(self) -> Rows:
+        """The candidates in codes."""
+        return self.log.rows(self.candidates)
+
+    @cached_property
+    def lookup(self) -> Lookup:
+        """What is known of them before each request's `as_of`."""
+        return Lookup(self.log, self.rows)
+
+    @property
+    def lengths(self) -> Ints:
+        """How many candidates each request has, shape [R]."""
+        return np.diff(self.starts)
+
+    @property
+    def moments(self) -> pl.Series:
+        """When each request was made, R elements."""
+        return self.candidates["timestamp"].gather(self.starts[:-1])
+
+    def parts(self, rows: int) -> Iterator["Asked"]:
+        """Cut into parts, see `cut_requests`."""
+        for first, last in cut_requests(self.starts, rows):
+            start, end = self.starts[first], self.starts[last]
+            yield Asked(self.candidates[start:end], self.starts[first : last + 1] - start, self.log)

@@ -9,17 +9,15 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 
-from recsys.data.checks import check_candidates, check_update
+from recsys.data.checks import check_update
 from recsys.data.faults import refuse_errors
 from recsys.data.tables import in_utc, plain_ids
 from recsys.errors import DataError, SettingsError
-from recsys.features.builder import check_context
+from recsys.features.checks import check_context, check_id_types
 from recsys.features.settings import declare
-from recsys.model.folder import Model, State, check_id_types
-from recsys.model.scoring import check_top, keep_top, rank_candidates
+from recsys.model.ready import Ready, check_top, keep_top
 from recsys.past.lookup import Lookup
 from recsys.past.tail import Tail
-from recsys.vectors.queries import check_query
 
 Frame = TypeVar("Frame", pl.DataFrame, pd.DataFrame)
 
@@ -31,17 +29,15 @@ class Ranker:
     `update`.
     """
 
-    def __init__(self, model: Model, state: State, folder: Path) -> None:
-        self._model = model
-        self._behaviour = state.behaviour
-        log = model.log(state.behaviour)
-        self._tail = Tail.on(log)
-        self._known = log, model.reader(log, state.vectors, folder)
+    def __init__(self, ready: Ready) -> None:
+        self._ready = ready
+        self._tail = Tail.on(ready.log)
         self._growing = Lock()
-        moments = (state.behaviour.showings["timestamp"], state.behaviour.events["known_at"])
+        known = ready.log.behaviour
+        moments = (known.showings["timestamp"], known.events["known_at"])
         self._known_until = pl.select(pl.max_horizontal(*(pl.lit(each).max() for each in moments))).item()
-        nobody = Lookup.of_nobody(log)
-        for feature in declare(model.settings.features):
+        nobody = Lookup.of_nobody(ready.log)
+        for feature in declare(ready.model.settings.features):
             feature.values(nobody)  # so that loading takes the time, and not the first request
 
     @classmethod
@@ -64,8 +60,7 @@ class Ranker:
             When a folder is not whole, or the state was made with another model.
         """
         folder = Path(folder)
-        newest = State.load(Path(state) if state is not None else folder / "state", folder)
-        return cls(Model.load(folder), newest, folder)
+        return cls(Ready.load(folder, folder / "state" if state is None else Path(state)))
 
     @property
     def known_until(self) -> datetime | None:
@@ -97,13 +92,14 @@ class Ranker:
             When `top` is below 1, or a context column or the query column is missing.
         """
         check_top(top)
-        ranked = keep_top(self._rank(_to_polars(candidates)), top)
+        ready = self._ready  # an update that comes meanwhile gives others another one
+        ranked = keep_top(ready.rank(ready.ask(_to_polars(candidates))), top)
         return ranked if isinstance(candidates, pl.DataFrame) else ranked.to_pandas()
 
     def score(self, candidates: Frame) -> "pl.Series | pd.Series[float]":
         """Score candidates: one number per row, in the order of the rows; arguments and errors as for `rank`."""
-        frame = _to_polars(candidates)
-        ranked = self._rank(frame).select("request_id", "item_id", "score")
+        frame, ready = _to_polars(candidates), self._ready
+        ranked = ready.rank(ready.ask(frame)).select("request_id", "item_id", "score")
         scores = frame.select("request_id", "item_id").join(
             ranked, on=["request_id", "item_id"], how="left", maintain_order="left"
         )["score"]
@@ -142,7 +138,8 @@ class Ranker:
         SettingsError
             When a context column is missing, or the model grades labels from events, which only a batch can do.
         """
-        grades = self._model.settings.labels.grades
+        settings, known = self._ready.model.settings, self._ready.log.behaviour
+        grades = settings.labels.grades
         if grades:
             raise SettingsError(
                 f"this model grades labels from events ([labels] grades names {sorted(grades)}), which needs the lists "
@@ -152,27 +149,16 @@ class Ranker:
         shown = None if requests is None else _with_labels(in_utc(_to_polars(requests, "requests")))
         refuse_errors(check_update(done, shown))
         if done is not None:
-            check_id_types(done, self._behaviour, "events")
+            check_id_types(done, known, "events")
             done = plain_ids("events", done)
         if shown is not None:
-            check_id_types(shown, self._behaviour, "requests")
-            unscored = self._model.settings.features.model_copy(update={"scores": ()})  # only who is ranked needs them
+            check_id_types(shown, known, "requests")
+            unscored = settings.features.model_copy(update={"scores": ()})  # only who is ranked needs them
             check_context(shown, unscored, (), "requests")
             shown = plain_ids("requests", shown)
         with self._growing:
-            tail = self._tail.grown(done, shown)
-            log = tail.log
-            self._tail, self._known = tail, (log, self._known[1].on(log))
-
-    def _rank(self, candidates: pl.DataFrame) -> pl.DataFrame:
-        candidates = in_utc(candidates)
-        refuse_errors(check_candidates(candidates))
-        check_id_types(candidates, self._behaviour)
-        settings = self._model.settings.features
-        check_context(candidates, settings, ())
-        check_query(candidates, self._model.settings.text.query, ())
-        log, reader = self._known
-        return rank_candidates(candidates, log, settings, reader, self._model.ranker, self._model.calibration)
+            self._tail = self._tail.grown(done, shown)
+            self._ready = self._ready.knowing(self._tail.log)
 
 
 def _to_polars(frame: pl.DataFrame | pd.DataFrame, called: str = "candidates") -> pl.DataFrame:

@@ -26,7 +26,8 @@ from recsys.encoders.text_reader import TextReader
 from recsys.learning.course import TextLog
 from recsys.learning.heads import InterestHead, ItemHeads
 from recsys.learning.text_model import TextModel
-from recsys.past.behaviour import Behaviour, Kept
+from recsys.model.prepared import behaviour_of
+from recsys.past.behaviour import Kept
 from recsys.past.log import Log
 from recsys.settings import Settings
 from recsys.world import WorldSettings, make_world
@@ -87,7 +88,7 @@ def read_corpus() -> Corpus:
     settings = Settings()
     dataset = dataset.with_plain_ids()
     texts = item_texts(dataset.items, settings.text.fields)
-    log = Log(Behaviour.of(dataset, Kept()), settings.labels.clock(settings.time))
+    log = Log(behaviour_of(dataset, Kept()), settings.labels.clock(settings.time))
     inside = pl.col("timestamp").is_between(start, start + timedelta(days=1), closed="left")
     day = TextLog.of(dataset.requests.filter(inside), log, dataset.items["item_id"], settings.text)
     return Corpus(name, dataset, texts, log, day)

@@ -9,9 +9,10 @@ import polars as pl
 
 from recsys.data.importers import read_source
 from recsys.data.tables import Dataset
-from recsys.features.builder import TEXT_COLUMNS, build_features, sort_candidates
-from recsys.past.behaviour import Behaviour
+from recsys.features.plan import TEXT_COLUMNS, build_features
+from recsys.model.prepared import behaviour_of
 from recsys.past.log import Log
+from recsys.past.lookup import Asked
 from recsys.settings import Settings, load_settings
 from recsys.world import WorldSettings, make_world
 from tests.benchmarks.pandas_features import PandasFeatures
@@ -50,15 +51,15 @@ def bench_features() -> list[dict[str, object]]:
 
 
 def _own(dataset: Dataset, settings: Settings) -> pl.DataFrame:
-    log = Log(Behaviour.of(dataset, settings.features.kept), settings.labels.clock(settings.time))
-    return build_features(sort_candidates(dataset.requests), log, settings.features, None)
+    log = Log(behaviour_of(dataset, settings.features.kept), settings.labels.clock(settings.time))
+    return build_features(Asked.of(dataset.requests, log), settings.features, None)
 
 
 def _pandas_tables(dataset: Dataset, settings: Settings) -> dict[str, Any]:
     """Hand the same tables to the peer."""
     columns = ["request_id", "user_id", "item_id", "timestamp", "label", *settings.features.context]
     return {
-        "items": Behaviour.of(dataset, settings.features.kept).items.to_pandas(),
+        "items": behaviour_of(dataset, settings.features.kept).items.to_pandas(),
         "events": dataset.events.to_pandas(),
         "requests": dataset.requests.select(columns).to_pandas(),
         "settings": settings.features,

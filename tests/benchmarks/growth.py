@@ -9,11 +9,11 @@ import time
 from pathlib import Path
 
 from recsys.data.tables import Dataset
-from recsys.features.builder import build_features, sort_candidates
-from recsys.jobs.logged import ROWS_PER_BATCH
-from recsys.model.scoring import batches
-from recsys.past.behaviour import Behaviour
+from recsys.features.plan import build_features
+from recsys.jobs.judging import ROWS_PER_BATCH
+from recsys.model.prepared import behaviour_of
 from recsys.past.log import Log
+from recsys.past.lookup import Asked
 from recsys.settings import load_settings
 from recsys.world import WorldSettings, make_world
 
@@ -67,10 +67,10 @@ def _compute(folder: Path) -> dict[str, float]:
     settings = load_settings(CONFIG)
     dataset = Dataset.read(folder)
     started, busy = time.perf_counter(), time.process_time()
-    log = Log(Behaviour.of(dataset, settings.features.kept), settings.labels.clock(settings.time))
+    log = Log(behaviour_of(dataset, settings.features.kept), settings.labels.clock(settings.time))
     columns = 0
-    for batch in batches(sort_candidates(dataset.requests), ROWS_PER_BATCH):
-        columns = len(build_features(batch, log, settings.features, None).columns)
+    for part in Asked.of(dataset.requests, log).parts(ROWS_PER_BATCH):
+        columns = len(build_features(part, settings.features, None).columns)
     return {
         "seconds": time.perf_counter() - started,
         "busy": time.process_time() - busy,

@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from recsys.features.builder import build_features, sort_candidates
+from recsys.features.plan import build_features
 from recsys.features.settings import declare
 from recsys.past.behaviour import Behaviour
 from recsys.past.log import Log
-from recsys.past.lookup import Lookup
+from recsys.past.lookup import Asked, Lookup
 from recsys.past.tail import Tail
 from recsys.settings import Settings, load_settings
 from tests.benchmarks.timing import timed
@@ -137,7 +137,7 @@ def _list(user: int, moment: datetime) -> pl.DataFrame:
     """Make a list of candidates."""
     items = np.random.default_rng(user).choice(ITEMS, LIST, replace=False)
     base = {"request_id": [user] * LIST, "user_id": [user] * LIST, "item_id": items, "device": ["mobile"] * LIST}
-    return sort_candidates(pl.DataFrame(base).with_columns(timestamp=pl.lit(moment, pl.Datetime("us", "UTC"))))
+    return pl.DataFrame(base).with_columns(timestamp=pl.lit(moment, pl.Datetime("us", "UTC")))
 
 
 def _take(tail: Tail, parts: list[pl.DataFrame], settings: Settings) -> tuple[Tail, pl.DataFrame]:
@@ -145,7 +145,7 @@ def _take(tail: Tail, parts: list[pl.DataFrame], settings: Settings) -> tuple[Ta
     for part in parts:
         tail = tail.grown(part, None)
         asked = _list(part["user_id"][0], part["timestamp"].max() + timedelta(seconds=1))
-        table = build_features(asked, tail.log, settings.features, None)
+        table = build_features(Asked.of(asked, tail.log), settings.features, None)
     return tail, table
 
 
@@ -161,7 +161,7 @@ def _measure(folder: Path, way: str) -> dict[str, float | str]:
     in_batches, (tail, _) = timed(lambda: _take(tail, many, settings))
     one_by_one, (tail, _) = timed(lambda: _take(tail, ones, settings))
     asked = _list(0, events["timestamp"].max() + timedelta(seconds=1))
-    once, _ = timed(lambda: build_features(asked, tail.log, settings.features, None))
+    once, _ = timed(lambda: build_features(Asked.of(asked, tail.log), settings.features, None))
     return {
         "load": load,
         "gib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
@@ -177,7 +177,7 @@ def _digest(tail: Tail, events: pl.DataFrame, settings: Settings) -> str:
     moment = events["timestamp"].max() + timedelta(seconds=1)
     seen = hashlib.sha256()
     for user in events["user_id"].unique().sort()[:20]:
-        table = build_features(_list(user, moment), tail.log, settings.features, None)
+        table = build_features(Asked.of(_list(user, moment), tail.log), settings.features, None)
         seen.update(table.write_ipc(None).getvalue())
     return seen.hexdigest()
 

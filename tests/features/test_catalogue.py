@@ -3,10 +3,10 @@ from datetime import timedelta
 
 import pytest
 
-from recsys.features.builder import feature_names
-from recsys.features.catalogue import column_names, list_features, to_html
+from recsys.features.catalogue import to_html
 from recsys.features.columns import COMPARISONS
 from recsys.features.definitions import Count
+from recsys.features.plan import feature_names, plan
 from recsys.features.settings import FAMILIES, FeatureSettings, declare
 
 EVERYTHING = FeatureSettings(
@@ -33,11 +33,11 @@ HOSTILE = "<script>alert('x')</script>\" onload=\"y & z"
     ],
 )
 def test_no_column_of_the_table_is_left_out(settings) -> None:
-    assert column_names(list_features(settings)) == feature_names(settings)
+    assert [name for column in plan(settings) for name in column.columns] == feature_names(settings)
 
 
 def test_features_stand_under_their_family_and_say_what_they_are() -> None:
-    entries = {entry.name: entry for entry in list_features(EVERYTHING)}
+    entries = {entry.name: entry for entry in plan(EVERYTHING)}
     families = list(dict.fromkeys(entry.family for entry in entries.values()))
     assert families == [*FAMILIES, "declarations", "scores", "request", "text", "text neighbours", "categories"]
     for feature in declare(EVERYTHING):
@@ -54,7 +54,7 @@ def test_the_page_shows_every_feature_with_what_is_told_of_it(read_page) -> None
     rows = [read_page(row).text for row in re.findall(r"<tr>.*?</tr>", page, flags=re.DOTALL) if "<td" in row]
     expected = [
         " ".join([entry.name, *entry.told[:2], entry.keys, entry.told.missing, "yes" if entry.compared else "no"])
-        for entry in list_features(EVERYTHING)
+        for entry in plan(EVERYTHING)
     ]
     assert rows == expected
     text = read_page(page).text

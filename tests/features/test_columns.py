@@ -2,7 +2,6 @@ from dataclasses import fields
 
 import pytest
 
-from recsys.features.builder import TEXT_COLUMNS
 from recsys.features.columns import (
     COMPARISONS,
     NEIGHBOURS,
@@ -13,14 +12,12 @@ from recsys.features.columns import (
     score_column,
     user_column,
 )
-from recsys.features.within_list import Compared
-from recsys.vectors.neighbours import NeighbourSignals
+from recsys.features.plan import TEXT_COLUMNS
+from recsys.features.within_list import WithinList
 from recsys.vectors.signals import TextSignals
 
 
-@pytest.mark.parametrize(
-    ("described", "computed"), [(SIGNALS, TextSignals), (NEIGHBOURS, NeighbourSignals), (COMPARISONS, Compared)]
-)
+@pytest.mark.parametrize(("described", "computed"), [(SIGNALS, TextSignals), (COMPARISONS, WithinList)])
 def test_every_number_that_is_computed_is_described(described, computed) -> None:
     assert list(described) == [field.name for field in fields(computed)]
 
@@ -31,13 +28,13 @@ def test_the_text_columns_are_those_described() -> None:
 
 def test_every_column_has_keys_and_says_three_things() -> None:
     made = [make("price") for make in (score_column, item_column, user_column, context_column)]
-    for column in [*SIGNALS.values(), *NEIGHBOURS.values(), *REQUEST.values(), *made]:
-        assert column.per
-        assert all(column.told)
-    assert [column.told.formula for column in made] == [
+    for per, told in [*SIGNALS.values(), *NEIGHBOURS.values(), *REQUEST.values(), *made]:
+        assert per
+        assert all(told)
+    assert [told.formula for _, told in made] == [
         "requests.price",
         "items.price",
         "users.price",
         "requests.price",
     ]
-    assert all("`price`" in column.told.meaning for column in made)
+    assert all("`price`" in told.meaning for _, told in made)

@@ -9,8 +9,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from recsys.features.definitions import Count, Declaration, Lift, Mean, Rate, Share, Trend
+from recsys.features.definitions import Count, Lift, Mean, Rate, Share, Trend
 from recsys.features.moments import Age, HoursSince, Number, Pace, Same
+from recsys.features.settings import Declaration
 
 SLOW = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 HOUR = timedelta(hours=1)

@@ -7,7 +7,7 @@ import pytest
 
 from recsys.data.tables import TIME, About, Dataset
 from recsys.errors import DataError
-from recsys.features.builder import check_context
+from recsys.features.checks import check_context
 from recsys.init.suggestions import in_words, suggest_settings
 from recsys.init.toml import Section
 from recsys.settings import Settings

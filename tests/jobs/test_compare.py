@@ -12,7 +12,8 @@ from recsys.evaluation.measures import AUC, ndcg
 from recsys.evaluation.plan import Plan
 from recsys.jobs.compare import compare
 from recsys.jobs.score import score
-from recsys.model.folder import State, write_manifest
+from recsys.manifest import write_manifest
+from recsys.model.folder import State
 from recsys.statistics.verdict import Verdict
 
 PLAN = Plan(measures=(ndcg(10), AUC), resamples=200, permutations=400)

@@ -9,7 +9,8 @@ from sklearn.metrics import roc_auc_score
 
 from recsys.errors import DataError, SettingsError
 from recsys.evaluation.evaluation import BEST_POSSIBLE
-from recsys.jobs.evaluate import evaluate, text_alone
+from recsys.jobs.evaluate import evaluate
+from recsys.jobs.judging import text_alone
 
 
 def test_the_folder_evaluated_again_gives_the_figures_of_its_training(line) -> None:

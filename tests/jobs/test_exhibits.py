@@ -4,14 +4,14 @@ import numpy as np
 import polars as pl
 import pytest
 
-from recsys.features.builder import sort_candidates
-from recsys.jobs.exhibits import Sides, collect_exhibits
-from recsys.jobs.systems import Opinion, open_system
+from recsys.jobs.exhibits import collect_exhibits
+from recsys.jobs.sides import Opinion, Sides
+from recsys.jobs.systems import open_system
 
 
 @pytest.fixture
 def sides(line) -> Sides:
-    requests = sort_candidates(line.dataset.with_plain_ids().requests)
+    requests = line.dataset.with_plain_ids().requests.sort("request_id", "item_id")
     systems = (open_system("random", line.dataset, "old", 0), open_system("random", line.dataset, "new", 0))
     rng = np.random.default_rng(5)
     probability = rng.random(len(requests))

@@ -14,12 +14,14 @@ from polars.testing import assert_frame_equal
 from recsys.data.tables import Dataset
 from recsys.data.windows import WINDOWS
 from recsys.errors import DataError, SettingsError
-from recsys.features.builder import TEXT_COLUMNS, feature_names
+from recsys.features.plan import TEXT_COLUMNS, feature_names
 from recsys.jobs import features
 from recsys.jobs.features import show_features, write_features
-from recsys.jobs.logged import read_logged
-from recsys.model.folder import Model, read_manifest
-from recsys.model.ready import open_model
+from recsys.jobs.judging import read_logged
+from recsys.manifest import read_manifest
+from recsys.model.folder import Model
+from recsys.model.ready import Ready
+from recsys.past.lookup import Asked
 from recsys.settings import Settings
 
 HEAD = ["request_id", "user_id", "item_id", "timestamp", "window", "label"]
@@ -43,11 +45,11 @@ def written(line, tmp_path_factory):
 
 
 def expected_table(line, reader) -> pl.DataFrame:
-    today, windows = open_model(line.model, line.dataset), Model.load(line.model).windows
+    (today, _), windows = Ready.today(line.model, line.dataset), Model.load(line.model).windows
     tables = []
     for window in WINDOWS:
         rows = windows.of(today.requests, window)
-        logged = read_logged(rows, today.log, line.settings.features, today.reader if reader else None)
+        logged = read_logged(Asked.of(rows, today.log), line.settings.features, today.reader if reader else None)
         head = logged.requests.with_columns(window=pl.lit(window)).select(HEAD)
         tables.append(pl.concat([head, logged.examples.table], how="horizontal"))
     return pl.concat(tables).sort("timestamp", "request_id", "item_id")

@@ -12,17 +12,17 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from recsys.cli import FINE, NO, WRONG_USE, main
-from recsys.data.checks import check_tables
 from recsys.data.clock import TimeSettings
 from recsys.data.tables import About, Dataset
 from recsys.data.windows import place_windows
 from recsys.errors import DataError, SettingsError
-from recsys.features.builder import build_features, sort_candidates
+from recsys.features.plan import build_features
 from recsys.jobs.leaks import TOO_WELL, draw_requests, future_features, refuse_leaks, telling_features
 from recsys.jobs.train import train
-from recsys.past.behaviour import Behaviour
+from recsys.model.prepared import behaviour_of, prepare
 from recsys.past.counters import Timeline
 from recsys.past.log import Log
+from recsys.past.lookup import Asked
 from recsys.settings import Settings, load_settings
 from tests.fixtures.behaviour import Tools
 
@@ -40,11 +40,8 @@ def changed(settings: Settings, **sections: dict[str, object]) -> Settings:
 
 def check(dataset: Dataset, settings: Settings) -> None:
     """Ask what `train` asks before the encoder learns."""
-    checked = check_tables(dataset)
-    dataset = dataset.with_plain_ids()
-    windows = place_windows(dataset.requests, settings.windows)
-    log = Log(Behaviour.of(dataset, settings.features.kept), settings.labels.clock(settings.time))
-    refuse_leaks(checked, dataset, settings, windows, log)
+    prepared = prepare(dataset, settings)
+    refuse_leaks(prepared, place_windows(prepared.dataset.requests, settings.windows))
 
 
 def with_column(dataset: Dataset, **columns: pl.Expr) -> Dataset:
@@ -167,12 +164,11 @@ def test_a_name_that_is_vouched_for_must_be_there(line) -> None:
 
 
 def test_few_lists_are_never_too_good(line) -> None:
-    lists = sort_candidates(line.dataset.requests.head(200))
+    lists = line.dataset.requests.head(200).sort("request_id", "item_id")
     table = lists.select(perfect=pl.col("label").cast(pl.Float32))
     assert not list(telling_features(lists, table))
-    many = sort_candidates(
-        line.dataset.requests.filter(CLICKED.any().over("request_id"), (~CLICKED).any().over("request_id"))
-    )
+    both = CLICKED.any().over("request_id"), (~CLICKED).any().over("request_id")
+    many = line.dataset.requests.filter(*both).sort("request_id", "item_id")
     (fault,) = telling_features(many, many.select(perfect=pl.col("label").cast(pl.Float32), age=pl.lit(1.0)))
     assert (fault.table, fault.column, fault.severity) == ("features", "perfect", "error")
     assert 0.9 < TOO_WELL < 1
@@ -217,7 +213,8 @@ def logged(case) -> tuple[Dataset, list[pl.DataFrame]]:
 
 
 def build(candidates: pl.DataFrame, dataset: Dataset, time: TimeSettings) -> pl.DataFrame:
-    return build_features(candidates, Log(Behaviour.of(dataset, Tools.settings.kept), time), Tools.settings, None)
+    log = Log(behaviour_of(dataset, Tools.settings.kept), time)
+    return build_features(Asked.of(candidates, log), Tools.settings, None)
 
 
 def spoilt(candidates: pl.DataFrame, dataset: Dataset, time: TimeSettings, leak: str) -> pl.DataFrame:

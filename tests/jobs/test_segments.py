@@ -6,10 +6,11 @@ import pytest
 
 from recsys.data.clock import TimeSettings
 from recsys.errors import DataError, SettingsError
-from recsys.features.builder import sort_candidates
 from recsys.jobs.segments import COLD, cold_requests, segment_requests
-from recsys.past.behaviour import Behaviour, Kept
+from recsys.model.prepared import behaviour_of
+from recsys.past.behaviour import Kept
 from recsys.past.log import Log
+from recsys.past.lookup import Asked
 
 
 @pytest.fixture(scope="module")
@@ -18,7 +19,7 @@ def shown(small_world):
     dataset = small_world.dataset.with_plain_ids()
     last = dataset.requests["timestamp"].max()
     requests = dataset.requests.filter(pl.col("timestamp") > last - pl.duration(days=1))
-    return dataset, sort_candidates(requests), Log(Behaviour.of(dataset, Kept()), TimeSettings())
+    return dataset, requests.sort("request_id", "item_id"), Log(behaviour_of(dataset, Kept()), TimeSettings())
 
 
 def per_request(requests: pl.DataFrame, flags: np.ndarray) -> dict[object, bool]:
@@ -42,7 +43,7 @@ def test_cold_requests_have_a_clicked_item_with_few_showings_before(shown) -> No
 
 def test_cold_and_warm_lists_are_those_with_a_click(shown) -> None:
     dataset, requests, log = shown
-    found = segment_requests(requests, log, dataset)
+    found = segment_requests(Asked.of(requests, log), dataset)
     clicked = requests.group_by("request_id").agg((pl.col("label") > 0).any())
     cold, warm = found["clicked items = cold"], found["clicked items = warm"]
     assert not (cold & warm).any()
@@ -51,7 +52,7 @@ def test_cold_and_warm_lists_are_those_with_a_click(shown) -> None:
 
 def test_users_are_grouped_by_what_they_had_clicked_before(shown) -> None:
     dataset, requests, log = shown
-    found = segment_requests(requests, log, dataset)
+    found = segment_requests(Asked.of(requests, log), dataset)
     delay = log.time.feedback_delay
     for request, user, moment in requests.unique("request_id").select("request_id", "user_id", "timestamp").rows():
         of_user = pl.col("user_id") == user
@@ -64,7 +65,7 @@ def test_users_are_grouped_by_what_they_had_clicked_before(shown) -> None:
 
 def test_every_group_but_that_of_clicked_items_covers_each_list_once(shown) -> None:
     dataset, requests, log = shown
-    found = segment_requests(requests, log, dataset, ["category"])
+    found = segment_requests(Asked.of(requests, log), dataset, ["category"])
     groups: dict[str, list[np.ndarray]] = {}
     for name, flags in found.items():
         groups.setdefault(name.partition(" = ")[0], []).append(flags)
@@ -76,14 +77,14 @@ def test_every_group_but_that_of_clicked_items_covers_each_list_once(shown) -> N
 def test_hours_are_those_of_the_zone(shown) -> None:
     dataset, requests, log = shown
     zoned = Log(log.behaviour, TimeSettings(zone="Pacific/Auckland"))
-    found = segment_requests(requests, zoned, dataset)
+    found = segment_requests(Asked.of(requests, zoned), dataset)
     hours = requests["timestamp"].dt.convert_time_zone("Pacific/Auckland").dt.hour()
     assert np.array_equal(found["hour = 18 to 23"], (hours >= 18).to_numpy())
 
 
 def test_a_column_of_items_groups_by_what_was_clicked(shown) -> None:
     dataset, requests, log = shown
-    found = segment_requests(requests, log, dataset, ["category"])
+    found = segment_requests(Asked.of(requests, log), dataset, ["category"])
     category = dict(dataset.items.select("item_id", "category").rows())
     clicked: dict[object, set[object]] = {request: set() for request in requests["request_id"]}
     for request, item, label in requests.select("request_id", "item_id", "label").rows():
@@ -100,7 +101,7 @@ def test_numbers_with_many_values_are_cut_at_their_quartiles_and_missing_ones_st
     ages = pl.Series("age", np.arange(len(users)) + 20, dtype=pl.Int64).set(
         pl.int_range(len(users), eager=True) == 3, None
     )
-    found = segment_requests(requests, log, replace(dataset, users=users.with_columns(ages)), ["age"])
+    found = segment_requests(Asked.of(requests, log), replace(dataset, users=users.with_columns(ages)), ["age"])
     of_user = dict(zip(users["user_id"], ages, strict=True))
     known = ages.drop_nulls().to_numpy()
     low, middle, high = np.quantile(known, [0.25, 0.5, 0.75])
@@ -115,7 +116,7 @@ def test_numbers_with_many_values_are_cut_at_their_quartiles_and_missing_ones_st
 def test_rare_values_share_a_segment(shown) -> None:
     dataset, requests, log = shown
     page = pl.Series([f"p{min(int(request) % 40, 20)}" for request in requests["request_id"].cast(pl.Int64)])
-    found = segment_requests(requests.with_columns(page=page), log, dataset, ["page"])
+    found = segment_requests(Asked.of(requests.with_columns(page=page), log), dataset, ["page"])
     names = [name.partition(" = ")[2] for name in found if name.startswith("page")]
     assert len(names) == 9
     assert names[0] == "p20"
@@ -129,11 +130,11 @@ def test_columns_that_cannot_group_requests_are_refused(shown) -> None:
         SettingsError,
         match="no table has a column 'colour' to group by; requests have request_id, .*; items have item_id",
     ):
-        segment_requests(requests, log, dataset, ["colour"])
+        segment_requests(Asked.of(requests, log), dataset, ["colour"])
     with pytest.raises(SettingsError, match="'timestamp' holds Datetime.* values, which are no groups"):
-        segment_requests(requests, log, dataset, ["timestamp"])
+        segment_requests(Asked.of(requests, log), dataset, ["timestamp"])
     with pytest.raises(DataError, match=r"'position' differs between the candidates of \d+ requests"):
-        segment_requests(requests, log, dataset, ["position"])
+        segment_requests(Asked.of(requests, log), dataset, ["position"])
 
 
 def test_infinite_missing_and_close_numbers_are_grouped_by_their_value(shown) -> None:
@@ -144,7 +145,7 @@ def test_infinite_missing_and_close_numbers_are_grouped_by_their_value(shown) ->
         few=pl.when(ids % 2 == 0).then(np.nan).otherwise(1.0),
         stamp=1_741_000_000 + ids % 100,
     )
-    found = segment_requests(hard, log, dataset, ["price", "few", "stamp", "request_id"])
+    found = segment_requests(Asked.of(hard, log), dataset, ["price", "few", "stamp", "request_id"])
     assert not any("nan" in name.lower() for name in found)
     below, above = (
         next(flags for name, flags in found.items() if name.startswith("price") and words in name)
@@ -163,22 +164,25 @@ def test_bytes_and_a_column_that_is_called_like_a_segment_are_refused(shown) -> 
     dataset, requests, log = shown
     items = dataset.items.with_columns(raw=pl.lit(b"\xff"))
     with pytest.raises(SettingsError, match="'raw' holds Binary values, which are no groups"):
-        segment_requests(requests, log, replace(dataset, items=items), ["raw"])
+        segment_requests(Asked.of(requests, log), replace(dataset, items=items), ["raw"])
     with pytest.raises(SettingsError, match="'hour = 0 to 5' of column 'hour' is a segment already; rename the column"):
-        segment_requests(requests.with_columns(hour=pl.lit("0 to 5")), log, dataset, ["hour"])
+        segment_requests(Asked.of(requests.with_columns(hour=pl.lit("0 to 5")), log), dataset, ["hour"])
 
 
 def test_what_the_ranker_may_know_changes_no_segment(shown) -> None:
     """Segments say how things were at the request's own time, under daily knowledge too."""
     dataset, requests, log = shown
     daily = Log(log.behaviour, TimeSettings(freshness="1d"))
-    live, found = segment_requests(requests, log, dataset), segment_requests(requests, daily, dataset)
+    live, found = (
+        segment_requests(Asked.of(requests, log), dataset),
+        segment_requests(Asked.of(requests, daily), dataset),
+    )
     assert list(live) == list(found)
     assert all(np.array_equal(flags, found[name]) for name, flags in live.items())
 
 
 def test_a_segment_of_all_requests_is_left_out(shown) -> None:
     dataset, requests, log = shown
-    found = segment_requests(requests.with_columns(shop=pl.lit("one")), log, dataset, ["shop"])
+    found = segment_requests(Asked.of(requests.with_columns(shop=pl.lit("one")), log), dataset, ["shop"])
     assert not any(name.startswith("shop") for name in found)
     assert all(0 < flags.sum() < len(flags) for flags in found.values())

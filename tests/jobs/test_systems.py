@@ -5,23 +5,23 @@ import polars as pl
 import pytest
 
 from recsys.errors import DataError, ModelError
-from recsys.features.builder import sort_candidates
 from recsys.jobs.score import score
 from recsys.jobs.systems import open_system
-from recsys.model.folder import Model, write_manifest
+from recsys.manifest import write_manifest
+from recsys.model.folder import Model
+from recsys.past.lookup import Asked
 
 
 @pytest.fixture(scope="module")
 def asked(line):
     """The test lists of the model, and its log."""
     requests = Model.load(line.model).windows.of(line.dataset.with_plain_ids().requests, "test")
-    return sort_candidates(requests), line.judgement.log
+    return Asked.of(requests, line.judgement.log)
 
 
 def test_a_model_answers_with_the_scores_that_it_was_evaluated_on(line, asked) -> None:
-    requests, log = asked
     system = open_system(line.model, line.dataset, "new", 0)
-    answer = system.answer(requests, log)
+    answer = system.answer(asked)
     assert system.kind == "model"
     assert system.learnt_until == Model.load(line.model).windows.cuts[3]
     assert np.array_equal(answer.scores, line.judgement.scores["both"])
@@ -30,20 +30,19 @@ def test_a_model_answers_with_the_scores_that_it_was_evaluated_on(line, asked) -
 
 
 def test_baselines_answer_as_in_an_evaluation(line, asked) -> None:
-    requests, log = asked
-    popular = open_system("popularity", line.dataset, "p", 0).answer(requests, log)
+    popular = open_system("popularity", line.dataset, "p", 0).answer(asked)
     assert np.array_equal(popular.scores, line.judgement.scores["popularity"])
-    draws = [open_system("random", line.dataset, "r", seed).answer(requests, log).scores for seed in (1, 1, 2)]
+    draws = [open_system("random", line.dataset, "r", seed).answer(asked).scores for seed in (1, 1, 2)]
     assert np.array_equal(draws[0], draws[1])
     assert not np.array_equal(draws[0], draws[2])
 
 
 def test_the_folder_that_score_wrote_answers_as_its_model(line, asked, tmp_path) -> None:
-    requests, log = asked
+    requests = asked.candidates
     candidates = requests.drop("label", "position", "propensity")
     score(line.model, line.dataset, candidates, tmp_path / "scored")
-    answer = open_system(tmp_path / "scored", line.dataset, "s", 0).answer(requests, log)
-    model = open_system(line.model, line.dataset, "m", 0).answer(requests, log)
+    answer = open_system(tmp_path / "scored", line.dataset, "s", 0).answer(asked)
+    model = open_system(line.model, line.dataset, "m", 0).answer(asked)
     assert np.array_equal(answer.probability, model.probability)
     by_model = requests.select("request_id", "item_id", new=pl.Series(model.scores), old=pl.Series(answer.scores))
     for _, of in by_model.group_by("request_id"):
@@ -63,12 +62,12 @@ def test_the_folder_that_score_wrote_answers_as_its_model(line, asked, tmp_path)
 
 
 def test_what_a_ranking_file_leaves_out_is_counted_and_said(line, asked, tmp_path) -> None:
-    requests, log = asked
+    requests = asked.candidates
     first, second = requests["request_id"].unique(maintain_order=True)[:2]
     some = requests.filter(pl.col("request_id") == first).head(2).select("request_id", "item_id", score=pl.lit(1.0))
     stranger = some.head(1).with_columns(request_id=pl.lit(10**9, some.schema["request_id"]))
     pl.concat([some, stranger]).write_parquet(tmp_path / "some.parquet")
-    answer = open_system(tmp_path / "some.parquet", line.dataset, "old", 0).answer(requests, log)
+    answer = open_system(tmp_path / "some.parquet", line.dataset, "old", 0).answer(asked)
     assert np.isfinite(answer.scores).sum() == 2
     assert (answer.scores[(requests["request_id"] == second).to_numpy()] == -math.inf).all()
     others = requests["request_id"].n_unique() - 1

@@ -16,7 +16,7 @@ from safetensors.numpy import load_file, save_file
 
 from recsys.data.tables import About
 from recsys.errors import DataError, ModelError, SettingsError
-from recsys.features.builder import TEXT_COLUMNS
+from recsys.features.plan import TEXT_COLUMNS
 from recsys.jobs.train import train
 from recsys.model.folder import Model
 from recsys.ranking.calibration import Calibration

@@ -11,10 +11,12 @@ from recsys.data.texts import item_texts
 from recsys.data.windows import Block, Windows
 from recsys.encoders.settings import TextSettings
 from recsys.errors import SettingsError
-from recsys.learning.course import TextLog, open_start, read_in_blocks
+from recsys.jobs.train import open_start
+from recsys.learning.course import Schedule, TextCourse, TextLog
 from recsys.learning.training import TextTrainer
 from recsys.model.folder import Model
-from recsys.past.behaviour import Behaviour, Kept
+from recsys.model.prepared import behaviour_of
+from recsys.past.behaviour import Kept
 from recsys.past.log import Log
 
 DELAY = timedelta(hours=2)
@@ -22,7 +24,7 @@ CLOCK = TimeSettings(feedback_delay=DELAY)
 
 
 def shown(line, requests: pl.DataFrame, settings: TextSettings) -> TextLog:
-    log = Log(Behaviour.of(line.dataset, Kept()), line.settings.time)
+    log = Log(behaviour_of(line.dataset, Kept()), line.settings.time)
     return TextLog.of(requests, log, line.dataset.items["item_id"], settings)
 
 
@@ -44,10 +46,34 @@ def learn(
     """Return each block with the weights of the heads before it was learnt from, and at last the final weights."""
     trainer = TextTrainer(item_texts(line.dataset.items, settings.fields), settings, 3, work)
     blocks, clock = windows.blocks(timedelta(days=1)), TimeSettings(freshness=freshness, feedback_delay=DELAY)
-    course = read_in_blocks(trainer, shown(line, requests, settings), blocks, clock, settings, 3)
-    seen = [(block, weights(trainer) if trainer.lessons else {}) for block in course]
+    schedule = Schedule(trainer, shown(line, requests, settings), blocks, clock, settings, 3)
+    seen = []
+    for block in blocks:
+        seen.append((block, weights(trainer) if trainer.lessons else {}))
+        schedule.learn(block)
     assert freshness == "1d" or len(trainer.lessons) == len(blocks)
     return [*seen, (None, weights(trainer))]
+
+
+def learn_all(schedule: Schedule) -> None:
+    for block in schedule.blocks:
+        schedule.learn(block)
+
+
+def test_a_block_is_read_and_learnt_once_and_in_order(line, settings, windows, tmp_path: Path) -> None:
+    log = Log(behaviour_of(line.dataset, Kept()), line.settings.time)
+    course = TextCourse(line.dataset, settings, 3, windows, log, None, tmp_path)
+    first, second, *_ = course.blocks
+    assert not course.knows
+    assert course.read(first)["timestamp"].is_between(first.start, first.end, closed="left").all()
+    with pytest.raises(ValueError, match=r"the next block is Block\(window='text'.*, not Block\(window='ranker'"):
+        course.read(second)
+    course.learn(first)
+    assert course.knows
+    for again in (course.read, course.learn):
+        with pytest.raises(ValueError, match="read and learn each block once, in order"):
+            again(first)
+    assert not course.read(second).is_empty()
 
 
 def weights(trainer: TextTrainer) -> dict[str, torch.Tensor]:
@@ -127,7 +153,7 @@ def test_aggregated_logs_give_clicks_and_showings(line, settings) -> None:
 @pytest.mark.parametrize("freshness", ["live", "1d"])
 def test_popularity_is_what_click_rates_told_when_the_list_was_shown(line, settings, freshness: str) -> None:
     time = line.settings.time.model_copy(update={"freshness": freshness})
-    log = Log(Behaviour.of(line.dataset, Kept()), time)
+    log = Log(behaviour_of(line.dataset, Kept()), time)
     requests = line.dataset.requests.sort("timestamp", "request_id", "item_id")
     found = TextLog.of(requests, log, line.dataset.items["item_id"], settings).outcomes.popularity
     moments = requests["timestamp"] + time.feedback_delay
@@ -149,7 +175,8 @@ def test_a_block_without_a_click_teaches_nothing(line, settings, windows, tmp_pa
     silent = pl.when(pl.col("timestamp").is_between(start - DELAY, end)).then(0).otherwise("label")
     requests = line.dataset.requests.with_columns(label=silent)
     blocks = windows.blocks(timedelta(days=30))
-    assert len(list(read_in_blocks(trainer, shown(line, requests, settings), blocks, CLOCK, settings, 3))) == 3
+    assert len(blocks) == 3
+    learn_all(Schedule(trainer, shown(line, requests, settings), blocks, CLOCK, settings, 3))
     assert len(trainer.lessons) == 2
 
 
@@ -176,7 +203,7 @@ def test_labels_that_take_as_long_as_a_block_are_learnt_from_all_the_same(
     slow = TimeSettings(feedback_delay=timedelta(days=1))
     blocks = windows.blocks(timedelta(days=1))
     found = shown(line, line.dataset.requests, settings)
-    list(read_in_blocks(trainer, found, blocks, slow, settings.model_copy(update={"replay": 0.0}), 3))
+    learn_all(Schedule(trainer, found, blocks, slow, settings.model_copy(update={"replay": 0.0}), 3))
     assert len(trainer.lessons) >= len(blocks) - 1
     assert sum(each.requests for each in trainer.lessons) == len(found.before(blocks[-1].end - slow.feedback_delay))
 
@@ -190,7 +217,7 @@ def test_what_is_kept_to_measure_forgetting_is_never_read_again(
     taken: list[np.ndarray] = []
     take = TextLog.take
     monkeypatch.setattr(TextLog, "take", lambda self, requests: taken.append(requests) or take(self, requests))
-    list(read_in_blocks(trainer, found, windows.blocks(timedelta(days=1)), CLOCK, settings, 3))
+    learn_all(Schedule(trainer, found, windows.blocks(timedelta(days=1)), CLOCK, settings, 3))
     first, *later = taken
     assert first.tolist() == list(range(len(first)))
     kept = first[len(first) - -(-len(first) // 4) :]
@@ -217,6 +244,6 @@ def test_an_earlier_model_that_reads_otherwise_is_refused(line, name: str) -> No
         "dimension": 8,
     }
     settings = Model.load(line.model).settings.text.model_copy(update={name: other[name]})
-    later = Windows(tuple(Model.load(line.model).windows.cuts[3] + timedelta(days=number) for number in range(5)))
+    later = Windows(tuple(Model.load(line.model).windows.learnt_until + timedelta(days=number) for number in range(5)))
     with pytest.raises(SettingsError, match=rf"\[text\] {name} is .* but .* was trained with .*; set it to that"):
         open_start(line.model, settings, later)

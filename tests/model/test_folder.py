@@ -3,21 +3,13 @@ import shutil
 import subprocess
 import sys
 
-import polars as pl
 import pytest
 
-from recsys.errors import DataError, ModelError
+from recsys.errors import ModelError
 from recsys.jobs.train import train
-from recsys.model.folder import (
-    Model,
-    State,
-    _digest,
-    check_id_types,
-    fingerprint,
-    read_manifest,
-    write_json,
-    write_manifest,
-)
+from recsys.manifest import read_manifest, write_manifest
+from recsys.model.folder import Model, State
+from recsys.model.prepared import fingerprint
 from recsys.serving.ranker import Ranker
 
 
@@ -98,17 +90,6 @@ def test_the_state_of_another_model_is_refused(line, tmp_path) -> None:
         Ranker.load(tmp_path / "other", state=line.model / "state")
 
 
-def test_a_path_out_of_the_folder_in_a_manifest_is_refused(model_copy, tmp_path) -> None:
-    folder = model_copy()
-    manifest = json.loads((folder / "manifest.json").read_text())
-    (tmp_path / "outside.txt").write_text("secret")
-    manifest["files"]["../outside.txt"] = "0" * 64
-    del manifest["sha256"]
-    write_json(folder / "manifest.json", {**manifest, "sha256": _digest(manifest)})
-    with pytest.raises(ModelError, match=r"\.\./outside.txt is missing from"):
-        Model.load(folder)
-
-
 def test_a_state_of_its_own_is_checked_as_well(line, tmp_path) -> None:
     state = State.load(line.model / "state", line.model)
     state.save(tmp_path / "state", line.model)
@@ -124,40 +105,6 @@ def test_the_manifest_says_what_the_model_was_made_from_and_no_wall_clock_time(l
     assert manifest["data"] == fingerprint(line.dataset)
     assert {"torch", "lightgbm", "polars", "recsys"} <= set(manifest["versions"])
     assert set(manifest) == {"format", "versions", "settings", "windows", "data", "lessons", "files"}
-
-
-def test_the_fingerprint_sees_columns_that_changed_names(line) -> None:
-    from dataclasses import replace
-
-    items = line.dataset.items.rename({"title": "description", "description": "title"})
-    swapped = replace(line.dataset, items=items)
-    assert fingerprint(swapped)["items"] != fingerprint(line.dataset)["items"]
-
-
-def test_the_fingerprint_sees_one_changed_value(line) -> None:
-    from dataclasses import replace
-
-    first = pl.int_range(pl.len()) == 0
-    items = line.dataset.items.with_columns(title=pl.when(first).then(pl.lit("x")).otherwise("title"))
-    changed, before = fingerprint(replace(line.dataset, items=items)), fingerprint(line.dataset)
-    assert changed["items"] != before["items"]
-    assert changed["requests"] == before["requests"]
-
-
-def test_write_manifest_lists_every_file(tmp_path) -> None:
-    (tmp_path / "deep").mkdir()
-    (tmp_path / "deep/a.txt").write_text("a")
-    write_manifest(tmp_path, {})
-    assert list(read_manifest(tmp_path, "")["files"]) == ["deep/a.txt"]
-
-
-def test_ids_of_another_kind_are_refused(line) -> None:
-    behaviour = State.load(line.model / "state", line.model).behaviour
-    candidates = line.candidates(1).with_columns(pl.col("user_id").cast(pl.String))
-    with pytest.raises(
-        DataError, match="candidates hold user_id as String, the model's data as Int64; cast the column"
-    ):
-        check_id_types(candidates, behaviour)
 
 
 def test_a_model_loads_where_torch_and_the_encoder_package_cannot_be_imported(line, tmp_path) -> None:

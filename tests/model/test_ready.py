@@ -12,8 +12,9 @@ from polars.testing import assert_frame_equal
 from recsys.data.texts import item_texts
 from recsys.errors import ModelError, SettingsError
 from recsys.learning.text_model import TextModel
-from recsys.model.folder import Model, State, read_manifest, write_manifest
-from recsys.model.ready import current_vectors, open_model
+from recsys.manifest import read_manifest, write_manifest
+from recsys.model.folder import Model, State
+from recsys.model.ready import Ready, current_vectors
 from recsys.serving.ranker import Ranker
 
 
@@ -109,14 +110,14 @@ def test_a_process_without_torch_encodes_new_items_and_ranks_them(line, tmp_path
         "ranker.rank(candidates).write_parquet(folder / 'ranked.parquet')\n"
     )
     subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=True)
-    today = open_model(folder, dataset)
+    today, _ = Ready.today(folder, dataset)
     loaded = State.load(tmp_path / "answer" / "state", folder).vectors
     known = State.load(folder / "state", folder).vectors
     for name in ("candidate", "history", "appeal"):
         assert np.array_equal(getattr(loaded, name), getattr(today.reader.vectors, name))
     changed = (loaded.candidate != known.candidate).any(axis=1)
     assert line.dataset.items["item_id"].filter(pl.Series(changed)).to_list() == [first]
-    ranked = Ranker(today.model, today.state, folder).rank(candidates)
+    ranked = Ranker(Ready.of(today.model, today.state, folder)).rank(candidates)
     assert_frame_equal(pl.read_parquet(tmp_path / "ranked.parquet"), ranked, check_exact=True)
 
 
@@ -146,7 +147,7 @@ def test_a_process_without_torch_reads_what_requests_ask_with(asking, tmp_path, 
 
 
 def test_what_is_opened_gives_serving_the_state_that_the_batch_used(line) -> None:
-    today = open_model(line.model, line.dataset)
+    today, _ = Ready.today(line.model, line.dataset)
     shown = line.dataset.requests.select(
         *("user_id", "item_id", "timestamp", "label"), pl.len().over("request_id").alias("list_size"), "device"
     )
@@ -157,4 +158,4 @@ def test_what_is_opened_gives_serving_the_state_that_the_batch_used(line) -> Non
 def test_tables_without_a_column_that_the_model_uses_are_refused(line) -> None:
     dataset = replace(line.dataset, items=line.dataset.items.drop("category"))
     with pytest.raises(SettingsError, match="affinity names 'category', which is not a column of items"):
-        open_model(line.model, dataset)
+        Ready.today(line.model, dataset)

@@ -9,6 +9,7 @@ from polars.testing import assert_frame_equal
 
 from recsys.data.tables import TIME, Dataset
 from recsys.errors import SettingsError
+from recsys.model.prepared import behaviour_of
 from recsys.past.behaviour import Behaviour, Kept
 
 NOON = datetime(2024, 3, 1, 12, tzinfo=UTC)
@@ -49,17 +50,17 @@ def dataset():
 
 
 def test_an_event_is_known_when_it_happened_or_later():
-    assert Behaviour.of(dataset(), Kept()).events["known_at"].to_list() == [LATER, LATER, NOON]
+    assert behaviour_of(dataset(), Kept()).events["known_at"].to_list() == [LATER, LATER, NOON]
     data = dataset()
     plain = Dataset(data.items, data.events.drop("known_at"), data.requests)
-    assert Behaviour.of(plain, Kept()).events["known_at"].to_list() == [NOON, LATER, NOON]
+    assert behaviour_of(plain, Kept()).events["known_at"].to_list() == [NOON, LATER, NOON]
 
 
 KEPT = Kept(("category", "brand"), ("price",), ("age_group",), ("device",))
 
 
 def test_only_what_features_read_is_kept():
-    behaviour = Behaviour.of(dataset(), KEPT)
+    behaviour = behaviour_of(dataset(), KEPT)
     assert behaviour.items.columns == ["item_id", "available_at", "category", "brand", "price"]
     assert behaviour.attributes == ("category", "brand")
     assert behaviour.numbers == ("price",)
@@ -77,14 +78,14 @@ def test_only_what_features_read_is_kept():
 
 def test_events_without_a_value_and_no_table_of_users_are_no_fault():
     data = dataset()
-    plain = Behaviour.of(Dataset(data.items, data.events.drop("value"), data.requests), Kept())
+    plain = behaviour_of(Dataset(data.items, data.events.drop("value"), data.requests), Kept())
     assert plain.events["value"].to_list() == [None] * 3
     assert plain.users.is_empty()
     assert plain.user_attributes == ()
 
 
 def test_later_rows_are_appended_and_the_tables_of_items_and_users_stay():
-    whole = Behaviour.of(dataset(), KEPT)
+    whole = behaviour_of(dataset(), KEPT)
     base = replace(whole, showings=whole.showings[:1], events=whole.events[:2])
     tail = replace(whole, items=whole.items.clear(), showings=whole.showings[1:], events=whole.events[2:])
     joined = base.joined(tail)
@@ -96,7 +97,7 @@ def test_available_at_is_kept_where_it_is_given():
     data = dataset()
     items = data.items.with_columns(available_at=pl.lit(NOON).cast(TIME))
     assert (
-        Behaviour.of(Dataset(items, data.events, data.requests), Kept()).items["available_at"].to_list() == [NOON] * 2
+        behaviour_of(Dataset(items, data.events, data.requests), Kept()).items["available_at"].to_list() == [NOON] * 2
     )
 
 
@@ -120,16 +121,16 @@ def test_an_attribute_of_which_no_feature_can_be_made_is_refused(kept, message):
     data = dataset()
     items = data.items.with_columns(pl.col("price").cast(pl.Float64))
     with pytest.raises(SettingsError, match=re.escape(message)):
-        Behaviour.of(replace(data, items=items), kept)
+        behaviour_of(replace(data, items=items), kept)
 
 
 @pytest.mark.parametrize("kind", [pl.String, pl.Categorical, pl.Enum(["y", "x"])])
 def test_what_is_saved_is_loaded(tmp_path: Path, kind):
     data = dataset()
     items = data.items.with_columns(pl.col("category").cast(kind))
-    behaviour = Behaviour.of(replace(data, items=items), KEPT)
+    behaviour = behaviour_of(replace(data, items=items), KEPT)
     behaviour.save(tmp_path)
-    loaded = Behaviour.load(tmp_path)
+    loaded = Behaviour(*(pl.read_parquet(tmp_path / f"{name}.parquet") for name in vars(behaviour)))
     for name in ("attributes", "numbers", "user_attributes", "context"):
         assert getattr(loaded, name) == getattr(behaviour, name)
     for name in ("items", "users", "showings", "events"):

@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 
 from recsys.data.clock import TimeSettings
 from recsys.data.tables import Dataset
-from recsys.past.behaviour import Behaviour, Kept
-from recsys.past.history import read_history
-from recsys.past.log import Log
+from recsys.model.prepared import behaviour_of
+from recsys.past.behaviour import Kept
+from recsys.past.log import Log, read_history
 
 NOON = datetime(2024, 3, 1, 12, tzinfo=UTC)
 
@@ -18,7 +18,7 @@ NOON = datetime(2024, 3, 1, 12, tzinfo=UTC)
 @given(data=st.data(), length=st.integers(1, 5))
 def test_histories_are_those_of_a_plain_loop(tools, data, length):
     case = data.draw(tools.case())
-    log = Log(Behaviour.of(case.dataset, Kept()), case.time)
+    log = Log(behaviour_of(case.dataset, Kept()), case.time)
     rows = log.rows(case.candidates)
     found = read_history(log, rows.codes["user"], rows.as_of, length)
     items = log.items.values.to_list()
@@ -43,7 +43,7 @@ def test_histories_are_those_of_a_plain_loop(tools, data, length):
 
 def log_of(tools, clicks):
     items = Dataset(tools.events([]).select("item_id"), tools.events(clicks), tools.showings([]))
-    return Log(Behaviour.of(items, Kept()), TimeSettings())
+    return Log(behaviour_of(items, Kept()), TimeSettings())
 
 
 def micro(moment):

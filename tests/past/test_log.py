@@ -10,9 +10,11 @@ from hypothesis import strategies as st
 from recsys.data.clock import TimeSettings
 from recsys.data.tables import TIME, Dataset
 from recsys.errors import DataError
-from recsys.features.builder import build_features, sort_candidates
+from recsys.features.plan import build_features
+from recsys.model.prepared import behaviour_of
 from recsys.past.behaviour import Behaviour, Kept, known_events
 from recsys.past.log import Log
+from recsys.past.lookup import Asked
 from recsys.past.streams import CLICK, OUTCOME, SHOWING
 
 NOON = datetime(2024, 3, 1, 12, tzinfo=UTC)
@@ -32,7 +34,7 @@ def make_log(tools, **time):
     )
     events = tools.events([(5, 9, "click", NOON, HOUR), (6, 1, "like", NOON, NOW)])
     showings = tools.showings([(7, NOON, {1: 1, 2: 0}), (5, NOON + HOUR, {3: 2})])
-    return Log(Behaviour.of(Dataset(items, events, showings), Kept(("category",))), TimeSettings(**time))
+    return Log(behaviour_of(Dataset(items, events, showings), Kept(("category",))), TimeSettings(**time))
 
 
 def test_every_user_and_item_has_a_code(tools):
@@ -122,7 +124,7 @@ def test_clicks_at_one_moment_stand_in_the_order_of_their_items(tools):
     orders = []
     for order in ([0, 1, 2], [2, 1, 0], [1, 0, 2]):
         events = tools.events([rows[place] for place in order])
-        log = Log(Behaviour.of(Dataset(events.select("item_id"), events, tools.showings([])), Kept()), TimeSettings())
+        log = Log(behaviour_of(Dataset(events.select("item_id"), events, tools.showings([])), Kept()), TimeSettings())
         orders.append(log.items.values.gather(log.layers[0].clicks[1]).to_list())
     assert orders == [[1, 2, 3]] * 3
 
@@ -158,7 +160,7 @@ def check_tail(tools, base, tail, time, candidates):
     assert log.fits == (not any(user == other and moment < late for user, moment in top for other, late in below))
     if log.fits:
         found, expected = (
-            build_features(candidates, each, tools.settings, tools.reader(each)) for each in (log, whole)
+            build_features(Asked.of(candidates, each), tools.settings, tools.reader(each)) for each in (log, whole)
         )
         assert tools.bits(found) == tools.bits(expected)
     return log.fits
@@ -183,7 +185,7 @@ def split(behaviour, cut, late=None, ties=None):
 @given(data=st.data(), hours=st.integers(-1, 14), late=st.none() | st.integers(0, 9), words=st.booleans())
 def test_a_log_with_a_tail_is_the_log_of_all_rows_to_the_bit(tools, data, hours, late, words):
     case = data.draw(tools.case())
-    behaviour, candidates = Behaviour.of(case.dataset, tools.settings.kept), case.candidates
+    behaviour, candidates = behaviour_of(case.dataset, tools.settings.kept), case.candidates
     if words:
         behaviour = Behaviour(*(in_words(getattr(behaviour, name)) for name in TABLES))
         candidates = in_words(candidates)
@@ -209,8 +211,8 @@ def test_a_tail_may_bring_new_users_items_and_devices_and_moments_that_the_batch
         asked = case.candidates.with_columns(
             device=pl.lit("watch"), item_id=pl.when(odd).then(pl.col("item_id") + 20).otherwise("item_id")
         )
-        asked = sort_candidates(pl.concat([case.candidates, asked.with_columns(pl.col("request_id") + 100)]))
-        behaviour = Behaviour.of(case.dataset, tools.settings.kept)
+        asked = pl.concat([case.candidates, asked.with_columns(pl.col("request_id") + 100)])
+        behaviour = behaviour_of(case.dataset, tools.settings.kept)
         hourly = behaviour.events.with_columns(pl.col("known_at").dt.truncate("6h"))
         cut = hourly["known_at"].unique().sort()[-2]
         base, tail = split(replace(behaviour, events=hourly), cut, ties=seed)
@@ -227,7 +229,7 @@ def test_a_tail_may_bring_new_users_items_and_devices_and_moments_that_the_batch
 @pytest.mark.parametrize("words", [False, True])
 def test_the_first_rows_of_all_may_come_with_the_tail(tools, words):
     case = tools.full_case(3)
-    behaviour, candidates = Behaviour.of(case.dataset, tools.settings.kept), case.candidates
+    behaviour, candidates = behaviour_of(case.dataset, tools.settings.kept), case.candidates
     if words:
         behaviour = Behaviour(*(in_words(getattr(behaviour, name)) for name in TABLES))
         candidates = in_words(candidates)
@@ -276,7 +278,7 @@ def test_pairs_that_cannot_be_numbered_are_refused(tools):
 def test_values_that_cannot_be_added_up_exactly_are_refused(tools):
     items = pl.DataFrame({"item_id": [1]})
     events = tools.events([(5, 1, "buy", NOON, NOW)]).with_columns(value=pl.lit(1e16))
-    log = Log(Behaviour.of(Dataset(items, events, tools.showings([])), Kept()), TimeSettings())
+    log = Log(behaviour_of(Dataset(items, events, tools.showings([])), Kept()), TimeSettings())
     with pytest.raises(
         DataError, match=r"values of events reach 1e\+16, too large to be added up exactly; write them in"
     ):

@@ -12,13 +12,16 @@ from polars.testing import assert_frame_equal
 from recsys.data.clock import TimeSettings
 from recsys.data.tables import TIME, Dataset
 from recsys.errors import DataError
-from recsys.features.builder import Reader, build_features, sort_candidates
+from recsys.features.plan import build_features
 from recsys.features.settings import FeatureSettings
+from recsys.model.prepared import behaviour_of
 from recsys.past import tail as tail_module
 from recsys.past.behaviour import Behaviour, shown_candidates
 from recsys.past.log import Log
+from recsys.past.lookup import Asked
 from recsys.past.tail import Tail
 from recsys.vectors.item_vectors import ItemVectors, round_to_grid
+from recsys.vectors.reader import Reader
 from recsys.vectors.user_tower import UserTower
 
 START = datetime(2024, 5, 1, 8, tzinfo=UTC)
@@ -113,7 +116,7 @@ class Story:
         known = known.with_columns(label=pl.when(pl.col("labelled") <= step).then("label"))
         size = pl.len().over("request_id").cast(pl.Int32)
         events = self.events.filter(pl.col("told") <= step)
-        behaviour = Behaviour.of(Dataset(self.items, events, known, self.users), SETTINGS.kept)
+        behaviour = behaviour_of(Dataset(self.items, events, known, self.users), SETTINGS.kept)
         assert behaviour.showings["list_size"].equals(known.select(list_size=size).to_series())
         return behaviour
 
@@ -132,7 +135,7 @@ class Story:
         hours = pl.DataFrame({"timestamp": [START + timedelta(hours=hour) for hour in (3, 7, 11, 30)]})
         device = pl.when(pl.col("request_id") % 2 == 0).then(pl.lit("car")).otherwise(pl.lit("tv"))
         requests = users.join(hours.cast(TIME), how="cross").with_row_index("request_id").with_columns(device=device)
-        return sort_candidates(requests.join(items, how="cross"))
+        return requests.join(items, how="cross")
 
 
 def make_reader(log: Log, items: pl.DataFrame) -> Reader:
@@ -171,8 +174,8 @@ def test_what_is_told_in_parts_gives_the_features_of_what_is_known_from_the_star
             tail = tail.grown(*story.update(step))
             reader = reader.on(tail.log)
             whole = Log(story.behaviour(step), time)
-            found = build_features(candidates, tail.log, SETTINGS, reader)
-            expected = build_features(candidates, whole, SETTINGS, make_reader(whole, story.items))
+            found = build_features(Asked.of(candidates, tail.log), SETTINGS, reader)
+            expected = build_features(Asked.of(candidates, whole), SETTINGS, make_reader(whole, story.items))
             assert_frame_equal(found, expected, check_exact=True)
             closed = sizes(tail.closed)
             assert all(large > 2 * small for large, small in pairwise(closed)), closed
@@ -314,7 +317,7 @@ def test_context_of_any_name_stays_as_it_is() -> None:
     story = Story.of(0, 1, True, False)
     own = [pl.lit("own").alias(name) for name in names]
     dataset = Dataset(story.items, story.events, story.requests.with_columns(own), story.users)
-    tail = Tail.on(Log(Behaviour.of(dataset, kept), TIMES[0]))
+    tail = Tail.on(Log(behaviour_of(dataset, kept), TIMES[0]))
     for label in (None, 1):
         tail = tail.grown(None, told(7, 700, label, items=2).with_columns(own))
     assert tail.requests.select("label", *names).rows() == [(1, "own", "own", "own")] * 2

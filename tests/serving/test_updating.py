@@ -17,8 +17,9 @@ from recsys.data.labels import LabelSettings
 from recsys.data.tables import Dataset
 from recsys.errors import DataError, SettingsError
 from recsys.model.folder import Model, State
+from recsys.model.prepared import behaviour_of
+from recsys.model.ready import Ready
 from recsys.past import tail as tail_module
-from recsys.past.behaviour import Behaviour
 from recsys.vectors.item_vectors import ItemVectors
 
 
@@ -62,8 +63,8 @@ class Day:
         if until is not None:
             early = pl.col("timestamp") <= until
             dataset = replace(dataset, events=dataset.events.filter(early), requests=dataset.requests.filter(early))
-        behaviour = Behaviour.of(dataset, self.model.settings.features.kept)
-        return Ranker(self.model, State(behaviour, self.vectors), self.folder)
+        behaviour = behaviour_of(dataset, self.model.settings.features.kept)
+        return Ranker(Ready.of(self.model, State(behaviour, self.vectors), self.folder))
 
     def parts(self, seed: int, steps: int, in_order: bool = True) -> Iterator[tuple[pl.DataFrame, pl.DataFrame]]:
         """Events and lists after the cut, in steps; of half the lists the labels come in later steps, in parts."""
@@ -303,7 +304,7 @@ def test_a_missing_context_column_and_graded_labels_are_refused(line, day, ranke
         ranker.update(requests=shown.drop("device"))
     labels = LabelSettings(grades={"share": 3})
     model = replace(day.model, settings=day.model.settings.model_copy(update={"labels": labels}))
-    graded = Ranker(model, State.load(line.model / "state", line.model), line.model)
+    graded = Ranker(Ready.of(model, State.load(line.model / "state", line.model), line.model))
     words = r"grades labels from events \(\[labels\] grades names \['share'\]\).*run `recsys score` with newer tables"
     with pytest.raises(SettingsError, match=words):
         graded.update(requests=shown)
@@ -312,7 +313,7 @@ def test_a_missing_context_column_and_graded_labels_are_refused(line, day, ranke
 def test_scores_of_a_retrieval_are_needed_of_candidates_alone(line, day) -> None:
     features = day.model.settings.features.model_copy(update={"scores": ("retrieval",)})
     model = replace(day.model, settings=day.model.settings.model_copy(update={"features": features}))
-    ranker = Ranker(model, State.load(line.model / "state", line.model), line.model)
+    ranker = Ranker(Ready.of(model, State.load(line.model / "state", line.model), line.model))
     ranker.update(requests=line.dataset.requests[:40].with_columns(pl.col("timestamp") + timedelta(days=30)))
     with pytest.raises(SettingsError, match="scores names 'retrieval', which is not a column of the candidates"):
         ranker.rank(line.candidates(1))
@@ -332,13 +333,13 @@ def test_a_candidate_is_labelled_once(line, monkeypatch) -> None:
 
 
 def test_the_state_tells_how_far_it_goes(day) -> None:
-    behaviour = day.ranker(day.cut)._behaviour
+    behaviour = day.ranker(day.cut)._ready.log.behaviour
     shown, done = behaviour.showings["timestamp"].max(), behaviour.events["known_at"].max()
     assert day.ranker(day.cut).known_until == max(shown, done)
     nothing = replace(behaviour, showings=behaviour.showings.clear(), events=behaviour.events.clear())
     shown_only, done_only = replace(nothing, showings=behaviour.showings), replace(nothing, events=behaviour.events)
     for kept, moment in ((nothing, None), (shown_only, shown), (done_only, done)):
-        assert Ranker(day.model, State(kept, day.vectors), day.folder).known_until == moment
+        assert Ranker(Ready.of(day.model, State(kept, day.vectors), day.folder)).known_until == moment
     assert day.ranker(day.cut).known_until.utcoffset() == timedelta(0)
 
 

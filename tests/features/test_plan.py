@@ -9,26 +9,13 @@ from hypothesis import strategies as st
 
 from recsys.data.clock import TimeSettings
 from recsys.data.tables import Dataset
-from recsys.errors import SettingsError
-from recsys.features.builder import (
-    COMPARISONS,
-    TEXT_COLUMNS,
-    build_features,
-    check_context,
-    check_events,
-    differs_in_list,
-    feature_names,
-    read_lists,
-    request_starts,
-    sort_candidates,
-)
-from recsys.features.definitions import Count, Share
-from recsys.features.moments import Pace
-from recsys.features.settings import FeatureSettings
+from recsys.features.columns import COMPARISONS
+from recsys.features.plan import TEXT_COLUMNS, build_features, differs_in_list, feature_names
+from recsys.model.prepared import behaviour_of
 from recsys.past import counters
-from recsys.past.behaviour import Behaviour, Kept
 from recsys.past.counters import Timeline
 from recsys.past.log import Log
+from recsys.past.lookup import Asked
 from recsys.vectors.queries import QueryReader
 
 NOON = datetime(2024, 3, 1, 12, tzinfo=UTC)
@@ -122,7 +109,7 @@ def test_rows_and_batches_change_no_bit(tools, data):
     ]
     assert tools.bits(pl.concat(alone)) == tools.bits(together)
     shuffled = case.candidates.sample(fraction=1, shuffle=True, seed=data.draw(st.integers(0, 99)))
-    assert tools.bits(tools.compute(sort_candidates(shuffled), case.dataset, case.time)) == tools.bits(together)
+    assert tools.bits(tools.compute(shuffled, case.dataset, case.time)) == tools.bits(together)
     logs = (table.sample(fraction=1, shuffle=True, seed=5) for table in (case.dataset.events, case.dataset.requests))
     other = Dataset(case.dataset.items.reverse(), *logs, case.dataset.users.reverse())
     assert tools.bits(tools.compute(case.candidates, other, case.time)) == tools.bits(together)
@@ -236,7 +223,7 @@ def test_text_columns_are_missing_for_items_without_a_vector_or_outside_the_cata
 
 def test_the_first_row_of_a_request_says_what_it_asks_with(tools):
     dataset, asked = small(tools)
-    log = Log(Behaviour.of(dataset, tools.settings.kept), TimeSettings())
+    log = Log(behaviour_of(dataset, tools.settings.kept), TimeSettings())
     plain = tools.reader(log)
     encoded = []
 
@@ -246,19 +233,19 @@ def test_the_first_row_of_a_request_says_what_it_asks_with(tools):
 
     asked = asked.with_columns(words=pl.Series(["<b>a</b>", "b", None, None, "c", " "]))
     reader = replace(plain, queries=QueryReader("words", encode))
-    table = build_features(asked, log, tools.settings, reader)
+    table = build_features(Asked.of(asked, log), tools.settings, reader)
     expected = plain.vectors.candidate[:2] @ plain.vectors.history[1]
     assert encoded == ["a"]
     assert table["query_match"][:2].to_list() == expected.tolist()
     assert table["query_match"][2:].is_nan().all()
     assert table["query_match_rank"].to_list()[:2] == ([1, 2] if expected[0] > expected[1] else [2, 1])
     assert sum(table["query_match_share"][:2]) == pytest.approx(1)
-    silent = build_features(asked, log, tools.settings, plain)
+    silent = build_features(Asked.of(asked, log), tools.settings, plain)
     others = [name for name in table.columns if not name.startswith(("query_match", "text_score"))]
     assert tools.bits(table.select(others)) == tools.bits(silent.select(others))
     assert silent["query_match"].is_nan().all()
     assert (table["text_score"] != silent["text_score"]).to_list() == [True, True, False, False, False, False]
-    assert tools.bits(build_features(asked[5:], log, tools.settings, reader)) == tools.bits(table[5:])
+    assert tools.bits(build_features(Asked.of(asked[5:], log), tools.settings, reader)) == tools.bits(table[5:])
 
 
 def test_an_item_that_is_not_out_yet_has_no_share_of_the_ages(tools):
@@ -320,103 +307,3 @@ def test_ids_may_be_of_any_plain_type(tools, kind):
     )
     table = tools.compute(asked.with_columns(item, user), other, TimeSettings())
     assert tools.bits(table) == tools.bits(tools.compute(asked, dataset, TimeSettings()))
-
-
-def test_candidates_are_sorted_by_request_and_item():
-    rows = pl.DataFrame({"request_id": ["b", "a", "b", "a"], "item_id": [2, 9, 1, 3]})
-    assert sort_candidates(rows).rows() == [("a", 3), ("a", 9), ("b", 1), ("b", 2)]
-    assert request_starts(sort_candidates(rows)).tolist() == [0, 2, 4]
-    assert request_starts(rows.clear()).tolist() == [0]
-
-
-@given(st.lists(st.integers(0, 5), max_size=20))
-def test_starts_are_those_of_a_plain_loop(ids):
-    ids = sorted(ids)
-    starts = [place for place, value in enumerate(ids) if place == 0 or ids[place - 1] != value]
-    found = request_starts(pl.DataFrame({"request_id": ids}, schema={"request_id": pl.Int64}))
-    assert found.tolist() == [*starts, len(ids)]
-
-
-def test_lists_hold_rows_of_the_vectors_and_the_last_clicks(tools):
-    dataset, asked = small(tools)
-    log = Log(Behaviour.of(dataset, Kept()), TimeSettings())
-    reader = tools.reader(log)
-    assert reader.places.tolist() == [0, 1, 2, 3, -1, -1]  # 6 has a vector but is not in the catalogue
-    lists = read_lists(log, log.rows(asked), request_starts(asked), reader.places, 2)
-    assert lists.items.tolist() == [0, 1, -1, -1, -1, 0]
-    assert lists.history.tolist() == [[0, -1], [-1, -1]]
-    assert lists.ages[0, 0] == pytest.approx(3 - 1 / 6)
-
-
-@pytest.mark.parametrize("name", ["label", "views", "clicks", "position", "propensity", "read_time"])
-def test_context_recorded_with_the_list_is_refused(name):
-    frame = pl.DataFrame({name: [1]})
-    with pytest.raises(SettingsError, match=f"context names '{name}', which is recorded with or after the list"):
-        check_context(frame, FeatureSettings(context=(name,)), ("read_time",))
-
-
-def test_missing_context_is_refused():
-    frame = pl.DataFrame({"request_id": [1], "phone": [1]})
-    with pytest.raises(SettingsError, match=r"'device', which is not a column .*their columns are request_id, phone"):
-        check_context(frame, FeatureSettings(context=("device",)), ())
-
-
-@pytest.mark.parametrize("setting", ["context", "scores"])
-@pytest.mark.parametrize(
-    "name", ["hour", "list_size", "interest_gap", "item_category", "click_rate_item_over_category_1h_share"]
-)
-def test_context_and_scores_named_as_a_feature_are_refused(setting, name):
-    settings = FeatureSettings(**{setting: (name,)}, affinity=("category",))
-    with pytest.raises(SettingsError, match=f"makes two features called '{name}'; rename a col"):
-        check_context(pl.DataFrame({name: [1]}), settings, ())
-
-
-def test_every_computed_name_is_refused_as_context(tools):
-    settings = tools.settings.model_copy(update={"context": (), "declarations": ()})
-    for name in feature_names(settings):
-        own = settings.model_copy(update={"context": (name,), "scores": ()})
-        if name.startswith("retrieval"):
-            own = own.model_copy(update={"scores": ("retrieval",)})
-        with pytest.raises(SettingsError, match="makes two features called"):
-            check_context(pl.DataFrame({name: [1], "retrieval": [1]}), own, ())
-
-
-def test_scores_must_be_numbers_known_before_the_list():
-    settings = FeatureSettings(scores=("similarity",))
-    check_context(pl.DataFrame({"similarity": [1, 2]}), settings, ())
-    check_context(pl.DataFrame({"similarity": [None]}), settings, ())
-    message = (
-        "scores names 'similarity', which holds String values; write them as numbers, or name the column in context"
-    )
-    with pytest.raises(SettingsError, match=message):
-        check_context(pl.DataFrame({"similarity": ["high"]}), settings, ())
-    with pytest.raises(SettingsError, match="scores names 'similarity', which is recorded with or after the list"):
-        check_context(pl.DataFrame({"similarity": [1]}), settings, ("similarity",))
-    with pytest.raises(SettingsError, match="scores names 'similarity', which is not a column of the candidates"):
-        check_context(pl.DataFrame({"device": ["a"]}), settings, ())
-
-
-def test_a_context_of_floats_is_refused():
-    settings = FeatureSettings(context=("depth",))
-    check_context(pl.DataFrame({"depth": [1]}), settings, ())
-    with pytest.raises(
-        SettingsError, match="context names 'depth', which holds Float64 values; name it in scores, or write"
-    ):
-        check_context(pl.DataFrame({"depth": [0.5]}), settings, ())
-
-
-@pytest.mark.parametrize(
-    "change", [{"events": ("lik",)}, {"values": ("lik",)}, {"declarations": (Pace("lik", ("user",)),)}]
-)
-def test_an_event_kind_that_never_occurs_is_refused(tools, change):
-    dataset, _ = small(tools)
-    check_events(
-        dataset,
-        FeatureSettings(events=("like",), declarations=(Count("skip", ()), Share(("item",), (), None, "outcome"))),
-    )
-    with pytest.raises(SettingsError, match=r"counts 'lik', an event that never occurs; events holds \['like'\]"):
-        check_events(dataset, FeatureSettings(**change))
-
-
-def test_context_known_before_the_list_is_taken():
-    check_context(pl.DataFrame({"device": ["a"]}), FeatureSettings(context=("device",)), ("read_time",))

@@ -10,18 +10,22 @@ from polars.testing import assert_frame_equal
 
 from recsys.data.clock import TimeSettings
 from recsys.data.tables import TIME, Dataset
-from recsys.features.builder import Reader, build_features, request_starts, sort_candidates
+from recsys.data.windows import Windows
+from recsys.features.plan import build_features
 from recsys.features.settings import FeatureSettings
-from recsys.model.scoring import batches, rank_candidates
-from recsys.past.behaviour import Behaviour
+from recsys.model.folder import Model
+from recsys.model.prepared import behaviour_of
+from recsys.model.ready import Ready
 from recsys.past.log import Log
+from recsys.past.lookup import Asked
 from recsys.ranking.calibration import Calibration
-from recsys.ranking.contract import Contract
 from recsys.ranking.settings import RankerSettings
-from recsys.ranking.trees import Examples, TreeRanker, grow
+from recsys.ranking.trees import Contract, Examples, grow
 from recsys.schema import RANKINGS
 from recsys.serving.ranker import Ranker
+from recsys.settings import Settings
 from recsys.vectors.item_vectors import ItemVectors, round_to_grid
+from recsys.vectors.reader import Reader
 from recsys.vectors.user_tower import UserTower
 
 NOON = datetime(2024, 3, 1, 12, tzinfo=UTC)
@@ -44,13 +48,10 @@ def make_lists(requests, seed, users=8):
 
 @dataclass(frozen=True)
 class World:
-    log: Log
-    reader: Reader
-    ranker: TreeRanker
-    calibration: Calibration
+    ready: Ready
 
     def rank(self, candidates):
-        return rank_candidates(candidates, self.log, SETTINGS, self.reader, self.ranker, self.calibration)
+        return self.ready.rank(Asked.of(candidates, self.ready.log))
 
 
 @pytest.fixture(scope="module")
@@ -59,18 +60,21 @@ def world():
     items = pl.DataFrame({"item_id": ITEMS[:18], "category": [str(number % 4) for number in range(18)]})
     requests = make_lists(200, seed=1)
     events = requests[:5].select("user_id", "item_id", "timestamp", event=pl.lit("click"))
-    log = Log(Behaviour.of(Dataset(items, events, requests), SETTINGS.kept), TimeSettings())
+    log = Log(behaviour_of(Dataset(items, events, requests), SETTINGS.kept), TimeSettings())
     vectors = round_to_grid(random.normal(size=(18, 8)) / 3)
     appeal = random.normal(size=18).astype(np.float32)
     text = ItemVectors(items["item_id"], items["item_id"], vectors, vectors, appeal)
-    reader = Reader.of(log, text, UserTower(np.ones((2, 8)), np.ones(2), np.ones(2), np.ones(2), np.ones(1)), 5)
-    rows = sort_candidates(requests)
-    table = build_features(rows, log, SETTINGS, reader)
-    labels = rows["label"].to_numpy().astype(np.int64)
+    tower = UserTower(np.ones((2, 8)), np.ones(2), np.ones(2), np.ones(2), np.ones(1))
+    reader = Reader.of(log, text, tower, 5)
+    asked = Asked.of(requests, log)
+    table = build_features(asked, SETTINGS, reader)
+    labels = asked.candidates["label"].to_numpy().astype(np.int64)
     contract = Contract.of(table)
     grown = RankerSettings(leaves=5, rows_per_leaf=10)
-    ranker = grow(Examples(table, labels, request_starts(rows)), contract, grown, seed=1, rounds=12)
-    return World(log, reader, ranker, Calibration.fit(ranker.score(table), labels))
+    ranker = grow(Examples(table, labels, asked.starts), contract, grown, seed=1, rounds=12)
+    calibration = Calibration.fit(ranker.score(table), labels)
+    model = Model(Settings(features=SETTINGS), Windows((NOON,) * 5), ranker, ranker, calibration, tower)
+    return World(Ready(model, log, reader))
 
 
 ASKED = make_lists(30, seed=2).drop("label")
@@ -95,9 +99,10 @@ def test_the_answer_is_a_table_of_rankings(world):
 
 def test_scores_are_the_rankers_own(world):
     ranked = world.rank(ASKED).sort("request_id", "item_id")
-    scores = world.ranker.score(build_features(sort_candidates(ASKED), world.log, SETTINGS, world.reader))
+    ready = world.ready
+    scores = ready.model.ranker.score(build_features(Asked.of(ASKED, ready.log), SETTINGS, ready.reader))
     assert ranked["score"].to_list() == scores.tolist()
-    assert ranked["click_probability"].to_list() == world.calibration.probability(scores).tolist()
+    assert ranked["click_probability"].to_list() == ready.model.calibration.probability(scores).tolist()
 
 
 @settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
@@ -106,7 +111,7 @@ def test_neither_the_order_of_rows_nor_the_batch_changes_a_bit(world, seed, rows
     whole = world.rank(ASKED)
     shuffled = ASKED.sample(fraction=1, shuffle=True, seed=seed)
     assert_frame_equal(world.rank(shuffled), whole, check_exact=True)
-    parts = [world.rank(batch) for batch in batches(sort_candidates(shuffled), rows)]
+    parts = [world.ready.rank(part) for part in Asked.of(shuffled, world.ready.log).parts(rows)]
     assert_frame_equal(pl.concat(parts), whole, check_exact=True)
 
 
@@ -135,7 +140,7 @@ def test_unknown_users_and_items_are_scored_and_marked(world):
         orient="row",
     )
     ranked = world.rank(rows).sort("request_id", "item_id")
-    assert "i19" in world.log.items.values
+    assert "i19" in world.ready.log.items.values
     assert ranked["unknown_item"].to_list() == [False, True, True, False]
     assert ranked["unknown_user"].to_list() == [False, False, False, True]
     assert ranked["score"].is_finite().all()
@@ -154,21 +159,6 @@ def test_no_candidate_gives_an_empty_answer(world):
     ranked = world.rank(ASKED.clear())
     assert ranked.is_empty()
     assert ranked.schema == world.rank(ASKED).schema
-
-
-@given(lengths=st.lists(st.integers(1, 6), max_size=12), rows=st.integers(1, 15))
-def test_batches_hold_whole_requests(lengths, rows):
-    ids = [request for request, length in enumerate(lengths) for _ in range(length)]
-    candidates = pl.DataFrame(
-        {"request_id": ids, "item_id": range(len(ids))}, schema_overrides={"request_id": pl.Int64}
-    )
-    parts = list(batches(candidates, rows))
-    assert [row for part in parts for row in part.rows()] == candidates.rows()
-    assert all(len(part) >= rows for part in parts[:-1])
-    for part in parts:
-        last = lengths[part["request_id"][-1]]
-        assert part["request_id"].to_list().count(part["request_id"][-1]) == last
-        assert len(part) - last < rows
 
 
 def test_a_user_whose_behaviour_comes_later_is_unknown(line):

@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from recsys.errors import DataError, ModelError
-from recsys.ranking.contract import Contract, FeatureColumn
+from recsys.ranking.trees import Contract, FeatureColumn
 
 
 def make_table():

@@ -1,10 +1,11 @@
 import numpy as np
 from polars.testing import assert_frame_equal
 
-from recsys.features.builder import TEXT_COLUMNS
-from recsys.jobs import logged
-from recsys.jobs.logged import read_logged
+from recsys.features.plan import TEXT_COLUMNS
+from recsys.jobs import judging
+from recsys.jobs.judging import read_logged
 from recsys.model.folder import Model, State
+from recsys.past.lookup import Asked
 
 
 def parts(line):
@@ -15,15 +16,15 @@ def parts(line):
 
 def test_batches_of_any_size_give_the_same_table(line, monkeypatch) -> None:
     model, log, reader = parts(line)
-    arguments = (model.windows.of(line.dataset.requests, "valid"), log, model.settings.features, reader)
+    arguments = (Asked.of(model.windows.of(line.dataset.requests, "valid"), log), model.settings.features, reader)
     whole = read_logged(*arguments)
-    monkeypatch.setattr(logged, "ROWS_PER_BATCH", 50)
+    monkeypatch.setattr(judging, "ROWS_PER_BATCH", 50)
     assert_frame_equal(read_logged(*arguments).examples.table, whole.examples.table, check_exact=True)
 
 
 def test_without_a_reader_the_text_columns_are_missing_and_the_rest_is_the_same(line) -> None:
     model, log, reader = parts(line)
-    arguments = (model.windows.of(line.dataset.requests, "valid"), log, model.settings.features)
+    arguments = (Asked.of(model.windows.of(line.dataset.requests, "valid"), log), model.settings.features)
     blind, seeing = read_logged(*arguments, None).examples, read_logged(*arguments, reader).examples
     assert blind.table.select(TEXT_COLUMNS).to_numpy().dtype == np.float32
     assert np.isnan(blind.table.select(TEXT_COLUMNS).to_numpy()).all()
@@ -33,7 +34,7 @@ def test_without_a_reader_the_text_columns_are_missing_and_the_rest_is_the_same(
 def test_later_requests_are_appended(line) -> None:
     model, log, reader = parts(line)
     valid, test = (
-        read_logged(model.windows.of(line.dataset.requests, window), log, model.settings.features, reader)
+        read_logged(Asked.of(model.windows.of(line.dataset.requests, window), log), model.settings.features, reader)
         for window in ("valid", "test")
     )
     joined = valid.joined(test)

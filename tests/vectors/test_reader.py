@@ -11,16 +11,20 @@ from hypothesis import strategies as st
 
 from recsys.data.clock import TimeSettings
 from recsys.data.tables import TIME, Dataset
-from recsys.features.builder import build_features, find_items, sort_candidates
+from recsys.features.plan import build_features, neighbour_signals
 from recsys.features.settings import FeatureSettings
-from recsys.past.behaviour import Behaviour, Kept
+from recsys.model.prepared import behaviour_of
+from recsys.past.behaviour import Kept
 from recsys.past.log import Log
-from recsys.vectors import neighbours as neighbours_module
+from recsys.past.lookup import Asked, request_starts
+from recsys.vectors import reader as neighbours_module
 from recsys.vectors.item_vectors import ItemVectors, round_to_grid
-from recsys.vectors.neighbours import COUNT, Neighbours, neighbour_signals
+from recsys.vectors.reader import COUNT, Neighbours, Reader, read_lists
+from recsys.vectors.user_tower import UserTower
 
 START = datetime(2024, 5, 1, tzinfo=UTC)
 HOUR = timedelta(hours=1)
+TOWER = UserTower(np.ones((1, 8)), np.ones(1), np.ones(1), np.ones(1), np.ones(1))
 
 
 def make_catalogue(seed: int, size: int, texts: int | None = None) -> tuple[pl.DataFrame, ItemVectors]:
@@ -64,7 +68,7 @@ def make_log(items: pl.DataFrame, seed: int = 0, lists: int = 60) -> Log:
         schema_overrides={"timestamp": TIME},
     )
     events = shown[:3].select("user_id", "item_id", "timestamp", event=pl.lit("click"))
-    return Log(Behaviour.of(Dataset(items, events, shown), Kept()), TimeSettings())
+    return Log(behaviour_of(Dataset(items, events, shown), Kept()), TimeSettings())
 
 
 def plain_neighbours(items: pl.DataFrame, vectors: ItemVectors, item: int) -> list[tuple[int, float]]:
@@ -153,24 +157,23 @@ def test_rates_are_those_of_a_plain_loop_over_the_lists(seed: int, size: int, wi
     candidates = pl.DataFrame(
         [(item, START + int(random.integers(0, 20)) * HOUR) for item in asked], schema={"item_id": pl.Int64, "timestamp": TIME}, orient="row"
     ).with_columns(user_id=1)  # fmt: skip
-    rows = log.rows(candidates)
-    places = np.append(find_items(log, vectors.item_ids), -1)[rows.codes["item"]]
-    found = neighbour_signals(Neighbours(log, vectors), places, log, rows, window, 3.0)
+    windows = () if window is None else (window,)
+    found = neighbour_signals(Reader.of(log, vectors, TOWER, 1), log.rows(candidates), log, windows, 3.0)
     delay = timedelta(minutes=10)
     for row, (item, moment, _) in enumerate(candidates.iter_rows()):
         beside = plain_neighbours(items, vectors, item)
         shown = log.behaviour.showings.filter(pl.col("timestamp") + delay < moment)
         if shown.is_empty():
-            assert np.isnan(found.neighbour_click_rate[row])
-            assert np.isnan(found.neighbour_click_rate_recent[row])
+            assert np.isnan(found[0][row])
+            assert np.isnan(found[1][row])
         else:
             usual = shown["label"].mean()
             own = shown.filter(pl.col("item_id").is_in([each for each, _ in beside]))
             recent = own if window is None else own.filter(pl.col("timestamp") + delay >= moment - window)
-            for lists, name in ((own, "neighbour_click_rate"), (recent, "neighbour_click_rate_recent")):
+            for lists, rates in zip((own, recent), found, strict=False):
                 expected = (lists["label"].sum() + 3.0 * usual) / (len(lists) + 3.0)
-                assert getattr(found, name)[row] == pytest.approx(expected, rel=1e-12)
-        nearest = found.neighbour_similarity[row]
+                assert rates[row] == pytest.approx(expected, rel=1e-12)
+        nearest = found[2][row]
         assert nearest == beside[0][1] if beside else np.isnan(nearest)
 
 
@@ -178,8 +181,8 @@ def test_no_candidates_and_no_items_are_no_trouble() -> None:
     items, vectors = make_catalogue(0, 5)
     log = make_log(items)
     nobody = pl.DataFrame(schema={"item_id": pl.Int64, "timestamp": TIME, "user_id": pl.Int64})
-    found = neighbour_signals(Neighbours(log, vectors), np.empty(0, np.int64), log, log.rows(nobody), HOUR, 1.0)
-    assert len(found.neighbour_click_rate) == len(found.neighbour_similarity) == 0
+    found = neighbour_signals(Reader.of(log, vectors, TOWER, 1), log.rows(nobody), log, (HOUR,), 1.0)
+    assert [len(each) for each in found] == [0, 0, 0]
     nothing = Neighbours(log, take(vectors, np.empty(0, np.int64)))
     assert (nothing.of(np.array([-1, -1]))[0] == -1).all()
 
@@ -212,15 +215,15 @@ def test_the_columns_of_neighbours_and_of_the_last_click_need_a_reader(tools) ->
         tools.showings([(2, moment - 2 * HOUR, {1: 1, 2: 0, 3: 0, 4: 1})]).with_columns(device=pl.lit("phone")),
     )
     own = FeatureSettings(affinity=("category",), context=("device",), prior=3.0)
-    log = Log(Behaviour.of(dataset, own.kept), TimeSettings())
+    log = Log(behaviour_of(dataset, own.kept), TimeSettings())
     asked = tools.showings([(1, moment, {1: 0, 3: 0, 9: 0})]).drop("label").with_columns(device=pl.lit("phone"))
-    candidates = sort_candidates(asked)
+    candidates = Asked.of(asked, log)
     names = ["last_click", "neighbour_click_rate", "neighbour_click_rate_recent", "neighbour_similarity"]
     names = [f"{name}{suffix}" for name in names for suffix in ("", "_rank", "_share", "_gap")]
-    without = build_features(candidates, log, own, None).select(names)
+    without = build_features(candidates, own, None).select(names)
     assert without.select(pl.all().is_nan().all()).row(0) == (True,) * len(names)
     reader = tools.reader(log)
-    table = build_features(candidates, log, own, reader)
+    table = build_features(candidates, own, reader)
     vectors = reader.vectors  # rows are items 1, 2, 3, 4 and one that no catalogue holds
     last = vectors.candidate[[0, 2]] @ vectors.history[1]
     assert table["last_click"].to_list()[:2] == last.tolist()
@@ -230,3 +233,20 @@ def test_the_columns_of_neighbours_and_of_the_last_click_need_a_reader(tools) ->
     rates = [(1 + 3 * 0.5) / (3 + 3), (2 + 3 * 0.5) / (3 + 3), 0.5]
     assert table["neighbour_click_rate"].to_list() == pytest.approx(rates)
     assert table["neighbour_click_rate_rank"].to_list() == [3.0, 1.0, 2.0]
+
+
+def test_lists_hold_rows_of_the_vectors_and_the_last_clicks(tools) -> None:
+    noon = datetime(2024, 3, 1, 12, tzinfo=UTC)
+    dataset = Dataset(
+        pl.DataFrame({"item_id": [1, 2, 3, 4, 5]}),
+        tools.events([(1, 6, "like", noon - 2 * HOUR, timedelta(0))]),
+        tools.showings([(1, noon - 3 * HOUR, {1: 1, 2: 0, 5: 0})]),
+    )
+    log = Log(behaviour_of(dataset, Kept()), TimeSettings())
+    reader = tools.reader(log)
+    assert reader.places.tolist() == [0, 1, 2, 3, -1, -1]  # 6 has a vector but is not in the catalogue
+    asked = tools.showings([(1, noon, dict.fromkeys([1, 2, 5, 6, 9], 0)), (2, noon + HOUR, {1: 0})])
+    lists = read_lists(log, log.rows(asked), request_starts(asked), reader.places, 2)
+    assert lists.items.tolist() == [0, 1, -1, -1, -1, 0]
+    assert lists.history.tolist() == [[0, -1], [-1, -1]]
+    assert lists.ages[0, 0] == pytest.approx(3 - 1 / 6)

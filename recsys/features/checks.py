@@ -1,0 +1,88 @@
+"""What is asked of columns of requests before features are made of them."""
+
+import polars as pl
+
+from recsys.data.tables import Dataset
+from recsys.errors import DataError, SettingsError
+from recsys.features.columns import plain_name
+from recsys.features.plan import feature_names
+from recsys.features.settings import FeatureSettings
+from recsys.past.behaviour import Behaviour, is_category
+from recsys.schema import AFTER_THE_LIST
+
+
+def check_context(
+    candidates: pl.DataFrame, settings: FeatureSettings, recorded_after: tuple[str, ...], called: str = "candidates"
+) -> None:
+    """Refuse context columns and scores that are missing, named as a feature, or recorded with or after the list.
+
+    Raises
+    ------
+    SettingsError
+        Naming the column and what to do.
+    """
+    for setting, names in (("context", settings.context), ("scores", settings.scores)):
+        for name in names:
+            if name in AFTER_THE_LIST or name in recorded_after:
+                declared = ", as its importer declares" if name in recorded_after else ""
+                raise SettingsError(
+                    f"[features] {setting} names {name!r}, which is recorded with or after the list{declared}, so it "
+                    "would tell the outcome; remove it"
+                )
+            if name not in candidates.columns:
+                raise SettingsError(
+                    f"[features] {setting} names {name!r}, which is not a column of the {called}; add it, with nulls "
+                    f"where it is not known; their columns are {', '.join(candidates.columns)}"
+                )
+    for name in settings.scores:
+        if not candidates.schema[name].is_numeric() and candidates.schema[name] != pl.Null:
+            raise SettingsError(
+                f"[features] scores names {name!r}, which holds {candidates.schema[name]} values; write them as "
+                "numbers, or name the column in context"
+            )
+    for name in settings.context:
+        if not is_category(candidates[name]):
+            raise SettingsError(
+                f"[features] context names {name!r}, which holds {candidates.schema[name]} values; name it in scores, "
+                "or write it as whole numbers or text"
+            )
+    _refuse_doubles(settings)
+
+
+def _refuse_doubles(settings: FeatureSettings) -> None:
+    taken: set[str] = set()
+    for name in map(plain_name, feature_names(settings)):
+        if name in taken:
+            raise SettingsError(f"[features] makes two features called {name!r}; rename a column")
+        taken.add(name)
+
+
+def check_events(dataset: Dataset, settings: FeatureSettings) -> None:
+    """Refuse event kinds that never occur: most likely they are misspelt.
+
+    Raises
+    ------
+    SettingsError
+        Naming the kind and those that occur.
+    """
+    kinds = dataset.events["event"].unique().sort().to_list()
+    for kind in settings.kinds:
+        if kind not in kinds:
+            raise SettingsError(f"[features] counts {kind!r}, an event that never occurs; events holds {kinds}")
+
+
+def check_id_types(frame: pl.DataFrame, behaviour: Behaviour, called: str = "candidates") -> None:
+    """Refuse rows whose ids are of another kind than those of the model's data.
+
+    Raises
+    ------
+    DataError
+        Naming the column and both types.
+    """
+    for column in ("user_id", "item_id"):
+        known = behaviour.showings.schema[column]
+        given = frame.schema[column]
+        if known.is_integer() != given.is_integer() and given != pl.Null:
+            raise DataError(
+                f"{called} hold {column} as {given}, the model's data as {known}; cast the column to the same kind"
+            )

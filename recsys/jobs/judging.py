@@ -1,0 +1,149 @@
+"""Logged requests with their features, and what several rankers say about them: what is learnt from and judged on."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+from tqdm import tqdm
+
+from recsys.data.windows import Window
+from recsys.errors import DataError
+from recsys.evaluation.evaluation import Evaluation, evaluate_rankers
+from recsys.features.definitions import Rate
+from recsys.features.plan import TEXT_COLUMNS, build_features
+from recsys.features.settings import FeatureSettings
+from recsys.jobs.segments import cold_requests
+from recsys.past.log import Log
+from recsys.past.lookup import Asked, Lookup
+from recsys.ranking.trees import Examples, TreeRanker
+from recsys.vectors.reader import Reader
+
+Floats = npt.NDArray[np.float64]
+
+ROWS_PER_BATCH = 250_000
+"""Rows whose features are computed at once; any other number gives the same answers."""
+
+
+@dataclass(frozen=True)
+class LoggedWindow:
+    """Requests and their features, each part that was read at once in the order of `Asked`.
+
+    Attributes
+    ----------
+    requests
+        Rows of the requests table.
+    examples
+        Feature rows, labels and request starts of the same rows.
+    """
+
+    requests: pl.DataFrame
+    examples: Examples
+
+    def where(self, rows: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> "LoggedWindow":
+        """Keep some rows; a request is kept whole or not at all."""
+        return LoggedWindow(self.requests.filter(pl.Series(rows)), self.examples.where(rows))
+
+    def joined(self, later: "LoggedWindow") -> "LoggedWindow":
+        """Append later requests."""
+        return LoggedWindow(pl.concat([self.requests, later.requests]), self.examples.joined(later.examples))
+
+
+def read_logged(asked: Asked, settings: FeatureSettings, reader: Reader | None) -> LoggedWindow:
+    """Compute the features of logged requests.
+
+    Parameters
+    ----------
+    asked
+        Rows of the requests table, requests whole.
+    settings, reader
+        What features are computed from; without a reader the text columns are NaN.
+    """
+    tables = [build_features(Asked.of(asked.candidates.clear(), asked.log), settings, reader)]
+    with tqdm(total=len(asked.candidates), desc="features", unit="row", disable=None, leave=False) as bar:
+        for part in asked.parts(ROWS_PER_BATCH):
+            tables.append(build_features(part, settings, reader))
+            bar.update(len(part.candidates))
+    labels = asked.candidates["label"].cast(pl.Int64).to_numpy()
+    return LoggedWindow(asked.candidates, Examples(pl.concat(tables), labels, asked.starts))
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What several rankers say about the same logged requests.
+
+    Attributes
+    ----------
+    window
+        The judged requests.
+    name
+        Name of the window.
+    seed
+        Seed of the intervals.
+    log
+        The behaviour that their features were computed from.
+    scores
+        Scores of every ranker per row of the window.
+    sampled
+        Whether the lists were drawn by an importer instead of logged.
+    """
+
+    window: LoggedWindow
+    log: Log
+    name: Window
+    seed: int
+    scores: Mapping[str, Floats]
+    sampled: bool = False
+
+    @cached_property
+    def evaluation(self) -> Evaluation:
+        """Measures, paired differences and segments of every ranker."""
+        segments = {"cold items": cold_requests(self.window.requests, self.log)}
+        requests, sampled = self.window.requests, self.sampled
+        return evaluate_rankers(requests, self.scores, segments, self.name, self.seed, sampled=sampled)
+
+    def beside(self, name: str, scores: Floats) -> "Judgement":
+        """Judge one more ranker on the same requests, given its scores per row of the window."""
+        return replace(self, scores={**self.scores, name: scores})
+
+
+def judge(
+    logged: LoggedWindow, log: Log, window: Window, ranker: TreeRanker, behaviour_ranker: TreeRanker, seed: int
+) -> Judgement:
+    """Compare the five rankers on logged requests.
+
+    Random is seeded; popularity is the smoothed click rate of the item before `as_of`; text is the encoder's own score,
+    below all others where an item has no text score.
+
+    Raises
+    ------
+    DataError
+        When the window holds no request.
+    """
+    if logged.requests.is_empty():
+        raise DataError(
+            f"the {window} window holds no request; evaluate another window, or move [windows] and train again"
+        )
+    table = logged.examples.table
+    scores = {
+        "random": np.random.default_rng(seed).random(len(table)),
+        "popularity": popularity(Lookup(log, log.rows(logged.requests))),
+        "text": text_alone(table),
+        "behaviour": behaviour_ranker.score(table.drop(TEXT_COLUMNS)),
+        "both": ranker.score(table),
+    }
+    return Judgement(logged, log, window, seed, scores)
+
+
+def popularity(lookup: Lookup) -> Floats:
+    """Return the smoothed click rate of every candidate's item before `as_of`, 0 where nothing was shown before."""
+    return np.nan_to_num(Rate(("item",)).values(lookup))
+
+
+def text_alone(table: pl.DataFrame) -> Floats:
+    """Return the encoder's own score of every feature row, below all others where an item has none."""
+    text = table["text_score"].to_numpy().astype(np.float64)
+    found: Floats = np.nan_to_num(text, nan=np.nanmin(text, initial=0.0) - 1.0)
+    return found

@@ -1,0 +1,111 @@
+"""The two sides of a comparison: who answers, what they say of the same requests, and until when they have learnt."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from recsys.data.tables import Dataset
+from recsys.evaluation.requests import Requests
+from recsys.model.prepared import Prepared
+from recsys.past.lookup import Asked
+from recsys.vectors.item_vectors import ItemVectors
+
+Floats = npt.NDArray[np.float64]
+Pair = tuple[Floats, Floats]
+
+
+@dataclass(frozen=True)
+class Opinion:
+    """What a system says about C candidates.
+
+    Attributes
+    ----------
+    scores
+        [C]; -inf where the system did not list the candidate.
+    probability
+        [C] click probabilities; None where it gives none.
+    notes
+        Sentences for the reader, such as how many requests were not answered.
+    """
+
+    scores: Floats
+    probability: Floats | None = None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class System:
+    """One of the two sides.
+
+    Attributes
+    ----------
+    name
+        What people call it.
+    answer
+        From logged requests, and the behaviour before them, to an answer.
+    prepared
+        The tables as a model reads them, where it is one.
+    vectors
+        What its encoder says about items.
+    ranked
+        Ids of the requests it ranks, where it is a list of rankings.
+    learnt_until
+        The first moment that has not been learnt from, where a model gave the answers.
+    """
+
+    name: str
+    answer: Callable[[Asked], Opinion]
+    prepared: Prepared | None = None
+    vectors: ItemVectors | None = None
+    ranked: pl.Series | None = None
+    learnt_until: datetime | None = None
+
+    @property
+    def kind(self) -> str:
+        """What it is, for people."""
+        if self.prepared is not None:
+            return "model"
+        return "baseline" if self.ranked is None else "rankings"
+
+
+def last_learnt(*systems: System) -> datetime | None:
+    """Return the first moment that none of them has learnt from; None where none has learnt."""
+    return max((system.learnt_until for system in systems if system.learnt_until is not None), default=None)
+
+
+@dataclass(frozen=True)
+class Sides:
+    """Two answers to the same requests.
+
+    Attributes
+    ----------
+    requests
+        Logged requests as `Asked` orders them; C rows.
+    dataset
+        The tables they come from.
+    systems, answers
+        Both sides, A first.
+    seed
+        Seed of whatever is drawn.
+    """
+
+    requests: pl.DataFrame
+    dataset: Dataset
+    systems: tuple[System, System]
+    answers: tuple[Opinion, Opinion]
+    seed: int
+
+    @cached_property
+    def lists(self) -> Requests:
+        """The requests; their rows are in the order of the table, which is sorted."""
+        return Requests.of(self.requests)
+
+    @property
+    def scores(self) -> Pair:
+        """A's and B's scores, each [C]."""
+        return self.answers[0].scores, self.answers[1].scores

@@ -1,0 +1,55 @@
+from dataclasses import replace
+from datetime import timedelta
+
+import polars as pl
+import pytest
+
+from recsys.data.labels import LabelSettings
+from recsys.errors import DataError, SettingsError
+from recsys.model.prepared import fingerprint, prepare
+from recsys.settings import Settings
+
+
+def test_tables_with_faults_are_refused_before_anything_is_made_of_them(line) -> None:
+    requests = line.dataset.requests.with_columns(label=pl.lit(-1))
+    with pytest.raises(DataError, match="labels below 0"):
+        prepare(replace(line.dataset, requests=requests), line.settings)
+
+
+def test_ids_are_plain_labels_graded_and_the_clock_is_that_of_the_labels(line) -> None:
+    dataset = replace(line.dataset, items=line.dataset.items.with_columns(pl.col("item_id").cast(pl.Int32)))
+    labels = LabelSettings(grades={"share": 3}, attribution=timedelta(hours=5))
+    settings = line.settings.model_copy(update={"labels": labels})
+    plain, graded = prepare(dataset, line.settings), prepare(dataset, settings)
+    assert plain.dataset.items.schema["item_id"] == pl.Int64
+    assert plain.dataset.requests["label"].max() == 1
+    assert graded.dataset.requests["label"].max() == 3
+    assert plain.log.time == line.settings.time
+    assert graded.log.time.feedback_delay == timedelta(hours=5)
+    assert graded.log.behaviour.showings["label"].equals(graded.dataset.requests["label"])
+    assert graded.checked.ok
+
+
+def test_without_settings_of_a_model_those_of_the_package_hold(line) -> None:
+    behaviour = prepare(line.dataset, Settings()).log.behaviour
+    assert (behaviour.attributes, behaviour.numbers, behaviour.user_attributes, behaviour.context) == ((), (), (), ())
+
+
+def test_tables_without_a_column_that_settings_name_have_no_log(line) -> None:
+    prepared = prepare(replace(line.dataset, items=line.dataset.items.drop("category")), line.settings)
+    with pytest.raises(SettingsError, match="affinity names 'category', which is not a column of items"):
+        _ = prepared.log
+
+
+def test_the_fingerprint_sees_columns_that_changed_names(line) -> None:
+    items = line.dataset.items.rename({"title": "description", "description": "title"})
+    swapped = replace(line.dataset, items=items)
+    assert fingerprint(swapped)["items"] != fingerprint(line.dataset)["items"]
+
+
+def test_the_fingerprint_sees_one_changed_value(line) -> None:
+    first = pl.int_range(pl.len()) == 0
+    items = line.dataset.items.with_columns(title=pl.when(first).then(pl.lit("x")).otherwise("title"))
+    changed, before = fingerprint(replace(line.dataset, items=items)), fingerprint(line.dataset)
+    assert changed["items"] != before["items"]
+    assert changed["requests"] == before["requests"]
