@@ -12,8 +12,9 @@ from scipy.optimize import brentq
 from tqdm import tqdm
 
 from recsys.evaluation.comparison import Difference, compare_rankers
-from recsys.evaluation.measures import Floats, Integers, ndcg, per_request
+from recsys.evaluation.measures import ndcg, per_request
 from recsys.evaluation.plan import Plan
+from recsys.statistics.numbers import Floats, Integers
 from recsys.statistics.verdict import Verdict
 from recsys.world.taste import examination, sigmoid
 

@@ -169,15 +169,11 @@ def _evaluate(options: argparse.Namespace) -> int:
 
 def _compare(options: argparse.Namespace) -> int:
     from recsys.data.tables import Dataset
-    from recsys.evaluation.evaluation import POOLED
-    from recsys.evaluation.measures import parse_measure
-    from recsys.evaluation.plan import MEASURES, Plan
+    from recsys.evaluation.plan import Plan
     from recsys.jobs.compare import compare
 
-    others = MEASURES if options.measures is None else [parse_measure(name) for name in options.measures.split(",")]
-    deciding = [] if options.primary == POOLED else [parse_measure(options.primary)]  # pooled, it is always there
-    measures = tuple({str(measure): measure for measure in (*deciding, *others)}.values())
-    plan = Plan(measures=measures, primary=options.primary, matters=options.matters, seed=options.seed)
+    measures = None if options.measures is None else options.measures.split(",")
+    plan = Plan.of(options.primary, measures, options.matters, options.seed)
     compared = compare(options.a, options.b, Dataset.read(options.data), plan, options.segment)
     _write(options.json, json.dumps(compared.to_json(), indent=2) + "\n")
     _write(options.html, compared.to_html())

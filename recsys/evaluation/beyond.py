@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys.errors import DataError, SettingsError
-from recsys.evaluation.ordered_lists import Floats, Integers, Scores, blocks, check_scores, divide
+from recsys.evaluation.ordered_lists import blocks, check_scores
+from recsys.statistics.numbers import Floats, Integers, Scores, divide
 
 _BLOCK_NUMBERS = 1 << 22  # numbers of vectors held at once
 

@@ -10,16 +10,16 @@ from numpy.typing import NDArray
 
 from recsys.errors import DataError, SettingsError
 from recsys.evaluation.evaluation import POOLED
-from recsys.evaluation.measures import Floats, Scores, per_request
+from recsys.evaluation.measures import per_request
 from recsys.evaluation.plan import DEFAULT_PLAN, Plan
-from recsys.evaluation.requests import Flags, Requests, check_lengths
+from recsys.evaluation.requests import Requests
 from recsys.statistics.intervals import LEVEL, Interval, bootstrap
-from recsys.statistics.multiplicity import holm
+from recsys.statistics.numbers import Flags, Floats, Scores, plain
+from recsys.statistics.p_values import holm, permutation_p_values
 from recsys.statistics.paired import Paired
-from recsys.statistics.permutation import permutation_p_values
-from recsys.statistics.plain import plain
 from recsys.statistics.pooled import pooled_auc_parts
 from recsys.statistics.power import FEWEST_USERS, detectable_effects, effect_sizes
+from recsys.statistics.totals import check_lengths
 from recsys.statistics.verdict import Verdict, decide
 
 

@@ -8,21 +8,13 @@ import numpy as np
 import polars as pl
 
 from recsys.errors import DataError, SettingsError
-from recsys.evaluation.measures import (
-    AUC,
-    FIRST_HIT_MRR,
-    MRR,
-    Floats,
-    Measure,
-    Scores,
-    auc_pooled,
-    ndcg,
-    per_request,
-)
-from recsys.evaluation.requests import Flags, Requests, check_lengths
+from recsys.evaluation.measures import AUC, FIRST_HIT_MRR, MRR, Measure, auc_pooled, ndcg, per_request
+from recsys.evaluation.requests import Requests
 from recsys.statistics.intervals import Interval, intervals_over_users
+from recsys.statistics.numbers import Flags, Floats, Scores
+from recsys.statistics.totals import check_lengths
 
-MEASURES = (AUC, MRR, FIRST_HIT_MRR, ndcg(5), ndcg(10))
+REPORTED = (AUC, MRR, FIRST_HIT_MRR, ndcg(5), ndcg(10))
 """What is computed per request unless other measures are named, in the order of every table."""
 
 POOLED = "AUC pooled"
@@ -100,7 +92,7 @@ def evaluate_rankers(
     seed: int = 0,
     resamples: int = 1000,
     sampled: bool = False,
-    measures: Sequence[Measure] = MEASURES,
+    measures: Sequence[Measure] = REPORTED,
 ) -> Evaluation:
     """Measure rankers on logged requests.
 

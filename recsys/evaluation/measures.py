@@ -16,43 +16,15 @@ from scipy.special import gammaln
 
 from recsys.errors import SettingsError
 from recsys.evaluation.ordered_lists import (
-    LARGEST_LABEL,
-    Floats,
-    Integers,
-    Labels,
     OrderedLists,
-    Scores,
     Ties,
     blocks,
     check_labels,
     check_scores,
-    divide,
     make_lists,
     spread,
 )
-
-__all__ = [
-    "AUC",
-    "FIRST_HIT_MRR",
-    "LARGEST_LABEL",
-    "MRR",
-    "Floats",
-    "Integers",
-    "Labels",
-    "Measure",
-    "OrderedLists",
-    "Scores",
-    "Ties",
-    "auc_pooled",
-    "average_precision",
-    "divide",
-    "hit",
-    "ndcg",
-    "parse_measure",
-    "per_request",
-    "precision",
-    "recall",
-]
+from recsys.statistics.numbers import Floats, Integers, Labels, Scores, divide
 
 
 @dataclass(frozen=True)

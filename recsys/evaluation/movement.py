@@ -7,9 +7,7 @@ from itertools import pairwise
 import numpy as np
 
 from recsys.errors import DataError, SettingsError
-from recsys.evaluation.measures import Floats, Integers, Scores, divide
-from recsys.evaluation.requests import Flags
-from recsys.statistics.plain import plain
+from recsys.statistics.numbers import Flags, Floats, Integers, Scores, divide, plain
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 """Which quantiles of the scores are given."""

@@ -7,11 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys.errors import DataError
-
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
-Scores = NDArray[np.floating]
-Labels = NDArray[np.integer]
+from recsys.statistics.numbers import Floats, Integers, Labels, Scores
 
 LARGEST_LABEL = 52
 """Largest label whose gain 2^label - 1 is exact in a float64."""
@@ -136,13 +132,6 @@ def spread(sizes: Integers) -> tuple[Integers, Integers]:
     """
     run = np.repeat(np.arange(len(sizes)), sizes)
     return run, np.arange(1, len(run) + 1) - (np.cumsum(sizes) - sizes)[run]
-
-
-def divide(above: Floats | Integers, below: Floats | Integers) -> Floats:
-    """Divide arrays of one shape, with NaN where the divisor is 0."""
-    quotient = np.full(above.shape, np.nan)
-    np.divide(above, below, out=quotient, where=below != 0)
-    return quotient
 
 
 def check_scores(scores: Scores, starts: Integers) -> None:

@@ -1,10 +1,12 @@
 """What a comparison measures and what decides it, fixed before looking."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from recsys.errors import SettingsError
-from recsys.evaluation.measures import AUC, FIRST_HIT_MRR, Measure, average_precision, hit, ndcg, recall
+from recsys.evaluation.evaluation import POOLED
+from recsys.evaluation.measures import AUC, FIRST_HIT_MRR, Measure, average_precision, hit, ndcg, parse_measure, recall
 
 MEASURES = (ndcg(10), AUC, FIRST_HIT_MRR, average_precision(), hit(1), recall(5))
 """What is compared unless other measures are named."""
@@ -36,6 +38,22 @@ class Plan:
     resamples: int = 2000
     permutations: int = 10_000
     seed: int = 0
+
+    @classmethod
+    def of(
+        cls, primary: str = "nDCG@10", measures: Sequence[str] | None = None, matters: float = 0.01, seed: int = 0
+    ) -> "Plan":
+        """Plan by the names of measures; the one that decides is always among them.
+
+        Raises
+        ------
+        SettingsError
+            When a measure is not known or `matters` is no number above 0.
+        """
+        others = MEASURES if measures is None else [parse_measure(name) for name in measures]
+        deciding = [] if primary == POOLED else [parse_measure(primary)]  # pooled, it is always there
+        chosen = {str(measure): measure for measure in (*deciding, *others)}
+        return cls(tuple(chosen.values()), primary, matters, seed=seed)
 
     def __post_init__(self) -> None:
         if not 0 < self.matters < math.inf:

@@ -7,7 +7,7 @@ import numpy as np
 from scipy.special import xlog1py, xlogy
 
 from recsys.errors import DataError, SettingsError
-from recsys.evaluation.ordered_lists import Floats, Labels
+from recsys.statistics.numbers import Floats, Labels
 
 
 @dataclass(frozen=True)

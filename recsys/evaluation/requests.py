@@ -1,6 +1,5 @@
 """Requests with their candidates in neighbouring rows, whatever the order of the table."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -9,10 +8,9 @@ import polars as pl
 from numpy.typing import NDArray
 
 from recsys.errors import DataError
-from recsys.evaluation.measures import Integers
+from recsys.statistics.numbers import Flags, Integers
 
 Value = TypeVar("Value", bound=np.generic)
-Flags = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -83,16 +81,3 @@ class Requests:
         if cut:
             raise DataError(f"segment {name!r} holds {cut} requests in part; flag all rows of a request alike")
         return inside
-
-
-def check_lengths(rows: int, columns: Mapping[str, NDArray[np.generic]], unit: str = "candidates") -> None:
-    """Refuse columns that do not have one value per row; a row is a `unit`.
-
-    Raises
-    ------
-    DataError
-        When a length differs; it names the column.
-    """
-    for name, values in columns.items():
-        if len(values) != rows:
-            raise DataError(f"{name!r} has {len(values)} values for {rows} {unit}; give one per row of requests")

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from recsys.errors import DataError
-from recsys.evaluation.measures import Floats
 from recsys.experiment.metrics import Metric, linearised
+from recsys.statistics.numbers import Floats
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ import numpy as np
 from scipy.special import lambertw, stdtr, stdtrit
 
 from recsys.errors import SettingsError
-from recsys.evaluation.measures import Floats
 from recsys.statistics.intervals import LEVEL, Interval
+from recsys.statistics.numbers import Floats
 
 
 @dataclass(frozen=True)

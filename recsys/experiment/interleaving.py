@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from recsys.errors import DataError, SettingsError
-from recsys.evaluation.measures import Floats, Integers, Scores
+from recsys.statistics.numbers import Floats, Integers, Scores
 
 Seed = int | np.random.Generator
 ItemId = int | str

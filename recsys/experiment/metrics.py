@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 
 from recsys.errors import DataError
-from recsys.evaluation.measures import Floats
+from recsys.statistics.numbers import Floats
 
 
 @dataclass(frozen=True)

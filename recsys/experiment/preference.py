@@ -7,11 +7,10 @@ import numpy as np
 import polars as pl
 
 from recsys.errors import DataError, SettingsError
-from recsys.evaluation.measures import Floats
 from recsys.experiment.interleaving import STEEPNESS
 from recsys.statistics.intervals import Interval, bootstrap
-from recsys.statistics.permutation import permutation_p_values
-from recsys.statistics.plain import plain
+from recsys.statistics.numbers import Floats, plain
+from recsys.statistics.p_values import permutation_p_values
 from recsys.statistics.power import FEWEST_USERS, detectable_effects
 from recsys.statistics.totals import UserTotals
 from recsys.statistics.verdict import Verdict, decide

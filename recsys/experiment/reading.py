@@ -8,7 +8,6 @@ import numpy as np
 import polars as pl
 from scipy.stats import norm
 
-from recsys.evaluation.measures import Floats
 from recsys.experiment import estimates
 from recsys.experiment.cuped import adjust, past_of
 from recsys.experiment.estimates import Moments
@@ -17,7 +16,8 @@ from recsys.experiment.readout import Effect, ExperimentPlan, Readout
 from recsys.experiment.sample_ratio import sample_ratio
 from recsys.experiment.users import check_users
 from recsys.statistics.intervals import LEVEL
-from recsys.statistics.multiplicity import holm
+from recsys.statistics.numbers import Floats
+from recsys.statistics.p_values import holm
 from recsys.statistics.power import POWER
 from recsys.statistics.verdict import Verdict, decide
 

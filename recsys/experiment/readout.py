@@ -9,7 +9,7 @@ from recsys.experiment.metrics import Metric
 from recsys.experiment.sample_ratio import THRESHOLD, SampleRatio
 from recsys.experiment.traffic import check_shares
 from recsys.statistics.intervals import Interval
-from recsys.statistics.plain import plain
+from recsys.statistics.numbers import plain
 from recsys.statistics.verdict import Verdict
 
 

@@ -78,7 +78,7 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Column:
+class PlannedColumn:
     """One column of the feature table, and how it is compared within its list.
 
     Attributes
@@ -116,7 +116,7 @@ class Column:
 
 
 @lru_cache(maxsize=16)
-def plan(settings: FeatureSettings) -> tuple[Column, ...]:
+def plan(settings: FeatureSettings) -> tuple[PlannedColumn, ...]:
     """List the columns that the settings ask for, in the order of the table."""
     return tuple(_columns(settings))
 
@@ -169,24 +169,24 @@ def differs_in_list(per: Per, settings: FeatureSettings) -> bool:
     return any(name not in alike and not name.startswith(LAST) for name in per)
 
 
-def _columns(settings: FeatureSettings) -> Iterator[Column]:
+def _columns(settings: FeatureSettings) -> Iterator[PlannedColumn]:
     for family, features in declare_families(settings).items():
         for feature in features:
             compared = differs_in_list(feature.per, settings)
-            yield Column(family, feature.name, feature.per, feature.told, partial(_declared, feature), compared)
+            yield PlannedColumn(family, feature.name, feature.per, feature.told, partial(_declared, feature), compared)
     for name in settings.scores:
-        yield Column("scores", name, *score_column(name), partial(_score, name), compared=True)
+        yield PlannedColumn("scores", name, *score_column(name), partial(_score, name), compared=True)
     for name, described in REQUEST.items():
-        yield Column("request", name, *described, _REQUEST_VALUES[name])
+        yield PlannedColumn("request", name, *described, _REQUEST_VALUES[name])
     for family, those in (("text", SIGNALS), ("text neighbours", NEIGHBOURS)):
         for name, described in those.items():
-            yield Column(family, name, *described, partial(_text, name), compared=True)
+            yield PlannedColumn(family, name, *described, partial(_text, name), compared=True)
     for name in settings.affinity:
-        yield Column("categories", f"item_{name}", *item_column(name), partial(_of_item, name))
+        yield PlannedColumn("categories", f"item_{name}", *item_column(name), partial(_of_item, name))
     for name in settings.users:
-        yield Column("categories", f"user_{name}", *user_column(name), partial(_of_user, name))
+        yield PlannedColumn("categories", f"user_{name}", *user_column(name), partial(_of_user, name))
     for name in settings.context:
-        yield Column("categories", name, *context_column(name), partial(_context, name))
+        yield PlannedColumn("categories", name, *context_column(name), partial(_context, name))
 
 
 def _declared(feature: Feature, source: Source) -> Floats:

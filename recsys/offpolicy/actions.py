@@ -19,7 +19,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from recsys.errors import DataError, SettingsError
-from recsys.evaluation.measures import Floats, Integers
 from recsys.offpolicy.estimate import (
     Estimate,
     Overlap,
@@ -29,6 +28,7 @@ from recsys.offpolicy.estimate import (
     overlap_of,
     refuse_bad,
 )
+from recsys.statistics.numbers import Floats, Integers
 
 
 @dataclass(frozen=True)

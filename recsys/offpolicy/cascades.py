@@ -3,7 +3,6 @@
 import numpy as np
 
 from recsys.errors import DataError
-from recsys.evaluation.measures import Floats
 from recsys.offpolicy.estimate import (
     Estimate,
     check_probabilities,
@@ -14,6 +13,7 @@ from recsys.offpolicy.estimate import (
 )
 from recsys.offpolicy.list_log import ListLog, mean_weight, overlap_of_lists
 from recsys.offpolicy.policies import ListPolicy, inside_of
+from recsys.statistics.numbers import Floats
 
 
 def slate(log: ListLog, target: ListPolicy, top: int | None = None) -> Estimate:

@@ -7,8 +7,8 @@ import numpy as np
 from scipy import stats
 
 from recsys.errors import DataError
-from recsys.evaluation.measures import Floats, Integers
 from recsys.statistics.intervals import Interval
+from recsys.statistics.numbers import Floats, Integers
 
 FEW_EFFECTIVE = 100
 """Below this effective sample size an estimate carries a warning."""

@@ -7,8 +7,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from recsys.errors import DataError, SettingsError
-from recsys.evaluation.measures import Floats, Integers
 from recsys.offpolicy.estimate import Overlap, check_probabilities, effective_size, judge, refuse_bad
+from recsys.statistics.numbers import Floats, Integers
 
 Flags = NDArray[np.bool_]
 

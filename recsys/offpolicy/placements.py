@@ -3,10 +3,10 @@
 import numpy as np
 
 from recsys.errors import DataError
-from recsys.evaluation.measures import Floats
 from recsys.offpolicy.estimate import Estimate, from_values, refuse_bad
 from recsys.offpolicy.list_log import ListLog, mean_weight, overlap_of_lists
 from recsys.offpolicy.policies import ListPolicy, inside_of
+from recsys.statistics.numbers import Floats
 
 _NEGLIGIBLE = 1e-6  # placements below are not told from 0: they are computed by numerical integration
 

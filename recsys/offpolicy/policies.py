@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from recsys.errors import DataError
-from recsys.evaluation.measures import Floats, Integers
+from recsys.statistics.numbers import Floats, Integers
 
 WIDEST = 500.0
 """Log odds that the scores of one list may lie apart and still be told apart as probabilities."""

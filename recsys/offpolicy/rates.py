@@ -6,8 +6,8 @@ import numpy as np
 import polars as pl
 
 from recsys.errors import DataError, SettingsError
-from recsys.evaluation.measures import Floats
 from recsys.offpolicy.actions import ActionLog, Predictions
+from recsys.statistics.numbers import Floats
 
 _CELL = ["item_id", "position"]
 _SAME = 1e-6  # relative: propensities are often written with few digits

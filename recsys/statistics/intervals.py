@@ -7,8 +7,7 @@ import numpy as np
 from scipy import stats
 
 from recsys.errors import SettingsError
-from recsys.evaluation.measures import Floats, Integers, divide
-from recsys.statistics.plain import plain
+from recsys.statistics.numbers import Floats, Integers, divide, plain
 from recsys.statistics.totals import UserTotals
 
 LEVEL = 0.05

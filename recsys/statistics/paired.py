@@ -6,9 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from recsys.errors import DataError
-from recsys.evaluation.measures import Floats, Integers
-from recsys.evaluation.requests import Flags, check_lengths
-from recsys.statistics.totals import UserTotals, sum_by_user
+from recsys.statistics.numbers import Flags, Floats, Integers
+from recsys.statistics.totals import UserTotals, check_lengths, sum_by_user
 
 
 @dataclass(frozen=True)

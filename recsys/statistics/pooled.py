@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from recsys.evaluation.measures import Floats, Integers, Labels, Scores
+from recsys.statistics.numbers import Floats, Integers, Labels, Scores
 
 
 def pooled_auc_parts(labels: Labels, scores: Scores, starts: Integers) -> tuple[Floats, Floats]:

@@ -3,8 +3,8 @@
 import numpy as np
 from scipy import stats
 
-from recsys.evaluation.measures import Floats, divide
 from recsys.statistics.intervals import LEVEL
+from recsys.statistics.numbers import Floats, divide
 from recsys.statistics.totals import UserTotals
 
 FEWEST_USERS = 6

@@ -1,10 +1,13 @@
 """What each user adds to a mean over requests: requests of one user are not independent, users are."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from recsys.evaluation.measures import Floats, Integers, divide
+from recsys.errors import DataError
+from recsys.statistics.numbers import Floats, Integers, divide
 
 
 @dataclass(frozen=True)
@@ -78,3 +81,16 @@ def sum_by_user(values: Floats, users: Integers) -> Floats:
     count = int(users.max(initial=-1)) + 1
     sums = [np.bincount(users, weights=row, minlength=count) for row in values]
     return np.stack(sums, axis=1) if sums else np.empty((count, 0))
+
+
+def check_lengths(rows: int, columns: Mapping[str, NDArray[np.generic]], unit: str = "candidates") -> None:
+    """Refuse columns that do not have one value per row; a row is a `unit`.
+
+    Raises
+    ------
+    DataError
+        When a length differs; it names the column.
+    """
+    for name, values in columns.items():
+        if len(values) != rows:
+            raise DataError(f"{name!r} has {len(values)} values for {rows} {unit}; give one per row of requests")

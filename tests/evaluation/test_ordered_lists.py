@@ -9,7 +9,8 @@ from recsys.errors import DataError
 from recsys.evaluation import ordered_lists as module
 from recsys.evaluation.measures import AUC, FIRST_HIT_MRR, average_precision, hit, ndcg, per_request
 from recsys.evaluation.movement import movement
-from recsys.evaluation.ordered_lists import divide, make_lists, spread
+from recsys.evaluation.ordered_lists import make_lists, spread
+from recsys.statistics.numbers import divide
 
 rows_of_lists = st.lists(
     st.lists(st.tuples(st.integers(0, 3), st.sampled_from([-np.inf, 0.0, 0.25, 7.0])), max_size=9), max_size=8

@@ -22,3 +22,13 @@ def test_what_matters_is_a_number_above_0(matters):
 def test_a_measure_is_named_once():
     with pytest.raises(SettingsError, match="measures hold AUC more than once; name each measure once"):
         Plan(measures=(AUC, MRR, AUC))
+
+
+def test_a_plan_by_names_holds_the_measure_that_decides_and_each_only_once():
+    plan = Plan.of("MAP", ["AUC", "MAP"], matters=0.02, seed=3)
+    assert [str(measure) for measure in plan.measures] == ["MAP", "AUC"]
+    assert (plan.primary, plan.matters, plan.seed) == ("MAP", 0.02, 3)
+    assert Plan.of() == Plan()
+    assert [str(measure) for measure in Plan.of("AUC pooled", ["hit@1"]).measures] == ["hit@1"]
+    with pytest.raises(SettingsError, match="nDGC@10"):
+        Plan.of("nDGC@10")

@@ -3,7 +3,8 @@ import polars as pl
 import pytest
 
 from recsys.errors import DataError
-from recsys.evaluation.requests import Requests, check_lengths
+from recsys.evaluation.requests import Requests
+from recsys.statistics.totals import check_lengths
 
 TABLE = pl.DataFrame(
     {"request_id": ["b", "a", "b", "c", "a"], "user_id": [7, 9, 7, 7, 9], "label": [1, 0, 2, 0, 1], "row": range(5)}

@@ -27,7 +27,7 @@ from recsys.evaluation.reports.pages import (
     terminal,
 )
 from recsys.statistics.intervals import Interval
-from recsys.statistics.plain import plain
+from recsys.statistics.numbers import plain
 from recsys.statistics.verdict import Verdict
 
 LISTED = 10

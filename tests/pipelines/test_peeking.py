@@ -2,9 +2,9 @@ import json
 
 import pytest
 
+from pipelines.peeking import METRICS, simulate_peeking
 from recsys.errors import SettingsError
 from recsys.experiment.metrics import rate
-from recsys.experiment.peeking import METRICS, simulate_peeking
 
 
 @pytest.mark.parametrize("metric", METRICS, ids=str)

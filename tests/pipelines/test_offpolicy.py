@@ -4,9 +4,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from recsys.errors import SettingsError
-from recsys.offpolicy.policies import ListPolicy
-from recsys.offpolicy.simulation import (
+from pipelines.offpolicy import (
     ESTIMATORS,
     TOP,
     UNSUPPORTED,
@@ -15,6 +13,8 @@ from recsys.offpolicy.simulation import (
     populations,
     simulate_coverage,
 )
+from recsys.errors import SettingsError
+from recsys.offpolicy.policies import ListPolicy
 from recsys.world import WorldSettings, make_world
 
 

@@ -1,7 +1,7 @@
 import json
 import math
 
-from recsys.statistics.plain import plain
+from recsys.statistics.numbers import plain
 
 
 def test_what_is_no_number_is_none_and_numbers_stay() -> None:

@@ -1,11 +1,11 @@
-"""Whether A and B differ at all: the labels A and B are swapped user by user."""
+"""P-values: A and B swapped user by user, and many tests at once, of which some p-value is always small."""
 
 from collections.abc import Iterator
 
 import numpy as np
 
 from recsys.errors import SettingsError
-from recsys.evaluation.measures import Floats
+from recsys.statistics.numbers import Floats
 from recsys.statistics.totals import UserTotals
 
 _BLOCK_SIGNS = 1 << 18  # signs held at once: fits the processor's cache and keeps memory flat
@@ -61,3 +61,25 @@ def _signs(users: int, permutations: int, seed: int) -> Iterator[Floats]:
     for first in range(0, permutations, block):
         swapped = random.integers(2, size=(min(block, permutations - first), users), dtype=np.int8)
         yield 1 - 2 * swapped.astype(np.float64)
+
+
+def holm(p: Floats) -> Floats:
+    """Correct p-values so that the chance of any false finding stays at the level (Holm 1979), whatever their ties.
+
+    The i-th smallest of m p-values becomes the largest of (m - j + 1) * p_j over j up to i, at most 1.
+
+    Parameters
+    ----------
+    p
+        [K] p-values; NaN is no test and stays NaN.
+
+    Examples
+    --------
+    >>> holm(np.array([0.01, 0.04, 0.03])).tolist()
+    [0.03, 0.06, 0.06]
+    """
+    corrected = np.full(p.shape, np.nan)
+    tests = np.flatnonzero(~np.isnan(p))
+    order = tests[np.argsort(p[tests], kind="stable")]
+    corrected[order] = np.minimum(1.0, np.maximum.accumulate(np.arange(len(order), 0, -1) * p[order]))
+    return corrected
