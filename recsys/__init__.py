@@ -1,8 +1,9 @@
 """A personalised ranking engine that reads: fine-tuned text and behaviour, weighed by LightGBM."""
 
 import os
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from recsys.lazy import exports
 
 # OpenMP threads that wait spin by default; on a machine that does anything else besides, LightGBM then trains ten
 # times slower. The variable is read when LightGBM and torch are loaded, so it has to be set before; yours wins.
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
     from recsys.jobs.train import train
     from recsys.serving.ranker import Ranker
     from recsys.settings import Settings, load_settings
-    from recsys.world import WorldSettings, make_world
+    from recsys.world.sizes import WorldSettings
+    from recsys.world.world import make_world
 
 _HOMES = {
     "DataError": "recsys.errors",
@@ -28,16 +30,16 @@ _HOMES = {
     "RecsysError": "recsys.errors",
     "Settings": "recsys.settings",
     "SettingsError": "recsys.errors",
-    "WorldSettings": "recsys.world",
+    "WorldSettings": "recsys.world.sizes",
     "compare": "recsys.jobs.compare",
     "cross": "recsys.data.candidates",
     "evaluate": "recsys.jobs.evaluate",
     "load_settings": "recsys.settings",
-    "make_world": "recsys.world",
+    "make_world": "recsys.world.world",
     "score": "recsys.jobs.score",
     "train": "recsys.jobs.train",
 }
-"""Where each public name lives; it is imported when first asked for, so that `import recsys` costs next to nothing."""
+"""Where each public name lives."""
 
 __all__ = [
     "DataError",
@@ -58,11 +60,4 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> object:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'recsys' has no attribute {name!r}; it has {', '.join(__all__)}")
-    return getattr(import_module(_HOMES[name]), name)
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__ = exports(__name__, _HOMES)

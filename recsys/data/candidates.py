@@ -5,8 +5,9 @@ from pathlib import Path
 
 import polars as pl
 
-from recsys.data.tables import TIME, in_utc
+from recsys.data.tables import in_utc
 from recsys.errors import DataError
+from recsys.schema import TIME
 
 
 def read_candidates(path: str | Path) -> pl.DataFrame:

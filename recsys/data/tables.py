@@ -8,10 +8,7 @@ import polars as pl
 
 from recsys.errors import DataError
 from recsys.files import new_folder
-from recsys.schema import EVENTS, ITEMS, REQUESTS, USERS, Table
-
-TIME = pl.Datetime("us", "UTC")
-"""The one type of every moment inside the package."""
+from recsys.schema import EVENTS, ITEMS, REQUESTS, TIME, USERS, Table
 
 SAMPLED = (
     "The lists are sampled, not logged: beside what a user chose each holds items drawn at random from those that were "

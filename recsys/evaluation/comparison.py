@@ -9,8 +9,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from recsys.errors import DataError, SettingsError
-from recsys.evaluation.evaluation import POOLED
-from recsys.evaluation.measures import per_request
+from recsys.evaluation.measures import POOLED, per_request
 from recsys.evaluation.plan import DEFAULT_PLAN, Plan
 from recsys.evaluation.requests import Requests
 from recsys.statistics.intervals import LEVEL, Interval, bootstrap

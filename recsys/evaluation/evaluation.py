@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from recsys.errors import DataError, SettingsError
-from recsys.evaluation.measures import AUC, FIRST_HIT_MRR, MRR, Measure, auc_pooled, ndcg, per_request
+from recsys.evaluation.measures import AUC, FIRST_HIT_MRR, MRR, POOLED, Measure, auc_pooled, ndcg, per_request
 from recsys.evaluation.requests import Requests
 from recsys.statistics.intervals import Interval, intervals_over_users
 from recsys.statistics.numbers import Flags, Floats, Scores
@@ -16,9 +16,6 @@ from recsys.statistics.totals import check_lengths
 
 REPORTED = (AUC, MRR, FIRST_HIT_MRR, ndcg(5), ndcg(10))
 """What is computed per request unless other measures are named, in the order of every table."""
-
-POOLED = "AUC pooled"
-"""AUC over all candidates of all requests as one list: a mean without an interval (one resample is one more sort)."""
 
 PRODUCT = "both"
 """The ranker that differences are taken from."""

@@ -26,6 +26,9 @@ from recsys.evaluation.ordered_lists import (
 )
 from recsys.statistics.numbers import Floats, Integers, Labels, Scores, divide
 
+POOLED = "AUC pooled"
+"""AUC over all candidates of all requests as one list: a mean without an interval (one resample is one more sort)."""
+
 
 @dataclass(frozen=True)
 class Measure:

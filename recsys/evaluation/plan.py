@@ -5,8 +5,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from recsys.errors import SettingsError
-from recsys.evaluation.evaluation import POOLED
-from recsys.evaluation.measures import AUC, FIRST_HIT_MRR, Measure, average_precision, hit, ndcg, parse_measure, recall
+from recsys.evaluation.measures import (
+    AUC,
+    FIRST_HIT_MRR,
+    POOLED,
+    Measure,
+    average_precision,
+    hit,
+    ndcg,
+    parse_measure,
+    recall,
+)
 
 MEASURES = (ndcg(10), AUC, FIRST_HIT_MRR, average_precision(), hit(1), recall(5))
 """What is compared unless other measures are named."""

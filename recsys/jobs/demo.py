@@ -15,7 +15,8 @@ from recsys.jobs.score import score
 from recsys.jobs.train import train
 from recsys.model.folder import Model
 from recsys.settings import Settings
-from recsys.world import World, WorldSettings, make_world
+from recsys.world.sizes import WorldSettings
+from recsys.world.world import World, make_world
 
 
 def demo_settings(world: WorldSettings) -> Settings:

@@ -27,8 +27,7 @@ from recsys.encoders.adapters import add_adapter, merge_adapter
 from recsys.encoders.encoder import Encoder
 from recsys.encoders.lexicon import Lexicon
 from recsys.encoders.settings import TextSettings
-from recsys.encoders.sources import first_line
-from recsys.errors import DataError, SettingsError
+from recsys.errors import DataError, SettingsError, first_line
 from recsys.learning.blocks import Shuffled, Updates
 from recsys.learning.heads import InterestHead, ItemHeads
 from recsys.learning.keep_best import KeepBest

@@ -11,7 +11,24 @@ carry interests and a part of appeal. The rest of appeal shows nowhere but in be
 has the formula in full.
 """
 
-from recsys.world.sizes import WorldSettings
-from recsys.world.world import World, make_world
+from typing import TYPE_CHECKING
 
-__all__ = ["World", "WorldSettings", "make_world"]
+from recsys.lazy import exports
+
+if TYPE_CHECKING:
+    from recsys.world.sizes import WorldSettings
+    from recsys.world.world import World, make_world
+
+_HOMES = {
+    "World": "recsys.world.world",
+    "WorldSettings": "recsys.world.sizes",
+    "make_world": "recsys.world.world",
+}
+
+__all__ = [
+    "World",
+    "WorldSettings",
+    "make_world",
+]
+
+__getattr__, __dir__ = exports(__name__, _HOMES)

@@ -7,8 +7,8 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from recsys.data.candidates import cross, read_candidates
-from recsys.data.tables import TIME
 from recsys.errors import DataError
+from recsys.schema import TIME
 
 NOON = datetime(2024, 3, 1, 12, tzinfo=UTC)
 ROWS = pl.DataFrame(

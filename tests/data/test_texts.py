@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recsys.data import texts as fields
-from recsys.data.texts import LONGEST_TEXT, item_texts, text_hashes, warn_of_empty
+from recsys.data.texts import LONGEST_TEXT, item_texts, warn_of_empty
 from recsys.errors import SettingsError
+from recsys.vectors.item_vectors import text_hashes
 
 
 def texts(*rows: tuple[str | None, str | None]) -> list[str]:

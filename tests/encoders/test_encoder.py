@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModel
 
 from recsys.encoders.encoder import Encoder
-from recsys.encoders.settings import DEFAULT_ENCODER
+from recsys.encoders.sources import DEFAULT_ENCODER
 from recsys.errors import ModelError
 
 TEXTS = ["sea boat", "", "code bug test type goal", "bread"]

@@ -6,8 +6,7 @@ import huggingface_hub.constants
 import pytest
 
 from recsys.encoders import sources
-from recsys.encoders.settings import DEFAULT_ENCODER
-from recsys.encoders.sources import encoder_hash, find_encoder
+from recsys.encoders.sources import DEFAULT_ENCODER, encoder_hash, find_encoder
 from recsys.errors import ModelError
 
 

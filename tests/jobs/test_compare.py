@@ -197,19 +197,19 @@ def test_past_clicks_ages_and_vectors_are_those_of_the_items(line, beside_popula
 
 
 def test_models_that_learnt_other_labels_are_not_compared(line, monkeypatch) -> None:
-    from recsys.jobs import comparing
+    from recsys.jobs import compare as job
     from recsys.jobs.systems import open_system
 
     def other(source, dataset, name, seed):
         system = open_system(source, dataset, name, seed)
         if not name.endswith("(B)"):
             return system
-        settings = system.today.model.settings
+        settings = system.prepared.settings
         labels = settings.labels.model_copy(update={"grades": {"like": 2}})
-        model = replace(system.today.model, settings=settings.model_copy(update={"labels": labels}))
-        return replace(system, today=replace(system.today, model=model))
+        prepared = replace(system.prepared, settings=settings.model_copy(update={"labels": labels}))
+        return replace(system, prepared=prepared)
 
-    monkeypatch.setattr(comparing, "open_system", other)
+    monkeypatch.setattr(job, "open_system", other)
     with pytest.raises(SettingsError, match=r"learnt different labels \(\[labels\] .*; train both with the same"):
         compare(line.model, line.model, line.dataset, PLAN)
 

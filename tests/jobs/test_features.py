@@ -45,10 +45,10 @@ def written(line, tmp_path_factory):
 
 
 def expected_table(line, reader) -> pl.DataFrame:
-    (today, _), windows = Ready.today(line.model, line.dataset), Model.load(line.model).windows
+    (today, prepared), windows = Ready.today(line.model, line.dataset), Model.load(line.model).windows
     tables = []
     for window in WINDOWS:
-        rows = windows.of(today.requests, window)
+        rows = windows.of(prepared.dataset.requests, window)
         logged = read_logged(Asked.of(rows, today.log), line.settings.features, today.reader if reader else None)
         head = logged.requests.with_columns(window=pl.lit(window)).select(HEAD)
         tables.append(pl.concat([head, logged.examples.table], how="horizontal"))
@@ -272,7 +272,7 @@ def test_what_cannot_be_a_table_is_refused_and_leaves_nothing(line, tmp_path) ->
 
 def test_an_existing_target_is_refused_before_any_work(line, written, monkeypatch) -> None:
     before = {path: path.read_bytes() for path in written.rglob("*") if path.is_file()}
-    monkeypatch.setattr(features, "check_tables", None)
+    monkeypatch.setattr(features, "prepare", None)
     with pytest.raises(DataError, match="already exists and is not empty"):
         write_features(line.dataset, line.settings, written)
     assert before == {path: path.read_bytes() for path in written.rglob("*") if path.is_file()}

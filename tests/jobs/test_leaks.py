@@ -85,7 +85,7 @@ def test_train_says_no_and_names_every_leak_before_the_encoder_learns(line, tmp_
     made = with_column(made, seconds=pl.when(CLICKED).then(pl.col("item_id") % 7 + 20), unused=pl.col("label"))
     items = pl.concat([made.items, made.items.with_columns(pl.col("item_id") + 10**6)])
     replace(made, items=items).write(tmp_path / "data")
-    monkeypatch.setattr("recsys.jobs.train.TextCourse", lambda *_: pytest.fail("the encoder has learnt"))
+    monkeypatch.setattr("recsys.learning.course.TextCourse", lambda *_: pytest.fail("the encoder has learnt"))
     words = ["train", str(tmp_path / "data"), "--out", str(tmp_path / "model")]
     config = tmp_path / "settings.toml"
     config.write_text('[windows]\nfractions = [0.3, 0.35, 0.15, 0.2]\n[features]\ncontext = ["device", "seconds"]\n')

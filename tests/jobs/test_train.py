@@ -181,7 +181,7 @@ def test_a_target_that_cannot_be_made_is_refused_before_any_work(line, tmp_path,
     (tmp_path / "file").write_text("a file")
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
-    monkeypatch.setattr("recsys.jobs.train.check_tables", lambda _: pytest.fail("work was done"))
+    monkeypatch.setattr("recsys.jobs.train.prepare", lambda *_: pytest.fail("work was done"))
     with pytest.raises(DataError, match="cannot be made|is a link; name the folder itself"):
         train(line.dataset, line.settings, tmp_path / out)
 
@@ -358,7 +358,7 @@ def test_a_window_without_a_click_is_refused_before_the_encoder_learns(line, tmp
     start, end = Model.load(line.model).windows.bounds(window)
     silent = pl.when(pl.col("timestamp").is_between(start, end, closed="left")).then(0).otherwise("label")
     requests = line.dataset.requests.with_columns(label=silent.cast(line.dataset.requests.schema["label"]))
-    monkeypatch.setattr("recsys.jobs.train.TextCourse", lambda *_: pytest.fail("work was done"))
+    monkeypatch.setattr("recsys.learning.course.TextCourse", lambda *_: pytest.fail("work was done"))
     with pytest.raises(DataError, match=f"the {window} window holds no list with a click"):
         train(replace(line.dataset, requests=requests), line.settings, tmp_path / "model")
     assert list(tmp_path.iterdir()) == []

@@ -9,9 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recsys.data.texts import text_hashes
 from recsys.errors import ModelError
-from recsys.vectors.item_vectors import GRID, Encoded, ItemVectors, round_to_grid
+from recsys.vectors.item_vectors import GRID, Encoded, ItemVectors, round_to_grid, text_hashes
 
 
 def unit(random: np.random.Generator, *shape: int) -> np.ndarray:

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.encoders.backends.extras import need
-from recsys.encoders.backends.threads import embed_one_by_one
+from recsys.encoders.backends.shared import embed_one_by_one, need
 from recsys.encoders.backends.tokenizer import TextTokenizer, distinct
 
 if TYPE_CHECKING:

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.encoders.backends.extras import need
-from recsys.encoders.backends.threads import embed_one_by_one, thread_count
+from recsys.encoders.backends.shared import embed_one_by_one, need, thread_count
 from recsys.encoders.backends.tokenizer import TextTokenizer, distinct
 
 if TYPE_CHECKING:

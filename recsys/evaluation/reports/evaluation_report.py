@@ -9,7 +9,8 @@ from rich.table import Table
 from rich.text import Text
 
 from recsys.data.tables import SAMPLED
-from recsys.evaluation.evaluation import BEST_POSSIBLE, POOLED, PRODUCT, Evaluation, MeasureTable, Results
+from recsys.evaluation.evaluation import BEST_POSSIBLE, PRODUCT, Evaluation, MeasureTable, Results
+from recsys.evaluation.measures import POOLED
 from recsys.evaluation.reports.charts import Chart, Row, interval_chart
 from recsys.evaluation.reports.pages import count, left_out, number, printed, render, signed, terminal
 from recsys.statistics.intervals import Interval

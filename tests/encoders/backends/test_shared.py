@@ -4,7 +4,7 @@ import threading
 import numpy as np
 import pytest
 
-from recsys.encoders.backends.threads import embed_one_by_one, thread_count
+from recsys.encoders.backends.shared import embed_one_by_one, need, thread_count
 from recsys.encoders.tokens import pack
 
 
@@ -38,3 +38,7 @@ def test_an_error_of_a_text_is_raised() -> None:
 
     with pytest.raises(ValueError, match="token 5"):
         embed_one_by_one(pack([[5]], 0), 2, embed)
+
+
+def test_need_returns_the_module() -> None:
+    assert need("json", "onnx").loads("1") == 1

@@ -1,14 +1,34 @@
-"""Work on texts side by side, one text per thread."""
+"""What backends share: extras that must be installed, and texts encoded side by side, one per thread."""
 
+import importlib
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
 from recsys.encoders.tokens import Tokens
+from recsys.errors import ModelError, first_line
+
+
+def need(module: str, extra: str) -> Any:
+    """Import a module of an extra.
+
+    Raises
+    ------
+    ModelError
+        When it is not installed; says what to type.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise ModelError(
+            f"[text] backend = {extra!r} needs {module} ({first_line(error)}); type, in the checkout of this "
+            f"package: pip install --constraint constraints.txt --editable '.[{extra}]'"
+        ) from error
 
 
 def thread_count() -> int:
