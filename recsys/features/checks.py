@@ -7,7 +7,7 @@ from recsys.errors import DataError, SettingsError
 from recsys.features.columns import plain_name
 from recsys.features.plan import feature_names
 from recsys.features.settings import FeatureSettings
-from recsys.past.behaviour import Behaviour, is_category
+from recsys.past.behaviour import Behaviour, refuse_fractions
 from recsys.schema import AFTER_THE_LIST
 
 
@@ -40,12 +40,7 @@ def check_context(
                 f"[features] scores names {name!r}, which holds {candidates.schema[name]} values; write them as "
                 "numbers, or name the column in context"
             )
-    for name in settings.context:
-        if not is_category(candidates[name]):
-            raise SettingsError(
-                f"[features] context names {name!r}, which holds {candidates.schema[name]} values; name it in scores, "
-                "or write it as whole numbers or text"
-            )
+    refuse_fractions(candidates, settings.context)
     _refuse_doubles(settings)
 
 

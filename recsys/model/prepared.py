@@ -12,7 +12,7 @@ from recsys.data.faults import CheckReport, refuse_errors
 from recsys.data.labels import grade_labels
 from recsys.data.tables import Dataset
 from recsys.errors import SettingsError
-from recsys.past.behaviour import Behaviour, Kept, is_category, known_events, shown_candidates
+from recsys.past.behaviour import Behaviour, Kept, is_category, known_events, refuse_fractions, shown_candidates
 from recsys.past.log import Log
 from recsys.schema import TIME
 from recsys.settings import Settings
@@ -105,6 +105,7 @@ def behaviour_of(dataset: Dataset, kept: Kept) -> Behaviour:
                 "name it in affinity, or write it as a number"
             )
     _refuse_absent("context", kept.context, dataset.requests, "requests")
+    refuse_fractions(dataset.requests, kept.context)
     numbers = [pl.col(name).cast(pl.Float64) for name in kept.numbers]
     return Behaviour(
         items=items.select("item_id", "available_at", *kept.affinity, *numbers),

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import polars as pl
 
+from recsys.errors import SettingsError
+
 SHOWN = ("user_id", "item_id", "timestamp", "label", "list_size")
 DONE = ("user_id", "item_id", "event", "known_at", "value")
 
@@ -111,3 +113,19 @@ def _as_text(table: pl.DataFrame, names: Sequence[str]) -> pl.DataFrame:
 def is_category(column: pl.Series) -> bool:
     """Tell whether a column holds categories; floats are numbers."""
     return not column.dtype.is_float()
+
+
+def refuse_fractions(requests: pl.DataFrame, context: Sequence[str]) -> None:
+    """Refuse context columns that hold numbers of which no categories can be made.
+
+    Raises
+    ------
+    SettingsError
+        Naming the column and what to do.
+    """
+    for name in context:
+        if not is_category(requests[name]):
+            raise SettingsError(
+                f"[features] context names {name!r}, which holds {requests.schema[name]} values; name it in scores, "
+                "or write it as whole numbers or text"
+            )
