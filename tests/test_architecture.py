@@ -1,4 +1,4 @@
-"""The tree is as it says it is: imports go one way, every module has a test, the README's map and names are true."""
+"""The tree is as it says it is: imports go one way and not deep, every module has a test, sizes stay readable."""
 
 import ast
 import os
@@ -10,14 +10,35 @@ from pathlib import Path
 
 import pytest
 
-import recsys
+from tests.imports import longest_chain, read_imports
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "recsys"
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path.name != "__init__.py")
 
-LAYERS = ["errors", "schema", "files", "validation", "data", "text", "features", "ranking", "evaluation"]
-LAYERS += ["settings", "model", "batch", "serving", "cli"]
+FLOORS = [
+    "errors",
+    "lazy",
+    "schema",
+    "files",
+    "validation",
+    "manifest",
+    "statistics",
+    "data",
+    "world",
+    "past",
+    "vectors",
+]
+FLOORS += ["encoders", "evaluation", "offpolicy", "experiment", "features", "learning", "ranking", "settings", "model"]
+FLOORS += ["init", "jobs", "serving", "cli"]
+"""The folders and files of the package, lowest first."""
+
+DEEPEST = 9
+"""Modules in the longest chain of imports."""
+
+SHORT = {"errors.py": "all errors of the package, and nothing else", "lazy.py": "what packages need to export names"}
+"""Modules of fewer than 30 lines, each with the reason why it is one."""
+
 HEAVY = {"torch", "transformers", "pytorch_lightning"}
 
 
@@ -38,28 +59,59 @@ def stage(dotted: str) -> str:
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: path.relative_to(PACKAGE).as_posix())
-def test_a_stage_imports_only_itself_and_the_stages_before_it(path: Path) -> None:
+def test_a_floor_imports_only_itself_and_the_floors_below(path: Path) -> None:
     own = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
     for name in imported(path):
         if name.startswith("recsys."):
-            assert LAYERS.index(stage(name)) <= LAYERS.index(own), f"{own} imports {name}, which comes after it"
+            assert FLOORS.index(stage(name)) <= FLOORS.index(own), f"{own} imports {name}, which stands above it"
         assert name != "recsys", "modules import from the module that holds a name, not from the root"
 
 
-def test_only_the_text_stage_imports_torch_and_only_the_ranker_lightgbm() -> None:
+def test_each_heavy_library_has_its_home() -> None:
     for path in MODULES:
         place = path.relative_to(PACKAGE).as_posix()
         roots = {name.split(".")[0] for name in imported(path)}
-        assert place.startswith("text/") or not roots & HEAVY, place
-        assert place == "ranking/ranker.py" or "lightgbm" not in roots, place
+        assert place.startswith("learning/") or not roots & {"pytorch_lightning", "lightning_fabric"}, place
+        assert place.startswith(("learning/", "encoders/")) or not roots & HEAVY, place
+        assert place == "ranking/trees.py" or "lightgbm" not in roots, place
         assert place == "serving/ranker.py" or "pandas" not in roots, place
         assert "pickle" not in roots, place
 
 
-def test_evaluation_imports_no_model() -> None:
-    for path in (PACKAGE / "evaluation").rglob("*.py"):
+@pytest.mark.parametrize("package", ["statistics", "evaluation", "offpolicy", "experiment"])
+def test_what_measures_knows_tables_and_imports_no_model(package: str) -> None:
+    ground = {"statistics", "evaluation", "errors", "lazy", "schema", "data", package}
+    for path in (PACKAGE / package).rglob("*.py"):
         stages = {stage(name) for name in imported(path) if name.startswith("recsys.")}
-        assert stages <= {"evaluation", "errors", "schema", "data"}, path
+        assert stages <= ground, path
+
+
+def test_no_chain_of_imports_is_longer_than_nine_modules_and_none_is_a_circle() -> None:
+    chain = longest_chain(read_imports())
+    assert len(chain) <= DEEPEST, " -> ".join(chain)
+
+
+def test_a_longer_chain_and_a_circle_are_seen() -> None:
+    assert longest_chain({"a": {"b", "c"}, "b": {"c"}, "c": set()}) == ["a", "b", "c"]
+    with pytest.raises(ValueError, match="a circle: a -> b -> a"):
+        longest_chain({"a": {"b"}, "b": {"a"}})
+    imports = read_imports()
+    assert "recsys.statistics.numbers" in imports["recsys.statistics.totals"]
+    assert "recsys.learning.course" not in imports["recsys.jobs.train"]  # torch is loaded when the data is in order
+
+
+def test_no_class_name_stands_for_two_things() -> None:
+    homes: dict[str, list[str]] = {}
+    for path in MODULES:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ClassDef):
+                homes.setdefault(node.name, []).append(path.relative_to(PACKAGE).as_posix())
+    assert {name: where for name, where in homes.items() if len(where) > 1} == {}
+
+
+def test_a_module_of_a_few_lines_has_a_reason() -> None:
+    short = {path.relative_to(PACKAGE).as_posix() for path in MODULES if len(path.read_text().splitlines()) < 30}
+    assert short <= SHORT.keys()
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: path.relative_to(PACKAGE).as_posix())
@@ -78,23 +130,6 @@ def test_files_and_functions_stay_readable(path: Path) -> None:
             assert node.end_lineno - node.lineno < 60, f"{path}: {node.name}"
             own = [argument for argument in node.args.args if argument.arg not in ("self", "cls")]
             assert len(own) + len(node.args.kwonlyargs) <= 8, f"{path}: {node.name}"
-
-
-def test_the_map_in_the_readme_lists_every_file() -> None:
-    text = (ROOT / "README.md").read_text()
-    block = text.split("<!-- map -->")[1]
-    listed = set(re.findall(r"^(\S+\.(?:py|toml|j2|md))\s+\S", block, flags=re.MULTILINE))
-    present = {path.relative_to(ROOT).as_posix() for path in [*MODULES, *ROOT.glob("pipelines/*.*")]}
-    present |= {path.relative_to(ROOT).as_posix() for path in PACKAGE.rglob("*.j2")}
-    assert listed == present
-
-
-def test_the_root_exports_what_it_says_and_all_of_it_resolves() -> None:
-    assert sorted(recsys.__all__) == recsys.__all__ == dir(recsys)
-    for name in recsys.__all__:
-        assert getattr(recsys, name).__name__ == name
-    with pytest.raises(AttributeError, match="module 'recsys' has no attribute 'rank_all'; it has DataError"):
-        _ = recsys.rank_all  # type: ignore[attr-defined]
 
 
 def test_importing_the_package_is_quick_and_loads_nothing_heavy() -> None:
@@ -119,7 +154,7 @@ def test_the_command_line_starts_without_the_libraries_of_the_stages() -> None:
 
 
 def test_no_file_names_a_path_or_a_host_of_the_outside() -> None:
-    for path in [*MODULES, *ROOT.glob("pipelines/*"), ROOT / "README.md"]:
+    for path in [*MODULES, *ROOT.glob("pipelines/*"), *ROOT.glob("docs/*.md"), ROOT / "README.md"]:
         if path.is_file():
             text = path.read_text()
             assert not re.search(r"/work/|/root/|/tmp/|trust_remote_code=True", text), path

@@ -15,8 +15,7 @@ from recsys.evaluation.requests import Requests
 from recsys.statistics.intervals import LEVEL, Interval, bootstrap
 from recsys.statistics.numbers import Flags, Floats, Scores, plain
 from recsys.statistics.p_values import holm, permutation_p_values
-from recsys.statistics.paired import Paired
-from recsys.statistics.pooled import pooled_auc_parts
+from recsys.statistics.paired import Paired, pooled_auc_parts
 from recsys.statistics.power import FEWEST_USERS, detectable_effects, effect_sizes
 from recsys.statistics.totals import check_lengths
 from recsys.statistics.verdict import Verdict, decide

@@ -13,7 +13,7 @@ from recsys.experiment.cuped import adjust, past_of
 from recsys.experiment.estimates import Moments
 from recsys.experiment.metrics import Metric
 from recsys.experiment.readout import Effect, ExperimentPlan, Readout
-from recsys.experiment.sample_ratio import sample_ratio
+from recsys.experiment.traffic import sample_ratio
 from recsys.experiment.users import check_users
 from recsys.statistics.intervals import LEVEL
 from recsys.statistics.numbers import Floats

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 
 from recsys.errors import SettingsError
 from recsys.experiment.metrics import Metric
-from recsys.experiment.sample_ratio import THRESHOLD, SampleRatio
-from recsys.experiment.traffic import check_shares
+from recsys.experiment.traffic import THRESHOLD, SampleRatio, check_shares
 from recsys.statistics.intervals import Interval
 from recsys.statistics.numbers import plain
 from recsys.statistics.verdict import Verdict

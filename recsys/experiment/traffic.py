@@ -1,10 +1,12 @@
-"""Which arm a user sees: a salted hash, the same in every process and for ever, with nothing stored."""
+"""Which arm a user sees, the same in every process and for ever; and whether the arms hold the users they should."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from hashlib import blake2b
 from math import inf, log
 
 import polars as pl
+from scipy.stats import chisquare
 
 from recsys.errors import DataError, SettingsError
 
@@ -91,3 +93,57 @@ def _part(text: str) -> bytes:
     """Write text so that two parts in a row can be told apart."""
     encoded = text.encode()
     return len(encoded).to_bytes(4) + encoded
+
+
+THRESHOLD = 0.001
+"""Below this p-value the split is taken for broken; an honest split falls below once in a thousand experiments."""
+
+
+@dataclass(frozen=True)
+class SampleRatio:
+    """How many users each arm holds against its share.
+
+    Attributes
+    ----------
+    users
+        Arm, users it holds.
+    expected
+        Arm, users that its share of all would be.
+    p
+        P-value of the chi-square test that the shares hold.
+    """
+
+    users: Mapping[str, int]
+    expected: Mapping[str, float]
+    p: float
+
+    @property
+    def mismatch(self) -> bool:
+        """Whether the split is broken, so that no difference between the arms can be believed."""
+        return self.p < THRESHOLD
+
+    def __str__(self) -> str:
+        counts = ", ".join(f"{arm} {users:,} of {self.expected[arm]:,.0f}" for arm, users in self.users.items())
+        return f"users against those expected: {counts} (chi-square p = {self.p:.3g})"
+
+
+def sample_ratio(users: Mapping[str, int], shares: Mapping[str, float]) -> SampleRatio:
+    """Test the numbers of users against the planned shares (Fabijan et al. 2019).
+
+    Parameters
+    ----------
+    users
+        Arm, users it holds; at least one in all.
+    shares
+        Arm, its planned share; they add up to 1.
+
+    Examples
+    --------
+    >>> sample_ratio({"A": 5000, "B": 5300}, {"A": 0.5, "B": 0.5}).mismatch
+    False
+    >>> sample_ratio({"A": 5000, "B": 5400}, {"A": 0.5, "B": 0.5}).mismatch
+    True
+    """
+    total = sum(users.values())
+    expected = {arm: total * shares[arm] for arm in users}
+    return SampleRatio(users, expected, float(chisquare(list(users.values()), list(expected.values())).pvalue))

@@ -7,14 +7,14 @@ import numpy.typing as npt
 import polars as pl
 
 from recsys.data.tables import SAMPLED, Dataset
+from recsys.data.texts import NO_TEXT, item_titles
 from recsys.evaluation import beyond
+from recsys.evaluation.beyond import output_quality
 from recsys.evaluation.measures import ndcg, per_request
 from recsys.evaluation.movement import movement
-from recsys.evaluation.quality import output_quality
 from recsys.evaluation.reliability import Reliability, reliability
 from recsys.evaluation.reports.comparison_report import Exhibits, LabelFree, PairedLists, Placed
 from recsys.jobs.sides import Sides, last_learnt
-from recsys.jobs.titles import NO_TEXT, item_titles
 from recsys.statistics.intervals import intervals_over_users
 
 K = 10

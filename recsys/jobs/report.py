@@ -6,9 +6,9 @@ import numpy as np
 
 from recsys.data.clock import format_duration
 from recsys.data.tables import Dataset
+from recsys.data.texts import NO_TEXT, item_titles
 from recsys.evaluation.reports.evaluation_report import Example, Listed, to_html
 from recsys.jobs.judging import Judgement
-from recsys.jobs.titles import NO_TEXT, item_titles
 from recsys.manifest import write_json
 from recsys.model.folder import Model
 

@@ -15,7 +15,6 @@ from recsys.encoders.sources import encoder_hash
 from recsys.errors import SettingsError
 from recsys.features.checks import check_context, check_events
 from recsys.features.plan import TEXT_COLUMNS
-from recsys.features.settings import FeatureSettings
 from recsys.files import new_folder, refuse_existing
 from recsys.jobs.judging import Judgement, LoggedWindow, judge, read_logged
 from recsys.jobs.leaks import refuse_leaks
@@ -30,6 +29,7 @@ from recsys.ranking.calibration import Calibration
 from recsys.ranking.trees import Contract, Examples, TreeRanker, grow, refuse_without_click
 from recsys.settings import Settings
 from recsys.vectors.queries import check_query
+from recsys.vectors.reader import Reader
 from recsys.vectors.user_tower import UserTower
 
 if TYPE_CHECKING:
@@ -89,7 +89,9 @@ def train(dataset: Dataset, settings: Settings, target: str | Path, start: str |
     dataset, log = prepared.dataset, prepared.log
     windows = place_windows(dataset.requests, settings.windows)
     facts = {"settings": settings.model_dump(mode="json"), "windows": windows.to_json(), "data": prints}
-    _check_clicks(dataset, windows, log)
+    for window in WINDOWS[1:3]:  # before the encoder has learnt for hours
+        labels = windows.of(dataset.requests, window, log.time.feedback_delay)["label"]
+        refuse_without_click(labels.to_numpy(), window)
     refuse_leaks(prepared, windows)
     from recsys.learning.course import TextCourse  # torch takes seconds to load: the data is refused before
 
@@ -97,10 +99,7 @@ def train(dataset: Dataset, settings: Settings, target: str | Path, start: str |
     encoder = encoder_hash(settings.text.encoder) if start is None else identity(Path(start))
     with work_folder(target, {**facts, "encoder": encoder, "versions": _versions()}) as work:
         course = TextCourse(dataset, settings.text, settings.seed, windows, log, before, work)
-        logged = _read(course, log, settings.features)
-        reader = course.reader(log)
-        test = Asked.of(windows.of(dataset.requests, "test"), log)
-        logged["test"] = read_logged(test, settings.features, reader)
+        logged, reader = _read(course, prepared, windows)
         model, judgement = _learn_to_rank(settings, windows, logged, log, reader.tower)
         judgement = replace(judgement, sampled=dataset.about.sampled)
         lessons = [asdict(lesson) for lesson in course.trainer.lessons]
@@ -131,13 +130,6 @@ def _prepare(dataset: Dataset, settings: Settings) -> Prepared:
     return prepared
 
 
-def _check_clicks(dataset: Dataset, windows: Windows, log: Log) -> None:
-    """Refuse windows that LightGBM could not learn from, before the encoder has learnt for hours."""
-    for window in WINDOWS[1:3]:
-        labels = windows.of(dataset.requests, window, log.time.feedback_delay)["label"]
-        refuse_without_click(labels.to_numpy(), window)
-
-
 def open_start(folder: Path, settings: TextSettings, windows: Windows) -> "TextModel":
     """Load the encoder of an earlier model to go on from.
 
@@ -164,15 +156,18 @@ def open_start(folder: Path, settings: TextSettings, windows: Windows) -> "TextM
     return TextModel.load(folder)
 
 
-def _read(course: "TextCourse", log: Log, settings: FeatureSettings) -> dict[Window, LoggedWindow]:
-    """Compute the features of each block of the ranker and valid windows before the encoder learns from it."""
+def _read(course: "TextCourse", prepared: Prepared, windows: Windows) -> tuple[dict[Window, LoggedWindow], Reader]:
+    """Compute the features of each block before the encoder learns from it, and those of test by what it is then."""
+    log, features = prepared.log, prepared.settings.features
     logged: dict[Window, LoggedWindow] = {}
     for block in course.blocks:
         if block.window != "text":
-            part = read_logged(Asked.of(course.read(block), log), settings, course.reader(log))
+            part = read_logged(Asked.of(course.read(block), log), features, course.reader(log))
             logged[block.window] = logged[block.window].joined(part) if block.window in logged else part
         course.learn(block)
-    return logged
+    reader = course.reader(log)
+    logged["test"] = read_logged(Asked.of(windows.of(prepared.dataset.requests, "test"), log), features, reader)
+    return logged, reader
 
 
 def _learn_to_rank(

@@ -7,7 +7,7 @@ import pytest
 from recsys.errors import SettingsError
 from recsys.experiment.metrics import mean, rate
 from recsys.experiment.readout import Effect, ExperimentPlan, Readout
-from recsys.experiment.sample_ratio import sample_ratio
+from recsys.experiment.traffic import sample_ratio
 from recsys.statistics.intervals import Interval
 from recsys.statistics.verdict import Verdict
 

@@ -58,7 +58,7 @@ def export_onnx(encoder: "Encoder", texts: Sequence[str], max_tokens: int) -> di
     """Return the file of `OnnxBackend`: linear layers in 8 bits, the same bytes for the same weights and texts.
 
     Each output of a layer has a scale of its own, and large inputs are made smaller before (see
-    `recsys.encoders.backends.smoothing.smooth`). The mean cosine to the encoder in full precision is 0.997; without
+    `recsys.encoders.backends.graph.smooth`). The mean cosine to the encoder in full precision is 0.997; without
     smoothing it was 0.993, with one scale for a whole layer 0.93.
 
     Parameters
@@ -77,8 +77,7 @@ def export_onnx(encoder: "Encoder", texts: Sequence[str], max_tokens: int) -> di
     """
     onnx = need("onnx", "onnx")
     quantization = need("onnxruntime.quantization", "onnx")
-    from recsys.encoders.backends.graph import to_onnx
-    from recsys.encoders.backends.smoothing import smooth
+    from recsys.encoders.backends.graph import smooth, to_onnx
 
     model = onnx.load_from_string(to_onnx(smooth(encoder, texts, max_tokens)))
     quantization.quant_utils.add_pre_process_metadata(model)  # else a warning advises to optimise the graph first

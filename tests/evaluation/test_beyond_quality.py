@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recsys.errors import DataError, SettingsError
-from recsys.evaluation.quality import OutputQuality, output_quality
+from recsys.evaluation.beyond import OutputQuality, output_quality
 
 pairs = st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), max_size=15)
 

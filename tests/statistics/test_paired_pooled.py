@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
 from recsys.evaluation.measures import auc_pooled
-from recsys.statistics.pooled import pooled_auc_parts
+from recsys.statistics.paired import pooled_auc_parts
 from recsys.statistics.totals import UserTotals
 
 

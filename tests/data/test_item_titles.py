@@ -1,6 +1,6 @@
 import polars as pl
 
-from recsys.jobs.titles import LONGEST_TITLE, item_titles
+from recsys.data.texts import LONGEST_TITLE, item_titles
 
 
 def test_titles_are_as_they_stand_and_cut() -> None:

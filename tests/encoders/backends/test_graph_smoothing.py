@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
+from recsys.encoders.backends.graph import smooth
 from recsys.encoders.backends.onnx import FILE, OnnxBackend, export_onnx
-from recsys.encoders.backends.smoothing import smooth
 from recsys.encoders.backends.tokenizer import TextTokenizer
 from recsys.encoders.encoder import Encoder
 

@@ -6,7 +6,7 @@ import pytest
 
 from recsys.data.clock import TimeSettings
 from recsys.data.tables import Dataset
-from recsys.jobs.futures import ROWS, two_futures
+from recsys.jobs.leaks import ROWS, two_futures
 from recsys.world import WorldSettings, make_world
 
 HOUR = timedelta(hours=1)

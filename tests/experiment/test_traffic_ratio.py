@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from recsys.experiment.sample_ratio import sample_ratio
+from recsys.experiment.traffic import sample_ratio
 
 
 def test_the_p_value_is_that_of_the_chi_square_statistic():

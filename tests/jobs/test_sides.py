@@ -1,0 +1,33 @@
+from datetime import UTC, datetime
+
+import numpy as np
+import polars as pl
+
+from recsys.jobs.sides import Opinion, Sides, System, last_learnt
+from recsys.model.prepared import prepare
+
+EARLY, LATE = datetime(2024, 3, 1, tzinfo=UTC), datetime(2024, 3, 8, tzinfo=UTC)
+
+
+def system(**facts) -> System:
+    return System("s", lambda asked: Opinion(np.zeros(len(asked.candidates))), **facts)
+
+
+def test_a_side_is_a_model_a_list_of_rankings_or_a_baseline(line) -> None:
+    assert system(prepared=prepare(line.dataset, line.settings)).kind == "model"
+    assert system(ranked=pl.Series([1])).kind == "rankings"
+    assert system().kind == "baseline"
+
+
+def test_both_have_learnt_until_the_later_moment() -> None:
+    assert last_learnt(system(learnt_until=EARLY), system(learnt_until=LATE)) == LATE
+    assert last_learnt(system(), system(learnt_until=EARLY)) == EARLY
+    assert last_learnt(system(), system()) is None
+
+
+def test_sides_give_the_scores_of_both_and_the_lists_in_their_order(line) -> None:
+    requests = line.dataset.requests.sort("request_id", "item_id")
+    answers = (Opinion(np.zeros(len(requests))), Opinion(np.ones(len(requests))))
+    sides = Sides(requests, line.dataset, (system(), system()), answers, seed=0)
+    assert [scores[0] for scores in sides.scores] == [0, 1]
+    assert (sides.lists.order == np.arange(len(requests))).all()
