@@ -4,7 +4,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint bench prove
+.PHONY: help install demo test quick lint docs bench prove
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -26,10 +26,18 @@ demo: $(INSTALLED) ## run the whole line on the simulated world, into build/demo
 test: $(INSTALLED) ## run the tests
 	$(BIN)/python -m pytest --numprocesses 2
 
-lint: $(INSTALLED) ## formatting, lint and types
+quick: $(INSTALLED) ## the quick tests: what to run while working
+	$(BIN)/python -m pytest --numprocesses 2 -m "not slow" --quiet
+
+lint: $(INSTALLED) ## formatting, lint, types and the depth of imports
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/python -m tests.imports
+
+docs: $(INSTALLED) ## the pages, into build/docs
+	$(BIN)/python docs/generate.py
+	$(BIN)/mkdocs build --quiet --strict
 
 # The peer for texts goes in by itself, so that it changes no other version.
 bench: $(INSTALLED) ## measure speed against peers, into build/bench.json
