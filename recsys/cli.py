@@ -1,25 +1,49 @@
 """The command line: each verb calls one library function."""
 
-import argparse
 import json
 import logging
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
-from importlib.metadata import version
+from datetime import datetime
 from pathlib import Path
 from shutil import get_terminal_size
 from types import FrameType
+from typing import Annotated, Any, Literal
+
+from cyclopts import App, CycloptsError, Parameter
 
 from recsys.errors import DataError, RecsysError, SettingsError
 
 FINE, NO, WRONG_USE = 0, 1, 2
 """Exit status: all went well; the answer is no; the command or its settings are wrong."""
 
-Verb = Callable[[argparse.Namespace], int]
+
+def _version() -> str:
+    from importlib.metadata import version  # loads much that no other word needs
+
+    return version("recsys")
+
+
+APP = App(
+    name="recsys",
+    version=_version,
+    help="A personalised ranking engine that reads.",
+    version_flags="--version",
+    default_parameter=Parameter(negative=(), json_list=False, allow_repeating=True),
+    help_formatter="plain",
+    help_format="plaintext",
+    result_action="return_value",
+    exit_on_error=False,
+    print_error=False,
+    suppress_keyboard_interrupt=False,
+)
+"""The verbs; their words and helps are the signatures and docstrings below."""
+
+Whole = Annotated[int, Parameter(converter=lambda _, tokens: int(tokens[0].value))]  # 1.5 is none, and is not rounded
+Changes = Annotated[tuple[str, ...], Parameter(name="--set", show_default=False)]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -30,12 +54,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments
         Words after `recsys`; those of the process when left out.
     """
-    options = _parser().parse_args(arguments)
+    words = sys.argv[1:] if arguments is None else arguments
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    verb: Verb = options.verb
     try:
         with _stopped_by_signals():
-            return verb(options)
+            if not words:
+                raise SettingsError("give a verb; `recsys --help` lists them")
+            status: int = APP(words) or FINE
+            sys.stdout.flush()  # so that a reader who has left is met here
+            return status
+    except CycloptsError as error:
+        verb = " ".join(["recsys", *(error.command_chain or ())])
+        print(f"recsys: {str(error).rstrip('.')}; see `{verb} --help`", file=sys.stderr)
+        return WRONG_USE
     except SettingsError as error:
         print(f"recsys: {error}", file=sys.stderr)
         return WRONG_USE
@@ -75,138 +106,362 @@ def _stopped_by_signals() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _demo(options: argparse.Namespace) -> int:
+@APP.command
+def demo(*, out: Path = Path("demo")) -> None:
+    """Run the whole line on the simulated world.
+
+    Parameters
+    ----------
+    out
+        Folder to write.
+    """
     from recsys.jobs.demo import run_demo
 
-    print(run_demo(options.out))
-    return FINE
+    print(run_demo(out))
 
 
-def _init(options: argparse.Namespace) -> int:
+@APP.command
+def world(
+    *,
+    out: Path,
+    seed: Whole = 1,
+    items: Whole = 2_500,
+    users: Whole = 1_500,
+    requests: Whole = 16_000,
+    days: Whole = 20,
+) -> None:
+    """Write a simulated world as a data folder, its truth beside the tables.
+
+    Parameters
+    ----------
+    out
+        Data folder to write.
+    seed
+        Everything follows from it.
+    items
+        How many there are.
+    users
+        How many there are.
+    requests
+        How many lists are shown.
+    days
+        Over which they are shown.
+    """
+    from recsys.files import refuse_existing
+    from recsys.validation import validate
+    from recsys.world import WorldSettings, make_world
+
+    refuse_existing(out)
+    sizes = {"seed": seed, "items": items, "users": users, "requests": requests, "days": days}
+    made = make_world(validate(WorldSettings, sizes, "the world"))
+    made.write(out)
+    print(f"{made.dataset.in_words()} written to {out}; the truth is in {out / 'truth.parquet'}")
+
+
+@APP.command
+def init(files: list[Path], /, *, out: Path = Path("project")) -> None:
+    """Guess what your files hold, and write tables and settings that train.
+
+    Parameters
+    ----------
+    files
+        CSV, JSON or Parquet files, or folders of them.
+    out
+        Folder to write.
+    """
     from recsys.init.project import init_project
 
-    print(init_project(options.files, options.out))
-    return FINE
+    print(init_project(files, out))
 
 
-def _import(options: argparse.Namespace) -> int:
+@APP.command(name="import")
+def import_(source: str, folder: Path, /, *, out: Path, mapping: Path | None = None) -> None:
+    """Turn foreign files into the tables.
+
+    Parameters
+    ----------
+    source
+        One of tables, ebnerd, mind, upworthy and openbandit.
+    folder
+        Where the foreign files lie.
+    out
+        Data folder to write.
+    mapping
+        TOML file that maps columns, for the source tables.
+    """
     from recsys.data.importers import read_source
     from recsys.files import refuse_existing
 
-    refuse_existing(options.out)
-    dataset = read_source(options.source, options.input, options.mapping)
-    dataset.write(options.out)
-    for note in dataset.about.notes:
-        print(f"note: {note}")
-    print(
-        f"{dataset.requests['request_id'].n_unique():,} requests, {len(dataset.requests):,} candidate rows, "
-        f"{len(dataset.items):,} items, {len(dataset.events):,} events written to {options.out}"
-    )
-    return FINE
+    refuse_existing(out)
+    dataset = read_source(source, folder, mapping)
+    dataset.write(out)
+    print(*(f"note: {note}\n" for note in dataset.about.notes), sep="", end="")
+    print(f"{dataset.in_words()} written to {out}")
 
 
-def _check(options: argparse.Namespace) -> int:
+@APP.command
+def check(data: Path, /, *, json: Path | None = None) -> int:
+    """List every fault of a data folder.
+
+    Parameters
+    ----------
+    data
+        Data folder.
+    json
+        File to write the faults to.
+    """
     from recsys.data.checks import check_folder
 
-    report = check_folder(options.data)
-    _write(options.json, report.to_json())
+    report = check_folder(data)
+    _write(json, report.to_json())
     print(report.to_text())
     return FINE if report.ok else NO
 
 
-def _train(options: argparse.Namespace) -> int:
+@APP.command
+def train(
+    data: Path,
+    /,
+    *,
+    config: Path | None = None,
+    out: Path,
+    start: Annotated[Path | None, Parameter(name="--from")] = None,
+    changes: Changes = (),
+) -> None:
+    """Train a model folder.
+
+    Parameters
+    ----------
+    data
+        Data folder.
+    config
+        TOML settings file; the built-in settings when left out.
+    out
+        Model folder to write.
+    start
+        Earlier model that goes on learning.
+    changes
+        Change one setting: section.key=value; repeat it.
+    """
     from recsys.files import refuse_existing
     from recsys.settings import load_settings
 
-    refuse_existing(options.out)
-    settings = load_settings(options.config, options.set)  # before torch is loaded, which takes seconds
+    refuse_existing(out)
+    settings = load_settings(config, changes)  # before torch is loaded, which takes seconds
     from recsys.data.tables import Dataset
     from recsys.evaluation.reports.evaluation_report import to_text
-    from recsys.jobs.train import train
+    from recsys.jobs.train import train as train_model
 
-    judgement = train(Dataset.read(options.data), settings, options.out, options.start)
+    judgement = train_model(Dataset.read(data), settings, out, start)
     print(to_text(judgement.evaluation))
-    print(f"model written to {options.out}; open {options.out / 'report.html'}")
-    return FINE
+    print(f"model written to {out}; open {out / 'report.html'}")
 
 
-def _features(options: argparse.Namespace) -> int:
+@APP.command
+def features(
+    data: Path,
+    /,
+    *,
+    config: Path | None = None,
+    model: Path | None = None,
+    out: Path | None = None,
+    request: str | None = None,
+    changes: Changes = (),
+) -> None:
+    """Write the feature table of logged requests, or print one request.
+
+    Parameters
+    ----------
+    data
+        Data folder.
+    config
+        TOML settings file; the built-in settings when left out.
+    model
+        Model folder whose settings and encoder are used: with text columns.
+    out
+        Folder to write.
+    request
+        Print the features of the request with this id.
+    changes
+        Change one setting: section.key=value; repeat it.
+    """
     from recsys.settings import load_settings
 
-    if options.model is not None and options.set:
-        raise SettingsError("--set changes a settings file, but --model has its own; give --config, or leave --set out")
-    basis = options.model or load_settings(options.config, options.set)
+    if model is not None and (config is not None or changes):
+        raise SettingsError("--model has its own settings; leave --config and --set out, or give them without --model")
+    if (out is None) == (request is None):
+        raise SettingsError("give either --out DIR, to write the table, or --request ID, to print one request")
+    basis = model or load_settings(config, changes)
     from recsys.data.tables import Dataset
     from recsys.jobs.features import show_features, write_features
 
-    dataset = Dataset.read(options.data)
-    if options.request is not None:
-        print(show_features(dataset, basis, options.request, get_terminal_size((120, 24)).columns), end="")
-        return FINE
-    done = write_features(dataset, basis, options.out)
+    dataset = Dataset.read(data)
+    if out is None:
+        print(show_features(dataset, basis, str(request), get_terminal_size((120, 24)).columns), end="")
+        return
+    done = write_features(dataset, basis, out)
     print(
         f"{done.features:,} features of {done.rows:,} candidates of {done.requests:,} requests "
-        f"written to {options.out}; {done.outside:,} requests outside the windows left out"
+        f"written to {out}; {done.outside:,} requests outside the windows left out"
     )
-    if options.model is None:
+    if model is None:
         print("text columns are left out: they need an encoder; give --model MODEL instead of --config")
-    print(f"open {options.out / 'catalogue.html'}")
-    return FINE
+    print(f"open {out / 'catalogue.html'}")
 
 
-def _evaluate(options: argparse.Namespace) -> int:
+@APP.command
+def evaluate(
+    model: Path,
+    data: Path,
+    /,
+    *,
+    window: Literal["text", "ranker", "valid", "test"] = "test",
+    json: Path | None = None,
+) -> None:
+    """Measure five rankers on a window.
+
+    Parameters
+    ----------
+    model
+        Model folder.
+    data
+        Data folder.
+    window
+        The window of time whose requests are ranked.
+    json
+        File to write the measures to.
+    """
     from recsys.data.tables import Dataset
     from recsys.evaluation.reports.evaluation_report import to_text
-    from recsys.jobs.evaluate import evaluate
+    from recsys.jobs.evaluate import evaluate as evaluate_model
 
-    evaluation = evaluate(options.model, Dataset.read(options.data), options.window)
-    _write(options.json, json.dumps(evaluation.to_json(), indent=2) + "\n")
-    if options.window != "test":
-        print(f"the model has learnt from the {options.window} window: these figures flatter it")
+    evaluation = evaluate_model(model, Dataset.read(data), window)
+    _write(json, _as_json(evaluation.to_json()))
+    if window != "test":
+        print(f"the model has learnt from the {window} window: these figures flatter it")
     print(to_text(evaluation))
-    return FINE
 
 
-def _compare(options: argparse.Namespace) -> int:
+@APP.command
+def compare(
+    a: str,
+    b: str,
+    data: Path,
+    /,
+    *,
+    primary: str = "nDCG@10",
+    matters: float = 0.01,
+    measures: str = "nDCG@10,AUC,first-hit MRR,MAP,hit@1,recall@5",
+    segment: tuple[str, ...] = (),
+    seed: Whole = 0,
+    json: Path | None = None,
+    html: Path | None = None,
+) -> None:
+    """Say whether B may replace A.
+
+    Each side is a model folder, a ranking file (Parquet or TREC run), a folder written by score, random or popularity.
+
+    Parameters
+    ----------
+    a
+        What is there.
+    b
+        What may replace it.
+    data
+        Data folder.
+    primary
+        The measure that decides.
+    matters
+        Smallest difference of it that would matter.
+    measures
+        What else is computed, joined by commas.
+    segment
+        Column of any table to compare by; repeat it.
+    seed
+        Of the resampling.
+    json
+        File to write every number to.
+    html
+        Page to write.
+    """
     from recsys.data.tables import Dataset
     from recsys.evaluation.evaluation import POOLED
     from recsys.evaluation.measures import parse_measure
-    from recsys.evaluation.plan import MEASURES, Plan
-    from recsys.jobs.compare import compare
+    from recsys.evaluation.plan import Plan
+    from recsys.jobs.compare import compare as compare_sides
 
-    others = MEASURES if options.measures is None else [parse_measure(name) for name in options.measures.split(",")]
-    deciding = [] if options.primary == POOLED else [parse_measure(options.primary)]  # pooled, it is always there
-    measures = tuple({str(measure): measure for measure in (*deciding, *others)}.values())
-    plan = Plan(measures=measures, primary=options.primary, matters=options.matters, seed=options.seed)
-    compared = compare(options.a, options.b, Dataset.read(options.data), plan, options.segment)
-    _write(options.json, json.dumps(compared.to_json(), indent=2) + "\n")
-    _write(options.html, compared.to_html())
+    others = [parse_measure(name) for name in measures.split(",")]
+    deciding = [] if primary == POOLED else [parse_measure(primary)]  # pooled, it is always there
+    measured = tuple({str(measure): measure for measure in (*deciding, *others)}.values())
+    plan = Plan(measures=measured, primary=primary, matters=matters, seed=seed)
+    compared = compare_sides(a, b, Dataset.read(data), plan, list(segment))
+    _write(json, _as_json(compared.to_json()))
+    _write(html, compared.to_html())
     print(compared.to_text(get_terminal_size((120, 24)).columns))
-    return FINE
 
 
-def _score(options: argparse.Namespace) -> int:
-    crossed = options.users is not None and options.at is not None
-    if options.candidates is None and not crossed:
+def _moment(_: Any, tokens: Sequence[Any]) -> datetime:
+    from recsys.data.clock import utc
+
+    return utc(tokens[0].value)
+
+
+@APP.command
+def score(
+    model: Path,
+    data: Path,
+    /,
+    *,
+    candidates: Path | None = None,
+    users: Path | None = None,
+    items: Path | None = None,
+    at: Annotated[datetime | None, Parameter(converter=_moment)] = None,
+    out: Path,
+    top: Whole | None = None,
+) -> None:
+    """Rank candidates in a batch.
+
+    Parameters
+    ----------
+    model
+        Model folder.
+    data
+        Data folder with today's items and behaviour.
+    candidates
+        Parquet file or folder of candidates.
+    users
+        Parquet file of users to rank all items for: user_id and the context columns of the model.
+    items
+        Parquet file of items to rank for --users; all items when left out.
+    at
+        Moment for --users, such as 2023-05-24T07:00:00Z; UTC when it names no zone.
+    out
+        Folder to write.
+    top
+        Keep the first so many of each request.
+    """
+    if candidates is None and (users is None or at is None):
         raise SettingsError("give --candidates FILE_OR_DIR, or --users FILE and --at TIME")
-    if options.candidates is not None and (options.users or options.items or options.at):
+    if candidates is not None and (users or items or at):
         raise SettingsError("--candidates comes with neither --users nor --items nor --at; give one or the other")
-    from recsys.data.candidates import cross, read_candidates
-    from recsys.data.tables import Dataset, read_parquet
-    from recsys.jobs.score import score
+    from recsys.data.candidates import cross, read_rows
+    from recsys.data.tables import Dataset
+    from recsys.jobs.score import score as score_lists
 
-    dataset = Dataset.read(options.data)
-    if crossed:
-        items = dataset.items if options.items is None else read_parquet(options.items)
-        candidates = cross(read_parquet(options.users), items, options.at)
+    dataset = Dataset.read(data)
+    if users is not None and at is not None:
+        asked = cross(read_rows(users), dataset.items if items is None else read_rows(items), at)
     else:
-        candidates = read_candidates(options.candidates)
-    scored = score(options.model, dataset, candidates, options.out, options.top)
+        asked = read_rows(str(candidates))
+    scored = score_lists(model, dataset, asked, out, top)
     print(
-        f"{scored.rankings:,} rankings of {scored.requests:,} requests written to {options.out}; "
+        f"{scored.rankings:,} rankings of {scored.requests:,} requests written to {out}; "
         f"nothing was known of {scored.unknown_users:,} users at some request; {scored.unknown_items:,} unknown items"
     )
-    return FINE
+
+
+def _as_json(content: Any) -> str:
+    return json.dumps(content, indent=2) + "\n"
 
 
 def _write(path: Path | None, text: str) -> None:
@@ -217,108 +472,6 @@ def _write(path: Path | None, text: str) -> None:
         path.write_text(text)
     except OSError as error:
         raise DataError(f"{path} cannot be written ({error}); choose another file") from error
-
-
-def _moment(text: str) -> datetime:
-    try:
-        moment = datetime.fromisoformat(text)
-        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-    except (ValueError, OverflowError) as error:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a time; write it as 2023-05-24T07:00:00Z") from error
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="recsys", description="A personalised ranking engine that reads.")
-    parser.add_argument("--version", action="version", version=version("recsys"))
-    verbs = parser.add_subparsers(required=True, metavar="VERB")
-
-    def add(name: str, verb: Verb, purpose: str) -> argparse.ArgumentParser:
-        added = verbs.add_parser(name, help=purpose, description=purpose, allow_abbrev=False)
-        added.set_defaults(verb=verb)
-        return added
-
-    demo = add("demo", _demo, "run the whole line on the simulated world")
-    demo.add_argument("--out", type=Path, default=Path("demo"), help="folder to write (default: demo)")
-
-    begun = add("init", _init, "guess what your files hold, and write tables and settings that train")
-    begun.add_argument("files", type=Path, nargs="+", help="CSV, JSON or Parquet files, or folders of them")
-    begun.add_argument("--out", type=Path, default=Path("project"), help="folder to write (default: project)")
-
-    imported = add("import", _import, "turn foreign files into the tables")
-    imported.add_argument("source", help="tables, ebnerd, mind, upworthy or openbandit")
-    imported.add_argument("input", type=Path, help="folder with the foreign files")
-    imported.add_argument("--out", type=Path, required=True, help="data folder to write")
-    imported.add_argument("--mapping", type=Path, help="TOML file that maps columns, for the source tables")
-
-    checked = add("check", _check, "list every fault of a data folder")
-    checked.add_argument("data", type=Path, help="data folder")
-    checked.add_argument("--json", type=Path, help="file to write the faults to")
-
-    trained = add("train", _train, "train a model folder")
-    trained.add_argument("data", type=Path, help="data folder")
-    trained.add_argument("--config", type=Path, help="TOML settings file (default: the built-in settings)")
-    trained.add_argument("--out", type=Path, required=True, help="model folder to write")
-    trained.add_argument("--from", dest="start", type=Path, metavar="MODEL", help="earlier model that goes on learning")
-    trained.add_argument("--set", action="append", default=[], metavar="section.key=value", help="change one setting")
-
-    _take_features(add("features", _features, "write the feature table of logged requests, or print one request"))
-
-    evaluated = add("evaluate", _evaluate, "measure five rankers on a window")
-    evaluated.add_argument("model", type=Path, help="model folder")
-    evaluated.add_argument("data", type=Path, help="data folder")
-    evaluated.add_argument("--window", choices=("text", "ranker", "valid", "test"), default="test")
-    evaluated.add_argument("--json", type=Path, help="file to write the measures to")
-
-    _take_comparison(add("compare", _compare, "say whether B may replace A"))
-
-    scored = add("score", _score, "rank candidates in a batch")
-    scored.add_argument("model", type=Path, help="model folder")
-    scored.add_argument("data", type=Path, help="data folder with today's items and behaviour")
-    scored.add_argument("--candidates", type=Path, help="Parquet file or folder of candidates")
-    scored.add_argument(
-        "--users",
-        type=Path,
-        help="Parquet file of users to rank all items for: user_id and the context columns of the model",
-    )
-    scored.add_argument("--items", type=Path, help="Parquet file of items to rank for --users (default: all items)")
-    scored.add_argument(
-        "--at", type=_moment, help="moment for --users, such as 2023-05-24T07:00:00Z; UTC when it names no zone"
-    )
-    scored.add_argument("--out", type=Path, required=True, help="folder to write")
-    scored.add_argument("--top", type=int, help="keep the first so many of each request")
-    return parser
-
-
-def _take_features(tabulated: argparse.ArgumentParser) -> None:
-    tabulated.add_argument("data", type=Path, help="data folder")
-    basis = tabulated.add_mutually_exclusive_group()
-    basis.add_argument("--config", type=Path, help="TOML settings file (default: the built-in settings)")
-    basis.add_argument("--model", type=Path, help="model folder whose settings and encoder are used: with text columns")
-    answer = tabulated.add_mutually_exclusive_group(required=True)
-    answer.add_argument("--out", type=Path, help="folder to write")
-    answer.add_argument("--request", metavar="ID", help="print the features of this request")
-    tabulated.add_argument("--set", action="append", default=[], metavar="section.key=value", help="change one setting")
-
-
-def _take_comparison(compared: argparse.ArgumentParser) -> None:
-    side = "model folder, ranking file (Parquet or TREC run), folder written by score, random or popularity"
-    compared.add_argument("a", help=f"what is there: {side}")
-    compared.add_argument("b", help="what may replace it: the same")
-    compared.add_argument("data", type=Path, help="data folder")
-    compared.add_argument("--primary", default="nDCG@10", metavar="MEASURE", help="decides (default: nDCG@10)")
-    compared.add_argument(
-        "--matters", type=float, default=0.01, help="smallest difference of it that would matter (default: 0.01)"
-    )
-    compared.add_argument(
-        "--measures",
-        help="what else is computed, joined by commas (default: nDCG@10,AUC,first-hit MRR,MAP,hit@1,recall@5)",
-    )
-    compared.add_argument(
-        "--segment", action="append", default=[], metavar="COLUMN", help="column of any table to compare by; repeat it"
-    )
-    compared.add_argument("--seed", type=int, default=0, help="of the resampling (default: 0)")
-    compared.add_argument("--json", type=Path, help="file to write every number to")
-    compared.add_argument("--html", type=Path, help="page to write")
 
 
 if __name__ == "__main__":

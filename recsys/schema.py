@@ -3,6 +3,11 @@
 from dataclasses import dataclass
 from typing import Literal
 
+import polars as pl
+
+TIME = pl.Datetime("us", "UTC")
+"""The one type of every moment inside the package."""
+
 Kind = Literal["id", "time", "text", "number", "grade", "count", "probability", "position", "flag"]
 
 

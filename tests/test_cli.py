@@ -1,17 +1,23 @@
 """The command line: what it prints and its exit status; every kind of bad input in one sentence, nothing half-written."""
 
 import json
+import re
 import shutil
 import signal
 import subprocess
 import sys
+from importlib.metadata import version
+from inspect import signature
 from pathlib import Path
 
 import polars as pl
 import pytest
+from polars.testing import assert_frame_equal
 
-from recsys.cli import FINE, NO, WRONG_USE, main
+from recsys.cli import APP, FINE, NO, WRONG_USE, main
+from recsys.data.tables import Dataset
 from recsys.evaluation.plan import MEASURES
+from recsys.world import WorldSettings, make_world
 
 SAMPLE = Path(__file__).parent.parent / "data" / "sample"
 
@@ -114,9 +120,47 @@ def test_compare_prints_the_verdict_and_writes_numbers_and_a_page(line, tmp_path
 
 
 def test_the_help_of_compare_names_the_measures_that_are_compared(capsys) -> None:
-    with pytest.raises(SystemExit):
-        main(["compare", "--help"])
+    assert main(["compare", "--help"]) == FINE
     assert "".join(map(str, MEASURES)).replace(" ", "") in "".join(capsys.readouterr().out.split()).replace(",", "")
+
+
+def test_world_writes_tables_and_the_truth_that_no_reader_of_tables_sees(tmp_path, capsys) -> None:
+    data = tmp_path / "deep/data"
+    words = ["--seed", "5", "--items", "120", "--users", "30", "--requests", "80", "--days", "2"]
+    assert main(["world", "--out", str(data), *words]) == FINE
+    made = make_world(WorldSettings(seed=5, items=120, users=30, requests=80, days=2))
+    said = f"80 requests, {len(made.dataset.requests)} candidate rows, 120 items, {len(made.dataset.events):,} events"
+    assert capsys.readouterr().out == f"{said} written to {data}; the truth is in {data / 'truth.parquet'}\n"
+    assert_frame_equal(pl.read_parquet(data / "truth.parquet"), made.truth)
+    read = Dataset.read(data)
+    assert_frame_equal(read.requests, made.dataset.requests)
+    assert read.about == made.dataset.about
+    assert main(["check", str(data)]) == FINE
+    assert "truth" not in capsys.readouterr().out
+    assert main(["world", "--out", str(data)]) == NO
+    assert "already exists and is not empty" in capsys.readouterr().err
+
+
+def test_world_has_the_sizes_of_the_library_where_none_are_given() -> None:
+    parameters = signature(APP["world"].default_command).parameters
+    sizes = {name: each.default for name, each in parameters.items() if name != "out"}
+    assert sizes == WorldSettings().model_dump(include=set(sizes))
+
+
+@pytest.mark.parametrize(
+    ("size", "said"),
+    [
+        (["--items", "0"], "items = 0 does not fit: Input should be greater than or equal to 100"),
+        (["--users", "-5"], "users = -5 does not fit: Input should be greater than or equal to 10"),
+        (["--requests", "99999999999"], "requests = 99999999999 does not fit: Input should be less than or equal to"),
+        (["--days", "1000000"], "days = 1000000 does not fit: Input should be less than or equal to 3650"),
+        (["--seed", "-1"], "seed = -1 does not fit: Input should be greater than or equal to 0"),
+    ],
+)
+def test_a_world_of_an_impossible_size_is_wrong_use(size, said, tmp_path, capsys) -> None:
+    assert main(["world", "--out", str(tmp_path / "data"), *size]) == WRONG_USE
+    assert capsys.readouterr().err.startswith(f"recsys: the world: {said}")
+    assert not list(tmp_path.iterdir())
 
 
 def test_features_writes_a_table_or_prints_one_request(line, config, tmp_path, capsys, monkeypatch) -> None:
@@ -276,7 +320,7 @@ def test_paths_that_are_not_there_are_named(line, config, tmp_path, capsys) -> N
         (
             ["score", str(line.model), str(line.data), "--candidates", missing, "--out", out],
             NO,
-            "holds no Parquet file",
+            "missing is missing; give a Parquet file or a folder of them",
         ),
         (
             ["score", str(line.model), str(line.data), "--out", out],
@@ -330,26 +374,94 @@ def test_a_signal_stops_training_with_its_own_status_and_leaves_nothing(line, co
 
 
 def test_the_version_is_said(capsys) -> None:
-    with pytest.raises(SystemExit) as stopped:
-        main(["--version"])
-    assert stopped.value.code == FINE
-    assert capsys.readouterr().out.strip()
+    assert main(["--version"]) == FINE
+    assert capsys.readouterr().out == f"{version('recsys')}\n"
 
 
-@pytest.mark.parametrize(
-    "words",
-    [
-        [],
-        ["rank"],
-        ["train"],
-        ["score", "m", "d", "--out", "o", "--at", "noon"],
-        ["features", "d"],
-        ["features", "d", "--out", "o", "--request", "1"],
-        ["features", "d", "--out", "o", "--config", "c", "--model", "m"],
-    ],
-)
-def test_wrong_words_are_wrong_use(words, capsys) -> None:
-    with pytest.raises(SystemExit) as stopped:
-        main(words)
-    assert stopped.value.code == WRONG_USE
-    assert "usage: recsys" in capsys.readouterr().err
+VERBS = ("check", "compare", "demo", "evaluate", "features", "import", "init", "score", "train", "world")
+
+
+def test_the_help_lists_every_verb_in_plain_letters() -> None:
+    command = [sys.executable, "-m", "recsys.cli", "--help"]
+    said = subprocess.run(command, capture_output=True, check=True, text=True, env={"FORCE_COLOR": "", "COLUMNS": "80"})
+    assert tuple(re.findall(r"^  (\w+): ", said.stdout, flags=re.MULTILINE)) == VERBS
+    assert said.stdout.isprintable() or said.stdout.replace("\n", "").isprintable()
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_says_what_it_does_and_what_each_word_of_it_means(verb, capsys) -> None:
+    assert main([verb, "--help"]) == FINE
+    said = capsys.readouterr().out
+    assert said.startswith(f"Usage: recsys {verb} ")
+    named = re.findall(r"^  (?:--)?[\w-]+(?: [A-Z]+)?(?:\.\.\.)?(:.*)?$", said, flags=re.MULTILINE)
+    assert named
+    assert all(len(meaning) > 5 for meaning in named), said
+
+
+WRONG_WORDS = {
+    "": "give a verb; `recsys --help` lists them",
+    "rank": 'Unknown command "rank". Did you mean "train"?',
+    "--bogus": 'Unknown command "--bogus".',
+    "demo extra": "Unused Tokens: ['extra']; see `recsys demo --help`",
+    "world": 'Command "world" parameter --out requires an argument; see `recsys world --help`',
+    "world --out o --items 1.5": "Invalid value for --items: invalid literal for int() with base 10: '1.5'",
+    "init": 'Command "init" parameter FILES requires an argument',
+    "init --out o": 'Command "init" parameter FILES requires an argument',
+    "import": 'Command "import" parameter SOURCE requires an argument',
+    "import tables d": 'Command "import" parameter --out requires an argument',
+    "check": 'Command "check" parameter DATA requires an argument',
+    "check d e": "Unused Tokens: ['e']",
+    "check d --jso f": "Unknown option: --jso. Did you mean --json?; see `recsys check --help`",
+    "train": 'Command "train" parameter DATA requires an argument',
+    "train d": 'Command "train" parameter --out requires an argument',
+    "train d --out": 'Command "train" parameter --out requires an argument',
+    "features d": "give either --out DIR, to write the table, or --request ID, to print one request",
+    "features d --out o --request 1": "give either --out DIR, to write the table, or --request ID",
+    "features d --out o --config c --model m": "--model has its own settings; leave --config and --set out",
+    "evaluate m": 'Command "evaluate" parameter DATA requires an argument',
+    "evaluate m d --window tset": 'Invalid value "tset" for --window. Choose from: "text", "ranker", "valid", "test".',
+    "compare a b": 'Command "compare" parameter DATA requires an argument',
+    "compare a b d --matters x": 'Invalid value for --matters: unable to convert "x" into float',
+    "compare a b d --seed 0.5": "Invalid value for --seed: invalid literal for int() with base 10: '0.5'",
+    "score m d": 'Command "score" parameter --out requires an argument',
+    "score m d --out o --users u": "give --candidates FILE_OR_DIR, or --users FILE and --at TIME",
+    "score m d --out o --candidates c --items i": "--candidates comes with neither --users nor --items nor --at",
+    "score m d --out o --at noon": "Invalid value for --at: 'noon' is not a time; write it as 2023-05-24T07:00:00Z",
+    "score m d --out o --top few": "Invalid value for --top: invalid literal for int() with base 10: 'few'",
+}
+
+
+@pytest.mark.parametrize("words", WRONG_WORDS)
+def test_wrong_words_are_wrong_use_and_said_in_one_line(words, tmp_path, monkeypatch, capsys) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(words.split()) == WRONG_USE
+    captured = capsys.readouterr()
+    assert captured.err.startswith(f"recsys: {WRONG_WORDS[words]}")
+    assert captured.err.count("\n") == 1
+    assert not captured.out
+    assert not list(tmp_path.iterdir())
+
+
+def test_every_verb_has_a_wrong_use() -> None:
+    assert {words.split()[0] for words in WRONG_WORDS if words} >= set(VERBS)
+
+
+def test_words_may_come_in_any_order_and_values_may_look_like_words(tmp_path, capsys) -> None:
+    (tmp_path / "[1].csv").write_text("a,b\n1.5,x y\n")
+    (tmp_path / "--b.csv").write_text("a,b\n1.5,x y\n")
+    files = [str(tmp_path / "[1].csv"), str(tmp_path / "--b.csv")]
+    assert main(["init", *files, "--out", "unused", "--out", str(tmp_path / "project")]) == NO
+    assert "There are [1].csv: a, b; --b.csv: a, b" in capsys.readouterr().err
+    assert main(["features", "none", "--request=-5"]) == NO
+    assert "none is not a folder" in capsys.readouterr().err
+
+
+def test_a_reader_that_leaves_is_no_fault_of_ours(line) -> None:
+    command = [sys.executable, "-m", "recsys.cli", "check", str(line.data)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        said = process.stderr.read()
+    assert process.returncode == 128 + signal.SIGPIPE
+    assert not said

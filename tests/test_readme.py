@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from recsys.cli import _parser
+from recsys.cli import APP
 from recsys.jobs.demo import run_demo
 from recsys.settings import Settings
 from recsys.world import WorldSettings
@@ -51,7 +51,10 @@ def test_the_settings_file_holds_every_section_and_is_valid() -> None:
 @pytest.mark.parametrize("line", re.findall(r"^recsys .*", README, flags=re.MULTILINE))
 def test_every_command_line_is_understood(line: str) -> None:
     words = shlex.split(line.split("#")[0])[1:]
-    assert _parser().parse_args(words).verb
+    verb, given, _ = APP.parse_args(words)
+    verb_of = next(word for word in words if word in APP)
+    assert verb.__name__.rstrip("_") == verb_of
+    assert set(given.arguments) <= set(given.signature.parameters)
 
 
 def test_links_lead_somewhere() -> None:

@@ -75,10 +75,6 @@ def _quoted(path: Path) -> str:
 
 
 def _report(talk: Talk, dataset: Dataset, settings: list[str], commands: list[str], target: Path) -> str:
-    counts = (
-        f"{dataset.requests['request_id'].n_unique():,} requests, {len(dataset.requests):,} candidate rows, "
-        f"{len(dataset.items):,} items, {len(dataset.events):,} events written to {target / 'data'}"
-    )
     again, train = commands
     parts = {
         "guessed": talk.said,
@@ -88,7 +84,7 @@ def _report(talk: Talk, dataset: Dataset, settings: list[str], commands: list[st
     }
     lines = [f"{title}: {sentence}" for title, sentences in parts.items() for sentence in sentences]
     lines += [
-        counts,
+        f"{dataset.in_words()} written to {target / 'data'}",
         f"where a guess is wrong, correct {target / 'mapping.toml'} and import: {again}",
         f"next: {train}",
     ]

@@ -7,7 +7,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from recsys.data.clock import TimeSettings
-from recsys.data.tables import TIME, Dataset
+from recsys.data.tables import Dataset
+from recsys.schema import TIME
 
 ROWS = 20_000
 """Showings, and events, that are kept around a request: a feature that reads the future shows it in these."""

@@ -10,10 +10,11 @@ import polars as pl
 from recsys.data.checks import check_tables
 from recsys.data.faults import CheckReport, refuse_errors
 from recsys.data.labels import grade_labels
-from recsys.data.tables import TIME, Dataset
+from recsys.data.tables import Dataset
 from recsys.errors import SettingsError
 from recsys.past.behaviour import Behaviour, Kept, is_category, known_events, shown_candidates
 from recsys.past.log import Log
+from recsys.schema import TIME
 from recsys.settings import Settings
 
 

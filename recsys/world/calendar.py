@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from recsys.data.tables import TIME
+from recsys.schema import TIME
 
 START = datetime(2025, 3, 3, tzinfo=UTC)
 """Second 0, a Monday: the first day on which lists are shown."""

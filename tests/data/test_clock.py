@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from recsys.data.clock import TimeSettings, format_duration, parse_duration
-from recsys.data.tables import TIME
+from recsys.schema import TIME
 
 
 def as_of(clock, moments):

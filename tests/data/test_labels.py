@@ -10,8 +10,9 @@ from pydantic import ValidationError
 
 from recsys.data.clock import TimeSettings
 from recsys.data.labels import LabelSettings, grade_labels
-from recsys.data.tables import TIME, Dataset
+from recsys.data.tables import Dataset
 from recsys.errors import SettingsError
+from recsys.schema import TIME
 
 NOON = datetime(2024, 3, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)

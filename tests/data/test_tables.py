@@ -7,8 +7,9 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from recsys.data.tables import TIME, About, Dataset, in_utc, read_parquet
+from recsys.data.tables import About, Dataset, in_utc, read_parquet
 from recsys.errors import DataError
+from recsys.schema import TIME
 
 NOON = datetime(2024, 3, 1, 12, tzinfo=UTC)
 DATA = Dataset(

@@ -9,9 +9,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from recsys.data.tables import TIME
 from recsys.data.windows import WINDOWS, Windows, WindowSettings, place_windows
 from recsys.errors import DataError
+from recsys.schema import TIME
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 HOUR = timedelta(hours=1)

@@ -5,11 +5,12 @@ from typing import Any
 import polars as pl
 import pytest
 
-from recsys.data.tables import TIME, About, Dataset
+from recsys.data.tables import About, Dataset
 from recsys.errors import DataError
 from recsys.features.checks import check_context
 from recsys.init.suggestions import in_words, suggest_settings
 from recsys.init.toml import Section
+from recsys.schema import TIME
 from recsys.settings import Settings
 
 START = datetime(2024, 1, 1, tzinfo=UTC)

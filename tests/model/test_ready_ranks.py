@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from recsys.data.clock import TimeSettings
-from recsys.data.tables import TIME, Dataset
+from recsys.data.tables import Dataset
 from recsys.data.windows import Windows
 from recsys.features.plan import build_features
 from recsys.features.settings import FeatureSettings
@@ -21,7 +21,7 @@ from recsys.past.lookup import Asked
 from recsys.ranking.calibration import Calibration
 from recsys.ranking.settings import RankerSettings
 from recsys.ranking.trees import Contract, Examples, grow
-from recsys.schema import RANKINGS
+from recsys.schema import RANKINGS, TIME
 from recsys.serving.ranker import Ranker
 from recsys.settings import Settings
 from recsys.vectors.item_vectors import ItemVectors, round_to_grid

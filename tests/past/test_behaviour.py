@@ -7,10 +7,11 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from recsys.data.tables import TIME, Dataset
+from recsys.data.tables import Dataset
 from recsys.errors import SettingsError
 from recsys.model.prepared import behaviour_of
 from recsys.past.behaviour import Behaviour, Kept
+from recsys.schema import TIME
 
 NOON = datetime(2024, 3, 1, 12, tzinfo=UTC)
 LATER = NOON + timedelta(hours=1)

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from recsys.data.clock import TimeSettings
-from recsys.data.tables import TIME, Dataset
+from recsys.data.tables import Dataset
 from recsys.errors import DataError
 from recsys.features.plan import build_features
 from recsys.model.prepared import behaviour_of
@@ -16,6 +16,7 @@ from recsys.past.behaviour import Behaviour, Kept, known_events
 from recsys.past.log import Log
 from recsys.past.lookup import Asked
 from recsys.past.streams import CLICK, OUTCOME, SHOWING
+from recsys.schema import TIME
 
 NOON = datetime(2024, 3, 1, 12, tzinfo=UTC)
 HOUR, NOW = timedelta(hours=1), timedelta(0)

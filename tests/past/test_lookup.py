@@ -7,11 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recsys.data.clock import TimeSettings, parse_duration
-from recsys.data.tables import TIME, Dataset
+from recsys.data.tables import Dataset
 from recsys.model.prepared import behaviour_of
 from recsys.past.behaviour import Kept, known_events
 from recsys.past.log import Log
 from recsys.past.lookup import Asked, Lookup, cut_requests, request_starts
+from recsys.schema import TIME
 
 NOON = datetime(2024, 3, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from recsys.data.clock import TimeSettings
-from recsys.data.tables import TIME, Dataset
+from recsys.data.tables import Dataset
 from recsys.errors import DataError
 from recsys.features.plan import build_features
 from recsys.features.settings import FeatureSettings
@@ -20,6 +20,7 @@ from recsys.past.behaviour import Behaviour, shown_candidates
 from recsys.past.log import Log
 from recsys.past.lookup import Asked
 from recsys.past.tail import Tail
+from recsys.schema import TIME
 from recsys.vectors.item_vectors import ItemVectors, round_to_grid
 from recsys.vectors.reader import Reader
 from recsys.vectors.user_tower import UserTower

@@ -10,13 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recsys.data.clock import TimeSettings
-from recsys.data.tables import TIME, Dataset
+from recsys.data.tables import Dataset
 from recsys.features.plan import build_features, neighbour_signals
 from recsys.features.settings import FeatureSettings
 from recsys.model.prepared import behaviour_of
 from recsys.past.behaviour import Kept
 from recsys.past.log import Log
 from recsys.past.lookup import Asked, request_starts
+from recsys.schema import TIME
 from recsys.vectors import reader as neighbours_module
 from recsys.vectors.item_vectors import ItemVectors, round_to_grid
 from recsys.vectors.reader import COUNT, Neighbours, Reader, read_lists

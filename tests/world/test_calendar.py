@@ -3,7 +3,7 @@ from datetime import UTC, datetime
 import numpy as np
 import polars as pl
 
-from recsys.data.tables import TIME
+from recsys.schema import TIME
 from recsys.world.calendar import DAY, HOUR, PUBLISHING, READING, START, draw_moments, to_time
 
 

@@ -8,8 +8,8 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from recsys.data.tables import TIME, Dataset
-from recsys.schema import EVENTS, ITEMS, REQUESTS, USERS
+from recsys.data.tables import Dataset
+from recsys.schema import EVENTS, ITEMS, REQUESTS, TIME, USERS
 from recsys.world import World, WorldSettings, make_world
 
 SAMPLE = WorldSettings(seed=7, items=120, users=40, days=4, history_days=3, requests=250, browsing=6)

@@ -4,8 +4,8 @@ from collections.abc import Iterable
 
 import polars as pl
 
-from recsys.data.tables import TIME
 from recsys.errors import DataError
+from recsys.schema import TIME
 
 _WHOLE = r"^(0|-?[1-9]\d{0,17})$"
 _NUMBER = r"^-?(0|[1-9]\d*)(\.\d*)?([eE][+-]?\d+)?$|^-?\.\d+([eE][+-]?\d+)?$"

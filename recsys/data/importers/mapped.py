@@ -9,9 +9,9 @@ from recsys.data.importers.columns import moments, plain_values, refuse_absent, 
 from recsys.data.importers.foreign import SUFFIXES, TEXT_FILES, read_file
 from recsys.data.importers.mapping import EventsMapping, ItemsMapping, Mapping, RequestsMapping, TableMapping
 from recsys.data.importers.sampled import sample_lists
-from recsys.data.tables import SAMPLED, TIME, About, Dataset
+from recsys.data.tables import SAMPLED, About, Dataset
 from recsys.errors import DataError, SettingsError
-from recsys.schema import EVENTS, ITEMS, REQUESTS, USERS, Table
+from recsys.schema import EVENTS, ITEMS, REQUESTS, TIME, USERS, Table
 
 _IDS = ("request_id", "user_id", "item_id")
 

@@ -5,8 +5,9 @@ from pathlib import Path
 import polars as pl
 
 from recsys.data.importers.shared import first_showings, unique_request_ids
-from recsys.data.tables import TIME, About, Dataset
+from recsys.data.tables import About, Dataset
 from recsys.errors import DataError
+from recsys.schema import TIME
 
 _LISTS = ("request_id", "user_id", "timestamp", "history", "shown")
 _NEWS = ("item_id", "category", "subcategory", "title", "description", "url", "title_entities", "abstract_entities")

@@ -5,8 +5,9 @@ from pathlib import Path
 import polars as pl
 
 from recsys.data.importers.shared import first_showings
-from recsys.data.tables import TIME, About, Dataset
+from recsys.data.tables import About, Dataset
 from recsys.errors import DataError
+from recsys.schema import TIME
 
 _CONTEXT = "item_context.csv"
 _REQUIRED = ("timestamp", "item_id", "position", "click", "propensity_score")

@@ -7,8 +7,8 @@ import numpy.typing as npt
 import polars as pl
 
 from recsys.data.importers.mapping import RequestsMapping
-from recsys.data.tables import TIME
 from recsys.errors import DataError, SettingsError
+from recsys.schema import TIME
 
 Ints = npt.NDArray[np.int64]
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import polars as pl
 
 from recsys.errors import DataError
+from recsys.files import read_parquet
 
 
 def read_parquet_columns(path: Path, required: tuple[str, ...]) -> pl.DataFrame:
@@ -15,12 +16,8 @@ def read_parquet_columns(path: Path, required: tuple[str, ...]) -> pl.DataFrame:
     DataError
         When the file is missing, is not Parquet or lacks a column.
     """
-    if not path.is_file():
-        raise DataError(f"{path} is missing; name the folder that holds the files as the publisher ships them")
-    try:
-        frame = pl.read_parquet(path)
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
-        raise DataError(f"{path} cannot be read as Parquet ({error}); fetch the file again") from error
+    where = "name the folder that holds the files as the publisher ships them"
+    frame = read_parquet(path, where, "fetch the file again")
     missing = [name for name in required if name not in frame.columns]
     if missing:
         raise DataError(

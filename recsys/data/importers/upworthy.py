@@ -5,8 +5,9 @@ from pathlib import Path
 import polars as pl
 
 from recsys.data.importers.shared import read_parquet_columns
-from recsys.data.tables import TIME, About, Dataset
+from recsys.data.tables import About, Dataset
 from recsys.errors import DataError
+from recsys.schema import TIME
 
 _COLUMNS = {
     "clickability_test_id": "request_id",

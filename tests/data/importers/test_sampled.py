@@ -15,8 +15,9 @@ from pydantic import ValidationError
 from recsys.data.checks import check_tables
 from recsys.data.importers.mapping import RequestsMapping
 from recsys.data.importers.sampled import SampledLists, sample_lists
-from recsys.data.tables import TIME, Dataset
+from recsys.data.tables import Dataset
 from recsys.errors import DataError, SettingsError
+from recsys.schema import TIME
 
 START = datetime(2024, 3, 1, tzinfo=UTC)
 EVENT = {"user_id": pl.Int64, "item_id": pl.Int64, "timestamp": TIME, "event": pl.String, "value": pl.Float64}
