@@ -40,13 +40,13 @@ def read_file(path: Path, settings: TableMapping) -> pl.DataFrame:
     """
     try:
         if path.suffix == ".parquet":
-            return pl.read_parquet(path)
+            return pl.read_parquet(path, glob=False)
         if path.suffix == ".json":
             return pl.read_json(path, infer_schema_length=None)
         if path.suffix not in TEXT_FILES:
-            return pl.read_ndjson(path, infer_schema_length=None)
+            return pl.read_ndjson(path.read_bytes(), infer_schema_length=None)  # of a path, `[1]` were a pattern
         separator = settings.delimiter or ("\t" if path.suffix == ".tsv" else ",")
         encoding = "utf8" if settings.encoding == "utf-8" else settings.encoding  # polars' own name of the usual one
-        return pl.read_csv(path, separator=separator, encoding=encoding, infer_schema=False)
+        return pl.read_csv(path, separator=separator, encoding=encoding, infer_schema=False, glob=False)
     except _UNREADABLE as error:
         raise DataError(f"{path} cannot be read as {path.suffix[1:]} ({error}); write the file again") from error

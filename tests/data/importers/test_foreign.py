@@ -1,5 +1,6 @@
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from recsys.data.importers.foreign import read_file
@@ -31,6 +32,18 @@ def test_json_is_lines_or_one_list(tmp_path: Path) -> None:
     lines = read_file(written(tmp_path / "a.jsonl", '{"id": 1, "t": "x"}\n{"id": 2}\n'), TableMapping())
     one_list = read_file(written(tmp_path / "a.json", '[{"id": 1, "t": "x"}, {"id": 2}]'), TableMapping())
     assert lines.rows() == one_list.rows() == [(1, "x"), (2, None)]
+
+
+@pytest.mark.parametrize("name", ["[1].csv", "*.tsv", "[1].jsonl", "?.json", "[1].parquet"])
+def test_names_are_taken_as_they_are_written(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    if path.suffix == ".parquet":
+        pl.DataFrame({"id": ["1"]}).write_parquet(path)
+    else:
+        written(
+            path, "id\n1\n" if path.suffix in (".csv", ".tsv") else '[{"id": "1"}]' if "?" in name else '{"id": "1"}'
+        )
+    assert read_file(path, TableMapping()).to_dict(as_series=False) == {"id": ["1"]}
 
 
 @pytest.mark.parametrize("suffix", ["csv", "tsv", "jsonl", "ndjson", "json", "parquet"])
