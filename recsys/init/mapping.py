@@ -8,6 +8,7 @@ import polars as pl
 
 from recsys.data.importers.columns import moments
 from recsys.data.importers.foreign import TEXT_FILES
+from recsys.data.importers.mapping import RequestsMapping
 from recsys.data.rules import reads_like_text
 from recsys.init import words
 from recsys.init.columns import Roles, number, text_columns
@@ -19,7 +20,6 @@ from recsys.schema import EVENTS, ITEMS, REQUESTS, USERS, Table
 _NUMBERS = ("number", "grade", "count", "probability", "position")
 _ENOUGH = 50
 """Events of a kind that can become lists."""
-_NEGATIVES, _SEED = 20, 7
 
 
 @dataclass(frozen=True)
@@ -219,9 +219,13 @@ def _sampled(found: Found, talk: Talk) -> Section:
                 Entry("least", least, "half of the ratings are at least this; lower ones are no recommendation")
             )
     entries.append(
-        Entry("negatives", _NEGATIVES, "drawn beside each choice, from the items that were out at the moment")
+        Entry(
+            "negatives",
+            RequestsMapping().negatives,
+            "drawn beside each choice, from the items that were out at the moment",
+        )
     )
-    entries.append(Entry("seed", _SEED, "of the draw; the same seed gives the same lists"))
+    entries.append(Entry("seed", RequestsMapping().seed, "of the draw; the same seed gives the same lists"))
     context = _context(found)
     if context:
         entries.append(Entry("context", context, "known when somebody comes, before anything is chosen"))

@@ -6,8 +6,7 @@ from pathlib import Path
 
 from recsys.data.checks import check_tables
 from recsys.data.faults import refuse_errors
-from recsys.data.importers.mapped import read_mapped
-from recsys.data.importers.mapping import read_mapping
+from recsys.data.importers.mapped import read_mapped, read_mapping
 from recsys.data.tables import Dataset
 from recsys.files import new_folder, refuse_existing
 from recsys.init.mapping import mapping_sections
