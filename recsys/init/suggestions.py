@@ -16,8 +16,9 @@ from recsys.features.columns import plain_name
 from recsys.features.plan import feature_names
 from recsys.features.settings import FeatureSettings
 from recsys.init import words
-from recsys.init.columns import number
+from recsys.init.columns import are_groups, number
 from recsys.init.toml import Entry, Section, Value, plain
+from recsys.past.streams import CLICK
 from recsys.schema import AFTER_THE_LIST, CANDIDATES
 from recsys.settings import Settings
 
@@ -138,14 +139,10 @@ def _says_nothing(items: pl.DataFrame) -> bool:
 
 def _query(requests: pl.DataFrame) -> list[Entry]:
     texts = [name for name, dtype in requests.schema.items() if dtype == pl.String and name != "request_id"]
-    for name in words.most_like([text for text in texts if text not in _ids()], words.QUERY)[:1]:
+    for name in words.most_like([text for text in texts if text not in CANDIDATES.required], words.QUERY)[:1]:
         if words.likeness(name, words.QUERY) >= 1.9 and reads_like_text(requests[name]):
             return [Entry("query", name, "what people asked for")]
     return []
-
-
-def _ids() -> tuple[str, ...]:
-    return ("request_id", "user_id", "item_id", "timestamp")
 
 
 def _pace(dataset: Dataset, windows: Windows) -> list[Entry]:
@@ -179,7 +176,7 @@ def _features(dataset: Dataset, graded: list[str], query: list[Entry]) -> tuple[
         Entry("events", kinds, "the other kinds of events that are not rare"),
         Entry("numbers", _numbers(dataset.items, affinity), "columns of items that are numbers"),
         Entry("users", _user_groups(dataset, {*affinity, *context}), "columns of users with few different values"),
-        Entry("values", [kind for kind in ("click", *kinds) if kind in with_value], "kinds whose value is a number"),
+        Entry("values", [kind for kind in (CLICK, *kinds) if kind in with_value], "kinds whose value is a number"),
     )
 
 
@@ -192,18 +189,15 @@ def _span(dataset: Dataset) -> timedelta:
 
 def _affinity(items: pl.DataFrame) -> list[Value]:
     """Choose categories: named as such first, then those with few values."""
-    few = []
-    for name, dtype in items.schema.items():
-        if (
-            not _fits("affinity", name)
-            or name == "title"
-            or not (dtype in (pl.String, pl.Boolean) or dtype.is_integer())
-        ):
-            continue
-        values = items[name].drop_nulls()
-        usual = max(2.0, min(1_000.0, len(items) / 5))
-        if 2 <= values.n_unique() <= usual and len(values) >= len(items) / 2:
-            few.append(name)
+    most = max(2.0, min(1_000.0, len(items) / 5))
+    few = [
+        name
+        for name in items.columns
+        if are_groups(items[name].drop_nulls(), most)
+        and items[name].null_count() <= len(items) / 2
+        and name != "title"
+        and _fits("affinity", name)
+    ]
     named = [name for name in words.most_like(few, words.CATEGORY) if words.likeness(name, words.CATEGORY) >= 1]
     texts = [name for name in few if name not in named and items.schema[name] == pl.String]
     return _distinct([*named, *sorted(texts, key=lambda name: items[name].n_unique())], set())[:_MOST_AFFINITY]
@@ -226,11 +220,10 @@ def _user_groups(dataset: Dataset, taken: set[Value]) -> list[Value]:
         return []
     few = [
         name
-        for name, dtype in users.schema.items()
-        if (dtype in (pl.String, pl.Boolean) or dtype.is_integer())
+        for name in users.columns
+        if are_groups(users[name].drop_nulls())
         and _fits("users", name)
         and name not in taken
-        and 2 <= users[name].drop_nulls().n_unique() <= 50
         and users[name].null_count() <= len(users) / 2
     ]
     return _distinct(few, set())[:_MOST_USERS]
@@ -259,7 +252,7 @@ def _distinct(names: list[str], taken: set[str]) -> list[Value]:
 
 def _context(dataset: Dataset, taken: set[Value]) -> list[Value]:
     requests = dataset.requests
-    refused = {*_ids(), *AFTER_THE_LIST, *dataset.about.recorded_after, *taken}
+    refused = {*CANDIDATES.required, *AFTER_THE_LIST, *dataset.about.recorded_after, *taken}
     names = [
         name
         for name in words.most_like(requests.columns, words.CONTEXT)
@@ -267,11 +260,7 @@ def _context(dataset: Dataset, taken: set[Value]) -> list[Value]:
     ]
     lists = requests["request_id"].n_unique()
     fit = [
-        name
-        for name in names
-        if (requests.schema[name] in (pl.String, pl.Boolean) or requests.schema[name].is_integer())
-        and 2 <= requests[name].n_unique() <= 50
-        and requests.select("request_id", name).n_unique() == lists
+        name for name in names if are_groups(requests[name]) and requests.select("request_id", name).n_unique() == lists
     ]
     return _distinct(fit, set())[:_MOST_CONTEXT]
 
