@@ -139,13 +139,13 @@ def world(
     seed
         Everything follows from it.
     items
-        How many there are.
+        Items, those published before the first list included.
     users
-        How many there are.
+        Users, those who join after the first list included.
     requests
-        How many lists are shown.
+        Lists shown.
     days
-        Over which they are shown.
+        Days over which lists are shown.
     """
     from recsys.files import refuse_existing
     from recsys.validation import validate
