@@ -16,10 +16,10 @@ from pydantic import AwareDatetime
 from pydantic.fields import FieldInfo
 from rich.console import Console
 
-from recsys.cli import APP
 from recsys.data.clock import format_duration
 from recsys.features import settings as features
 from recsys.settings import Settings
+from recsys.verbs import APP
 
 HERE = Path(__file__).parent
 PLAIN = {str: "text", bool: "true or false", int: "whole number", float: "number", Any: "value"}

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from recsys.cli import APP
 from recsys.settings import Settings
+from recsys.verbs import APP
 
 DOCS = Path(__file__).parent.parent / "docs"
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from recsys.cli import APP
 from recsys.jobs.demo import run_demo
 from recsys.settings import Settings
+from recsys.verbs import APP
 from recsys.world import WorldSettings
 
 ROOT = Path(__file__).parent.parent
