@@ -1,4 +1,4 @@
-"""Folders that appear whole or not at all."""
+"""Folders that appear whole or not at all, and Parquet files out of any folder."""
 
 import os
 import shutil
@@ -6,6 +6,8 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+import polars as pl
 
 from recsys.errors import DataError
 
@@ -62,6 +64,32 @@ def refuse_existing(target: Path) -> None:
         )
     if target.exists() and not (target.is_dir() and not any(target.iterdir())):
         raise DataError(f"{target} already exists and is not empty; choose another folder or remove it first")
+
+
+def read_parquet(path: Path, missing: str, mend: str) -> pl.DataFrame:
+    """Read a Parquet file, or all of a folder as one table in the order of their names.
+
+    A path is taken as it is written: `*` and `[1]` are letters of it.
+
+    Parameters
+    ----------
+    path
+        File or folder.
+    missing, mend
+        What to do when there is nothing, and when it cannot be read.
+
+    Raises
+    ------
+    DataError
+        When there is nothing to read, a file is not Parquet, or files differ in their columns.
+    """
+    files = sorted(path.rglob("*.parquet")) if path.is_dir() else [path]
+    if not files or not files[0].exists():
+        raise DataError(f"{path} {'holds no Parquet file' if path.is_dir() else 'is missing'}; {missing}")
+    try:
+        return pl.read_parquet(files, glob=False)
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
+        raise DataError(f"{path} cannot be read as Parquet ({error}); {mend}") from error
 
 
 def _flush(path: Path) -> None:

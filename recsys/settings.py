@@ -14,7 +14,7 @@ from recsys.encoders.settings import TextSettings
 from recsys.errors import SettingsError
 from recsys.features.settings import FeatureSettings
 from recsys.ranking.settings import RankerSettings
-from recsys.validation import validate
+from recsys.validation import read_toml, validate
 
 
 class Settings(BaseModel):
@@ -57,19 +57,10 @@ def load_settings(path: str | Path | None, changes: Sequence[str] = ()) -> Setti
     """
     place = str(path) if path is not None else "the settings"
     place += " with --set" if changes else ""
-    content = _read_toml(Path(path)) if path is not None else {}
+    content = read_toml(Path(path), "a TOML settings file") if path is not None else {}
     for change in changes:
         _apply(content, change)
     return validate(Settings, content, place)
-
-
-def _read_toml(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text())
-    except FileNotFoundError as error:
-        raise SettingsError(f"{path} does not exist; give the path of a TOML settings file") from error
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
-        raise SettingsError(f"{path} cannot be read as TOML ({error}); mend that line") from error
 
 
 def _apply(content: dict[str, Any], change: str) -> None:

@@ -1,8 +1,10 @@
-"""Checked settings out of plain TOML content, with one clear line for every fault."""
+"""Checked settings out of TOML files, with one clear line for every fault."""
 
 import re
+import tomllib
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
@@ -34,6 +36,29 @@ def validate(model: type[Model], content: Mapping[str, object], place: str) -> M
         return model.model_validate(content)
     except ValidationError as error:
         raise SettingsError("\n".join(f"{place}: {_explain(fault, model)}" for fault in error.errors())) from error
+
+
+def read_toml(path: Path, what: str) -> dict[str, Any]:
+    """Read a TOML file.
+
+    Parameters
+    ----------
+    path
+        The file.
+    what
+        What it is, for the message that it is missing.
+
+    Raises
+    ------
+    SettingsError
+        When the file is missing or is not TOML.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise SettingsError(f"{path} does not exist; give the path of {what}") from error
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
+        raise SettingsError(f"{path} cannot be read as TOML ({error}); mend that line") from error
 
 
 def _explain(fault: ErrorDetails, root: type[BaseModel]) -> str:

@@ -21,7 +21,7 @@ from recsys.jobs.train import train
 from recsys.settings import Settings
 from recsys.world import World, WorldSettings, make_world
 
-pytest_plugins = ["tests.fixtures.behaviour", "tests.fixtures.texts"]
+pytest_plugins = ["tests.fixtures.behaviour", "tests.fixtures.commands", "tests.fixtures.texts"]
 
 settings.register_profile("untimed", deadline=None)  # a busy machine is no fault of an example
 settings.load_profile("untimed")

@@ -2,10 +2,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from recsys.errors import DataError
-from recsys.files import new_folder, refuse_existing
+from recsys.files import new_folder, read_parquet, refuse_existing
 
 
 def test_a_folder_appears_whole(tmp_path: Path) -> None:
@@ -92,3 +93,22 @@ def test_a_place_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
         new_folder(tmp_path / "file" / "target"),
     ):
         raise AssertionError("the block must not be entered")
+
+
+@pytest.mark.parametrize("name", ["model[1]", "*", "a?", "{a,b}"])
+def test_paths_of_parquet_files_are_taken_as_they_are_written(tmp_path: Path, name: str) -> None:
+    for folder, value in (("model1", 0), ("ab", 0), (name, 1)):
+        (tmp_path / folder).mkdir(exist_ok=True)
+        pl.DataFrame({"a": [value]}).write_parquet(tmp_path / folder / f"{folder}.parquet")
+    for path in (tmp_path / name / f"{name}.parquet", tmp_path / name):
+        assert read_parquet(path, "", "").rows() == [(1,)]
+
+
+def test_what_cannot_be_read_as_parquet_is_said_with_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"a\.parquet is missing; import it"):
+        read_parquet(tmp_path / "a.parquet", "import it", "write it again")
+    with pytest.raises(DataError, match=r"holds no Parquet file; import it"):
+        read_parquet(tmp_path, "import it", "write it again")
+    (tmp_path / "a.parquet").write_text("no")
+    with pytest.raises(DataError, match=r"a\.parquet cannot be read as Parquet \(.*\); write it again"):
+        read_parquet(tmp_path / "a.parquet", "import it", "write it again")

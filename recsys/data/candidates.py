@@ -1,33 +1,27 @@
 """Candidates to score: lists from files, or every item for every user at one moment."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
 import polars as pl
 
+from recsys.data.clock import utc
 from recsys.data.tables import in_utc
 from recsys.errors import DataError
+from recsys.files import read_parquet
 from recsys.schema import TIME
 
 
-def read_candidates(path: str | Path) -> pl.DataFrame:
-    """Read a Parquet file, or all Parquet files of a folder as one table.
+def read_rows(path: str | Path) -> pl.DataFrame:
+    """Read candidates, users or items: a Parquet file, or all Parquet files of a folder as one table.
 
     Raises
     ------
     DataError
         When there is nothing to read, a file is not Parquet, or files differ in their columns.
     """
-    path = Path(path)
-    files = sorted(path.rglob("*.parquet")) if path.is_dir() else [path]
-    if not files or not files[0].exists():
-        raise DataError(f"{path} holds no Parquet file; give a file or a folder of candidates")
-    try:
-        return in_utc(pl.concat([pl.read_parquet(file) for file in files]))
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
-        raise DataError(
-            f"{path} cannot be read as one table of candidates ({error}); write Parquet with equal columns"
-        ) from error
+    missing = "give a Parquet file or a folder of them"
+    return in_utc(read_parquet(Path(path), missing, "write Parquet with equal columns"))
 
 
 def cross(users: pl.DataFrame, items: pl.DataFrame, at: datetime) -> pl.DataFrame:
@@ -57,7 +51,7 @@ def cross(users: pl.DataFrame, items: pl.DataFrame, at: datetime) -> pl.DataFram
         repeats = len(frame) - frame[name].n_unique()
         if repeats or frame[name].null_count():
             raise DataError(f"{name} holds {repeats} repeats and {frame[name].null_count()} nulls; keep one row per id")
-    at = at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
+    at = utc(at)
     if "available_at" in items.columns:
         items = in_utc(items).filter(pl.col("available_at").is_null() | (pl.col("available_at") <= at))
     requests = users.with_columns(request_id=pl.col("user_id"), timestamp=pl.lit(at).cast(TIME))

@@ -12,6 +12,7 @@ from recsys.data.rules import fits, table_faults
 from recsys.data.tables import About, Dataset, in_utc, read_about
 from recsys.data.telling import clicks_told_twice, telling_columns
 from recsys.errors import DataError
+from recsys.files import read_parquet
 from recsys.schema import CANDIDATES, EVENTS, ITEMS, REQUESTS, USERS, Table
 
 _TABLES = (ITEMS, EVENTS, REQUESTS, USERS)
@@ -62,10 +63,10 @@ def check_folder(folder: str | Path, now: datetime | None = None) -> CheckReport
         path = folder / f"{table.name}.parquet"
         if path.is_file():
             try:
-                frames[table.name] = pl.read_parquet(path)
-            except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
+                frames[table.name] = read_parquet(path, "", "")
+            except DataError as error:
                 rule = Rule("error", f"{path.name} cannot be read as Parquet", "import the data again")
-                faults.append(whole(rule, table.name, values=(str(error).split("\n")[0],)))
+                faults.append(whole(rule, table.name, values=(str(error.__cause__).split("\n")[0],)))
         elif table is not USERS:
             faults.append(whole(Rule("error", f"{path.name} is missing", "import the data again"), table.name))
     about = About()

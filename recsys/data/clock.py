@@ -1,12 +1,12 @@
 """The one clock: durations, the daily cut, and when a row of behaviour becomes known."""
 
 import re
-from datetime import datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import polars as pl
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, PlainSerializer
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, PlainSerializer
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
@@ -46,6 +46,31 @@ def format_duration(duration: timedelta) -> str:
 
 
 Duration = Annotated[timedelta, BeforeValidator(parse_duration), PlainSerializer(format_duration)]
+
+
+def utc(moment: object) -> datetime:
+    """Turn a moment, or the text of one, into a datetime in UTC; what names no zone is UTC, a date is its midnight.
+
+    Raises
+    ------
+    ValueError
+        When it is no moment, or lies outside the calendar once it is in UTC.
+
+    Examples
+    --------
+    >>> utc("2023-05-24T09:00:00+02:00")
+    datetime.datetime(2023, 5, 24, 7, 0, tzinfo=datetime.timezone.utc)
+    """
+    try:
+        found = datetime.fromisoformat(str(moment) if isinstance(moment, str | date) else "")
+        return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+    except ValueError as error:
+        raise ValueError(f"{moment!r} is not a time; write it as 2023-05-24T07:00:00Z") from error
+    except OverflowError as error:
+        raise ValueError(f"{moment} lies outside the years 1 to 9999 in UTC") from error
+
+
+Moment = Annotated[AwareDatetime, BeforeValidator(utc)]
 
 
 def _known_zone(zone: str) -> str:

@@ -7,8 +7,8 @@ from pathlib import Path
 import polars as pl
 
 from recsys.errors import DataError
-from recsys.files import new_folder
-from recsys.schema import EVENTS, ITEMS, REQUESTS, TIME, USERS, Table
+from recsys.files import new_folder, read_parquet
+from recsys.schema import EVENTS, ITEMS, REQUESTS, TIME, USERS
 
 SAMPLED = (
     "The lists are sampled, not logged: beside what a user chose each holds items drawn at random from those that were "
@@ -70,11 +70,18 @@ class Dataset:
         if not folder.is_dir():
             raise DataError(f"{folder} is not a folder; write one with `recsys import` or `recsys demo`")
         return cls(
-            items=read_table(folder, ITEMS),
-            events=read_table(folder, EVENTS),
-            requests=read_table(folder, REQUESTS),
-            users=read_table(folder, USERS) if (folder / "users.parquet").exists() else None,
+            items=read_table(folder, "items"),
+            events=read_table(folder, "events"),
+            requests=read_table(folder, "requests"),
+            users=read_table(folder, "users") if (folder / "users.parquet").exists() else None,
             about=read_about(folder / "about.json"),
+        )
+
+    def in_words(self) -> str:
+        """Count the rows, for the terminal."""
+        return (
+            f"{self.requests['request_id'].n_unique():,} requests, {len(self.requests):,} candidate rows, "
+            f"{len(self.items):,} items, {len(self.events):,} events"
         )
 
     def with_plain_ids(self) -> "Dataset":
@@ -110,26 +117,16 @@ class Dataset:
             (staging / "about.json").write_text(json.dumps(about, indent=2, ensure_ascii=False) + "\n")
 
 
-def read_table(folder: Path, table: Table) -> pl.DataFrame:
-    """Read `folder/<table>.parquet` as it stands, moments brought to UTC (naive ones are taken as UTC)."""
-    return read_parquet(folder / f"{table.name}.parquet")
-
-
-def read_parquet(path: Path) -> pl.DataFrame:
-    """Read one Parquet file, moments brought to UTC (naive ones are taken as UTC).
+def read_table(folder: Path, name: str) -> pl.DataFrame:
+    """Read `folder/<name>.parquet` as it stands, moments brought to UTC (naive ones are taken as UTC).
 
     Raises
     ------
     DataError
         When the file is missing or is not Parquet.
     """
-    if not path.is_file():
-        raise DataError(f"{path} is missing; every data folder holds items, events and requests as Parquet files")
-    try:
-        frame = pl.read_parquet(path)
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
-        raise DataError(f"{path} cannot be read as Parquet ({error}); import the data again") from error
-    return in_utc(frame)
+    missing = "every data folder holds items, events and requests as Parquet files"
+    return in_utc(read_parquet(folder / f"{name}.parquet", missing, "import the data again"))
 
 
 def in_utc(frame: pl.DataFrame) -> pl.DataFrame:

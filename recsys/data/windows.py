@@ -1,32 +1,17 @@
 """The four windows of time: text, ranker, valid and test, in order and never overlapping."""
 
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
-from typing import Annotated, Any, Literal
+from datetime import datetime, timedelta
+from typing import Literal
 
 import polars as pl
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, model_validator
 
+from recsys.data.clock import Moment
 from recsys.errors import DataError
 
 Window = Literal["text", "ranker", "valid", "test"]
 WINDOWS: tuple[Window, ...] = ("text", "ranker", "valid", "test")
-
-
-def _utc(moment: Any) -> Any:
-    if isinstance(moment, str):
-        try:
-            moment = datetime.fromisoformat(moment)
-        except ValueError as error:
-            raise ValueError(f"{moment!r} is not a time; write it as 2023-05-24T07:00:00Z") from error
-    if isinstance(moment, date) and not isinstance(moment, datetime):
-        moment = datetime.combine(moment, time())
-    if isinstance(moment, datetime):
-        try:
-            return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-        except OverflowError as error:
-            raise ValueError(f"{moment} lies outside the years 1 to 9999 in UTC") from error
-    raise ValueError(f"{moment!r} is not a time; write it as 2023-05-24T07:00:00Z")
 
 
 class WindowSettings(BaseModel):
@@ -44,7 +29,7 @@ class WindowSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    cuts: tuple[Annotated[AwareDatetime, BeforeValidator(_utc)], ...] | None = None
+    cuts: tuple[Moment, ...] | None = None
     fractions: tuple[float, float, float, float] | None = None
 
     @model_validator(mode="after")

@@ -110,6 +110,12 @@ def number(value: Any) -> float:
     return 0.0 if value is None else float(value)
 
 
+def are_groups(column: pl.Series, most: float = 50) -> bool:
+    """Tell whether values that are no fractions are several and few."""
+    whole = column.dtype in (pl.String, pl.Boolean) or column.dtype.is_integer()
+    return whole and 2 <= column.n_unique() <= most
+
+
 def is_label(column: pl.Series) -> bool:
     """Tell whether a column holds nothing but small whole numbers from 0 on, some of them 0, or true and false."""
     filled = column.drop_nulls()

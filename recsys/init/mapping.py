@@ -8,9 +8,10 @@ import polars as pl
 
 from recsys.data.importers.columns import moments
 from recsys.data.importers.foreign import TEXT_FILES
+from recsys.data.importers.mapping import RequestsMapping
 from recsys.data.rules import reads_like_text
 from recsys.init import words
-from recsys.init.columns import Roles, number, text_columns
+from recsys.init.columns import Roles, are_groups, number, text_columns
 from recsys.init.samples import Sample
 from recsys.init.tables import Found, IdFile, Tables, Talk, same_for_each
 from recsys.init.toml import Entry, Section, plain
@@ -19,7 +20,6 @@ from recsys.schema import EVENTS, ITEMS, REQUESTS, USERS, Table
 _NUMBERS = ("number", "grade", "count", "probability", "position")
 _ENOUGH = 50
 """Events of a kind that can become lists."""
-_NEGATIVES, _SEED = 20, 7
 
 
 @dataclass(frozen=True)
@@ -204,7 +204,7 @@ def _requests(found: Found, root: Path, talk: Talk) -> list[Section]:
 
 def _sampled(found: Found, talk: Talk) -> Section:
     """Choose the events that become lists."""
-    sample, roles = found.sample, found.roles
+    sample, roles, usual = found.sample, found.roles, RequestsMapping()
     if roles.kind is None:
         kind, _ = _kind_of_file(found, Talk())
         why = "the only kind of event"
@@ -219,9 +219,13 @@ def _sampled(found: Found, talk: Talk) -> Section:
                 Entry("least", least, "half of the ratings are at least this; lower ones are no recommendation")
             )
     entries.append(
-        Entry("negatives", _NEGATIVES, "drawn beside each choice, from the items that were out at the moment")
+        Entry(
+            "negatives",
+            usual.negatives,
+            "drawn beside each choice, from the items that were out at the moment",
+        )
     )
-    entries.append(Entry("seed", _SEED, "of the draw; the same seed gives the same lists"))
+    entries.append(Entry("seed", usual.seed, "of the draw; the same seed gives the same lists"))
     context = _context(found)
     if context:
         entries.append(Entry("context", context, "known when somebody comes, before anything is chosen"))
@@ -253,8 +257,7 @@ def _context(found: Found) -> list[str]:
         name
         for name in names
         if name not in taken
-        and (frame.schema[name] in (pl.String, pl.Boolean) or frame.schema[name].is_integer())
-        and 2 <= frame[name].n_unique() <= 50
+        and are_groups(frame[name])
         and frame.select([*at, name]).n_unique() <= 1.01 * moments_there
     ][:4]
 

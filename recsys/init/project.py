@@ -6,8 +6,7 @@ from pathlib import Path
 
 from recsys.data.checks import check_tables
 from recsys.data.faults import refuse_errors
-from recsys.data.importers.mapped import read_mapped
-from recsys.data.importers.mapping import read_mapping
+from recsys.data.importers.mapped import read_mapped, read_mapping
 from recsys.data.tables import Dataset
 from recsys.files import new_folder, refuse_existing
 from recsys.init.mapping import mapping_sections
@@ -75,10 +74,6 @@ def _quoted(path: Path) -> str:
 
 
 def _report(talk: Talk, dataset: Dataset, settings: list[str], commands: list[str], target: Path) -> str:
-    counts = (
-        f"{dataset.requests['request_id'].n_unique():,} requests, {len(dataset.requests):,} candidate rows, "
-        f"{len(dataset.items):,} items, {len(dataset.events):,} events written to {target / 'data'}"
-    )
     again, train = commands
     parts = {
         "guessed": talk.said,
@@ -88,7 +83,7 @@ def _report(talk: Talk, dataset: Dataset, settings: list[str], commands: list[st
     }
     lines = [f"{title}: {sentence}" for title, sentences in parts.items() for sentence in sentences]
     lines += [
-        counts,
+        f"{dataset.in_words()} written to {target / 'data'}",
         f"where a guess is wrong, correct {target / 'mapping.toml'} and import: {again}",
         f"next: {train}",
     ]

@@ -105,7 +105,7 @@ def _read(path: Path) -> Sample:
     if path.stat().st_size == 0:
         raise DataError(f"{path} is empty; leave it out or write it again")
     settings = _how_written(path) if path.suffix in TEXT_FILES else TableMapping()
-    frame = read_file(path, settings)
+    frame = read_file(path, settings.delimiter, settings.encoding)
     if frame.is_empty():
         raise DataError(f"{path} holds no row; leave it out or write it again")
     if frame.width == 1:

@@ -4,32 +4,29 @@ import re
 from datetime import timedelta
 
 import polars as pl
+from pydantic import ValidationError
 
-from recsys.data.clock import format_duration
+from recsys.data.clock import TimeSettings, format_duration
+from recsys.data.labels import LabelSettings
 from recsys.data.rules import reads_like_text
 from recsys.data.tables import Dataset
 from recsys.data.windows import Window, Windows, WindowSettings, place_windows
 from recsys.errors import DataError
+from recsys.features.columns import plain_name
+from recsys.features.plan import feature_names
+from recsys.features.settings import FeatureSettings
 from recsys.init import words
-from recsys.init.columns import number
+from recsys.init.columns import are_groups, number
 from recsys.init.toml import Entry, Section, Value, plain
-from recsys.schema import AFTER_THE_LIST
+from recsys.past.streams import CLICK
+from recsys.schema import AFTER_THE_LIST, CANDIDATES
+from recsys.settings import Settings
 
 _FRACTIONS = ((0.4, 0.3, 0.1, 0.2), (0.3, 0.3, 0.2, 0.2), (0.25, 0.25, 0.25, 0.25))
-_DELAY = timedelta(minutes=10)
-_ATTRIBUTION = timedelta(days=1)
 _BLOCKS = 6
 """About how many times the encoder learns after the text window."""
 _MOST_AFFINITY, _MOST_EVENTS, _MOST_CONTEXT, _MOST_FIELDS = 4, 5, 5, 3
 _MOST_NUMBERS, _MOST_USERS = 4, 3
-_RESERVED = {
-    *("user", "item", "request_id", "user_id", "item_id", "timestamp", "available_at"),  # columns of every table
-    *("click", "showing", "outcome", "skip"),  # streams beside the kinds of events
-    *("hour", "weekday", "list_size"),  # features of every request
-    *("age_hours", "id"),  # `item_age_hours` is a feature, `item_id` a column
-}
-"""Names that mean something else where features are computed, as `recsys.features.settings` and its feature names have
-it; this stage comes before that one and cannot ask it."""
 
 
 def suggest_settings(dataset: Dataset, several_kinds: bool) -> list[Section]:
@@ -48,16 +45,16 @@ def suggest_settings(dataset: Dataset, several_kinds: bool) -> list[Section]:
         When the lists are too few to be divided into windows.
     """
     grades = _grades(dataset)
-    delay = _ATTRIBUTION if grades else _DELAY
-    shares, windows = _windows(dataset, delay, bool(grades))
+    time, attribution = TimeSettings(), LabelSettings().attribution
+    shares, windows = _windows(dataset, attribution if grades else time.feedback_delay, bool(grades))
     fields, query = _fields(dataset.items), _query(dataset.requests)
     sections = [
-        Section((), (Entry("seed", 7, "starts every random draw"),)),
+        Section((), (Entry("seed", Settings().seed, "starts every random draw"),)),
         Section(
             ("time",),
             (
                 _freshness(dataset, several_kinds),
-                Entry("feedback_delay", "10m", "a label is known soon after its list"),
+                Entry("feedback_delay", format_duration(time.feedback_delay), "a label is known soon after its list"),
             ),
         ),
         Section(("windows",), (shares,)),
@@ -65,7 +62,7 @@ def suggest_settings(dataset: Dataset, several_kinds: bool) -> list[Section]:
     if grades:
         reason = "the lists carry no label: these events grade the candidate shown before, within `attribution`"
         sections.append(
-            Section(("labels",), (Entry("grades", grades, reason), Entry("attribution", format_duration(delay))))
+            Section(("labels",), (Entry("grades", grades, reason), Entry("attribution", format_duration(attribution))))
         )
     sections.append(Section(("text",), (fields, *query, *_pace(dataset, windows))))
     sections.append(Section(("features",), _features(dataset, list(grades), query)))
@@ -142,14 +139,10 @@ def _says_nothing(items: pl.DataFrame) -> bool:
 
 def _query(requests: pl.DataFrame) -> list[Entry]:
     texts = [name for name, dtype in requests.schema.items() if dtype == pl.String and name != "request_id"]
-    for name in words.most_like([text for text in texts if text not in _ids()], words.QUERY)[:1]:
+    for name in words.most_like([text for text in texts if text not in CANDIDATES.required], words.QUERY)[:1]:
         if words.likeness(name, words.QUERY) >= 1.9 and reads_like_text(requests[name]):
             return [Entry("query", name, "what people asked for")]
     return []
-
-
-def _ids() -> tuple[str, ...]:
-    return ("request_id", "user_id", "item_id", "timestamp")
 
 
 def _pace(dataset: Dataset, windows: Windows) -> list[Entry]:
@@ -183,7 +176,7 @@ def _features(dataset: Dataset, graded: list[str], query: list[Entry]) -> tuple[
         Entry("events", kinds, "the other kinds of events that are not rare"),
         Entry("numbers", _numbers(dataset.items, affinity), "columns of items that are numbers"),
         Entry("users", _user_groups(dataset, {*affinity, *context}), "columns of users with few different values"),
-        Entry("values", [kind for kind in ("click", *kinds) if kind in with_value], "kinds whose value is a number"),
+        Entry("values", [kind for kind in (CLICK, *kinds) if kind in with_value], "kinds whose value is a number"),
     )
 
 
@@ -196,14 +189,15 @@ def _span(dataset: Dataset) -> timedelta:
 
 def _affinity(items: pl.DataFrame) -> list[Value]:
     """Choose categories: named as such first, then those with few values."""
-    few = []
-    for name, dtype in items.schema.items():
-        if _is_reserved(name) or name == "title" or not (dtype in (pl.String, pl.Boolean) or dtype.is_integer()):
-            continue
-        values = items[name].drop_nulls()
-        usual = max(2.0, min(1_000.0, len(items) / 5))
-        if 2 <= values.n_unique() <= usual and len(values) >= len(items) / 2:
-            few.append(name)
+    most = max(2.0, min(1_000.0, len(items) / 5))
+    few = [
+        name
+        for name in items.columns
+        if are_groups(items[name].drop_nulls(), most)
+        and items[name].null_count() <= len(items) / 2
+        and name != "title"
+        and _fits("affinity", name)
+    ]
     named = [name for name in words.most_like(few, words.CATEGORY) if words.likeness(name, words.CATEGORY) >= 1]
     texts = [name for name in few if name not in named and items.schema[name] == pl.String]
     return _distinct([*named, *sorted(texts, key=lambda name: items[name].n_unique())], set())[:_MOST_AFFINITY]
@@ -215,7 +209,7 @@ def _numbers(items: pl.DataFrame, taken: list[Value]) -> list[Value]:
     for name, dtype in items.schema.items():
         values = items[name].drop_nulls()
         repeats = dtype.is_float() or values.n_unique() < 0.9 * len(values)
-        if dtype.is_numeric() and repeats and values.n_unique() > 1 and not _is_reserved(name) and name not in taken:
+        if dtype.is_numeric() and repeats and values.n_unique() > 1 and name not in taken and _fits("numbers", name):
             found.append(name)
     return _distinct(found, set())[:_MOST_NUMBERS]
 
@@ -226,26 +220,30 @@ def _user_groups(dataset: Dataset, taken: set[Value]) -> list[Value]:
         return []
     few = [
         name
-        for name, dtype in users.schema.items()
-        if (dtype in (pl.String, pl.Boolean) or dtype.is_integer())
-        and not _is_reserved(name)
+        for name in users.columns
+        if are_groups(users[name].drop_nulls())
+        and _fits("users", name)
         and name not in taken
-        and 2 <= users[name].drop_nulls().n_unique() <= 50
         and users[name].null_count() <= len(users) / 2
     ]
     return _distinct(few, set())[:_MOST_USERS]
 
 
-def _is_reserved(name: str) -> bool:
-    """Tell whether settings that name it would be refused; LightGBM keeps letters, digits and underscores."""
-    return re.sub(r"\W", "_", name) in _RESERVED or name.startswith("last_")
+def _fits(setting: str, name: str) -> bool:
+    """Ask the settings, and the names of the features that they make, whether a name has another meaning already."""
+    try:
+        made = feature_names(FeatureSettings.model_validate({setting: [plain_name(name)]}))
+    except ValidationError:
+        return False
+    names = [*(column.name for column in CANDIDATES.columns), *map(plain_name, made)]
+    return len(names) == len(set(names))
 
 
 def _distinct(names: list[str], taken: set[str]) -> list[Value]:
     """Leave out names that LightGBM would not tell apart."""
     kept: list[Value] = []
     for name in names:
-        simple = re.sub(r"\W", "_", name)
+        simple = plain_name(name)
         if simple not in taken:
             taken.add(simple)
             kept.append(name)
@@ -254,19 +252,15 @@ def _distinct(names: list[str], taken: set[str]) -> list[Value]:
 
 def _context(dataset: Dataset, taken: set[Value]) -> list[Value]:
     requests = dataset.requests
-    refused = {*_ids(), *AFTER_THE_LIST, *dataset.about.recorded_after, *taken}
+    refused = {*CANDIDATES.required, *AFTER_THE_LIST, *dataset.about.recorded_after, *taken}
     names = [
         name
         for name in words.most_like(requests.columns, words.CONTEXT)
-        if name not in refused and not _is_reserved(name) and words.likeness(name, words.CONTEXT) >= 1.9
+        if name not in refused and _fits("context", name) and words.likeness(name, words.CONTEXT) >= 1.9
     ]
     lists = requests["request_id"].n_unique()
     fit = [
-        name
-        for name in names
-        if (requests.schema[name] in (pl.String, pl.Boolean) or requests.schema[name].is_integer())
-        and 2 <= requests[name].n_unique() <= 50
-        and requests.select("request_id", name).n_unique() == lists
+        name for name in names if are_groups(requests[name]) and requests.select("request_id", name).n_unique() == lists
     ]
     return _distinct(fit, set())[:_MOST_CONTEXT]
 
@@ -278,7 +272,7 @@ def _kinds(dataset: Dataset, graded: list[str]) -> list[Value]:
     return [
         kind
         for kind in counts["event"].to_list()
-        if not _is_reserved(kind) and kind not in graded and re.fullmatch(r"[\w -]+", kind)
+        if _fits("events", kind) and kind not in graded and re.fullmatch(r"[\w -]+", kind)
     ][:_MOST_EVENTS]
 
 

@@ -1,13 +1,16 @@
-"""TOML with comments: the one place where it is written, any text in, the same text out of tomllib."""
+"""TOML with a reason above each key: the one place where it is written."""
 
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from textwrap import wrap
 
-_BARE = re.compile(r"[A-Za-z0-9_-]+")
-_SHORT = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t"}
-_UNPRINTABLE = re.compile(r'[\\"\x00-\x1f\x7f-\x9f\u2028\u2029]')
-_LONGEST_COMMENT = 116
+import tomlkit
+from tomlkit.items import SingleKey
+
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_LONGEST = 117
+"""Letters of a comment on one line."""
 
 Value = str | bool | int | float | Sequence["Value"] | Mapping[str, "Value"]
 
@@ -60,14 +63,12 @@ def write_toml(header: str, sections: Sequence[Section]) -> str:
     # why
     k = "say \"x\""
     """
-    parts = [_comment(header)]
+    parts = _comment(header)
     for section in sections:
-        lines = [""] if section.path or section.entries else []
-        lines += _comments(section.reason)
-        lines += ["[" + ".".join(map(_key, section.path)) + "]"] if section.path else []
+        parts += ["", *_comment(section.reason)]
+        parts += ["[" + ".".join(SingleKey(part).as_string() for part in section.path) + "]"] if section.path else []
         for entry in section.entries:
-            lines += [*_comments(entry.reason), f"{_key(entry.key)} = {_value(entry.value)}"]
-        parts += lines
+            parts += [*_comment(entry.reason), f"{SingleKey(entry.key).as_string()} = {_value(entry.value)}"]
     return "\n".join(parts) + "\n"
 
 
@@ -79,43 +80,17 @@ def plain(text: str) -> str:
     >>> plain("a\nb")
     'a\\nb'
     """
-    return re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]", lambda found: _escaped(found[0]), text)
+    return _UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
-def _comments(text: str) -> list[str]:
-    return [_comment(text)] if text else []
-
-
-def _comment(text: str) -> str:
-    lines: list[str] = []
-    for paragraph in text.split("\n"):
-        lines.append("")
-        for word in plain(paragraph).split(" "):
-            if lines[-1] and len(lines[-1]) + len(word) > _LONGEST_COMMENT:
-                lines.append("")
-            lines[-1] += (" " if lines[-1] else "") + word
-    return "\n".join(f"# {line}".rstrip() for line in lines)
-
-
-def _key(key: str) -> str:
-    return key if _BARE.fullmatch(key) else _string(key)
+def _comment(text: str) -> list[str]:
+    wrapped = [wrap(plain(line), _LONGEST, break_long_words=False, break_on_hyphens=False) for line in text.split("\n")]
+    return [f"# {line}" for lines in wrapped for line in lines]
 
 
 def _value(value: Value) -> str:
-    if isinstance(value, str):
-        return _string(value)
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, int | float):
-        return repr(value)
     if isinstance(value, Mapping):
-        return "{" + ", ".join(f" {_key(key)} = {_value(each)}" for key, each in value.items()).rstrip() + " }"
-    return "[" + ", ".join(map(_value, value)) + "]"
-
-
-def _string(text: str) -> str:
-    return '"' + _UNPRINTABLE.sub(lambda found: _escaped(found[0]), text) + '"'
-
-
-def _escaped(character: str) -> str:
-    return _SHORT.get(character) or f"\\u{ord(character):04x}"
+        inside = tomlkit.inline_table()
+        inside.update(value)
+        return inside.as_string()
+    return tomlkit.item(value).as_string()

@@ -7,7 +7,7 @@ from functools import cache, cached_property
 from pathlib import Path
 
 from recsys.data.clock import TimeSettings
-from recsys.data.tables import read_parquet
+from recsys.data.tables import read_table
 from recsys.data.windows import Windows
 from recsys.encoders.text_reader import TextReader
 from recsys.errors import ModelError
@@ -58,7 +58,7 @@ class State:
         manifest = read_manifest(folder, "written by `recsys train` or `recsys score`")
         if manifest.get("model") != identity(model):
             raise ModelError(f"{folder} was made with another model than {model}; score with this model once, or train")
-        behaviour = Behaviour(*(read_parquet(folder / f"{field.name}.parquet") for field in fields(Behaviour)))
+        behaviour = Behaviour(*(read_table(folder, field.name) for field in fields(Behaviour)))
         return cls(behaviour, ItemVectors.load(folder / "item_vectors.parquet"))
 
 

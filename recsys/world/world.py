@@ -1,11 +1,13 @@
 """The whole world at once: the tables that a log would hold and the truth beside them."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import polars as pl
 
 from recsys.data.tables import About, Dataset
+from recsys.files import new_folder
 from recsys.world.aftermath import make_events
 from recsys.world.calendar import to_time
 from recsys.world.catalogue import Catalogue, make_catalogue
@@ -36,6 +38,18 @@ class World:
     dataset: Dataset
     truth: pl.DataFrame
     facets: pl.DataFrame
+
+    def write(self, folder: Path) -> None:
+        """Write a data folder, `truth.parquet` beside the tables, whole or not at all.
+
+        Raises
+        ------
+        DataError
+            When the folder exists and is not empty, or cannot be made.
+        """
+        with new_folder(folder) as staging:
+            self.dataset.write(staging)
+            self.truth.write_parquet(staging / "truth.parquet")
 
 
 def make_world(settings: WorldSettings | None = None) -> World:

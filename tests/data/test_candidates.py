@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from recsys.data.candidates import cross, read_candidates
+from recsys.data.candidates import cross, read_rows
 from recsys.errors import DataError
 from recsys.schema import TIME
 
@@ -20,8 +20,8 @@ ROWS = pl.DataFrame(
 def test_a_file_is_read_with_moments_in_utc(tmp_path: Path):
     naive = ROWS.with_columns(pl.col("timestamp").dt.replace_time_zone(None).dt.cast_time_unit("ms"))
     naive.write_parquet(tmp_path / "c.parquet")
-    assert_frame_equal(read_candidates(tmp_path / "c.parquet"), ROWS)
-    assert_frame_equal(read_candidates(str(tmp_path / "c.parquet")), ROWS)
+    assert_frame_equal(read_rows(tmp_path / "c.parquet"), ROWS)
+    assert_frame_equal(read_rows(str(tmp_path / "c.parquet")), ROWS)
 
 
 def test_all_files_of_a_folder_are_one_table_in_the_order_of_their_names(tmp_path: Path):
@@ -29,26 +29,26 @@ def test_all_files_of_a_folder_are_one_table_in_the_order_of_their_names(tmp_pat
     ROWS[1:].write_parquet(tmp_path / "later" / "part-0.parquet")
     ROWS[:1].write_parquet(tmp_path / "a.parquet")
     (tmp_path / "notes.txt").write_text("not a table")
-    assert_frame_equal(read_candidates(tmp_path), ROWS)
+    assert_frame_equal(read_rows(tmp_path), ROWS)
 
 
 @pytest.mark.parametrize("name", ["", "none.parquet"])
 def test_nothing_to_read_is_refused(tmp_path: Path, name: str):
-    with pytest.raises(DataError, match="holds no Parquet file; give a file or a folder of candidates"):
-        read_candidates(tmp_path / name)
+    with pytest.raises(DataError, match="(holds no Parquet file|is missing); give a Parquet file or a folder of them"):
+        read_rows(tmp_path / name)
 
 
 def test_what_is_not_one_table_is_refused(tmp_path: Path):
-    message = "cannot be read as one table of candidates .*write Parquet with equal columns"
+    message = "(?s)cannot be read as Parquet .*write Parquet with equal columns"
     (tmp_path / "b.parquet").write_text("request_id\n1\n")
     with pytest.raises(DataError, match=message):
-        read_candidates(tmp_path / "b.parquet")
+        read_rows(tmp_path / "b.parquet")
     ROWS.write_parquet(tmp_path / "a.parquet")
     with pytest.raises(DataError, match=message):
-        read_candidates(tmp_path)
+        read_rows(tmp_path)
     ROWS.drop("user_id").write_parquet(tmp_path / "b.parquet")
     with pytest.raises(DataError, match=message):
-        read_candidates(tmp_path)
+        read_rows(tmp_path)
 
 
 def test_every_user_gets_every_item():

@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from recsys.data.tables import About, Dataset, in_utc, read_parquet
+from recsys.data.tables import About, Dataset, in_utc, read_table
 from recsys.errors import DataError
 from recsys.schema import TIME
 
@@ -70,7 +70,7 @@ def test_other_formats_and_folders_are_refused(tmp_path: Path) -> None:
         Dataset.read(tmp_path / "nowhere")
     (tmp_path / "items.parquet").write_text("item_id\n1\n")
     with pytest.raises(DataError, match=r"items\.parquet cannot be read as Parquet .*import the data again"):
-        read_parquet(tmp_path / "items.parquet")
+        read_table(tmp_path, "items")
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,8 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from recsys.data.importers.ebnerd import read_ebnerd
-from recsys.data.importers.mapped import read_mapped
-from recsys.data.importers.mapping import Mapping, read_mapping
+from recsys.data.importers.mapped import read_mapped, read_mapping
+from recsys.data.importers.mapping import Mapping
 from recsys.data.importers.mind import read_mind
 from recsys.data.importers.openbandit import read_openbandit
 from recsys.data.importers.upworthy import read_upworthy

@@ -5,9 +5,14 @@ from pathlib import Path
 
 import polars as pl
 
-from recsys.data.importers.shared import first_showings, read_parquet_columns, typed_as, unique_request_ids
+from recsys.data.importers.shared import (
+    first_showings,
+    read_parquet_columns,
+    split_folders,
+    typed_as,
+    unique_request_ids,
+)
 from recsys.data.tables import About, Dataset, in_utc
-from recsys.errors import DataError
 
 _ITEM_NAMES = {"article_id": "item_id", "abstract": "description", "category_str": "category_name"}
 _ITEM_DROPPED = ("url", "image_ids", "last_modified_time", "total_inviews", "total_pageviews", "total_read_time")
@@ -50,7 +55,7 @@ def read_ebnerd(folder: Path) -> Dataset:
     DataError
         When a file or a column is missing, or a list's id is used twice.
     """
-    splits = _splits(folder)
+    splits = split_folders(folder, "behaviors.parquet", ("train", "validation"))
     articles = in_utc(read_parquet_columns(folder / "articles.parquet", ("article_id",)))
     behaviors = [in_utc(read_parquet_columns(split / "behaviors.parquet", _LIST_REQUIRED)) for split in splits]
     histories = [read_parquet_columns(split / "history.parquet", tuple(_HISTORY_NAMES)) for split in splits]
@@ -66,18 +71,6 @@ def read_ebnerd(folder: Path) -> Dataset:
     requests = _with_page(requests, items)
     present = tuple(name for name in _RECORDED_AFTER if name in requests.columns)
     return Dataset(items, events, requests, _users(lists), About("ebnerd", tuple(notes), present))
-
-
-def _splits(folder: Path) -> list[Path]:
-    if (folder / "behaviors.parquet").is_file():
-        return [folder]
-    splits = [folder / name for name in ("train", "validation") if (folder / name / "behaviors.parquet").is_file()]
-    if not splits:
-        raise DataError(
-            f"{folder} holds no behaviors.parquet, neither itself nor in train/ or validation/; "
-            "name the folder that holds articles.parquet as the publisher ships it"
-        )
-    return splits
 
 
 def _requests(lists: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:

@@ -12,6 +12,7 @@ from recsys.data.importers.sampled import sample_lists
 from recsys.data.tables import SAMPLED, About, Dataset
 from recsys.errors import DataError, SettingsError
 from recsys.schema import EVENTS, ITEMS, REQUESTS, TIME, USERS, Table
+from recsys.validation import read_toml, validate
 
 _IDS = ("request_id", "user_id", "item_id")
 
@@ -67,6 +68,17 @@ def read_mapped(folder: Path, mapping: Mapping | None = None) -> Dataset:
     return Dataset(frames["items"], events, frames["requests"], frames.get("users"), about)
 
 
+def read_mapping(path: Path) -> Mapping:
+    """Read a mapping from a TOML file.
+
+    Raises
+    ------
+    SettingsError
+        When the file is missing, is not TOML, or holds a key or value that is not known.
+    """
+    return validate(Mapping, read_toml(path, "a TOML mapping file, such as data/tables.example.toml"), str(path))
+
+
 def _described(mapping: Mapping) -> list[tuple[Table, TableMapping]]:
     return [(ITEMS, mapping.items), (EVENTS, mapping.events), (REQUESTS, mapping.requests), (USERS, mapping.users)]
 
@@ -75,7 +87,7 @@ def _read(folder: Path, table: Table, settings: TableMapping, mapping: Mapping, 
     path = _find(folder, table, settings)
     if path is None:
         return None
-    frame = read_file(path, settings)
+    frame = read_file(path, settings.delimiter, settings.encoding)
     loose = set(frame.columns) if path.suffix in TEXT_FILES else set[str]()
     refuse_absent(settings.columns.values(), frame.columns, path.name)
     if not settings.others:

@@ -1,15 +1,11 @@
 """The mapping file: where a foreign folder keeps each table and what it calls the columns."""
 
 import codecs
-import tomllib
-from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from recsys.data.clock import TimeSettings
-from recsys.errors import SettingsError
-from recsys.validation import validate
 
 _CLICK = "click"
 """The kind of events that labels count as, see `recsys.past.streams.CLICK`."""
@@ -162,20 +158,3 @@ class Mapping(BaseModel):
     events: EventsMapping = EventsMapping()
     requests: RequestsMapping = RequestsMapping()
     users: TableMapping = TableMapping()
-
-
-def read_mapping(path: Path) -> Mapping:
-    """Read a mapping from a TOML file.
-
-    Raises
-    ------
-    SettingsError
-        When the file is missing, is not TOML, or holds a key or value that is not known.
-    """
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SettingsError(f"{path} cannot be read ({error}); name a TOML file with --mapping") from error
-    except ValueError as error:
-        raise SettingsError(f"{path} is not TOML: {error}; see data/tables.example.toml") from error
-    return validate(Mapping, content, str(path))

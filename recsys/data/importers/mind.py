@@ -4,7 +4,7 @@ from pathlib import Path
 
 import polars as pl
 
-from recsys.data.importers.shared import first_showings, unique_request_ids
+from recsys.data.importers.shared import first_showings, read_text, split_folders, unique_request_ids
 from recsys.data.tables import About, Dataset
 from recsys.errors import DataError
 from recsys.schema import TIME
@@ -26,7 +26,7 @@ def read_mind(folder: Path) -> Dataset:
     DataError
         When a file is missing or not as published, or the lists carry no labels.
     """
-    splits = _splits(folder)
+    splits = split_folders(folder, "behaviors.tsv", ("train", "dev"))
     lists, moved = unique_request_ids([_lists(split / "behaviors.tsv") for split in splits], "request_id")
     lists = lists.sort("timestamp", "request_id")
     requests, repeats = _requests(lists)
@@ -46,26 +46,10 @@ def read_mind(folder: Path) -> Dataset:
     return Dataset(items, _events(lists, requests), requests, about=About("mind", tuple(notes)))
 
 
-def _splits(folder: Path) -> list[Path]:
-    if (folder / "behaviors.tsv").is_file():
-        return [folder]
-    splits = [folder / name for name in ("train", "dev") if (folder / name / "behaviors.tsv").is_file()]
-    if not splits:
-        raise DataError(
-            f"{folder} holds no behaviors.tsv, neither itself nor in train/ or dev/; "
-            "name the folder that holds the files as the publisher ships them"
-        )
-    return splits
-
-
 def _read_lines(path: Path, names: tuple[str, ...]) -> pl.DataFrame:
-    if not path.is_file():
-        raise DataError(f"{path} is missing; name the folder that holds the files as the publisher ships them")
-    try:
-        # Quotation marks are part of the titles, never of the format.
-        frame = pl.read_csv(path, separator="\t", has_header=False, quote_char=None, infer_schema=False)
-    except pl.exceptions.PolarsError as error:
-        raise DataError(f"{path} cannot be read as tab-separated text ({error}); fetch the file again") from error
+    # Quotation marks are part of the titles, never of the format.
+    how = {"separator": "\t", "has_header": False, "quote_char": None, "infer_schema": False}
+    frame = read_text(path, "tab-separated text", **how)
     if frame.width != len(names):
         raise DataError(f"{path} has {frame.width} columns instead of {len(names)}; fetch the file again")
     return frame.rename(dict(zip(frame.columns, names, strict=True)))

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import polars as pl
 
-from recsys.data.importers.shared import first_showings
+from recsys.data.importers.shared import first_showings, read_text
 from recsys.data.tables import About, Dataset
 from recsys.errors import DataError
 from recsys.schema import TIME
@@ -58,11 +58,7 @@ def _log(folder: Path) -> Path:
 
 def _read(path: Path, required: tuple[str, ...]) -> pl.DataFrame:
     """Read a CSV file, packed or not, all columns as text; the first, without a name, counts the rows."""
-    try:
-        frame = pl.read_csv(path, infer_schema=False)
-    except (pl.exceptions.PolarsError, OSError) as error:
-        first = str(error).split("\n")[0]
-        raise DataError(f"{path} cannot be read as a CSV file ({first}); fetch the file again") from error
+    frame = read_text(path, "a CSV file", infer_schema=False)
     missing = [name for name in required if name not in frame.columns]
     if missing:
         raise DataError(

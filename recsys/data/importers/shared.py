@@ -1,10 +1,14 @@
 """What several importers do alike."""
 
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
 from recsys.errors import DataError
+from recsys.files import read_parquet
+
+_WHERE = "name the folder that holds the files as the publisher ships them"
 
 
 def read_parquet_columns(path: Path, required: tuple[str, ...]) -> pl.DataFrame:
@@ -15,12 +19,7 @@ def read_parquet_columns(path: Path, required: tuple[str, ...]) -> pl.DataFrame:
     DataError
         When the file is missing, is not Parquet or lacks a column.
     """
-    if not path.is_file():
-        raise DataError(f"{path} is missing; name the folder that holds the files as the publisher ships them")
-    try:
-        frame = pl.read_parquet(path)
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
-        raise DataError(f"{path} cannot be read as Parquet ({error}); fetch the file again") from error
+    frame = read_parquet(path, _WHERE, "fetch the file again")
     missing = [name for name in required if name not in frame.columns]
     if missing:
         raise DataError(
@@ -28,6 +27,39 @@ def read_parquet_columns(path: Path, required: tuple[str, ...]) -> pl.DataFrame:
             "choose files of lists whose clicks are known, as the publisher ships them"
         )
     return frame
+
+
+def read_text(path: Path, what: str, **how: Any) -> pl.DataFrame:
+    """Read a foreign text file, `how` as `polars.read_csv` has it.
+
+    Raises
+    ------
+    DataError
+        When the file is missing or cannot be read as `what`.
+    """
+    if not path.is_file():
+        raise DataError(f"{path} is missing; {_WHERE}")
+    try:
+        return pl.read_csv(path, glob=False, **how)
+    except (pl.exceptions.PolarsError, OSError) as error:
+        first = str(error).split("\n")[0]
+        raise DataError(f"{path} cannot be read as {what} ({first}); fetch the file again") from error
+
+
+def split_folders(folder: Path, name: str, parts: tuple[str, ...]) -> list[Path]:
+    """List the folders that hold the file `name`: the folder itself, or else its parts.
+
+    Raises
+    ------
+    DataError
+        When none does.
+    """
+    if (folder / name).is_file():
+        return [folder]
+    found = [folder / part for part in parts if (folder / part / name).is_file()]
+    if not found:
+        raise DataError(f"{folder} holds no {name}, neither itself nor in {'/ or '.join(parts)}/; {_WHERE}")
+    return found
 
 
 def typed_as(frame: pl.DataFrame, model: pl.DataFrame, names: tuple[str, ...], place: str) -> pl.DataFrame:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import polars as pl
 
-from recsys.data.importers.shared import read_parquet_columns
+from recsys.data.importers.shared import read_parquet_columns, read_text
 from recsys.data.tables import About, Dataset
 from recsys.errors import DataError
 from recsys.schema import TIME
@@ -58,19 +58,12 @@ def _read(folder: Path) -> pl.DataFrame:
         found = " and ".join(path.name for path in files) or "no arms.parquet and no CSV file"
         raise DataError(f"{folder} holds {found}; name a folder that holds one file of the archive's packages")
     path = files[0]
-    frame = read_parquet_columns(path, tuple(_COLUMNS)) if path.suffix == ".parquet" else _read_csv(path)
+    if path.suffix == ".parquet":
+        frame = read_parquet_columns(path, tuple(_COLUMNS))
+    else:
+        what, types = f"a CSV file with the columns {', '.join(_COLUMNS)}", {"clickability_test_id": pl.String}
+        frame = read_text(path, what, columns=list(_COLUMNS), schema_overrides=types)
     return frame.select(pl.col(theirs).alias(ours) for theirs, ours in _COLUMNS.items())
-
-
-def _read_csv(path: Path) -> pl.DataFrame:
-    try:
-        return pl.read_csv(path, columns=list(_COLUMNS), schema_overrides={"clickability_test_id": pl.String})
-    except pl.exceptions.PolarsError as error:
-        first = str(error).split("\n")[0]
-        raise DataError(
-            f"{path} cannot be read as a CSV file with the columns {', '.join(_COLUMNS)} ({first}); "
-            "fetch the file again"
-        ) from error
 
 
 def _with_moments(versions: pl.DataFrame) -> pl.DataFrame:

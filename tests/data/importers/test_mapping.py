@@ -45,7 +45,7 @@ def test_reads_tables_and_columns(tmp_path: Path) -> None:
         ('zone = "Mars"', "zone = 'Mars' does not fit: .*'Mars' is not a time zone"),
         ('id_type = "int"', "id_type = 'int' does not fit"),
         ("[items.columns]\nitem_id = 3", "items.columns.item_id = 3 does not fit"),
-        ("zone = ", "is not TOML"),
+        ("zone = ", "cannot be read as TOML"),
         ('[events]\nencoding = "klingon"', "events.encoding = 'klingon' does not fit: Python knows no such encoding"),
         ('[events]\ndecimal = ";"', "events.decimal = ';' does not fit"),
         ('[events]\nevent = ""', "events.event = '' does not fit"),
@@ -67,7 +67,7 @@ def test_names_every_wrong_key_at_once(tmp_path: Path) -> None:
 
 
 def test_refuses_a_missing_file(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match=r"none\.toml cannot be read .*name a TOML file with --mapping"):
+    with pytest.raises(SettingsError, match=r"none\.toml does not exist; give the path of a TOML mapping file"):
         read_mapping(tmp_path / "none.toml")
 
 

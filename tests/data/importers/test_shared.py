@@ -4,7 +4,14 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from recsys.data.importers.shared import first_showings, read_parquet_columns, typed_as, unique_request_ids
+from recsys.data.importers.shared import (
+    first_showings,
+    read_parquet_columns,
+    read_text,
+    split_folders,
+    typed_as,
+    unique_request_ids,
+)
 from recsys.errors import DataError
 
 
@@ -46,3 +53,24 @@ def test_ids_move_only_where_they_meet() -> None:
     assert notes == ["id repeats between the parts; 8 is added to the ids of part 3."]
     with pytest.raises(DataError, match=r"id 3 stands for several lists \(2 ids do\); give every list its own id"):
         unique_request_ids([pl.DataFrame({"id": [4, 3, 4, 3]})], "id")
+
+
+def test_text_is_read_from_the_path_as_it_is_written_or_refused(tmp_path) -> None:
+    (tmp_path / "[1].csv").write_text("a,b\n1,x\n")
+    assert read_text(tmp_path / "[1].csv", "a CSV file").rows() == [(1, "x")]
+    with pytest.raises(DataError, match=r"none\.csv is missing; name the folder that holds the files"):
+        read_text(tmp_path / "none.csv", "a CSV file")
+    (tmp_path / "broken.csv").write_text("a,b\n1,x\n1,2,3\n")
+    with pytest.raises(DataError, match=r"broken\.csv cannot be read as a CSV file \(.*\); fetch the file again"):
+        read_text(tmp_path / "broken.csv", "a CSV file")
+
+
+def test_the_folder_itself_comes_before_its_parts(tmp_path) -> None:
+    for part in ("train", "dev"):
+        (tmp_path / part).mkdir()
+        (tmp_path / part / "a.tsv").touch()
+    assert split_folders(tmp_path, "a.tsv", ("train", "dev")) == [tmp_path / "train", tmp_path / "dev"]
+    (tmp_path / "a.tsv").touch()
+    assert split_folders(tmp_path, "a.tsv", ("train", "dev")) == [tmp_path]
+    with pytest.raises(DataError, match=r"holds no b\.tsv, neither itself nor in train/ or dev/; name the folder"):
+        split_folders(tmp_path, "b.tsv", ("train", "dev"))

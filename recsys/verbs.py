@@ -1,0 +1,392 @@
+"""The verbs of the command line, each one call of a library function; signatures and docstrings are words and helps."""
+
+import json
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from shutil import get_terminal_size
+from typing import Annotated, Any, Literal
+
+from cyclopts import App, Parameter
+
+from recsys.errors import DataError, SettingsError
+
+
+def _version() -> str:
+    from importlib.metadata import version  # loads much that no other word needs
+
+    return version("recsys")
+
+
+APP = App(
+    name="recsys",
+    version=_version,
+    help="A personalised ranking engine that reads.",
+    version_flags="--version",
+    default_parameter=Parameter(negative=(), json_list=False, allow_repeating=True),
+    help_formatter="plain",
+    help_format="plaintext",
+    result_action="return_value",
+    exit_on_error=False,
+    print_error=False,
+    suppress_keyboard_interrupt=False,
+)
+"""The verbs; their words and helps are the signatures and docstrings below."""
+
+Whole = Annotated[int, Parameter(converter=lambda _, tokens: int(tokens[0].value))]  # 1.5 is none, and is not rounded
+Changes = Annotated[tuple[str, ...], Parameter(name="--set", show_default=False)]
+
+
+@APP.command
+def demo(*, out: Path = Path("demo")) -> None:
+    """Run the whole line on the simulated world.
+
+    Parameters
+    ----------
+    out
+        Folder to write.
+    """
+    from recsys.jobs.demo import run_demo
+
+    print(run_demo(out))
+
+
+@APP.command
+def world(
+    *,
+    out: Path,
+    seed: Whole = 1,
+    items: Whole = 2_500,
+    users: Whole = 1_500,
+    requests: Whole = 16_000,
+    days: Whole = 20,
+) -> None:
+    """Write a simulated world as a data folder, its truth beside the tables.
+
+    Parameters
+    ----------
+    out
+        Data folder to write.
+    seed
+        Everything follows from it.
+    items
+        Items, those published before the first list included.
+    users
+        Users, those who join after the first list included.
+    requests
+        Lists shown.
+    days
+        Days over which lists are shown.
+    """
+    from recsys.files import refuse_existing
+    from recsys.validation import validate
+    from recsys.world import WorldSettings, make_world
+
+    refuse_existing(out)
+    sizes = {"seed": seed, "items": items, "users": users, "requests": requests, "days": days}
+    made = make_world(validate(WorldSettings, sizes, "the world"))
+    made.write(out)
+    print(f"{made.dataset.in_words()} written to {out}; the truth is in {out / 'truth.parquet'}")
+
+
+@APP.command
+def init(files: list[Path], /, *, out: Path = Path("project")) -> None:
+    """Guess what your files hold, and write tables and settings that train.
+
+    Parameters
+    ----------
+    files
+        CSV, JSON or Parquet files, or folders of them.
+    out
+        Folder to write.
+    """
+    from recsys.init.project import init_project
+
+    print(init_project(files, out))
+
+
+@APP.command(name="import")
+def import_(source: str, folder: Path, /, *, out: Path, mapping: Path | None = None) -> None:
+    """Turn foreign files into the tables.
+
+    Parameters
+    ----------
+    source
+        One of tables, ebnerd, mind, upworthy and openbandit.
+    folder
+        Where the foreign files lie.
+    out
+        Data folder to write.
+    mapping
+        TOML file that maps columns, for the source tables.
+    """
+    from recsys.data.importers import read_source
+    from recsys.files import refuse_existing
+
+    refuse_existing(out)
+    dataset = read_source(source, folder, mapping)
+    dataset.write(out)
+    print(*(f"note: {note}\n" for note in dataset.about.notes), sep="", end="")
+    print(f"{dataset.in_words()} written to {out}")
+
+
+@APP.command
+def check(data: Path, /, *, json: Path | None = None) -> bool:
+    """List every fault of a data folder.
+
+    Parameters
+    ----------
+    data
+        Data folder.
+    json
+        File to write the faults to.
+    """
+    from recsys.data.checks import check_folder
+
+    report = check_folder(data)
+    _write(json, report.to_json())
+    print(report.to_text())
+    return report.ok
+
+
+@APP.command
+def train(
+    data: Path,
+    /,
+    *,
+    config: Path | None = None,
+    out: Path,
+    start: Annotated[Path | None, Parameter(name="--from")] = None,
+    changes: Changes = (),
+) -> None:
+    """Train a model folder.
+
+    Parameters
+    ----------
+    data
+        Data folder.
+    config
+        TOML settings file; the built-in settings when left out.
+    out
+        Model folder to write.
+    start
+        Earlier model that goes on learning.
+    changes
+        Change one setting: section.key=value; repeat it.
+    """
+    from recsys.files import refuse_existing
+    from recsys.settings import load_settings
+
+    refuse_existing(out)
+    settings = load_settings(config, changes)  # before torch is loaded, which takes seconds
+    from recsys.data.tables import Dataset
+    from recsys.evaluation.reports.evaluation_report import to_text
+    from recsys.jobs.train import train as train_model
+
+    judgement = train_model(Dataset.read(data), settings, out, start)
+    print(to_text(judgement.evaluation))
+    print(f"model written to {out}; open {out / 'report.html'}")
+
+
+@APP.command
+def features(
+    data: Path,
+    /,
+    *,
+    config: Path | None = None,
+    model: Path | None = None,
+    out: Path | None = None,
+    request: str | None = None,
+    changes: Changes = (),
+) -> None:
+    """Write the feature table of logged requests, or print one request.
+
+    Parameters
+    ----------
+    data
+        Data folder.
+    config
+        TOML settings file; the built-in settings when left out.
+    model
+        Model folder whose settings and encoder are used: with text columns.
+    out
+        Folder to write.
+    request
+        Print the features of the request with this id.
+    changes
+        Change one setting: section.key=value; repeat it.
+    """
+    from recsys.settings import load_settings
+
+    if model is not None and (config is not None or changes):
+        raise SettingsError("--model has its own settings; leave --config and --set out, or give them without --model")
+    if (out is None) == (request is None):
+        raise SettingsError("give either --out DIR, to write the table, or --request ID, to print one request")
+    basis = model or load_settings(config, changes)
+    from recsys.data.tables import Dataset
+    from recsys.jobs.features import show_features, write_features
+
+    dataset = Dataset.read(data)
+    if out is None:
+        print(show_features(dataset, basis, str(request), get_terminal_size((120, 24)).columns), end="")
+        return
+    done = write_features(dataset, basis, out)
+    print(
+        f"{done.features:,} features of {done.rows:,} candidates of {done.requests:,} requests "
+        f"written to {out}; {done.outside:,} requests outside the windows left out"
+    )
+    if model is None:
+        print("text columns are left out: they need an encoder; give --model MODEL instead of --config")
+    print(f"open {out / 'catalogue.html'}")
+
+
+@APP.command
+def evaluate(
+    model: Path, data: Path, /, *, window: Literal["text", "ranker", "valid", "test"] = "test", json: Path | None = None
+) -> None:
+    """Measure five rankers on a window.
+
+    Parameters
+    ----------
+    model
+        Model folder.
+    data
+        Data folder.
+    window
+        The window of time whose requests are ranked.
+    json
+        File to write the measures to.
+    """
+    from recsys.data.tables import Dataset
+    from recsys.evaluation.reports.evaluation_report import to_text
+    from recsys.jobs.evaluate import evaluate as evaluate_model
+
+    evaluation = evaluate_model(model, Dataset.read(data), window)
+    _write(json, evaluation.to_json())
+    if window != "test":
+        print(f"the model has learnt from the {window} window: these figures flatter it")
+    print(to_text(evaluation))
+
+
+@APP.command
+def compare(
+    a: str,
+    b: str,
+    data: Path,
+    /,
+    *,
+    primary: str = "nDCG@10",
+    matters: float = 0.01,
+    measures: str = "nDCG@10,AUC,first-hit MRR,MAP,hit@1,recall@5",
+    segment: tuple[str, ...] = (),
+    seed: Whole = 0,
+    json: Path | None = None,
+    html: Path | None = None,
+) -> None:
+    """Say whether B may replace A.
+
+    Each side is a model folder, a ranking file (Parquet or TREC run), a folder written by score, random or popularity.
+
+    Parameters
+    ----------
+    a
+        What is there.
+    b
+        What may replace it.
+    data
+        Data folder.
+    primary
+        The measure that decides.
+    matters
+        Smallest difference of it that would matter.
+    measures
+        What else is computed, joined by commas.
+    segment
+        Column of any table to compare by; repeat it.
+    seed
+        Of the resampling.
+    json
+        File to write every number to.
+    html
+        Page to write.
+    """
+    from recsys.data.tables import Dataset
+    from recsys.evaluation.plan import Plan
+    from recsys.jobs.compare import compare as compare_sides
+
+    plan = Plan.of(primary, measures.split(","), matters, seed)
+    compared = compare_sides(a, b, Dataset.read(data), plan, list(segment))
+    _write(json, compared.to_json())
+    _write(html, compared.to_html())
+    print(compared.to_text(get_terminal_size((120, 24)).columns))
+
+
+def _moment(_: Any, tokens: Sequence[Any]) -> datetime:
+    from recsys.data.clock import utc
+
+    return utc(tokens[0].value)
+
+
+@APP.command
+def score(
+    model: Path,
+    data: Path,
+    /,
+    *,
+    candidates: Path | None = None,
+    users: Path | None = None,
+    items: Path | None = None,
+    at: Annotated[datetime | None, Parameter(converter=_moment)] = None,
+    out: Path,
+    top: Whole | None = None,
+) -> None:
+    """Rank candidates in a batch.
+
+    Parameters
+    ----------
+    model
+        Model folder.
+    data
+        Data folder with today's items and behaviour.
+    candidates
+        Parquet file or folder of candidates.
+    users
+        Parquet file of users to rank all items for: user_id and the context columns of the model.
+    items
+        Parquet file of items to rank for --users; all items when left out.
+    at
+        Moment for --users, such as 2023-05-24T07:00:00Z; UTC when it names no zone.
+    out
+        Folder to write.
+    top
+        Keep the first so many of each request.
+    """
+    if candidates is None and (users is None or at is None):
+        raise SettingsError("give --candidates FILE_OR_DIR, or --users FILE and --at TIME")
+    if candidates is not None and (users or items or at):
+        raise SettingsError("--candidates comes with neither --users nor --items nor --at; give one or the other")
+    from recsys.data.candidates import cross, read_rows
+    from recsys.data.tables import Dataset
+    from recsys.jobs.score import score as score_lists
+
+    dataset = Dataset.read(data)
+    if users is not None and at is not None:
+        asked = cross(read_rows(users), dataset.items if items is None else read_rows(items), at)
+    else:
+        asked = read_rows(str(candidates))
+    scored = score_lists(model, dataset, asked, out, top)
+    print(
+        f"{scored.rankings:,} rankings of {scored.requests:,} requests written to {out}; "
+        f"nothing was known of {scored.unknown_users:,} users at some request; {scored.unknown_items:,} unknown items"
+    )
+
+
+def _write(path: Path | None, content: object) -> None:
+    """Write a text as it is, anything else as JSON, if there is a path."""
+    if path is None:
+        return
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content if isinstance(content, str) else json.dumps(content, indent=2) + "\n")
+    except OSError as error:
+        raise DataError(f"{path} cannot be written ({error}); choose another file") from error
