@@ -15,3 +15,8 @@ class SettingsError(RecsysError):
 
 class ModelError(RecsysError):
     """A model folder, a state folder or an encoder is missing, damaged or does not fit the data."""
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of what an error says; other libraries say a lot."""
+    return str(error).strip().partition("\n")[0]

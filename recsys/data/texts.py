@@ -1,6 +1,5 @@
 """From columns of the catalogue to one text per item."""
 
-import hashlib
 import html
 import logging
 import re
@@ -117,17 +116,6 @@ def warn_of_empty(texts: Sequence[str]) -> None:
             len(texts),
             100 * empty / len(texts),
         )
-
-
-def text_hashes(texts: Sequence[str]) -> list[str]:
-    """Return the first 16 hexadecimal digits of each text's sha256.
-
-    Examples
-    --------
-    >>> text_hashes([""])
-    ['e3b0c44298fc1c14']
-    """
-    return [hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16] for text in texts]
 
 
 def _parse(template: str, columns: Sequence[str]) -> tuple[list[str], list[str]]:

@@ -10,8 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from recsys.encoders.sources import first_line
-from recsys.errors import ModelError, SettingsError
+from recsys.errors import ModelError, SettingsError, first_line
 
 if TYPE_CHECKING:
     from recsys.encoders.encoder import Encoder

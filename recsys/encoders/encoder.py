@@ -16,9 +16,9 @@ from tqdm import tqdm
 from recsys.encoders.adapters import load_adapter, save_network
 from recsys.encoders.layers import find_layers, keep_first, top_of
 from recsys.encoders.pooling import Pooling, pool, read_pooling, read_query, write_pooling
-from recsys.encoders.sources import find_encoder, first_line
+from recsys.encoders.sources import find_encoder
 from recsys.encoders.tokens import Tokens, tokenize
-from recsys.errors import ModelError
+from recsys.errors import ModelError, first_line
 
 TOKENS_PER_BATCH = 8_192
 """Padded tokens that are encoded together; bounds the memory of a batch."""

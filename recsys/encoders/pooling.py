@@ -10,8 +10,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from recsys.encoders.sources import first_line
-from recsys.errors import ModelError
+from recsys.errors import ModelError, first_line
 
 Pooling = Literal["mean", "cls", "attention"]
 

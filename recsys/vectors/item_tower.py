@@ -8,8 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
-from recsys.encoders.sources import first_line
-from recsys.errors import ModelError
+from recsys.errors import ModelError, first_line
 from recsys.vectors.item_vectors import Encoded, round_to_grid
 
 _FINE = 2.0**-22

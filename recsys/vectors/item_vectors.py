@@ -1,5 +1,6 @@
 """Item vectors as a table: what the encoder says about every item, kept in one Parquet file."""
 
+import hashlib
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,7 +11,6 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from recsys.data.texts import text_hashes
 from recsys.errors import ModelError
 
 logger = logging.getLogger(__name__)
@@ -33,6 +33,17 @@ def round_to_grid(vectors: NDArray[np.floating]) -> NDArray[np.float32]:
     [1229.0, -1638.0]
     """
     return (np.round(np.asarray(vectors, np.float64) / GRID) * GRID).astype(np.float32)
+
+
+def text_hashes(texts: Sequence[str]) -> list[str]:
+    """Return the first 16 hexadecimal digits of each text's sha256.
+
+    Examples
+    --------
+    >>> text_hashes([""])
+    ['e3b0c44298fc1c14']
+    """
+    return [hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16] for text in texts]
 
 
 class Encoded(NamedTuple):

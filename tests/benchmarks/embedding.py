@@ -17,10 +17,11 @@ from sentence_transformers import SentenceTransformer
 from recsys.data.importers import read_source
 from recsys.data.tables import Dataset
 from recsys.data.texts import item_texts
+from recsys.encoders import DEFAULT_ENCODER
 from recsys.encoders.backends.backend import make_backend
 from recsys.encoders.backends.threads import thread_count
 from recsys.encoders.encoder import Encoder
-from recsys.encoders.settings import DEFAULT_ENCODER, Backend, TextSettings
+from recsys.encoders.settings import Backend, TextSettings
 from recsys.encoders.sources import find_encoder
 from recsys.encoders.text_reader import TextReader
 from recsys.learning.course import TextLog

@@ -5,8 +5,7 @@ from pathlib import Path
 import huggingface_hub.constants
 import pytest
 
-from recsys.encoders import sources
-from recsys.encoders.settings import DEFAULT_ENCODER
+from recsys.encoders import DEFAULT_ENCODER, sources
 from recsys.encoders.sources import encoder_hash, find_encoder
 from recsys.errors import ModelError
 

@@ -5,8 +5,8 @@ import polars as pl
 import torch
 
 from recsys.encoders.settings import TextSettings
+from recsys.learning.blocks import Outcomes
 from recsys.learning.training import TextTrainer, fit_text
-from recsys.vectors.coded_lists import Outcomes
 
 
 def test_keeps_the_untrained_model_when_training_makes_it_worse(world, tiny_settings: TextSettings) -> None:

@@ -10,14 +10,13 @@ from sklearn.metrics import roc_auc_score
 from recsys.encoders.encoder import Encoder
 from recsys.encoders.settings import TextSettings
 from recsys.errors import ModelError
-from recsys.learning.blocks import Step, Updates
+from recsys.learning.blocks import Outcomes, Step, Updates
 from recsys.learning.heads import InterestHead, ItemHeads
 from recsys.learning.learner import TextLearner
 from recsys.learning.losses import binary_cross_entropy, list_cross_entropy
 from recsys.learning.memory import TextMemory
 from recsys.learning.text_model import TextModel
 from recsys.learning.training import fit_text
-from recsys.vectors.coded_lists import Outcomes
 from recsys.vectors.signals import text_signals
 
 

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 import torch
 
-from recsys.data.texts import item_texts, text_hashes
+from recsys.data.texts import item_texts
 from recsys.encoders.encoder import Encoder
 from recsys.encoders.lexicon import Lexicon
 from recsys.encoders.settings import Backend, TextSettings
@@ -17,7 +17,7 @@ from recsys.encoders.text_reader import TextReader
 from recsys.errors import ModelError
 from recsys.learning.heads import InterestHead, ItemHeads
 from recsys.learning.text_model import TextModel
-from recsys.vectors.item_vectors import ItemVectors, round_to_grid
+from recsys.vectors.item_vectors import ItemVectors, round_to_grid, text_hashes
 
 NAMES = ("candidate", "history", "appeal")
 

@@ -9,10 +9,11 @@ import torch
 
 from recsys.encoders.settings import TextSettings
 from recsys.errors import DataError, ModelError, SettingsError
+from recsys.learning.blocks import Outcomes
 from recsys.learning.learner import TextLearner
 from recsys.learning.text_model import TextModel
 from recsys.learning.training import TextTrainer, _click_shares, fit_text
-from recsys.vectors.coded_lists import CodedLists, Outcomes
+from recsys.vectors.coded_lists import CodedLists
 from recsys.vectors.signals import text_signals
 
 

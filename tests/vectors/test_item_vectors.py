@@ -1,3 +1,4 @@
+import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
@@ -9,9 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recsys.data.texts import text_hashes
 from recsys.errors import ModelError
-from recsys.vectors.item_vectors import GRID, Encoded, ItemVectors, round_to_grid
+from recsys.vectors.item_vectors import GRID, Encoded, ItemVectors, round_to_grid, text_hashes
 
 
 def unit(random: np.random.Generator, *shape: int) -> np.ndarray:
@@ -165,3 +165,8 @@ def test_refuses_vectors_off_the_grid(tmp_path: Path) -> None:
     loose.save(tmp_path / "loose.parquet")
     with pytest.raises(ModelError, match=r"not multiples of 2\*\*-11"):
         ItemVectors.load(tmp_path / "loose.parquet")
+
+
+def test_hashes_are_the_start_of_sha256() -> None:
+    assert text_hashes(["é"]) == [hashlib.sha256("é".encode()).hexdigest()[:16]]
+    assert text_hashes([]) == []

@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 from recsys.encoders.backends.extras import need
 from recsys.encoders.backends.tokenizer import TextTokenizer
 from recsys.encoders.settings import TextSettings
-from recsys.encoders.sources import first_line
-from recsys.errors import ModelError
+from recsys.errors import ModelError, first_line
 
 if TYPE_CHECKING:
     from recsys.encoders.encoder import Encoder

@@ -3,8 +3,7 @@
 import importlib
 from typing import Any
 
-from recsys.encoders.sources import first_line
-from recsys.errors import ModelError
+from recsys.errors import ModelError, first_line
 
 
 def need(module: str, extra: str) -> Any:

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from recsys.encoders.sources import first_line
-from recsys.errors import ModelError
+from recsys.errors import ModelError, first_line
 
 if TYPE_CHECKING:
     from recsys.encoders.encoder import Encoder

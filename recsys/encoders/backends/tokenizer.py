@@ -9,9 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from recsys.encoders.sources import first_line
 from recsys.encoders.tokens import Tokens, pack, plain
-from recsys.errors import ModelError
+from recsys.errors import ModelError, first_line
 
 
 class TextTokenizer:
