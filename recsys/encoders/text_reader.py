@@ -10,7 +10,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from recsys.data.texts import item_texts
-from recsys.encoders.backends.backend import Backend, load_backend
+from recsys.encoders.backends.backend import Backend
+from recsys.encoders.backends.choice import load_backend
 from recsys.encoders.lexicon import Lexicon
 from recsys.encoders.settings import TextSettings
 from recsys.errors import ModelError, first_line

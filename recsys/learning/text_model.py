@@ -11,7 +11,7 @@ import polars as pl
 from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 
-from recsys.encoders.backends.backend import make_backend
+from recsys.encoders.backends.choice import make_backend
 from recsys.encoders.encoder import Encoder
 from recsys.encoders.lexicon import Lexicon
 from recsys.encoders.settings import TextSettings

@@ -104,7 +104,7 @@ def _check(lists: CodedLists, items: int, asked: int) -> None:
 
 def _match(
     lists: CodedLists, requests: NDArray[np.int64], items: NDArray[np.int32], vectors: ItemVectors, tower: UserTower
-) -> tuple[NDArray[np.float64], NDArray[np.float32], NDArray[np.float32]]:
+) -> tuple[NDArray[np.floating], ...]:
     """Return interest, nearest and last click, each [B, longest], of a block of requests."""
     clicks = lists.history[requests]
     known = clicks >= 0

@@ -7,7 +7,8 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from recsys.encoders.backends.backend import Backend, load_backend
+from recsys.encoders.backends.backend import Backend
+from recsys.encoders.backends.choice import load_backend
 from recsys.encoders.encoder import Encoder
 from recsys.encoders.settings import TextSettings
 from recsys.learning.heads import ItemHeads
