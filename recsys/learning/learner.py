@@ -27,7 +27,7 @@ from recsys.learning.losses import (
     request_auc,
 )
 from recsys.learning.memory import TextMemory
-from recsys.learning.rates import layer_rates
+from recsys.learning.rates import open_optimizers, set_rates
 
 logger = logging.getLogger(__name__)
 
@@ -210,22 +210,8 @@ class TextLearner(lightning.LightningModule):
         return torch.cat(aucs)
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
-        """AdamW for the encoder, with falling rates from layer to layer, and AdamW for the heads."""
-        settings = self.settings
-        groups = layer_rates(self.encoder, settings.learning_rate, settings.layer_decay)
-        encoder = [group for parameters, rate in groups for group in self._groups(parameters, rate)]
-        heads = self._groups([*self.heads.parameters(), *self.interest.parameters()], settings.head_learning_rate)
-        return [torch.optim.AdamW(part) for part in (encoder, heads) if part]
-
-    def _groups(self, parameters: Sequence[torch.nn.Parameter], rate: float) -> list[dict[str, Any]]:
-        learning = [each for each in parameters if each.requires_grad]
-        matrices = [each for each in learning if each.ndim > 1]
-        others = [each for each in learning if each.ndim <= 1]
-        groups = [
-            {"params": matrices, "weight_decay": self.settings.weight_decay},
-            {"params": others, "weight_decay": 0.0},
-        ]
-        return [{**group, "lr": rate, "full_rate": rate} for group in groups if group["params"]]
+        """See `recsys.learning.rates.open_optimizers`."""
+        return open_optimizers(self.encoder, [*self.heads.parameters(), *self.interest.parameters()], self.settings)
 
     def _optimizers(self) -> tuple[Any, Any]:
         """Return the optimizer of the encoder, None where it does not learn, and that of the heads."""
@@ -233,13 +219,10 @@ class TextLearner(lightning.LightningModule):
         return tuple(found) if isinstance(found, list) else (None, found)
 
     def _set_rates(self, optimizer: Any, update: float) -> None:
-        """Let rates rise over the warm-up and then fall to 0, by how much of the training is done."""
+        """Set the rates at an update of this pass, which may be a part of one."""
         updates = int(self.trainer.num_training_batches)
         done = (self.current_epoch * updates + update + 0.5) / (updates * self.settings.epochs)
-        warm_up = self.settings.warm_up
-        factor = done / warm_up if done < warm_up else (1 - done) / (1 - warm_up)
-        for group in optimizer.param_groups:
-            group["lr"] = group["full_rate"] * factor
+        set_rates(optimizer, done, self.settings.warm_up)
 
     def _unshared(self) -> AbstractContextManager[None]:
         """Keep Lightning's strategy from sharing gradients at every backward pass; `_step` does it, once."""
