@@ -18,7 +18,7 @@ from recsys.encoders.encoder import Encoder
 from recsys.encoders.settings import TextSettings
 from recsys.errors import ModelError
 from recsys.learning.blocks import Step
-from recsys.learning.heads import InterestHead, ItemHeads
+from recsys.learning.heads import ItemHead, UserHead
 from recsys.learning.losses import (
     binary_cross_entropy,
     in_batch_cross_entropy,
@@ -69,8 +69,8 @@ class TextLearner(lightning.LightningModule):
     def __init__(
         self,
         encoder: Encoder,
-        heads: ItemHeads,
-        interest: InterestHead,
+        heads: ItemHead,
+        interest: UserHead,
         memory: TextMemory,
         settings: TextSettings,
         seed: int,

@@ -22,7 +22,7 @@ from recsys.encoders.lexicon import Lexicon
 from recsys.encoders.settings import TextSettings
 from recsys.errors import DataError, SettingsError
 from recsys.learning.blocks import Outcomes, Updates
-from recsys.learning.heads import InterestHead, ItemHeads
+from recsys.learning.heads import ItemHead, UserHead
 from recsys.learning.learner import TextLearner
 from recsys.learning.memory import TextMemory
 from recsys.learning.passes import run_passes
@@ -117,11 +117,11 @@ class TextTrainer:
         if start is None:
             self._encoder = Encoder.load(settings.encoder, settings.pooling, settings.layers)
             self._lexicon = Lexicon.fit([], 0, 0)
-            self._heads = ItemHeads(self._encoder.dimension, settings.dimension)
-            self._interest = InterestHead(self._heads.candidate_map.out_features)
+            self._heads = ItemHead(self._encoder.dimension, settings.dimension)
+            self._interest = UserHead(self._heads.candidate_map.out_features)
         else:
             self._encoder, self._lexicon, self._heads = start.encoder, start.lexicon, start.heads
-            self._interest = InterestHead.of(start.tower)
+            self._interest = UserHead.of(start.tower)
         self._encoder.requires_grad_(False)
         if not settings.peft:
             self._encoder.top_layers(settings.trainable_layers).requires_grad_(True)
@@ -213,8 +213,8 @@ class TextTrainer:
             memory.add_lexicon(self._lexicon)
         memory.refresh(rows)
         embeddings = memory.embeddings[torch.from_numpy(rows)]
-        self._heads = ItemHeads(embeddings.shape[1], settings.dimension)
-        self._interest = InterestHead(self._heads.candidate_map.out_features)
+        self._heads = ItemHead(embeddings.shape[1], settings.dimension)
+        self._interest = UserHead(self._heads.candidate_map.out_features)
         empty = torch.zeros(embeddings.shape[1])
         empty[: self._encoder.dimension] = torch.from_numpy(
             self._encoder.embed(self._encoder.tokenize([""], settings.max_tokens))[0]
