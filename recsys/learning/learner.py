@@ -130,7 +130,8 @@ class TextLearner(lightning.LightningModule):
             for place in range(self._turns(update)):
                 self._set_rates(head_optimizer, number + place / len(update))
                 head_optimizer.zero_grad()
-                losses += self._learn(update[place : place + 1], number, texts, embeddings)
+                if place < len(update):
+                    losses.append(self._learn(update[place], number, texts, embeddings))
                 self._step(head_optimizer)
             self.log("loss", torch.stack(losses).mean(), batch_size=1)
             if self._encoder_learns:
@@ -149,21 +150,18 @@ class TextLearner(lightning.LightningModule):
         random = np.random.default_rng([self._seed, self.current_epoch, number])
         return np.sort(random.choice(live, most, replace=False))
 
-    def _learn(self, steps: Sequence[Step], number: int, texts: NDArray[np.int64], embeddings: Tensor) -> list[Tensor]:
-        """Take the gradient of the loss of at most one step and return the loss."""
-        losses = []
-        for step in steps:
-            loss = self._loss(step, texts, embeddings)
-            if not torch.isfinite(loss):
-                where = f"update {number} of epoch {self.current_epoch}"
-                raise ModelError(
-                    f"the loss is {loss.item()} in {where}; lower [text] learning_rate and head_learning_rate, or set "
-                    "precision = '32-true'"
-                )
-            if loss.requires_grad:  # a step without a positive teaches nothing
-                self.manual_backward(loss)
-            losses.append(loss.detach())
-        return losses
+    def _learn(self, step: Step, number: int, texts: NDArray[np.int64], embeddings: Tensor) -> Tensor:
+        """Take the gradient of the loss of a step of update `number` and return the loss."""
+        loss = self._loss(step, texts, embeddings)
+        if not torch.isfinite(loss):
+            where = f"update {number} of epoch {self.current_epoch}"
+            raise ModelError(
+                f"the loss is {loss.item()} in {where}; lower [text] learning_rate and head_learning_rate, or set "
+                "precision = '32-true'"
+            )
+        if loss.requires_grad:  # a step without a positive teaches nothing
+            self.manual_backward(loss)
+        return loss.detach()
 
     def on_fit_start(self) -> None:
         """Let every process of several devices add up gradients in one order, as the first one does."""

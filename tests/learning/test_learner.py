@@ -176,7 +176,7 @@ def test_a_loss_that_is_not_a_number_stops_with_advice(learner: TextLearner, wor
     learner.memory.embeddings[:] = torch.nan
     texts = learner.texts(steps(world))
     with pytest.raises(ModelError, match=r"the loss is nan in update 7 of epoch 0; lower \[text\] learning_rate"):
-        learner._learn(steps(world), 7, texts, learner.memory.embeddings[texts])
+        learner._learn(steps(world)[0], 7, texts, learner.memory.embeddings[texts])
 
 
 def test_popularity_is_taken_as_given_in_the_loss_and_not_in_the_scores(learner: TextLearner, world) -> None:

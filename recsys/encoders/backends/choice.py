@@ -88,8 +88,6 @@ def check_extra(name: str) -> None:
             from recsys.encoders.backends.openvino import import_openvino
 
             import_openvino()
-        case _:
-            pass
 
 
 def _in_torch(encoder: "Encoder", settings: TextSettings) -> Backend:
