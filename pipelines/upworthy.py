@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from recsys.data.tables import Dataset
 from recsys.data.texts import item_texts
 from recsys.encoders.settings import TextSettings
+from recsys.learning.blocks import Outcomes
 from recsys.learning.training import fit_text
-from recsys.vectors.coded_lists import CodedLists, Outcomes
+from recsys.vectors.coded_lists import CodedLists
 
 FOLDS = 5
 SETTINGS = TextSettings(
@@ -80,9 +81,8 @@ def main(folder: Path) -> None:
         lists, outcomes = lists_of(learnt, codes)
         model = fit_text(texts, lists, outcomes, SETTINGS, seed=fold)
         shown = dataset.items["item_id"].is_in(dataset.requests.filter(held_out)["item_id"].implode())
-        vectors = model.encode_items(
-            dataset.items.filter(shown), [text for text, use in zip(texts, shown, strict=True) if use]
-        )
+        ids = dataset.items["item_id"].filter(shown)
+        vectors = model.vectors(ids, [text for text, use in zip(texts, shown, strict=True) if use])
         appeal = pl.DataFrame({"item_id": vectors.item_ids, "appeal": vectors.appeal})
         pairs = clear_pairs(dataset.requests.filter(held_out))
         found.append(right_pairs(pairs, appeal))

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from recsys.data.clock import Duration
-from recsys.encoders.sources import DEFAULT_ENCODER
+from recsys.encoders import DEFAULT_ENCODER
 
 Backend = Literal["torch", "bf16", "onnx", "openvino", "static"]
 

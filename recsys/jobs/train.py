@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from recsys.data.tables import Dataset
 from recsys.data.windows import WINDOWS, Window, Windows, place_windows
-from recsys.encoders.backends.backend import check_extra
+from recsys.encoders.backends.choice import check_extra
 from recsys.encoders.settings import TextSettings
 from recsys.encoders.sources import encoder_hash
 from recsys.errors import SettingsError

@@ -1,6 +1,7 @@
 """Training requests as padded steps of neighbours in time, and steps as updates of the encoder."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -9,7 +10,52 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
-from recsys.vectors.coded_lists import CodedLists, Outcomes, pad
+from recsys.errors import DataError
+from recsys.vectors.coded_lists import CodedLists
+from recsys.vectors.padding import pad
+
+
+@dataclass(frozen=True, eq=False)
+class Outcomes:
+    """What became of C candidates.
+
+    Attributes
+    ----------
+    labels
+        float32 [C], at least 0; above 0 is positive, and more counts more. In aggregated logs the number of clicks.
+    showings
+        float32 [C], at least 0; how many showings the row stands for: 1, or more in aggregated logs.
+    popularity
+        float32 [C]; log of how many times the usual click rate the item was known to have when it was shown; all 0
+        when left out.
+
+    Raises
+    ------
+    DataError
+        When they differ in length.
+    """
+
+    labels: NDArray[np.float32]
+    showings: NDArray[np.float32]
+    popularity: NDArray[np.float32] = field(default_factory=lambda: np.empty(0, np.float32))
+
+    def __post_init__(self) -> None:
+        if not len(self.popularity):
+            object.__setattr__(self, "popularity", np.zeros(len(self.labels), np.float32))
+        for name in ("showings", "popularity"):
+            shape = getattr(self, name).shape
+            if self.labels.shape != shape:
+                raise DataError(f"labels has the shape {self.labels.shape}, {name} {shape}")
+
+    @classmethod
+    def of(cls, labels: NDArray[np.floating], popularity: NDArray[np.floating] | None = None) -> "Outcomes":
+        """Return outcomes of candidates that were shown once each."""
+        known = np.zeros(len(labels)) if popularity is None else popularity
+        return cls(labels.astype(np.float32), np.ones(len(labels), np.float32), known.astype(np.float32))
+
+    def take(self, places: NDArray[np.int64]) -> "Outcomes":
+        """Return the outcomes of some candidates."""
+        return Outcomes(self.labels[places], self.showings[places], self.popularity[places])
 
 
 class Step(NamedTuple):
@@ -20,7 +66,7 @@ class Step(NamedTuple):
     items
         int64 [B, C].
     labels, showings, popularity
-        float32 [B, C]; see `recsys.vectors.coded_lists.Outcomes`.
+        float32 [B, C]; see `Outcomes`.
     history, ages
         int64 and float32 [B, H]; ages in hours.
     queries

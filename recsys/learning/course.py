@@ -16,12 +16,13 @@ from recsys.data.texts import item_texts, warn_of_empty
 from recsys.data.windows import Block, Windows
 from recsys.encoders.settings import TextSettings
 from recsys.features.definitions import Rate
+from recsys.learning.blocks import Outcomes
 from recsys.learning.text_model import TextModel
 from recsys.learning.training import TextTrainer
 from recsys.past.log import Log
 from recsys.past.lookup import Lookup, request_starts
 from recsys.past.streams import Rows
-from recsys.vectors.coded_lists import CodedLists, Outcomes
+from recsys.vectors.coded_lists import CodedLists
 from recsys.vectors.queries import QueryReader, read_queries
 from recsys.vectors.reader import Reader, find_items, read_lists
 

@@ -1,4 +1,4 @@
-"""What is learned on top of the pooled embedding: item heads and the user tower, in torch."""
+"""The learning halves, in torch, of `ItemTower` and `UserTower`: what is learned on top of the pooled embedding."""
 
 import math
 
@@ -7,13 +7,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
+from recsys.vectors.item_tower import ItemTower
 from recsys.vectors.user_tower import CODE_GRID, UserTower
 
 _QUERY_SPEED = 30.0
 """How much faster the weight of the request's own text learns than the rest."""
 
 
-class ItemHeads(nn.Module):
+class ItemHead(nn.Module):
     """From a unit embedding to the item as a candidate, the item as a past click, and its appeal.
 
     The mean embedding of the texts, which says what they have in common and drowns what sets them apart, is taken off
@@ -79,8 +80,18 @@ class ItemHeads(nn.Module):
         found: Tensor = self.appeal_map(embedding - self.center).squeeze(-1)
         return found
 
+    def tower(self) -> ItemTower:
+        """Return the serving half.
 
-class InterestHead(nn.Module):
+        Raises
+        ------
+        ValueError
+            When a weight is not finite.
+        """
+        return ItemTower.of({name: value.cpu().numpy() for name, value in self.state_dict().items()})
+
+
+class UserHead(nn.Module):
     """The learning half of `recsys.vectors.user_tower.UserTower`, where the formula is.
 
     Parameters
@@ -99,7 +110,7 @@ class InterestHead(nn.Module):
         self.query_share = nn.Parameter(torch.zeros(1))
 
     @classmethod
-    def of(cls, tower: UserTower) -> "InterestHead":
+    def of(cls, tower: UserTower) -> "UserHead":
         """Go on learning from a serving half."""
         head = cls(tower.codes.shape[1])
         with torch.no_grad():

@@ -18,7 +18,7 @@ from recsys.encoders.encoder import Encoder
 from recsys.encoders.settings import TextSettings
 from recsys.errors import ModelError
 from recsys.learning.blocks import Step
-from recsys.learning.heads import InterestHead, ItemHeads
+from recsys.learning.heads import ItemHead, UserHead
 from recsys.learning.losses import (
     binary_cross_entropy,
     in_batch_cross_entropy,
@@ -27,7 +27,7 @@ from recsys.learning.losses import (
     request_auc,
 )
 from recsys.learning.memory import TextMemory
-from recsys.learning.rates import layer_rates
+from recsys.learning.rates import open_optimizers, set_rates
 
 logger = logging.getLogger(__name__)
 
@@ -69,8 +69,8 @@ class TextLearner(lightning.LightningModule):
     def __init__(
         self,
         encoder: Encoder,
-        heads: ItemHeads,
-        interest: InterestHead,
+        heads: ItemHead,
+        interest: UserHead,
         memory: TextMemory,
         settings: TextSettings,
         seed: int,
@@ -130,7 +130,8 @@ class TextLearner(lightning.LightningModule):
             for place in range(self._turns(update)):
                 self._set_rates(head_optimizer, number + place / len(update))
                 head_optimizer.zero_grad()
-                losses += self._learn(update[place : place + 1], number, texts, embeddings)
+                if place < len(update):
+                    losses.append(self._learn(update[place], number, texts, embeddings))
                 self._step(head_optimizer)
             self.log("loss", torch.stack(losses).mean(), batch_size=1)
             if self._encoder_learns:
@@ -149,21 +150,18 @@ class TextLearner(lightning.LightningModule):
         random = np.random.default_rng([self._seed, self.current_epoch, number])
         return np.sort(random.choice(live, most, replace=False))
 
-    def _learn(self, steps: Sequence[Step], number: int, texts: NDArray[np.int64], embeddings: Tensor) -> list[Tensor]:
-        """Take the gradient of the loss of at most one step and return the loss."""
-        losses = []
-        for step in steps:
-            loss = self._loss(step, texts, embeddings)
-            if not torch.isfinite(loss):
-                where = f"update {number} of epoch {self.current_epoch}"
-                raise ModelError(
-                    f"the loss is {loss.item()} in {where}; lower [text] learning_rate and head_learning_rate, or set "
-                    "precision = '32-true'"
-                )
-            if loss.requires_grad:  # a step without a positive teaches nothing
-                self.manual_backward(loss)
-            losses.append(loss.detach())
-        return losses
+    def _learn(self, step: Step, number: int, texts: NDArray[np.int64], embeddings: Tensor) -> Tensor:
+        """Take the gradient of the loss of a step of update `number` and return the loss."""
+        loss = self._loss(step, texts, embeddings)
+        if not torch.isfinite(loss):
+            where = f"update {number} of epoch {self.current_epoch}"
+            raise ModelError(
+                f"the loss is {loss.item()} in {where}; lower [text] learning_rate and head_learning_rate, or set "
+                "precision = '32-true'"
+            )
+        if loss.requires_grad:  # a step without a positive teaches nothing
+            self.manual_backward(loss)
+        return loss.detach()
 
     def on_fit_start(self) -> None:
         """Let every process of several devices add up gradients in one order, as the first one does."""
@@ -210,22 +208,8 @@ class TextLearner(lightning.LightningModule):
         return torch.cat(aucs)
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
-        """AdamW for the encoder, with falling rates from layer to layer, and AdamW for the heads."""
-        settings = self.settings
-        groups = layer_rates(self.encoder, settings.learning_rate, settings.layer_decay)
-        encoder = [group for parameters, rate in groups for group in self._groups(parameters, rate)]
-        heads = self._groups([*self.heads.parameters(), *self.interest.parameters()], settings.head_learning_rate)
-        return [torch.optim.AdamW(part) for part in (encoder, heads) if part]
-
-    def _groups(self, parameters: Sequence[torch.nn.Parameter], rate: float) -> list[dict[str, Any]]:
-        learning = [each for each in parameters if each.requires_grad]
-        matrices = [each for each in learning if each.ndim > 1]
-        others = [each for each in learning if each.ndim <= 1]
-        groups = [
-            {"params": matrices, "weight_decay": self.settings.weight_decay},
-            {"params": others, "weight_decay": 0.0},
-        ]
-        return [{**group, "lr": rate, "full_rate": rate} for group in groups if group["params"]]
+        """See `recsys.learning.rates.open_optimizers`."""
+        return open_optimizers(self.encoder, [*self.heads.parameters(), *self.interest.parameters()], self.settings)
 
     def _optimizers(self) -> tuple[Any, Any]:
         """Return the optimizer of the encoder, None where it does not learn, and that of the heads."""
@@ -233,13 +217,10 @@ class TextLearner(lightning.LightningModule):
         return tuple(found) if isinstance(found, list) else (None, found)
 
     def _set_rates(self, optimizer: Any, update: float) -> None:
-        """Let rates rise over the warm-up and then fall to 0, by how much of the training is done."""
+        """Set the rates at an update of this pass, which may be a part of one."""
         updates = int(self.trainer.num_training_batches)
         done = (self.current_epoch * updates + update + 0.5) / (updates * self.settings.epochs)
-        warm_up = self.settings.warm_up
-        factor = done / warm_up if done < warm_up else (1 - done) / (1 - warm_up)
-        for group in optimizer.param_groups:
-            group["lr"] = group["full_rate"] * factor
+        set_rates(optimizer, done, self.settings.warm_up)
 
     def _unshared(self) -> AbstractContextManager[None]:
         """Keep Lightning's strategy from sharing gradients at every backward pass; `_step` does it, once."""

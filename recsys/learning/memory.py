@@ -47,8 +47,7 @@ class TextMemory:
     text_of
         int64 [items]; the text of each item code.
     embeddings
-        float32 [distinct texts, d + m]; the encoder's part as of the last `refresh`, or the last `remember`, 0 before,
-        and the lexical part.
+        float32 [distinct texts, d + m]; the encoder's part as of the last `refresh`, 0 before, and the lexical part.
     encoded_tokens
         Tokens, without padding, that went through the network since this was last set to 0.
     empty
@@ -89,10 +88,6 @@ class TextMemory:
             self.encoded_tokens += int(self.tokens.lengths[rows[batch]].sum())
             yield rows[batch], self._encode_batch(rows[batch])
 
-    def remember(self, rows: NDArray[np.int64], embeddings: Tensor) -> None:
-        """Keep newer embeddings [len(rows), d] of some texts, by the encoder."""
-        self.embeddings[torch.from_numpy(rows), : embeddings.shape[1]] = embeddings.detach().float().cpu()
-
     def outdate(self) -> None:
         """Say that the encoder has changed."""
         self._current[:] = False
@@ -103,7 +98,7 @@ class TextMemory:
         rows = rows[~self._current[rows]]
         with tqdm(total=len(rows), desc="encode", unit="text", disable=None, leave=False) as progress:
             for batch, embeddings in self.encode(rows):
-                self.remember(batch, embeddings)
+                self.embeddings[batch, : embeddings.shape[1]] = embeddings.float().cpu()
                 self._current[batch] = True
                 progress.update(len(batch))
 

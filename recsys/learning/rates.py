@@ -1,9 +1,45 @@
-"""How fast each part of the encoder learns."""
+"""How fast each weight learns, and when."""
 
+from collections.abc import Sequence
+from typing import Any
+
+import torch
 from torch import nn
 
 from recsys.encoders.encoder import Encoder
 from recsys.encoders.layers import find_layers
+from recsys.encoders.settings import TextSettings
+
+
+def open_optimizers(
+    encoder: Encoder, heads: Sequence[nn.Parameter], settings: TextSettings
+) -> list[torch.optim.Optimizer]:
+    """Return AdamW for the encoder, where it learns, with falling rates from layer to layer, and AdamW for the heads.
+
+    Weight decay is for matrices alone.
+    """
+    parts = layer_rates(encoder, settings.learning_rate, settings.layer_decay), [(heads, settings.head_learning_rate)]
+    optimizers: list[torch.optim.Optimizer] = []
+    for part in parts:
+        groups = [
+            {"params": group, "weight_decay": decay, "lr": rate, "full_rate": rate}
+            for parameters, rate in part
+            for group, decay in (
+                ([each for each in parameters if each.ndim > 1], settings.weight_decay),
+                ([each for each in parameters if each.ndim <= 1], 0.0),
+            )
+            if group
+        ]
+        if groups:
+            optimizers.append(torch.optim.AdamW(groups))
+    return optimizers
+
+
+def set_rates(optimizer: Any, done: float, warm_up: float) -> None:
+    """Let rates rise over the warm-up, a share of the training, and then fall to 0, by how much of it is done."""
+    factor = done / warm_up if done < warm_up else (1 - done) / (1 - warm_up)
+    for group in optimizer.param_groups:
+        group["lr"] = group["full_rate"] * factor
 
 
 def layer_rates(encoder: Encoder, learning_rate: float, decay: float) -> list[tuple[list[nn.Parameter], float]]:

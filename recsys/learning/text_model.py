@@ -11,15 +11,14 @@ import polars as pl
 from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 
-from recsys.encoders.backends.backend import make_backend
+from recsys.encoders.backends.choice import make_backend
 from recsys.encoders.encoder import Encoder
 from recsys.encoders.lexicon import Lexicon
 from recsys.encoders.settings import TextSettings
 from recsys.encoders.text_reader import HEADS, IDENTITY, LEXICON, SETTINGS, TextReader, load_settings
 from recsys.errors import ModelError, first_line
-from recsys.learning.heads import ItemHeads
-from recsys.vectors.item_tower import ItemTower
-from recsys.vectors.item_vectors import Encoded, ItemVectors
+from recsys.learning.heads import ItemHead
+from recsys.vectors.item_vectors import ItemVectors
 from recsys.vectors.user_tower import UserTower
 
 
@@ -40,7 +39,7 @@ class TextModel:
     """
 
     encoder: Encoder
-    heads: ItemHeads
+    heads: ItemHead
     tower: UserTower
     settings: TextSettings
     lexicon: Lexicon = field(default_factory=lambda: Lexicon.fit([], 0, 0))
@@ -48,7 +47,9 @@ class TextModel:
     def __post_init__(self) -> None:
         self._made: tuple[TextReader, dict[str, bytes]] | None = None
 
-    def encode_items(self, items: pl.DataFrame, texts: Sequence[str]) -> ItemVectors:
+    def vectors(
+        self, item_ids: pl.Series, texts: Sequence[str], embeddings: NDArray[np.float32] | None = None
+    ) -> ItemVectors:
         """Encode every item with the backend of the settings, each distinct text once.
 
         The backend is made by the first call, which fits a static one to its texts, and kept: what learns on after
@@ -56,31 +57,14 @@ class TextModel:
 
         Parameters
         ----------
-        items
-            n rows with `item_id`.
-        texts
-            Their n texts, see `recsys.data.texts.item_texts`. Items without text share one learned vector.
-
-        Raises
-        ------
-        ModelError
-            When the backend cannot be made.
-        """
-        reader, _ = self._make(texts)
-        return reader.encode_items(items, texts)
-
-    def vectors(self, item_ids: pl.Series, texts: Sequence[str], embeddings: NDArray[np.float32]) -> ItemVectors:
-        """Return what `encode_items` returns, without encoding where embeddings at hand are as good.
-
-        Parameters
-        ----------
         item_ids
             [n].
         texts
-            Their n texts.
+            Their n texts, see `recsys.data.texts.item_texts`. Items without text share one learned vector.
         embeddings
-            [n, d]; what encoder and lexicon make of the texts now. The torch backend would give the same; any other
-            gives something else, so it reads the texts: rankers shall learn from what serving will see.
+            [n, d]; what encoder and lexicon make of the texts now, where it is at hand. The torch backend would give
+            the same; any other gives something else, so it reads the texts: rankers shall learn from what serving will
+            see.
 
         Raises
         ------
@@ -88,18 +72,16 @@ class TextModel:
             When the backend cannot be made.
         """
         reader, _ = self._make(texts)
+        nothing = ItemVectors.of_nothing(reader.identity, len(reader.tower.candidate_map))
+        if embeddings is None or self.settings.backend != "torch":
+            return nothing.update(item_ids, texts, reader.encode)
         place = {text: row for row, text in enumerate(texts)}
-
-        def encode(new: Sequence[str]) -> Encoded:
-            if self.settings.backend != "torch":
-                return reader.encode(new)
-            rows = [place[text] for text in new]
-            return reader.tower.encode(embeddings[rows], np.array([not text for text in new], bool))
-
-        return reader.no_vectors().update(item_ids, texts, encode)
+        return nothing.update(
+            item_ids, texts, lambda new: reader.from_embeddings(new, embeddings[[place[text] for text in new]])
+        )
 
     def encode_query(self, text: str) -> NDArray[np.float32]:
-        """Return what `TextReader.encode_query` returns; a static backend needs `encode_items` before.
+        """Return what `TextReader.encode_query` returns; a static backend needs `vectors` before.
 
         Raises
         ------
@@ -115,7 +97,7 @@ class TextModel:
         Raises
         ------
         ModelError
-            When the backend cannot be made; a static one needs `encode_items` before.
+            When the backend cannot be made; a static one needs `vectors` before.
         """
         inside = folder / "encoder"
         reader, files = self._make(())
@@ -144,7 +126,7 @@ class TextModel:
         try:
             state = load_file(inside / HEADS)
             length, dimension = state["candidate_map.weight"].shape
-            heads = ItemHeads(dimension, length)
+            heads = ItemHead(dimension, length)
             heads.load_state_dict(state)
         except Exception as error:  # safetensors raises an exception class of its own
             raise ModelError(f"{inside} is damaged ({first_line(error)}); copy the model folder again") from error
@@ -155,13 +137,13 @@ class TextModel:
         if self._made is None:
             backend, files = make_backend(self.encoder, self.settings, texts)
             try:
-                heads = ItemTower.of({name: value.cpu().numpy() for name, value in self.heads.state_dict().items()})
+                tower = self.heads.tower()
             except ValueError as error:
                 raise ModelError(
                     f"the heads have come apart while learning ({error}); lower [text] head_learning_rate and train "
                     "again"
                 ) from error
-            self._made = TextReader(backend, self.lexicon, heads, self.settings, self._identity(files)), files
+            self._made = TextReader(backend, self.lexicon, tower, self.settings, self._identity(files)), files
         return self._made
 
     def _identity(self, files: dict[str, bytes]) -> str:

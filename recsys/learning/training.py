@@ -5,37 +5,29 @@ import json
 import logging
 import math
 import os
-import sys
 import tempfile
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pytorch_lightning as lightning
 import torch
-from lightning_fabric.utilities.exceptions import MisconfigurationException
 from numpy.typing import NDArray
-from pytorch_lightning.callbacks import ModelCheckpoint
 from safetensors.torch import load_file, save_file
 from torch import Tensor
-from torch.utils.data import DataLoader
 
 from recsys.encoders.adapters import add_adapter, merge_adapter
 from recsys.encoders.encoder import Encoder
 from recsys.encoders.lexicon import Lexicon
 from recsys.encoders.settings import TextSettings
-from recsys.errors import DataError, SettingsError, first_line
-from recsys.learning.blocks import Shuffled, Updates
-from recsys.learning.heads import InterestHead, ItemHeads
-from recsys.learning.keep_best import KeepBest
+from recsys.errors import DataError, SettingsError
+from recsys.learning.blocks import Outcomes, Updates
+from recsys.learning.heads import ItemHead, UserHead
 from recsys.learning.learner import TextLearner
-from recsys.learning.loggers import open_logger
 from recsys.learning.memory import TextMemory
+from recsys.learning.passes import run_passes
 from recsys.learning.text_model import TextModel
-from recsys.vectors.coded_lists import CodedLists, Outcomes
+from recsys.vectors.coded_lists import CodedLists
 
 logger = logging.getLogger(__name__)
 
@@ -125,11 +117,11 @@ class TextTrainer:
         if start is None:
             self._encoder = Encoder.load(settings.encoder, settings.pooling, settings.layers)
             self._lexicon = Lexicon.fit([], 0, 0)
-            self._heads = ItemHeads(self._encoder.dimension, settings.dimension)
-            self._interest = InterestHead(self._heads.candidate_map.out_features)
+            self._heads = ItemHead(self._encoder.dimension, settings.dimension)
+            self._interest = UserHead(self._heads.candidate_map.out_features)
         else:
             self._encoder, self._lexicon, self._heads = start.encoder, start.lexicon, start.heads
-            self._interest = InterestHead.of(start.tower)
+            self._interest = UserHead.of(start.tower)
         self._encoder.requires_grad_(False)
         if not settings.peft:
             self._encoder.top_layers(settings.trainable_layers).requires_grad_(True)
@@ -192,18 +184,13 @@ class TextTrainer:
         if not self._settled:
             self._settle(lists)
         folder = self._work / name
-        learnt = (folder / "lesson.json").is_file()
         if self._settings.peft:
             add_adapter(self._encoder, self._settings.peft, self._updates(len(lists)), self._seed)
             self._memory.outdate()  # a prefix changes every embedding at once
-        if not learnt:
-            folder.mkdir(parents=True, exist_ok=True)
-            self._memory.refresh(self._memory.rows(lists))
-            learner = TextLearner(self._encoder, self._heads, self._interest, self._memory, self._settings, self._seed)
-            lesson = self._fit(learner, lists, outcomes, old, folder)
+        lesson = None if (folder / "lesson.json").is_file() else self._fit(lists, outcomes, old, folder)
         if self._settings.peft:
             merge_adapter(self._encoder)
-        if learnt:
+        if lesson is None:
             lesson = self._recall(folder)
         else:
             self._keep(folder, lesson)
@@ -226,8 +213,8 @@ class TextTrainer:
             memory.add_lexicon(self._lexicon)
         memory.refresh(rows)
         embeddings = memory.embeddings[torch.from_numpy(rows)]
-        self._heads = ItemHeads(embeddings.shape[1], settings.dimension)
-        self._interest = InterestHead(self._heads.candidate_map.out_features)
+        self._heads = ItemHead(embeddings.shape[1], settings.dimension)
+        self._interest = UserHead(self._heads.candidate_map.out_features)
         empty = torch.zeros(embeddings.shape[1])
         empty[: self._encoder.dimension] = torch.from_numpy(
             self._encoder.embed(self._encoder.tokenize([""], settings.max_tokens))[0]
@@ -237,13 +224,16 @@ class TextTrainer:
 
     def _fit(
         self,
-        learner: TextLearner,
         lists: CodedLists,
         outcomes: Outcomes,
         old: tuple[CodedLists, Outcomes] | None,
         folder: Path,
     ) -> Lesson:
+        """Run the passes over a block and tell what came of them."""
         settings = self._settings
+        folder.mkdir(parents=True, exist_ok=True)
+        self._memory.refresh(self._memory.rows(lists))
+        learner = TextLearner(self._encoder, self._heads, self._interest, self._memory, settings, self._seed)
         old_before = _mean_auc(learner, old, settings)
         if not settings.epochs:
             return Lesson(len(lists), 0, None, None, old_before, old_before)
@@ -253,19 +243,7 @@ class TextTrainer:
         held_out = Updates(lists, outcomes, split, len(lists), size, steps)
         learner.block_texts = self._memory.rows(lists)
         learner.click_shares = _click_shares(lists, outcomes, len(self._memory.text_of))
-        # All that a checkpoint holds is written by the next lines: tensors and numbers, read back without pickle.
-        checkpoint = ModelCheckpoint(
-            folder, filename="last", save_on_train_epoch_end=True, enable_version_counter=False
-        )
-        with _silent_lightning(), _same_bytes():
-            self._open_lightning([KeepBest(settings.patience), checkpoint], folder).fit(
-                learner,
-                DataLoader(shown, batch_size=None, sampler=Shuffled(len(shown), self._seed)),
-                DataLoader(held_out, batch_size=None) if len(held_out) else None,
-                ckpt_path=_unfinished(folder / "last.ckpt"),
-                weights_only=True,
-            )
-        learner.cpu()
+        run_passes(learner, shown, held_out, self._seed, folder)
         if self._encoder_learns:
             self._memory.outdate()
         kept, before, after = (None if math.isnan(number) else number for number in learner.kept.tolist())
@@ -273,28 +251,6 @@ class TextTrainer:
         quality = "no AUC" if after is None else f"AUC {after:.4f}"
         logger.info("pass %d is kept: %s on %d held-out requests", epoch, quality, len(lists) - split)
         return Lesson(len(lists), epoch, before, after, old_before, _mean_auc(learner, old, settings))
-
-    def _open_lightning(self, callbacks: list[lightning.Callback], folder: Path) -> lightning.Trainer:
-        settings = self._settings
-        logs = open_logger(settings.logger, folder)
-        try:
-            return lightning.Trainer(
-                max_epochs=settings.epochs,
-                precision=settings.precision,
-                devices=settings.devices,
-                strategy="ddp_spawn" if settings.devices > 1 and settings.strategy == "auto" else settings.strategy,
-                callbacks=callbacks,
-                num_sanity_val_steps=-1,  # judges what was known before as well
-                logger=logs,
-                log_every_n_steps=1,
-                enable_model_summary=False,
-                enable_progress_bar=sys.stderr.isatty(),
-            )
-        except (ValueError, MisconfigurationException) as error:
-            raise SettingsError(
-                f"Lightning cannot train with [text] strategy = {settings.strategy!r}, devices = {settings.devices}, "
-                f"precision = {settings.precision!r}: {first_line(error)}"
-            ) from error
 
     def _keep(self, folder: Path, lesson: Lesson) -> None:
         """Write what the block taught; `lesson.json` comes last and says that the rest is whole."""
@@ -338,19 +294,6 @@ def _click_shares(lists: CodedLists, outcomes: Outcomes, items: int) -> Tensor:
     return torch.from_numpy((counts / max(1, counts.sum())).astype(np.float32))
 
 
-def _unfinished(checkpoint: Path) -> Path | None:
-    """Return the checkpoint of a run that was killed; one that was cut off while it was written counts as none."""
-    if not checkpoint.is_file():
-        return None
-    try:
-        torch.load(checkpoint, weights_only=True, map_location="cpu", mmap=True)
-    except Exception as error:  # torch has many
-        logger.warning("%s is cut off (%s); the block begins anew", checkpoint, first_line(error))
-        checkpoint.unlink()
-        return None
-    return checkpoint
-
-
 def _write(path: Path, text: str) -> None:
     unfinished = path.with_name(f".{path.name}")
     unfinished.write_text(text)
@@ -369,30 +312,3 @@ def _check(lists: CodedLists, outcomes: Outcomes, epochs: int, texts: int) -> No
             "no candidate of the text window is positive, so there is nothing to learn from; "
             "move [windows] cuts or fractions, or set [text] epochs = 0"
         )
-
-
-@contextmanager
-def _same_bytes() -> Iterator[None]:
-    """Let torch add up gradients in one order only: threads would add those of a repeated item in any."""
-    before = torch.are_deterministic_algorithms_enabled()
-    torch.use_deterministic_algorithms(True)
-    try:
-        yield
-    finally:
-        torch.use_deterministic_algorithms(before)
-
-
-@contextmanager
-def _silent_lightning() -> Iterator[None]:
-    """Keep Lightning's advice about workers and hardware off the terminal."""
-    loggers = [logging.getLogger(name) for name in ("pytorch_lightning", "lightning.pytorch", "lightning.fabric")]
-    levels = [each.level for each in loggers]
-    for each in loggers:
-        each.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", module=r"(pytorch_)?lightning")
-            yield
-    finally:
-        for each, level in zip(loggers, levels, strict=True):
-            each.setLevel(level)

@@ -25,7 +25,7 @@ _LONGEST_ROW = 128.0
 
 @dataclass(frozen=True, eq=False)
 class ItemTower:
-    """What `recsys.learning.heads.ItemHeads` learned; the same numbers within 1e-5, without torch.
+    """What `recsys.learning.heads.ItemHead` learned; the same numbers within 1e-5, without torch.
 
     Attributes
     ----------
@@ -48,7 +48,7 @@ class ItemTower:
 
     @classmethod
     def of(cls, state: Mapping[str, NDArray[np.float32]]) -> "ItemTower":
-        """Take the numbers of a state dict of `ItemHeads`.
+        """Take the numbers of a state dict of `ItemHead`.
 
         Raises
         ------

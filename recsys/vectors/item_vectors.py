@@ -35,6 +35,17 @@ def round_to_grid(vectors: NDArray[np.floating]) -> NDArray[np.float32]:
     return (np.round(np.asarray(vectors, np.float64) / GRID) * GRID).astype(np.float32)
 
 
+def text_hashes(texts: Sequence[str]) -> list[str]:
+    """Return the first 16 hexadecimal digits of each text's sha256.
+
+    Examples
+    --------
+    >>> text_hashes([""])
+    ['e3b0c44298fc1c14']
+    """
+    return [hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16] for text in texts]
+
+
 class Encoded(NamedTuple):
     """What an encoder says about n texts.
 
@@ -118,25 +129,19 @@ class ItemVectors:
         One row per item, in the order of `item_ids`; `self` when nothing changed.
         """
         hashes = text_hashes(texts)
-        rows = self._rows(hashes)
-        new = {hashed: text for hashed, text, row in zip(hashes, texts, rows, strict=True) if row < 0}
+        rows = {hashed: row for row, hashed in enumerate(self.text_hashes)}
+        new = {hashed: text for hashed, text in zip(hashes, texts, strict=True) if hashed not in rows}
         logger.info("%d items, %d of their texts are new", len(hashes), len(new))
         if not new and hashes == self.text_hashes.to_list() and item_ids.to_list() == self.item_ids.to_list():
             return self
-        old = Encoded(self.candidate, self.history, self.appeal)
+        known = Encoded(self.candidate, self.history, self.appeal)
         if new:
-            place = {hashed: len(self) + number for number, hashed in enumerate(new)}
-            rows = np.array([place.get(hashed, row) for hashed, row in zip(hashes, rows, strict=True)], np.int64)
             fresh = encode(list(new.values()))
-            old = Encoded(*(np.concatenate(parts) for parts in zip(old, fresh, strict=True)))
+            known = Encoded(*(np.concatenate(parts) for parts in zip(known, fresh, strict=True)))
+            rows |= {hashed: len(self) + place for place, hashed in enumerate(new)}
+        kept = np.array([rows[hashed] for hashed in hashes], np.int64)
         text_column = pl.Series("text_hash", hashes, pl.String)
-        candidate, history, appeal = (part[rows] for part in old)
-        return ItemVectors(item_ids, text_column, candidate, history, appeal, self.encoder)
-
-    def _rows(self, hashes: Sequence[str]) -> NDArray[np.int64]:
-        """Return int64 [m]: a row with the text of each hash, -1 where there is none."""
-        known = {hashed: row for row, hashed in enumerate(self.text_hashes)}
-        return np.array([known.get(hashed, -1) for hashed in hashes], np.int64)
+        return ItemVectors(item_ids, text_column, *Encoded(*(part[kept] for part in known)), self.encoder)
 
     def save(self, path: str | Path) -> None:
         """Write one Parquet file: item_id, text_hash, candidate, history, appeal, and the encoder's identity."""
@@ -185,14 +190,3 @@ def _matrix(column: pl.Series) -> NDArray[np.float32]:
     if not isinstance(column.dtype, pl.Array) or column.null_count():
         raise ValueError(f"column {column.name} is not a full array of numbers")
     return np.ascontiguousarray(column.to_numpy().reshape(len(column), column.dtype.size), dtype=np.float32)
-
-
-def text_hashes(texts: Sequence[str]) -> list[str]:
-    """Return the first 16 hexadecimal digits of each text's sha256.
-
-    Examples
-    --------
-    >>> text_hashes([""])
-    ['e3b0c44298fc1c14']
-    """
-    return [hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16] for text in texts]

@@ -1,6 +1,5 @@
 """Text signals: what texts say about every candidate, the same to the last bit in any batching."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,8 +7,9 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from recsys.errors import DataError
-from recsys.vectors.coded_lists import CodedLists, pad
+from recsys.vectors.coded_lists import CodedLists
 from recsys.vectors.item_vectors import ItemVectors
+from recsys.vectors.padding import pad, similar_blocks
 from recsys.vectors.user_tower import UserTower
 
 _NUMBERS_PER_BLOCK = 4_000_000
@@ -73,24 +73,21 @@ def text_signals(
     _check(lists, len(vectors), len(asked))
     asks = lists.queries >= 0
     asked = np.append(asked, np.zeros_like(asked, shape=(1, asked.shape[1])), axis=0)  # code -1 finds the last row
-    interest, nearest, last, match = np.full((4, len(lists.items)), np.nan, np.float32)
+    found = np.full((4, len(lists.items)), np.nan, np.float32)
+    interest, nearest, last, match = found
     width = vectors.candidate.shape[1] + tower.parts * lists.history.shape[1]
     with tqdm(total=len(lists), desc="text signals", unit="request", disable=None, leave=False) as progress:
-        for requests in _blocks(lists.lengths, max(1, _NUMBERS_PER_BLOCK // width)):
+        for requests in similar_blocks(lists.lengths, max(1, _NUMBERS_PER_BLOCK // width)):
             places, present = pad(lists.starts, requests)
-            matched = _match(lists, requests, lists.items[places], vectors, tower)
-            interest[places[present]] = matched[0][present]
-            nearest[places[present]] = matched[1][present]
-            last[places[present]] = matched[2][present]
+            for values, block in zip(found, _match(lists, requests, lists.items[places], vectors, tower), strict=False):
+                values[places[present]] = block[present]
             if asks[requests].any() and len(vectors):
                 products = vectors.candidate[lists.items[places]] @ asked[lists.queries[requests], :, None]
                 match[places[present]] = products[..., 0][present]
             progress.update(len(requests))
     unknown = lists.items < 0
-    interest[unknown] = np.nan
-    nearest[unknown] = np.nan
-    last[unknown] = np.nan
-    match[unknown | np.repeat(~asks, lists.lengths)] = np.nan
+    found[:, unknown] = np.nan
+    match[np.repeat(~asks, lists.lengths)] = np.nan
     appeal = np.where(unknown, np.float32(np.nan), vectors.appeal[lists.items] if len(vectors) else np.float32(np.nan))
     score = np.where(np.isnan(interest), appeal, interest + appeal)
     score = np.where(np.isnan(match), score, score + (tower.query_scale * match).astype(np.float32))
@@ -107,7 +104,7 @@ def _check(lists: CodedLists, items: int, asked: int) -> None:
 
 def _match(
     lists: CodedLists, requests: NDArray[np.int64], items: NDArray[np.int32], vectors: ItemVectors, tower: UserTower
-) -> tuple[NDArray[np.float64], NDArray[np.float32], NDArray[np.float32]]:
+) -> tuple[NDArray[np.floating], ...]:
     """Return interest, nearest and last click, each [B, longest], of a block of requests."""
     clicks = lists.history[requests]
     known = clicks >= 0
@@ -129,15 +126,3 @@ def _match(
         nearest,
         last,
     )
-
-
-def _blocks(lengths: NDArray[np.int64], candidates_per_block: int) -> Iterator[NDArray[np.int64]]:
-    """Yield the requests in blocks of similar length, so that little is padded."""
-    order = np.argsort(lengths, kind="stable")
-    first = 0
-    while first < len(order):
-        last = first + 1
-        while last < len(order) and (last + 1 - first) * lengths[order[last]] <= candidates_per_block:
-            last += 1
-        yield order[first:last]
-        first = last

@@ -17,19 +17,21 @@ from sentence_transformers import SentenceTransformer
 from recsys.data.importers import read_source
 from recsys.data.tables import Dataset
 from recsys.data.texts import item_texts
-from recsys.encoders.backends.backend import make_backend
-from recsys.encoders.backends.shared import thread_count
+from recsys.encoders import DEFAULT_ENCODER
+from recsys.encoders.backends.backend import thread_count
+from recsys.encoders.backends.choice import make_backend
 from recsys.encoders.encoder import Encoder
 from recsys.encoders.settings import Backend, TextSettings
-from recsys.encoders.sources import DEFAULT_ENCODER, find_encoder
+from recsys.encoders.sources import find_encoder
 from recsys.encoders.text_reader import TextReader
 from recsys.learning.course import TextLog
-from recsys.learning.heads import InterestHead, ItemHeads
+from recsys.learning.heads import ItemHead, UserHead
 from recsys.learning.text_model import TextModel
 from recsys.model.prepared import behaviour_of
 from recsys.past.behaviour import Kept
 from recsys.past.log import Log
 from recsys.settings import Settings
+from recsys.vectors.item_vectors import ItemVectors
 from recsys.world import WorldSettings, make_world
 
 EBNERD = Path("../shared/data/ebnerd_demo")
@@ -150,21 +152,21 @@ def bench_embedding(corpus: Corpus) -> list[dict[str, object]]:
 def bench_change(corpus: Corpus, folder: Path, limit: int) -> dict[str, object]:
     """Bring vectors up to date after 1 % of the texts changed, against encoding the whole catalogue."""
     encoder = Encoder.load(folder)
-    heads = ItemHeads(encoder.dimension)
+    heads = ItemHead(encoder.dimension)
     settings = TextSettings(backend="onnx", max_tokens=limit)
     with tempfile.TemporaryDirectory() as target:
-        TextModel(encoder, heads, InterestHead(encoder.dimension).tower(), settings).save(Path(target))
+        TextModel(encoder, heads, UserHead(encoder.dimension).tower(), settings).save(Path(target))
         reader = TextReader.load(target)
     items = corpus.dataset.items
-    nothing = reader.encode_items(items.clear(), [])
+    nothing = ItemVectors.of_nothing(reader.identity, encoder.dimension)
     changed = (pl.int_range(pl.len()) % 100 == 0) & pl.col("title").is_not_null()
     after = items.with_columns(title=pl.when(changed).then(pl.col("title") + " (opdateret)").otherwise("title"))
     whole = part = np.inf
     for _ in range(2):
         started = time.perf_counter()
-        vectors = reader.update(nothing, items)
+        vectors = nothing.update(items["item_id"], item_texts(items, settings.fields), reader.encode)
         between = time.perf_counter()
-        reader.update(vectors, after)
+        vectors.update(after["item_id"], item_texts(after, settings.fields), reader.encode)
         whole, part = min(whole, between - started), min(part, time.perf_counter() - between)
     count = items.select(changed.sum()).item()
     note = f"{count} of {len(items):,} {corpus.name} texts changed, backend onnx: {part:.2f} s against {whole:.2f} s"

@@ -1,5 +1,4 @@
 import doctest
-import hashlib
 import logging
 import time
 
@@ -11,7 +10,6 @@ from hypothesis import strategies as st
 from recsys.data import texts as fields
 from recsys.data.texts import LONGEST_TEXT, item_texts, warn_of_empty
 from recsys.errors import SettingsError
-from recsys.vectors.item_vectors import text_hashes
 
 
 def texts(*rows: tuple[str | None, str | None]) -> list[str]:
@@ -225,8 +223,3 @@ def test_items_without_text_are_counted_in_one_warning(caplog: pytest.LogCapture
     assert caplog.messages == [
         "2 of 4 items (50.0 %) have no text and share one vector; see [text] fields and template"
     ]
-
-
-def test_hashes_are_the_start_of_sha256() -> None:
-    assert text_hashes(["é"]) == [hashlib.sha256("é".encode()).hexdigest()[:16]]
-    assert text_hashes([]) == []

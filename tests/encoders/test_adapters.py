@@ -10,9 +10,9 @@ import torch
 from torch.optim import AdamW
 from transformers import MPNetConfig, MPNetModel
 
+from recsys.encoders import DEFAULT_ENCODER
 from recsys.encoders.adapters import adapter_penalty, add_adapter, after_update, merge_adapter
 from recsys.encoders.encoder import Encoder
-from recsys.encoders.sources import DEFAULT_ENCODER
 from recsys.errors import ModelError, SettingsError
 
 TEXTS = ["sea boat fish", "", "code bug test type goal", "bread"]

@@ -11,8 +11,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModel
 
+from recsys.encoders import DEFAULT_ENCODER
 from recsys.encoders.encoder import Encoder
-from recsys.encoders.sources import DEFAULT_ENCODER
 from recsys.errors import ModelError
 
 TEXTS = ["sea boat", "", "code bug test type goal", "bread"]

@@ -43,9 +43,12 @@ def test_every_field_is_documented() -> None:
         assert f"\n    {name}\n" in (TextSettings.__doc__ or "")
 
 
-@pytest.mark.parametrize("module", ["settings", "lists", "fields", "vectors", "user_tower", "signals"])
-def test_numpy_modules_do_not_load_torch(module: str) -> None:
+@pytest.mark.parametrize(
+    "modules",
+    ["vectors.reader, recsys.vectors.item_tower", "encoders.text_reader", "encoders.backends.onnx", "learning"],
+)
+def test_what_serving_imports_loads_no_torch(modules: str) -> None:
     heavy = "{'torch', 'transformers', 'pytorch_lightning'}"
-    code = f"import sys, recsys.encoders.{module}; print(sorted({heavy} & set(sys.modules)))"
+    code = f"import sys, recsys.{modules}; print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"

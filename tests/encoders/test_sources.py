@@ -5,8 +5,8 @@ from pathlib import Path
 import huggingface_hub.constants
 import pytest
 
-from recsys.encoders import sources
-from recsys.encoders.sources import DEFAULT_ENCODER, encoder_hash, find_encoder
+from recsys.encoders import DEFAULT_ENCODER, sources
+from recsys.encoders.sources import encoder_hash, find_encoder
 from recsys.errors import ModelError
 
 

@@ -9,15 +9,16 @@ import polars as pl
 import pytest
 import torch
 
+from recsys.data.texts import item_texts
 from recsys.encoders.encoder import Encoder
 from recsys.encoders.lexicon import Lexicon
 from recsys.encoders.settings import TextSettings
 from recsys.encoders.text_reader import TextReader, load_settings, read_identity
 from recsys.errors import ModelError
-from recsys.learning.heads import ItemHeads
+from recsys.learning.heads import ItemHead
 from recsys.learning.text_model import TextModel
 from recsys.vectors.item_tower import ItemTower
-from recsys.vectors.item_vectors import Encoded
+from recsys.vectors.item_vectors import Encoded, ItemVectors
 from recsys.vectors.user_tower import UserTower
 
 NO_LEXICON = Lexicon.fit([], 0, 0)
@@ -44,7 +45,7 @@ def backend() -> CountingBackend:
 
 @pytest.fixture
 def reader(backend: CountingBackend) -> TextReader:
-    heads = ItemHeads(4)
+    heads = ItemHead(4)
     heads.empty.data += torch.tensor([0.0, 0.0, 0.0, 1.0])
     state = {name: value.numpy() for name, value in heads.state_dict().items()}
     return TextReader(backend, NO_LEXICON, ItemTower.of(state), TextSettings(fields=("title",)), "one")
@@ -52,6 +53,11 @@ def reader(backend: CountingBackend) -> TextReader:
 
 def catalogue(**titles: str | None) -> pl.DataFrame:
     return pl.DataFrame({"item_id": list(titles), "title": list(titles.values())}).cast(pl.String)
+
+
+def encode(reader: TextReader, items: pl.DataFrame, seen: ItemVectors | None = None) -> ItemVectors:
+    known = ItemVectors.of_nothing(reader.identity, 4) if seen is None else seen
+    return known.update(items["item_id"], item_texts(items, ["title"]), reader.encode)
 
 
 def test_items_without_text_have_the_learned_vector(reader: TextReader) -> None:
@@ -62,7 +68,7 @@ def test_items_without_text_have_the_learned_vector(reader: TextReader) -> None:
 
 def test_the_lexical_part_follows_the_embedding(backend: CountingBackend) -> None:
     lexicon = Lexicon.fit(["sea boat", "sea fish", "sea salt", "bread boat", "salt boat"], 2, 0)
-    state = {name: value.numpy() for name, value in ItemHeads(6).state_dict().items()}
+    state = {name: value.numpy() for name, value in ItemHead(6).state_dict().items()}
     reader = TextReader(backend, lexicon, ItemTower.of(state), TextSettings(), "one")
     found = reader.encode(["sea boat"]).candidate[0]
     expected = np.concatenate([backend.embed(["sea boat"])[0], lexicon.embed(["sea boat"])[0]]) / np.sqrt(2)
@@ -71,7 +77,7 @@ def test_the_lexical_part_follows_the_embedding(backend: CountingBackend) -> Non
 
 def test_each_distinct_text_is_encoded_once(reader: TextReader, backend: CountingBackend) -> None:
     items = catalogue(a="sea", b="boat", c="sea")
-    vectors = reader.encode_items(items, items["title"].to_list())
+    vectors = encode(reader, items)
     assert backend.asked == [["sea", "boat"]]
     assert vectors.item_ids.to_list() == ["a", "b", "c"]
     assert np.array_equal(vectors.candidate[0], vectors.candidate[2])
@@ -82,10 +88,10 @@ def test_a_night_encodes_only_texts_that_were_never_seen(
     reader: TextReader, backend: CountingBackend, caplog: pytest.LogCaptureFixture
 ) -> None:
     before = catalogue(a="sea", b="boat", c="fish")
-    vectors = reader.encode_items(before, before["title"].to_list())
+    vectors = encode(reader, before)
     backend.asked.clear()
     with caplog.at_level(logging.INFO, logger="recsys"):
-        after = reader.update(vectors, catalogue(new="sea", c="bread", b="boat", d="bread"))
+        after = encode(reader, catalogue(new="sea", c="bread", b="boat", d="bread"), vectors)
     assert backend.asked == [["bread"]]
     assert "4 items, 1 of their texts are new" in caplog.text
     assert "bread" not in caplog.text
@@ -101,28 +107,14 @@ def test_a_query_has_the_vector_of_a_click_on_its_text(reader: TextReader) -> No
     assert other.encode_query("boat").tolist() == (-other.encode(["boat"]).candidate[0]).tolist()
 
 
-def test_the_template_makes_the_texts(reader: TextReader, backend: CountingBackend) -> None:
-    settings = TextSettings(template="News: {title}")
-    other = replace(reader, settings=settings)
-    vectors = other.encode_items(catalogue(), [])
-    other.update(vectors, catalogue(a="sea"))
-    assert backend.asked[-1] == ["News: sea"]
-
-
-def test_vectors_of_another_encoder_are_refused(reader: TextReader, backend: CountingBackend) -> None:
-    vectors = replace(reader, identity="another").encode_items(catalogue(a="sea"), ["sea"])
-    with pytest.raises(ModelError, match=r"made by the encoder another, this model has one; encode the items again"):
-        reader.update(vectors, catalogue(a="sea"))
-
-
 @pytest.fixture(scope="module")
 def folder(tiny_encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     encoder = Encoder.load(tiny_encoder)
     tower = UserTower(np.zeros((4, 32)), *np.ones((3, 4)), np.ones(1))
     settings = TextSettings(backend="onnx", fields=("title",), max_tokens=12)
     folder = tmp_path_factory.mktemp("model")
-    model = TextModel(encoder, ItemHeads(32), tower, settings)
-    model.encode_items(catalogue(a="sea boat", b=None), ["sea boat", ""])
+    model = TextModel(encoder, ItemHead(32), tower, settings)
+    model.vectors(pl.Series(["a", "b"]), ["sea boat", ""])
     model.save(folder)
     return folder
 
@@ -134,9 +126,8 @@ def test_what_is_loaded_reads_as_what_was_saved(folder: Path) -> None:
     assert loaded.identity == read_identity(folder / "encoder")
     assert len(loaded.identity) == 64
     model = TextModel.load(folder)
-    items = catalogue(a="sea boat", b=None)
-    one, other = loaded.encode_items(items, ["sea boat", ""]), model.encode_items(items, ["sea boat", ""])
-    assert one.encoder == other.encoder
+    one, other = loaded.encode(["sea boat", ""]), model.vectors(pl.Series(["a", "b"]), ["sea boat", ""])
+    assert loaded.identity == other.encoder
     for name in Encoded._fields:
         assert np.array_equal(getattr(one, name), getattr(other, name))
 

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from recsys.learning.blocks import Shuffled, Updates
-from recsys.vectors.coded_lists import CodedLists, Outcomes
+from recsys.learning.blocks import Outcomes, Shuffled, Updates
+from recsys.vectors.coded_lists import CodedLists
 
 LISTS = CodedLists(
     np.array([0, 2, 2, 5, 6]),

@@ -10,14 +10,13 @@ from sklearn.metrics import roc_auc_score
 from recsys.encoders.encoder import Encoder
 from recsys.encoders.settings import TextSettings
 from recsys.errors import ModelError
-from recsys.learning.blocks import Step, Updates
-from recsys.learning.heads import InterestHead, ItemHeads
+from recsys.learning.blocks import Outcomes, Step, Updates
+from recsys.learning.heads import ItemHead, UserHead
 from recsys.learning.learner import TextLearner
 from recsys.learning.losses import binary_cross_entropy, list_cross_entropy
 from recsys.learning.memory import TextMemory
 from recsys.learning.text_model import TextModel
 from recsys.learning.training import fit_text
-from recsys.vectors.coded_lists import Outcomes
 from recsys.vectors.signals import text_signals
 
 
@@ -25,10 +24,10 @@ from recsys.vectors.signals import text_signals
 def learner(world, tiny_settings: TextSettings, tmp_path: Path) -> TextLearner:
     encoder = Encoder.load(tiny_settings.encoder)
     encoder.top_layers(tiny_settings.trainable_layers).requires_grad_(True)
-    heads = ItemHeads(encoder.dimension)
+    heads = ItemHead(encoder.dimension)
     memory = TextMemory(encoder, world.texts, tiny_settings, tmp_path)
     memory.refresh(np.arange(len(memory.tokens)))
-    return TextLearner(encoder, heads, InterestHead(encoder.dimension), memory, tiny_settings, 0)
+    return TextLearner(encoder, heads, UserHead(encoder.dimension), memory, tiny_settings, 0)
 
 
 def steps(world, count: int = 1, size: int = 20) -> list[Step]:
@@ -53,7 +52,7 @@ def test_scores_in_training_are_those_of_serving(learner: TextLearner, world) ->
     with torch.no_grad():
         scores, present = score(learner, steps(world)[0])
     model = TextModel(learner.encoder, learner.heads, learner.interest.tower(), learner.settings)
-    vectors = model.encode_items(pl.DataFrame({"item_id": np.arange(len(world.texts))}), world.texts)
+    vectors = model.vectors(pl.Series(np.arange(len(world.texts))), world.texts)
     served = text_signals(world.lists.block(0, 20), vectors, model.tower).text_score
     assert scores[present].numpy() == pytest.approx(served, abs=0.02)  # vectors are rounded for serving
 
@@ -147,11 +146,11 @@ def test_repeated_requests_cost_no_token_more(learner: TextLearner, world) -> No
 
 def test_items_without_text_have_a_vector_that_is_learned(tiny_settings: TextSettings, world, tmp_path: Path) -> None:
     encoder = Encoder.load(tiny_settings.encoder)
-    heads = ItemHeads(encoder.dimension)
+    heads = ItemHead(encoder.dimension)
     texts = ["" if place % 4 == 0 else text for place, text in enumerate(world.texts)]
     memory = TextMemory(encoder, texts, tiny_settings, tmp_path)
     memory.refresh(np.arange(len(memory.tokens)))
-    learner = TextLearner(encoder, heads, InterestHead(encoder.dimension), memory, tiny_settings, 0)
+    learner = TextLearner(encoder, heads, UserHead(encoder.dimension), memory, tiny_settings, 0)
     torch.nn.init.normal_(heads.empty, generator=torch.Generator().manual_seed(2))
     step = steps(world)[0]
     before, present = score(learner, step)
@@ -177,7 +176,7 @@ def test_a_loss_that_is_not_a_number_stops_with_advice(learner: TextLearner, wor
     learner.memory.embeddings[:] = torch.nan
     texts = learner.texts(steps(world))
     with pytest.raises(ModelError, match=r"the loss is nan in update 7 of epoch 0; lower \[text\] learning_rate"):
-        learner._learn(steps(world), 7, texts, learner.memory.embeddings[texts])
+        learner._learn(steps(world)[0], 7, texts, learner.memory.embeddings[texts])
 
 
 def test_popularity_is_taken_as_given_in_the_loss_and_not_in_the_scores(learner: TextLearner, world) -> None:

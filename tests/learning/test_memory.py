@@ -106,13 +106,6 @@ def test_only_what_is_out_of_date_is_encoded_again(memory: TextMemory) -> None:
     assert memory.encoded_tokens == 3
 
 
-def test_newer_embeddings_are_remembered_without_their_gradient(memory: TextMemory) -> None:
-    newer = torch.ones(1, memory.embeddings.shape[1], requires_grad=True)
-    memory.remember(np.array([1]), newer * 2)
-    assert memory.embeddings[1].tolist() == [2] * memory.embeddings.shape[1]
-    assert not memory.embeddings.requires_grad
-
-
 def test_the_text_of_items_without_one_is_known(encoder: Encoder, tiny_settings: TextSettings, tmp_path: Path) -> None:
     assert TextMemory(encoder, ["sea", "", "code"], tiny_settings, tmp_path).empty == 1
     assert TextMemory(encoder, ["sea", "code"], tiny_settings, tmp_path).empty == -1

@@ -8,9 +8,9 @@ import torch
 
 from recsys.encoders.settings import TextSettings
 from recsys.learning import training
+from recsys.learning.blocks import Outcomes
 from recsys.learning.learner import TextLearner
 from recsys.learning.training import TextTrainer
-from recsys.vectors.coded_lists import Outcomes
 
 LORA = {"peft_type": "LORA", "r": 2, "target_modules": ["query", "value"]}
 PREFIX = {"peft_type": "PREFIX_TUNING", "num_virtual_tokens": 2}

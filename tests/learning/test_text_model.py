@@ -15,7 +15,7 @@ from recsys.encoders.lexicon import Lexicon
 from recsys.encoders.settings import Backend, TextSettings
 from recsys.encoders.text_reader import TextReader
 from recsys.errors import ModelError
-from recsys.learning.heads import InterestHead, ItemHeads
+from recsys.learning.heads import ItemHead, UserHead
 from recsys.learning.text_model import TextModel
 from recsys.vectors.item_vectors import ItemVectors, round_to_grid, text_hashes
 
@@ -27,10 +27,10 @@ def model(world, tiny_settings: TextSettings) -> TextModel:
     encoder = Encoder.load(tiny_settings.encoder)
     lexicon = Lexicon.fit(world.texts, 8, 0)
     generator = torch.Generator().manual_seed(6)
-    heads = ItemHeads(encoder.dimension + lexicon.dimension, 24)
+    heads = ItemHead(encoder.dimension + lexicon.dimension, 24)
     for value in heads.state_dict().values():
         value += 0.1 * torch.randn(value.shape, generator=generator)
-    return TextModel(encoder, heads, InterestHead(24).tower(), tiny_settings, lexicon)
+    return TextModel(encoder, heads, UserHead(24).tower(), tiny_settings, lexicon)
 
 
 def catalogue(*titles: str | None) -> pl.DataFrame:
@@ -39,7 +39,7 @@ def catalogue(*titles: str | None) -> pl.DataFrame:
 
 
 def encode(model: TextModel, items: pl.DataFrame) -> ItemVectors:
-    return model.encode_items(items, item_texts(items, model.settings.fields))
+    return model.vectors(items["item_id"], item_texts(items, model.settings.fields))
 
 
 def test_vectors_lie_on_the_grid_with_length_one(model: TextModel) -> None:
@@ -89,11 +89,10 @@ def test_training_and_serving_see_the_same_vectors(model: TextModel, tmp_path: P
     seen = encode(trained, items)
     trained.save(tmp_path)
     reader = TextReader.load(tmp_path)
-    served = reader.encode_items(items, item_texts(items, settings.fields))
-    assert served.encoder == seen.encoder
+    served = reader.encode(item_texts(items, settings.fields))
+    assert reader.identity == seen.encoder
     for name in NAMES:
         assert np.array_equal(getattr(served, name), getattr(seen, name))
-    assert reader.update(seen, items) is seen
     assert np.array_equal(reader.encode_query("salt boat"), trained.encode_query("salt boat"))
 
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from recsys.errors import DataError
-from recsys.vectors.coded_lists import CodedLists, pad
+from recsys.vectors.coded_lists import CodedLists
 
 
 def lists(**changes: object) -> CodedLists:
@@ -60,13 +60,3 @@ def test_refuses_clicks_from_the_future(age: float) -> None:
 
 def test_ages_of_no_click_are_not_read() -> None:
     assert len(lists(ages=np.array([[1, -9], [np.nan, 0], [2, 30]], np.float32))) == 3
-
-
-def test_pad_lays_candidates_out_in_the_order_asked_for() -> None:
-    places, present = pad(lists().starts, np.array([2, 1, 0]))
-    assert places[present].tolist() == [2, 3, 4, 0, 1]
-    assert present.tolist() == [[True] * 3, [False] * 3, [True, True, False]]
-
-
-def test_pad_of_nothing_is_empty() -> None:
-    assert pad(lists().starts, np.zeros(0, np.int64))[0].shape == (0, 0)

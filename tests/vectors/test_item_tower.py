@@ -6,22 +6,22 @@ import torch
 from safetensors.torch import save_file
 
 from recsys.errors import ModelError
-from recsys.learning.heads import ItemHeads
+from recsys.learning.heads import ItemHead
 from recsys.vectors.item_tower import ItemTower
 from recsys.vectors.item_vectors import GRID, round_to_grid
 
 D = 384
 
 
-def learned(projection: int) -> ItemHeads:
+def learned(projection: int) -> ItemHead:
     generator = torch.Generator().manual_seed(4)
-    heads = ItemHeads(D, projection)
+    heads = ItemHead(D, projection)
     for value in heads.state_dict().values():
         value += 0.05 * torch.randn(value.shape, generator=generator)
     return heads
 
 
-def tower(heads: ItemHeads) -> ItemTower:
+def tower(heads: ItemHead) -> ItemTower:
     return ItemTower.of({name: value.numpy() for name, value in heads.state_dict().items()})
 
 
@@ -82,7 +82,7 @@ def test_no_items_have_no_vectors() -> None:
 
 
 def test_an_embedding_at_the_centre_is_no_division_by_zero() -> None:
-    found = tower(ItemHeads(D)).encode(np.zeros((1, D), np.float32), np.zeros(1, bool))
+    found = tower(ItemHead(D)).encode(np.zeros((1, D), np.float32), np.zeros(1, bool))
     assert not found.candidate.any()
 
 

@@ -1,3 +1,4 @@
+import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
@@ -164,3 +165,8 @@ def test_refuses_vectors_off_the_grid(tmp_path: Path) -> None:
     loose.save(tmp_path / "loose.parquet")
     with pytest.raises(ModelError, match=r"not multiples of 2\*\*-11"):
         ItemVectors.load(tmp_path / "loose.parquet")
+
+
+def test_hashes_are_the_start_of_sha256() -> None:
+    assert text_hashes(["é"]) == [hashlib.sha256("é".encode()).hexdigest()[:16]]
+    assert text_hashes([]) == []

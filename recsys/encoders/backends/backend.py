@@ -1,144 +1,94 @@
-"""What every backend does, and the choice between them."""
+"""What a backend is, and what those that need no torch share."""
 
+import importlib
+import os
 from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from tqdm import tqdm
 
-from recsys.encoders.backends.shared import need
-from recsys.encoders.backends.tokenizer import TextTokenizer
-from recsys.encoders.settings import TextSettings
+from recsys.encoders.tokens import Tokens
 from recsys.errors import ModelError, first_line
 
-if TYPE_CHECKING:
-    from recsys.encoders.encoder import Encoder
 
+@dataclass(frozen=True, eq=False)
+class Backend:
+    """Turns texts into embeddings.
 
-class Backend(Protocol):
-    """Turns texts into embeddings."""
+    Attributes
+    ----------
+    dimension
+        d, the length of an embedding.
+    tokenize
+        Turns n texts into tokens.
+    embed_tokens
+        Turns the tokens of n texts into unit embeddings, float32 [n, d].
+    """
 
-    @property
-    def dimension(self) -> int:
-        """d, the length of an embedding."""
-        ...
+    dimension: int
+    tokenize: Callable[[Sequence[str]], Tokens]
+    embed_tokens: Callable[[Tokens], NDArray[np.float32]]
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Return unit embeddings [n, d] of n texts, in their order; each distinct text is encoded once."""
-        ...
+        place = {text: number for number, text in enumerate(dict.fromkeys(texts))}
+        embeddings = self.embed_tokens(self.tokenize(list(place)))
+        return embeddings[np.array([place[text] for text in texts], np.int64)]
 
 
-def make_backend(encoder: "Encoder", settings: TextSettings, texts: Sequence[str]) -> tuple[Backend, dict[str, bytes]]:
-    """Make the backend that the settings ask for.
+def need(module: str, extra: str) -> Any:
+    """Import a module of an extra.
+
+    Raises
+    ------
+    ModelError
+        When it is not installed; says what to type.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise ModelError(
+            f"[text] backend = {extra!r} needs {module} ({first_line(error)}); type, in the checkout of this "
+            f"package: pip install --constraint constraints.txt --editable '.[{extra}]'"
+        ) from error
+
+
+def thread_count() -> int:
+    """Return how many threads to use: `OMP_NUM_THREADS`, which torch obeys as well, or one per processor."""
+    return max(1, int(os.environ.get("OMP_NUM_THREADS", "").split(",")[0] or os.cpu_count() or 1))
+
+
+def one_by_one(
+    dimension: int,
+    tokenize: Callable[[Sequence[str]], Tokens],
+    run: Callable[[NDArray[np.int64]], NDArray[np.float32]],
+) -> Backend:
+    """Return a backend that encodes each text by itself, several at a time.
+
+    An embedding then does not depend, to the last bit, on what else is encoded, though 8-bit arithmetic scales its
+    numbers by the largest that it meets; nothing is padded either.
 
     Parameters
     ----------
-    encoder
-        What it shall do; left as it is.
-    settings
-        `backend` and `max_tokens`.
-    texts
-        The catalogue's; what the static backend is fitted to, and the numbers of ONNX Runtime are scaled by.
-
-    Returns
-    -------
-    The backend, and the files that it needs beside the encoder's own, by their paths in the encoder's folder.
-
-    Raises
-    ------
-    ModelError
-        When an extra is not installed, the encoder cannot be exported or has no tokenizer.json, or there is no text to
-        fit the static backend to.
+    dimension, tokenize
+        See `Backend`.
+    run
+        Turns the tokens [1, T] of a text into its embedding [d]; called in several threads at once.
     """
-    name, most = settings.backend, settings.max_tokens
-    if name in ("torch", "bf16"):
-        from recsys.encoders.backends.torch import TorchBackend
 
-        return TorchBackend(encoder, most, half=name == "bf16"), {}
-    tokenizer = TextTokenizer.of(encoder.tokenizer, most)
-    files = _export(name, encoder, texts, tokenizer, most)
-    return _open(name, files.__getitem__, tokenizer), files
+    def embed(tokens: Tokens) -> NDArray[np.float32]:
+        found = np.empty((len(tokens), dimension), np.float32)
+        texts = [tokens.ids[None, first:last] for first, last in pairwise(tokens.starts)]
+        with ThreadPoolExecutor(thread_count()) as pool:
+            embeddings = pool.map(run, texts)
+            bar = tqdm(embeddings, desc="encode", total=len(texts), unit="text", disable=None, leave=False)
+            for row, embedding in enumerate(bar):
+                found[row] = embedding
+        return found
 
-
-def load_backend(folder: Path, settings: TextSettings) -> Backend:
-    """Load a backend from an encoder's folder; torch is imported for `"torch"` and `"bf16"` alone.
-
-    Raises
-    ------
-    ModelError
-        When an extra is not installed, or a file is missing or damaged.
-    """
-    name, most = settings.backend, settings.max_tokens
-    if name in ("torch", "bf16"):
-        from recsys.encoders.backends.torch import TorchBackend
-        from recsys.encoders.encoder import Encoder
-
-        return TorchBackend(Encoder.load(folder), most, half=name == "bf16")
-
-    def read(file: str) -> bytes:
-        if not (folder / file).is_file():
-            raise ModelError(f"{folder / file} is missing, which backend = {name!r} needs; copy the model folder again")
-        return (folder / file).read_bytes()
-
-    tokenizer = TextTokenizer.load(folder, most)
-    try:
-        return _open(name, read, tokenizer)
-    except ModelError:
-        raise
-    except Exception as error:  # every runtime raises exception classes of its own
-        raise ModelError(f"{folder / name} is damaged ({first_line(error)}); copy the model folder again") from error
-
-
-def check_extra(name: str) -> None:
-    """Refuse a backend that could not be made in the end.
-
-    Raises
-    ------
-    ModelError
-        When its extra is not installed.
-    """
-    match name:
-        case "onnx":
-            need("onnx", "onnx")
-            need("onnxruntime.quantization", "onnx")
-        case "openvino":
-            from recsys.encoders.backends.openvino import import_openvino
-
-            import_openvino()
-        case _:
-            pass
-
-
-def _export(
-    name: str, encoder: "Encoder", texts: Sequence[str], tokenizer: TextTokenizer, max_tokens: int
-) -> dict[str, bytes]:
-    match name:
-        case "onnx":
-            from recsys.encoders.backends.onnx import export_onnx
-
-            return export_onnx(encoder, texts, max_tokens)
-        case "openvino":
-            from recsys.encoders.backends.openvino import export_openvino
-
-            return export_openvino(encoder)
-        case _:
-            from recsys.encoders.backends.static import distil
-
-            return distil(encoder, texts, tokenizer)
-
-
-def _open(name: str, read: Callable[[str], bytes], tokenizer: TextTokenizer) -> Backend:
-    match name:
-        case "onnx":
-            from recsys.encoders.backends.onnx import FILE, OnnxBackend
-
-            return OnnxBackend(read(FILE), tokenizer)
-        case "openvino":
-            from recsys.encoders.backends.openvino import GRAPH, WEIGHTS, OpenvinoBackend
-
-            return OpenvinoBackend(read(GRAPH), read(WEIGHTS), tokenizer)
-        case _:
-            from recsys.encoders.backends.static import TABLE, StaticBackend
-
-            return StaticBackend(read(TABLE), tokenizer)
+    return Backend(dimension, tokenize, embed)

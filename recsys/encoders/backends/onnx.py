@@ -7,11 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
-
-from recsys.encoders.backends.shared import embed_one_by_one, need
-from recsys.encoders.backends.tokenizer import TextTokenizer, distinct
+from recsys.encoders.backends.backend import Backend, need, one_by_one
+from recsys.encoders.backends.tokenizer import TextTokenizer
 
 if TYPE_CHECKING:
     from recsys.encoders.encoder import Encoder
@@ -19,8 +16,8 @@ if TYPE_CHECKING:
 FILE = "onnx/model.onnx"
 
 
-class OnnxBackend:
-    """Runs each text by itself, several at a time.
+def open_onnx(model: bytes, tokenizer: TextTokenizer) -> Backend:
+    """Run each text by itself, several at a time.
 
     Parameters
     ----------
@@ -29,33 +26,18 @@ class OnnxBackend:
     tokenizer
         The encoder's.
     """
-
-    def __init__(self, model: bytes, tokenizer: TextTokenizer) -> None:
-        runtime = need("onnxruntime", "onnx")
-        runtime.disable_telemetry_events()
-        options = runtime.SessionOptions()
-        options.intra_op_num_threads = 1
-        options.log_severity_level = 3
-        self._session = runtime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-        self._tokenizer = tokenizer
-
-    @property
-    def dimension(self) -> int:
-        """d, the length of an embedding."""
-        return int(self._session.get_outputs()[0].shape[-1])
-
-    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Return unit embeddings [n, d] of n texts."""
-        different, rows = distinct(texts)
-        return embed_one_by_one(self._tokenizer(different), self.dimension, self._embed)[rows]
-
-    def _embed(self, ids: NDArray[np.int64]) -> NDArray[np.float32]:
-        found: NDArray[np.float32] = self._session.run(None, {"ids": ids})[0][0]
-        return found
+    runtime = need("onnxruntime", "onnx")
+    runtime.disable_telemetry_events()
+    options = runtime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.log_severity_level = 3
+    session = runtime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    dimension = int(session.get_outputs()[0].shape[-1])
+    return one_by_one(dimension, tokenizer, lambda ids: session.run(None, {"ids": ids})[0][0])
 
 
 def export_onnx(encoder: "Encoder", texts: Sequence[str], max_tokens: int) -> dict[str, bytes]:
-    """Return the file of `OnnxBackend`: linear layers in 8 bits, the same bytes for the same weights and texts.
+    """Return the file that `open_onnx` reads: linear layers in 8 bits, the same bytes for the same weights and texts.
 
     Each output of a layer has a scale of its own, and large inputs are made smaller before (see
     `recsys.encoders.backends.graph.smooth`). The mean cosine to the encoder in full precision is 0.997; without

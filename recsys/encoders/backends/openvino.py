@@ -2,15 +2,13 @@
 
 import sys
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from recsys.encoders.backends.shared import embed_one_by_one, need, thread_count
-from recsys.encoders.backends.tokenizer import TextTokenizer, distinct
+from recsys.encoders.backends.backend import Backend, need, one_by_one, thread_count
+from recsys.encoders.backends.tokenizer import TextTokenizer
 
 if TYPE_CHECKING:
     from recsys.encoders.encoder import Encoder
@@ -22,8 +20,8 @@ _GROUP = 128
 """Neighbouring activations that share a scale."""
 
 
-class OpenvinoBackend:
-    """Runs each text by itself, several at a time.
+def open_openvino(graph: bytes, weights: bytes, tokenizer: TextTokenizer) -> Backend:
+    """Run each text by itself, several at a time.
 
     Parameters
     ----------
@@ -32,39 +30,23 @@ class OpenvinoBackend:
     tokenizer
         The encoder's.
     """
-
-    def __init__(self, graph: bytes, weights: bytes, tokenizer: TextTokenizer) -> None:
-        openvino = import_openvino()
-        core = openvino.Core()
-        model = core.read_model(graph, openvino.Tensor(np.frombuffer(weights, np.uint8)))
-        threads = thread_count()
-        # Full precision outside the linear layers, so that every processor gives nearly the same.
-        config = {
-            "INFERENCE_NUM_THREADS": threads,
-            "NUM_STREAMS": threads,
-            "INFERENCE_PRECISION_HINT": "f32",
-            "DYNAMIC_QUANTIZATION_GROUP_SIZE": _GROUP,
-        }
-        self._model = core.compile_model(model, "CPU", config)
-        self._tokenizer = tokenizer
-
-    @property
-    def dimension(self) -> int:
-        """d, the length of an embedding."""
-        return int(self._model.output(0).partial_shape[1].get_length())
-
-    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Return unit embeddings [n, d] of n texts."""
-        different, rows = distinct(texts)
-        return embed_one_by_one(self._tokenizer(different), self.dimension, self._embed)[rows]
-
-    def _embed(self, ids: NDArray[np.int64]) -> NDArray[np.float32]:
-        found: NDArray[np.float32] = self._model.create_infer_request().infer([ids])[0][0]
-        return found
+    openvino = import_openvino()
+    core = openvino.Core()
+    # Full precision outside the linear layers, so that every processor gives nearly the same.
+    config = {
+        "INFERENCE_NUM_THREADS": thread_count(),
+        "NUM_STREAMS": thread_count(),
+        "INFERENCE_PRECISION_HINT": "f32",
+        "DYNAMIC_QUANTIZATION_GROUP_SIZE": _GROUP,
+    }
+    graph_and_weights = core.read_model(graph, openvino.Tensor(np.frombuffer(weights, np.uint8)))
+    model = core.compile_model(graph_and_weights, "CPU", config)
+    dimension = int(model.output(0).partial_shape[1].get_length())
+    return one_by_one(dimension, tokenizer, lambda ids: model.create_infer_request().infer([ids])[0][0])
 
 
 def export_openvino(encoder: "Encoder") -> dict[str, bytes]:
-    """Return the files of `OpenvinoBackend`: linear layers in 8 bits, the same bytes for the same weights.
+    """Return the files that `open_openvino` reads: linear layers in 8 bits, the same bytes for the same weights.
 
     Each output of a layer has a scale of its own.
 

@@ -8,7 +8,9 @@ from numpy.typing import NDArray
 from safetensors.numpy import load, save
 from scipy.sparse import csr_array
 
-from recsys.encoders.backends.tokenizer import TextTokenizer, distinct
+from recsys.encoders.backends.backend import Backend
+from recsys.encoders.backends.tokenizer import TextTokenizer
+from recsys.encoders.tokens import Tokens
 from recsys.errors import ModelError
 
 if TYPE_CHECKING:
@@ -24,8 +26,8 @@ _MOST_TEXTS = 8_000
 _RIDGE = 0.1
 
 
-class StaticBackend:
-    """Embeds a text as the mean of its tokens' vectors, scaled to length 1.
+def open_static(content: bytes, tokenizer: TextTokenizer) -> Backend:
+    """Embed a text as the mean of its tokens' vectors, scaled to length 1.
 
     Parameters
     ----------
@@ -34,32 +36,23 @@ class StaticBackend:
     tokenizer
         The encoder's.
     """
+    table = load(content)["table"].astype(np.float32)
 
-    def __init__(self, content: bytes, tokenizer: TextTokenizer) -> None:
-        self._table = load(content)["table"].astype(np.float32)
-        self._tokenizer = tokenizer
-
-    @property
-    def dimension(self) -> int:
-        """d, the length of an embedding."""
-        return int(self._table.shape[1])
-
-    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Return unit embeddings [n, d] of n texts."""
-        different, rows = distinct(texts)
-        tokens = self._tokenizer(different)
-        sums = np.empty((len(tokens), self.dimension), np.float32)
+    def embed(tokens: Tokens) -> NDArray[np.float32]:
+        sums = np.empty((len(tokens), table.shape[1]), np.float32)
         for first in range(0, len(tokens), _TEXTS_PER_BLOCK):
             starts = tokens.starts[first : first + _TEXTS_PER_BLOCK + 1]
-            vectors = self._table[tokens.ids[starts[0] : starts[-1]]]
+            vectors = table[tokens.ids[starts[0] : starts[-1]]]
             # Adds up the tokens of each text in their order, whatever the other texts.
             np.add.reduceat(vectors, starts[:-1] - starts[0], axis=0, out=sums[first : first + len(starts) - 1])
         unit: NDArray[np.float32] = sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-12)
-        return unit[rows]
+        return unit
+
+    return Backend(table.shape[1], tokenizer, embed)
 
 
 def distil(encoder: "Encoder", texts: Sequence[str], tokenizer: TextTokenizer) -> dict[str, bytes]:
-    """Fit the table of `StaticBackend` to an encoder's embeddings of texts.
+    """Fit the table that `open_static` reads to an encoder's embeddings of texts.
 
     A ridge regression of the centred embeddings Y [n, d] on two descriptions of a text: the shares X [n, tokens] of
     its tokens, and the mean X E [n, e] of the encoder's own token vectors E, through which tokens that occur in no
@@ -81,7 +74,7 @@ def distil(encoder: "Encoder", texts: Sequence[str], tokenizer: TextTokenizer) -
     ModelError
         When there is no text.
     """
-    different, _ = distinct([text for text in texts if text])
+    different = list(dict.fromkeys(text for text in texts if text))
     if not different:
         raise ModelError("[text] backend = 'static' is fitted to the catalogue; encode items with texts before saving")
     chosen = np.unique(np.linspace(0, len(different) - 1, min(len(different), _MOST_TEXTS)).round().astype(np.int64))

@@ -5,8 +5,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from recsys.encoders.tokens import Tokens, pack, plain
@@ -83,15 +81,3 @@ class TextTokenizer:
     def __call__(self, texts: Sequence[str]) -> Tokens:
         """Turn texts into tokens."""
         return pack([found.ids for found in self._tokenizer.encode_batch_fast(plain(texts))], self._padding)
-
-
-def distinct(texts: Sequence[str]) -> tuple[list[str], NDArray[np.int64]]:
-    """Return each text once, in order of first appearance, and for each of n texts its place there, int64 [n].
-
-    Examples
-    --------
-    >>> distinct(["sea", "boat", "sea"])
-    (['sea', 'boat'], array([0, 1, 0]))
-    """
-    place = {text: number for number, text in enumerate(dict.fromkeys(texts))}
-    return list(place), np.array([place[text] for text in texts], np.int64)

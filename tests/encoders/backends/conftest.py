@@ -7,10 +7,11 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from recsys.encoders.backends.backend import Backend, load_backend
+from recsys.encoders.backends.backend import Backend
+from recsys.encoders.backends.choice import load_backend
 from recsys.encoders.encoder import Encoder
 from recsys.encoders.settings import TextSettings
-from recsys.learning.heads import ItemHeads
+from recsys.learning.heads import ItemHead
 from recsys.learning.text_model import TextModel
 from recsys.vectors.user_tower import UserTower
 
@@ -41,7 +42,7 @@ def encoder(tiny_encoder: Path) -> Encoder:
 def saved(encoder: Encoder, texts: list[str], tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Saved]:
     """Give the folder of a model with a backend."""
     done: dict[str, Saved] = {}
-    heads = ItemHeads(encoder.dimension)
+    heads = ItemHead(encoder.dimension)
     tower = UserTower(np.zeros((4, 32)), *np.ones((3, 4)), np.ones(1))
 
     def save(name: str) -> Saved:

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from recsys.encoders.backends.graph import smooth
-from recsys.encoders.backends.onnx import FILE, OnnxBackend, export_onnx
+from recsys.encoders.backends.onnx import FILE, export_onnx, open_onnx
 from recsys.encoders.backends.tokenizer import TextTokenizer
 from recsys.encoders.encoder import Encoder
 
@@ -49,7 +49,7 @@ def test_smoothing_brings_8_bits_nearer_to_the_encoder(uneven: Encoder, texts: l
     exact = uneven.embed(uneven.tokenize(texts, 12))
 
     def distance(read: list[str]) -> float:
-        backend = OnnxBackend(export_onnx(uneven, read, 12)[FILE], tokenizer)
+        backend = open_onnx(export_onnx(uneven, read, 12)[FILE], tokenizer)
         return float(1 - (backend.embed(texts) * exact).sum(axis=1).mean())
 
     assert distance(texts) < distance([]) / 2

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from recsys.encoders.backends.backend import make_backend
+from recsys.encoders.backends.choice import make_backend
 from recsys.encoders.backends.openvino import GRAPH, WEIGHTS, export_openvino
 from recsys.encoders.encoder import Encoder
 from recsys.encoders.settings import TextSettings
@@ -31,7 +31,7 @@ def test_a_column_of_zeros_stays_zero(tiny_encoder: Path, texts: list[str]) -> N
 def test_nothing_that_could_send_usage_data_is_loaded(saved) -> None:
     made = saved("openvino")
     program = (
-        "import sys\nfrom pathlib import Path\nfrom recsys.encoders.backends.backend import load_backend\n"
+        "import sys\nfrom pathlib import Path\nfrom recsys.encoders.backends.choice import load_backend\n"
         "from recsys.encoders.settings import TextSettings\n"
         "load_backend(Path(sys.argv[1]), TextSettings(backend='openvino'))\n"
         "loaded = [name for name, module in sys.modules.items() if 'openvino_telemetry' in name and module]\n"

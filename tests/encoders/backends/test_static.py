@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load
 
-from recsys.encoders.backends.static import TABLE, StaticBackend, distil
+from recsys.encoders.backends.static import TABLE, distil, open_static
 from recsys.encoders.backends.tokenizer import TextTokenizer
 from recsys.encoders.encoder import Encoder
 from recsys.errors import ModelError
@@ -17,7 +17,7 @@ def test_a_text_is_the_mean_of_its_tokens(encoder: Encoder, tokenizer: TextToken
     files = distil(encoder, texts, tokenizer)
     table = load(files[TABLE])["table"].astype(np.float64)
     many = texts * 1 + [f"{one} {two}" for one in texts for two in texts[:8]]  # more than one block
-    found = StaticBackend(files[TABLE], tokenizer).embed(many)
+    found = open_static(files[TABLE], tokenizer).embed(many)
     for text, embedding in zip(many, found, strict=True):
         mean = table[tokenizer([text]).ids].mean(axis=0)
         assert embedding == pytest.approx(mean / np.linalg.norm(mean), abs=1e-5)
@@ -47,7 +47,7 @@ def test_the_fit_is_nearer_to_the_encoder_than_its_token_embeddings(
 ) -> None:
     known, new = texts[:45], texts[45:]
     exact = encoder.embed(encoder.tokenize(new, 12))
-    fitted = StaticBackend(distil(encoder, known, tokenizer)[TABLE], tokenizer).embed(new)
+    fitted = open_static(distil(encoder, known, tokenizer)[TABLE], tokenizer).embed(new)
     untrained = encoder.embed(encoder.tokenize([" ".join(sorted(text.split())[:1]) for text in new], 12))
     assert (fitted * exact).sum(axis=1).mean() > (untrained * exact).sum(axis=1).mean() + 0.02
 

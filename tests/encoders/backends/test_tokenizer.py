@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from transformers import AutoTokenizer, BertTokenizer
 
-from recsys.encoders.backends.tokenizer import TextTokenizer, distinct
+from recsys.encoders.backends.tokenizer import TextTokenizer
 from recsys.encoders.sources import find_encoder
 from recsys.encoders.tokens import tokenize
 from recsys.errors import ModelError
@@ -72,10 +72,3 @@ def test_a_padding_token_without_a_number_is_refused(tiny_encoder: Path, tmp_pat
     (copy / "tokenizer_config.json").write_text(json.dumps({"pad_token": "<none>"}))
     with pytest.raises(ModelError, match="the padding token '<none>' has no number"):
         TextTokenizer.load(copy, 12)
-
-
-def test_distinct_texts_keep_their_order() -> None:
-    texts, rows = distinct(["b", "a", "b", ""])
-    assert texts == ["b", "a", ""]
-    assert rows.tolist() == [0, 1, 0, 2]
-    assert distinct([])[1].dtype == np.int64

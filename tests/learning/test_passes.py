@@ -1,12 +1,17 @@
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import polars as pl
+import pytest
 import torch
+from pytorch_lightning.loggers import CSVLogger
 
 from recsys.encoders.settings import TextSettings
+from recsys.errors import SettingsError
+from recsys.learning.blocks import Outcomes
+from recsys.learning.passes import open_logger
 from recsys.learning.training import TextTrainer, fit_text
-from recsys.vectors.coded_lists import Outcomes
 
 
 def test_keeps_the_untrained_model_when_training_makes_it_worse(world, tiny_settings: TextSettings) -> None:
@@ -62,3 +67,21 @@ def test_the_auc_of_the_kept_pass_is_the_one_that_was_logged(
     trainer.learn("block", world.lists, Outcomes.of(world.labels))
     logged = pl.read_csv(tmp_path / "block/log-0/metrics.csv")["auc"].drop_nulls().to_list()
     assert trainer.lessons[0].auc == max(logged)
+
+
+def test_each_attempt_has_a_log_of_its_own(tmp_path: Path) -> None:
+    for attempt in range(2):
+        log = open_logger("csv", tmp_path)
+        assert isinstance(log, CSVLogger)
+        log.log_metrics({"loss": 1.0 + attempt}, step=0)
+        log.save()
+    assert (tmp_path / "log-0/metrics.csv").read_text().splitlines() == ["loss,step", "1.0,0"]
+    assert (tmp_path / "log-1/metrics.csv").read_text().splitlines() == ["loss,step", "2.0,0"]
+
+
+@pytest.mark.parametrize("name", ["tensorboard", "wandb"])
+def test_a_logger_that_is_not_installed_says_what_to_type(name, tmp_path: Path) -> None:
+    if find_spec(name):
+        pytest.skip(f"{name} is installed")
+    with pytest.raises(SettingsError, match=rf"logger is '{name}', which is not installed; type: pip install {name}"):
+        open_logger(name, tmp_path)
