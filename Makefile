@@ -37,7 +37,7 @@ lint: $(INSTALLED) ## formatting, lint, types and the depth of imports
 
 docs: $(INSTALLED) ## the pages, into build/docs
 	$(BIN)/python docs/generate.py
-	$(BIN)/mkdocs build --quiet --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
 # The peer for texts goes in by itself, so that it changes no other version.
 bench: $(INSTALLED) ## measure speed against peers, into build/bench.json

@@ -1,5 +1,7 @@
 """What is asked of columns of requests before features are made of them."""
 
+from collections.abc import Sequence
+
 import polars as pl
 
 from recsys.data.tables import Dataset
@@ -40,7 +42,7 @@ def check_context(
                 f"[features] scores names {name!r}, which holds {candidates.schema[name]} values; write them as "
                 "numbers, or name the column in context"
             )
-    refuse_fractions(candidates, settings.context)
+    refuse_fractions(candidates.schema, settings.context)
     _refuse_doubles(settings)
 
 
@@ -50,6 +52,41 @@ def _refuse_doubles(settings: FeatureSettings) -> None:
         if name in taken:
             raise SettingsError(f"[features] makes two features called {name!r}; rename a column")
         taken.add(name)
+
+
+def check_query(requests: pl.DataFrame, column: str, recorded_after: Sequence[str]) -> None:
+    """Refuse a query column that is missing, holds no texts, or was recorded with or after the list.
+
+    Parameters
+    ----------
+    requests
+        Requests or candidates.
+    column
+        Name of the column; empty when requests have no text.
+    recorded_after
+        Further columns that were recorded after the list.
+
+    Raises
+    ------
+    SettingsError
+        Naming the column and what to do.
+    """
+    if not column:
+        return
+    if column in AFTER_THE_LIST or column in recorded_after:
+        declared = ", as its importer declares" if column in recorded_after else ""
+        raise SettingsError(
+            f"[text] query names {column!r}, which is recorded with or after the list{declared}, so it would tell the "
+            "outcome; name another column, or none"
+        )
+    if column not in requests.columns:
+        raise SettingsError(
+            f"[text] query names {column!r}, which is not a column of the requests; add it, with nulls where a request "
+            f"has no text; their columns are {', '.join(requests.columns)}"
+        )
+    kind = requests.schema[column]
+    if kind not in (pl.String, pl.Categorical, pl.Enum, pl.Null):
+        raise SettingsError(f"[text] query names {column!r}, which holds {kind}, not texts; name a column of strings")
 
 
 def check_events(dataset: Dataset, settings: FeatureSettings) -> None:

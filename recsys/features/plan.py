@@ -67,7 +67,9 @@ class Source:
         asked, rows = self.asked, self.asked.rows
         if self.reader is None:
             return dict.fromkeys((*SIGNALS, *NEIGHBOURS), np.full(len(asked.candidates), np.nan))
-        signals = self.reader.signals(asked.candidates, asked.log, rows, asked.starts)
+        queries = self.reader.queries  # a request's own text is that of its first row
+        words = None if queries is None else asked.candidates[queries.column].gather(asked.starts[:-1])
+        signals = self.reader.signals(asked.log, rows, asked.starts, words)
         beside = neighbour_signals(self.reader, rows, asked.log, self.settings.windows[-1:], self.settings.prior)
         return {**vars(signals), **dict(zip(NEIGHBOURS, beside, strict=True))}
 

@@ -13,7 +13,7 @@ from recsys.encoders.backends.choice import check_extra
 from recsys.encoders.settings import TextSettings
 from recsys.encoders.sources import encoder_hash
 from recsys.errors import SettingsError
-from recsys.features.checks import check_context, check_events
+from recsys.features.checks import check_context, check_events, check_query
 from recsys.features.plan import TEXT_COLUMNS
 from recsys.files import new_folder, refuse_existing
 from recsys.jobs.judging import Judgement, LoggedWindow, judge, read_logged
@@ -28,7 +28,6 @@ from recsys.past.lookup import Asked
 from recsys.ranking.calibration import Calibration
 from recsys.ranking.trees import Contract, Examples, TreeRanker, grow, refuse_without_click
 from recsys.settings import Settings
-from recsys.vectors.queries import check_query
 from recsys.vectors.reader import Reader
 from recsys.vectors.user_tower import UserTower
 

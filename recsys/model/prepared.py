@@ -105,7 +105,7 @@ def behaviour_of(dataset: Dataset, kept: Kept) -> Behaviour:
                 "name it in affinity, or write it as a number"
             )
     _refuse_absent("context", kept.context, dataset.requests, "requests")
-    refuse_fractions(dataset.requests, kept.context)
+    refuse_fractions(dataset.requests.schema, kept.context)
     numbers = [pl.col(name).cast(pl.Float64) for name in kept.numbers]
     return Behaviour(
         items=items.select("item_id", "available_at", *kept.affinity, *numbers),

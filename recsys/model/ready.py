@@ -12,7 +12,7 @@ from recsys.data.tables import Dataset, in_utc
 from recsys.data.texts import item_texts
 from recsys.encoders.text_reader import TextReader, read_identity
 from recsys.errors import SettingsError
-from recsys.features.checks import check_context, check_id_types
+from recsys.features.checks import check_context, check_id_types, check_query
 from recsys.features.plan import build_features
 from recsys.model.folder import Model, State
 from recsys.model.prepared import Prepared, prepare
@@ -20,7 +20,6 @@ from recsys.past.log import Log
 from recsys.past.lookup import Asked
 from recsys.past.streams import CLICK, SHOWING
 from recsys.vectors.item_vectors import ItemVectors
-from recsys.vectors.queries import check_query
 from recsys.vectors.reader import Reader
 
 

@@ -1,6 +1,6 @@
 """The behaviour tables that features read, and the state folder that carries them from batch to serving."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -115,7 +115,7 @@ def is_category(column: pl.Series) -> bool:
     return not column.dtype.is_float()
 
 
-def refuse_fractions(requests: pl.DataFrame, context: Sequence[str]) -> None:
+def refuse_fractions(schema: Mapping[str, pl.DataType], context: Sequence[str]) -> None:
     """Refuse context columns that hold numbers of which no categories can be made.
 
     Raises
@@ -124,8 +124,8 @@ def refuse_fractions(requests: pl.DataFrame, context: Sequence[str]) -> None:
         Naming the column and what to do.
     """
     for name in context:
-        if not is_category(requests[name]):
+        if schema[name].is_float():
             raise SettingsError(
-                f"[features] context names {name!r}, which holds {requests.schema[name]} values; name it in scores, "
-                "or write it as whole numbers or text"
+                f"[features] context names {name!r}, which holds {schema[name]} values; name it in scores, or write it "
+                "as whole numbers or text"
             )

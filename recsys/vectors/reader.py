@@ -133,12 +133,15 @@ class Reader:
         later = np.full(len(log.items) - len(self.places), -1, dtype=np.int64)
         return replace(self, places=np.concatenate([self.places, later]))
 
-    def signals(self, candidates: pl.DataFrame, log: Log, rows: Rows, starts: Ints) -> TextSignals:
-        """Compute the text signals of candidates, see `read_lists`; a request's own text is that of its first row."""
+    def signals(self, log: Log, rows: Rows, starts: Ints, texts: pl.Series | None = None) -> TextSignals:
+        """Compute the text signals of candidates, see `read_lists`.
+
+        `texts` holds what each request asks with, of the column that `queries` names; None where there is no such column.
+        """
         lists = read_lists(log, rows, starts, self.places, self.history_length)
-        if self.queries is None:
+        if self.queries is None or texts is None:
             return text_signals(lists, self.vectors, self.tower)
-        codes, asked = self.queries.read(candidates[starts[:-1]], self.vectors.history.shape[1])
+        codes, asked = self.queries.read(texts, self.vectors.history.shape[1])
         return text_signals(replace(lists, queries=codes), self.vectors, self.tower, asked)
 
     def beside(self, items: Ints) -> tuple[Ints, npt.NDArray[np.float32]]:

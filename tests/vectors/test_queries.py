@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recsys.errors import SettingsError
+from recsys.features.checks import check_query
 from recsys.vectors import queries
-from recsys.vectors.queries import QueryReader, check_query, read_queries
+from recsys.vectors.queries import QueryReader, read_queries
 
 
 def encode(text: str) -> np.ndarray:
@@ -34,10 +35,10 @@ def test_vectors_are_made_once_and_by_one_text_at_a_time() -> None:
     asked = []
     reader = QueryReader("words", lambda text: (asked.append(text), encode(text))[1])
     frame = pl.DataFrame({"words": ["sea", None, "boat", "sea", " boat"]})
-    codes, vectors = reader.read(frame, 2)
+    codes, vectors = reader.read(frame["words"], 2)
     assert codes.tolist() == [0, -1, 1, 0, 1]
     assert vectors.tolist() == [encode("sea").tolist(), encode("boat").tolist()]
-    codes, vectors = reader.read(frame.reverse(), 2)
+    codes, vectors = reader.read(frame["words"].reverse(), 2)
     assert codes.tolist() == [0, 1, 0, -1, 1]
     assert vectors.tolist() == [encode("boat").tolist(), encode("sea").tolist()]
     assert asked == ["sea", "boat"]
@@ -46,7 +47,7 @@ def test_vectors_are_made_once_and_by_one_text_at_a_time() -> None:
 def test_requests_without_a_text_need_no_encoder() -> None:
     reader = QueryReader("words", lambda text: pytest.fail(f"{text!r} was encoded"))
     for words in (pl.Series([None, ""]), pl.Series([None, None]), pl.Series([], dtype=pl.String)):
-        codes, vectors = reader.read(words.alias("words").to_frame(), 5)
+        codes, vectors = reader.read(words, 5)
         assert codes.tolist() == [-1] * len(words)
         assert vectors.shape == (0, 5)
         assert vectors.dtype == np.float32
@@ -68,7 +69,7 @@ def test_threads_take_turns() -> None:
         pl.DataFrame({"words": [f"{number} {half}" for number in range(10)]}) for half in (0, 1) for _ in range(4)
     ]
     with ThreadPoolExecutor(8) as pool:
-        assert all(len(vectors) == 10 for _, vectors in pool.map(lambda frame: reader.read(frame, 2), frames))
+        assert all(len(vectors) == 10 for _, vectors in pool.map(lambda frame: reader.read(frame["words"], 2), frames))
     assert len(encoded) == 20
 
 
