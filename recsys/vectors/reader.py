@@ -136,7 +136,7 @@ class Reader:
     def signals(self, log: Log, rows: Rows, starts: Ints, texts: pl.Series | None = None) -> TextSignals:
         """Compute the text signals of candidates, see `read_lists`.
 
-        `texts` holds what each request asks with, of the column that `queries` names; None where there is no such column.
+        `texts` holds what each request asks with, of the column that `queries` names; None where there is none.
         """
         lists = read_lists(log, rows, starts, self.places, self.history_length)
         if self.queries is None or texts is None:
