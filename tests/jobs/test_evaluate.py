@@ -7,8 +7,10 @@ import polars as pl
 import pytest
 from sklearn.metrics import roc_auc_score
 
+from recsys.data.tables import SAMPLED
 from recsys.errors import DataError, SettingsError
 from recsys.evaluation.evaluation import BEST_POSSIBLE
+from recsys.evaluation.reports.evaluation_report import to_text
 from recsys.jobs.evaluate import evaluate
 from recsys.jobs.judging import text_alone
 
@@ -19,6 +21,14 @@ def test_the_folder_evaluated_again_gives_the_figures_of_its_training(line) -> N
     assert evaluation == json.loads((line.model / "metrics.json").read_text())
     assert list(evaluation["rankers"]) == ["random", "popularity", "text", "behaviour", "both"]
     assert {"both-behaviour", "both-text", "both-popularity", "both-random"} == set(evaluation["differences"])
+
+
+@pytest.mark.parametrize("sampled", [True, False])
+def test_sampled_lists_are_said_to_be_sampled(line, sampled: bool) -> None:
+    dataset = replace(line.dataset, about=replace(line.dataset.about, sampled=sampled))
+    evaluation = evaluate(line.model, dataset)
+    assert evaluation.sampled is sampled
+    assert (SAMPLED.split(":")[0] in " ".join(to_text(evaluation).split())) is sampled
 
 
 def test_requests_with_a_text_are_evaluated_as_in_training(asking) -> None:

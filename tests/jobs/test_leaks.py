@@ -17,7 +17,7 @@ from recsys.data.tables import About, Dataset
 from recsys.data.windows import place_windows
 from recsys.errors import DataError, SettingsError
 from recsys.features.plan import build_features
-from recsys.jobs.leaks import TOO_WELL, draw_requests, future_features, refuse_leaks, telling_features
+from recsys.jobs.leaks import draw_requests, future_features, refuse_leaks, telling_features
 from recsys.jobs.train import train
 from recsys.model.prepared import behaviour_of, prepare
 from recsys.past.counters import Timeline
@@ -171,7 +171,22 @@ def test_few_lists_are_never_too_good(line) -> None:
     many = line.dataset.requests.filter(*both).sort("request_id", "item_id")
     (fault,) = telling_features(many, many.select(perfect=pl.col("label").cast(pl.Float32), age=pl.lit(1.0)))
     assert (fault.table, fault.column, fault.severity) == ("features", "perfect", "error")
-    assert 0.9 < TOO_WELL < 1
+
+
+@pytest.mark.parametrize(("told", "caught"), [(0.88, False), (0.93, False), (0.96, False), (0.99, True), (1.0, True)])
+def test_a_feature_is_too_good_from_an_auc_of_97_hundredths_on(told: float, caught: bool) -> None:
+    """Lists of one click among 100 candidates; the feature puts it so high that the AUC of each list is `told`."""
+    size, lists = 101, 400
+    place = np.arange(size) == round((1 - told) * 100)  # how many candidates stand above the clicked one
+    requests = pl.DataFrame(
+        {
+            "request_id": np.repeat(np.arange(lists), size),
+            "label": np.tile(place, lists).astype(np.int64),
+            "feature": np.tile(-np.arange(size, dtype=np.float32), lists),
+        }
+    ).with_columns(feature=pl.col("feature") + pl.col("request_id") * 1000.0)
+    found = list(telling_features(requests.select("request_id", "label"), requests.select("feature")))
+    assert [fault.column for fault in found] == (["feature"] if caught else [])
 
 
 def test_a_kernel_that_counts_up_to_as_of_is_caught_by_the_features_it_spoils(line, monkeypatch) -> None:

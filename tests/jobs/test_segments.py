@@ -1,12 +1,14 @@
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import polars as pl
 import pytest
 
 from recsys.data.clock import TimeSettings
+from recsys.data.tables import Dataset
 from recsys.errors import DataError, SettingsError
-from recsys.jobs.segments import COLD, cold_requests, segment_requests
+from recsys.jobs.segments import cold_requests, segment_requests
 from recsys.model.prepared import behaviour_of
 from recsys.past.behaviour import Kept
 from recsys.past.log import Log
@@ -35,10 +37,20 @@ def test_cold_requests_have_a_clicked_item_with_few_showings_before(shown) -> No
     for request, moment, item, label in requests.select("request_id", "timestamp", "item_id", "label").rows():
         if label > 0:
             before = showings.filter((pl.col("item_id") == item) & (pl.col("timestamp") < moment)).height
-            expected[request] = expected[request] or before < COLD
+            expected[request] = expected[request] or before < 20
     flags = cold_requests(requests, log)
     assert per_request(requests, flags) == expected
     assert 0 < flags.mean() < 1
+
+
+@pytest.mark.parametrize(("showings", "cold"), [(0, True), (19, True), (20, False), (21, False)])
+def test_an_item_is_cold_below_twenty_showings(tools, showings: int, cold: bool) -> None:
+    noon = datetime(2024, 3, 1, 12, tzinfo=UTC)
+    before = [(2, noon - timedelta(minutes=minute), {1: 0, 2: 0}) for minute in range(1, showings + 1)]
+    dataset = Dataset(pl.DataFrame({"item_id": [1, 2]}), tools.events([]), tools.showings(before))
+    log = Log(behaviour_of(dataset, Kept()), TimeSettings())
+    asked = tools.showings([(1, noon, {1: 1, 2: 0})])
+    assert cold_requests(asked, log).tolist() == [cold, cold]
 
 
 def test_cold_and_warm_lists_are_those_with_a_click(shown) -> None:
