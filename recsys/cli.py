@@ -8,10 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 
-from cyclopts import CycloptsError
-
 from recsys.errors import RecsysError, SettingsError
-from recsys.verbs import APP
 
 FINE, NO, WRONG_USE = 0, 1, 2
 """Exit status: all went well; the answer is no; the command or its settings are wrong."""
@@ -31,13 +28,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with _stopped_by_signals():
             if not words:
                 raise SettingsError("give a verb; `recsys --help` lists them")
-            answer: bool | None = APP(words)
+            from recsys.verbs import run  # so that a signal that comes while it is read stops in peace, too
+
+            answer = run(words)
             sys.stdout.flush()  # so that a reader who has left is met here
             return NO if answer is False else FINE
-    except CycloptsError as error:
-        verb = " ".join(["recsys", *(error.command_chain or ())])
-        print(f"recsys: {str(error).rstrip('.')}; see `{verb} --help`", file=sys.stderr)
-        return WRONG_USE
     except SettingsError as error:
         print(f"recsys: {error}", file=sys.stderr)
         return WRONG_USE

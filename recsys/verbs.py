@@ -7,7 +7,7 @@ from pathlib import Path
 from shutil import get_terminal_size
 from typing import Annotated, Any, Literal
 
-from cyclopts import App, Parameter
+from cyclopts import App, CycloptsError, Parameter
 
 from recsys.errors import DataError, SettingsError
 
@@ -35,6 +35,22 @@ APP = App(
 
 Whole = Annotated[int, Parameter(converter=lambda _, tokens: int(tokens[0].value))]  # 1.5 is none, and is not rounded
 Changes = Annotated[tuple[str, ...], Parameter(name="--set", show_default=False)]
+
+
+def run(words: Sequence[str]) -> bool | None:
+    """Run one verb; False when the answer is no.
+
+    Raises
+    ------
+    SettingsError
+        When the words are not understood; says where to look.
+    """
+    try:
+        answer: bool | None = APP(words)
+    except CycloptsError as error:
+        verb = " ".join(["recsys", *(error.command_chain or ())])
+        raise SettingsError(f"{str(error).rstrip('.')}; see `{verb} --help`") from error
+    return answer
 
 
 @APP.command
