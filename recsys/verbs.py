@@ -128,7 +128,7 @@ def import_(source: str, folder: Path, /, *, out: Path, mapping: Path | None = N
     Parameters
     ----------
     source
-        One of tables, ebnerd, mind, upworthy and openbandit.
+        `tables` for files of your own, or a public data set such as ebnerd; a wrong name lists them all.
     folder
         Where the foreign files lie.
     out

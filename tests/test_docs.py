@@ -11,6 +11,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+import tomlkit
 
 from recsys.cli import main
 from recsys.jobs.score import score
@@ -42,21 +43,8 @@ def commands(text: str) -> list[list[str]]:
     return [shlex.split(line, comments=True) for line in text.splitlines() if line.strip()]
 
 
-def toml(value: object) -> str:
-    """Write a value as TOML does."""
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{name} = {toml(each)}" for name, each in value.items()) + "}"
-    if isinstance(value, list):
-        return "[" + ", ".join(map(toml, value)) + "]"
-    return str(value).lower() if isinstance(value, bool) else repr(value).replace("'", '"')
-
-
 def write_settings(path: Path, settings: Settings, **sections: dict) -> None:
-    content = settings.model_dump(mode="json", exclude_none=True) | sections
-    lines = [
-        f"[{name}]\n" + "".join(f"{key} = {toml(each)}\n" for key, each in of.items()) for name, of in content.items()
-    ]
-    path.write_text("\n".join(lines))
+    path.write_text(tomlkit.dumps(settings.model_dump(mode="json", exclude_none=True) | sections))
 
 
 @pytest.fixture(scope="session")

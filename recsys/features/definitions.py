@@ -278,3 +278,7 @@ class Mean:
         all_total, all_count = (past.amount(self.of, (), None, which) for which in (1, 2))
         mean: Floats = (total * UNIT + self.prior * divide(all_total, all_count) * UNIT) / (count + self.prior)
         return mean
+
+
+Counted = Count | Rate | Lift | Share | Trend | Mean
+"""Declarations that add up rows."""

@@ -189,3 +189,7 @@ class Number:
     def values(self, past: Past) -> Floats:
         """Look the number up."""
         return past.number(self.attribute)
+
+
+Uncounted = HoursSince | Pace | Same | Age | Number
+"""Declarations that add up nothing."""

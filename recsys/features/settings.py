@@ -9,15 +9,13 @@ from typing import Annotated, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from recsys.data.clock import Duration, format_duration
-from recsys.features.definitions import SKIP, Count, Lift, Mean, Rate, Share, Trend
+from recsys.features.definitions import SKIP, Count, Counted, Lift, Mean, Rate, Share, Trend
 from recsys.features.feature import Feature, Per
-from recsys.features.moments import Age, HoursSince, Number, Pace, Same
+from recsys.features.moments import Age, HoursSince, Number, Pace, Same, Uncounted
 from recsys.past.behaviour import Kept
 from recsys.past.streams import CLICK, LAST, OUTCOME, SHOWING
 
-Declaration = Annotated[
-    Count | Rate | Lift | Share | HoursSince | Trend | Mean | Pace | Same | Age | Number, Field(discriminator="kind")
-]
+Declaration = Annotated[Counted | Uncounted, Field(discriminator="kind")]
 """A feature that settings can hold and a model folder can record."""
 
 Family = Literal[

@@ -180,7 +180,7 @@ def test_declarations_are_read_from_a_file(tmp_path):
         (
             'kind="counts", of="like", per=["user"]',
             "features.declarations.0.kind = 'counts' does not fit: Input should be 'count', 'rate', 'lift', 'share', "
-            "'hours_since', 'trend', 'mean', 'pace', 'same', 'age', 'number'; did you mean 'count'?",
+            "'trend', 'mean', 'hours_since', 'pace', 'same', 'age', 'number'; did you mean 'count'?",
         ),
         ('kind="count", of="showing", per=["item"]', "two declarations are called 'showing_count_item'; leave one"),
         (
