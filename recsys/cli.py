@@ -31,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             from recsys.verbs import run  # so that a signal that comes while it is read stops in peace, too
 
             answer = run(words)
-            sys.stdout.flush()  # so that a reader who has left is met here
+            print(end="", flush=True)  # so that a reader who has left is met here
             return NO if answer is False else FINE
     except SettingsError as error:
         print(f"recsys: {error}", file=sys.stderr)
@@ -39,10 +39,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except RecsysError as error:
         print(f"recsys: {error}", file=sys.stderr)
         return NO
-    except BrokenPipeError:
+    except (BrokenPipeError, SystemExit):  # the latter is how the library that writes helps says the same
         # Who read the output has left; nothing more can be said there.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
+    except OSError as error:
+        print(f"recsys: {error}; see that what it names can be read and written", file=sys.stderr)
+        return NO
     except _StoppedError as stopped:
         print(
             "recsys: stopped by a signal; nothing was left half-written, and a training goes on when asked again",

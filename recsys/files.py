@@ -83,8 +83,8 @@ def read_parquet(path: Path, missing: str, mend: str) -> pl.DataFrame:
     DataError
         When there is nothing to read, a file is not Parquet, or files differ in their columns.
     """
-    files = sorted(path.rglob("*.parquet")) if path.is_dir() else [path]
-    if not files or not files[0].exists():
+    files = sorted(file for file in path.rglob("*.parquet") if file.is_file()) if path.is_dir() else [path]
+    if not files or not files[0].is_file():
         raise DataError(f"{path} {'holds no Parquet file' if path.is_dir() else 'is missing'}; {missing}")
     try:
         return pl.read_parquet(files, glob=False)

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from datetime import datetime
+from difflib import get_close_matches
 from pathlib import Path
 from shutil import get_terminal_size
 from typing import Annotated, Any, Literal
@@ -45,6 +46,11 @@ def run(words: Sequence[str]) -> bool | None:
     SettingsError
         When the words are not understood; says where to look.
     """
+    verbs = [name for name in APP if not name.startswith("-")]
+    if words[0] not in APP:
+        near = get_close_matches(words[0], verbs, n=1)
+        meant = f"did you mean {near[0]}? " if near else ""
+        raise SettingsError(f"{words[0]!r} is no verb; {meant}Verbs are {', '.join(verbs)}; see `recsys --help`")
     try:
         answer: bool | None = APP(words)
     except CycloptsError as error:

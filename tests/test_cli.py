@@ -65,8 +65,9 @@ def test_every_verb_says_what_it_does_and_what_each_word_of_it_means(verb, capsy
 
 WRONG_WORDS = {
     "": "give a verb; `recsys --help` lists them",
-    "rank": 'Unknown command "rank". Did you mean "train"?',
-    "--bogus": 'Unknown command "--bogus".',
+    "rnak": "'rnak' is no verb; Verbs are demo, world, init, import, check, train, features, evaluate, compare, score; see",
+    "scored": "'scored' is no verb; did you mean score? Verbs are demo, world, init,",
+    "--bogus": "'--bogus' is no verb; ",
     "demo extra": "Unused Tokens: ['extra']; see `recsys demo --help`",
     "world": 'Command "world" parameter --out requires an argument; see `recsys world --help`',
     "world --out o --items 1.5": "Invalid value for --items: invalid literal for int() with base 10: '1.5'",
@@ -130,3 +131,26 @@ def test_a_reader_that_leaves_is_no_fault_of_ours(line) -> None:
         said = process.stderr.read()
     assert process.returncode == 128 + signal.SIGPIPE
     assert not said
+
+
+def test_a_reader_that_leaves_the_help_is_none_either() -> None:
+    command = [sys.executable, "-m", "recsys.cli", "--help"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        said = process.stderr.read()
+    assert process.returncode == 128 + signal.SIGPIPE
+    assert not said
+
+
+def test_a_closed_output_is_no_fault_and_a_full_one_is_said_in_one_line(line) -> None:
+    words = [sys.executable, "-m", "recsys.cli", "check", str(line.data)]
+    closed = subprocess.run(["sh", "-c", 'exec "$@" >&-', "sh", *words], check=False, capture_output=True, text=True)
+    assert (closed.returncode, closed.stderr) == (FINE, "")
+    full = subprocess.run(
+        ["sh", "-c", 'exec "$@" >/dev/full', "sh", *words], check=False, capture_output=True, text=True
+    )
+    assert full.returncode == NO
+    assert full.stderr.startswith("recsys: [Errno 28] No space left on device; see that what it names can be")
+    assert "Traceback" not in full.stderr

@@ -112,3 +112,9 @@ def test_what_cannot_be_read_as_parquet_is_said_with_what_to_do(tmp_path: Path) 
     (tmp_path / "a.parquet").write_text("no")
     with pytest.raises(DataError, match=r"a\.parquet cannot be read as Parquet \(.*\); write it again"):
         read_parquet(tmp_path / "a.parquet", "import it", "write it again")
+
+
+def test_a_folder_that_is_called_like_a_file_gives_its_rows_once(tmp_path: Path) -> None:
+    (tmp_path / "a.parquet").mkdir()
+    pl.DataFrame({"a": [1]}).write_parquet(tmp_path / "a.parquet" / "part-0.parquet")
+    assert read_parquet(tmp_path, "", "").rows() == [(1,)]

@@ -125,8 +125,10 @@ def read_table(folder: Path, name: str) -> pl.DataFrame:
     DataError
         When the file is missing or is not Parquet.
     """
-    missing = "every data folder holds items, events and requests as Parquet files"
-    return in_utc(read_parquet(folder / f"{name}.parquet", missing, "import the data again"))
+    path, missing = folder / f"{name}.parquet", "every data folder holds items, events and requests as Parquet files"
+    if not path.is_file():
+        raise DataError(f"{path} is missing; {missing}")
+    return in_utc(read_parquet(path, missing, "import the data again"))
 
 
 def in_utc(frame: pl.DataFrame) -> pl.DataFrame:

@@ -69,6 +69,8 @@ class Plan:
             raise SettingsError(
                 f"matters is {self.matters:g}; write the smallest difference that would matter, a number above 0"
             )
+        if self.seed < 0:
+            raise SettingsError(f"seed is {self.seed}; write a whole number of at least 0")
         twice = sorted({str(measure) for measure in self.measures if self.measures.count(measure) > 1})
         if twice:
             raise SettingsError(f"measures hold {', '.join(twice)} more than once; name each measure once")

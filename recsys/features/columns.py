@@ -86,7 +86,7 @@ NEIGHBOURS: dict[str, Described] = {
         ),
     ),
 }
-"""Text neighbours, see `recsys.vectors.neighbours.NeighbourSignals`."""
+"""Text neighbours, see `recsys.features.plan.neighbour_signals`."""
 
 REQUEST: dict[str, Described] = {
     "list_size": (("request",), Told("how many candidates the request has", "count(candidates)", "never missing")),

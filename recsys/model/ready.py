@@ -158,7 +158,7 @@ def check_top(top: int | None) -> None:
     SettingsError
         Naming the value.
     """
-    if top is not None and (not isinstance(top, int) or top < 1):
+    if top is not None and (not isinstance(top, int) or isinstance(top, bool) or top < 1):
         raise SettingsError(f"top = {top!r}; keep at least 1 candidate per request, as a whole number")
 
 

@@ -157,8 +157,8 @@ class Ranker:
             check_context(shown, unscored, (), "requests")
             shown = plain_ids("requests", shown)
         with self._growing:
-            self._tail = self._tail.grown(done, shown)
-            self._ready = self._ready.knowing(self._tail.log)
+            tail = self._tail.grown(done, shown)
+            self._ready, self._tail = self._ready.knowing(tail.log), tail
 
 
 def _to_polars(frame: pl.DataFrame | pd.DataFrame, called: str = "candidates") -> pl.DataFrame:

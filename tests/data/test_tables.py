@@ -110,3 +110,15 @@ def test_the_same_tables_give_the_same_bytes(tmp_path: Path) -> None:
         DATA.write(tmp_path / folder)
     for path in sorted((tmp_path / "one").iterdir()):
         assert path.read_bytes() == (tmp_path / "two" / path.name).read_bytes()
+
+
+def test_a_folder_in_the_place_of_a_table_is_no_table(tmp_path: Path) -> None:
+    DATA.write(tmp_path / "data")
+    table = tmp_path / "data" / "items.parquet"
+    table.rename(tmp_path / "part-0.parquet")
+    table.mkdir()
+    (tmp_path / "part-0.parquet").rename(table / "part-0.parquet")
+    with pytest.raises(
+        DataError, match=r"items\.parquet is missing; every data folder holds items, events and requests"
+    ):
+        Dataset.read(tmp_path / "data")

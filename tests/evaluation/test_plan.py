@@ -32,3 +32,8 @@ def test_a_plan_by_names_holds_the_measure_that_decides_and_each_only_once():
     assert [str(measure) for measure in Plan.of("AUC pooled", ["hit@1"]).measures] == ["hit@1"]
     with pytest.raises(SettingsError, match="nDGC@10"):
         Plan.of("nDGC@10")
+
+
+def test_a_seed_below_0_is_refused():
+    with pytest.raises(SettingsError, match="seed is -1; write a whole number of at least 0"):
+        Plan.of(seed=-1)

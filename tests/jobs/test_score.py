@@ -155,3 +155,9 @@ def test_faulty_candidates_write_nothing(line, tmp_path) -> None:
     with pytest.raises(SettingsError, match="context names 'device', which is not a column of the candidates"):
         score(line.model, line.dataset, candidates.drop("device"), tmp_path / "out")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_moment_with_a_zone_beside_one_without_is_taken_as_utc(line, scored, tmp_path) -> None:
+    naive = line.candidates().with_columns(pl.col("timestamp").dt.replace_time_zone(None), seen=pl.col("timestamp"))
+    score(line.model, line.dataset, naive, tmp_path / "out")
+    assert_frame_equal(rankings(tmp_path / "out"), rankings(scored), check_exact=True)

@@ -141,7 +141,7 @@ def test_bad_candidates_are_refused_with_every_fault(line, ranker) -> None:
         ranker.rank(candidates.drop("user_id").with_columns(timestamp=pl.lit("yesterday")))
     with pytest.raises(SettingsError, match="context names 'device', which is not a column of the candidates"):
         ranker.rank(candidates.drop("device"))
-    for top in (-1, 2.5, "3"):
+    for top in (-1, 2.5, "3", True):
         with pytest.raises(SettingsError, match=f"top = {top!r}; keep at least 1 candidate per request, as a whole"):
             ranker.rank(candidates, top=top)
     with pytest.raises(DataError, match="candidates are a list; pass a polars or pandas DataFrame"):
