@@ -6,6 +6,7 @@ import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from difflib import get_close_matches
 from types import FrameType
 
 from recsys.errors import RecsysError, SettingsError
@@ -28,9 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with _stopped_by_signals():
             if not words:
                 raise SettingsError("give a verb; `recsys --help` lists them")
-            from recsys.verbs import run  # so that a signal that comes while it is read stops in peace, too
-
-            answer = run(words)
+            answer = _run(words)
             print(end="", flush=True)  # so that a reader who has left is met here
             return NO if answer is False else FINE
     except SettingsError as error:
@@ -52,6 +51,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
             file=sys.stderr,
         )
         return stopped.status
+
+
+def _run(words: Sequence[str]) -> bool | None:
+    """Run one verb; False when the answer is no.
+
+    Raises
+    ------
+    SettingsError
+        When the words are not understood; says where to look.
+    """
+    from cyclopts import CycloptsError  # so that a signal that comes while this is read stops in peace, too
+
+    from recsys.verbs import APP
+
+    verbs = [name for name in APP if not name.startswith("-")]
+    if words[0] not in APP:
+        near = get_close_matches(words[0], verbs, n=1)
+        meant = f"did you mean {near[0]}? " if near else ""
+        raise SettingsError(f"{words[0]!r} is no verb; {meant}Verbs are {', '.join(verbs)}; see `recsys --help`")
+    try:
+        answer: bool | None = APP(words)
+    except CycloptsError as error:
+        verb = " ".join(["recsys", *(error.command_chain or ())])
+        raise SettingsError(f"{str(error).rstrip('.')}; see `{verb} --help`") from error
+    return answer
 
 
 class _StoppedError(BaseException):

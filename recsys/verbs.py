@@ -3,12 +3,11 @@
 import json
 from collections.abc import Sequence
 from datetime import datetime
-from difflib import get_close_matches
 from pathlib import Path
 from shutil import get_terminal_size
 from typing import Annotated, Any, Literal
 
-from cyclopts import App, CycloptsError, Parameter
+from cyclopts import App, Parameter
 
 from recsys.errors import DataError, SettingsError
 
@@ -36,27 +35,6 @@ APP = App(
 
 Whole = Annotated[int, Parameter(converter=lambda _, tokens: int(tokens[0].value))]  # 1.5 is none, and is not rounded
 Changes = Annotated[tuple[str, ...], Parameter(name="--set", show_default=False)]
-
-
-def run(words: Sequence[str]) -> bool | None:
-    """Run one verb; False when the answer is no.
-
-    Raises
-    ------
-    SettingsError
-        When the words are not understood; says where to look.
-    """
-    verbs = [name for name in APP if not name.startswith("-")]
-    if words[0] not in APP:
-        near = get_close_matches(words[0], verbs, n=1)
-        meant = f"did you mean {near[0]}? " if near else ""
-        raise SettingsError(f"{words[0]!r} is no verb; {meant}Verbs are {', '.join(verbs)}; see `recsys --help`")
-    try:
-        answer: bool | None = APP(words)
-    except CycloptsError as error:
-        verb = " ".join(["recsys", *(error.command_chain or ())])
-        raise SettingsError(f"{str(error).rstrip('.')}; see `{verb} --help`") from error
-    return answer
 
 
 @APP.command

@@ -27,6 +27,17 @@ settings.register_profile("untimed", deadline=None)  # a busy machine is no faul
 settings.load_profile("untimed")
 
 
+TRAINED = {"line", "asking"}
+"""Fixtures that train a model; what needs one is no quick test."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark as slow what needs a trained model; other slow modules say so themselves."""
+    for item in items:
+        if TRAINED & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.slow)
+
+
 @dataclass(frozen=True, repr=False)
 class Line:
     """The whole line on a small world: tables, truth, settings, model folder and its judgement."""

@@ -6,6 +6,9 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
+pytestmark = pytest.mark.slow
+
+
 ENDS = {"first_look": "true rank", "may_b_replace_a": "true value"}
 """What the last line of each story holds against the truth."""
 

@@ -13,6 +13,9 @@ from recsys.features.definitions import Count, Lift, Mean, Rate, Share, Trend
 from recsys.features.moments import Age, HoursSince, Number, Pace, Same
 from recsys.features.settings import Declaration
 
+pytestmark = pytest.mark.slow
+
+
 SLOW = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 HOUR = timedelta(hours=1)
 WINDOWS = [None, timedelta(minutes=10), 6 * HOUR, 24 * HOUR]

@@ -18,6 +18,9 @@ from recsys.past.log import Log
 from recsys.past.lookup import Asked
 from recsys.vectors.queries import QueryReader
 
+pytestmark = pytest.mark.slow
+
+
 NOON = datetime(2024, 3, 1, 12, tzinfo=UTC)
 SLOW = settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
 

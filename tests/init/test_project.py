@@ -15,6 +15,9 @@ from recsys.init.project import init_project
 from recsys.jobs.train import train
 from recsys.settings import load_settings
 
+pytestmark = pytest.mark.slow
+
+
 SHOPS = ("german", "clicklog", "radio", "films", "retail", "news")
 
 

@@ -9,6 +9,8 @@ from recsys.model.folder import Model
 from recsys.serving.ranker import Ranker
 from recsys.world import WorldSettings
 
+pytestmark = pytest.mark.slow
+
 
 def test_the_demonstration_leaves_tables_model_rankings_and_report(small_settings, tmp_path) -> None:
     world = WorldSettings(seed=4, items=200, users=60, days=5, history_days=3, requests=500)

@@ -92,7 +92,7 @@ def test_parts_hold_whole_requests_and_their_size_changes_no_row(line, written, 
     build = features.build_features
     monkeypatch.setattr(features, "ROWS_PER_PART", 97)
     monkeypatch.setattr(
-        features, "build_features", lambda rows, *rest: computed.append(len(rows)) or build(rows, *rest)
+        features, "build_features", lambda asked, *rest: computed.append(len(asked.candidates)) or build(asked, *rest)
     )
     done = write_features(line.dataset, line.settings, tmp_path / "out")
     found = parts(tmp_path / "out")

@@ -12,6 +12,9 @@ from recsys.learning.blocks import Outcomes
 from recsys.learning.learner import TextLearner
 from recsys.learning.training import TextTrainer
 
+pytestmark = pytest.mark.slow
+
+
 LORA = {"peft_type": "LORA", "r": 2, "target_modules": ["query", "value"]}
 PREFIX = {"peft_type": "PREFIX_TUNING", "num_virtual_tokens": 2}
 

@@ -16,6 +16,8 @@ from recsys.learning.training import TextTrainer, _click_shares, fit_text
 from recsys.vectors.coded_lists import CodedLists
 from recsys.vectors.signals import text_signals
 
+pytestmark = pytest.mark.slow
+
 
 def mean_auc(model: TextModel, world) -> float:
     vectors = model.vectors(pl.Series(np.arange(len(world.texts))), world.texts)

@@ -18,6 +18,9 @@ from recsys.past.lookup import Asked
 from recsys.past.streams import CLICK, OUTCOME, SHOWING
 from recsys.schema import TIME
 
+pytestmark = pytest.mark.slow
+
+
 NOON = datetime(2024, 3, 1, 12, tzinfo=UTC)
 HOUR, NOW = timedelta(hours=1), timedelta(0)
 IDS = ("user_id", "item_id")

@@ -25,6 +25,9 @@ from recsys.vectors.item_vectors import ItemVectors, round_to_grid
 from recsys.vectors.reader import Reader
 from recsys.vectors.user_tower import UserTower
 
+pytestmark = pytest.mark.slow
+
+
 START = datetime(2024, 5, 1, 8, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
 SETTINGS = FeatureSettings(

@@ -22,6 +22,8 @@ from recsys.model.ready import Ready
 from recsys.past import tail as tail_module
 from recsys.vectors.item_vectors import ItemVectors
 
+pytestmark = pytest.mark.slow
+
 
 @dataclass(frozen=True)
 class Day:

@@ -14,7 +14,7 @@ from recsys.world import World, WorldSettings, make_world
 
 SAMPLE = WorldSettings(seed=7, items=120, users=40, days=4, history_days=3, requests=250, browsing=6)
 TINY = WorldSettings(items=100, users=10, days=2, requests=40)
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[2]
 
 
 def frames(world: World) -> dict[str, pl.DataFrame]:
