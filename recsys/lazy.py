@@ -12,7 +12,7 @@ def exports(package: str, homes: Mapping[str, str]) -> tuple[Callable[[str], obj
     package
         Its name.
     homes
-        Where each public name lives: the module below the package, or a whole dotted name.
+        The module in which each public name lives, its whole dotted name.
 
     Raises
     ------

@@ -1,6 +1,7 @@
 """What is asked of columns of requests before features are made of them."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import polars as pl
 
@@ -46,6 +47,7 @@ def check_context(
     _refuse_doubles(settings)
 
 
+@lru_cache(maxsize=16)  # settings stay while lists come and go
 def _refuse_doubles(settings: FeatureSettings) -> None:
     taken: set[str] = set()
     for name in map(plain_name, feature_names(settings)):

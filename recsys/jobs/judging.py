@@ -61,13 +61,14 @@ def read_logged(asked: Asked, settings: FeatureSettings, reader: Reader | None) 
     settings, reader
         What features are computed from; without a reader the text columns are NaN.
     """
-    tables = [build_features(Asked.of(asked.candidates.clear(), asked.log), settings, reader)]
+    tables = []
     with tqdm(total=len(asked.candidates), desc="features", unit="row", disable=None, leave=False) as bar:
         for part in asked.parts(ROWS_PER_BATCH):
             tables.append(build_features(part, settings, reader))
             bar.update(len(part.candidates))
+    table = pl.concat(tables) if tables else build_features(asked, settings, reader)
     labels = asked.candidates["label"].cast(pl.Int64).to_numpy()
-    return LoggedWindow(asked.candidates, Examples(pl.concat(tables), labels, asked.starts))
+    return LoggedWindow(asked.candidates, Examples(table, labels, asked.starts))
 
 
 @dataclass(frozen=True)

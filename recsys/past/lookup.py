@@ -189,11 +189,6 @@ class Asked:
         """How many candidates each request has, shape [R]."""
         return np.diff(self.starts)
 
-    @property
-    def moments(self) -> pl.Series:
-        """When each request was made, R elements."""
-        return self.candidates["timestamp"].gather(self.starts[:-1])
-
     def parts(self, rows: int) -> Iterator["Asked"]:
         """Cut into parts, see `cut_requests`."""
         for first, last in cut_requests(self.starts, rows):
