@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import time
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,7 @@ SHORT = {"errors.py": "all errors of the package, and nothing else", "lazy.py": 
 HEAVY = {"torch", "transformers", "pytorch_lightning"}
 
 
+@cache
 def imported(path: Path) -> set[str]:
     """Dotted names that a module imports, at its top or inside functions, type checking aside."""
     tree = ast.parse(path.read_text())
@@ -143,6 +145,7 @@ def test_importing_the_package_is_quick_and_loads_nothing_heavy() -> None:
     assert time.perf_counter() - started < 5  # a ceiling against a heavy import, not a timing
 
 
+@pytest.mark.slow
 def test_the_ranker_loads_neither_torch_nor_lightning() -> None:
     program = f"import sys\nfrom recsys import Ranker\nassert not {HEAVY!r} & set(sys.modules)\n"
     subprocess.run([sys.executable, "-c", program], check=True)

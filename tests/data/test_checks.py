@@ -366,6 +366,7 @@ VALUES = [
 ]
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.data())
 def test_any_types_give_a_report_and_never_an_exception(data: st.DataObject) -> None:

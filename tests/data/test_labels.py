@@ -66,6 +66,7 @@ def by_hand(showings, events, window):
     return labels, left
 
 
+@pytest.mark.slow
 @CHECKED
 @given(showings=SHOWINGS, events=EVENTS, window=st.integers(0, 6))
 def test_attribution_is_that_of_a_plain_loop(showings, events, window):
@@ -79,6 +80,7 @@ def test_attribution_is_that_of_a_plain_loop(showings, events, window):
     assert_frame_equal(graded.events, data.events[left])
 
 
+@pytest.mark.slow
 @CHECKED
 @given(showings=SHOWINGS, events=EVENTS, seed=st.integers(0, 9))
 def test_the_order_of_rows_changes_nothing(showings, events, seed):
@@ -94,6 +96,7 @@ def test_the_order_of_rows_changes_nothing(showings, events, seed):
     assert_frame_equal(one.events, other.events, check_row_order=False)
 
 
+@pytest.mark.slow
 @CHECKED
 @given(showings=SHOWINGS, events=EVENTS, window=st.integers(0, 6), delay=st.integers(0, 6))
 def test_no_label_is_known_before_its_event(showings, events, window, delay):

@@ -155,6 +155,7 @@ def test_the_order_of_rows_does_not_decide_what_is_drawn() -> None:
     assert long.group_by("request_id").len()["len"].unique().to_list() == [3000]
 
 
+@pytest.mark.slow
 def test_the_measure_is_the_mean_auc_of_scikit_learn_in_the_better_direction() -> None:
     frame = lists(200, seed=3).with_columns(
         rough=(pl.col("noise") * 5).round(), down=-pl.col("noise") - pl.col("label") / 4

@@ -103,6 +103,7 @@ def test_markup_of_one_field_does_not_reach_the_next() -> None:
     assert texts(("Cats <!-- and", "they purr"), ("<script>", "Dogs")) == ["Cats. they purr", "Dogs"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "part",
     [

@@ -59,6 +59,7 @@ def test_fractions_weigh_requests_and_not_candidates():
     assert sizes(requests, windows) == [3, 3, 2, 2]
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(
     hours=st.lists(st.integers(0, 12), min_size=4, max_size=30),

@@ -45,6 +45,7 @@ def adapted(folder: Path, config: dict[str, object], seed: int = 0) -> Encoder:
     return encoder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("config", [LORA, ADALORA, IA3], ids=lambda config: config["peft_type"])
 def test_merged_encoder_gives_what_the_adapted_one_gave_and_is_saved_plain(
     tiny_encoder: Path, tmp_path: Path, config: dict[str, object]

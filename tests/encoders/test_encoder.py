@@ -113,6 +113,7 @@ def test_first_layers_alone_are_kept(tiny_encoder: Path, tmp_path: Path) -> None
         Encoder.load(tmp_path / "saved", layers=3)
 
 
+@pytest.mark.slow
 def test_texts_of_any_kind_get_a_vector_of_length_one(tiny_encoder: Path) -> None:
     encoder = Encoder.load(tiny_encoder)
     vectors = encoder.embed(encoder.tokenize(["sea " * 250_000, "\x00\x1b\x7f", "🎉👩‍👩‍👧", "a\ud800b", "\ufeff"], 32))

@@ -43,6 +43,7 @@ def test_every_field_is_documented() -> None:
         assert f"\n    {name}\n" in (TextSettings.__doc__ or "")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "modules",
     ["vectors.reader, recsys.vectors.item_tower", "encoders.text_reader", "encoders.backends.onnx", "learning"],

@@ -119,6 +119,7 @@ def folder(tiny_encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     return folder
 
 
+@pytest.mark.slow
 def test_what_is_loaded_reads_as_what_was_saved(folder: Path) -> None:
     loaded = TextReader.load(folder)
     assert loaded.settings == load_settings(folder / "encoder")

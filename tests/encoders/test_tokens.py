@@ -48,6 +48,7 @@ def test_control_characters_are_no_words(encoder: Encoder) -> None:
     assert ids(tokens, 0) == ids(tokens, 1)
 
 
+@pytest.mark.slow
 def test_a_text_of_a_megabyte_is_cut(encoder: Encoder) -> None:
     assert encoder.tokenize(["sea " * 250_000, "x" * 1_000_000], 8).lengths.tolist() == [8, 3]
 

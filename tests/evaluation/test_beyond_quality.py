@@ -20,6 +20,7 @@ def candidates(rows):
     return table(rows).with_columns(user_id=pl.col("request_id") % 3)
 
 
+@pytest.mark.slow
 @given(pairs, pairs.map(set).map(list), st.integers(1, 3))
 def test_counts_are_those_of_plain_loops(given_rows, asked_rows, k):
     asked = {request: {item for r, item in asked_rows if r == request} for request, _ in asked_rows}

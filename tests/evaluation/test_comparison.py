@@ -409,6 +409,7 @@ def test_without_a_positive_nothing_is_shown():
     assert json.loads(json.dumps(found.to_json()))["overall"]["AUC"]["a"] is None
 
 
+@pytest.mark.slow
 def test_many_comparisons_keep_what_they_promise():
     lines, figures = prove(runs=100, users=5_000)
     assert [line.name for line in lines][-1] == "power"

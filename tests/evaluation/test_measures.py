@@ -115,6 +115,7 @@ def test_map_without_ties_equals_scikit_learn(rows):
     )
 
 
+@pytest.mark.slow
 @given(st.lists(one_list, min_size=1, max_size=5))
 def test_auc_equals_scikit_learn(lists):
     labels, scores, starts = arrays(lists)
@@ -171,6 +172,7 @@ def test_orders_without_ties_equal_ir_measures_where_its_run_lacks_what_is_not_l
         np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-12)
 
 
+@pytest.mark.slow
 @given(st.lists(one_list, min_size=1, max_size=5), st.randoms())
 def test_rows_of_a_request_may_stand_in_any_order(lists, random):
     shuffled = [random.sample(rows, len(rows)) for rows in lists]

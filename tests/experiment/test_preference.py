@@ -86,6 +86,7 @@ def test_p_is_that_of_all_swaps_of_users():
     assert read_preference(make_log(rows), permutations=20_000).p == pytest.approx(np.mean(every), abs=0.01)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", [team_draft, probabilistic])
 def test_random_clicks_prefer_neither_ranking(method):
     random = np.random.default_rng(1)

@@ -151,6 +151,7 @@ def test_the_answer_does_not_depend_on_the_order_of_the_rows():
     assert read_out(table, plan) == read_out(table.sample(fraction=1.0, shuffle=True, seed=2), plan)
 
 
+@pytest.mark.slow
 def test_fixed_intervals_cover_the_truth_with_cuped_and_without():
     covered = np.zeros(2)
     for seed in range(250):

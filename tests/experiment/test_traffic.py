@@ -13,6 +13,7 @@ EVEN = {"A": 0.5, "B": 0.5}
 USERS = list(range(20_000))
 
 
+@pytest.mark.slow
 def test_arms_are_the_same_in_every_process():
     expected = ["A", "B", "B", "B", "B", "B", "B", "A"]
     assert assign(range(8), "pictures", EVEN).to_list() == expected

@@ -36,6 +36,7 @@ def check(tools, exact, rounded, case):
         np.testing.assert_allclose(found, tools.expected(feature, case), rtol=1e-12, err_msg=str(feature))
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_moments_are_those_of_a_plain_loop(tools, data):

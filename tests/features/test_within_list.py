@@ -70,6 +70,7 @@ def test_gaps_are_those_of_a_plain_loop(lists):
     assert not np.signbit(found[found == 0]).any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("logits", [False, True])
 @given(lists=lists_of(NUMBERS | FLOATS), seed=st.integers(0, 99))
 def test_the_order_of_rows_and_other_lists_change_no_bit(logits, lists, seed):

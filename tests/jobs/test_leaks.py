@@ -26,6 +26,9 @@ from recsys.past.lookup import Asked
 from recsys.settings import Settings, load_settings
 from tests.fixtures.behaviour import Tools
 
+pytestmark = pytest.mark.slow
+
+
 ROOT = Path(__file__).parents[2]
 EBNERD = ROOT.parent / "shared" / "data" / "ebnerd_demo"
 CLICKED = pl.col("label") > 0

@@ -81,6 +81,7 @@ def test_the_weights_and_the_backend_make_the_identity(model: TextModel) -> None
     assert encode(replace(model, lexicon=lexicon), items).encoder != encode(model, items).encoder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["torch", "bf16", "onnx", "static"])
 def test_training_and_serving_see_the_same_vectors(model: TextModel, tmp_path: Path, backend: Backend) -> None:
     settings = model.settings.model_copy(update={"backend": backend})

@@ -28,6 +28,9 @@ from recsys.vectors.item_vectors import ItemVectors, round_to_grid
 from recsys.vectors.reader import Reader
 from recsys.vectors.user_tower import UserTower
 
+pytestmark = pytest.mark.slow
+
+
 NOON = datetime(2024, 3, 1, 12, tzinfo=UTC)
 SETTINGS = FeatureSettings(affinity=("category",))
 ITEMS = [f"i{number:02d}" for number in range(20)]

@@ -45,6 +45,7 @@ def check_amounts(rows, asked, back):
         assert [total[place] for total in recent] == [len(late), sum(row[2] for row in late)]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("largest")
 def test_amounts_are_those_of_a_plain_loop():
     check_amounts()
@@ -63,6 +64,7 @@ def check_moments(rows, asked):
             assert timeline.moments[counter.moment(ends_of)].tolist() == [min(past), max(past)]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("largest")
 def test_the_first_and_the_last_known_moment_are_those_of_a_plain_loop():
     check_moments()

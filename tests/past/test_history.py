@@ -2,6 +2,7 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import polars as pl
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -14,6 +15,7 @@ from recsys.past.log import Log, read_history
 NOON = datetime(2024, 3, 1, 12, tzinfo=UTC)
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data(), length=st.integers(1, 5))
 def test_histories_are_those_of_a_plain_loop(tools, data, length):

@@ -3,6 +3,7 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import polars as pl
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -121,6 +122,7 @@ def test_candidates_are_sorted_by_request_and_item(tools):
     assert Asked.of(rows.clear(), asked.log).starts.tolist() == [0]
 
 
+@pytest.mark.slow
 @given(st.lists(st.integers(0, 5), max_size=20))
 def test_starts_are_those_of_a_plain_loop(ids):
     ids = sorted(ids)

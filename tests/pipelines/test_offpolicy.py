@@ -25,6 +25,7 @@ def judged():
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", ESTIMATORS)
 def test_intervals_hold_the_true_value_where_there_is_support_and_refuse_where_not(judged, case):
     for found in simulate_coverage(case, judged[case], runs=50, users=60):

@@ -46,6 +46,7 @@ def text_of(ranker, folder):
     return (folder / "ranker.txt").read_text()
 
 
+@pytest.mark.slow
 def test_a_planted_signal_is_learnt(grown):
     later = make_examples(2)
     match, brand = later.table["match"].fill_nan(0).to_numpy(), later.table["brand"].to_numpy()

@@ -61,6 +61,7 @@ def test_users_of_very_unequal_weight_count_as_a_handful():
     assert found.high - found.low > 5 * (even.high - even.low)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("users", "lowest"), [(5, 0.90), (30, 0.92), (100, 0.93), (300, 0.93)])
 def test_intervals_cover_the_truth_when_users_differ(users, lowest):
     random = np.random.default_rng(5)

@@ -101,6 +101,7 @@ def found_by(
     ]
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 40), st.sampled_from([None, 2, 5]))
 def test_neighbours_are_the_nearest_that_were_out_before(seed: int, size: int, texts: int | None) -> None:
@@ -148,6 +149,7 @@ def test_newer_items_and_those_without_a_date_change_nothing(seed: int, size: in
     assert all(dates[other] is not None for some in new for other, _ in some)
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 25), st.sampled_from([None, timedelta(hours=2)]))
 def test_rates_are_those_of_a_plain_loop_over_the_lists(seed: int, size: int, window: timedelta | None) -> None:

@@ -86,6 +86,7 @@ def test_same_settings_give_the_same_frames_and_another_seed_others(world):
         assert not frame.equals(other[name])
 
 
+@pytest.mark.slow
 def test_number_of_threads_changes_nothing():
     program = (
         "from recsys.world import *; import polars, sys;"

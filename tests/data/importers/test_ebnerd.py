@@ -231,6 +231,7 @@ def test_counts_clicks_outside_their_list_and_empty_lists(flat: Path) -> None:
     assert "1 clicks on articles that their list does not hold are left out." in data.about.notes
 
 
+@pytest.mark.slow
 def test_demo_bundle_has_the_figures_of_its_publisher() -> None:
     if not SHIPPED.is_dir():
         pytest.skip("the EB-NeRD demo bundle is not here")

@@ -83,6 +83,7 @@ def read(found: SampledLists) -> dict[Any, tuple[set[int], list[int]]]:
     return lists
 
 
+@pytest.mark.slow
 @given(rows, availability, st.integers(1, 6), st.sampled_from([None, 5.0]))
 def test_every_list_holds_what_plain_loops_allow(
     events: list[Row], available: dict[int, int | None] | None, negatives: int, least: float | None
@@ -115,6 +116,7 @@ def test_every_list_holds_what_plain_loops_allow(
     assert result.events.rows() == left
 
 
+@pytest.mark.slow
 @given(rows, st.randoms(use_true_random=False))
 def test_the_order_of_rows_changes_nothing(events: list[Row], random: Any) -> None:
     events = [*events, (1, 1, 0, "view", 1.0), (1, 2, 0, "view", 1.0), (1, 1, 5, "buy", 1.0)]

@@ -34,6 +34,7 @@ def same(backend_name: str, one: np.ndarray, other: np.ndarray) -> bool:
     return bool(np.abs(one - other).max() <= TOLERANCE[backend_name])
 
 
+@pytest.mark.slow
 def test_embeddings_have_length_one_and_agree_with_the_encoder(
     each, backend: Backend, encoder: Encoder, texts: list[str]
 ) -> None:
@@ -72,6 +73,7 @@ def test_no_texts_give_no_embeddings(backend: Backend) -> None:
     assert backend.embed([]).shape == (0, 32)
 
 
+@pytest.mark.slow
 def test_hostile_texts_have_finite_embeddings(backend: Backend) -> None:
     found = backend.embed(HOSTILE)
     assert np.isfinite(found).all()

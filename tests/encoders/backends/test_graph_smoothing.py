@@ -42,6 +42,7 @@ def test_large_inputs_become_smaller(uneven: Encoder, texts: list[str]) -> None:
     assert unevenness(smooth(uneven, texts, 12)) < unevenness(copy.deepcopy(uneven)) / 5
 
 
+@pytest.mark.slow
 def test_smoothing_brings_8_bits_nearer_to_the_encoder(uneven: Encoder, texts: list[str]) -> None:
     pytest.importorskip("onnxruntime", reason="ONNX Runtime is an extra")
     pytest.importorskip("onnx", reason="ONNX is an extra")

