@@ -27,7 +27,7 @@ test: $(INSTALLED) ## run the tests
 	$(BIN)/python -m pytest --numprocesses 2
 
 quick: $(INSTALLED) ## the quick tests: what to run while working
-	$(BIN)/python -m pytest --numprocesses 2 -m "not slow" --quiet
+	$(BIN)/python -m pytest --numprocesses 2 -m "not slow" --hypothesis-profile quick --quiet
 
 lint: $(INSTALLED) ## formatting, lint, types and the depth of imports
 	$(BIN)/ruff format --check .

@@ -8,22 +8,24 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import polars as pl
 import pytest
-import torch
 from hypothesis import settings
-from transformers import BertConfig, BertModel, BertTokenizer
 
 from recsys.data.tables import Dataset
-from recsys.jobs.judging import Judgement
-from recsys.jobs.train import train
-from recsys.settings import Settings
 from recsys.world import World, WorldSettings, make_world
+
+# Imported by the fixtures that train: torch takes seconds, which processes that train nothing need not wait for.
+if TYPE_CHECKING:
+    from recsys.jobs.judging import Judgement
+    from recsys.settings import Settings
 
 pytest_plugins = ["tests.fixtures.behaviour", "tests.fixtures.commands", "tests.fixtures.texts"]
 
 settings.register_profile("untimed", deadline=None)  # a busy machine is no fault of an example
+settings.register_profile("quick", deadline=None, max_examples=20)  # what `make quick` asks for
 settings.load_profile("untimed")
 
 
@@ -44,9 +46,9 @@ class Line:
 
     world: World
     data: Path
-    settings: Settings
+    settings: "Settings"
     model: Path
-    judgement: Judgement
+    judgement: "Judgement"
 
     @property
     def dataset(self) -> Dataset:
@@ -61,6 +63,9 @@ class Line:
 
 def write_encoder(folder: Path) -> Path:
     """Write a random three-layer BERT that knows a few words and every letter."""
+    import torch
+    from transformers import BertConfig, BertModel, BertTokenizer
+
     words = "sea boat fish sail code bug test type goal ball team cup bread salt oven dough".split()  # noqa: SIM905
     letters = [prefix + letter for letter in "abcdefghijklmnopqrstuvwxyz" for prefix in ("", "##")]
     vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *words, *letters]
@@ -81,7 +86,9 @@ def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def small_settings(tiny_encoder: Path) -> Settings:
+def small_settings(tiny_encoder: Path) -> "Settings":
+    from recsys.settings import Settings
+
     return Settings.model_validate(
         {
             "windows": {"fractions": [0.3, 0.35, 0.15, 0.2]},
@@ -115,7 +122,9 @@ def small_world() -> World:
 
 
 @pytest.fixture(scope="session")
-def line(small_world: World, small_settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Line:
+def line(small_world: World, small_settings: "Settings", tmp_path_factory: pytest.TempPathFactory) -> Line:
+    from recsys.jobs.train import train
+
     folder = tmp_path_factory.mktemp("line")
     small_world.dataset.write(folder / "data")
     judgement = train(small_world.dataset, small_settings, folder / "model")
@@ -123,8 +132,10 @@ def line(small_world: World, small_settings: Settings, tmp_path_factory: pytest.
 
 
 @pytest.fixture(scope="session")
-def asking(small_world: World, small_settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Line:
+def asking(small_world: World, small_settings: "Settings", tmp_path_factory: pytest.TempPathFactory) -> Line:
     """Train on the same world where three requests of four ask with the title of what is clicked."""
+    from recsys.jobs.train import train
+
     dataset, folder = small_world.dataset, tmp_path_factory.mktemp("asking")
     clicked = dataset.requests.filter(pl.col("label") > 0, pl.col("request_id").cast(pl.Int64) % 4 > 0)
     titles = clicked.join(dataset.items, on="item_id").group_by("request_id").agg(asked=pl.col("title").first())

@@ -1,6 +1,7 @@
 """What imports what at the top of the modules of `recsys`; `python -m tests.imports` prints the longest chain."""
 
 import ast
+from functools import cache
 from pathlib import Path
 
 PACKAGE = Path(__file__).parent.parent / "recsys"
@@ -11,10 +12,16 @@ def name_of(path: Path) -> str:
     return ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__")
 
 
+@cache
+def parsed(path: Path) -> ast.Module:
+    """The syntax tree of a file, read once per process."""
+    return ast.parse(path.read_text())
+
+
 def read_imports() -> dict[str, set[str]]:
     """Per module the modules of the package that it imports at its top; blocks for type checkers alone left out."""
     paths = {name_of(path): path for path in PACKAGE.rglob("*.py")}
-    return {name: _imported(ast.parse(path.read_text()).body, paths.keys()) - {name} for name, path in paths.items()}
+    return {name: _imported(parsed(path).body, paths.keys()) - {name} for name, path in paths.items()}
 
 
 def _imported(body: list[ast.stmt], known: object) -> set[str]:

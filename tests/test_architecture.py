@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.imports import longest_chain, read_imports
+from tests.imports import longest_chain, parsed, read_imports
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "recsys"
@@ -46,9 +46,8 @@ HEAVY = {"torch", "transformers", "pytorch_lightning"}
 @cache
 def imported(path: Path) -> set[str]:
     """Dotted names that a module imports, at its top or inside functions, type checking aside."""
-    tree = ast.parse(path.read_text())
     found = set()
-    for node in ast.walk(tree):
+    for node in ast.walk(parsed(path)):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -105,7 +104,7 @@ def test_a_longer_chain_and_a_circle_are_seen() -> None:
 def test_no_class_name_stands_for_two_things() -> None:
     homes: dict[str, list[str]] = {}
     for path in MODULES:
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in ast.walk(parsed(path)):
             if isinstance(node, ast.ClassDef):
                 homes.setdefault(node.name, []).append(path.relative_to(PACKAGE).as_posix())
     assert {name: where for name, where in homes.items() if len(where) > 1} == {}
@@ -124,9 +123,8 @@ def test_every_module_has_a_test_file_of_its_name(path: Path) -> None:
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: path.relative_to(PACKAGE).as_posix())
 def test_files_and_functions_stay_readable(path: Path) -> None:
-    source = path.read_text()
-    assert len(source.splitlines()) <= 400, path
-    for node in ast.walk(ast.parse(source)):
+    assert len(path.read_text().splitlines()) <= 400, path
+    for node in ast.walk(parsed(path)):
         if isinstance(node, ast.FunctionDef):
             assert node.end_lineno is not None
             assert node.end_lineno - node.lineno < 60, f"{path}: {node.name}"

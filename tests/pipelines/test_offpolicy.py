@@ -17,6 +17,8 @@ from recsys.errors import SettingsError
 from recsys.offpolicy.policies import ListPolicy
 from recsys.world import WorldSettings, make_world
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def judged():

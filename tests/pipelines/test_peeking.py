@@ -6,6 +6,8 @@ from pipelines.peeking import METRICS, simulate_peeking
 from recsys.errors import SettingsError
 from recsys.experiment.metrics import rate
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("metric", METRICS, ids=str)
 def test_looking_every_day_keeps_the_errors_of_the_anytime_valid_interval_only(metric):
