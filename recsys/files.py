@@ -81,15 +81,45 @@ def read_parquet(path: Path, missing: str, mend: str) -> pl.DataFrame:
     Raises
     ------
     DataError
-        When there is nothing to read, a file is not Parquet, or files differ in their columns.
+        When there is nothing to read, a file is not Parquet, or files hold a column in types that differ.
     """
     files = sorted(file for file in path.rglob("*.parquet") if file.is_file()) if path.is_dir() else [path]
     if not files or not files[0].is_file():
         raise DataError(f"{path} {'holds no Parquet file' if path.is_dir() else 'is missing'}; {missing}")
+    parts = [_read_part(file, mend) for file in files]
+    return parts[0] if len(parts) == 1 else _one_table(files, parts, mend)
+
+
+def _read_part(path: Path, mend: str) -> pl.DataFrame:
     try:
-        return pl.read_parquet(files, glob=False)
+        return pl.read_parquet(path, glob=False)
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
         raise DataError(f"{path} cannot be read as Parquet ({error}); {mend}") from error
+
+
+def _one_table(files: list[Path], parts: list[pl.DataFrame], mend: str) -> pl.DataFrame:
+    """Put parts together that may differ in the order of columns, the width of numbers and in further columns."""
+    kinds: dict[str, tuple[str, Path]] = {}
+    for file, part in zip(files, parts, strict=True):
+        for name, dtype in part.schema.items():
+            kind, other = kinds.setdefault(name, (_kind(dtype), file)) if dtype != pl.Null else ("", file)
+            if dtype != pl.Null and kind != _kind(dtype):
+                raise DataError(
+                    f"{file} holds {name} as {dtype}, where {other.name} holds {kind}; write the column in one type"
+                )
+    try:
+        return pl.concat(parts, how="diagonal_relaxed")
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+        raise DataError(f"{files[0].parent} cannot be read as one table ({error}); {mend}") from error
+
+
+def _kind(dtype: pl.DataType) -> str:
+    """Say what a type holds, whatever its width, unit or zone: only types of one kind make one column."""
+    if dtype.is_integer() or dtype.is_float():
+        return "numbers"
+    if isinstance(dtype, pl.Datetime):
+        return "moments without a zone" if dtype.time_zone is None else "moments with a zone"
+    return str(dtype)
 
 
 def _flush(path: Path) -> None:

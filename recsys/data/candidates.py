@@ -6,7 +6,7 @@ from pathlib import Path
 import polars as pl
 
 from recsys.data.clock import utc
-from recsys.data.tables import in_utc
+from recsys.data.plain import in_utc
 from recsys.errors import DataError
 from recsys.files import read_parquet
 from recsys.schema import TIME

@@ -8,8 +8,10 @@ from pathlib import Path
 import polars as pl
 
 from recsys.data.faults import CheckedRows, CheckReport, Fault, Rule, broken, report, whole
+from recsys.data.meeting import apart
+from recsys.data.plain import plain_table
 from recsys.data.rules import fits, table_faults
-from recsys.data.tables import About, Dataset, in_utc, read_about
+from recsys.data.tables import About, Dataset, read_about
 from recsys.data.telling import clicks_told_twice, telling_columns
 from recsys.errors import DataError
 from recsys.files import read_parquet
@@ -87,11 +89,11 @@ def check_candidates(candidates: pl.DataFrame, items: pl.DataFrame | None = None
     items
         The catalogue; candidates that it does not hold are a warning, however many they are.
     """
-    frame = in_utc(candidates)
+    frame = plain_table(candidates, CANDIDATES)
     faults = [*_zones({"candidates": candidates}), *table_faults(CANDIDATES, frame, None)]
     if items is not None:
         both = {"items": items, "candidates": frame}
-        faults += [*_id_types(both), *_unknown_items(both)]
+        faults += [*_id_types(both), *_unknown_items(both), *apart(both)]
     return report(faults, {"candidates": frame})
 
 
@@ -109,10 +111,10 @@ def check_update(
     """
     now, faults, frames = now or datetime.now(UTC), list[Fault](), Frames()
     if events is not None:
-        frames["events"] = events = in_utc(events)
+        frames["events"] = events = plain_table(events, EVENTS)
         faults += table_faults(EVENTS, events, now)
     if requests is not None:
-        frames["requests"] = requests = in_utc(requests)
+        frames["requests"] = requests = plain_table(requests, REQUESTS)
         shown = requests.drop("label", strict=False)
         faults += [replace(fault, table="requests") for fault in table_faults(CANDIDATES, shown, now)]
         if "label" in requests.columns:
@@ -122,23 +124,23 @@ def check_update(
 
 
 def _check(raw: Frames, faults: list[Fault], now: datetime, about: About) -> CheckReport:
-    frames = {name: in_utc(frame) for name, frame in raw.items()}
+    frames = {table.name: plain_table(raw[table.name], table) for table in _TABLES if table.name in raw}
     faults = [*faults, *_zones(raw)]
     for table in _TABLES:
         if table.name in frames:
             faults += table_faults(table, frames[table.name], now)
-    faults += [*_id_types(frames), *_unknown_items(frames), *_shown_before_available(frames)]
+    faults += [*_id_types(frames), *_unknown_items(frames), *apart(frames), *_shown_before_available(frames)]
     faults += _outcomes(frames, about)
     return report(faults, frames)
 
 
 def _zones(raw: Frames) -> Iterator[Fault]:
-    """Look at the moments as they stand: with a zone here and without one there, they cannot be compared."""
+    """Look at the moments that are read: with a zone here and without one there, they cannot be compared."""
     moments = [
-        (table, column, dtype.time_zone)
-        for table, frame in raw.items()
-        for column, dtype in frame.schema.items()
-        if isinstance(dtype, pl.Datetime)
+        (table.name, column.name, dtype.time_zone)
+        for table in (*_TABLES, CANDIDATES)
+        for column in table.columns
+        if table.name in raw and isinstance(dtype := raw[table.name].schema.get(column.name), pl.Datetime)
     ]
     aware = [f"{table}.{column}" for table, column, zone in moments if zone is not None]
     for table, column, zone in moments:

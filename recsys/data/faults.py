@@ -139,9 +139,16 @@ def broken(rule: Rule, rows: CheckedRows, bad: pl.Expr | pl.Series, shown: pl.Ex
     count = int(marked.sum() or 0)
     if count:
         places = marked.arg_true().head(100)
-        values = frame[places].select(pl.col(rows.column) if shown is None else shown).to_series().to_list()
+        examples = frame.get_column(rows.column) if shown is None else frame.select(shown).to_series()
         yield Fault(
-            rows.table, rows.column, rule.severity, rule.what, count, count / frame.height, cut(values), rule.fix
+            rows.table,
+            rows.column,
+            rule.severity,
+            rule.what,
+            count,
+            count / frame.height,
+            cut(examples[places].to_list()),
+            rule.fix,
         )
 
 

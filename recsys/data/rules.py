@@ -7,13 +7,16 @@ from difflib import get_close_matches
 import polars as pl
 
 from recsys.data.faults import CheckedRows, Fault, Rule, broken, whole
+from recsys.data.plain import EXACT
 from recsys.schema import CANDIDATES, EVENTS, ITEMS, REQUESTS, Column, Kind, Table
 
 _MOST_CANDIDATES = 10_000
+_MUCH, _FAR, _SEVERAL = 0.2, 3, 5
+"""A user stands out with this share of the rows, so many times the mean, among so many users."""
 _LONGEST_ID = 1_000
 _LONGEST_TEXT = 1_000_000
 _TYPES: dict[Kind, tuple[str, Callable[[pl.DataType], bool]]] = {
-    "id": ("integers or text", lambda dtype: dtype.is_integer() or dtype == pl.String),
+    "id": ("integers or text", lambda dtype: dtype in (pl.Int64, pl.String)),
     "time": ("moments", lambda dtype: isinstance(dtype, pl.Datetime)),
     "text": ("text", lambda dtype: dtype in (pl.String, pl.Categorical, pl.Enum)),
     "number": ("numbers", lambda dtype: dtype.is_numeric()),
@@ -93,6 +96,8 @@ def table_faults(table: Table, frame: pl.DataFrame, now: datetime | None) -> Ite
     usable = frame.drop(wrong)
     yield from _other_columns(table, usable)
     yield from _repeats(table, usable)
+    if table in (EVENTS, REQUESTS) and "user_id" in usable.columns:
+        yield from _one_for_many(table, usable)
     if table is ITEMS:
         yield from _texts(usable)
     if table is EVENTS and {"timestamp", "known_at"} <= set(usable.columns):
@@ -117,9 +122,16 @@ def _missing(table: Table, column: Column, frame: pl.DataFrame) -> Fault:
 
 
 def _ill_typed(table: Table, column: Column, frame: pl.DataFrame) -> Fault:
-    words, _ = _TYPES[column.kind]
-    rule = Rule("error", f"the column is {frame.schema[column.name]}, not {words}", f"write it as {words}")
-    return whole(rule, table.name, column.name, tuple(frame[column.name].drop_nulls().head(3).to_list()))
+    """Say what a column holds that `plain_table` could not bring to its type."""
+    values, (words, _) = frame[column.name], _TYPES[column.kind]
+    rule = Rule("error", f"the column is {values.dtype}, not {words}", f"write it as {words}")
+    if column.kind == "id" and values.dtype.is_integer():
+        rule = Rule("error", "ids of 2**63 or more", "write them as text, in every table")
+        values = values.filter(values.cast(pl.Int64, strict=False).is_null())
+    elif values.dtype.is_float() and _TYPES[column.kind][1](pl.Int64()):
+        exact = values.is_finite() & (values == values.round()) & (values.abs() <= EXACT)
+        values = values.filter(~exact)
+    return whole(rule, table.name, column.name, tuple(values.drop_nulls().head(3).to_list()))
 
 
 def _column_faults(table: Table, column: Column, frame: pl.DataFrame, now: datetime | None) -> Iterator[Fault]:
@@ -128,9 +140,10 @@ def _column_faults(table: Table, column: Column, frame: pl.DataFrame, now: datet
     values = pl.col(column.name)
     dtype = frame.schema[column.name]
     if column.required:
-        yield from broken(
-            Rule("error", "empty values (null)", "fill them in or remove the rows"), rows, values.is_null()
-        )
+        fix = "fill them in or remove the rows"
+        if column.name == "user_id":
+            fix += "; guests need an id each, such as that of their session (one for all, or NULL, is one person)"
+        yield from broken(Rule("error", "empty values (null)", fix), rows, values.is_null())
     if dtype == pl.Null:
         return
     for rule, bad in _VALUES.get(column.kind, ()):
@@ -152,16 +165,26 @@ def _other_columns(table: Table, frame: pl.DataFrame) -> Iterator[Fault]:
     """Look at all columns for emptiness, and at those without a fixed meaning for numbers that are not finite."""
     rule = Rule("warning", "numbers that are not finite", "leave them empty (null)")
     nothing = Rule("warning", "the column holds nothing but nulls", "fill it or leave it out")
-    for name, dtype in frame.schema.items():
+    for values in frame.get_columns():  # names such as `*` are names, and no patterns
+        name, dtype = values.name, values.dtype
         column = table.column(name)
-        if frame.height and frame[name].null_count() == frame.height and not (column and column.required):
+        if frame.height and values.null_count() == frame.height and not (column and column.required):
             yield whole(nothing, table.name, name)
         if column is None and dtype.is_float():
-            yield from broken(rule, CheckedRows(table.name, name, frame), ~pl.col(name).is_finite())
+            yield from broken(rule, CheckedRows(table.name, name, frame), ~values.is_finite())
         inner = dtype.inner if isinstance(dtype, pl.List | pl.Array) else None
         if isinstance(inner, pl.DataType) and inner.is_float():
-            finite = pl.col(name).cast(pl.List(inner)).list.eval(pl.element().is_finite()).list.all()
+            finite = values.cast(pl.List(inner)).list.eval(pl.element().is_finite()).list.all()
             yield from broken(rule, CheckedRows(table.name, name, frame), ~finite)
+
+
+def _one_for_many(table: Table, frame: pl.DataFrame) -> Iterator[Fault]:
+    """Look for a user who holds so much of a log that the id may stand for many people, such as guests."""
+    rows = frame["user_id"].drop_nulls().value_counts(sort=True)
+    if len(rows) < _SEVERAL or rows["count"][0] <= max(_MUCH * frame.height, _FAR * frame.height / len(rows)):
+        return
+    rule = Rule("warning", "one user holds a large part of the rows", "see whether the id stands for guests, who differ")
+    yield from broken(rule, CheckedRows(table.name, "user_id", frame), frame["user_id"] == rows["user_id"][0])
 
 
 def _aggregate_faults(requests: pl.DataFrame) -> Iterator[Fault]:

@@ -1,14 +1,16 @@
 """A data folder: the four tables as Parquet files, and what its importer has to say about them."""
 
 import json
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import polars as pl
 
+from recsys.data.plain import in_utc, plain_table
 from recsys.errors import DataError
 from recsys.files import new_folder, read_parquet
-from recsys.schema import EVENTS, ITEMS, REQUESTS, TIME, USERS
+from recsys.schema import EVENTS, ITEMS, REQUESTS, USERS
 
 SAMPLED = (
     "The lists are sampled, not logged: beside what a user chose each holds items drawn at random from those that were "
@@ -75,7 +77,7 @@ class Dataset:
             requests=read_table(folder, "requests"),
             users=read_table(folder, "users") if (folder / "users.parquet").exists() else None,
             about=read_about(folder / "about.json"),
-        )
+        ).plain()
 
     def in_words(self) -> str:
         """Count the rows, for the terminal."""
@@ -84,20 +86,14 @@ class Dataset:
             f"{len(self.items):,} items, {len(self.events):,} events"
         )
 
-    def with_plain_ids(self) -> "Dataset":
-        """Bring integer ids of any width to Int64, so that tables can be joined.
-
-        Raises
-        ------
-        DataError
-            When an id is 2**63 or more.
-        """
+    def plain(self, categories: Collection[str] = ()) -> "Dataset":
+        """Bring every table to the types of the package, see `plain_table`; `categories` are columns of requests."""
         return replace(
             self,
-            items=plain_ids("items", self.items),
-            events=plain_ids("events", self.events),
-            requests=plain_ids("requests", self.requests),
-            users=None if self.users is None else plain_ids("users", self.users),
+            items=plain_table(self.items, ITEMS),
+            events=plain_table(self.events, EVENTS),
+            requests=plain_table(self.requests, REQUESTS, categories),
+            users=None if self.users is None else plain_table(self.users, USERS),
         )
 
     def write(self, folder: str | Path) -> None:
@@ -129,28 +125,6 @@ def read_table(folder: Path, name: str) -> pl.DataFrame:
     if not path.is_file():
         raise DataError(f"{path} is missing; {missing}")
     return in_utc(read_parquet(path, missing, "import the data again"))
-
-
-def in_utc(frame: pl.DataFrame) -> pl.DataFrame:
-    """Bring every datetime column to UTC microseconds; naive datetimes are taken as UTC."""
-    casts = []
-    for name, dtype in frame.schema.items():
-        if isinstance(dtype, pl.Datetime) and dtype != TIME:
-            moment = pl.col(name).dt.cast_time_unit("us")
-            casts.append(
-                moment.dt.replace_time_zone("UTC") if dtype.time_zone is None else moment.dt.convert_time_zone("UTC")
-            )
-    return frame.with_columns(casts) if casts else frame
-
-
-def plain_ids(name: str, frame: pl.DataFrame) -> pl.DataFrame:
-    """Bring the integer ids of a table to Int64, see `Dataset.with_plain_ids`."""
-    wide = [column for column in ("request_id", "user_id", "item_id") if column in frame.columns]
-    wide = [column for column in wide if frame.schema[column].is_integer()]
-    try:
-        return frame.with_columns(pl.col(wide).cast(pl.Int64))
-    except pl.exceptions.InvalidOperationError as error:
-        raise DataError(f"{name} holds ids of 2**63 or more in {' or '.join(wide)}; write them as text") from error
 
 
 def read_about(path: Path) -> About:

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import polars as pl
 
-from recsys.data.importers.columns import moments, plain_values
+from recsys.data.importers.columns import moments
 from recsys.data.importers.foreign import SUFFIXES, TEXT_FILES, read_file
 from recsys.data.importers.mapping import TableMapping
+from recsys.data.importers.numbers import plain_values
 from recsys.errors import DataError
 from recsys.init.toml import plain
 
@@ -118,7 +119,7 @@ def _read(path: Path) -> Sample:
     if path.suffix in TEXT_FILES:
         decimal = "," if _has_decimal_commas(frame) else "."
         settings = settings.model_copy(update={"decimal": decimal})
-        frame = frame.with_columns(plain_values(frame[name], decimal) for name in frame.columns)
+        frame = frame.with_columns(plain_values(frame[name], decimal).column for name in frame.columns)
     return Sample(path, settings, frame)
 
 

@@ -8,7 +8,7 @@ from tqdm import tqdm
 
 from recsys.data.checks import check_candidates
 from recsys.data.faults import refuse_errors
-from recsys.data.tables import Dataset, in_utc
+from recsys.data.tables import Dataset
 from recsys.files import new_folder, refuse_existing
 from recsys.manifest import read_manifest, write_manifest
 from recsys.model.ready import Ready, check_top, keep_top
@@ -70,7 +70,7 @@ def score(
     folder, out = Path(folder), Path(out)
     refuse_existing(out)
     check_top(top)
-    refuse_errors(check_candidates(in_utc(candidates)))  # before new texts are encoded
+    refuse_errors(check_candidates(candidates))  # before new texts are encoded
     ready, _ = Ready.today(folder, dataset)
     asked = ready.ask(candidates)
     with new_folder(out) as staging:

@@ -25,7 +25,7 @@ class Prepared:
     Attributes
     ----------
     dataset
-        The tables without faults: integer ids as Int64, labels graded.
+        The tables without faults: in the types of the package, labels graded.
     settings
         Under which they are read.
     checked
@@ -61,7 +61,7 @@ def prepare(dataset: Dataset, settings: Settings) -> Prepared:
     """
     checked = check_tables(dataset)
     refuse_errors(checked)
-    return Prepared(grade_labels(dataset.with_plain_ids(), settings.labels), settings, checked)
+    return Prepared(grade_labels(dataset.plain(settings.features.context), settings.labels), settings, checked)
 
 
 def fingerprint(dataset: Dataset) -> dict[str, Any]:

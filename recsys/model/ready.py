@@ -8,7 +8,8 @@ import polars as pl
 
 from recsys.data.checks import check_candidates
 from recsys.data.faults import refuse_errors
-from recsys.data.tables import Dataset, in_utc
+from recsys.data.plain import plain_table
+from recsys.data.tables import Dataset
 from recsys.data.texts import item_texts
 from recsys.encoders.text_reader import TextReader, read_identity
 from recsys.errors import SettingsError
@@ -19,6 +20,7 @@ from recsys.model.prepared import Prepared, prepare
 from recsys.past.log import Log
 from recsys.past.lookup import Asked
 from recsys.past.streams import CLICK, SHOWING
+from recsys.schema import CANDIDATES
 from recsys.vectors.item_vectors import ItemVectors
 from recsys.vectors.reader import Reader
 
@@ -83,6 +85,13 @@ class Ready:
         return replace(self, log=log, reader=self.reader.on(log))
 
     @property
+    def columns(self) -> tuple[str, ...]:
+        """Columns of candidates that are read beside those with a fixed meaning."""
+        settings = self.model.settings
+        query = (settings.text.query,) if settings.text.query else ()
+        return (*settings.features.context, *settings.features.scores, *query)
+
+    @property
     def state(self) -> State:
         """What serving needs to give the same answers."""
         return State(self.log.behaviour, self.reader.vectors)
@@ -103,7 +112,8 @@ class Ready:
         SettingsError
             When a column that the model reads is missing, of another kind, or was recorded after the list.
         """
-        candidates, settings = in_utc(candidates), self.model.settings
+        settings = self.model.settings
+        candidates = plain_table(candidates, CANDIDATES, settings.features.context, self.columns)
         refuse_errors(check_candidates(candidates))
         check_id_types(candidates, self.log.behaviour)
         check_context(candidates, settings.features, self.recorded_after)

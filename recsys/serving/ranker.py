@@ -1,5 +1,6 @@
 """`Ranker`: a model folder inside somebody's process, without torch."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from threading import Lock
@@ -11,13 +12,14 @@ import pyarrow as pa
 
 from recsys.data.checks import check_update
 from recsys.data.faults import refuse_errors
-from recsys.data.tables import in_utc, plain_ids
+from recsys.data.plain import plain_table
 from recsys.errors import DataError, SettingsError
 from recsys.features.checks import check_context, check_id_types
 from recsys.features.settings import declare
 from recsys.model.ready import Ready, check_top, keep_top
 from recsys.past.lookup import Lookup
 from recsys.past.tail import Tail
+from recsys.schema import CANDIDATES, EVENTS, REQUESTS, Table
 
 Frame = TypeVar("Frame", pl.DataFrame, pd.DataFrame)
 
@@ -93,12 +95,13 @@ class Ranker:
         """
         check_top(top)
         ready = self._ready  # an update that comes meanwhile gives others another one
-        ranked = keep_top(ready.rank(ready.ask(_to_polars(candidates))), top)
+        ranked = keep_top(ready.rank(ready.ask(_read(candidates, CANDIDATES, ready.columns))), top)
         return ranked if isinstance(candidates, pl.DataFrame) else ranked.to_pandas()
 
     def score(self, candidates: Frame) -> "pl.Series | pd.Series[float]":
         """Score candidates: one number per row, in the order of the rows; arguments and errors as for `rank`."""
-        frame, ready = _to_polars(candidates), self._ready
+        ready = self._ready
+        frame = _read(candidates, CANDIDATES, ready.columns)
         ranked = ready.rank(ready.ask(frame)).select("request_id", "item_id", "score")
         scores = frame.select("request_id", "item_id").join(
             ranked, on=["request_id", "item_id"], how="left", maintain_order="left"
@@ -145,41 +148,46 @@ class Ranker:
                 f"this model grades labels from events ([labels] grades names {sorted(grades)}), which needs the lists "
                 "before them; run `recsys score` with newer tables and load the state that it writes"
             )
-        done = None if events is None else in_utc(_to_polars(events, "events"))
-        shown = None if requests is None else _with_labels(in_utc(_to_polars(requests, "requests")))
+        context = settings.features.context
+        done = None if events is None or not len(events) else plain_table(_read(events, EVENTS), EVENTS)
+        shown = None if requests is None or not len(requests) else _read(requests, REQUESTS, context)
+        if shown is not None:
+            labelled = shown if "label" in shown.columns else shown.with_columns(label=pl.lit(None, pl.Int64))
+            shown = plain_table(labelled, REQUESTS, context)
         refuse_errors(check_update(done, shown))
         if done is not None:
             check_id_types(done, known, "events")
-            done = plain_ids("events", done)
         if shown is not None:
             check_id_types(shown, known, "requests")
             unscored = settings.features.model_copy(update={"scores": ()})  # only who is ranked needs them
             check_context(shown, unscored, (), "requests")
-            shown = plain_ids("requests", shown)
         with self._growing:
             tail = self._tail.grown(done, shown)
             self._ready, self._tail = self._ready.knowing(tail.log), tail
 
 
-def _to_polars(frame: pl.DataFrame | pd.DataFrame, called: str = "candidates") -> pl.DataFrame:
+def _read(frame: pl.DataFrame | pd.DataFrame, table: Table, further: Sequence[str] = ()) -> pl.DataFrame:
+    """Take the columns that are read; all of them where one is missing, so that the error can say which there are."""
+    if not isinstance(frame, pl.DataFrame | pd.DataFrame):
+        raise DataError(f"{table.name} are a {type(frame).__name__}; pass a polars or pandas DataFrame")
+    names = [column.name for column in table.columns] + [name for name in further if name]
+    needed = [name for name in table.required if name != "label"] + names[len(table.columns) :]
+    whole = set(needed) <= set(frame.columns)
+    read = [name for name in dict.fromkeys(frame.columns) if not whole or name in names]
+    return pl.DataFrame([_column(frame, name, table.name) for name in read])
+
+
+def _column(frame: pl.DataFrame | pd.DataFrame, name: str, called: str) -> pl.Series:
     if isinstance(frame, pl.DataFrame):
-        return frame
-    if not isinstance(frame, pd.DataFrame):
-        raise DataError(f"{called} are a {type(frame).__name__}; pass a polars or pandas DataFrame")
+        return frame.get_column(name)
+    values = frame[name]
+    if isinstance(values, pd.DataFrame):
+        raise DataError(f"the pandas frame of {called} holds {name!r} {values.shape[1]} times; keep one of them")
     try:
-        return pl.from_pandas(frame)
-    except (pa.ArrowException, ValueError, TypeError) as error:
+        return pl.Series(name, pl.from_pandas(values))
+    except (pa.ArrowException, pl.exceptions.PolarsError, ValueError, TypeError, OverflowError) as error:
+        kinds = sorted({type(value).__name__ for value in values.dropna().head(1000)})
         raise DataError(
-            f"the pandas frame of {called} cannot be read ({type(error).__name__}); give each column its own name and "
-            "one type"
+            f"{called}.{name}: the pandas column of {values.dtype} cannot be read ({type(error).__name__}; it holds "
+            f"{', '.join(kinds)}); give it one type, integers within 64 bits"
         ) from error
-
-
-def _with_labels(requests: pl.DataFrame) -> pl.DataFrame:
-    """Add labels that are not known; whole numbers that are floats, as pandas has them beside gaps, become integers."""
-    if "label" not in requests.columns:
-        return requests.with_columns(label=pl.lit(None, dtype=pl.Int64))
-    label = requests["label"]
-    if label.dtype.is_float() and ((label == label.round()) & (label.abs() < 2**31)).all():
-        return requests.with_columns(label=label.cast(pl.Int64))
-    return requests

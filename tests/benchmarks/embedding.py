@@ -88,7 +88,7 @@ def read_corpus() -> Corpus:
         dataset = make_world(WorldSettings(items=5_279, users=2_000, requests=20_000)).dataset
         name, start = "simulated", dataset.requests["timestamp"].max() - timedelta(days=2)
     settings = Settings()
-    dataset = dataset.with_plain_ids()
+    dataset = dataset.plain()
     texts = item_texts(dataset.items, settings.text.fields)
     log = Log(behaviour_of(dataset, Kept()), settings.labels.clock(settings.time))
     inside = pl.col("timestamp").is_between(start, start + timedelta(days=1), closed="left")

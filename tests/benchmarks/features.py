@@ -26,7 +26,7 @@ RUNS = 3
 def read_logged_requests() -> tuple[str, Dataset]:
     """Read EB-NeRD where it lies beside the checkout, else simulate a world."""
     if EBNERD.is_dir():
-        return "EB-NeRD", read_source("ebnerd", EBNERD).with_plain_ids()
+        return "EB-NeRD", read_source("ebnerd", EBNERD).plain()
     return "simulated", make_world(WorldSettings(items=5_000, users=5_000, requests=25_000)).dataset
 
 

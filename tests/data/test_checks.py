@@ -108,7 +108,7 @@ VALUE_FAULTS = {
     "NaN propensity": (put("requests", "propensity", 5, float("nan")), "propensity", "error", "outside (0, 1]", 1),
     "negative views": (put("requests", "views", 5, -1), "views", "error", "counts below 0", 1),
     "fractional clicks": (
-        fill("requests", "clicks", pl.col("clicks") * 0.5), "clicks", "error", "Float64, not whole numbers", 0,
+        fill("requests", "clicks", pl.col("clicks") + 0.5), "clicks", "error", "Float64, not whole numbers", 0,
     ),
     "more clicks": (put("requests", "clicks", 5, 101), "views + clicks", "error", "more clicks than views", 1),
     "unknown clicks": (put("requests", "clicks", 5, None), "views + clicks", "error", "one is empty (null)", 1),
@@ -122,7 +122,7 @@ VALUE_FAULTS = {
         "image", "warning", "not finite", 1,
     ),
     "blank kind": (put("events", "event", 3, " "), "event", "error", "empty texts", 1),
-    "float id": (fill("requests", "item_id", pl.col("item_id") * 1.0), "item_id", "error", "Float64, not integers", 0),
+    "float id": (fill("requests", "item_id", pl.col("item_id") + 0.5), "item_id", "error", "Float64, not integers", 0),
     "text moment": (fill("events", "timestamp", pl.lit("2024-01-01")), "timestamp", "error", "String, not moments", 0),
     "integer moment": (fill("events", "timestamp", pl.lit(17)), "timestamp", "error", "Int32, not moments", 0),
     "date moment": (fill("items", "available_at", pl.lit(date(2024, 1, 1))), "available_at", "error", "Date, not", 0),

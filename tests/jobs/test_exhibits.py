@@ -11,13 +11,13 @@ from recsys.jobs.systems import open_system
 
 @pytest.fixture
 def sides(line) -> Sides:
-    requests = line.dataset.with_plain_ids().requests.sort("request_id", "item_id")
+    requests = line.dataset.plain().requests.sort("request_id", "item_id")
     systems = (open_system("random", line.dataset, "old", 0), open_system("random", line.dataset, "new", 0))
     rng = np.random.default_rng(5)
     probability = rng.random(len(requests))
     probability[:7] = np.nan
     answers = (Opinion(rng.random(len(requests)), probability), Opinion(rng.random(len(requests)), notes=("a note",)))
-    return Sides(requests, line.dataset.with_plain_ids(), systems, answers, seed=3)
+    return Sides(requests, line.dataset.plain(), systems, answers, seed=3)
 
 
 def test_click_probabilities_are_judged_where_they_are_given(sides) -> None:

@@ -18,7 +18,7 @@ from recsys.past.lookup import Asked
 @pytest.fixture(scope="module")
 def shown(small_world):
     """The lists of the last day, and the behaviour they are looked up in."""
-    dataset = small_world.dataset.with_plain_ids()
+    dataset = small_world.dataset.plain()
     last = dataset.requests["timestamp"].max()
     requests = dataset.requests.filter(pl.col("timestamp") > last - pl.duration(days=1))
     return dataset, requests.sort("request_id", "item_id"), Log(behaviour_of(dataset, Kept()), TimeSettings())

@@ -15,7 +15,7 @@ from recsys.past.lookup import Asked
 @pytest.fixture(scope="module")
 def asked(line):
     """The test lists of the model, and its log."""
-    requests = Model.load(line.model).windows.of(line.dataset.with_plain_ids().requests, "test")
+    requests = Model.load(line.model).windows.of(line.dataset.plain().requests, "test")
     return Asked.of(requests, line.judgement.log)
 
 

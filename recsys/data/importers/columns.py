@@ -4,38 +4,20 @@ from collections.abc import Iterable
 
 import polars as pl
 
+from recsys.data.importers.numbers import NO_NUMBER, NOT_KNOWN, Values, without
+from recsys.data.plain import EXACT
 from recsys.errors import DataError
 from recsys.schema import TIME
 
 _WHOLE = r"^(0|-?[1-9]\d{0,17})$"
-_NUMBER = r"^-?(0|[1-9]\d*)(\.\d*)?([eE][+-]?\d+)?$|^-?\.\d+([eE][+-]?\d+)?$"
-_COMMA_NUMBER = r"^-?\d{1,3}(\.\d{3})*(,\d+)?$|^-?\d+(,\d+)?$"
-_EPOCHS = {"seconds": 1_000_000, "milliseconds": 1_000, "microseconds": 1}
-
-
-def plain_values(column: pl.Series, decimal: str = ".") -> pl.Series:
-    """Read a text column as integers, numbers or booleans where every value is one; empty text becomes null.
-
-    Numbers with leading zeros (`007`, a post code) are text. With the decimal `","`, `1.234,50` is a number.
-
-    Examples
-    --------
-    >>> plain_values(pl.Series(["1", "", "3"])).to_list(), plain_values(pl.Series(["01", "2"])).to_list()
-    ([1, None, 3], ['01', '2'])
-    """
-    filled = column.set(column == "", None)
-    if filled.null_count() == len(filled):
-        return filled
-    if decimal == "," and filled.str.contains(_COMMA_NUMBER).all():
-        filled = filled.str.replace_all(".", "", literal=True).str.replace(",", ".", literal=True)
-    if filled.str.contains(_WHOLE).all():
-        return filled.cast(pl.Int64)
-    if filled.str.contains(_NUMBER).all():
-        return filled.cast(pl.Float64)
-    lower = filled.str.to_lowercase()
-    if lower.is_in(["true", "false"]).all():
-        return lower == "true"
-    return filled
+_PANDAS = r"^-?\d+\.0+$"
+"""Whole numbers as pandas writes them beside gaps."""
+_DAYS_TO_1970 = 25_569
+"""Days from 1899-12-30, where spreadsheets begin to count, to 1970."""
+EPOCHS = {"seconds": 1e6, "milliseconds": 1e3, "microseconds": 1.0, "nanoseconds": 1e-3, "days": 86_400e6}
+"""Microseconds of each unit in which moments are counted since 1970, or, days, since 1899-12-30 as spreadsheets do."""
+_EARLIEST, _LATEST = 631_152_000e6, 4_102_444_800e6
+"""Microseconds since 1970 of the years 1990 and 2100."""
 
 
 def whole_numbers(column: pl.Series, place: str) -> pl.Series:
@@ -44,18 +26,45 @@ def whole_numbers(column: pl.Series, place: str) -> pl.Series:
     Raises
     ------
     DataError
-        When a number has a fraction.
+        When a number has a fraction, or is one of those beyond 2**53 of which a float tells only every other.
     """
     if column.dtype == pl.Boolean:
         return column.cast(pl.Int32)
     if not column.dtype.is_float():
         return column
     filled = column.fill_nan(None)
-    wrong = (~(filled.is_finite() & (filled == filled.round()))).fill_null(value=False)
+    whole = filled.is_finite() & (filled == filled.round())
+    wrong = (~(whole & (filled.abs() <= EXACT))).fill_null(value=False)
     if wrong.any():
         row = int(wrong.arg_true()[0])
-        raise DataError(f"{place}, row {row + 1}: {filled[row]!r} is not a whole number; write whole numbers")
+        if not whole[row]:
+            raise DataError(f"{place}, row {row + 1}: {filled[row]!r} is not a whole number; write whole numbers")
+        raise DataError(
+            f"{place}, row {row + 1}: {filled[row]!r} is a float beyond 2**53, where different ids become one; write "
+            "the column as integers or text"
+        )
     return filled.cast(pl.Int64)
+
+
+def id_texts(column: pl.Series) -> Values:
+    """Read ids out of a text file; they stay text, until all tables are read.
+
+    Blanks around them go. Where all are whole numbers, `12.0`, as pandas writes 12 beside gaps, is 12, and what can
+    stand for a missing number is missing; else what other tools write for a missing value is, such as `NULL`.
+    """
+    bare = without(column.str.strip_chars(), ("",))
+    for missing in (NO_NUMBER, NOT_KNOWN):
+        known = without(bare, missing)
+        pandas = known.str.contains(_PANDAS)
+        if (known.str.contains(_WHOLE) | pandas).all() and known.null_count() < len(known):
+            break
+    notes = []
+    if len(read := bare.filter(known.is_null() & bare.is_not_null())):
+        notes.append(f"{len(read)} cells such as {read[0]!r} are read as missing")
+    if (known.str.contains(_WHOLE) | pandas).all() and pandas.any():
+        notes.append(f"ids are written as {known.filter(pandas)[0]!r} and read as whole numbers")
+        known = known.str.replace(r"\.0+$", "")
+    return Values(known, "; ".join(notes))
 
 
 def same_ids(columns: list[tuple[pl.Series, bool]], as_text: bool) -> list[pl.Series]:
@@ -69,13 +78,15 @@ def same_ids(columns: list[tuple[pl.Series, bool]], as_text: bool) -> list[pl.Se
         Make them text in any case.
     """
     numeric = not as_text and all(
-        bool(column.str.contains(_WHOLE).all()) if loose else column.dtype.is_integer()
+        bool(column.str.contains(_WHOLE).all()) if loose else _fits_64_bits(column)
         for column, loose in columns
         if column.null_count() < len(column)
     )
-    if numeric:
-        return [column if column.dtype.is_integer() else column.cast(pl.Int64) for column, _ in columns]
-    return [column.cast(pl.String) for column, _ in columns]
+    return [column.cast(pl.Int64 if numeric else pl.String) for column, _ in columns]
+
+
+def _fits_64_bits(column: pl.Series) -> bool:
+    return column.dtype.is_integer() and column.cast(pl.Int64, strict=False).null_count() == column.null_count()
 
 
 def moments(column: pl.Series, time_format: str, zone: str, place: str) -> pl.Series:
@@ -86,8 +97,9 @@ def moments(column: pl.Series, time_format: str, zone: str, place: str) -> pl.Se
     column
         Datetimes, dates, text or numbers.
     time_format
-        How text and numbers are written: `"iso"`, `"seconds"`, `"milliseconds"`, `"microseconds"` or a strftime
-        pattern.
+        How text and numbers are written: `"iso"` (as PostgreSQL and pandas write it, too), `"seconds"`,
+        `"milliseconds"`, `"microseconds"` or `"nanoseconds"` since 1970, `"days"` as spreadsheets count them, or a
+        strftime pattern.
     zone
         Zone of moments without one. Of a local time that occurs twice the earlier is taken.
     place
@@ -102,7 +114,7 @@ def moments(column: pl.Series, time_format: str, zone: str, place: str) -> pl.Se
         return column.cast(TIME)
     if isinstance(column.dtype, pl.Datetime) and column.dtype.time_zone is not None:
         return column.cast(TIME)
-    if column.dtype.is_numeric() or (column.dtype == pl.String and time_format in _EPOCHS):
+    if column.dtype.is_numeric() or (column.dtype == pl.String and time_format in EPOCHS):
         return _since_1970(column, time_format, place)
     if column.dtype == pl.String:
         column = column.set(column == "", None)
@@ -125,12 +137,15 @@ def _parsed(text: pl.Expr, time_format: str, zone: str) -> pl.Expr:
         if "%z" in time_format or "%:z" in time_format:
             return text.str.to_datetime(time_format, time_unit="us", time_zone="UTC", strict=False)
         return _local(text.str.to_datetime(time_format, time_unit="us", strict=False), zone)
-    text = text.str.strip_chars().str.replace(" ", "T", literal=True).str.replace("[zZ]$", "+00:00")
-    aware = text.str.to_datetime("%Y-%m-%dT%H:%M:%S%.f%:z", time_unit="us", time_zone="UTC", strict=False)
+    text = text.str.strip_chars().str.replace(r"^(\d{4}-\d\d-\d\d) +", "${1}T").str.replace(r"(:\d\d),(\d+)", "$1.$2")
+    text = text.str.replace(r" *([zZ]|UTC|GMT)$", "+00:00")  # +01, +0100 and a blank before them are PostgreSQL's
+    text = text.str.replace(r"(:\d\d(?:\.\d+)?) *([+-]\d\d):?(\d\d)?$", "$1$2:$3").str.replace(r":$", ":00")
+    zoned = ("%Y-%m-%dT%H:%M:%S%.f%:z", "%Y-%m-%dT%H:%M%:z")
+    aware = [text.str.to_datetime(shape, time_unit="us", time_zone="UTC", strict=False) for shape in zoned]
     day_or_minute = ("%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%dT%H:%M")
     naive = [text.str.to_datetime(shape, time_unit="us", strict=False) for shape in day_or_minute]
     days = text.str.to_date("%Y-%m-%d", strict=False).cast(pl.Datetime("us"))
-    return pl.coalesce(aware, _local(pl.coalesce(*naive, days), zone))
+    return pl.coalesce(*aware, _local(pl.coalesce(*naive, days), zone))
 
 
 def _local(moment: pl.Expr, zone: str) -> pl.Expr:
@@ -138,18 +153,38 @@ def _local(moment: pl.Expr, zone: str) -> pl.Expr:
 
 
 def _since_1970(column: pl.Series, time_format: str, place: str) -> pl.Series:
-    if time_format not in _EPOCHS:
-        raise DataError(
-            f"{place} holds numbers; set time_format to 'seconds' or 'milliseconds' since 1970 in the mapping"
-        )
     numbers = column.set(column == "", None) if column.dtype == pl.String else column
     floats = numbers.cast(pl.Float64, strict=False)
+    if time_format not in EPOCHS:
+        likely = likely_units(floats)
+        raise DataError(
+            f"{place} holds numbers, such as {column.drop_nulls()[0]!r}; set time_format to "
+            f"{' or '.join(map(repr, likely or EPOCHS))} in the mapping"
+        )
+    size, start = EPOCHS[time_format], _DAYS_TO_1970 if time_format == "days" else 0
     # Beyond the year 9999 the unit is wrong, and the cast below would overflow.
-    floats = floats.set(~(floats.abs() * _EPOCHS[time_format] < 253_402_300_800e6), None)
-    _refuse_lost(numbers, floats, place, f"is not {time_format} since 1970; set time_format in the mapping")
-    if numbers.dtype.is_integer():
-        return (numbers.cast(pl.Int64) * _EPOCHS[time_format]).cast(TIME)
-    return (floats * _EPOCHS[time_format]).round().cast(pl.Int64).cast(TIME)
+    floats = floats.set(~(((floats - start) * size).abs() < 253_402_300_800e6), None)
+    wrong = f"is not {time_format} since {1899 if start else 1970}; set time_format in the mapping"
+    _refuse_lost(numbers, floats, place, wrong)
+    if time_format in ("seconds", "milliseconds", "microseconds") and numbers.dtype.is_integer():
+        return (numbers.cast(pl.Int64) * int(size)).cast(TIME)
+    exact = numbers.dtype.is_integer() or (numbers.dtype == pl.String and numbers.str.contains(_WHOLE).all())
+    if time_format == "nanoseconds" and exact:  # a float keeps too few digits
+        return (numbers.cast(pl.Int64) // 1_000).cast(TIME)
+    return ((floats - start) * size).round().cast(pl.Int64).cast(TIME)
+
+
+def likely_units(numbers: pl.Series) -> list[str]:
+    """Give the units of `EPOCHS` in which nearly all numbers are moments from 1990 to 2100; at most one fits."""
+    low, high = (numbers.quantile(share) for share in (0.01, 0.99))
+    if low is None or high is None:
+        return []
+    start = {"days": _DAYS_TO_1970}
+    return [
+        unit
+        for unit, size in EPOCHS.items()
+        if (low - start.get(unit, 0)) * size >= _EARLIEST and (high - start.get(unit, 0)) * size <= _LATEST
+    ]
 
 
 def _refuse_lost(before: pl.Series, after: pl.Series, place: str, wrong: str) -> None:

@@ -12,7 +12,8 @@ from recsys.data.importers.shared import (
     typed_as,
     unique_request_ids,
 )
-from recsys.data.tables import About, Dataset, in_utc
+from recsys.data.plain import in_utc
+from recsys.data.tables import About, Dataset
 
 _ITEM_NAMES = {"article_id": "item_id", "abstract": "description", "category_str": "category_name"}
 _ITEM_DROPPED = ("url", "image_ids", "last_modified_time", "total_inviews", "total_pageviews", "total_read_time")

@@ -5,16 +5,37 @@ from pathlib import Path
 
 import polars as pl
 
-from recsys.data.importers.columns import moments, plain_values, refuse_absent, same_ids, whole_numbers
+from recsys.data.importers.columns import id_texts, moments, refuse_absent, same_ids, whole_numbers
 from recsys.data.importers.foreign import SUFFIXES, TEXT_FILES, read_file
-from recsys.data.importers.mapping import EventsMapping, ItemsMapping, Mapping, RequestsMapping, TableMapping
+from recsys.data.importers.mapping import (
+    EventsMapping,
+    IdsMapping,
+    ItemsMapping,
+    Mapping,
+    RequestsMapping,
+    TableMapping,
+)
+from recsys.data.importers.numbers import NO_NUMBER, Form, Values, missing_note, plain_values, without
 from recsys.data.importers.sampled import sample_lists
+from recsys.data.meeting import Difference, alike
+from recsys.data.rules import reads_like_text
 from recsys.data.tables import SAMPLED, About, Dataset
 from recsys.errors import DataError, SettingsError
 from recsys.schema import EVENTS, ITEMS, REQUESTS, TIME, USERS, Table
 from recsys.validation import read_toml, validate
 
 _IDS = ("request_id", "user_id", "item_id")
+_WHOLE = ("grade", "count", "position")
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where a column stands: its table, how that is written, the zone of its moments, and its name for messages."""
+
+    table: Table
+    settings: TableMapping
+    zone: str
+    name: str
 
 
 @dataclass(frozen=True)
@@ -56,7 +77,7 @@ def read_mapped(folder: Path, mapping: Mapping | None = None) -> Dataset:
         _give_labels(tables, notes)
     if "events" not in tables:
         notes.append("There is no table of events; what users did is known from the labels alone.")
-    frames = _with_ids(tables, mapping.id_type == "string")
+    frames = _with_ids(tables, mapping.id_type == "string", mapping.ids)
     if mapping.items.from_ids:
         frames["items"] = _with_all_ids(frames, notes)
     if sampled:
@@ -98,11 +119,13 @@ def _read(folder: Path, table: Table, settings: TableMapping, mapping: Mapping, 
     refuse_absent(lists, frame.columns, path.name)
     if isinstance(settings, EventsMapping) and settings.event is not None and "event" not in frame.columns:
         frame = frame.with_columns(event=pl.lit(settings.event))
-    single = [name for name in frame.columns if name not in lists]
-    frame = frame.with_columns(
-        _typed(frame[name], table, settings, mapping.zone, f"{path.name}, column {name}", name in loose)
-        for name in single
-    )
+    forms = _forms(settings, frame.columns)
+    for name in (name for name in frame.columns if name not in lists):
+        place = _Place(table, settings, mapping.zone, f"{path.name}, column {name}")
+        column, note = _typed(frame[name], place, forms.get(name), name in loose)
+        frame = frame.with_columns(column)
+        if note:
+            notes.append(f"{path.name}, column {name}: {note}.")
     if lists:
         frame, loose = _one_row_per_candidate(frame, settings, loose, notes)
     required = [name for name in table.required if name != "label"]
@@ -144,17 +167,40 @@ def _list_columns(settings: TableMapping) -> list[str]:
     return [name for name in (settings.candidates, settings.clicked) if name is not None]
 
 
-def _typed(values: pl.Series, table: Table, settings: TableMapping, zone: str, place: str, loose: bool) -> pl.Series:
+def _forms(settings: TableMapping, columns: list[str]) -> dict[str, Form]:
+    """Say under our names how numbers are written."""
+    ours = {theirs: name for name, theirs in settings.columns.items()}
+    named = {ours.get(theirs, theirs): form for theirs, form in settings.numbers.items()}
+    refuse_absent([name for name in named if name not in columns], columns, "numbers in the mapping: the table")
+    return named
+
+
+def _typed(values: pl.Series, place: _Place, form: Form | None, loose: bool) -> Values:
     """Bring one column to its type: ids stay as they are written, until all tables are read."""
-    column = table.column(values.name)
+    column = place.table.column(values.name)
     kind = column.kind if column else None
     if kind == "time" or isinstance(values.dtype, pl.Datetime):
-        return moments(values, settings.time_format, zone, place)
+        known = without(values, NO_NUMBER) if values.dtype == pl.String else values
+        read = moments(known, place.settings.time_format, place.zone, place.name)
+        return Values(read, missing_note(values, known))
     if values.name in _IDS:
-        return values.set(values == "", None) if values.dtype == pl.String else whole_numbers(values, place)
-    if loose and kind != "text":
-        values = plain_values(values, settings.decimal)
-    return whole_numbers(values, place) if kind in ("grade", "count", "position") else values
+        if not loose:
+            return Values(values if values.dtype == pl.String else whole_numbers(values, place.name))
+        return id_texts(values)
+    if not loose:
+        return Values(whole_numbers(values, place.name) if kind in _WHOLE else values)
+    values = without(values, ("",))
+    known = without(values, place.settings.missing)
+    if kind is None and known.null_count() == values.null_count() + 1 and reads_like_text(known):
+        known = values  # among texts that differ, one that is "None" is a title
+    if kind == "text":
+        return Values(known, missing_note(values, known))
+    try:
+        read = plain_values(known, place.settings.decimal, form, meant=kind is not None)
+    except ValueError as error:
+        raise DataError(f"{place.name}, {error}; mend the row, or name it under missing in the mapping") from error
+    note = "; ".join(filter(None, (missing_note(values, known), read.note)))
+    return Values(whole_numbers(read.column, place.name) if kind in _WHOLE else read.column, note)
 
 
 def _find(folder: Path, table: Table, settings: TableMapping) -> Path | None:
@@ -250,12 +296,15 @@ def _give_labels(tables: dict[str, _Foreign], notes: list[str]) -> None:
     tables["requests"] = _Foreign(zero, requests.loose)
 
 
-def _with_ids(tables: dict[str, _Foreign], as_text: bool) -> dict[str, pl.DataFrame]:
-    """Give each id one type across all tables."""
+def _with_ids(tables: dict[str, _Foreign], as_text: bool, ids: IdsMapping) -> dict[str, pl.DataFrame]:
+    """Give each id one type across all tables, and one spelling where the mapping says so."""
     frames = {name: foreign.frame for name, foreign in tables.items()}
     for key in _IDS:
+        differences: tuple[Difference, ...] = getattr(ids, key)
         holders = [name for name, frame in frames.items() if key in frame.columns]
         columns = [(frames[name][key], key in tables[name].loose) for name in holders]
+        if differences:
+            columns = [(alike(column, differences), True) for column, _ in columns]
         for name, column in zip(holders, same_ids(columns, as_text), strict=True):
             frames[name] = frames[name].with_columns(column)
     return frames

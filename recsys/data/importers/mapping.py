@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from recsys.data.clock import TimeSettings
+from recsys.data.importers.numbers import NOT_KNOWN, Form
+from recsys.data.meeting import Difference
 
 _CLICK = "click"
 """The kind of events that labels count as, see `recsys.past.streams.CLICK`."""
@@ -23,7 +25,7 @@ def _known_encoding(encoding: str) -> str:
 
 
 class TableMapping(BaseModel):
-    """Where one table lies and how it is written.
+    r"""Where one table lies and how it is written.
 
     Attributes
     ----------
@@ -35,10 +37,17 @@ class TableMapping(BaseModel):
     delimiter
         What separates the fields of a CSV file; without it, a comma, or a tab in a .tsv file.
     time_format
-        How moments are written where they are text or numbers: `"iso"`, `"seconds"`, `"milliseconds"` or
-        `"microseconds"` since 1970, or a strftime pattern such as `"%d/%m/%Y %H:%M"`.
+        How moments are written where they are text or numbers: `"iso"`, `"seconds"`, `"milliseconds"`,
+        `"microseconds"` or `"nanoseconds"` since 1970, `"days"` as spreadsheets count them, or a strftime pattern such
+        as `"%d/%m/%Y %H:%M"`.
     decimal
-        What stands before the fraction of numbers in a text file: `"."`, or `","` as in `1.234,50`.
+        What stands before the fraction of numbers in a text file where a column leaves it open: `"."`, or `","` as in
+        `1.234,50`. Each column is read as it is evidently written.
+    numbers
+        Their names of columns that are numbers, with the way in which they are written, by example: `"1234.5"`,
+        `"1,234.5"`, `"1234,5"`, `"1.234,5"`, `"1 234,5"`, `"1 234.5"`, `"1'234,5"` or `"1'234.5"`.
+    missing
+        Texts that stand for a missing value, instead of those that other tools write (`NULL`, `\N`, `nan`, `None`).
     encoding
         Of a text file, such as `"cp1252"`.
     others
@@ -52,6 +61,8 @@ class TableMapping(BaseModel):
     delimiter: str | None = None
     time_format: str = "iso"
     decimal: Literal[".", ","] = "."
+    numbers: dict[str, Form] = {}
+    missing: tuple[str, ...] = NOT_KNOWN
     encoding: Annotated[str, AfterValidator(_known_encoding)] = "utf-8"
     others: bool = True
 
@@ -61,7 +72,7 @@ class ItemsMapping(TableMapping):
 
     Attributes
     ----------
-    file, columns, delimiter, time_format, decimal, encoding, others
+    file, columns, delimiter, time_format, decimal, numbers, missing, encoding, others
         As for every table.
     from_ids
         Items that only events or requests hold are added, all of them where there is no file; where the table has no
@@ -76,7 +87,7 @@ class EventsMapping(TableMapping):
 
     Attributes
     ----------
-    file, columns, delimiter, time_format, decimal, encoding, others
+    file, columns, delimiter, time_format, decimal, numbers, missing, encoding, others
         As for every table.
     event
         Kind of all events where no column says it, such as `"purchase"`.
@@ -90,7 +101,7 @@ class RequestsMapping(TableMapping):
 
     Attributes
     ----------
-    file, columns, delimiter, time_format, decimal, encoding, others
+    file, columns, delimiter, time_format, decimal, numbers, missing, encoding, others
         As for every table.
     candidates
         Their name of the column that holds all item ids of a list, in the order shown.
@@ -132,6 +143,23 @@ class RequestsMapping(TableMapping):
         return self
 
 
+class IdsMapping(BaseModel):
+    """What does not tell ids apart.
+
+    Attributes
+    ----------
+    request_id, user_id, item_id
+        Differences in spite of which two spellings are one id, in all tables: `"blanks"` around them, `"case"`,
+        `"unicode"` (composed and decomposed letters), `"zeros"` before a number, `"decimals"` as in `12.0`.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    request_id: tuple[Difference, ...] = ()
+    user_id: tuple[Difference, ...] = ()
+    item_id: tuple[Difference, ...] = ()
+
+
 class Mapping(BaseModel):
     """How a foreign folder becomes our tables.
 
@@ -145,6 +173,8 @@ class Mapping(BaseModel):
     tidy
         Leave out rows that lack an id, a moment or an event kind, and of items, users and candidates that repeat all
         but the first; how many is noted. Otherwise they stay, and `recsys check` lists them.
+    ids
+        What does not tell ids apart.
     items, events, requests, users
         The tables.
     """
@@ -154,6 +184,7 @@ class Mapping(BaseModel):
     zone: Annotated[str, AfterValidator(_known_zone)] = "UTC"
     id_type: Literal["auto", "string"] = "auto"
     tidy: bool = False
+    ids: IdsMapping = IdsMapping()
     items: ItemsMapping = ItemsMapping()
     events: EventsMapping = EventsMapping()
     requests: RequestsMapping = RequestsMapping()

@@ -155,7 +155,7 @@ def test_whole_floats_are_taken_as_integers(folder: Path) -> None:
     (folder / "requests.csv").write_text(REQUESTS.replace(",0,phone", ",0.0,phone").replace("5,7,", "5.0,7.0,"))
     data = read_mapped(folder)
     assert data.requests["label"].to_list() == [0, 1]
-    assert data.requests["request_id"].to_list() == ["5.0", "5.0"]
+    assert data.requests["request_id"].to_list() == [5, 5]
     frame = data.requests.with_columns(pl.lit(5.0).alias("request_id"), pl.lit(7.0).alias("user_id"))
     frame.write_parquet(folder / "lists.parquet")
     typed = read_mapped(folder, mapping(requests={"file": "lists.parquet"})).requests
