@@ -183,7 +183,9 @@ def _one_for_many(table: Table, frame: pl.DataFrame) -> Iterator[Fault]:
     rows = frame["user_id"].drop_nulls().value_counts(sort=True)
     if len(rows) < _SEVERAL or rows["count"][0] <= max(_MUCH * frame.height, _FAR * frame.height / len(rows)):
         return
-    rule = Rule("warning", "one user holds a large part of the rows", "see whether the id stands for guests, who differ")
+    rule = Rule(
+        "warning", "one user holds a large part of the rows", "see whether the id stands for guests, who differ"
+    )
     yield from broken(rule, CheckedRows(table.name, "user_id", frame), frame["user_id"] == rows["user_id"][0])
 
 

@@ -27,7 +27,7 @@ class Count:
     per
         Key columns.
     window
-        How far back from `as_of`; None is without limit.
+        How far back from `as_of`; without limit when there is none.
     """
 
     of: str
@@ -71,7 +71,7 @@ class Rate:
     per
         Key columns.
     window
-        How far back from `as_of`; None is without limit.
+        How far back from `as_of`; without limit when there is none.
     prior
         Strength of the next rate, in showings.
     backoff
@@ -123,7 +123,7 @@ class Lift:
     per
         Key columns.
     window
-        How far back from `as_of`; None is without limit.
+        How far back from `as_of`; without limit when there is none.
     prior
         Strength of a lift of 1, in clicks.
     """
@@ -165,7 +165,7 @@ class Share:
     within
         Key columns of the whole, such as user.
     window
-        How far back from `as_of`; None is without limit.
+        How far back from `as_of`; without limit when there is none.
     of
         Stream, as of `Count` without `skip`.
     """
@@ -247,7 +247,7 @@ class Mean:
     per
         Key columns.
     window
-        How far back from `as_of`; None is without limit.
+        How far back from `as_of`; without limit when there is none.
     prior
         Strength of the mean of everything known before `as_of`, in events.
     """

@@ -44,7 +44,7 @@ class FeatureSettings(BaseModel):
     Attributes
     ----------
     families
-        Which of them; see the functions below this class; `recsys features` writes a page of what they hold.
+        Which of them; each is told under the settings; `recsys features` writes a page of what they hold.
     windows
         How far back counts and rates look, beside without limit; ascending.
     affinity
@@ -69,7 +69,7 @@ class FeatureSettings(BaseModel):
     prior
         Strength of the wider rate in smoothed rates, in showings.
     declarations
-        Features of your own, such as `Count("like", ("user", "category"), "7d")`.
+        Features of your own; in Python such as `Count("like", ("user", "category"), "7d")`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)

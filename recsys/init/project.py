@@ -66,7 +66,7 @@ _MAPPING = (
     "What the files hold, as guessed; every guess has its reason above it. Correct what is wrong, then import again, "
     "every night if you like (paths of files start from the first folder):\n{again}"
 )
-_SETTINGS = "Settings that suit the tables; see the README for all others.\n{train}"
+_SETTINGS = "Settings that suit the tables; docs/settings.md tells all others.\n{train}"
 
 
 def _quoted(path: Path) -> str:

@@ -32,7 +32,7 @@ ROWS_PER_PART = 100_000
 _IDS = ("request_id", "user_id", "item_id")
 _HEAD = (*_IDS, "timestamp", "window", "label")
 
-_WITHOUT_TEXT = "The text columns are not in this table: they need an encoder; give a trained model."
+_WITHOUT_TEXT = "The text columns are not in this table: they need an encoder; give --model MODEL instead of --config."
 _WITH_TEXT = (
     "The text columns come from the finished encoder, which has learnt from the windows text, ranker and valid; there "
     "they look better than they are. While it was trained, every list was read before the encoder learnt from it."

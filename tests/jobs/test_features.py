@@ -185,7 +185,7 @@ def test_a_request_is_shown_with_the_value_of_every_candidate() -> None:
         "request 3 of user 5, 2 candidates",
         "moment 2024-01-01T12:00:00+00:00, as_of 2024-01-01T12:00:00+00:00 (freshness live)",
         "window valid",
-        "The text columns are not in this table: they need an encoder; give a trained model.",
+        "The text columns are not in this table: they need an encoder; give --model MODEL instead of --config.",
     ]
     found = lines_of(shown)
     assert found["item_id"] == ["7", "8"]

@@ -19,9 +19,7 @@ def test_reads_by_the_name_of_the_source(tmp_path: Path) -> None:
 
 
 def test_refuses_unknown_sources_folders_and_useless_mappings(tmp_path: Path) -> None:
-    with pytest.raises(
-        SettingsError, match=r"'ebnrd' is no source; did you mean ebnerd\? Known are tables, ebnerd, mind"
-    ):
+    with pytest.raises(SettingsError, match=r"'ebnrd' is no source; did you mean ebnerd\? Known are tables, .*mind"):
         read_source("ebnrd", tmp_path)
     with pytest.raises(DataError, match="nowhere is not a folder; name the folder that holds the files of mind"):
         read_source("mind", tmp_path / "nowhere")
