@@ -334,14 +334,14 @@ def test_what_no_measure_prints_is_refused_with_the_nearest_name(text, nearest):
     with pytest.raises(SettingsError) as caught:
         parse_measure(text)
     said = str(caught.value)
-    assert said.startswith(
-        f"no measure is called {text!r}; did you mean {nearest!r}? There are AUC, MRR, first-hit MRR, "
+    assert said.startswith(f"no measure is called {text!r}; did you mean {nearest!r}? There are AUC, ")
+    assert all(
+        name in said for name in ("MRR, ", "MAP, ", "nDCG@k, ", "MAP@k, ", "hit@k, ", "recall@k, ", "precision@k")
     )
-    assert all(name in said for name in ("MAP, ", "nDCG@k, ", "MAP@k, ", "hit@k, ", "recall@k, ", "precision@k"))
 
 
 def test_what_is_near_no_measure_is_answered_with_all_of_them():
-    with pytest.raises(SettingsError, match="no measure is called 'foo'; there are AUC, MRR, first-hit MRR, "):
+    with pytest.raises(SettingsError, match="no measure is called 'foo'; there are AUC, "):
         parse_measure("foo")
 
 

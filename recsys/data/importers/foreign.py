@@ -102,6 +102,6 @@ def _refuse_long_lines(path: Path, lines: pl.Series, separator: str) -> None:
     if len(long):
         others = f", as do {len(long) - 1} more" if len(long) > 1 else ""
         raise ValueError(
-            f"line {long[0] + 1} has {marks[int(long[0])] + 1} fields where the first one has {first + 1}{others}; quote "
-            f"fields that hold {separator!r}, or name another delimiter in the mapping"
+            f"line {long[0] + 1} has {marks[int(long[0])] + 1} fields where the first one has {first + 1}{others}; "
+            f"quote fields that hold {separator!r}, or name another delimiter in the mapping"
         )

@@ -29,7 +29,7 @@ _WHOLE = ("grade", "count", "position")
 
 
 @dataclass(frozen=True)
-class _Place:
+class _ForeignColumn:
     """Where a column stands: its table, how that is written, the zone of its moments, and its name for messages."""
 
     table: Table
@@ -121,7 +121,7 @@ def _read(folder: Path, table: Table, settings: TableMapping, mapping: Mapping, 
         frame = frame.with_columns(event=pl.lit(settings.event))
     forms = _forms(settings, frame.columns)
     for name in (name for name in frame.columns if name not in lists):
-        place = _Place(table, settings, mapping.zone, f"{path.name}, column {name}")
+        place = _ForeignColumn(table, settings, mapping.zone, f"{path.name}, column {name}")
         column, note = _typed(frame[name], place, forms.get(name), name in loose)
         frame = frame.with_columns(column)
         if note:
@@ -175,7 +175,7 @@ def _forms(settings: TableMapping, columns: list[str]) -> dict[str, Form]:
     return named
 
 
-def _typed(values: pl.Series, place: _Place, form: Form | None, loose: bool) -> Values:
+def _typed(values: pl.Series, place: _ForeignColumn, form: Form | None, loose: bool) -> Values:
     """Bring one column to its type: ids stay as they are written, until all tables are read."""
     column = place.table.column(values.name)
     kind = column.kind if column else None
