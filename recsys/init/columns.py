@@ -157,10 +157,10 @@ def _counts(column: pl.Series) -> bool:
 
 def _lists(sample: Sample, names: list[str]) -> ListColumn | None:
     """Find a column of whole lists and the one whose ids are among them."""
-    rows = sample.frame.head(_ROWS)
+    rows = sample.written.head(_ROWS)
     parts: dict[str, tuple[str, list[set[str]]]] = {}
     for name in names:
-        column = rows[name]
+        column = rows[name].cast(pl.String) if rows.schema[name].is_integer() else rows[name]
         if isinstance(column.dtype, pl.List) and column.dtype.inner in (pl.String, *_INTEGERS):
             parts[name] = " ", [set(map(str, each or ())) for each in column.to_list()]
         elif column.dtype == pl.String and _names_lists(name):

@@ -45,7 +45,7 @@ def mapping_sections(tables: Tables, root: Path, talk: Talk) -> list[Section]:
     """
     tidy = "rows that lack an id, a moment or a kind are left out and counted, and so are repeated ids"
     top = [Entry("zone", "UTC", _zone(tables, talk)), Entry("tidy", True, tidy)]
-    parts = [Section((), tuple(top)), *_items(tables, root, talk)]
+    parts = [Section((), tuple(top)), *_ids(tables), *_items(tables, root, talk)]
     if tables.events is not None:
         parts += _events(tables.events, root, talk)
     if tables.requests is not None:
@@ -57,6 +57,16 @@ def mapping_sections(tables: Tables, root: Path, talk: Talk) -> list[Section]:
         columns = [_Theirs("user_id", tables.users.key, reason)]
         parts += _table(USERS, tables.users.sample, root, columns)
     return parts
+
+
+def _ids(tables: Tables) -> list[Section]:
+    """Say what does not tell ids apart, where the files spell them differently."""
+    entries = [
+        Entry(name, list(found.differences), f"{found.sample.name} spells them otherwise than behaviour does")
+        for name, found in (("user_id", tables.users), ("item_id", tables.items))
+        if found is not None and found.differences
+    ]
+    return [Section(("ids",), tuple(entries), "differences in spite of which two ids are one")] if entries else []
 
 
 def _zone(tables: Tables, talk: Talk) -> str:
@@ -74,8 +84,9 @@ def _without_zone(column: pl.Series, time_format: str) -> bool:
     if isinstance(column.dtype, pl.Datetime):
         return column.dtype.time_zone is None
     if time_format != "iso":
-        return time_format.startswith("%") and not time_format.endswith(("%z", "UTC"))
-    return column.dtype == pl.String and not bool(column.drop_nulls().str.contains(r"([zZ]|[+-]\d\d:?\d\d)$").all())
+        return "%" in time_format and not any(mark in time_format for mark in ("%z", "UTC", "GMT"))
+    zone = r"([zZ]|UTC|GMT|:\d\d[\d.,]* ?[+-]\d\d(:?\d\d)?)$"
+    return column.dtype == pl.String and not bool(column.drop_nulls().str.contains(zone).all())
 
 
 def _items(tables: Tables, root: Path, talk: Talk) -> list[Section]:

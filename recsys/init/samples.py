@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
 import polars as pl
 
-from recsys.data.importers.columns import moments
+from recsys.data.importers.columns import likely_units, moments
 from recsys.data.importers.foreign import SUFFIXES, TEXT_FILES, read_file
 from recsys.data.importers.mapping import TableMapping
-from recsys.data.importers.numbers import plain_values
+from recsys.data.importers.numbers import NO_NUMBER, NOT_KNOWN, number_form, plain_values, without
 from recsys.errors import DataError
 from recsys.init.toml import plain
 
@@ -23,12 +24,11 @@ _PATTERNS = (
     *(f"{day}{time}" for day in ("%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%Y/%m/%d", "%d-%m-%Y", "%Y.%m.%d", "%d.%m.%y",
                                  "%d/%m/%y", "%m/%d/%y", "%Y%m%d", "%d %b %Y", "%d %B %Y", "%b %d, %Y")
       for time in ("", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p")),
-    "%Y-%m-%d %H:%M:%S UTC", "%Y-%m-%d %H:%M:%S%.f UTC", "%Y-%m-%d %H:%M:%S %z", "%a %b %d %H:%M:%S %z %Y",
-    "%a, %d %b %Y %H:%M:%S %z",
+    *(f"{day}, {time}" for day in ("%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y")
+      for time in ("%H:%M:%S", "%I:%M:%S %p", "%H:%M")),
+    "%a %b %d %H:%M:%S %z %Y", "%a, %d %b %Y %H:%M:%S %z", "%a, %d %b %Y %H:%M:%S GMT", "%d/%b/%Y:%H:%M:%S %z",
+    "[%d/%b/%Y:%H:%M:%S %z]", "%a %b %d %Y %H:%M:%S GMT%z",
 )  # fmt: skip
-_EPOCHS = {"seconds": 1.0, "milliseconds": 1e3, "microseconds": 1e6}
-_EARLIEST, _LATEST = 631_152_000.0, 4_102_444_800.0
-"""Seconds since 1970 of the years 1990 and 2100."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,12 +41,13 @@ class Sample:
         Where it lies, absolute.
     settings
         Its delimiter, decimal and encoding.
-    frame
-        Its rows, numbers out of text read.
+    written, frame
+        Its rows as they are written, and with numbers out of text read.
     """
 
     path: Path
     settings: TableMapping
+    written: pl.DataFrame
     frame: pl.DataFrame
 
     @property
@@ -77,7 +78,10 @@ class Sample:
 
     def values(self, name: str) -> pl.Series:
         """Give the distinct values of a column as text."""
-        return self.frame[name].drop_nulls().unique().cast(pl.String)
+        values = self.frame[name].drop_nulls()
+        if values.dtype.is_float() and (values == values.round()).all():  # whole numbers beside gaps
+            values = values.drop_nans().cast(pl.Int64)
+        return values.unique().cast(pl.String)
 
 
 def read_samples(paths: Sequence[Path]) -> list[Sample]:
@@ -116,11 +120,12 @@ def _read(path: Path) -> Sample:
         )
     if all(re.fullmatch(r"[\d.,:-]*", name) for name in frame.columns):
         raise DataError(f"{path} begins with a row of numbers; write the names of the columns above it")
-    if path.suffix in TEXT_FILES:
-        decimal = "," if _has_decimal_commas(frame) else "."
-        settings = settings.model_copy(update={"decimal": decimal})
-        frame = frame.with_columns(plain_values(frame[name], decimal).column for name in frame.columns)
-    return Sample(path, settings, frame)
+    if path.suffix not in TEXT_FILES:
+        return Sample(path, settings, frame, frame)
+    decimal: Literal[".", ","] = "," if _has_decimal_commas(frame) else "."
+    settings = settings.model_copy(update={"decimal": decimal})
+    read = [plain_values(without(values, NOT_KNOWN), decimal).column for values in frame.get_columns()]
+    return Sample(path, settings, frame, pl.DataFrame(read))
 
 
 def _how_written(path: Path) -> TableMapping:
@@ -151,12 +156,9 @@ def _rows(lines: list[str], delimiter: str) -> list[list[str]]:
 
 
 def _has_decimal_commas(frame: pl.DataFrame) -> bool:
-    """Tell whether a column holds numbers such as `12,5`, and none such as `12.5`."""
-    commas = [frame[name].drop_nulls() for name in frame.columns]
-    return any(
-        len(values) and values.str.contains(r"^-?[\d.]*\d(,\d+)?$|^$").all() and values.str.contains(r",\d+$").any()
-        for values in commas
-    )
+    """Tell whether a column can hold only numbers such as `12,5`."""
+    forms = (number_form(without(values, ("", *NO_NUMBER)).drop_nulls()) for values in frame.get_columns())
+    return any(form in ("1234,5", "1.234,5") for form in forms)
 
 
 def time_formats(column: pl.Series) -> list[str]:
@@ -174,15 +176,18 @@ def time_formats(column: pl.Series) -> list[str]:
         return ["iso"]
     if column.dtype.is_numeric():
         numbers = filled.cast(pl.Float64)
+        whole = bool((numbers == numbers.round()).all())
+        fits = [
+            unit for unit in likely_units(numbers) if not (whole and unit == "days")
+        ]  # as years, prices, counts are
         low, high = (numbers.quantile(share) or 0.0 for share in (0.01, 0.99))
-        fits = [unit for unit, size in _EPOCHS.items() if _EARLIEST * size <= low and high <= _LATEST * size]
         if fits or not column.dtype.is_integer() or not 19_900_101 <= low <= high <= 21_001_231:
             return fits
         filled = filled.cast(pl.String)
     if filled.dtype != pl.String:
         return []
     filled = filled.filter(filled != "").unique()
-    if filled.is_empty() or not bool(filled.str.len_chars().is_between(6, 45).all()):
+    if filled.is_empty() or not bool(filled.str.len_chars().is_between(6, 80).all()):
         return []
     return [pattern for pattern in ("iso", *_PATTERNS) if _reads(filled, pattern)]
 

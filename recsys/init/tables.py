@@ -6,6 +6,8 @@ from pathlib import Path
 
 import polars as pl
 
+from recsys.data.faults import cut
+from recsys.data.meeting import Difference, Meeting, meet
 from recsys.errors import DataError
 from recsys.init import words
 from recsys.init.columns import Roles, find_roles, text_columns
@@ -42,10 +44,11 @@ class Found:
 
 @dataclass(frozen=True)
 class IdFile:
-    """A file of items or users and the column of their ids."""
+    """A file of items or users, the column of their ids, and in what they are spelt otherwise than in behaviour."""
 
     sample: Sample
     key: str
+    differences: tuple[Difference, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -109,7 +112,7 @@ def choose_tables(samples: Sequence[Sample], talk: Talk) -> Tables:
     used = [each.sample for each in (requests, events, items, users) if each is not None]
     for sample in samples:
         if sample not in used and not any(doubt.startswith(f"{sample.name} ") for doubt in talk.doubts):
-            talk.doubts.append(f"{sample.name} is not used: {_why_not(sample, used)}.")
+            talk.doubts.append(f"{sample.name} is not used: {_why_not(sample, used, tables)}.")
     return replace(tables, items=items, users=users)
 
 
@@ -224,25 +227,33 @@ def _catalogue(table: str, tables: Tables, samples: Iterable[Sample], talk: Talk
     role, meaning = ("item", words.ITEM) if table == "items" else ("user", words.USER)
     ids = tables.ids(role)
     theirs = {getattr(found.roles, role) for found in (tables.events, tables.requests) if found is not None}
-    scored: list[tuple[float, float, IdFile]] = []
+    scored: list[tuple[float, Meeting, IdFile]] = []
     for sample in samples:
         if table == "users" and sum(not dtype.is_nested() for dtype in sample.frame.schema.values()) < 2:
             continue  # nothing is said of a user but lists
         for key in sample.keys:
-            covered = _coverage(ids, sample.values(key))
+            found = meet(ids, sample.values(key))
+            covered = (found.met + found.would) / max(found.ids, 1)
             named = key in theirs or words.likeness(key, meaning) > 0
             named = named or (table == "items" and words.tokens(key) == ["id"])
             named = named or (words.likeness(sample.path.stem, meaning) > 0 and words.sounds_like_id(key))
             texts = len(text_columns(sample)) if table == "items" else 0
             foreign = table == "items" and words.likeness(key, words.USER) > 0
             if covered >= _COVERED and (named or texts) and not foreign:
-                scored.append((covered + named + min(texts, 2), covered, IdFile(sample, key)))
+                scored.append((covered + named + min(texts, 2), found, IdFile(sample, key, found.differences)))
     if not scored:
         return None
-    _, covered, best = max(scored, key=lambda each: each[0])
+    _, found, best = max(scored, key=lambda each: each[0])
+    covered = (found.met + found.would) / max(found.ids, 1)
     talk.said.append(
         f"{table}: {best.sample.name}, whose {plain(best.key)} holds {covered:.0%} of the {table} seen in behaviour."
     )
+    if found.would:
+        pairs = ", ".join(f"{plain(own)} as {plain(other)}" for own, other in found.pairs)
+        talk.doubts.append(
+            f"{best.sample.name} spells {found.would} ids otherwise than behaviour does ({pairs}); they are taken as "
+            f"one in spite of {' and '.join(best.differences)}, see [ids] in the mapping."
+        )
     for sample in {id(each.sample): each.sample for _, _, each in scored}.values():
         if sample is not best.sample:
             talk.doubts.append(f"{sample.name} could be {table} too; {best.sample.name} says more and is taken.")
@@ -265,13 +276,21 @@ def same_for_each(frame: pl.DataFrame, key: str, name: str) -> bool:
     return pairs.n_unique() <= 1.2 * pairs["key"].n_unique()
 
 
-def _why_not(sample: Sample, used: Sequence[Sample]) -> str:
+def _why_not(sample: Sample, used: Sequence[Sample], tables: Tables) -> str:
     if any(
         isinstance(dtype, pl.List) and isinstance(dtype.inner, pl.Datetime) for dtype in sample.frame.schema.values()
     ):
         return "its rows hold lists of moments; write one row per event"
     if sample.times and len(sample.ids) > 1:
         return "its rows look like events or lists, and another file is taken for them"
+    for key in sample.keys[:1]:
+        ids = tables.ids("item")
+        held = _coverage(ids, sample.values(key))
+        here, there = (plain(", ".join(cut(each.sort().head(2).to_list()))) for each in (sample.values(key), ids))
+        return (
+            f"its {plain(key)}, such as {here}, holds {held:.0%} of the items of behaviour, such as {there}; write the "
+            "ids alike, or name the right column in the mapping, to use it"
+        )
     return f"it looks like no table, or holds other ids than {', '.join(each.name for each in used)}"
 
 

@@ -17,7 +17,8 @@ EXPECTED = {
 
 
 def sampled(**columns: list[object]) -> Sample:
-    return Sample(Path("/x/a.parquet"), TableMapping(), pl.DataFrame(columns, strict=False))
+    frame = pl.DataFrame(columns, strict=False)
+    return Sample(Path("/x/a.parquet"), TableMapping(), frame, frame)
 
 
 @pytest.mark.parametrize("path", EXPECTED)

@@ -199,6 +199,6 @@ def test_what_events_say_of_items_becomes_the_catalogue(tmp_path: Path) -> None:
         "file": "2019-Oct.csv", "delimiter": ",", "from_ids": True, "others": False,
         "columns": {"item_id": "product_id", "brand": "brand", "category_code": "category_code"},
     }  # fmt: skip
-    assert content["events"]["time_format"] == "%Y-%m-%d %H:%M:%S UTC"
+    assert "time_format" not in content["events"]
     assert content["requests"]["sampled_from"] == "purchase"
     assert "items: 2019-Oct.csv too, since it says what they are (brand, category_code)." in talk.said

@@ -4,12 +4,11 @@ from collections.abc import Iterable
 
 import polars as pl
 
-from recsys.data.importers.numbers import NO_NUMBER, NOT_KNOWN, Values, without
+from recsys.data.importers.numbers import NO_NUMBER, NOT_KNOWN, WHOLE, Values, without
 from recsys.data.plain import EXACT
 from recsys.errors import DataError
 from recsys.schema import TIME
 
-_WHOLE = r"^(0|-?[1-9]\d{0,17})$"
 _PANDAS = r"^-?\d+\.0+$"
 """Whole numbers as pandas writes them beside gaps."""
 _DAYS_TO_1970 = 25_569
@@ -56,12 +55,12 @@ def id_texts(column: pl.Series) -> Values:
     for missing in (NO_NUMBER, NOT_KNOWN):
         known = without(bare, missing)
         pandas = known.str.contains(_PANDAS)
-        if (known.str.contains(_WHOLE) | pandas).all() and known.null_count() < len(known):
+        if (known.str.contains(WHOLE) | pandas).all() and known.null_count() < len(known):
             break
     notes = []
     if len(read := bare.filter(known.is_null() & bare.is_not_null())):
         notes.append(f"{len(read)} cells such as {read[0]!r} are read as missing")
-    if (known.str.contains(_WHOLE) | pandas).all() and pandas.any():
+    if (known.str.contains(WHOLE) | pandas).all() and pandas.any():
         notes.append(f"ids are written as {known.filter(pandas)[0]!r} and read as whole numbers")
         known = known.str.replace(r"\.0+$", "")
     return Values(known, "; ".join(notes))
@@ -78,7 +77,7 @@ def same_ids(columns: list[tuple[pl.Series, bool]], as_text: bool) -> list[pl.Se
         Make them text in any case.
     """
     numeric = not as_text and all(
-        bool(column.str.contains(_WHOLE).all()) if loose else _fits_64_bits(column)
+        (bool(column.str.contains(WHOLE).all()) if loose else column.dtype.is_integer()) and _fits_64_bits(column)
         for column, loose in columns
         if column.null_count() < len(column)
     )
@@ -86,7 +85,7 @@ def same_ids(columns: list[tuple[pl.Series, bool]], as_text: bool) -> list[pl.Se
 
 
 def _fits_64_bits(column: pl.Series) -> bool:
-    return column.dtype.is_integer() and column.cast(pl.Int64, strict=False).null_count() == column.null_count()
+    return column.cast(pl.Int64, strict=False).null_count() == column.null_count()
 
 
 def moments(column: pl.Series, time_format: str, zone: str, place: str) -> pl.Series:
@@ -133,6 +132,7 @@ def moments(column: pl.Series, time_format: str, zone: str, place: str) -> pl.Se
 
 
 def _parsed(text: pl.Expr, time_format: str, zone: str) -> pl.Expr:
+    text = text.str.replace(r" \([^()]*\)$", "")  # JavaScript's name of the zone
     if time_format != "iso":
         if "%z" in time_format or "%:z" in time_format:
             return text.str.to_datetime(time_format, time_unit="us", time_zone="UTC", strict=False)
@@ -168,7 +168,7 @@ def _since_1970(column: pl.Series, time_format: str, place: str) -> pl.Series:
     _refuse_lost(numbers, floats, place, wrong)
     if time_format in ("seconds", "milliseconds", "microseconds") and numbers.dtype.is_integer():
         return (numbers.cast(pl.Int64) * int(size)).cast(TIME)
-    exact = numbers.dtype.is_integer() or (numbers.dtype == pl.String and numbers.str.contains(_WHOLE).all())
+    exact = numbers.dtype.is_integer() or (numbers.dtype == pl.String and numbers.str.contains(WHOLE).all())
     if time_format == "nanoseconds" and exact:  # a float keeps too few digits
         return (numbers.cast(pl.Int64) // 1_000).cast(TIME)
     return ((floats - start) * size).round().cast(pl.Int64).cast(TIME)

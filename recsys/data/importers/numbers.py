@@ -31,7 +31,8 @@ NO_NUMBER = (
 )
 """The same among numbers, moments and whole ids, where such a cell can mean nothing else."""
 
-_WHOLE = r"^(0|-?[1-9]\d{0,17})$"
+WHOLE = r"^(0|-?[1-9]\d{0,18})$"
+"""Whole numbers as a machine writes them; the largest of 19 digits do not fit into 64 bits."""
 _FLOAT = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
 _DIGITS = 17
 """Significant digits that a float keeps at most."""
@@ -120,6 +121,8 @@ def number_form(texts: pl.Series, decimal: Literal[".", ","] = ".") -> Form | No
     if texts.str.contains(_FLOAT).all():
         return "1.234,5" if decimal == "," and _are_thousands(texts, r"\.") else PLAIN
     fits = [form for form in FORMS if texts.str.contains(_pattern(form)).all()]
+    if not texts.str.contains(r"[.,]\d+$|[\x{a0}\x{202f}]").any():
+        fits = [form for form in fits if form[1] != " "]  # `105 123` is rather a list of two
     if {"1,234.5", "1234,5"} <= set(fits):
         return "1,234.5" if decimal == "." and _are_thousands(texts, ",") else "1234,5"
     return next(iter(fits), None)
@@ -139,9 +142,9 @@ def missing_note(filled: pl.Series, known: pl.Series) -> str:
 
 
 def _pattern(form: Form) -> str:
-    """Give the regular expression of a form: grouped or not, with a fraction or not."""
+    """Give the regular expression of a form: up to billions if grouped, with a fraction or not."""
     group, point = form[1] if form[1] in ",. '" else "", form[-2]
-    whole = r"\d+" if not group else rf"(\d{{1,3}}|\d{{1,3}}([{_class(group)}]\d{{3}})+)"
+    whole = r"\d+" if not group else rf"\d{{1,3}}([{_class(group)}]\d{{3}}){{0,3}}"
     return rf"^[+-]?{whole}({re.escape(point)}\d+)?$"
 
 
@@ -158,8 +161,10 @@ def _are_thousands(texts: pl.Series, mark: str) -> bool:
 def _read(texts: pl.Series, form: Form) -> pl.Series:
     """Read texts of a form; null where one is of another form."""
     if form == PLAIN:
-        whole = bool(texts.str.contains(_WHOLE).fill_null(value=True).all())
-        return texts.cast(pl.Int64) if whole else texts.set(~texts.str.contains(_FLOAT), None).cast(pl.Float64)
+        whole = texts.cast(pl.Int64, strict=False) if texts.str.contains(WHOLE).all() else None
+        if whole is not None and whole.null_count() == texts.null_count():
+            return whole
+        return texts.set(~texts.str.contains(_FLOAT), None).cast(pl.Float64)
     group = form[1] if form[1] in ",. '" else ""
     fitting = texts.set(~texts.str.contains(_pattern(form)), None)
     bare = fitting.str.replace_all(f"[{_class(group)}]", "") if group else fitting
