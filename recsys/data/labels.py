@@ -1,11 +1,12 @@
-"""Event kinds as graded labels: a purchase within a day of the list counts more than a click."""
+"""Event kinds as graded labels, and as clicks: a purchase within a day of the list counts more than a click."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import timedelta
 from typing import Annotated
 
 import polars as pl
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from recsys.data.clock import Duration, TimeSettings
 from recsys.data.tables import Dataset
@@ -13,7 +14,7 @@ from recsys.errors import SettingsError
 
 
 class LabelSettings(BaseModel):
-    """Which events grade a candidate.
+    """Which events grade a candidate, and which count as clicks.
 
     Attributes
     ----------
@@ -21,12 +22,23 @@ class LabelSettings(BaseModel):
         Grade from 1 to 30 per event kind, such as `{click = 1, purchase = 3}`; none leaves labels as logged.
     attribution
         How long after its list was shown an event still grades the candidate.
+    clicks
+        Kinds of events that count as clicks, too, such as `("purchase",)` where lists were logged and orders were not
+        shown in them: in what users read and like, and in every rate and count of clicks. They are no labels.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     grades: dict[str, Annotated[int, Field(ge=1, le=30)]] = Field(default_factory=dict)
     attribution: Duration = timedelta(days=1)
+    clicks: tuple[str, ...] = ()
+
+    @field_validator("clicks")
+    @classmethod
+    def _not_clicks(cls, kinds: tuple[str, ...]) -> tuple[str, ...]:
+        if "click" in kinds:
+            raise ValueError("clicks names 'click', which is one already; leave it out")
+        return kinds
 
     def clock(self, time: TimeSettings) -> TimeSettings:
         """Give the clock under which graded labels are known: not before the attribution window has passed."""
@@ -46,24 +58,40 @@ def grade_labels(dataset: Dataset, settings: LabelSettings) -> Dataset:
     Raises
     ------
     SettingsError
-        When a graded event kind never occurs.
+        When an event kind of the settings never occurs.
     """
+    _refuse_unseen(dataset.events, "grades", settings.grades)
+    _refuse_unseen(dataset.events, "clicks", settings.clicks)
     if not settings.grades:
-        return dataset
+        return replace(dataset, events=with_clicks(dataset.events, settings)) if settings.clicks else dataset
     events, requests = dataset.events, dataset.requests
-    kinds = set(events["event"].unique())
-    for kind in settings.grades:
-        if kind not in kinds:
-            raise SettingsError(
-                f"[labels] grades names {kind!r}, an event that never occurs; events holds {sorted(kinds)}"
-            )
     moved = _moved(events, requests, settings)
     best = moved.group_by("row").agg(pl.col("grade").max())
     labels = requests.select("label", row=pl.int_range(pl.len()))
     labels = labels.join(best, on="row", how="left", maintain_order="left")
     labels = labels.select(label=pl.max_horizontal("label", pl.col("grade").cast(requests.schema["label"])))
     stays = ~pl.int_range(len(events), eager=True).is_in(moved["event"].implode())
-    return replace(dataset, requests=requests.with_columns(labels["label"]), events=events.filter(stays))
+    left = with_clicks(events.filter(stays), settings)
+    return replace(dataset, requests=requests.with_columns(labels["label"]), events=left)
+
+
+def with_clicks(events: pl.DataFrame, settings: LabelSettings) -> pl.DataFrame:
+    """Add a click for every event of a kind that counts as one; it carries no value of its own."""
+    if not settings.clicks:
+        return events
+    events = events.with_columns(pl.col("event").cast(pl.String))
+    also = events.filter(pl.col("event").is_in(settings.clicks)).with_columns(event=pl.lit("click"))
+    if "value" in events.columns:
+        also = also.with_columns(value=pl.lit(None, events.schema["value"]))
+    return pl.concat([events, also])
+
+
+def _refuse_unseen(events: pl.DataFrame, setting: str, named: Iterable[str]) -> None:
+    """Refuse kinds that never occur: most likely they are misspelt."""
+    kinds = sorted(set(events["event"].unique()))
+    for kind in named:
+        if kind not in kinds:
+            raise SettingsError(f"[labels] {setting} names {kind!r}, an event that never occurs; events holds {kinds}")
 
 
 def _moved(events: pl.DataFrame, requests: pl.DataFrame, settings: LabelSettings) -> pl.DataFrame:

@@ -131,7 +131,7 @@ def _would(apart: pl.Series, known: pl.Series, differences: tuple[Difference, ..
     here = pl.DataFrame({"here": apart, "alike": alike(apart, differences)})
     there = pl.DataFrame({"there": known, "alike": alike(known, differences)}).unique("alike", maintain_order=True)
     both = here.join(there, on="alike", maintain_order="left")
-    pairs = tuple(cut([own])[0:1] + cut([other])[0:1] for own, other in both.select("here", "there").head(3).rows())
+    pairs = tuple((cut([own])[0], cut([other])[0]) for own, other in both.select("here", "there").head(3).rows())
     return Meeting(none.met, none.ids, len(both), differences, pairs) if len(both) else none
 
 

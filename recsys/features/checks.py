@@ -10,7 +10,7 @@ from recsys.errors import DataError, SettingsError
 from recsys.features.columns import plain_name
 from recsys.features.plan import feature_names
 from recsys.features.settings import FeatureSettings
-from recsys.past.behaviour import Behaviour, refuse_fractions
+from recsys.past.behaviour import Behaviour, refuse_no_categories
 from recsys.schema import AFTER_THE_LIST
 
 
@@ -43,7 +43,7 @@ def check_context(
                 f"[features] scores names {name!r}, which holds {candidates.schema[name]} values; write them as "
                 "numbers, or name the column in context"
             )
-    refuse_fractions(candidates.schema, settings.context)
+    refuse_no_categories("context", settings.context, candidates.schema)
     _refuse_doubles(settings)
 
 

@@ -11,6 +11,10 @@ from recsys.init.samples import Sample
 
 _SEPARATORS = (" ", ",", "|", ";")
 _INTEGERS = (pl.Int8, pl.Int16, pl.Int32, pl.Int64, pl.UInt8, pl.UInt16, pl.UInt32, pl.UInt64)
+MOST_EMPTY = 0.9
+"""Share of rows that may lack a text which is one all the same: few products are described in most shops."""
+_FEW_STATES = 20
+"""Up to so many values a column is a state of orders."""
 _ROWS = 500
 """Rows on which whole lists are compared with what was clicked in them."""
 
@@ -93,7 +97,7 @@ def text_columns(sample: Sample) -> list[str]:
         column = sample.frame[name]
         if column.dtype == pl.List(pl.String):
             lengths[name] = number(column.list.len().mean())
-        if column.dtype != pl.String or name in sample.stamps or column.null_count() > len(column) / 2:
+        if column.dtype != pl.String or name in sample.stamps or column.null_count() > MOST_EMPTY * len(column):
             continue
         address = number(column.str.contains(r"^(https?://|www\.|/)").mean())
         several = number((column.str.count_matches(r"[\s|]+") + 1).mean())
@@ -143,12 +147,22 @@ def _few(sample: Sample, name: str) -> bool:
 def _kind(sample: Sample, names: list[str]) -> str | None:
     """Give the column of event kinds: few distinct texts under a name that says so, or texts that sound like kinds."""
     texts = [name for name in names if sample.frame.schema[name] == pl.String and name not in sample.stamps]
+    texts = [name for name in texts if not void_states(sample, name)]
     few = {name: values for name in texts if len(values := sample.values(name)) <= 30}
     sounding = {name: sum(words.kind_of(value) is not None for value in values) for name, values in few.items()}
     by_values = [name for name in few if sounding[name] and 2 * sounding[name] >= len(few[name])]
     by_name = [name for name in words.most_like(few, words.KIND) if words.likeness(name, words.KIND) >= 2.5]
     both = [name for name in by_name if name in by_values]
     return next(iter([*both, *by_values, *by_name]), None)
+
+
+def void_states(sample: Sample, name: str) -> list[str]:
+    """Give the values of a column of states, such as `cancelled`, whose rows are no choices; none in other columns."""
+    if words.likeness(name, words.STATUS) == 0 or sample.frame.schema[name] != pl.String:
+        return []
+    values = sample.values(name).sort().to_list()
+    void = [value for value in values if words.likeness(value, words.VOID) > 0]
+    return void if len(void) < len(values) <= _FEW_STATES else []
 
 
 def _counts(column: pl.Series) -> bool:

@@ -11,10 +11,10 @@ from recsys.data.importers.foreign import TEXT_FILES
 from recsys.data.importers.mapping import RequestsMapping
 from recsys.data.rules import reads_like_text
 from recsys.init import words
-from recsys.init.columns import Roles, are_groups, number, text_columns
+from recsys.init.columns import Roles, are_groups, number, text_columns, void_states
 from recsys.init.samples import Sample
 from recsys.init.tables import Found, IdFile, Tables, Talk, same_for_each
-from recsys.init.toml import Entry, Section, plain
+from recsys.init.toml import Entry, Section, Value, plain
 from recsys.schema import EVENTS, ITEMS, REQUESTS, USERS, Table
 
 _NUMBERS = ("number", "grade", "count", "probability", "position")
@@ -200,7 +200,9 @@ def _requests(found: Found, root: Path, talk: Talk) -> list[Section]:
         columns += [
             _Theirs("position", name, "places count from 1")
             for name in words.most_like(sample.frame.columns, words.POSITION)[:1]
-            if sample.frame.schema[name].is_integer() and number(sample.frame[name].min()) >= 1
+            if words.likeness(name, words.POSITION) >= 2.9  # `bm25_rank` is that of a retriever
+            and sample.frame.schema[name].is_integer()
+            and number(sample.frame[name].min()) >= 1
         ]
     else:
         extra.append(Entry("candidates", roles.lists.shown, "a row is a whole list: this is what was shown,"))
@@ -299,6 +301,7 @@ def _table(
     """Write one table: how its file is written, and its columns."""
     written = sample.settings
     entries = [Entry("file", sample.path.relative_to(root).as_posix())]
+    entries += _left_out(table, sample, {each.name for each in columns})
     if sample.path.suffix in TEXT_FILES:
         entries.append(Entry("delimiter", written.delimiter or ",", "what separates the most columns alike"))
         if written.decimal != ".":
@@ -315,6 +318,29 @@ def _table(
         Section((table.name,), (*entries, *extra), f"{table.name}: {sample.name}"),
         Section((table.name, "columns"), tuple(named), "our name = their name"),
     ]
+
+
+def _left_out(table: Table, sample: Sample, used: set[str]) -> list[Entry]:
+    """Leave out personal columns, and rows of what was cancelled or returned."""
+    entries, names = [], [name for name in sample.frame.columns if name not in used]
+    if personal := [name for name in names if _is_personal(table, sample, name)]:
+        entries.append(Entry("without", personal, "personal data, which nothing needs"))
+    if table not in (EVENTS, REQUESTS):
+        return entries
+    for name in words.most_like(names, words.STATUS):
+        if void := void_states(sample, name):
+            kept: list[Value] = [value for value in sample.values(name).sort() if value not in void]
+            entries.append(Entry("where", {name: kept}, f"what is {_listed(void)} was no choice"))
+            break
+    return entries
+
+
+def _is_personal(table: Table, sample: Sample, name: str) -> bool:
+    named = table is not ITEMS and words.likeness(name, words.PERSONAL) >= 1.9
+    named = named or (table is USERS and words.tokens(name) == ["name"])
+    column = sample.frame[name]
+    mails = column.dtype == pl.String and number(column.str.contains(r"^[^@\s]+@[^@\s]+\.[a-zA-Z]+$").mean()) > 0.5
+    return named or mails
 
 
 def _clashes(table: Table, sample: Sample, columns: list[_Theirs]) -> list[str]:

@@ -213,5 +213,5 @@ def _holds_ids(column: pl.Series) -> bool:
     if column.dtype != pl.String:
         return False
     filled = column.drop_nulls()
-    spaced = int(filled.str.contains(r"[\s,;|]").sum()) / max(len(filled), 1)
+    spaced = int(filled.str.strip_chars().str.contains(r"[\s,;|]").sum()) / max(len(filled), 1)
     return not filled.is_empty() and spaced < 0.05 and bool((filled.str.len_chars() <= 64).all())

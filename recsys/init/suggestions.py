@@ -10,13 +10,14 @@ from recsys.data.clock import TimeSettings, format_duration
 from recsys.data.labels import LabelSettings
 from recsys.data.rules import reads_like_text
 from recsys.data.tables import Dataset
+from recsys.data.telling import telling_columns
 from recsys.data.windows import Window, Windows, WindowSettings, place_windows
 from recsys.errors import DataError
 from recsys.features.columns import plain_name
 from recsys.features.plan import feature_names
 from recsys.features.settings import FeatureSettings
 from recsys.init import words
-from recsys.init.columns import are_groups, number
+from recsys.init.columns import MOST_EMPTY, are_groups, number
 from recsys.init.toml import Entry, Section, Value, plain
 from recsys.past.streams import CLICK
 from recsys.schema import AFTER_THE_LIST, CANDIDATES
@@ -26,7 +27,7 @@ _FRACTIONS = ((0.4, 0.3, 0.1, 0.2), (0.3, 0.3, 0.2, 0.2), (0.25, 0.25, 0.25, 0.2
 _BLOCKS = 6
 """About how many times the encoder learns after the text window."""
 _MOST_AFFINITY, _MOST_EVENTS, _MOST_CONTEXT, _MOST_FIELDS = 4, 5, 5, 3
-_MOST_NUMBERS, _MOST_USERS = 4, 3
+_MOST_NUMBERS, _MOST_USERS, _MOST_SCORES = 4, 3, 8
 
 
 def suggest_settings(dataset: Dataset, several_kinds: bool) -> list[Section]:
@@ -59,11 +60,16 @@ def suggest_settings(dataset: Dataset, several_kinds: bool) -> list[Section]:
         ),
         Section(("windows",), (shares,)),
     ]
+    labels: tuple[Entry, ...] = ()
     if grades:
         reason = "the lists carry no label: these events grade the candidate shown before, within `attribution`"
-        sections.append(
-            Section(("labels",), (Entry("grades", grades, reason), Entry("attribution", format_duration(attribution))))
+        labels = (Entry("grades", grades, reason), Entry("attribution", format_duration(attribution)))
+    if clicks := _clicks(dataset, list(grades)):
+        labels += (
+            Entry("clicks", clicks, "these events say what users like as clicks on lists do, so they count as such"),
         )
+    if labels:
+        sections.append(Section(("labels",), labels))
     sections.append(Section(("text",), (fields, *query, *_pace(dataset, windows))))
     sections.append(Section(("features",), _features(dataset, list(grades), query)))
     sections.append(Section(("ranker",), (_leaves(dataset, windows),)))
@@ -80,7 +86,19 @@ def _grades(dataset: Dataset) -> dict[str, Value]:
     return dict(zip(chosen[:2], (3, 1) if len(chosen) > 1 else (1,), strict=False))
 
 
+def _clicks(dataset: Dataset, graded: list[str]) -> list[Value]:
+    """Choose kinds that are choices, where lists were logged: history, for those who have not clicked on a list yet."""
+    choices = list(words.KINDS)[:4]
+    return (
+        []
+        if dataset.about.sampled
+        else [kind for kind in _kinds(dataset, graded) if kind != CLICK and words.kind_of(str(kind)) in choices]
+    )
+
+
 def _freshness(dataset: Dataset, several_kinds: bool) -> Entry:
+    if _by_day(dataset):
+        return Entry("freshness", "1d", "moments are days, so what happened earlier on one day is not told apart")
     if dataset.about.sampled and several_kinds:
         reason = (
             "a view just before a choice would give it away, since drawn items have none; at midnight none is known"
@@ -114,7 +132,11 @@ def _can_teach(requests: pl.DataFrame, graded: bool) -> bool:
 def _fields(items: pl.DataFrame) -> Entry:
     texts = [name for name, dtype in items.schema.items() if dtype == pl.List(pl.String)]
     for name, dtype in items.schema.items():
-        if dtype == pl.String and name not in ("item_id", "title") and items[name].null_count() < len(items) / 2:
+        if (
+            dtype == pl.String
+            and name not in ("item_id", "title")
+            and items[name].null_count() <= MOST_EMPTY * len(items)
+        ):
             address = number(items[name].str.contains(r"^(https?://|www\.)").mean())
             several = number((items[name].str.count_matches(r"[\s|]+") + 1).mean())
             if address < 0.5 and several >= 1.8:
@@ -158,8 +180,10 @@ def _pace(dataset: Dataset, windows: Windows) -> list[Entry]:
 
 def _features(dataset: Dataset, graded: list[str], query: list[Entry]) -> tuple[Entry, ...]:
     span = _span(dataset)
-    if span <= timedelta(days=21):
+    if span <= timedelta(days=21) and not _by_day(dataset):
         windows, reason = ["1h", "6h", "1d"], "the log is of a few weeks at most"
+    elif span <= timedelta(days=21):
+        windows, reason = ["1d", "3d", "7d"], "the log is of a few weeks at most, and its moments are days"
     elif span <= timedelta(days=365):
         windows, reason = ["1d", "7d", "28d"], "the log is of some months"
     else:
@@ -176,8 +200,15 @@ def _features(dataset: Dataset, graded: list[str], query: list[Entry]) -> tuple[
         Entry("events", kinds, "the other kinds of events that are not rare"),
         Entry("numbers", _numbers(dataset.items, affinity), "columns of items that are numbers"),
         Entry("users", _user_groups(dataset, {*affinity, *context}), "columns of users with few different values"),
+        Entry("scores", _scores(dataset, context), "columns of requests that retrievers seem to have written"),
         Entry("values", [kind for kind in (CLICK, *kinds) if kind in with_value], "kinds whose value is a number"),
     )
+
+
+def _by_day(dataset: Dataset) -> bool:
+    """Tell whether moments are dates without a time."""
+    moments = pl.concat([dataset.requests["timestamp"], dataset.events["timestamp"]])
+    return bool((moments == moments.dt.truncate("1d")).all())
 
 
 def _span(dataset: Dataset) -> timedelta:
@@ -263,6 +294,21 @@ def _context(dataset: Dataset, taken: set[Value]) -> list[Value]:
         name for name in names if are_groups(requests[name]) and requests.select("request_id", name).n_unique() == lists
     ]
     return _distinct(fit, set())[:_MOST_CONTEXT]
+
+
+def _scores(dataset: Dataset, taken: list[Value]) -> list[Value]:
+    """Choose numbers that differ within lists, sound like the score or rank of a retriever and tell no outcome."""
+    requests = dataset.requests
+    refused = {*CANDIDATES.required, *AFTER_THE_LIST, *dataset.about.recorded_after, *map(str, taken)}
+    names = [
+        name
+        for name in words.most_like(requests.columns, words.SCORE)
+        if name not in refused and requests.schema[name].is_numeric() and _fits("scores", name)
+    ]
+    differ = [name for name in names if requests.select(pl.col(name).n_unique().over("request_id").max()).item() > 1]
+    telling = telling_columns(requests, dataset.about.recorded_after, dataset.about.sampled)
+    leaks = {fault.column for fault in telling if fault.leak}
+    return _distinct([name for name in differ if name not in leaks], set())[:_MOST_SCORES]
 
 
 def _kinds(dataset: Dataset, graded: list[str]) -> list[Value]:

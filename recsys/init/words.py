@@ -6,7 +6,8 @@ from collections.abc import Iterable
 
 USER = (
     "user uid visitor customer member shopper buyer client account subscriber reader viewer reviewer person profile "
-    "patron kunde kunden nutzer benutzer besucher utilisateur usuario utente cliente klant gebruiker kund bruger bruker"
+    "patron kunde kunden nutzer benutzer besucher leser utilisateur usuario utente cliente klant gebruiker kund bruger "
+    "bruker"
 )
 ITEM = (
     "item product sku article movie film book song track video news asin isbn goods listing offer recipe course game "
@@ -25,9 +26,16 @@ VALUE = (
     f"{RATING} seconds duration dwell read_time price amount revenue total preis betrag prix montant precio importe "
     "prezzo pris quantity qty menge anzahl quantite cantidad"
 )
-LABEL = "label clicked click is_click purchased bought converted conversion target relevance grade geklickt gekauft"
+LABEL = (
+    "label clicked click is_click purchased bought converted conversion target relevance grade geklickt gekauft "
+    "gelesen angeklickt clique cliques clicado clicados cliccato geklikt"
+)
 POSITION = "position rank slot pos platz"
-SHOWN = "candidates shown inview in_view impressions items results recommended displayed slate products articles"
+SHOWN = (
+    "candidates shown inview in_view impressions items results recommended displayed slate products articles gezeigt "
+    "angezeigt vorschlage empfohlen affiche affiches montres mostrados mostrado recomendados mostrati "
+    "vist viste getoond"
+)
 TITLE = (
     "title name headline titel bezeichnung produktname artikelname titre nom titulo nombre titolo nome naam navn "
     "product_name"
@@ -45,10 +53,27 @@ CATEGORY = (
     "kategorie warengruppe gruppe marke hersteller autor categorie marque categoria marca kategori artist publisher"
 )
 CONTEXT = (
-    "device browser platform os app channel page section country region store language locale weekday kanal gerat land "
-    "filiale sprache pays langue appareil canal dispositivo pais tienda lingua dispositif site shop client_type"
+    "device browser platform os app channel page section country region store language locale weekday kanal gerat "
+    "geraet land filiale sprache pays langue appareil canal dispositivo pais tienda lingua dispositif site shop "
+    "client_type"
 )
 QUERY = "query search keywords search_term search_query suche suchbegriff recherche busqueda ricerca"
+
+STATUS = "status state order_status payment_status zustand bestellstatus estado statut stato tilstand"
+VOID = (
+    "cancelled canceled cancel returned return refunded refund failed void voided rejected declined aborted chargeback "
+    "storniert storno retourniert erstattet abgebrochen abgelehnt annule rembourse retourne cancelado devuelto "
+    "annullato geannuleerd geretourneerd afbestilt returneret"
+)
+PERSONAL = (
+    "email e_mail mail phone telephone mobile firstname first_name lastname last_name surname fullname full_name "
+    "street address iban birthday birthdate date_of_birth dob ip ip_address vorname nachname telefon handy adresse "
+    "strasse anschrift geburtsdatum prenom telephone telefono apellido direccion indirizzo cognome telefoon"
+)
+SCORE = (
+    "score similarity sim distance dist bm25 cosine relevance_score retrieval retriever candidate_score tfidf ann knn "
+    "collaborative popularity_score rank"
+)
 
 KINDS = {
     "purchase": (

@@ -12,7 +12,7 @@ from recsys.data.faults import CheckReport, refuse_errors
 from recsys.data.labels import grade_labels
 from recsys.data.tables import Dataset
 from recsys.errors import SettingsError
-from recsys.past.behaviour import Behaviour, Kept, is_category, known_events, refuse_fractions, shown_candidates
+from recsys.past.behaviour import Behaviour, Kept, known_events, refuse_no_categories, shown_candidates
 from recsys.past.log import Log
 from recsys.schema import TIME
 from recsys.settings import Settings
@@ -92,12 +92,8 @@ def behaviour_of(dataset: Dataset, kept: Kept) -> Behaviour:
     _refuse_absent("affinity", kept.affinity, items, "items")
     _refuse_absent("numbers", kept.numbers, items, "items")
     _refuse_absent("users", kept.users, users, "users")
-    for name in kept.affinity:
-        if not is_category(items[name]):
-            raise SettingsError(
-                f"[features] affinity names {name!r}, a column of items that holds {items.schema[name]} values; "
-                "name it in numbers"
-            )
+    refuse_no_categories("affinity", kept.affinity, items.schema)
+    refuse_no_categories("users", kept.users, users.schema)
     for name in kept.numbers:
         if not items.schema[name].is_numeric():
             raise SettingsError(
@@ -105,7 +101,7 @@ def behaviour_of(dataset: Dataset, kept: Kept) -> Behaviour:
                 "name it in affinity, or write it as a number"
             )
     _refuse_absent("context", kept.context, dataset.requests, "requests")
-    refuse_fractions(dataset.requests.schema, kept.context)
+    refuse_no_categories("context", kept.context, dataset.requests.schema)
     numbers = [pl.col(name).cast(pl.Float64) for name in kept.numbers]
     return Behaviour(
         items=items.select("item_id", "available_at", *kept.affinity, *numbers),

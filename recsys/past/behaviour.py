@@ -115,17 +115,21 @@ def is_category(column: pl.Series) -> bool:
     return not column.dtype.is_float()
 
 
-def refuse_fractions(schema: Mapping[str, pl.DataType], context: Sequence[str]) -> None:
-    """Refuse context columns that hold numbers of which no categories can be made.
+def refuse_no_categories(setting: str, names: Sequence[str], schema: Mapping[str, pl.DataType]) -> None:
+    """Refuse columns of which no categories can be made: fractions, lists, moments.
 
     Raises
     ------
     SettingsError
-        Naming the column and what to do.
+        Naming the setting, the column and what to do.
     """
-    for name in context:
-        if schema[name].is_float():
-            raise SettingsError(
-                f"[features] context names {name!r}, which holds {schema[name]} values; name it in scores, or write it "
-                "as whole numbers or text"
-            )
+    for name in names:
+        dtype = schema[name]
+        if dtype.is_integer() or dtype in (pl.String, pl.Categorical, pl.Enum, pl.Boolean, pl.Null):
+            continue
+        instead = {"affinity": "numbers", "context": "scores"}.get(setting)
+        mend = f"name it in {instead}, or write" if dtype.is_float() and instead else "write"
+        what = "one value a row, such as the first, " if dtype.is_nested() else "it "
+        raise SettingsError(
+            f"[features] {setting} names {name!r}, which holds {dtype} values; {mend} {what}as whole numbers or text"
+        )

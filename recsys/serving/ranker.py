@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from recsys.data.checks import check_update
 from recsys.data.faults import refuse_errors
+from recsys.data.labels import with_clicks
 from recsys.data.plain import plain_table
 from recsys.errors import DataError, SettingsError
 from recsys.features.checks import check_context, check_id_types
@@ -161,6 +162,8 @@ class Ranker:
             check_id_types(shown, known, "requests")
             unscored = settings.features.model_copy(update={"scores": ()})  # only who is ranked needs them
             check_context(shown, unscored, (), "requests")
+        if done is not None:
+            done = with_clicks(done, settings.labels)
         with self._growing:
             tail = self._tail.grown(done, shown)
             self._ready, self._tail = self._ready.knowing(tail.log), tail

@@ -9,7 +9,7 @@ from polars.testing import assert_frame_equal
 from pydantic import ValidationError
 
 from recsys.data.clock import TimeSettings
-from recsys.data.labels import LabelSettings, grade_labels
+from recsys.data.labels import LabelSettings, grade_labels, with_clicks
 from recsys.data.tables import Dataset
 from recsys.errors import SettingsError
 from recsys.schema import TIME
@@ -201,3 +201,32 @@ def test_columns_of_any_name_stay_as_they_are():
     assert_frame_equal(graded.requests, plain.requests.with_columns(own))
     assert_frame_equal(graded.events, plain.events.with_columns(kept))
     assert graded.items is wide.items
+
+
+def test_kinds_that_count_as_clicks_are_clicks_too_without_their_value_and_labels_stay():
+    data = make_data([(1, 1, 0, 0)], [(1, 2, "purchase", 1, 0), (1, 1, "view", 2, 0), (2, 1, "purchase", 3, 2)])
+    data = replace(data, events=data.events.with_columns(value=pl.Series([9.5, 1.0, 2.5])))
+    graded = grade_labels(data, LabelSettings(clicks=("purchase",)))
+    assert_frame_equal(graded.requests, data.requests)
+    assert_frame_equal(graded.events.head(3), data.events)
+    clicks = graded.events.tail(2)
+    assert clicks["event"].to_list() == ["click", "click"]
+    assert clicks["value"].to_list() == [None, None]
+    bought = data.events.filter(pl.col("event") == "purchase")
+    assert_frame_equal(clicks.drop("event", "value"), bought.drop("event", "value"))
+    assert with_clicks(data.events, LabelSettings()) is data.events
+
+
+def test_kinds_that_grade_a_list_are_no_clicks_on_top():
+    data = make_data([(1, 1, 0, 0)], [(1, 1, "purchase", 1, 0), (1, 2, "purchase", 2, 0)])
+    graded = grade_labels(data, LabelSettings(grades={"purchase": 3}, clicks=("purchase",)))
+    assert graded.requests["label"].to_list() == [3]
+    assert graded.events.select("item_id", "event").rows() == [(2, "purchase"), (2, "click")]
+
+
+def test_kinds_that_never_occur_or_are_clicks_already_are_refused():
+    data = make_data([(1, 1, 0, 0)], [(1, 1, "view", 1, 0)])
+    with pytest.raises(SettingsError, match=r"\[labels\] clicks names 'sale', an event that never occurs.*\['view'\]"):
+        grade_labels(data, LabelSettings(clicks=("sale",)))
+    with pytest.raises(ValidationError, match="clicks names 'click', which is one already; leave it out"):
+        LabelSettings(clicks=("click",))

@@ -84,7 +84,7 @@ def test_texts_are_told_from_categories_addresses_and_ids() -> None:
         body=["a long text on cats", "another one on dogs", "and birds"],
         name=["Cats", "Dogs", "Birds"],
         colour=["red", "red", "blue"],
-        empty=[None, None, "a text of words"],
+        empty=[None, None, None],
         tags=[["a", "b"], ["c"], []],
     )
     assert text_columns(sample) == ["name", "body", "tags"]

@@ -202,3 +202,78 @@ def test_what_events_say_of_items_becomes_the_catalogue(tmp_path: Path) -> None:
     assert "time_format" not in content["events"]
     assert content["requests"]["sampled_from"] == "purchase"
     assert "items: 2019-Oct.csv too, since it says what they are (brand, category_code)." in talk.said
+
+
+def mapped(folder, **files):
+    """Write files, and read the mapping that is guessed for them."""
+    for name, lines in files.items():
+        (folder / f"{name}.csv").write_text("\n".join(lines))
+    samples, talk = read_samples([folder]), Talk()
+    content = tomllib.loads(write_toml("", mapping_sections(choose_tables(samples, talk), folder, talk)))
+    Mapping.model_validate(content)
+    return content, talk
+
+
+def orders(states, mail="customer"):
+    head = f"order_date,{mail},sku,status,phone"
+    rows = (
+        f"2025-03-{1 + n % 28:02} 08:00,{'c' if mail == 'customer' else ''}{n % 9}{'@x.org' if mail == 'email' else ''},"
+        f"A{n % 7},{states[n % len(states)]},+49 {n % 9}55"
+        for n in range(200)
+    )
+    return [head, *rows]
+
+
+@pytest.mark.parametrize(
+    ("states", "kept"),
+    [
+        (["paid", "cancelled", "paid"], ["paid"]),
+        (["shipped", "returned", "open", "Refunded"], ["open", "shipped"]),
+        (["bezahlt", "storniert"], ["bezahlt"]),
+        (["new", "old"], None),
+    ],
+)
+def test_what_was_cancelled_or_returned_is_no_choice(tmp_path, states, kept):
+    content, _ = mapped(tmp_path, orders=orders(states))
+    assert content["events"].get("where") == (kept and {"status": kept})
+
+
+def test_personal_columns_are_left_out_and_an_id_stays(tmp_path):
+    content, _ = mapped(tmp_path, orders=orders(["paid"]))
+    assert content["events"]["without"] == ["phone"]
+    (tmp_path / "b").mkdir()
+    content, _ = mapped(tmp_path / "b", orders=orders(["paid"], mail="email"))
+    assert content["events"]["columns"]["user_id"] == "email"
+    assert content["events"]["without"] == ["phone"]
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours", "differences"),
+    [("0{}", "{}", ["zeros"]), ("AB-{}", "ab-{}", ["case"]), ("{}.0", "{}", None), ("x{} ", "x{}", ["blanks"])],
+)
+def test_ids_that_only_their_spelling_keeps_apart_are_one(tmp_path, theirs, ours, differences):
+    goods = ["sku,name", *(f'"{theirs.format(1000 + n)}",Garden chair number {n} in oak' for n in range(20))]
+    bought = ["customer,sku,ordered_at"]
+    bought += [f"k{n % 9},{ours.format(1000 + n % 20)},2025-03-01 {n % 24:02}:{n % 60:02}" for n in range(200)]
+    content, talk = mapped(tmp_path, products=goods, orders=bought)
+    assert content["items"]["file"] == "products.csv"
+    assert content.get("ids", {}).get("item_id") == differences
+    assert any("see [ids] in the mapping" in doubt for doubt in talk.doubts) == (differences is not None)
+
+
+def test_products_whose_ids_do_not_meet_are_shown_with_those_of_behaviour(tmp_path):
+    goods = ["sku,name", *(f"Z{n},Garden chair number {n} in oak" for n in range(20))]
+    bought = ["customer,article,ordered_at", *(f"k{n % 9},{5 + n % 20},2025-03-01 {n % 24:02}:00" for n in range(200))]
+    _, talk = mapped(tmp_path, products=goods, orders=bought)
+    (doubt,) = (doubt for doubt in talk.doubts if doubt.startswith("products.csv is not used"))
+    assert "its sku, such as 'Z0', 'Z1', holds 0% of the items of behaviour, such as '10', '11'" in doubt
+
+
+@pytest.mark.parametrize("clicked", ["clicked", "geklickt"])
+def test_lists_of_numbers_of_which_one_is_clicked_are_lists(tmp_path, clicked):
+    shown = "shown" if clicked == "clicked" else "gezeigt"
+    rows = [f"u{n % 7},2025-03-01 {n % 24:02}:{n % 60:02},{100 + n} {101 + n} {102 + n},{101 + n}" for n in range(100)]
+    goods = ["item_id,title", *(f"{100 + n},Garden thing {n} in oak" for n in range(110))]
+    content, _ = mapped(tmp_path, lists=[f"user,time,{shown},{clicked}", *rows], goods=goods)
+    assert content["requests"]["candidates"] == shown
+    assert content["requests"]["clicked"] == clicked

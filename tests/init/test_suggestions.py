@@ -62,7 +62,7 @@ def test_texts_categories_events_and_context_are_found() -> None:
     assert content["text"]["fields"] == ["title", "body"]
     assert content["features"] == {
         "windows": ["1h", "6h", "1d"], "affinity": ["brand"], "context": ["device"], "events": ["view"],
-        "numbers": ["price"], "users": [], "values": [],
+        "numbers": ["price"], "users": [], "scores": [], "values": [],
     }  # fmt: skip
     assert content["windows"] == {"fractions": [0.4, 0.3, 0.1, 0.2]}
     assert content["text"]["block"] == "1d"
@@ -165,3 +165,46 @@ def test_reasons_are_said_in_one_line_each() -> None:
     lines = in_words(suggest_settings(make_dataset(), several_kinds=False))
     assert "text.fields = ['title', 'body']: the title, and the columns with the longest texts" in lines
     assert in_words([Section(("a",), ())]) == []
+
+
+def test_scores_and_ranks_of_retrievers_are_used_and_those_that_tell_the_outcome_are_not():
+    dataset = make_dataset()
+    rows = len(dataset.requests)
+    requests = dataset.requests.with_columns(
+        bm25_score=pl.Series([(7 * n) % 13 / 13 for n in range(rows)]),
+        ann_rank=pl.Series([(7 * n // 3) % 11 for n in range(rows)]),
+        oracle_score=pl.col("label") * 0.9,
+        list_score=pl.lit(0.5),
+    )
+    assert suggested(replace(dataset, requests=requests))["features"]["scores"] == ["bm25_score", "ann_rank"]
+
+
+def test_dates_without_a_time_get_windows_of_days():
+    dataset = make_dataset(hours=24)
+    by_day = dataset.requests.with_columns(pl.col("timestamp").dt.truncate("1d"))
+    content = suggested(replace(dataset, requests=by_day, events=dataset.events.clear()))
+    assert content["time"]["freshness"] == "1d"
+    assert all(window.endswith("d") for window in content["features"]["windows"])
+    short = make_dataset(lists=60)
+    by_day = short.requests.with_columns(pl.col("timestamp").dt.truncate("1d"))
+    assert suggested(make_dataset())["time"]["freshness"] == "live"
+    with pytest.raises(DataError, match="3 moments are too few to be divided into windows of time"):
+        suggested(replace(short, requests=by_day, events=short.events.clear()))
+
+
+def test_a_description_that_three_quarters_lack_is_text_all_the_same():
+    dataset = make_dataset()
+    rare = pl.Series(
+        "story", [f"a very long story of words about number {n}" if n % 4 == 0 else None for n in range(20)]
+    )
+    items = dataset.items.with_columns(rare, never=pl.lit(None, pl.String))
+    assert suggested(replace(dataset, items=items))["text"]["fields"] == ["title", "story", "body"]
+
+
+@pytest.mark.parametrize(("kind", "clicks"), [("order", ["order"]), ("like", ["like"]), ("impression", None)])
+def test_choices_beside_logged_lists_count_as_clicks(kind, clicks):
+    dataset = make_dataset()
+    events = dataset.events.with_columns(event=pl.lit(kind))
+    assert suggested(replace(dataset, events=events)).get("labels", {}).get("clicks") == clicks
+    sampled = replace(dataset, events=events, about=About(sampled=True))
+    assert "labels" not in suggested(sampled)

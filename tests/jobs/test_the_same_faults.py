@@ -1,5 +1,6 @@
 """One table of faults, every verb: what one refuses by name, all do."""
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -76,6 +77,21 @@ FAULTS: dict[str, tuple[Callable[[pl.DataFrame], pl.DataFrame], type[RecsysError
         SettingsError,
         "context names 'device', which holds Float64 values; name it in scores",
     ),
+    "context of lists": (
+        lambda table: table.with_columns(device=pl.concat_list("device")),
+        SettingsError,
+        r"context names 'device', which holds List\(String\) values; write one value a row",
+    ),
+    "ids with fractions": (
+        lambda table: table.with_columns(pl.col("item_id") + 0.5),
+        DataError,
+        "item_id: the column is Float64, not integers or text",
+    ),
+    "ids beyond 63 bits": (
+        lambda table: table.with_columns(user_id=pl.lit(2**63 + 5, pl.UInt64)),
+        DataError,
+        r"user_id: ids of 2\*\*63 or more, such as 9223372036854775813; write them as text",
+    ),
     "texts that are numbers": (
         lambda table: table.with_columns(asked=pl.lit(7)),
         SettingsError,
@@ -127,6 +143,14 @@ def test_every_verb_refuses_every_fault_by_name(full, tmp_path: Path, verb: str,
     with pytest.raises(kind, match=message):
         VERBS[verb](broken, settings, model, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("fault", [fault for fault, (_, kind, _) in FAULTS.items() if kind is DataError])
+def test_the_check_refuses_what_train_refuses(full, fault: str) -> None:
+    dataset, *_ = full
+    change, _, message = FAULTS[fault]
+    report = check_tables(replace(dataset, requests=change(dataset.requests)))
+    assert any(re.search(message, str(error)) for error in report.errors)
 
 
 @pytest.mark.parametrize("verb", VERBS)

@@ -111,7 +111,9 @@ def test_available_at_is_kept_where_it_is_given():
         ),
         (Kept(numbers=("size",)), "numbers names 'size', which is not a column of items; its columns are title"),
         (Kept(users=("age",)), "users names 'age', which is not a column of users; its columns are user_id, age_group"),
-        (Kept(("price",)), "affinity names 'price', a column of items that holds Float64 values; name it in numbers"),
+        (Kept(("price",)), "affinity names 'price', which holds Float64 values; name it in numbers, or write it as"),
+        (Kept(("genres",)), "affinity names 'genres', which holds List(String) values; write one value a row"),
+        (Kept(("available_at",)), "affinity names 'available_at', which holds Datetime"),
         (
             Kept(numbers=("category",)),
             "numbers names 'category', a column of items that holds String values; name it in",
@@ -120,7 +122,7 @@ def test_available_at_is_kept_where_it_is_given():
 )
 def test_an_attribute_of_which_no_feature_can_be_made_is_refused(kept, message):
     data = dataset()
-    items = data.items.with_columns(pl.col("price").cast(pl.Float64))
+    items = data.items.with_columns(pl.col("price").cast(pl.Float64), genres=pl.concat_list("category"))
     with pytest.raises(SettingsError, match=re.escape(message)):
         behaviour_of(replace(data, items=items), kept)
 

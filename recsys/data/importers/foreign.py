@@ -65,8 +65,10 @@ def _read_text(path: Path, separator: str, encoding: str) -> pl.DataFrame:
 
 def _lines(text: bytes) -> pl.Series:
     """Give the lines as they are, the empty ones as null."""
-    plain = {"separator": "\x01", "quote_char": None, "has_header": False, "infer_schema": False}
-    return pl.read_csv(text, **plain, truncate_ragged_lines=True, skip_rows=0).to_series()
+    whole = pl.read_csv(
+        text, separator="\x01", quote_char=None, has_header=False, infer_schema=False, truncate_ragged_lines=True
+    )
+    return whole.to_series()
 
 
 def _holds_together(text: bytes, lines: pl.Series, separator: str) -> bool:

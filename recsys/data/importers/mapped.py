@@ -15,7 +15,7 @@ from recsys.data.importers.mapping import (
     RequestsMapping,
     TableMapping,
 )
-from recsys.data.importers.numbers import NO_NUMBER, Form, Values, missing_note, plain_values, without
+from recsys.data.importers.numbers import NO_NUMBER, NOT_KNOWN, Form, Values, missing_note, plain_values, without
 from recsys.data.importers.sampled import sample_lists
 from recsys.data.meeting import Difference, alike
 from recsys.data.rules import reads_like_text
@@ -111,6 +111,8 @@ def _read(folder: Path, table: Table, settings: TableMapping, mapping: Mapping, 
     frame = read_file(path, settings.delimiter, settings.encoding)
     loose = set(frame.columns) if path.suffix in TEXT_FILES else set[str]()
     refuse_absent(settings.columns.values(), frame.columns, path.name)
+    refuse_absent([*settings.without, *settings.where], frame.columns, path.name)
+    frame = _wanted(frame, settings, path.name, notes).drop(settings.without)
     if not settings.others:
         frame = frame.select(list(dict.fromkeys([*settings.columns.values(), *_list_columns(settings)])))
     frame = _without_records(frame, table, notes)
@@ -133,6 +135,24 @@ def _read(folder: Path, table: Table, settings: TableMapping, mapping: Mapping, 
     if mapping.tidy:
         frame = _tidied(frame, table, required, notes)
     return _Foreign(frame, frozenset(loose))
+
+
+def _wanted(frame: pl.DataFrame, settings: TableMapping, place: str, notes: list[str]) -> pl.DataFrame:
+    """Keep the rows whose columns hold what the mapping asks for, as text; how many go is noted."""
+    for name, values in settings.where.items():
+        texts = [str(value).lower() if isinstance(value, bool) else str(value) for value in values]
+        kept = frame.filter(frame[name].cast(pl.String).str.strip_chars().is_in(texts))
+        if kept.is_empty():
+            raise DataError(
+                f"{place}: no row has {' or '.join(map(repr, texts))} in {name}, as `where` in the mapping asks; it "
+                f"holds {', '.join(map(repr, frame[name].drop_nulls().unique().sort().head(5).to_list()))}"
+            )
+        if len(kept) < len(frame):
+            notes.append(
+                f"{place}: {len(frame) - len(kept)} rows whose {name} is not {' or '.join(texts)} are left out."
+            )
+        frame = kept
+    return frame
 
 
 def _tidied(frame: pl.DataFrame, table: Table, required: list[str], notes: list[str]) -> pl.DataFrame:
@@ -181,8 +201,8 @@ def _typed(values: pl.Series, place: _ForeignColumn, form: Form | None, loose: b
     kind = column.kind if column else None
     if kind == "time" or isinstance(values.dtype, pl.Datetime):
         known = without(values, NO_NUMBER) if values.dtype == pl.String else values
-        read = moments(known, place.settings.time_format, place.zone, place.name)
-        return Values(read, missing_note(values, known))
+        stamps = moments(known, place.settings.time_format, place.zone, place.name)
+        return Values(stamps, missing_note(values, known))
     if values.name in _IDS:
         if not loose:
             return Values(values if values.dtype == pl.String else whole_numbers(values, place.name))
@@ -191,7 +211,8 @@ def _typed(values: pl.Series, place: _ForeignColumn, form: Form | None, loose: b
         return Values(whole_numbers(values, place.name) if kind in _WHOLE else values)
     values = without(values, ("",))
     known = without(values, place.settings.missing)
-    if kind is None and known.null_count() == values.null_count() + 1 and reads_like_text(known):
+    guessed = kind is None and place.settings.missing == NOT_KNOWN
+    if guessed and known.null_count() == values.null_count() + 1 and reads_like_text(known):
         known = values  # among texts that differ, one that is "None" is a title
     if kind == "text":
         return Values(known, missing_note(values, known))

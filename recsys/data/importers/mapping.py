@@ -52,6 +52,10 @@ class TableMapping(BaseModel):
         Of a text file, such as `"cp1252"`.
     others
         Whether columns that are not named come along.
+    without
+        Their names of columns that are left out, such as e-mail addresses.
+    where
+        Rows that come along: their name of a column and the values it may have, such as `status = ["paid"]`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -65,6 +69,8 @@ class TableMapping(BaseModel):
     missing: tuple[str, ...] = NOT_KNOWN
     encoding: Annotated[str, AfterValidator(_known_encoding)] = "utf-8"
     others: bool = True
+    without: tuple[str, ...] = ()
+    where: dict[str, tuple[str | int | float | bool, ...]] = {}
 
 
 class ItemsMapping(TableMapping):
@@ -72,7 +78,7 @@ class ItemsMapping(TableMapping):
 
     Attributes
     ----------
-    file, columns, delimiter, time_format, decimal, numbers, missing, encoding, others
+    file, columns, delimiter, time_format, decimal, numbers, missing, encoding, others, without, where
         As for every table.
     from_ids
         Items that only events or requests hold are added, all of them where there is no file; where the table has no
@@ -87,7 +93,7 @@ class EventsMapping(TableMapping):
 
     Attributes
     ----------
-    file, columns, delimiter, time_format, decimal, numbers, missing, encoding, others
+    file, columns, delimiter, time_format, decimal, numbers, missing, encoding, others, without, where
         As for every table.
     event
         Kind of all events where no column says it, such as `"purchase"`.
@@ -101,7 +107,7 @@ class RequestsMapping(TableMapping):
 
     Attributes
     ----------
-    file, columns, delimiter, time_format, decimal, numbers, missing, encoding, others
+    file, columns, delimiter, time_format, decimal, numbers, missing, encoding, others, without, where
         As for every table.
     candidates
         Their name of the column that holds all item ids of a list, in the order shown.

@@ -54,3 +54,27 @@ def test_what_cannot_be_read_is_named(tmp_path: Path, suffix: str) -> None:
     else:
         with pytest.raises(DataError, match="cannot be read"):
             read_file(written(path, "{"))
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "rows"),
+    [
+        ("a.tsv", 'id\tt\n1\t"Best of\n2\tof the year"\n', [("1", '"Best of'), ("2", 'of the year"')]),
+        ("a.tsv", 'id\tt\n1\t"Smart" lamp\n', [("1", '"Smart" lamp')]),
+        ("a.csv", 'id,t\n1,12" pipe\n2,"in" inch\n', [("1", '12" pipe'), ("2", '"in" inch')]),
+        ("a.csv", 'id,t\n1,"a, b"\n2,"c ""d"""\n', [("1", "a, b"), ("2", 'c "d"')]),
+        ("a.csv", 'id,t\n1,"two\nlines"\n', [("1", "two\nlines")]),
+        ("a.tsv", 'id\tt\n"1"\t"x"\n', [("1", "x")]),
+    ],
+)
+def test_quotes_hold_fields_together_only_where_lines_need_them(tmp_path, name, text, rows) -> None:
+    assert read_file(written(tmp_path / name, text)).rows() == rows
+
+
+def test_lines_that_are_too_long_and_bytes_of_another_encoding_are_named_with_their_line(tmp_path) -> None:
+    long = written(tmp_path / "a.csv", "id,t\n1,x\n\n2,a, b\n3,c, d\n")
+    with pytest.raises(DataError, match=r"line 4 has 3 fields where the first one has 2, as do 1 more; quote fields"):
+        read_file(long)
+    latin = written(tmp_path / "b.csv", "id,t\n1,x\n2,Käse\n", "cp1252")
+    with pytest.raises(DataError, match=r"line 3 holds the byte 0xe4, which is no utf-8; .* encoding = \"cp1252\""):
+        read_file(latin)

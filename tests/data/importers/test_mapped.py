@@ -295,3 +295,60 @@ def test_objects_of_json_are_left_out_with_a_note(folder: Path) -> None:
     data = read_mapped(folder)
     assert data.items.columns == ["item_id", "title", "tags"]
     assert data.about.notes == ("items holds objects in maker, parts; these columns are left out.",)
+
+
+def test_rows_and_columns_that_are_not_wanted_are_left_out_and_counted(folder: Path) -> None:
+    (folder / "events.csv").write_text(
+        "user_id,item_id,timestamp,event,status,mail\n"
+        + "".join(
+            f"7,a,2024-01-01T0{n}:00:00Z,buy,{state},m@x.org\n" for n, state in enumerate(["paid", "void", "paid"])
+        )
+    )
+    data = read_mapped(folder, mapping(events={"where": {"status": ["paid"]}, "without": ["mail"]}))
+    assert data.events["status"].to_list() == ["paid", "paid"]
+    assert "mail" not in data.events.columns
+    assert "events.csv: 1 rows whose status is not paid are left out." in data.about.notes
+    with pytest.raises(
+        DataError, match=r"events.csv: no row has 'open' in status, as `where` .* it holds 'paid', 'void'"
+    ):
+        read_mapped(folder, mapping(events={"where": {"status": ["open"]}}))
+    with pytest.raises(DataError, match=r"events\.csv has no column phone"):
+        read_mapped(folder, mapping(events={"without": ["phone"]}))
+
+
+@pytest.mark.parametrize(
+    ("ids", "read", "said"),
+    [
+        (["12.0", "13.0", ""], [12, 13, None], "ids are written as '12.0' and read as whole numbers"),
+        (["12", "NULL", "14"], [12, None, 14], "1 cells such as 'NULL' are read as missing"),
+        (["k1", "\\N", " k2 "], ["k1", None, "k2"], r"1 cells such as '\\N' are read as missing"),
+        (["1840000000000000007", "-", "2"], [1840000000000000007, None, 2], "1 cells such as '-' are read as missing"),
+        (["18400000000000000070", "2", "3"], ["18400000000000000070", "2", "3"], ""),
+    ],
+)
+def test_ids_in_text_files_are_what_they_mean(folder: Path, ids, read, said) -> None:
+    lines = [f"{user},a,2024-01-01T0{n}:00:00Z,view" for n, user in enumerate(ids)]
+    (folder / "events.csv").write_text("user_id,item_id,timestamp,event\n" + "\n".join(lines))
+    (folder / "requests.csv").write_text(REQUESTS.replace("7,", "").replace("user_id,", "") if False else REQUESTS)
+    data = read_mapped(folder)
+    found = data.events["user_id"].to_list()
+    assert found == read or found == [None if each is None else str(each) for each in read]
+    assert not said or any(said in note for note in data.about.notes)
+
+
+def test_numbers_and_missing_values_are_what_the_mapping_says(folder: Path) -> None:
+    (folder / "items.csv").write_text("item_id,title,price,tone\na,Aha here,1.50,NONE\nb,Bee there,1.5,x\n")
+    (folder / "requests.csv").write_text(REQUESTS)
+    data = read_mapped(folder, mapping(items={"numbers": {"price": "1234.5"}, "missing": ["NONE"]}))
+    assert data.items["price"].to_list()[:2] == [1.5, 1.5]
+    assert data.items["tone"].to_list()[:2] == [None, "x"]
+    kept = read_mapped(folder)
+    assert kept.items["price"].to_list()[:2] == ["1.50", "1.5"]
+    assert any("'1.50' and '1.5' would be one number" in note for note in kept.about.notes)
+
+
+def test_ids_are_one_in_spite_of_what_the_mapping_names(folder: Path) -> None:
+    (folder / "items.csv").write_text("item_id,title\nA ,Aha here\nB,Bee there\n")
+    data = read_mapped(folder, mapping(ids={"item_id": ["blanks", "case"]}))
+    assert data.items["item_id"].to_list() == ["a", "b"]
+    assert set(data.requests["item_id"]) <= {"a", "b"} | {each.lower() for each in data.requests["item_id"]}
