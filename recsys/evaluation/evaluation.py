@@ -23,6 +23,9 @@ PRODUCT = "both"
 BEST_POSSIBLE = "best possible"
 """A reference no ranker can pass, known in a simulated world; it stands in tables and gets no difference."""
 
+BASELINES = ("random", "popularity")
+"""Simple rules that learn nothing, in the order of every table: the least that a model must beat."""
+
 MeasureTable = Mapping[str, Mapping[str, Interval]]
 
 
@@ -32,8 +35,8 @@ class Results:
 
     Attributes
     ----------
-    requests
-        How many requests.
+    requests, users
+        How many.
     rankers
         Ranker, measure, interval of the mean over requests.
     differences
@@ -41,6 +44,7 @@ class Results:
     """
 
     requests: int
+    users: int
     rankers: MeasureTable
     differences: MeasureTable
 
@@ -174,7 +178,7 @@ class _Judge:
         """Judge the requests that are `inside` [R]."""
         requests = int(np.count_nonzero(inside))
         if not requests:
-            return Results(0, {}, {})
+            return Results(0, 0, {}, {})
         pooled = self._pooled(inside)
         values = {name: of[:, inside] for name, of in self.values.items()}
         for name in self.scores:
@@ -192,6 +196,7 @@ class _Judge:
         }
         return Results(
             requests=requests,
+            users=len(np.unique(users)),
             rankers={name: row for name, row in table.items() if name in self.scores},
             differences={name: row for name, row in table.items() if name not in self.scores},
         )
@@ -204,6 +209,7 @@ class _Judge:
 def _results_to_json(results: Results) -> dict[str, object]:
     return {
         "requests": results.requests,
+        "users": results.users,
         "rankers": _table_to_json(results.rankers),
         "differences": _table_to_json(results.differences),
     }
