@@ -244,7 +244,7 @@ def features(
 def evaluate(
     model: Path, data: Path, /, *, window: Literal["text", "ranker", "valid", "test"] = "test", json: Path | None = None
 ) -> None:
-    """Measure five rankers on a window.
+    """Measure six rankers on a window.
 
     Parameters
     ----------
@@ -285,7 +285,8 @@ def compare(
 ) -> None:
     """Say whether B may replace A.
 
-    Each side is a model folder, a ranking file (Parquet or TREC run), a folder written by score, random or popularity.
+    Each side is a model folder, a ranking file (Parquet or TREC run), a folder written by score, or a baseline: random,
+    popularity or "chosen before", which puts what a user chose before in front of what is popular.
 
     Parameters
     ----------

@@ -23,7 +23,7 @@ PRODUCT = "both"
 BEST_POSSIBLE = "best possible"
 """A reference no ranker can pass, known in a simulated world; it stands in tables and gets no difference."""
 
-BASELINES = ("random", "popularity")
+RANDOM, POPULARITY, CHOSEN_BEFORE = BASELINES = ("random", "popularity", "chosen before")
 """Simple rules that learn nothing, in the order of every table: the least that a model must beat."""
 
 MeasureTable = Mapping[str, Mapping[str, Interval]]

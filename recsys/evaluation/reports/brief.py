@@ -82,9 +82,8 @@ def _warnings(evaluation: Evaluation, opponent: str) -> Iterator[str]:
     if evaluation.sampled:
         yield SAMPLED
     if opponent in BASELINES:
-        others = " and ".join(name for name in results.rankers if name in BASELINES)
         yield (
-            f"{others} are weak opponents, rules that need no training: beating them is the least a model must do. "
+            f"{opponent} is a weak opponent, a rule that needs no training: beating it is the least a model must do. "
             "`recsys compare` holds it against what you use today."
         )
     difference = results.differences[f"{PRODUCT}-{opponent}"][HEADLINE]

@@ -47,8 +47,8 @@ def test_a_handful_of_users_says_nothing_sure():
 
 def test_what_makes_the_figures_mean_less_is_said():
     assert brief(make_evaluation()).warnings == (
-        "random and popularity are weak opponents, rules that need no training: beating them is the least a model must "
-        "do. `recsys compare` holds it against what you use today.",
+        "popularity is a weak opponent, a rule that needs no training: beating it is the least a model must do. "
+        "`recsys compare` holds it against what you use today.",
     )
     sampled, _, few = brief(replace(make_evaluation(half=0.03), sampled=True)).warnings
     assert sampled == SAMPLED
