@@ -2,8 +2,9 @@
 
 import tomllib
 from collections.abc import Sequence
+from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -47,11 +48,13 @@ def load_settings(path: str | Path | None, changes: Sequence[str] = ()) -> Setti
     path
         TOML file; None starts from the defaults.
     changes
-        `section.key=value` with TOML values, later ones win. Setting `windows.cuts` clears `windows.fractions` and the
-        other way round.
+        `section.key=value` with TOML values, later ones win; a bare word is a text where the setting takes a text or a
+        duration. Setting `windows.cuts` clears `windows.fractions` and the other way round.
 
     Raises
     ------
+    DataError
+        When the file is missing.
     SettingsError
         When the file or a change cannot be read, a key is unknown or a value is out of range; names all of them.
     """
@@ -67,15 +70,8 @@ def _apply(content: dict[str, Any], change: str) -> None:
     key, separator, value = change.partition("=")
     path = key.strip().split(".")
     if not separator or not all(path):
-        raise SettingsError(
-            f"--set {change!r} is not section.key=value; write for example --set time.freshness='\"1d\"'"
-        )
-    try:
-        parsed = tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError as error:
-        raise SettingsError(
-            f"--set {change!r}: {value!r} is not a TOML value ({error}); strings need quotes, as in {key}='\"...\"'"
-        ) from error
+        raise SettingsError(f"--set {change!r} is not section.key=value; write for example --set time.freshness=1d")
+    parsed = _parse(change, path, value.strip())
     section = content
     for part in path[:-1]:
         section = section.setdefault(part, {})
@@ -84,3 +80,31 @@ def _apply(content: dict[str, Any], change: str) -> None:
     section[path[-1]] = parsed
     if path in (["windows", "cuts"], ["windows", "fractions"]):
         section.pop("fractions" if path[-1] == "cuts" else "cuts", None)
+
+
+def _parse(change: str, path: Sequence[str], value: str) -> object:
+    """Read a TOML value, or a bare word where the setting takes a text."""
+    try:
+        if "\n" in value:
+            raise ValueError("a value stands on one line")
+        return tomllib.loads(f"value = {value}")["value"]
+    except (ValueError, RecursionError) as error:
+        if value and value.isprintable() and value[0] not in "\"'[{" and _takes_text(path):
+            return value
+        raise SettingsError(
+            f"--set {change!r}: {value!r} is not a TOML value ({error}); write a number, true or false, a list such as "
+            f"""{".".join(path)}='["a", "b"]', or, where a text is wanted, the word itself"""
+        ) from error
+
+
+def _takes_text(path: Sequence[str]) -> bool:
+    """Tell whether a setting is a text, one of a few words or a duration; so is an unknown one, whose name is told."""
+    kind: Any = Settings
+    for name in path:
+        if get_origin(kind) is dict:
+            kind = get_args(kind)[1]
+        elif name in getattr(kind, "__pydantic_fields__", {}):
+            kind = kind.__pydantic_fields__[name].annotation
+        else:
+            return True
+    return kind in (str, timedelta, Any) or get_origin(kind) is Literal
