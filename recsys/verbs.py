@@ -380,6 +380,11 @@ def score(
         f"{scored.rankings:,} rankings of {scored.requests:,} requests written to {out}; "
         f"nothing was known of {scored.unknown_users:,} users at some request; {scored.unknown_items:,} unknown items"
     )
+    if scored.tied:
+        print(
+            f"{scored.tied:,} of {scored.candidates:,} candidates have the score of another one in their list; "
+            "[ranker] ties says what orders them"
+        )
 
 
 def _write(path: Path | None, content: object) -> None:

@@ -45,9 +45,9 @@ def test_the_folder_that_score_wrote_answers_as_its_model(line, asked, tmp_path)
     answer = open_system(tmp_path / "scored", line.dataset, "s", 0).answer(asked)
     model = open_system(line.model, line.dataset, "m", 0).answer(asked)
     assert np.array_equal(answer.probability, model.probability)
-    by_model = requests.select("request_id", "item_id", new=pl.Series(model.scores), old=pl.Series(answer.scores))
+    by_model = requests.select("request_id", new=pl.Series(model.scores), old=pl.Series(answer.scores))
     for _, of in by_model.group_by("request_id"):
-        order = of.sort("new", descending=True, maintain_order=True)
+        order = of.sort("new", "old", descending=True)  # of equal scores either may stand above
         assert order["old"].to_list() == [-rank for rank in range(1, len(of) + 1)]
     assert answer.notes == ()
     system = open_system(tmp_path / "scored", line.dataset, "s", 0)

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from recsys.data.tables import SAMPLED
 from recsys.evaluation.evaluation import BASELINES, PRODUCT, Evaluation, Results
 from recsys.evaluation.plan import DEFAULT_PLAN
-from recsys.evaluation.reports.pages import count, number, signed
+from recsys.evaluation.reports.pages import count, number, percent, signed
 from recsys.statistics.intervals import Interval
 from recsys.statistics.power import FEWEST_USERS
+from recsys.statistics.ties import SMALL_SHARE
 
 HEADLINE = "nDCG@10"
 """The measure that the page opens with."""
@@ -78,7 +79,7 @@ def _sentence(results: Results, opponent: str) -> str:
 
 
 def _warnings(evaluation: Evaluation, opponent: str) -> Iterator[str]:
-    results = evaluation.overall
+    results, tied = evaluation.overall, evaluation.tied.get(PRODUCT, 0.0)
     if evaluation.sampled:
         yield SAMPLED
     if opponent in BASELINES:
@@ -91,6 +92,11 @@ def _warnings(evaluation: Evaluation, opponent: str) -> Iterator[str]:
         yield (
             f"{count(results.users, 'user')} {'is' if results.users == 1 else 'are'} few: the difference is known to "
             f"{_half_width(difference)}, and {DEFAULT_PLAN.matters:g} usually matters."
+        )
+    if tied > SMALL_SHARE:
+        yield (
+            f"{percent(tied)} of the candidates have the score of another one in their list: nothing that the model "
+            "knows tells them apart, and [ranker] ties says what orders them."
         )
 
 

@@ -55,6 +55,15 @@ def test_what_makes_the_figures_mean_less_is_said():
     assert few == "400 users are few: the difference is known to ± 0.0300 only, and 0.01 usually matters."
 
 
+def test_many_ties_are_told_and_few_are_not():
+    many, few = (replace(make_evaluation(), tied={"both": share, "random": 1.0}) for share in (0.125, 0.01))
+    assert brief(few).warnings == brief(make_evaluation()).warnings
+    assert brief(many).warnings[-1] == (
+        "12.5 % of the candidates have the score of another one in their list: nothing that the model knows tells them "
+        "apart, and [ranker] ties says what orders them."
+    )
+
+
 def test_without_a_baseline_the_strongest_other_ranker_is_the_opponent():
     said = brief(make_evaluation(others=("house rules", "behaviour")))
     assert said.sentence.startswith("The model orders better than behaviour: nDCG@10 goes from 0.4500 to")
