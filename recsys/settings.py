@@ -17,6 +17,8 @@ from recsys.features.settings import FeatureSettings
 from recsys.ranking.settings import RankerSettings
 from recsys.validation import read_toml, validate
 
+_LARGEST, _DEEPEST = 2**31 - 1, 16
+
 
 class Settings(BaseModel):
     """Everything that decides a model, beside the data.
@@ -63,7 +65,27 @@ def load_settings(path: str | Path | None, changes: Sequence[str] = ()) -> Setti
     content = read_toml(Path(path), "a TOML settings file") if path is not None else {}
     for change in changes:
         _apply(content, change)
-    return validate(Settings, content, place)
+    settings = validate(Settings, content, place)
+    _refuse_large(content, place)
+    return settings
+
+
+def _refuse_large(content: dict[str, Any], place: str) -> None:
+    """Refuse whole numbers that the libraries below cannot take, and tables inside tables without end."""
+    waiting: list[tuple[tuple[str, ...], object]] = [((), content)]
+    while waiting:
+        path, value = waiting.pop()
+        if len(path) > _DEEPEST:
+            raise SettingsError(f"{place}: {'.'.join(path[:3])}... holds more than {_DEEPEST} tables inside each other")
+        if isinstance(value, dict):
+            waiting += [((*path, name), inner) for name, inner in value.items()]
+        elif isinstance(value, list):
+            waiting += [((*path, str(number)), inner) for number, inner in enumerate(value)]
+        elif isinstance(value, int) and abs(value) > _LARGEST:
+            raise SettingsError(
+                f"{place}: {'.'.join(path)} = {value} does not fit: a whole number lies between {-_LARGEST} and "
+                f"{_LARGEST}"
+            )
 
 
 def _apply(content: dict[str, Any], change: str) -> None:

@@ -382,16 +382,7 @@ def score(
         asked = cross(read_rows(users), dataset.items if items is None else read_rows(items), at)
     else:
         asked = read_rows(str(candidates))
-    scored = score_lists(model, dataset, asked, out, top)
-    _say(
-        f"{scored.rankings:,} rankings of {scored.requests:,} requests written to {out}; "
-        f"nothing was known of {scored.unknown_users:,} users at some request; {scored.unknown_items:,} unknown items"
-    )
-    if scored.tied:
-        _say(
-            f"{scored.tied:,} of {scored.candidates:,} candidates have the score of another one in their list; "
-            "[ranker] ties says what orders them"
-        )
+    _say(score_lists(model, dataset, asked, out, top).in_words(out))
 
 
 def _write(path: Path | None, content: object) -> None:

@@ -212,3 +212,31 @@ def test_a_bare_word_is_a_text_where_one_is_wanted(change: str, section: str, ke
     given = ["text.peft.r=4"] if key == "peft" else []
     found = getattr(getattr(load_settings(None, [*given, change]), section), key)
     assert found == ({"r": 4, **value} if given else value)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (
+            "[ranker]\nrounds = 99999999999",
+            r"s\.toml: ranker\.rounds = 99999999999 does not fit: a whole number lies between",
+        ),
+        ("[ranker]\nleaves = -99999999999", r"s\.toml: ranker\.leaves = -99999999999 does not fit"),
+        ("[text]\nepochs = 2147483648", r"s\.toml: text\.epochs = 2147483648 does not fit"),
+        ("[text.peft]\nr = [1, 99999999999]", r"s\.toml: text\.peft\.r\.1 = 99999999999 does not fit"),
+        (
+            "[text.peft]\n" + "a." * 3000 + "b = 1",
+            r"s\.toml: text\.peft\.a\.\.\. holds more than 16 tables inside each other",
+        ),
+        ("[text]\npeft.a = " + "[" * 40 + "]" * 40, r"text\.peft\.a\.\.\. holds more than 16 tables"),
+        ("a." * 3000 + "b = 1", r"s\.toml: a is not known"),
+        ("[text]\nencoder = " + "[" * 3000, r"s\.toml cannot be read as TOML"),
+    ],
+)
+def test_numbers_and_depths_that_nothing_can_take_are_refused(tmp_path: Path, content: str, message: str):
+    with pytest.raises(SettingsError, match=message):
+        load_settings(written(tmp_path, content))
+
+
+def test_the_largest_number_is_taken(tmp_path: Path):
+    assert load_settings(written(tmp_path, "[ranker]\nrounds = 2147483647")).ranker.rounds == 2**31 - 1

@@ -40,6 +40,19 @@ class Scored:
     unknown_items: int
     tied: int
 
+    def in_words(self, out: Path) -> str:
+        """Say what was written to a folder, for the terminal."""
+        said = (
+            f"{self.rankings:,} rankings of {self.requests:,} requests written to {out}; nothing was known of "
+            f"{self.unknown_users:,} users at some request; {self.unknown_items:,} unknown items"
+        )
+        if self.tied:
+            said += (
+                f"\n{self.tied:,} of {self.candidates:,} candidates have the score of another one in their list; "
+                "[ranker] ties says what orders them"
+            )
+        return said
+
 
 def score(
     folder: str | Path, dataset: Dataset, candidates: pl.DataFrame, out: str | Path, top: int | None = None
