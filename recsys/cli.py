@@ -10,6 +10,7 @@ from difflib import get_close_matches
 from types import FrameType
 
 from recsys.errors import RecsysError, SettingsError
+from recsys.shown import shown
 
 FINE, NO, WRONG_USE = 0, 1, 2
 """Exit status: all went well; the answer is no; the command or its settings are wrong."""
@@ -24,7 +25,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         Words after `recsys`; those of the process when left out.
     """
     words = sys.argv[1:] if arguments is None else arguments
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Shown("%(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
     try:
         with _stopped_by_signals():
             if not words:
@@ -33,24 +36,33 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(end="", flush=True)  # so that a reader who has left is met here
             return NO if answer is False else FINE
     except SettingsError as error:
-        print(f"recsys: {error}", file=sys.stderr)
+        _complain(error)
         return WRONG_USE
     except RecsysError as error:
-        print(f"recsys: {error}", file=sys.stderr)
+        _complain(error)
         return NO
     except (BrokenPipeError, SystemExit):  # the latter is how the library that writes helps says the same
         # Who read the output has left; nothing more can be said there.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
     except OSError as error:
-        print(f"recsys: {error}; see that what it names can be read and written", file=sys.stderr)
+        _complain(f"{error}; see that what it names can be read and written")
         return NO
     except _StoppedError as stopped:
-        print(
-            "recsys: stopped by a signal; nothing was left half-written, and a training goes on when asked again",
-            file=sys.stderr,
-        )
+        _complain("stopped by a signal; nothing was left half-written, and a training goes on when asked again")
         return stopped.status
+
+
+class _Shown(logging.Formatter):
+    """Messages may hold names from the data: nothing in them commands the terminal."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Write one message."""
+        return shown(super().format(record))
+
+
+def _complain(what: object) -> None:
+    print(shown(f"recsys: {what}"), file=sys.stderr)
 
 
 def _run(words: Sequence[str]) -> bool | None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import polars as pl
 
-from recsys.errors import DataError
+from recsys.errors import DataError, SettingsError
 
 
 @contextmanager
@@ -52,9 +52,13 @@ def refuse_existing(target: Path) -> None:
 
     Raises
     ------
+    SettingsError
+        When `target` has no name of its own, such as `.`, `..` or `/`.
     DataError
-        When `target` exists and is not an empty folder, is a link, or lies where nothing can be written.
+        When it exists and is not an empty folder, is a link, or lies where nothing can be written.
     """
+    if target.name in ("", ".."):
+        raise SettingsError(f"{target} is no name of a new folder; name one, such as {target / 'new'}")
     if target.is_symlink():
         raise DataError(f"{target} is a link; name the folder itself")
     nearest = next(parent for parent in target.absolute().parents if parent.exists())

@@ -2,8 +2,9 @@
 
 import tomllib
 from collections.abc import Sequence
+from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -15,6 +16,8 @@ from recsys.errors import SettingsError
 from recsys.features.settings import FeatureSettings
 from recsys.ranking.settings import RankerSettings
 from recsys.validation import read_toml, validate
+
+_LARGEST, _DEEPEST = 2**31 - 1, 16
 
 
 class Settings(BaseModel):
@@ -47,11 +50,13 @@ def load_settings(path: str | Path | None, changes: Sequence[str] = ()) -> Setti
     path
         TOML file; None starts from the defaults.
     changes
-        `section.key=value` with TOML values, later ones win. Setting `windows.cuts` clears `windows.fractions` and the
-        other way round.
+        `section.key=value` with TOML values, later ones win; a bare word is a text where the setting takes a text or a
+        duration. Setting `windows.cuts` clears `windows.fractions` and the other way round.
 
     Raises
     ------
+    DataError
+        When the file is missing.
     SettingsError
         When the file or a change cannot be read, a key is unknown or a value is out of range; names all of them.
     """
@@ -60,22 +65,35 @@ def load_settings(path: str | Path | None, changes: Sequence[str] = ()) -> Setti
     content = read_toml(Path(path), "a TOML settings file") if path is not None else {}
     for change in changes:
         _apply(content, change)
-    return validate(Settings, content, place)
+    settings = validate(Settings, content, place)
+    _refuse_large(content, place)
+    return settings
+
+
+def _refuse_large(content: dict[str, Any], place: str) -> None:
+    """Refuse whole numbers that the libraries below cannot take, and tables inside tables without end."""
+    waiting: list[tuple[tuple[str, ...], object]] = [((), content)]
+    while waiting:
+        path, value = waiting.pop()
+        if len(path) > _DEEPEST:
+            raise SettingsError(f"{place}: {'.'.join(path[:3])}... holds more than {_DEEPEST} tables inside each other")
+        if isinstance(value, dict):
+            waiting += [((*path, name), inner) for name, inner in value.items()]
+        elif isinstance(value, list):
+            waiting += [((*path, str(number)), inner) for number, inner in enumerate(value)]
+        elif isinstance(value, int) and abs(value) > _LARGEST:
+            raise SettingsError(
+                f"{place}: {'.'.join(path)} = {value} does not fit: a whole number lies between {-_LARGEST} and "
+                f"{_LARGEST}"
+            )
 
 
 def _apply(content: dict[str, Any], change: str) -> None:
     key, separator, value = change.partition("=")
     path = key.strip().split(".")
     if not separator or not all(path):
-        raise SettingsError(
-            f"--set {change!r} is not section.key=value; write for example --set time.freshness='\"1d\"'"
-        )
-    try:
-        parsed = tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError as error:
-        raise SettingsError(
-            f"--set {change!r}: {value!r} is not a TOML value ({error}); strings need quotes, as in {key}='\"...\"'"
-        ) from error
+        raise SettingsError(f"--set {change!r} is not section.key=value; write for example --set time.freshness=1d")
+    parsed = _parse(change, path, value.strip())
     section = content
     for part in path[:-1]:
         section = section.setdefault(part, {})
@@ -84,3 +102,31 @@ def _apply(content: dict[str, Any], change: str) -> None:
     section[path[-1]] = parsed
     if path in (["windows", "cuts"], ["windows", "fractions"]):
         section.pop("fractions" if path[-1] == "cuts" else "cuts", None)
+
+
+def _parse(change: str, path: Sequence[str], value: str) -> object:
+    """Read a TOML value, or a bare word where the setting takes a text."""
+    try:
+        if "\n" in value:
+            raise ValueError("a value stands on one line")
+        return tomllib.loads(f"value = {value}")["value"]
+    except (ValueError, RecursionError) as error:
+        if value and value.isprintable() and value[0] not in "\"'[{" and _takes_text(path):
+            return value
+        raise SettingsError(
+            f"--set {change!r}: {value!r} is not a TOML value ({error}); write a number, true or false, a list such as "
+            f"""{".".join(path)}='["a", "b"]', or, where a text is wanted, the word itself"""
+        ) from error
+
+
+def _takes_text(path: Sequence[str]) -> bool:
+    """Tell whether a setting is a text, one of a few words or a duration; so is an unknown one, whose name is told."""
+    kind: Any = Settings
+    for name in path:
+        if get_origin(kind) is dict:
+            kind = get_args(kind)[1]
+        elif name in getattr(kind, "__pydantic_fields__", {}):
+            kind = kind.__pydantic_fields__[name].annotation
+        else:
+            return True
+    return kind in (str, timedelta, Any) or get_origin(kind) is Literal

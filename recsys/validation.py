@@ -10,7 +10,7 @@ from typing import Any, TypeVar, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from recsys.errors import SettingsError
+from recsys.errors import DataError, SettingsError
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -50,13 +50,15 @@ def read_toml(path: Path, what: str) -> dict[str, Any]:
 
     Raises
     ------
+    DataError
+        When the file is missing.
     SettingsError
-        When the file is missing or is not TOML.
+        When it is not TOML.
     """
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise SettingsError(f"{path} does not exist; give the path of {what}") from error
+        raise DataError(f"{path} does not exist; give the path of {what}") from error
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
         raise SettingsError(f"{path} cannot be read as TOML ({error}); mend that line") from error
 

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from cyclopts import App, Parameter
 
 from recsys.errors import DataError, SettingsError
+from recsys.shown import shown
 
 
 def _version() -> str:
@@ -48,7 +49,7 @@ def demo(*, out: Path = Path("demo")) -> None:
     """
     from recsys.jobs.demo import run_demo
 
-    print(run_demo(out))
+    _say(run_demo(out))
 
 
 @APP.command
@@ -86,7 +87,7 @@ def world(
     sizes = {"seed": seed, "items": items, "users": users, "requests": requests, "days": days}
     made = make_world(validate(WorldSettings, sizes, "the world"))
     made.write(out)
-    print(f"{made.dataset.in_words()} written to {out}; the truth is in {out / 'truth.parquet'}")
+    _say(f"{made.dataset.in_words()} written to {out}; the truth is in {out / 'truth.parquet'}")
 
 
 @APP.command
@@ -102,7 +103,7 @@ def init(files: list[Path], /, *, out: Path = Path("project")) -> None:
     """
     from recsys.init.project import init_project
 
-    print(init_project(files, out))
+    _say(init_project(files, out))
 
 
 @APP.command(name="import")
@@ -126,8 +127,9 @@ def import_(source: str, folder: Path, /, *, out: Path, mapping: Path | None = N
     refuse_existing(out)
     dataset = read_source(source, folder, mapping)
     dataset.write(out)
-    print(*(f"note: {note}\n" for note in dataset.about.notes), sep="", end="")
-    print(f"{dataset.in_words()} written to {out}")
+    for note in dataset.about.notes:
+        _say(f"note: {note}")
+    _say(f"{dataset.in_words()} written to {out}")
 
 
 @APP.command
@@ -145,7 +147,7 @@ def check(data: Path, /, *, json: Path | None = None) -> bool:
 
     report = check_folder(data)
     _write(json, report.to_json())
-    print(report.to_text())
+    _say(report.to_text())
     return report.ok
 
 
@@ -184,8 +186,8 @@ def train(
     from recsys.jobs.train import train as train_model
 
     judgement = train_model(Dataset.read(data), settings, out, start)
-    print(to_text(judgement.evaluation))
-    print(f"model written to {out}; open {out / 'report.html'}")
+    _say(to_text(judgement.evaluation))
+    _say(f"model written to {out}; open {out / 'report.html'}")
 
 
 @APP.command
@@ -228,23 +230,23 @@ def features(
 
     dataset = Dataset.read(data)
     if out is None:
-        print(show_features(dataset, basis, str(request), get_terminal_size((120, 24)).columns), end="")
+        _say(show_features(dataset, basis, str(request), get_terminal_size((120, 24)).columns), end="")
         return
     done = write_features(dataset, basis, out)
-    print(
+    _say(
         f"{done.features:,} features of {done.rows:,} candidates of {done.requests:,} requests "
         f"written to {out}; {done.outside:,} requests outside the windows left out"
     )
     if model is None:
-        print("text columns are left out: they need an encoder; give --model MODEL instead of --config")
-    print(f"open {out / 'catalogue.html'}")
+        _say("text columns are left out: they need an encoder; give --model MODEL instead of --config")
+    _say(f"open {out / 'catalogue.html'}")
 
 
 @APP.command
 def evaluate(
     model: Path, data: Path, /, *, window: Literal["text", "ranker", "valid", "test"] = "test", json: Path | None = None
 ) -> None:
-    """Measure five rankers on a window.
+    """Measure six rankers on a window.
 
     Parameters
     ----------
@@ -264,8 +266,8 @@ def evaluate(
     evaluation = evaluate_model(model, Dataset.read(data), window)
     _write(json, evaluation.to_json())
     if window != "test":
-        print(f"the model has learnt from the {window} window: these figures flatter it")
-    print(to_text(evaluation))
+        _say(f"the model has learnt from the {window} window: these figures flatter it")
+    _say(to_text(evaluation))
 
 
 @APP.command
@@ -285,7 +287,8 @@ def compare(
 ) -> None:
     """Say whether B may replace A.
 
-    Each side is a model folder, a ranking file (Parquet or TREC run), a folder written by score, random or popularity.
+    Each side is a model folder, a ranking file (Parquet or TREC run), a folder written by score, or a baseline: random,
+    popularity or "chosen before", which puts what a user chose before in front of what is popular.
 
     Parameters
     ----------
@@ -318,7 +321,12 @@ def compare(
     compared = compare_sides(a, b, Dataset.read(data), plan, list(segment))
     _write(json, compared.to_json())
     _write(html, compared.to_html())
-    print(compared.to_text(get_terminal_size((120, 24)).columns))
+    _say(compared.to_text(get_terminal_size((120, 24)).columns))
+
+
+def _say(text: str, end: str = "\n") -> None:
+    """Print what may hold names from the data: nothing in it commands the terminal."""
+    print(shown(text), end=end)
 
 
 def _moment(_: Any, tokens: Sequence[Any]) -> datetime:
@@ -374,11 +382,7 @@ def score(
         asked = cross(read_rows(users), dataset.items if items is None else read_rows(items), at)
     else:
         asked = read_rows(str(candidates))
-    scored = score_lists(model, dataset, asked, out, top)
-    print(
-        f"{scored.rankings:,} rankings of {scored.requests:,} requests written to {out}; "
-        f"nothing was known of {scored.unknown_users:,} users at some request; {scored.unknown_items:,} unknown items"
-    )
+    _say(score_lists(model, dataset, asked, out, top).in_words(out))
 
 
 def _write(path: Path | None, content: object) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from recsys.errors import DataError
+from recsys.errors import DataError, SettingsError
 from recsys.files import new_folder, read_parquet, refuse_existing
 
 
@@ -118,3 +118,11 @@ def test_a_folder_that_is_called_like_a_file_gives_its_rows_once(tmp_path: Path)
     (tmp_path / "a.parquet").mkdir()
     pl.DataFrame({"a": [1]}).write_parquet(tmp_path / "a.parquet" / "part-0.parquet")
     assert read_parquet(tmp_path, "", "").rows() == [(1,)]
+
+
+@pytest.mark.parametrize("target", [".", "", "..", "/", "a/.."])
+def test_a_folder_without_a_name_of_its_own_is_wrong_use(tmp_path, monkeypatch, target) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SettingsError, match="is no name of a new folder; name one, such as"), new_folder(target):
+        pass
+    assert not list(tmp_path.iterdir())

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from recsys.errors import SettingsError
+from recsys.errors import DataError, SettingsError
 from recsys.settings import Settings, load_settings
 
 CUTS = '["2023-05-18", "2023-05-20", "2023-05-21", "2023-05-22", "2023-05-25"]'
@@ -128,7 +128,7 @@ def test_faults_of_changes_are_named_without_a_file():
 
 
 def test_files_that_cannot_be_read_are_refused(tmp_path: Path):
-    with pytest.raises(SettingsError, match=r"none\.toml does not exist; give the path of a TOML settings file"):
+    with pytest.raises(DataError, match=r"none\.toml does not exist; give the path of a TOML settings file"):
         load_settings(tmp_path / "none.toml")
     with pytest.raises(SettingsError, match=r"cannot be read as TOML .*mend that line"):
         load_settings(tmp_path)
@@ -164,13 +164,23 @@ def test_setting_cuts_clears_fractions_and_the_other_way_round(tmp_path: Path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ("seed", r"--set 'seed' is not section\.key=value; write for example --set time\.freshness='\"1d\"'"),
+        ("seed", r"--set 'seed' is not section\.key=value; write for example --set time\.freshness=1d"),
         ("=3", r"--set '=3' is not section\.key=value"),
         ("time..zone=3", r"--set 'time\.\.zone=3' is not section\.key=value"),
+        ("ranker.rounds=many", r"--set 'ranker\.rounds=many': 'many' is not a TOML value .*; write a number, true or"),
         (
-            "time.freshness=1d",
-            r"--set 'time\.freshness=1d': '1d' is not a TOML value .*; strings need quotes, as in time\.freshness='\"",
+            "features.events=view",
+            r"'view' is not a TOML value .*; write .* a list such as features\.events='\[\"a\", \"b\"\]'",
         ),
+        ("features.events=[view]", r"'\[view\]' is not a TOML value"),
+        ('text.encoder="half', r"'\"half' is not a TOML value"),
+        ("text.encoder=a\nseed = 9", r"'a\\nseed = 9' is not a TOML value \(a value stands on one line\)"),
+        ("seed=1\nseed = 9", r"'1\\nseed = 9' is not a TOML value \(a value stands on one line\)"),
+        ("text.encoder=\u202egnp", r"'\\u202egnp' is not a TOML value"),
+        ("text.peft.r=" + "[" * 9999, r"is not a TOML value \(maximum recursion depth"),
+        ("text.encoder=3", r"text\.encoder = 3 does not fit: Input should be a valid string"),
+        ("text.blok=30d", r"text\.blok is not known; did you mean block\?"),
+        ("time.freshness=2d", r"time\.freshness = '2d' does not fit: Input should be 'live' or '1d'"),
         ("seed=", r"--set 'seed=': '' is not a TOML value"),
         ("seed.value=3", r"--set 'seed\.value=3': seed is a value, not a section; write section\.key=value"),
     ],
@@ -183,3 +193,50 @@ def test_wrong_changes_are_refused(tmp_path: Path, change: str, message: str):
 def test_a_change_of_a_whole_section_must_be_one():
     with pytest.raises(SettingsError, match="time = 3 does not fit: Input should be a valid dictionary"):
         load_settings(None, ["time=3"])
+
+
+@pytest.mark.parametrize(
+    ("change", "section", "key", "value"),
+    [
+        ("text.block=30d", "text", "block", timedelta(days=30)),
+        ("time.freshness=1d", "time", "freshness", "1d"),
+        ('time.freshness="1d"', "time", "freshness", "1d"),
+        ("time.zone=Europe/Copenhagen", "time", "zone", "Europe/Copenhagen"),
+        ("text.encoder=models/my encoder", "text", "encoder", "models/my encoder"),
+        ("text.query = search words ", "text", "query", "search words"),
+        ("ranker.ties=item", "ranker", "ties", "item"),
+        ("text.peft.peft_type=LORA", "text", "peft", {"peft_type": "LORA"}),
+    ],
+)
+def test_a_bare_word_is_a_text_where_one_is_wanted(change: str, section: str, key: str, value: object):
+    given = ["text.peft.r=4"] if key == "peft" else []
+    found = getattr(getattr(load_settings(None, [*given, change]), section), key)
+    assert found == ({"r": 4, **value} if given else value)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (
+            "[ranker]\nrounds = 99999999999",
+            r"s\.toml: ranker\.rounds = 99999999999 does not fit: a whole number lies between",
+        ),
+        ("[ranker]\nleaves = -99999999999", r"s\.toml: ranker\.leaves = -99999999999 does not fit"),
+        ("[text]\nepochs = 2147483648", r"s\.toml: text\.epochs = 2147483648 does not fit"),
+        ("[text.peft]\nr = [1, 99999999999]", r"s\.toml: text\.peft\.r\.1 = 99999999999 does not fit"),
+        (
+            "[text.peft]\n" + "a." * 3000 + "b = 1",
+            r"s\.toml: text\.peft\.a\.\.\. holds more than 16 tables inside each other",
+        ),
+        ("[text]\npeft.a = " + "[" * 40 + "]" * 40, r"text\.peft\.a\.\.\. holds more than 16 tables"),
+        ("a." * 3000 + "b = 1", r"s\.toml: a is not known"),
+        ("[text]\nencoder = " + "[" * 3000, r"s\.toml cannot be read as TOML"),
+    ],
+)
+def test_numbers_and_depths_that_nothing_can_take_are_refused(tmp_path: Path, content: str, message: str):
+    with pytest.raises(SettingsError, match=message):
+        load_settings(written(tmp_path, content))
+
+
+def test_the_largest_number_is_taken(tmp_path: Path):
+    assert load_settings(written(tmp_path, "[ranker]\nrounds = 2147483647")).ranker.rounds == 2**31 - 1

@@ -43,16 +43,25 @@ def cross(users: pl.DataFrame, items: pl.DataFrame, at: datetime) -> pl.DataFram
     Raises
     ------
     DataError
-        When an id column is missing or holds a null or a repeat.
+        When an id column is missing, holds no integers or text, or holds a null or a repeat; when `available_at` holds
+        no moments.
     """
     for name, frame in (("user_id", users), ("item_id", items)):
         if name not in frame.columns:
             raise DataError(f"there is no column {name}; the columns are {', '.join(frame.columns)}")
+        kind = frame.schema[name]
+        if not (kind.is_integer() or kind in (pl.String, pl.Categorical, pl.Enum, pl.Null)):
+            raise DataError(
+                f"{name} holds {kind} values; ids are integers or text, as in the other tables: cast it first"
+            )
         repeats = len(frame) - frame[name].n_unique()
         if repeats or frame[name].null_count():
             raise DataError(f"{name} holds {repeats} repeats and {frame[name].null_count()} nulls; keep one row per id")
     at = utc(at)
     if "available_at" in items.columns:
+        kind = items.schema["available_at"]
+        if kind not in (pl.Datetime, pl.Date, pl.Null):
+            raise DataError(f"available_at of the items holds {kind} values; write moments, or leave the column out")
         items = in_utc(items).filter(pl.col("available_at").is_null() | (pl.col("available_at") <= at))
     requests = users.with_columns(request_id=pl.col("user_id"), timestamp=pl.lit(at).cast(TIME))
     return requests.join(items.select("item_id"), how="cross")

@@ -136,8 +136,17 @@ class Windows:
         return requests.filter(inside)
 
 
-def place_windows(requests: pl.DataFrame, settings: WindowSettings) -> Windows:
+def place_windows(requests: pl.DataFrame, settings: WindowSettings, since: datetime | None = None) -> Windows:
     """Turn settings into times, given the logged requests.
+
+    Parameters
+    ----------
+    requests
+        Rows with `request_id` and `timestamp`.
+    settings
+        Where the windows lie.
+    since
+        Shares are those of the requests from this moment on; cuts are taken as they are.
 
     Raises
     ------
@@ -146,6 +155,14 @@ def place_windows(requests: pl.DataFrame, settings: WindowSettings) -> Windows:
     """
     if requests.is_empty():
         raise DataError("requests holds no row, so there is nothing to learn from; import lists that were shown")
+    if since is not None and settings.cuts is None:
+        last = requests["timestamp"].dt.to_string("iso:strict").sort()[-1]
+        requests = requests.filter(pl.col("timestamp") >= since)
+        if requests.is_empty():
+            raise DataError(
+                f"no request is left for [windows] fractions: they begin at {since.isoformat()}, where the model of "
+                f"--from has learnt until, and requests end at {last}; import later requests"
+            )
     if settings.cuts is not None:
         windows = Windows(settings.cuts)
     else:

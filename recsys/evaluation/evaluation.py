@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import polars as pl
@@ -12,6 +12,7 @@ from recsys.evaluation.measures import AUC, FIRST_HIT_MRR, MRR, POOLED, Measure,
 from recsys.evaluation.requests import Requests
 from recsys.statistics.intervals import Interval, intervals_over_users
 from recsys.statistics.numbers import Flags, Floats, Scores
+from recsys.statistics.ties import tied_rows
 from recsys.statistics.totals import check_lengths
 
 REPORTED = (AUC, MRR, FIRST_HIT_MRR, ndcg(5), ndcg(10))
@@ -23,6 +24,9 @@ PRODUCT = "both"
 BEST_POSSIBLE = "best possible"
 """A reference no ranker can pass, known in a simulated world; it stands in tables and gets no difference."""
 
+RANDOM, POPULARITY, CHOSEN_BEFORE = BASELINES = ("random", "popularity", "chosen before")
+"""Simple rules that learn nothing, in the order of every table: the least that a model must beat."""
+
 MeasureTable = Mapping[str, Mapping[str, Interval]]
 
 
@@ -32,8 +36,8 @@ class Results:
 
     Attributes
     ----------
-    requests
-        How many requests.
+    requests, users
+        How many.
     rankers
         Ranker, measure, interval of the mean over requests.
     differences
@@ -41,6 +45,7 @@ class Results:
     """
 
     requests: int
+    users: int
     rankers: MeasureTable
     differences: MeasureTable
 
@@ -62,6 +67,8 @@ class Evaluation:
         negative.
     sampled
         Whether the other items of each list were drawn at random instead of logged.
+    tied
+        Ranker, the share of candidates that it gives the score of another one of their request.
     """
 
     window: str
@@ -69,6 +76,7 @@ class Evaluation:
     segments: Mapping[str, Results]
     left_out: Mapping[str, int]
     sampled: bool = False
+    tied: Mapping[str, float] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, object]:
         """Return plain objects for `json.dumps`; what is not a number is None."""
@@ -78,6 +86,7 @@ class Evaluation:
             "segments": {name: _results_to_json(results) for name, results in self.segments.items()},
             "left_out": dict(self.left_out),
             "sampled": self.sampled,
+            "tied": dict(self.tied),
         }
 
 
@@ -135,6 +144,7 @@ def evaluate_rankers(
         segments={name: judge.results(lists.flags(name, flags)) for name, flags in segments.items()},
         left_out=judge.left_out(),
         sampled=sampled,
+        tied=judge.tied(),
     )
 
 
@@ -170,11 +180,17 @@ class _Judge:
             POOLED: len(self.lists.users) if positive.all() or not positive.any() else 0,
         }
 
+    def tied(self) -> dict[str, float]:
+        """Give the share of candidates that each ranker ties with another one of their request."""
+        request = np.repeat(np.arange(len(self.lists.users)), np.diff(self.lists.starts))
+        orders = {name: np.lexsort((of, request)) for name, of in self.scores.items()}
+        return {name: float(tied_rows(self.scores[name][of], request).mean()) for name, of in orders.items()}
+
     def results(self, inside: Flags) -> Results:
         """Judge the requests that are `inside` [R]."""
         requests = int(np.count_nonzero(inside))
         if not requests:
-            return Results(0, {}, {})
+            return Results(0, 0, {}, {})
         pooled = self._pooled(inside)
         values = {name: of[:, inside] for name, of in self.values.items()}
         for name in self.scores:
@@ -192,6 +208,7 @@ class _Judge:
         }
         return Results(
             requests=requests,
+            users=len(np.unique(users)),
             rankers={name: row for name, row in table.items() if name in self.scores},
             differences={name: row for name, row in table.items() if name not in self.scores},
         )
@@ -204,6 +221,7 @@ class _Judge:
 def _results_to_json(results: Results) -> dict[str, object]:
     return {
         "requests": results.requests,
+        "users": results.users,
         "rankers": _table_to_json(results.rankers),
         "differences": _table_to_json(results.differences),
     }

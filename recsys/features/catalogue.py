@@ -8,6 +8,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from recsys.features.columns import COMPARISONS
 from recsys.features.plan import feature_names, plan
 from recsys.features.settings import FeatureSettings
+from recsys.shown import finish
 
 
 def to_html(settings: FeatureSettings, facts: Mapping[str, str], notes: Sequence[str] = ()) -> str:
@@ -26,6 +27,7 @@ def to_html(settings: FeatureSettings, facts: Mapping[str, str], notes: Sequence
         loader=PackageLoader("recsys.features"),
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=finish,
         trim_blocks=True,
         lstrip_blocks=True,
     )

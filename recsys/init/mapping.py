@@ -14,8 +14,9 @@ from recsys.init import words
 from recsys.init.columns import Roles, are_groups, number, text_columns, void_states
 from recsys.init.samples import Sample
 from recsys.init.tables import Found, IdFile, Tables, Talk, same_for_each
-from recsys.init.toml import Entry, Section, Value, plain
+from recsys.init.toml import Entry, Section, Value
 from recsys.schema import EVENTS, ITEMS, REQUESTS, USERS, Table
+from recsys.shown import plain
 
 _NUMBERS = ("number", "grade", "count", "probability", "position")
 _ENOUGH = 50

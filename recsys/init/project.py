@@ -13,7 +13,8 @@ from recsys.init.mapping import mapping_sections
 from recsys.init.samples import read_samples
 from recsys.init.suggestions import in_words, suggest_settings
 from recsys.init.tables import Talk, choose_tables, common_folder
-from recsys.init.toml import plain, write_toml
+from recsys.init.toml import write_toml
+from recsys.shown import plain
 
 
 def init_project(files: Sequence[str | Path], target: str | Path) -> str:

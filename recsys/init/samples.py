@@ -15,7 +15,7 @@ from recsys.data.importers.foreign import SUFFIXES, TEXT_FILES, read_file
 from recsys.data.importers.mapping import TableMapping
 from recsys.data.importers.numbers import NO_NUMBER, NOT_KNOWN, number_form, plain_values, without
 from recsys.errors import DataError
-from recsys.init.toml import plain
+from recsys.shown import plain
 
 _DELIMITERS = (",", ";", "\t", "|")
 _LOOKED_AT = 1_000_000

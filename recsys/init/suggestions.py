@@ -18,10 +18,11 @@ from recsys.features.plan import feature_names
 from recsys.features.settings import FeatureSettings
 from recsys.init import words
 from recsys.init.columns import MOST_EMPTY, are_groups, number
-from recsys.init.toml import Entry, Section, Value, plain
+from recsys.init.toml import Entry, Section, Value
 from recsys.past.streams import CLICK
 from recsys.schema import AFTER_THE_LIST, CANDIDATES
 from recsys.settings import Settings
+from recsys.shown import plain
 
 _FRACTIONS = ((0.4, 0.3, 0.1, 0.2), (0.3, 0.3, 0.2, 0.2), (0.25, 0.25, 0.25, 0.25))
 _BLOCKS = 6

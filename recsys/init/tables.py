@@ -12,7 +12,7 @@ from recsys.errors import DataError
 from recsys.init import words
 from recsys.init.columns import Roles, find_roles, text_columns
 from recsys.init.samples import Sample
-from recsys.init.toml import plain
+from recsys.shown import plain
 
 _COVERED = 0.3
 """Least share of the ids in behaviour that a table of items or users holds."""

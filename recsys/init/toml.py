@@ -1,6 +1,5 @@
 """TOML with a reason above each key: the one place where it is written."""
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from textwrap import wrap
@@ -8,7 +7,8 @@ from textwrap import wrap
 import tomlkit
 from tomlkit.items import SingleKey
 
-_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+from recsys.shown import plain
+
 _LONGEST = 117
 """Letters of a comment on one line."""
 
@@ -70,17 +70,6 @@ def write_toml(header: str, sections: Sequence[Section]) -> str:
         for entry in section.entries:
             parts += [*_comment(entry.reason), f"{SingleKey(entry.key).as_string()} = {_value(entry.value)}"]
     return "\n".join(parts) + "\n"
-
-
-def plain(text: str) -> str:
-    r"""Write text from outside so that it stays on its line: control characters are escaped.
-
-    Examples
-    --------
-    >>> plain("a\nb")
-    'a\\nb'
-    """
-    return _UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def _comment(text: str) -> list[str]:

@@ -57,8 +57,8 @@ def compare(a: Source, b: Source, dataset: Dataset, plan: Plan = DEFAULT_PLAN, c
     Parameters
     ----------
     a, b
-        What is there and what may replace it: model folders, ranking files or tables, `"random"` or `"popularity"`,
-        see `recsys.jobs.systems.open_system`.
+        What is there and what may replace it: model folders, ranking files or tables, `"random"`, `"popularity"` or
+        `"chosen before"`, see `recsys.jobs.systems.open_system`.
     dataset
         Tables that hold the requests and the behaviour before them.
     plan

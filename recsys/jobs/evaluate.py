@@ -1,4 +1,4 @@
-"""Evaluate: how well each of five rankers orders the lists of a window."""
+"""Evaluate: how well each of six rankers orders the lists of a window."""
 
 import logging
 from dataclasses import replace
@@ -29,7 +29,8 @@ def evaluate(folder: str | Path, dataset: Dataset, window: Window = "test") -> E
 
     Returns
     -------
-    Measures, paired differences and segments of the rankers random, popularity, text, behaviour and both.
+    Measures, paired differences and segments of the rankers random, popularity, chosen before, text, behaviour and
+    both.
 
     Raises
     ------

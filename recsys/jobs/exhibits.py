@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from recsys.data.tables import SAMPLED, Dataset
+from recsys.data.tables import SAMPLED
 from recsys.data.texts import NO_TEXT, item_titles
 from recsys.evaluation import beyond
 from recsys.evaluation.beyond import output_quality
@@ -42,7 +42,7 @@ def collect_exhibits(sides: Sides, primary: str) -> Exhibits:
         examples=_examples(sides),
         facts=_facts(sides),
         warnings=list(_warnings(sides, k)),
-        notes=[*_of_ranks(sides), *notes, *_said(sides.dataset)],
+        notes=[*_of_ranks(sides), *notes, *sides.dataset.about.notes],
     )
 
 
@@ -55,7 +55,14 @@ def _reliability(labels: npt.NDArray[np.int64], probability: Floats | None) -> R
 
 
 def _warnings(sides: Sides, k: str) -> Iterator[str]:
-    """Say what makes the verdict mean less than it seems: requests and places that one side leaves open."""
+    """Say what makes the verdict mean less than it seems: drawn lists, a weak A, what one side leaves open."""
+    if sides.dataset.about.sampled:
+        yield SAMPLED
+    if sides.systems[0].kind == "baseline":
+        yield (
+            f"{sides.systems[0].name} is a weak opponent, a rule that needs no training: beating it is the least a "
+            "model must do. Compare with what you use today before anything is replaced."
+        )
     for answer in sides.answers:
         yield from answer.notes
     longest = [_longest_list(of, sides.lists.starts) for of in sides.scores]
@@ -237,10 +244,3 @@ def _facts(sides: Sides) -> dict[str, str]:
     for side, system in zip("AB", sides.systems, strict=True):
         facts[side] = f"{system.name} ({system.kind})"
     return {**facts, "Seed": str(sides.seed)}
-
-
-def _said(dataset: Dataset) -> Iterator[str]:
-    """Say what the importer said."""
-    yield from dataset.about.notes
-    if dataset.about.sampled:
-        yield SAMPLED

@@ -11,10 +11,10 @@ from tqdm import tqdm
 
 from recsys.data.windows import Window
 from recsys.errors import DataError
-from recsys.evaluation.evaluation import Evaluation, evaluate_rankers
-from recsys.features.definitions import Rate
+from recsys.evaluation.evaluation import BASELINES, Evaluation, evaluate_rankers
 from recsys.features.plan import TEXT_COLUMNS, build_features
 from recsys.features.settings import FeatureSettings
+from recsys.jobs.baselines import baseline_scores
 from recsys.jobs.segments import cold_requests
 from recsys.past.log import Log
 from recsys.past.lookup import Asked, Lookup
@@ -113,10 +113,11 @@ class Judgement:
 def judge(
     logged: LoggedWindow, log: Log, window: Window, ranker: TreeRanker, behaviour_ranker: TreeRanker, seed: int
 ) -> Judgement:
-    """Compare the five rankers on logged requests.
+    """Compare the rankers on logged requests: the baselines, text and behaviour alone, and both.
 
-    Random is seeded; popularity is the smoothed click rate of the item before `as_of`; text is the encoder's own score,
-    below all others where an item has no text score.
+    Random is seeded; popularity is the smoothed click rate of the item before `as_of`; chosen before puts in front of
+    it what the user clicked or bought until then; text is the encoder's own score, below all others where an item has
+    no text score.
 
     Raises
     ------
@@ -127,20 +128,14 @@ def judge(
         raise DataError(
             f"the {window} window holds no request; evaluate another window, or move [windows] and train again"
         )
-    table = logged.examples.table
+    table, lookup = logged.examples.table, Lookup(log, log.rows(logged.requests))
     scores = {
-        "random": np.random.default_rng(seed).random(len(table)),
-        "popularity": popularity(Lookup(log, log.rows(logged.requests))),
+        **{name: baseline_scores(name, lookup, seed) for name in BASELINES},
         "text": text_alone(table),
         "behaviour": behaviour_ranker.score(table.drop(TEXT_COLUMNS)),
         "both": ranker.score(table),
     }
     return Judgement(logged, log, window, seed, scores)
-
-
-def popularity(lookup: Lookup) -> Floats:
-    """Return the smoothed click rate of every candidate's item before `as_of`, 0 where nothing was shown before."""
-    return np.nan_to_num(Rate(("item",)).values(lookup))
 
 
 def text_alone(table: pl.DataFrame) -> Floats:

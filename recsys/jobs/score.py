@@ -13,6 +13,7 @@ from recsys.files import new_folder, refuse_existing
 from recsys.manifest import read_manifest, write_manifest
 from recsys.model.ready import Ready, check_top, keep_top
 from recsys.past.lookup import Asked
+from recsys.statistics.ties import tied_rows
 
 ROWS_PER_PART = 250_000
 """Candidates whose rankings go into one file, whole requests together; any other number gives the same rankings."""
@@ -28,6 +29,8 @@ class Scored:
         Requests and candidates that came in, rows that were written.
     unknown_users, unknown_items
         Distinct users without behaviour and distinct items that are not in the items table; both were scored.
+    tied
+        Candidates that have the score of another one of their request.
     """
 
     requests: int
@@ -35,6 +38,20 @@ class Scored:
     rankings: int
     unknown_users: int
     unknown_items: int
+    tied: int
+
+    def in_words(self, out: Path) -> str:
+        """Say what was written to a folder, for the terminal."""
+        said = (
+            f"{self.rankings:,} rankings of {self.requests:,} requests written to {out}; nothing was known of "
+            f"{self.unknown_users:,} users at some request; {self.unknown_items:,} unknown items"
+        )
+        if self.tied:
+            said += (
+                f"\n{self.tied:,} of {self.candidates:,} candidates have the score of another one in their list; "
+                "[ranker] ties says what orders them"
+            )
+        return said
 
 
 def score(
@@ -84,7 +101,7 @@ def score(
 
 
 def _write_rankings(ready: Ready, asked: Asked, folder: Path, top: int | None) -> Scored:
-    rankings = 0
+    rankings = tied = 0
     unknown_users: set[object] = set()
     unknown_items: set[object] = set()
     with tqdm(total=len(asked.candidates), desc="score", unit="row", disable=None, leave=False) as bar:
@@ -92,8 +109,9 @@ def _write_rankings(ready: Ready, asked: Asked, folder: Path, top: int | None) -
             ranked = ready.rank(part)
             unknown_users.update(ranked.filter("unknown_user")["user_id"].unique())
             unknown_items.update(ranked.filter("unknown_item")["item_id"].unique())
+            tied += int(tied_rows(ranked["score"].to_numpy(), ranked["request_id"].rle_id().to_numpy()).sum())
             ranked = keep_top(ranked, top)
             ranked.write_parquet(folder / f"part-{number:05}.parquet")
             rankings += len(ranked)
             bar.update(len(part.candidates))
-    return Scored(len(asked.lengths), len(asked.candidates), rankings, len(unknown_users), len(unknown_items))
+    return Scored(len(asked.lengths), len(asked.candidates), rankings, len(unknown_users), len(unknown_items), tied)

@@ -5,23 +5,20 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
-import numpy as np
 import polars as pl
 
 from recsys.data.tables import Dataset
 from recsys.errors import DataError
+from recsys.evaluation.evaluation import BASELINES
 from recsys.evaluation.rankings import Aligned, Rankings, read_rankings
-from recsys.jobs.judging import popularity, read_logged
+from recsys.jobs.baselines import baseline_scores
+from recsys.jobs.judging import read_logged
 from recsys.jobs.sides import Opinion, System
 from recsys.manifest import read_manifest
 from recsys.model.ready import Ready
 from recsys.past.lookup import Asked
 
 Source = str | Path | pl.DataFrame
-
-RANDOM, POPULARITY = "random", "popularity"
-BASELINES = (RANDOM, POPULARITY)
-"""Names that stand for a baseline: a seeded random order, and the smoothed click rate of each item before `as_of`."""
 
 
 def open_system(source: Source, dataset: Dataset, name: str, seed: int) -> System:
@@ -31,7 +28,8 @@ def open_system(source: Source, dataset: Dataset, name: str, seed: int) -> Syste
     ----------
     source
         A model folder; a ranking file or table (`recsys.evaluation.rankings.read_rankings`) or a folder that
-        `recsys score` wrote; `"random"` or `"popularity"` (write `./random` for a file of that name).
+        `recsys score` wrote; `"random"`, `"popularity"` or `"chosen before"`, see `recsys.jobs.baselines` (write
+        `./random` for a file of that name).
     dataset
         Tables that a model reads.
     name
@@ -48,10 +46,8 @@ def open_system(source: Source, dataset: Dataset, name: str, seed: int) -> Syste
     """
     if isinstance(source, pl.DataFrame):
         return _of_rankings(name, Rankings.of(source, name))
-    if source == RANDOM:
-        return System(name, lambda asked: Opinion(np.random.default_rng(seed).random(len(asked.candidates))))
-    if source == POPULARITY:
-        return System(name, lambda asked: Opinion(popularity(asked.lookup)))
+    if source in BASELINES:
+        return System(name, lambda asked: Opinion(baseline_scores(str(source), asked.lookup, seed)))
     path = Path(source)
     if (path / "rankings").is_dir():
         learnt_until = _learnt_until(path)
@@ -61,8 +57,8 @@ def open_system(source: Source, dataset: Dataset, name: str, seed: int) -> Syste
     if path.exists():
         return _of_rankings(name, read_rankings(path))
     raise DataError(
-        f"{source} does not exist and is no baseline ({' or '.join(BASELINES)}); name a folder that `recsys train` or "
-        "`recsys score` wrote, a Parquet file or a TREC run"
+        f"{source} does not exist and is no baseline ({', '.join(map(repr, BASELINES))}); name a folder that "
+        "`recsys train` or `recsys score` wrote, a Parquet file or a TREC run"
     )
 
 

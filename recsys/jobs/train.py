@@ -66,7 +66,7 @@ def train(dataset: Dataset, settings: Settings, target: str | Path, start: str |
     target
         Folder to write; must not hold anything.
     start
-        Model folder whose encoder goes on learning; its valid window must end before the text window begins.
+        Model folder whose encoder goes on learning; windows lie after its valid window, and fractions place them there.
 
     Returns
     -------
@@ -81,12 +81,11 @@ def train(dataset: Dataset, settings: Settings, target: str | Path, start: str |
     ModelError
         When `start` is no whole model or reads texts in another way.
     """
-    target = Path(target)
-    refuse_existing(target)
-    prepared = _prepare(dataset, settings)
-    prints = fingerprint(dataset)
+    refuse_existing(target := Path(target))
+    prepared, prints = _prepare(dataset, settings), fingerprint(dataset)
     dataset, log = prepared.dataset, prepared.log
-    windows = place_windows(dataset.requests, settings.windows)
+    since = None if start is None else Model.load(start).windows.learnt_until
+    windows = place_windows(dataset.requests, settings.windows, since)
     facts = {"settings": settings.model_dump(mode="json"), "windows": windows.to_json(), "data": prints}
     for window in WINDOWS[1:3]:  # before the encoder has learnt for hours
         labels = windows.of(dataset.requests, window, log.time.feedback_delay)["label"]
@@ -146,7 +145,9 @@ def open_start(folder: Path, settings: TextSettings, windows: Windows) -> "TextM
     if learnt > begins:
         raise SettingsError(
             f"{folder} has learnt from requests up to {learnt.isoformat()}, after the text window's begin at "
-            f"{begins.isoformat()}; its scores would know the answers. Move [windows] or start from an older model"
+            f"{begins.isoformat()}; its scores would know the answers. Let [windows] cuts begin at "
+            f"{learnt.isoformat()} or later, leave them out, so that fractions share out the requests after it, or "
+            "start from an older model"
         )
     for name in _READING:
         old, new = getattr(before.settings.text, name), getattr(settings, name)

@@ -17,10 +17,13 @@ from recsys.features.checks import check_context, check_id_types, check_query
 from recsys.features.plan import build_features
 from recsys.model.folder import Model, State
 from recsys.model.prepared import Prepared, prepare
+from recsys.past.counters import Ints
 from recsys.past.log import Log
 from recsys.past.lookup import Asked
 from recsys.past.streams import CLICK, SHOWING
 from recsys.schema import CANDIDATES
+from recsys.statistics.numbers import Floats
+from recsys.statistics.ties import tie_keys, tied_rows
 from recsys.vectors.item_vectors import ItemVectors
 from recsys.vectors.reader import Reader
 
@@ -137,7 +140,8 @@ class Ready:
 
         Returns
         -------
-        `recsys.schema.RANKINGS`, sorted by request and rank; equal scores are ordered by item. `unknown_user` says that
+        `recsys.schema.RANKINGS`, sorted by request and rank; equal scores are ordered by a hash of request and item, or
+        by item where `[ranker] ties` says so. `unknown_user` says that
         no list shown to the user and no click is known before `as_of`, `unknown_item` that the item is not in the items
         table; both are scored with missing features.
         """
@@ -145,7 +149,7 @@ class Ready:
         listed = np.append(self.log.listed, False)  # code -1, an unknown item, finds the last element
         shown, clicked = (asked.lookup.amount(stream, ("user",), None) for stream in (SHOWING, CLICK))
         request = np.repeat(np.arange(len(asked.lengths)), asked.lengths)
-        order = np.lexsort((-scores, request))
+        order = self._order(asked.candidates, scores, request)
         ranked = asked.candidates.select(
             "request_id",
             "user_id",
@@ -158,6 +162,16 @@ class Ready:
         )[order]
         place = np.arange(len(request)) - asked.starts[request] + 1
         return ranked.with_columns(rank=pl.Series(place, dtype=pl.UInt32))
+
+    def _order(self, candidates: pl.DataFrame, scores: Floats, request: Ints) -> Ints:
+        """Order rows by request, score and what breaks ties; they come by request and item."""
+        order = np.lexsort((-scores, request))
+        if self.model.settings.ranker.ties == "item":
+            return order
+        tied = order[tied_rows(scores[order], request[order])]
+        keys = np.zeros(len(order), dtype=np.uint64)
+        keys[tied] = tie_keys(candidates["request_id"].gather(tied), candidates["item_id"].gather(tied))
+        return np.lexsort((keys, -scores, request))
 
 
 def check_top(top: int | None) -> None:

@@ -1,10 +1,12 @@
 """How the LightGBM ranker is grown."""
 
+from typing import Literal
+
 from pydantic import BaseModel, ConfigDict, Field
 
 
 class RankerSettings(BaseModel):
-    """LightGBM's lambdarank, in its own words.
+    """LightGBM's lambdarank, in its own words, and what orders equal scores.
 
     Attributes
     ----------
@@ -26,6 +28,9 @@ class RankerSettings(BaseModel):
         Penalty on leaf values.
     truncation
         lambdarank looks at pairs with at least one candidate in this many first places.
+    ties
+        What orders candidates of one list with equal scores: `"hash"`, a hash of `request_id` and `item_id`, so that no
+        id is favoured; `"item"`, the smaller `item_id` first. Both are the same on every machine.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -39,3 +44,4 @@ class RankerSettings(BaseModel):
     row_fraction: float = Field(default=0.8, gt=0, le=1)
     l2: float = Field(default=5.0, ge=0)
     truncation: int = Field(default=30, ge=1)
+    ties: Literal["hash", "item"] = "hash"

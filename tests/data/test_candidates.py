@@ -102,3 +102,31 @@ def test_no_user_or_no_item_gives_no_candidate():
     users, items = pl.DataFrame({"user_id": [1]}), pl.DataFrame({"item_id": [1]})
     assert cross(users.clear(), items, NOON).is_empty()
     assert cross(users, items.clear(), NOON).is_empty()
+
+
+ODD = {
+    "fractions": [1.5, 2.5],
+    "lists": [[1], [2]],
+    "structs": [{"a": 1}, {"a": 2}],
+    "bytes": [b"a", b"b"],
+    "flags": [True, False],
+    "moments": [NOON, NOON + timedelta(days=1)],
+}
+
+
+@pytest.mark.parametrize("kind", ODD)
+@pytest.mark.parametrize("column", ["user_id", "item_id"])
+def test_ids_of_odd_types_are_refused_by_name(column: str, kind: str):
+    tables = {"user_id": pl.DataFrame({"user_id": [1]}), "item_id": pl.DataFrame({"item_id": ["a"]})}
+    tables[column] = pl.DataFrame({column: ODD[kind]})
+    with pytest.raises(DataError, match=rf"{column} holds .* values; ids are integers or text, as in the other tables"):
+        cross(tables["user_id"], tables["item_id"], NOON)
+
+
+@pytest.mark.parametrize("available", [["soon", "later"], [1, 2], [[NOON], [NOON]]])
+def test_items_that_come_out_at_no_moment_are_refused(available):
+    items = pl.DataFrame({"item_id": ["a", "b"], "available_at": available})
+    with pytest.raises(
+        DataError, match="available_at of the items holds .* values; write moments, or leave the column"
+    ):
+        cross(pl.DataFrame({"user_id": [1]}), items, NOON)

@@ -51,6 +51,22 @@ def test_fractions_count_requests_in_order_of_time():
     assert windows.cuts[-1] == windows.cuts[-2] == START + 19 * HOUR + timedelta(microseconds=1)
 
 
+def test_fractions_share_out_what_comes_since_a_moment():
+    requests = make_requests(range(30))
+    windows = place_windows(requests, WindowSettings(), since=START + 10 * HOUR)
+    assert windows.cuts[0] == START + 10 * HOUR
+    assert sizes(requests, windows) == [8, 6, 2, 4]
+    assert place_windows(requests, WindowSettings(), since=START + 9.5 * HOUR) == windows
+    cuts = WindowSettings(cuts=at(0, 3, 6, 8, 9))
+    assert place_windows(requests, cuts, since=START + 10 * HOUR) == place_windows(requests, cuts)
+    with pytest.raises(
+        DataError, match=r"no request is left for .* begin at 2024-01-02T06:00:00\+00:00, where .* end at"
+    ):
+        place_windows(requests, WindowSettings(), since=START + 30 * HOUR)
+    with pytest.raises(DataError, match=r"the text window, .* holds no request; requests run from 2024-01-02T05"):
+        place_windows(requests, WindowSettings(), since=START + 29 * HOUR)
+
+
 def test_fractions_weigh_requests_and_not_candidates():
     long = make_requests([0], candidates=50)
     rest = make_requests(range(1, 10), candidates=1).with_columns(pl.col("request_id") + 1)

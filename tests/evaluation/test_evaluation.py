@@ -146,7 +146,7 @@ def test_a_segment_is_judged_as_if_it_were_all_there_is():
     )
     assert found.segments["cold items"].requests == 20
     assert found.to_json()["segments"]["cold items"] == {
-        name: alone.to_json()[name] for name in ("requests", "rankers", "differences")
+        name: alone.to_json()[name] for name in ("requests", "users", "rankers", "differences")
     }
 
 
@@ -154,13 +154,23 @@ def test_an_empty_segment_has_empty_tables():
     requests = make_requests()
     nothing = np.zeros(requests.height, dtype=bool)
     found = evaluate_rankers(requests, make_scores(requests), {"cold items": nothing}, "test")
-    assert found.to_json()["segments"] == {"cold items": {"requests": 0, "rankers": {}, "differences": {}}}
+    assert found.to_json()["segments"] == {"cold items": {"requests": 0, "users": 0, "rankers": {}, "differences": {}}}
 
 
 def test_json_has_the_agreed_keys_and_null_for_no_number():
     requests = make_requests().with_columns(label=pl.lit(0))
     found = json.loads(json.dumps(evaluate_rankers(requests, make_scores(requests), {}, "valid").to_json()))
-    assert list(found) == ["window", "requests", "rankers", "differences", "segments", "left_out", "sampled"]
+    assert list(found) == [
+        "window",
+        "requests",
+        "users",
+        "rankers",
+        "differences",
+        "segments",
+        "left_out",
+        "sampled",
+        "tied",
+    ]
     assert found["window"] == "valid"
     assert found["requests"] == 60
     assert found["rankers"]["both"]["nDCG@10"] == {"mean": None, "low": None, "high": None}
@@ -207,3 +217,9 @@ def test_a_segment_that_cuts_a_request_is_refused():
     first = np.arange(requests.height) == 0
     with pytest.raises(DataError, match="segment 'cold items' holds 1 requests in part; flag all rows of a request"):
         evaluate_rankers(requests, make_scores(requests), {"cold items": first}, "test")
+
+
+def test_the_share_of_ties_is_that_of_rows_with_an_equal_in_their_request():
+    requests = pl.DataFrame({"request_id": [2, 1, 1, 2, 1], "user_id": [2, 1, 1, 2, 1], "label": [0, 1, 0, 1, 0]})
+    scores = {"both": np.array([0.5, 1.0, 0.5, 0.5, 1.0]), "random": np.array([5.0, 1, 2, 4, 3])}
+    assert evaluate_rankers(requests, scores, {}, "test").tied == {"both": 0.8, "random": 0.0}

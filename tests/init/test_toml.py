@@ -3,7 +3,8 @@ import tomllib
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recsys.init.toml import Entry, Section, plain, write_toml
+from recsys.init.toml import Entry, Section, write_toml
+from recsys.shown import plain
 
 texts = st.text() | st.sampled_from(
     ['"', "\\", "a\nb", "\r", "\x00", "\x7f", "'''", '"""', "größe", "日本", "#", "]", "\u2028"]

@@ -4,6 +4,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from recsys.data.tables import SAMPLED
 from recsys.jobs.exhibits import collect_exhibits
 from recsys.jobs.sides import Opinion, Sides
 from recsys.jobs.systems import open_system
@@ -67,3 +68,19 @@ def test_unlisted_items_have_no_place_in_an_example(sides) -> None:
         assert all(of.b is None for of in example.listed if of.label)
         assert all(of.a is not None for of in example.listed)
     assert found.examples
+
+
+def test_drawn_lists_and_a_weak_a_stand_beside_the_verdict(sides) -> None:
+    about = replace(sides.dataset.about, sampled=True)
+    sampled = replace(sides, dataset=replace(sides.dataset, about=about))
+    found = collect_exhibits(sampled, "nDCG@10")
+    assert found.warnings[0] == SAMPLED
+    assert found.warnings[1].startswith(
+        "old is a weak opponent, a rule that needs no training: beating it is the least"
+    )
+    assert SAMPLED not in found.notes
+    old, new = sides.systems
+    ranked = replace(old, ranked=sides.requests["request_id"].unique())
+    for words in collect_exhibits(replace(sides, systems=(ranked, new)), "nDCG@10").warnings:
+        assert "weak" not in words
+        assert words != SAMPLED

@@ -108,6 +108,20 @@ def test_unknown_users_and_items_are_scored_and_counted(line, tmp_path) -> None:
     assert manifest["counts"]["unknown_items"] == len(strange)
 
 
+def test_candidates_of_equal_scores_are_counted_whatever_is_kept(line, tmp_path) -> None:
+    candidates = line.candidates(3)
+    one = candidates.filter(pl.col("request_id") == candidates["request_id"][0])
+    strange = one.with_columns(
+        request_id=pl.lit(-5, dtype=one.schema["request_id"]),
+        item_id=pl.int_range(-len(one), 0, dtype=one.schema["item_id"]),
+    )
+    whole = score(line.model, line.dataset, pl.concat([candidates, strange]), tmp_path / "whole")
+    some = score(line.model, line.dataset, pl.concat([candidates, strange]), tmp_path / "some", top=2)
+    shared = rankings(tmp_path / "whole").group_by("request_id", "score").len().filter(pl.col("len") > 1)
+    assert len(strange) <= whole.tied == some.tied == shared["len"].sum()
+    assert json.loads((tmp_path / "whole/manifest.json").read_text())["counts"]["tied"] == whole.tied
+
+
 def test_every_item_that_is_out_is_ranked_for_every_user(line, tmp_path) -> None:
     at = line.dataset.requests["timestamp"].max()
     users = (

@@ -30,8 +30,9 @@ def test_a_model_answers_with_the_scores_that_it_was_evaluated_on(line, asked) -
 
 
 def test_baselines_answer_as_in_an_evaluation(line, asked) -> None:
-    popular = open_system("popularity", line.dataset, "p", 0).answer(asked)
-    assert np.array_equal(popular.scores, line.judgement.scores["popularity"])
+    for name in ("popularity", "chosen before"):
+        popular = open_system(name, line.dataset, "p", 0).answer(asked)
+        assert np.array_equal(popular.scores, line.judgement.scores[name])
     draws = [open_system("random", line.dataset, "r", seed).answer(asked).scores for seed in (1, 1, 2)]
     assert np.array_equal(draws[0], draws[1])
     assert not np.array_equal(draws[0], draws[2])
@@ -44,9 +45,9 @@ def test_the_folder_that_score_wrote_answers_as_its_model(line, asked, tmp_path)
     answer = open_system(tmp_path / "scored", line.dataset, "s", 0).answer(asked)
     model = open_system(line.model, line.dataset, "m", 0).answer(asked)
     assert np.array_equal(answer.probability, model.probability)
-    by_model = requests.select("request_id", "item_id", new=pl.Series(model.scores), old=pl.Series(answer.scores))
+    by_model = requests.select("request_id", new=pl.Series(model.scores), old=pl.Series(answer.scores))
     for _, of in by_model.group_by("request_id"):
-        order = of.sort("new", descending=True, maintain_order=True)
+        order = of.sort("new", "old", descending=True)  # of equal scores either may stand above
         assert order["old"].to_list() == [-rank for rank in range(1, len(of) + 1)]
     assert answer.notes == ()
     system = open_system(tmp_path / "scored", line.dataset, "s", 0)
@@ -80,7 +81,9 @@ def test_what_a_ranking_file_leaves_out_is_counted_and_said(line, asked, tmp_pat
 
 
 def test_what_is_no_side_is_refused(line, tmp_path) -> None:
-    with pytest.raises(DataError, match=r"popular does not exist and is no baseline \(random or popularity\); name a"):
+    with pytest.raises(
+        DataError, match=r"popular does not exist and is no baseline \('random', 'popularity', 'chosen before'\); name"
+    ):
         open_system("popular", line.dataset, "x", 0)
     with pytest.raises(DataError, match="holds no Parquet file; name the folder that holds the rankings"):
         open_system(tmp_path, line.dataset, "x", 0)

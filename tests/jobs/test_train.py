@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -166,9 +167,18 @@ def test_an_earlier_model_goes_on_learning_and_is_told_what_it_must_not_know(lin
     )
     early = changed(settings, windows={"cuts": [times[0].isoformat(), *later[1:]]})
     with pytest.raises(
-        SettingsError, match=r"older has learnt from requests up to .*, after the text window's begin at"
+        SettingsError,
+        match=r"older has learnt from requests up to .*, after the text window's begin at .* Let \[windows\] cuts begin at "
+        rf"{re.escape(Model.load(tmp_path / 'older').windows.learnt_until.isoformat())} or later, leave them out",
     ):
         train(line.dataset, early, tmp_path / "leaky", start=tmp_path / "older")
+    shares = changed(line.settings, windows={"cuts": None, "fractions": [0.3, 0.3, 0.2, 0.2]}, text={"epochs": 0})
+    train(line.dataset, shares, tmp_path / "placed", start=tmp_path / "older")
+    windows, ended = Model.load(tmp_path / "placed").windows, Model.load(tmp_path / "older").windows.learnt_until
+    left = line.dataset.requests.filter(pl.col("timestamp") >= ended)
+    assert windows.cuts[0] == left["timestamp"].min() >= ended
+    test = windows.of(line.dataset.requests, "test")["request_id"].n_unique()
+    assert test == pytest.approx(0.2 * left["request_id"].n_unique(), abs=1)
     other = changed(settings, text={"max_tokens": 10})
     with pytest.raises(
         SettingsError, match=r"\[text\] max_tokens is 10 but .*older was trained with 24; set it to that"

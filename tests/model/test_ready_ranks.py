@@ -1,4 +1,4 @@
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -24,6 +24,7 @@ from recsys.ranking.trees import Contract, Examples, grow
 from recsys.schema import RANKINGS, TIME
 from recsys.serving.ranker import Ranker
 from recsys.settings import Settings
+from recsys.statistics.ties import tie_keys
 from recsys.vectors.item_vectors import ItemVectors, round_to_grid
 from recsys.vectors.reader import Reader
 from recsys.vectors.user_tower import UserTower
@@ -118,16 +119,48 @@ def test_neither_the_order_of_rows_nor_the_batch_changes_a_bit(world, seed, rows
     assert_frame_equal(pl.concat(parts), whole, check_exact=True)
 
 
-def test_equal_scores_are_ordered_by_item(world):
-    """Items that nobody knows have equal features, so equal scores."""
-    rows = pl.DataFrame(
-        {"request_id": ["r"] * 4, "user_id": ["x"] * 4, "timestamp": [NOON] * 4, "item_id": ["z", "y", "ω", "q"]},
-        schema_overrides={"timestamp": TIME},
-    )
-    ranked = world.rank(rows)
+def make_ties(requests, items=("z", "y", "ω", "q")):
+    """Lists of items that nobody knows, which have equal features and so equal scores."""
+    rows = [(request, "x", NOON, item) for request in requests for item in items]
+    schema = {"request_id": None, "user_id": pl.String, "timestamp": TIME, "item_id": None}
+    return pl.DataFrame(rows, schema=schema, orient="row")
+
+
+def settle(world, ties):
+    """Give the same model with another way to order equal scores."""
+    model = world.ready.model
+    ranker = model.settings.ranker.model_copy(update={"ties": ties})
+    settings = model.settings.model_copy(update={"ranker": ranker})
+    return World(replace(world.ready, model=replace(model, settings=settings)))
+
+
+def test_equal_scores_are_ordered_by_item_where_the_settings_say_so(world):
+    ranked = settle(world, "item").rank(make_ties(["r"]))
     assert ranked["score"].n_unique() == 1
     assert ranked["item_id"].to_list() == ["q", "y", "z", "ω"]
     assert ranked["rank"].to_list() == [1, 2, 3, 4]
+
+
+def test_equal_scores_favour_no_item(world):
+    ranked = world.rank(make_ties([f"r{number:04d}" for number in range(2000)]))
+    assert ranked["score"].n_unique() == 1
+    first = ranked.filter(pl.col("rank") == 1)["item_id"].value_counts()["count"].cast(pl.Int64)
+    assert (first - 500).abs().max() < 4 * 500**0.5
+    keys = ranked.select(key=pl.Series(tie_keys(ranked["request_id"], ranked["item_id"])), request="request_id")
+    assert keys.equals(keys.sort("request", "key"))
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+@given(seed=st.integers(0, 99), rows=st.integers(1, 40), ties=st.sampled_from(["hash", "item"]))
+def test_ties_fall_alike_whatever_else_is_ranked(world, seed, rows, ties):
+    asked, own = pl.concat([ASKED, make_ties([f"s{number}" for number in range(20)])]), settle(world, ties)
+    whole = own.rank(asked)
+    shuffled = asked.sample(fraction=1, shuffle=True, seed=seed)
+    assert_frame_equal(own.rank(shuffled), whole, check_exact=True)
+    parts = [own.ready.rank(part) for part in Asked.of(shuffled, world.ready.log).parts(rows)]
+    assert_frame_equal(pl.concat(parts), whole, check_exact=True)
+    alone = own.rank(asked.filter(pl.col("request_id") == "s7"))
+    assert_frame_equal(alone, whole.filter(pl.col("request_id") == "s7"), check_exact=True)
 
 
 def test_unknown_users_and_items_are_scored_and_marked(world):

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from recsys.evaluation.comparison import Comparison, Difference
 from recsys.evaluation.reports.pages import chance, count, number, short, signed
+from recsys.statistics.intervals import LEVEL
 from recsys.statistics.power import FEWEST_USERS
 from recsys.statistics.verdict import Verdict
 
@@ -24,16 +25,20 @@ class Answer:
     headline
         May B replace A, in one sentence.
     finding
-        By how much, how sure, on how many requests and users.
+        By how much, how sure, on how many requests and users; why an interval that leaves out 0 is not enough.
+    warnings
+        What else makes the verdict mean less than it seems: that users are few.
     next_step
         What to do now.
     exceptions
-        Secondary measures and segments that say otherwise, one sentence for each direction.
+        Secondary measures and segments that say otherwise, one sentence for each direction, and those whose interval
+        leaves out 0 without being enough, each with the reason.
     """
 
     verdict: Verdict
     headline: str
     finding: str
+    warnings: tuple[str, ...]
     next_step: str
     exceptions: tuple[str, ...]
 
@@ -52,6 +57,7 @@ def answer(comparison: Comparison) -> Answer:
         verdict=found.verdict,
         headline=headlines[found.verdict],
         finding=_finding(comparison, found),
+        warnings=_warnings(comparison, found),
         next_step=_next_step(comparison, found, a, b),
         exceptions=_exceptions(comparison),
     )
@@ -81,7 +87,35 @@ def _finding(comparison: Comparison, found: Difference) -> str:
     if math.isnan(found.interval.low):
         return f"{size}, {where}. Fewer than two users give no interval."
     sure = f"95 % interval {signed(found.interval.low)} to {signed(found.interval.high)}, p {_equal(chance(found.p))}"
-    return f"{size} ({sure}), {where}."
+    return f"{size} ({sure}), {where}{_why_not_enough(found, comparison.matters)}."
+
+
+def _why_not_enough(found: Difference, matters: float) -> str:
+    """Say why a difference whose interval leaves out 0 is underpowered all the same; nothing where it is not."""
+    if found.verdict is not Verdict.UNDERPOWERED or not found.interval.clear:
+        return ""
+    aside = f": the interval lies {'above' if found.interval.low > 0 else 'below'} 0, but"
+    if found.users < FEWEST_USERS:
+        missing = count(FEWEST_USERS - found.users, "more user")
+        return f"{aside} {count(found.users, 'user')} may agree by chance, a verdict takes {FEWEST_USERS}: {missing}"
+    needed = users_needed(found, matters)
+    more = "more users" if needed is None else f"about {count(max(needed - found.users, 1), 'more user')}"
+    return (
+        f"{aside} p, corrected for all that is looked at, is {chance(found.p_adjusted)} and not at most {LEVEL:g}, and "
+        f"the size to show a difference of {matters:g} is not reached ({count(found.users, 'user')} show "
+        f"{number(found.detectable)}): {more}"
+    )
+
+
+def _warnings(comparison: Comparison, found: Difference) -> tuple[str, ...]:
+    """Say that users are few where a difference that matters may have been missed, or overstated."""
+    if found.detectable <= comparison.matters:
+        return ()
+    known = f", the smallest difference they show with 80 % power is {number(found.detectable)}"
+    return (
+        f"{count(found.users, 'user')} {'is' if found.users == 1 else 'are'} few: intervals are wide"
+        f"{'' if math.isnan(found.detectable) else known}, and {comparison.matters:g} matters.",
+    )
 
 
 def _next_step(comparison: Comparison, found: Difference, a: str, b: str) -> str:
@@ -118,6 +152,10 @@ def _exceptions(comparison: Comparison) -> tuple[str, ...]:
         names = [(name, found) for name, found in others if found.verdict is verdict]
         if names and comparison.verdict is not verdict:
             sentences.append(f"{verdict.capitalize()} for {_listed(names)}.")
+    unsure = [(name, why) for name, found in others if (why := _why_not_enough(found, comparison.matters))]
+    sentences += [f"Underpowered for {short(name)}{why}." for name, why in unsure[:_NAMED]]
+    if len(unsure) > _NAMED:
+        sentences.append(f"{len(unsure) - _NAMED} more are underpowered for the same reasons.")
     return tuple(sentences)
 
 

@@ -173,7 +173,7 @@ def to_text(comparison: Comparison, exhibits: Exhibits | None = None, width: int
     console = terminal(width)
     said = answer(comparison)
     console.print(f"{said.verdict.upper()}. {said.headline}")
-    warnings = [f"Mind: {warning}" for warning in exhibits.warnings]
+    warnings = [f"Mind: {warning}" for warning in (*exhibits.warnings, *said.warnings)]
     for line in (said.finding, *warnings, f"Rule: {comparison.rule}", f"Next: {said.next_step}", *said.exceptions):
         console.print(line)
     wide = width >= _ONE_LINE
@@ -204,9 +204,10 @@ def to_html(comparison: Comparison, exhibits: Exhibits | None = None) -> str:
     primary = comparison.overall[comparison.primary]
     segments = {name: of[comparison.primary] for name, of in comparison.segments.items() if comparison.primary in of}
     rows = {name: _row(name.split(_BETWEEN, 1)[-1], of, _sizes(of)) for name, of in segments.items()}
+    said = answer(comparison)
     values: dict[str, object] = {
         "comparison": comparison,
-        "answer": answer(comparison),
+        "answer": said,
         "primary": primary,
         "signs": _SIGNS,
         "kinds": _KINDS,
@@ -224,7 +225,7 @@ def to_html(comparison: Comparison, exhibits: Exhibits | None = None) -> str:
         "bars": _bars(exhibits.movement),
         "label_free": exhibits.label_free,
         "examples": [(example, _side(example, "a"), _side(example, "b")) for example in exhibits.examples],
-        "warnings": exhibits.warnings,
+        "warnings": [*exhibits.warnings, *said.warnings],
         "facts": exhibits.facts,
         "notes": exhibits.notes,
         "left_out": _left_out(comparison),

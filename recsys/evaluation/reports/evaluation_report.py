@@ -8,15 +8,12 @@ from rich.box import SIMPLE
 from rich.table import Table
 from rich.text import Text
 
-from recsys.data.tables import SAMPLED
 from recsys.evaluation.evaluation import BEST_POSSIBLE, PRODUCT, Evaluation, MeasureTable, Results
 from recsys.evaluation.measures import POOLED
+from recsys.evaluation.reports.brief import HEADLINE, brief
 from recsys.evaluation.reports.charts import Chart, Row, interval_chart
 from recsys.evaluation.reports.pages import count, left_out, number, printed, render, signed, terminal
 from recsys.statistics.intervals import Interval
-
-HEADLINE = "nDCG@10"
-"""The measure that the page opens with."""
 
 _ONE_LINE = 118  # characters that a table of intervals `low..high` takes
 
@@ -61,7 +58,7 @@ class Example:
 
 
 def to_text(evaluation: Evaluation, width: int = 120) -> str:
-    """Write an evaluation for a terminal: rankers as rows, measures as columns.
+    """Write an evaluation for a terminal: what it means, then rankers as rows and measures as columns.
 
     Parameters
     ----------
@@ -71,6 +68,10 @@ def to_text(evaluation: Evaluation, width: int = 120) -> str:
         Characters in a line; below 118 the ends of an interval stand under each other, down to 80.
     """
     console = terminal(width)
+    said = brief(evaluation)
+    for line in (said.sentence, *(f"Mind: {warning}" for warning in said.warnings)):
+        if line:
+            console.print(line)
     parts = {f"{evaluation.window} window": evaluation.overall, **evaluation.segments}
     for name, results in parts.items():
         console.print(f"{name}: {_requests(results)}")
@@ -83,10 +84,7 @@ def to_text(evaluation: Evaluation, width: int = 120) -> str:
     console.print(
         "Means over requests with 95 % intervals by bootstrap over users; AUC pooled is one list, no interval."
     )
-    for sentence in [
-        *left_out(evaluation.left_out, evaluation.overall.requests),
-        *([SAMPLED] if evaluation.sampled else []),
-    ]:
+    for sentence in left_out(evaluation.left_out, evaluation.overall.requests):
         console.print(sentence)
     return printed(console)
 
@@ -117,7 +115,7 @@ def to_html(
     values: dict[str, object] = {
         "title": title,
         "window": evaluation.window,
-        "sampled": SAMPLED if evaluation.sampled else "",
+        "brief": brief(evaluation),
         "parts": [_part(name, results) for name, results in parts.items()],
         "headline": HEADLINE,
         "product": PRODUCT,
@@ -186,4 +184,4 @@ def _verdict(interval: Interval) -> str:
 
 
 def _requests(results: Results) -> str:
-    return count(results.requests, "request")
+    return f"{count(results.requests, 'request')} of {count(results.users, 'user')}"

@@ -1,17 +1,16 @@
 """What the pages and tables for people share: how they write numbers, and how a template becomes a page."""
 
 import math
-import re
 from collections.abc import Mapping
 from io import StringIO
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from rich.console import Console
 
+from recsys.shown import finish, shown
+
 NOTHING = "\N{EN DASH}"
 """Stands where there is no number."""
-
-_COMMANDS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 LONGEST_NAME = 60
 """Characters of a name that a chart or a table shows."""
@@ -85,21 +84,20 @@ def terminal(width: int) -> Console:
 def printed(console: Console) -> str:
     """Return what was printed to a console of `terminal`, without blanks at the ends of lines.
 
-    Names and notes come from the data: characters that would command the terminal or turn the text around show as �.
+    Names and notes come from the data: characters that would command the terminal or turn the text around are `shown`.
     """
     output = console.file
     assert isinstance(output, StringIO)
-    return "\n".join(
-        _COMMANDS.sub("\N{REPLACEMENT CHARACTER}", line).rstrip() for line in output.getvalue().split("\n")
-    )
+    return "\n".join(shown(line).rstrip() for line in output.getvalue().split("\n"))
 
 
 def render(template: str, values: Mapping[str, object]) -> str:
-    """Fill a template of this stage; every text from outside is escaped, a missing value is an error."""
+    """Fill a template of this stage; every text from outside is escaped and `shown`, a missing value is an error."""
     environment = Environment(
         loader=PackageLoader("recsys.evaluation.reports"),
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=finish,
         trim_blocks=True,
         lstrip_blocks=True,
     )

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from recsys.data.importers import read_mapping
-from recsys.errors import SettingsError
+from recsys.errors import DataError, SettingsError
 
 
 def written(folder: Path, text: str) -> Path:
@@ -67,7 +67,7 @@ def test_names_every_wrong_key_at_once(tmp_path: Path) -> None:
 
 
 def test_refuses_a_missing_file(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match=r"none\.toml does not exist; give the path of a TOML mapping file"):
+    with pytest.raises(DataError, match=r"none\.toml does not exist; give the path of a TOML mapping file"):
         read_mapping(tmp_path / "none.toml")
 
 

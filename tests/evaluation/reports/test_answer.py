@@ -88,3 +88,46 @@ def test_long_names_are_cut(make_comparison):
 def test_an_interval_of_width_zero_is_an_interval(make_comparison, make_difference):
     same = replace(make_difference(0.0, verdict=Verdict.NO_DIFFERENCE), interval=Interval(0.0, 0.0, 0.0), p=1.0)
     assert "(95 % interval +0.0000 to +0.0000, p = 1.000)" in answer(make_comparison(same)).finding
+
+
+@pytest.mark.parametrize(("mean", "side"), [(0.02, "above"), (-0.02, "below")])
+def test_an_interval_that_leaves_out_0_and_is_not_enough_says_why(make_comparison, make_difference, mean, side):
+    five = make_difference(mean, verdict=Verdict.UNDERPOWERED, users=5)
+    assert answer(make_comparison(five)).finding.endswith(
+        f"on 1,234 requests of 5 users (test window): the interval lies {side} 0, but 5 users may agree by chance, a "
+        "verdict takes 6: 1 more user."
+    )
+    many = replace(make_difference(mean, verdict=Verdict.UNDERPOWERED), p_adjusted=0.08)
+    for found in (
+        answer(make_comparison(others={"AUC": many}, segments={})),
+        answer(make_comparison(others={}, segments={"AUC": many})),
+    ):
+        assert found.exceptions == (
+            f"Underpowered for AUC: the interval lies {side} 0, but p, corrected for all that is looked at, is 0.080 "
+            "and not at most 0.05, and the size to show a difference of 0.01 is not reached (400 users show 0.0140): "
+            "about 384 more users.",
+        )
+
+
+def test_of_many_that_are_not_enough_a_few_are_named(make_comparison, make_difference):
+    unsure = {f"hour = {hour}": make_difference(verdict=Verdict.UNDERPOWERED) for hour in range(5)}
+    found = answer(make_comparison(segments=unsure)).exceptions
+    assert len(found) == 4
+    assert found[-1] == "2 more are underpowered for the same reasons."
+
+
+def test_an_interval_that_holds_0_has_nothing_to_explain(make_comparison, make_difference):
+    holds = make_difference(0.005, verdict=Verdict.UNDERPOWERED)
+    found = answer(make_comparison(holds, {"AUC": holds}, {}))
+    assert found.finding.endswith("(test window).")
+    assert found.exceptions == ()
+
+
+def test_few_users_are_called_few(make_comparison, make_difference):
+    assert answer(make_comparison(make_difference(detectable=0.01))).warnings == ()
+    assert answer(make_comparison(make_difference(detectable=0.02))).warnings == (
+        "400 users are few: intervals are wide, the smallest difference they show with 80 % power is 0.0200, and 0.01 "
+        "matters.",
+    )
+    one = make_difference(half=math.nan, users=1, verdict=Verdict.UNDERPOWERED, detectable=math.nan)
+    assert answer(make_comparison(one)).warnings == ("1 user is few: intervals are wide, and 0.01 matters.",)

@@ -51,7 +51,7 @@ def page(request, make_comparison, make_difference, make_exhibits):
         exhibits = make_exhibits(HOSTILE)
         return to_html(make_comparison(None, others, segments, (HOSTILE, LONG)), replace(exhibits, notes=(LONG,)))
     row = {name: Interval(0.6, 0.5, 0.7) for name in ("AUC", "MRR", "first-hit MRR", "nDCG@5", "nDCG@10")}
-    results = Results(9, {"both": row, LONG: row}, {f"both-{LONG}": row})
+    results = Results(9, 9, {"both": row, LONG: row}, {f"both-{LONG}": row})
     examples = [Example(HOSTILE, (HOSTILE,), (Listed(HOSTILE, 1, 2, 1), Listed(LONG, 2, 1, 0)))]
     evaluation = Evaluation("test", results, {HOSTILE: results}, {"AUC": 1})
     return evaluation_to_html(evaluation, "Ranking report", {"Data": LONG}, [HOSTILE], examples)

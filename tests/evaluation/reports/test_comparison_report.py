@@ -74,9 +74,19 @@ def test_the_page_opens_with_the_answer_and_what_to_do_next(read_page, make_comp
     answer = page.text[: page.text.index("B minus A with 95 % intervals")]
     assert "May challenger replace champion?" in answer
     assert verdict.capitalize() in answer
-    assert "on 1,234 requests of 400 users (test window)." in answer
+    assert "on 1,234 requests of 400 users (test window)" in answer
     assert "What to do next" in answer
     assert comparison.rule in answer
+
+
+def test_what_makes_the_verdict_mean_less_stands_in_the_answer(read_page, make_comparison, make_exhibits):
+    exhibits = replace(make_exhibits(), warnings=["The lists are sampled.", "popularity is a weak opponent."])
+    few = "400 users are few: intervals are wide, the smallest difference they show with 80 % power is 0.0140, and 0.01"
+    page = read_page(to_html(make_comparison(), exhibits)).text.replace("\N{NO-BREAK SPACE}", " ")
+    lines = " ".join(to_text(make_comparison(), exhibits).split())
+    for words in (*exhibits.warnings, few):
+        assert page.index(words) < page.index("What to do next")
+        assert lines.index(f"Mind: {words}") < lines.index("Next: ")
 
 
 def test_verdicts_are_signs_and_words_and_not_colour_alone(read_page, make_comparison, make_difference):

@@ -22,8 +22,8 @@ def make_evaluation(difference=0.02):
     differences = {"both-random": row(0.14321, 0.01), "both-behaviour": row(difference, 0.01)}
     return Evaluation(
         window="test",
-        overall=Results(12_345, rankers, differences),
-        segments={"cold items": Results(1, rankers, differences), "new users": Results(0, {}, {})},
+        overall=Results(12_345, 400, rankers, differences),
+        segments={"cold items": Results(1, 1, rankers, differences), "new users": Results(0, 0, {}, {})},
         left_out={"AUC": 120, "MRR": 7, "nDCG@10": 7, "AUC pooled": 0},
     )
 
@@ -42,8 +42,8 @@ def test_text_shows_every_ranker_measure_and_interval():
     assert lines[both].split() == ["both", *["0.6432"] * 6]
     assert lines[both + 1].split() == ["0.6332..0.6532"] * 5
     assert "+0.0100..+0.0300" in text
-    assert "cold items: 1 request\n" in text
-    assert "new users: 0 requests\n" in text
+    assert "cold items: 1 request of 1 user\n" in text
+    assert "new users: 0 requests of 0 users\n" in text
 
 
 def test_text_says_what_measures_leave_out():
@@ -71,7 +71,7 @@ def test_text_fits_its_width_and_cuts_no_number(width):
 
 def test_text_has_no_mark_up_of_its_own():
     evaluation = make_evaluation()
-    odd = Evaluation("test", Results(1, {"[bold]x[/bold]": row(0.5, 0.1)}, {}), {}, {})
+    odd = Evaluation("test", Results(1, 1, {"[bold]x[/bold]": row(0.5, 0.1)}, {}), {}, {})
     assert "[bold]x[/bold]" in to_text(odd)
     assert "\x1b" not in to_text(evaluation)
 
@@ -102,7 +102,7 @@ def test_links_lead_to_headings_of_the_page(read_page):
     page = read_page(make_page(facts={"Model": "m"}, examples=[Example("r1", (), ())]))
     headings = [attributes["id"] for attributes in page.all("h2")]
     assert [attributes["href"] for attributes in page.all("a")] == ["#main", *(f"#{name}" for name in headings)]
-    assert len(set(headings)) == len(headings) == 6
+    assert len(set(headings)) == len(headings) == 7
 
 
 def test_tables_have_captions_and_can_be_scrolled_by_keyboard(read_page):
@@ -123,9 +123,9 @@ def test_text_from_outside_is_shown_and_never_obeyed(read_page, place):
     given = {name: HOSTILE if name == place else "plain" for name in ("title", "fact", "note", "item", "recent")}
     evaluation = make_evaluation()
     rankers = {**evaluation.overall.rankers, **({HOSTILE: row(0.4, 0.1)} if place == "ranker" else {})}
-    segments = {HOSTILE: Results(0, {}, {})} if place == "segment" else {}
+    segments = {HOSTILE: Results(0, 0, {}, {})} if place == "segment" else {}
     evaluation = Evaluation(
-        HOSTILE if place == "window" else "test", Results(3, rankers, evaluation.overall.differences), segments, {}
+        HOSTILE if place == "window" else "test", Results(3, 2, rankers, evaluation.overall.differences), segments, {}
     )
     example = Example(HOSTILE if place == "request" else "r", (given["recent"],), (Listed(given["item"], 1, 2, 0),))
     page = read_page(make_page(evaluation, given["title"], {given["fact"]: given["fact"]}, [given["note"]], [example]))
@@ -150,7 +150,7 @@ def test_the_page_opens_with_a_verdict_in_words(read_page, difference, word):
 
 def test_what_is_no_number_is_a_dash():
     nothing = {name: Interval(math.nan, math.nan, math.nan) for name in NAMES}
-    evaluation = Evaluation("test", Results(2, {"text": nothing, "both": nothing}, {"both-text": nothing}), {}, {})
+    evaluation = Evaluation("test", Results(2, 2, {"text": nothing, "both": nothing}, {"both-text": nothing}), {}, {})
     assert "nan" not in to_text(evaluation)
     page = make_page(evaluation)
     assert "nan" not in page
@@ -160,7 +160,7 @@ def test_what_is_no_number_is_a_dash():
 
 def test_headings_keep_the_letters_of_names(read_page):
     evaluation = make_evaluation()
-    page = read_page(make_page(Evaluation("test", evaluation.overall, {"users of MIND": Results(0, {}, {})}, {})))
+    page = read_page(make_page(Evaluation("test", evaluation.overall, {"users of MIND": Results(0, 0, {}, {})}, {})))
     assert "Users of MIND" in page.text
     assert "Test window, 12,345 requests" in page.text
 

@@ -1,0 +1,111 @@
+"""An evaluation in words: one sentence for who decides, and what makes the figures mean less than they seem."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from recsys.data.tables import SAMPLED
+from recsys.evaluation.evaluation import BASELINES, PRODUCT, Evaluation, Results
+from recsys.evaluation.plan import DEFAULT_PLAN
+from recsys.evaluation.reports.pages import count, number, percent, signed
+from recsys.statistics.intervals import Interval
+from recsys.statistics.power import FEWEST_USERS
+from recsys.statistics.ties import SMALL_SHARE
+
+HEADLINE = "nDCG@10"
+"""The measure that the page opens with."""
+
+
+@dataclass(frozen=True)
+class Brief:
+    """An evaluation in words.
+
+    Attributes
+    ----------
+    sentence
+        Is the product better than the strongest simple rule, by how much, how sure is that, and what to do; empty
+        where the evaluation has no product or nothing to hold it against.
+    warnings
+        What makes the figures mean less than they seem, one sentence each.
+    """
+
+    sentence: str
+    warnings: tuple[str, ...]
+
+
+def brief(evaluation: Evaluation) -> Brief:
+    """Put an evaluation into words."""
+    opponent = _strongest(evaluation.overall)
+    if opponent is None:
+        return Brief("", (SAMPLED,) if evaluation.sampled else ())
+    return Brief(_sentence(evaluation.overall, opponent), tuple(_warnings(evaluation, opponent)))
+
+
+def _strongest(results: Results) -> str | None:
+    """Name the best of the baselines, or of all others where there is no baseline; None without a difference."""
+    means = {
+        name: row[HEADLINE].mean
+        for name, row in results.rankers.items()
+        if f"{PRODUCT}-{name}" in results.differences and HEADLINE in row and not math.isnan(row[HEADLINE].mean)
+    }
+    simple = {name: mean for name, mean in means.items() if name in BASELINES} or means
+    return max(simple, key=simple.__getitem__, default=None)
+
+
+def _sentence(results: Results, opponent: str) -> str:
+    difference = results.differences[f"{PRODUCT}-{opponent}"][HEADLINE]
+    a, b = (results.rankers[name][HEADLINE].mean for name in (opponent, PRODUCT))
+    rule = f"the strongest simple rule ({opponent})" if opponent in BASELINES else opponent
+    size = f"{HEADLINE} goes from {number(a)} to {number(b)}, {signed(difference.mean)}"
+    if a > 0:
+        size += f" or {difference.mean / a:+.1%}".replace("%", " %")
+    where = f"on {count(results.requests, 'request')} of {count(results.users, 'user')}"
+    if results.users < FEWEST_USERS:
+        return (
+            f"It is not known whether the model orders better than {rule}: {size}, {where}, and fewer than "
+            f"{FEWEST_USERS} users say nothing sure; evaluate on more users before you decide."
+        )
+    sure = f"{size}, with 95 % confidence {signed(difference.low)} to {signed(difference.high)}, {where}"
+    if difference.low > 0:
+        return (
+            f"The model orders better than {rule}: {sure}; compare it with what you use today, and let it replace that "
+            "only if it wins there too."
+        )
+    if difference.high < 0:
+        return f"The model orders worse than {rule}: {sure}; do not use it."
+    if _wide(difference):
+        return f"It is not known whether the model orders better than {rule}: {sure}; evaluate on more users first."
+    return f"The model orders no better than {rule}: {sure}; the simple rule does as well."
+
+
+def _warnings(evaluation: Evaluation, opponent: str) -> Iterator[str]:
+    results, tied = evaluation.overall, evaluation.tied.get(PRODUCT, 0.0)
+    if evaluation.sampled:
+        yield SAMPLED
+    if opponent in BASELINES:
+        yield (
+            f"{opponent} is a weak opponent, a rule that needs no training: beating it is the least a model must do. "
+            "`recsys compare` holds it against what you use today."
+        )
+    difference = results.differences[f"{PRODUCT}-{opponent}"][HEADLINE]
+    if results.users < FEWEST_USERS or _wide(difference):
+        yield (
+            f"{count(results.users, 'user')} {'is' if results.users == 1 else 'are'} few: the difference is known to "
+            f"{_half_width(difference)}, and {DEFAULT_PLAN.matters:g} usually matters."
+        )
+    if tied > SMALL_SHARE:
+        yield (
+            f"{percent(tied)} of the candidates have the score of another one in their list: nothing that the model "
+            "knows tells them apart, and [ranker] ties says what orders them."
+        )
+
+
+def _wide(difference: Interval) -> bool:
+    """Tell whether the interval may hide a difference that usually matters."""
+    return not (difference.high - difference.low) / 2 <= DEFAULT_PLAN.matters
+
+
+def _half_width(difference: Interval) -> str:
+    if math.isnan(difference.low):
+        return "no interval at all"
+    return f"± {number((difference.high - difference.low) / 2)} only"
