@@ -122,8 +122,12 @@ def check_update(
 
 
 def _check(raw: Frames, faults: list[Fault], now: datetime, about: About) -> CheckReport:
-    frames = {name: in_utc(frame) for name, frame in raw.items()}
-    faults = [*faults, *_zones(raw)]
+    frames, faults = Frames(), [*faults, *_zones(raw)]
+    for name, frame in raw.items():
+        try:
+            frames[name] = in_utc(frame)
+        except DataError as error:
+            faults.append(whole(Rule("error", str(error), "until then nothing else of the table can be checked"), name))
     for table in _TABLES:
         if table.name in frames:
             faults += table_faults(table, frames[table.name], now)

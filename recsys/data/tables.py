@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import polars as pl
@@ -15,6 +16,10 @@ SAMPLED = (
     "out. Figures say how well choices are told from random items; expect lower ones on lists that were really shown."
 )
 """What every report says of such lists."""
+
+_PER_SECOND = {"ms": 10**3, "us": 10**6, "ns": 10**9}
+_CALENDAR = tuple(int(end.replace(tzinfo=UTC).timestamp()) for end in (datetime.min, datetime.max))
+"""The first and the last second of the years 1 to 9999, since 1970."""
 
 
 @dataclass(frozen=True)
@@ -132,15 +137,35 @@ def read_table(folder: Path, name: str) -> pl.DataFrame:
 
 
 def in_utc(frame: pl.DataFrame) -> pl.DataFrame:
-    """Bring every datetime column to UTC microseconds; naive datetimes are taken as UTC."""
+    """Bring every datetime column to UTC microseconds; naive datetimes are taken as UTC.
+
+    Raises
+    ------
+    DataError
+        When a moment lies outside the years 1 to 9999, as where its unit was mistaken.
+    """
     casts = []
     for name, dtype in frame.schema.items():
-        if isinstance(dtype, pl.Datetime) and dtype != TIME:
+        if not isinstance(dtype, pl.Datetime):
+            continue
+        _refuse_beyond_calendar(frame[name], dtype)
+        if dtype != TIME:
             moment = pl.col(name).dt.cast_time_unit("us")
             casts.append(
                 moment.dt.replace_time_zone("UTC") if dtype.time_zone is None else moment.dt.convert_time_zone("UTC")
             )
     return frame.with_columns(casts) if casts else frame
+
+
+def _refuse_beyond_calendar(moments: pl.Series, dtype: pl.Datetime) -> None:
+    """Refuse moments outside the years 1 to 9999, which Python and polars cannot show."""
+    numbers, per_second = moments.to_physical(), _PER_SECOND[dtype.time_unit]
+    for number in (numbers.min(), numbers.max()):
+        if isinstance(number, int) and not _CALENDAR[0] <= number // per_second <= _CALENDAR[1]:
+            raise DataError(
+                f"column {moments.name!r} holds the moment {number} {dtype.time_unit} since 1970, which lies outside "
+                "the calendar; moments of events and requests lie between 1990 and 2100: mind the unit"
+            )
 
 
 def plain_ids(name: str, frame: pl.DataFrame) -> pl.DataFrame:
