@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import polars as pl
+from polars import selectors as cs
 
 from recsys.errors import DataError, SettingsError
 
@@ -112,7 +113,10 @@ def _one_table(files: list[Path], parts: list[pl.DataFrame], mend: str) -> pl.Da
                     f"{file} holds {name} as {dtype}, where {other.name} holds {kind}; write the column in one type"
                 )
     try:
-        return pl.concat(parts, how="diagonal_relaxed")
+        return pl.concat(
+            [part.with_columns(cs.datetime(time_zone="*").dt.convert_time_zone("UTC")) for part in parts],
+            how="diagonal_relaxed",
+        )
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
         raise DataError(f"{files[0].parent} cannot be read as one table ({error}); {mend}") from error
 

@@ -124,8 +124,13 @@ def check_update(
 
 
 def _check(raw: Frames, faults: list[Fault], now: datetime, about: About) -> CheckReport:
-    frames = {table.name: plain_table(raw[table.name], table) for table in _TABLES if table.name in raw}
-    faults = [*faults, *_zones(raw)]
+    frames, faults = Frames(), [*faults, *_zones(raw)]
+    for table in (table for table in _TABLES if table.name in raw):
+        try:
+            frames[table.name] = plain_table(raw[table.name], table)
+        except DataError as error:
+            rule = Rule("error", str(error), "until then nothing else of the table can be checked")
+            faults.append(whole(rule, table.name))
     for table in _TABLES:
         if table.name in frames:
             faults += table_faults(table, frames[table.name], now)

@@ -1,10 +1,16 @@
 """Rows as people hand them over, in the types of the package; what would lose something on the way stays as it is."""
 
 from collections.abc import Collection
+from datetime import UTC, datetime
 
 import polars as pl
 
+from recsys.errors import DataError
 from recsys.schema import TIME, Kind, Table
+
+_PER_SECOND = {"ms": 10**3, "us": 10**6, "ns": 10**9}
+_CALENDAR = tuple(int(end.replace(tzinfo=UTC).timestamp()) for end in (datetime.min, datetime.max))
+"""The first and the last second of the years 1 to 9999, since 1970."""
 
 EXACT = 2**53
 """Up to here every whole number has a float of its own; beyond it two ids may be one."""
@@ -36,6 +42,11 @@ def plain_table(
     - numbers: decimals are floats;
     - a column without any value has the type of its meaning.
 
+    Raises
+    ------
+    DataError
+        When a moment lies outside the years 1 to 9999.
+
     Parameters
     ----------
     frame
@@ -57,13 +68,33 @@ def plain_table(
 
 
 def in_utc(frame: pl.DataFrame) -> pl.DataFrame:
-    """Bring every datetime column to UTC microseconds; naive datetimes are taken as UTC."""
+    """Bring every datetime column to UTC microseconds; naive datetimes are taken as UTC.
+
+    Raises
+    ------
+    DataError
+        When a moment lies outside the years 1 to 9999, as where its unit was mistaken.
+    """
     moved = []
     for column in frame.get_columns():
-        if isinstance(column.dtype, pl.Datetime) and column.dtype != TIME:
+        if not isinstance(column.dtype, pl.Datetime):
+            continue
+        _refuse_beyond_calendar(column, column.dtype)
+        if column.dtype != TIME:
             naive, moments = column.dtype.time_zone is None, column.dt.cast_time_unit("us")
             moved.append(moments.dt.replace_time_zone("UTC") if naive else moments.dt.convert_time_zone("UTC"))
     return frame.with_columns(moved)
+
+
+def _refuse_beyond_calendar(moments: pl.Series, dtype: pl.Datetime) -> None:
+    """Refuse moments outside the years 1 to 9999, which Python and polars cannot show."""
+    numbers, per_second = moments.to_physical(), _PER_SECOND[dtype.time_unit]
+    for number in (numbers.min(), numbers.max()):
+        if isinstance(number, int) and not _CALENDAR[0] <= number // per_second <= _CALENDAR[1]:
+            raise DataError(
+                f"column {moments.name!r} holds the moment {number} {dtype.time_unit} since 1970, which lies outside "
+                "the calendar; moments of events and requests lie between 1990 and 2100: mind the unit"
+            )
 
 
 def _plain(values: pl.Series, kind: Kind) -> pl.Series:

@@ -13,6 +13,10 @@ from recsys.schema import CANDIDATES, EVENTS, ITEMS, REQUESTS, Column, Kind, Tab
 _MOST_CANDIDATES = 10_000
 _MUCH, _FAR, _SEVERAL = 0.2, 3, 5
 """A user stands out with this share of the rows, so many times the mean, among so many users."""
+_LARGEST_NUMBER = 1_000_000_000
+"""Values are added up exactly, which four million numbers of this size can be in one log."""
+_FIRST, _LAST = datetime(1990, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
+"""Between these lie the moments of requests; what is logged is no later than now, and items may be out at any time."""
 _LONGEST_ID = 1_000
 _LONGEST_TEXT = 1_000_000
 _TYPES: dict[Kind, tuple[str, Callable[[pl.DataType], bool]]] = {
@@ -26,18 +30,27 @@ _TYPES: dict[Kind, tuple[str, Callable[[pl.DataType], bool]]] = {
     "position": ("whole numbers", lambda dtype: dtype.is_integer()),
     "flag": ("true or false", lambda dtype: dtype == pl.Boolean),
 }
+_UNIT = "mind the unit: seconds, milliseconds or microseconds since 1970"
 _Values = tuple[tuple[Rule, Callable[[pl.Expr], pl.Expr]], ...]
 _VALUES: dict[Kind, _Values] = {
     "time": (
         (
-            Rule("error", "moments before 1990", "mind the unit: seconds, milliseconds or microseconds since 1970"),
-            lambda moment: moment < datetime(1990, 1, 1, tzinfo=UTC),
+            Rule("error", f"moments before {_FIRST.year}", _UNIT),
+            lambda moment: moment < _FIRST,
         ),
     ),
     "number": (
         (
             Rule("error", "numbers that are not finite", "leave them empty (null)"),
             lambda number: ~number.cast(pl.Float64).is_finite(),
+        ),
+        (
+            Rule(
+                "error",
+                f"numbers outside -{_LARGEST_NUMBER:,} to {_LARGEST_NUMBER:,}",
+                "write them in a larger unit, or leave them empty (null)",
+            ),
+            lambda number: number.cast(pl.Float64).is_finite() & (number.cast(pl.Float64).abs() > _LARGEST_NUMBER),
         ),
     ),
     "grade": (
@@ -154,6 +167,8 @@ def _column_faults(table: Table, column: Column, frame: pl.DataFrame, now: datet
     if column.kind == "text":
         blank = values.cast(pl.String).str.strip_chars() == ""
         yield from broken(Rule("error", "empty texts", "name the kind: click, view, read, ..."), rows, blank)
+    if column.kind == "time" and now is None:
+        yield from broken(Rule("error", f"moments in {_LAST.year} or later", _UNIT), rows, values >= _LAST)
     if column.kind == "time" and now is not None:
         logged = column.name != "available_at"
         fix = "mind the zone and the unit" if logged else "see whether the item is really to be shown only then"

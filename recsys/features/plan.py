@@ -23,7 +23,7 @@ from recsys.features.columns import (
 )
 from recsys.features.feature import Feature, Floats, Past, Per, Told, spoken
 from recsys.features.settings import FeatureSettings, declare_families
-from recsys.features.within_list import WithinList, compare_in_list, divide
+from recsys.features.within_list import Singles, compare_columns, divide
 from recsys.past.counters import Ints
 from recsys.past.log import Log
 from recsys.past.lookup import Asked, Lookup
@@ -31,7 +31,7 @@ from recsys.past.streams import LAST, OUTCOME, Rows
 from recsys.vectors.reader import COUNT, Reader
 
 _LONG = 10_000
-"""Rows from which on lists are compared in a thread beside the look-ups."""
+"""So many values are compared within their lists at once, in a thread beside the look-ups."""
 
 
 def with_comparisons(name: str) -> tuple[str, ...]:
@@ -145,24 +145,42 @@ def build_features(asked: Asked, settings: FeatureSettings, reader: Reader | Non
     -------
     One row per candidate in the same order: numbers as Float32 (NaN = not known), categories as strings or integers.
     """
-    source = Source(asked, settings, reader)
-    made: dict[str, object] = {}
-    compared: dict[str, WithinList | Future[WithinList]] = {}
+    source, rows = Source(asked, settings, reader), len(asked.candidates)
+    columns = plan(settings)
+    numbers = np.empty((sum(len(column.columns) for column in columns), rows), dtype=np.float32)
+    names: list[str] = []
+    categories: list[pl.Series] = []
+    waiting: dict[bool, list[int]] = {True: [], False: []}
     with ThreadPoolExecutor(1) as beside:
-        for column in plan(settings):
+        running: list[Future[None]] = []
+        for column in columns:
             values = column.values(source)
-            made |= dict.fromkeys(column.columns)  # in the order of the plan, whenever they are filled in
-            made[column.name] = values
             if isinstance(values, pl.Series):
+                categories.append(values.alias(column.name))
                 continue
-            made[column.name] = single = values.astype(np.float32)
+            numbers[len(names)] = values
             if column.compared:
-                compare = partial(compare_in_list, single, asked.starts, logits=column.name in SIGNALS)
-                compared[column.name] = compare() if len(single) < _LONG else beside.submit(compare)
-        for name, found in compared.items():
-            within = found.result() if isinstance(found, Future) else found
-            made |= {f"{name}_{comparison}": getattr(within, comparison) for comparison in COMPARISONS}
-    return pl.DataFrame(made)
+                logits = column.name in SIGNALS
+                waiting[logits].append(len(names))
+                if len(waiting[logits]) * rows >= _LONG:
+                    running.append(beside.submit(_compare, numbers, waiting[logits], asked.starts, logits))
+                    waiting[logits] = []
+            names += column.columns
+        for logits, places in waiting.items():
+            if places:
+                _compare(numbers, places, asked.starts, logits)
+        for each in running:
+            each.result()
+    whole = pl.Series(numbers[: len(names)].ravel())  # one series cut into columns is made faster than many
+    cut = [whole.slice(place * rows, rows).alias(name) for place, name in enumerate(names)]
+    return pl.DataFrame([*cut, *categories])
+
+
+def _compare(numbers: Singles, places: list[int], starts: Ints, logits: bool) -> None:
+    """Fill in the rows after each of these, which hold how it is compared within its list."""
+    within = compare_columns(numbers[places], starts, logits)
+    for place, comparison in enumerate(COMPARISONS, 1):
+        numbers[np.add(places, place)] = getattr(within, comparison)
 
 
 def differs_in_list(per: Per, settings: FeatureSettings) -> bool:

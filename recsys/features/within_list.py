@@ -78,6 +78,26 @@ def compare_in_list(values: Singles, starts: Ints, logits: bool = False) -> With
     return WithinList(rank, share.astype(np.float32), gap)
 
 
+def compare_columns(columns: Singles, starts: Ints, logits: bool = False) -> WithinList:
+    """Compare several columns of the same lists, as `compare_in_list` does one.
+
+    Parameters
+    ----------
+    columns
+        K columns of numbers, shape [K, Q].
+    starts, logits
+        As of `compare_in_list`.
+
+    Returns
+    -------
+    What each value is beside the others of its column and list, each of shape [K, Q].
+    """
+    count, rows = columns.shape
+    every = np.append((np.arange(count)[:, None] * rows + starts[:-1]).ravel(), count * rows)
+    joined = compare_in_list(columns.ravel(), every, logits)
+    return WithinList(*(part.reshape(count, rows) for part in (joined.rank, joined.share, joined.gap)))
+
+
 def _sort(values: Singles, starts: Ints) -> tuple[Ints, Ints, Ints]:
     """Sort the rows of every list by value.
 

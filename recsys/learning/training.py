@@ -113,6 +113,7 @@ class TextTrainer:
         self._work = work
         self.lessons: list[Lesson] = []
         self._settled = start is not None
+        self._embedded = False
         self._model: TextModel | None = None
         if start is None:
             self._encoder = Encoder.load(settings.encoder, settings.pooling, settings.layers)
@@ -155,6 +156,7 @@ class TextTrainer:
     def embed(self) -> NDArray[np.float32]:
         """Return the embeddings of all texts, [items, d], as of now; reads the frozen layers' kept output."""
         self._memory.refresh(np.arange(len(self._memory.tokens)))
+        self._embedded = True
         embeddings: NDArray[np.float32] = self._memory.embeddings.numpy()
         return embeddings[self._memory.text_of]
 
@@ -194,7 +196,8 @@ class TextTrainer:
             lesson = self._recall(folder)
         else:
             self._keep(folder, lesson)
-        if self._encoder_learns:
+        unchanged = not self._settings.epochs and not self._settings.peft
+        if self._encoder_learns and not (unchanged and self._embedded):
             self._memory.outdate()  # so that a run that was resumed here embeds in the same batches
         self.lessons.append(lesson)
 

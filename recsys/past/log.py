@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TypeVar
+from weakref import ReferenceType, ref
 
 import numpy as np
 import numpy.typing as npt
@@ -39,17 +40,24 @@ class Layer:
     ----------
     behaviour
         The rows.
-    log
-        The log that the layer belongs to, all of whose earlier layers are below this one.
+    owner
+        The log that holds the layer; not held in turn, so that both are gone as soon as nobody reads the log.
     sizes
         How many codes each key column had when the layer was made.
     """
 
     behaviour: Behaviour
-    log: "Log"
+    owner: "ReferenceType[Log]"
     sizes: dict[str, int]
     _counters: dict[tuple[str, Per], Counter] = field(default_factory=dict)
     _moments: dict[str, Ints] = field(default_factory=dict)
+
+    @property
+    def log(self) -> "Log":
+        """The log that holds the layer."""
+        log = self.owner()
+        assert log is not None
+        return log
 
     @cached_property
     def timeline(self) -> Timeline:
@@ -188,8 +196,8 @@ class Log:
         sizes = {name: len(of) for name, of in self.vocabularies.items()}
         sizes |= {f"{LAST}{name}": sizes[name] for name in ("item", *self.behaviour.attributes)}
         if self.base is None or self.tail is None:
-            return (Layer(self.behaviour, self, sizes),)
-        return (*self.base.layers, Layer(self.tail, self, sizes))
+            return (Layer(self.behaviour, ref(self), sizes),)
+        return (*self.base.layers, Layer(self.tail, ref(self), sizes))
 
     @property
     def delay(self) -> int:
@@ -357,10 +365,8 @@ def read_history(log: Log, users: Ints, as_of: Ints, length: int) -> History:
     ----------
     log
         All behaviour.
-    users
-        User codes, -1 for unknown ones, shape [R].
-    as_of
-        Microseconds, shape [R].
+    users, as_of
+        User codes, -1 for unknown ones, and microseconds, each of shape [R].
     length
         Number of clicks H.
     """

@@ -74,7 +74,7 @@ class Tail:
         """
         tail = self
         if events is not None:
-            tail = replace(tail, events=pl.concat([tail.events, known_events(events)], how="vertical_relaxed"))
+            tail = replace(tail, events=_appended(tail.events, known_events(events)))
         if requests is not None:
             tail = replace(tail, requests=tail._with(requests))
         return tail._settled()
@@ -86,7 +86,7 @@ class Tail:
             return self
         labelled = pl.col("label").is_not_null()
         done = self.requests.filter(labelled)
-        settled = pl.concat([self.settled, done.select("request_id", *_SHOWN)], how="vertical_relaxed")
+        settled = _appended(self.settled, done.select("request_id", *_SHOWN))
         rest = replace(self, events=self.events.clear(), requests=self.requests.filter(~labelled), settled=settled)
         added, below = self._rows(done), self.closed
         while True:
@@ -125,7 +125,7 @@ class Tail:
         labels = self.requests.select(*_CANDIDATE, "label").join(said, on=_CANDIDATE, how="left", maintain_order="left")
         known = self.requests.with_columns(labels.select(label=pl.coalesce("label", "said")).to_series())
         fresh = new.join(known, on=_CANDIDATE, how="anti").join(labelled, on=_CANDIDATE, how="anti")
-        return pl.concat([known, fresh], how="vertical_relaxed")
+        return _appended(known, fresh)
 
     def _refuse_in_state(self, new: pl.DataFrame) -> None:
         """Refuse lists that the state holds; those after its last showing, as most are, cost nothing."""
@@ -172,6 +172,11 @@ def _refuse_changed(new: pl.DataFrame, before: pl.DataFrame) -> None:
             f"request {more['request_id'][0]!r} was added before without item {more['item_id'][0]!r}; add all "
             "candidates of a list at once, after that only their labels"
         )
+
+
+def _appended(rows: pl.DataFrame, later: pl.DataFrame) -> pl.DataFrame:
+    """Put rows below others, in one piece: thousands of small pieces cost far more than what they hold."""
+    return pl.concat([rows, later], how="vertical_relaxed", rechunk=True)
 
 
 def _said(value: object) -> str:

@@ -102,8 +102,11 @@ class Vocabulary:
             places = np.minimum(search(self._numbers, wanted), len(self) - 1)
             return np.where(known & (self._numbers[places] == wanted), places, -1)
         if len(plain) < FEW:
-            places = np.minimum(self.values.search_sorted(plain.fill_null("")).to_numpy(), len(self) - 1)
-            same = (self.values.gather(places) == plain).fill_null(False).to_numpy()
+            filled = plain.fill_null("") if plain.null_count() else plain
+            places = np.minimum(self.values.search_sorted(filled).to_numpy(), len(self) - 1)
+            same = (self.values.gather(places) == filled).to_numpy()
+            if filled is not plain:
+                same = same & plain.is_not_null().to_numpy()
             return np.where(same, places.astype(np.int64), -1)
         table = pl.DataFrame({"value": self.values, "code": np.arange(len(self), dtype=np.int64)})
         joined = plain.to_frame().join(table, on="value", how="left", maintain_order="left")

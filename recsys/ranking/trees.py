@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +64,7 @@ class Contract:
             )
         )
 
-    @property
+    @cached_property
     def names(self) -> tuple[str, ...]:
         """Column names in order."""
         return tuple(column.name for column in self.columns)
@@ -85,12 +86,11 @@ class Contract:
         """
         self._check(table)
         matrix = np.empty((len(table), len(self.columns)), dtype=np.float32)
-        for place, column in enumerate(self.columns):
-            values = table[column.name]
-            if column.categories is None:
+        for place, (values, vocabulary) in enumerate(zip(table.get_columns(), self._vocabularies, strict=True)):
+            if vocabulary is None:
                 matrix[:, place] = values.to_numpy()
-            elif column.categories:
-                codes = Vocabulary(pl.Series(column.name, column.categories)).encode(values)
+            elif len(vocabulary):
+                codes = vocabulary.encode(values)
                 matrix[:, place] = np.where(codes < 0, np.nan, codes)
             else:
                 matrix[:, place] = np.nan
@@ -119,26 +119,39 @@ class Contract:
             )
         )
 
+    @cached_property
+    def _vocabularies(self) -> tuple[Vocabulary | None, ...]:
+        """The categories of every column, None for a number."""
+        return tuple(
+            None if column.categories is None else Vocabulary(pl.Series(column.name, column.categories))
+            for column in self.columns
+        )
+
     def _check(self, table: pl.DataFrame) -> None:
-        missing = [name for name in self.names if name not in table.columns]
-        extra = [name for name in table.columns if name not in self.names]
+        schema = table.schema  # which polars makes anew whenever it is asked
+        if tuple(schema) != self.names:
+            self._refuse_other_columns(schema)
+        for column, dtype in zip(self.columns, schema.values(), strict=True):
+            if (column.categories is None) != dtype.is_float():
+                raise ModelError(
+                    f"feature {column.name!r} holds {dtype} values where the ranker was grown on "
+                    f"{'numbers' if column.categories is None else 'categories'}; compute it as in training"
+                )
+
+    def _refuse_other_columns(self, schema: pl.Schema) -> None:
+        names = set(self.names)
+        missing = [name for name in self.names if name not in schema]
+        extra = [name for name in schema if name not in names]
         if missing or extra:
             raise ModelError(
                 f"the feature table does not fit the ranker: missing {missing or 'nothing'}, extra "
                 f"{extra or 'nothing'}; compute it with the settings that the model was trained with"
             )
-        if tuple(table.columns) != self.names:
-            place = next(place for place, name in enumerate(table.columns) if name != self.names[place])
-            raise ModelError(
-                f"the feature table has {table.columns[place]!r} in place {place + 1} where the ranker was grown on "
-                f"{self.names[place]!r}; bring the columns into the order of features.json"
-            )
-        for column in self.columns:
-            if (column.categories is None) != table.schema[column.name].is_float():
-                raise ModelError(
-                    f"feature {column.name!r} holds {table.schema[column.name]} values where the ranker was grown on "
-                    f"{'numbers' if column.categories is None else 'categories'}; compute it as in training"
-                )
+        place = next(place for place, name in enumerate(schema) if name != self.names[place])
+        raise ModelError(
+            f"the feature table has {list(schema)[place]!r} in place {place + 1} where the ranker was grown on "
+            f"{self.names[place]!r}; bring the columns into the order of features.json"
+        )
 
 
 @dataclass(frozen=True)

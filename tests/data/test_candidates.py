@@ -7,6 +7,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from recsys.data.candidates import cross, read_rows
+from recsys.data.plain import in_utc
 from recsys.errors import DataError
 from recsys.schema import TIME
 
@@ -46,9 +47,26 @@ def test_what_is_not_one_table_is_refused(tmp_path: Path):
     ROWS.write_parquet(tmp_path / "a.parquet")
     with pytest.raises(DataError, match=message):
         read_rows(tmp_path)
-    ROWS.drop("user_id").write_parquet(tmp_path / "b.parquet")
-    with pytest.raises(DataError, match=message):
+    ROWS.with_columns(user_id=pl.lit("u1")).write_parquet(tmp_path / "b.parquet")
+    with pytest.raises(DataError, match=r"b\.parquet holds user_id as String, where a\.parquet holds numbers; write"):
         read_rows(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda rows: rows.select(reversed(rows.columns)),
+        lambda rows: rows.cast({"user_id": pl.Int16}),
+        lambda rows: rows.with_columns(pl.col("timestamp").dt.cast_time_unit("ns")),
+        lambda rows: rows.with_columns(pl.col("timestamp").dt.convert_time_zone("Asia/Tokyo")),
+        lambda rows: rows.with_columns(more=pl.lit("x")),
+    ],
+)
+def test_parts_that_differ_in_order_width_unit_zone_or_further_columns_are_one_table(tmp_path: Path, change):
+    ROWS.write_parquet(tmp_path / "a.parquet")
+    change(ROWS).write_parquet(tmp_path / "b.parquet")
+    together = read_rows(tmp_path)
+    assert together.select(ROWS.columns).cast(ROWS.schema).equals(in_utc(pl.concat([ROWS, ROWS])).cast(ROWS.schema))
 
 
 def test_every_user_gets_every_item():

@@ -319,7 +319,7 @@ def test_damaged_bytes_never_stop_the_check(tmp_path: Path) -> None:
 
 
 def test_candidates_need_no_label_and_may_lie_in_the_future() -> None:
-    later = clean().requests.drop("label").with_columns(pl.col("timestamp") + timedelta(days=40_000))
+    later = clean().requests.drop("label").with_columns(pl.col("timestamp") + timedelta(days=20_000))
     assert check_candidates(later, clean().items).faults == ()
 
 
@@ -399,3 +399,13 @@ def test_ebnerd_as_shipped_passes_with_its_known_gaps() -> None:
     assert report.ok
     assert found(report, "requests", "item_id", "does not hold").rows == 67
     assert found(report, "events", "item_id", "does not hold").rows == 971
+
+
+def test_moments_of_no_calendar_are_a_fault_among_the_others() -> None:
+    dataset = clean()
+    seen = pl.lit(2**62).cast(pl.Datetime("ms", "UTC"))
+    broken = replace(dataset, items=dataset.items.with_columns(seen_at=seen), events=dataset.events.drop("event"))
+    told = check_tables(broken, NOW)
+    fault = found(told, "items", "", "column 'seen_at' holds the moment 4611686018427387904 ms since 1970")
+    assert (fault.severity, fault.fix) == ("error", "until then nothing else of the table can be checked")
+    assert any(other.table == "events" for other in told.errors)

@@ -151,3 +151,27 @@ def test_an_ill_typed_count_is_one_fault() -> None:
 def test_counts_without_a_value_are_no_error() -> None:
     empty = LISTS.with_columns(views=pl.lit(None), clicks=pl.lit(None))
     assert [line.split(":")[0] for line in lines(REQUESTS, empty)] == ["warning", "warning"]
+
+
+EVENT = LISTS.head(1).select("user_id", "item_id", "timestamp", event=pl.lit("read"))
+
+
+@pytest.mark.parametrize("value", [1_000_000_001, -1e12, 1e300, 2**63 - 1, 4e15])
+def test_numbers_too_large_to_be_added_up_are_named_with_the_range(value: float) -> None:
+    (found,) = lines(EVENTS, EVENT.with_columns(value=pl.lit(value)))
+    assert found.startswith(
+        "error: events.value: numbers outside -1,000,000,000 to 1,000,000,000 in 1 (100 %), such as "
+    )
+    assert lines(EVENTS, EVENT.with_columns(value=pl.lit(10**9))) == []
+    assert lines(EVENTS, EVENT.with_columns(value=pl.lit(-1e9))) == []
+
+
+@pytest.mark.parametrize("year", [2100, 2101, 9999])
+def test_candidates_of_a_far_future_are_named(year: int) -> None:
+    late = LISTS.drop("label").with_columns(timestamp=datetime(year, 1, 1, tzinfo=UTC))
+    assert list(map(str, table_faults(CANDIDATES, late, None))) == [
+        f"error: candidates.timestamp: moments in 2100 or later in 4 (100 %), such as {year}-01-01T00:00:00+00:00; "
+        "mind the unit: seconds, milliseconds or microseconds since 1970"
+    ]
+    before = LISTS.drop("label").with_columns(timestamp=datetime(2099, 12, 31, tzinfo=UTC))
+    assert list(table_faults(CANDIDATES, before, None)) == []

@@ -1,10 +1,13 @@
 import json
+import re
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from recsys.data.tables import About, Dataset, in_utc, read_table
@@ -122,3 +125,31 @@ def test_a_folder_in_the_place_of_a_table_is_no_table(tmp_path: Path) -> None:
         DataError, match=r"items\.parquet is missing; every data folder holds items, events and requests"
     ):
         Dataset.read(tmp_path / "data")
+
+
+@pytest.mark.parametrize("zone", [None, "UTC", "Asia/Tokyo"])
+@pytest.mark.parametrize(
+    ("unit", "number"),
+    [
+        ("ms", 1_700_000_000_000_000),
+        ("ms", 2**63 - 1),
+        ("us", 2**63 - 1),
+        ("us", -(2**63)),
+        ("us", 10**18),
+        ("ms", -(10**15)),
+    ],
+)
+def test_moments_of_no_calendar_are_named_with_the_range(unit, number, zone):
+    dtype = pl.Datetime(unit, zone)
+    told = re.escape(
+        f"column 'seen' holds the moment {number} {unit} since 1970, which lies outside the calendar; moments"
+    )
+    with pytest.raises(DataError, match=f"^{told} of events and requests lie between 1990 and 2100: mind the unit$"):
+        in_utc(pl.DataFrame({"seen": pl.Series([0, number]).cast(dtype)}))
+
+
+@given(st.datetimes(), st.sampled_from(["ms", "us"]))
+def test_every_moment_of_the_calendar_is_fine(moment, unit):
+    dtype = pl.Datetime(unit)
+    for moments in ([moment, None], [None], []):
+        assert in_utc(pl.DataFrame({"seen": pl.Series(moments, dtype=dtype)}))["seen"].len() == len(moments)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recsys.features.within_list import compare_in_list, divide
+from recsys.features.within_list import compare_columns, compare_in_list, divide
 
 NUMBERS = st.sampled_from([0.0, -0.0, 0.1, 0.2, 0.3, 1.0, 7.5, 1e12, 1e-12, -1e-12, -2.0, -7.5, -1e12, math.nan])
 LOGITS = st.sampled_from([-800.0, -1.5, -0.0, 0.0, 0.3, 2.0, 900.0, math.nan])
@@ -134,3 +134,16 @@ def test_the_order_of_rows_changes_no_bit_of_a_long_list():
 def test_division_by_what_is_not_above_zero_is_not_known():
     found = divide(np.array([1.0, 1.0, 0.0, 1.0]), np.array([2.0, 0.0, 4.0, -1.0]))
     np.testing.assert_array_equal(found, [0.5, math.nan, 0.0, math.nan])
+
+
+@pytest.mark.parametrize("logits", [False, True])
+@given(sizes=st.lists(st.integers(1, 9), min_size=1, max_size=5), count=st.integers(1, 4), data=st.data())
+def test_columns_that_are_compared_together_have_the_bits_of_each(logits, sizes, count, data):
+    rows = sum(sizes)
+    values = data.draw(st.lists(NUMBERS | FLOATS, min_size=count * rows, max_size=count * rows))
+    columns, starts = np.array(values, dtype=np.float32).reshape(count, rows), np.cumsum([0, *sizes])
+    found = compare_columns(columns, starts, logits)
+    for place, column in enumerate(columns):
+        alone = compare_in_list(column, starts, logits)
+        for name in ("rank", "share", "gap"):
+            np.testing.assert_array_equal(getattr(found, name)[place], getattr(alone, name), strict=True)

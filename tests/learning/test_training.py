@@ -364,3 +364,21 @@ def test_click_shares_are_of_clicks_on_known_items(world) -> None:
 
 def nothing(requests: int) -> tuple[np.ndarray, np.ndarray]:
     return np.full((requests, 1), -1, np.int32), np.zeros((requests, 1), np.float32)
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_an_encoder_that_learns_nothing_embeds_the_catalogue_once(
+    world, tiny_settings: TextSettings, tmp_path: Path, seed: int
+) -> None:
+    settings = tiny_settings.model_copy(update={"epochs": 0})
+    texts, outcomes = [*world.texts, "never shown"], Outcomes.of(world.labels)
+    trainer, other = (TextTrainer(texts, settings, seed, tmp_path / name) for name in ("one", "other"))
+    trainer.learn("block-0", world.lists, outcomes)
+    first, encoded = trainer.embed(), trainer._memory.encoded_tokens
+    for number in (1, 2, 3):
+        trainer.learn(f"block-{number}", world.lists, outcomes)
+        assert np.array_equal(trainer.embed(), first)
+    assert trainer._memory.encoded_tokens == encoded
+    for number in range(4):  # all blocks before the catalogue is asked for
+        other.learn(f"block-{number}", world.lists, outcomes)
+    assert np.array_equal(other.embed(), first)

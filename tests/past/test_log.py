@@ -109,7 +109,8 @@ def test_keys_are_equal_exactly_when_all_their_parts_are(tools, data, per):
 
 
 def test_counters_are_built_once(tools):
-    (layer,) = make_log(tools).layers
+    log = make_log(tools)
+    (layer,) = log.layers
     assert layer.counter(CLICK, ("user",)) is layer.counter(CLICK, ("user",))
     assert layer.counter(CLICK, ("user",)) is not layer.counter(CLICK, ("item",))
     assert layer.counter(SHOWING, ("user",)) is layer.counter(OUTCOME, ("user",))
@@ -118,7 +119,8 @@ def test_counters_are_built_once(tools):
 def test_a_tail_leaves_the_counters_of_the_batch_as_they_are(tools):
     log = make_log(tools)
     counter = log.layers[0].counter(CLICK, ("user",))
-    below, top = log.with_tail(log.behaviour).layers
+    grown = log.with_tail(log.behaviour)
+    below, top = grown.layers
     assert below.counter(CLICK, ("user",)) is counter
     assert top.counter(CLICK, ("user",)) is not counter
 

@@ -1,6 +1,8 @@
+import gc
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
+from weakref import ref
 
 import numpy as np
 import polars as pl
@@ -366,3 +368,36 @@ def test_categories_are_texts(empty) -> None:
         tail = tail.grown(events, told(number, number).with_columns(device=as_category))
     assert tail.requests["device"].to_list() == ["tv", "radio"]
     assert tail.events["event"].to_list() == ["view", "view"]
+
+
+def grown_step_by_step(steps: int) -> tuple[Tail, list]:
+    """Tell of an event and a list at every step, and read all features after each; give every log that was read."""
+    story = Story.of(3, 1, in_order=True, texts=False)
+    candidates, event = story.candidates().head(8), story.events.drop("told").head(1)
+    tail, read = Tail.on(Log(story.behaviour(0), TimeSettings())), []
+    for step in range(steps):
+        at = pl.lit(START + (1000 + step) * MINUTE, TIME)
+        tail = tail.grown(event.with_columns(timestamp=at, known_at=at), told(5000 + step, 1000 + step, user=2))
+        build_features(Asked.of(candidates, tail.log), SETTINGS, None)
+        read.append(ref(tail.log))
+    return tail, read
+
+
+@pytest.mark.parametrize("rows", [1, 5, 10_000])
+def test_a_log_that_nobody_reads_any_more_is_gone_at_once(rows, monkeypatch) -> None:
+    monkeypatch.setattr(tail_module, "ROWS", rows)
+    gc.disable()  # which would come by after hundreds of updates, each of them with all counters of the tail
+    try:
+        tail, read = grown_step_by_step(12)
+        holding = [layer.log for layer in tail.log.layers]
+        forgotten = [log() for log in read if log() not in holding]
+    finally:
+        gc.enable()
+    assert len(forgotten) >= 8
+    assert forgotten == [None] * len(forgotten)
+
+
+def test_rows_that_come_one_by_one_lie_in_one_piece() -> None:
+    tail, _ = grown_step_by_step(20)
+    assert (len(tail.events), len(tail.requests)) == (20, 20)
+    assert {column.n_chunks() for table in (tail.events, tail.requests) for column in table} == {1}

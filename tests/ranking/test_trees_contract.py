@@ -1,5 +1,6 @@
 import json
 import math
+import sys
 
 import numpy as np
 import polars as pl
@@ -106,3 +107,29 @@ def test_categories_of_another_kind_are_refused():
 
 def test_no_row_is_a_matrix_without_rows():
     assert Contract.of(make_table()).matrix(make_table().clear()).shape == (0, 4)
+
+
+def count_calls(work):
+    """Count the functions that are called: how much is done, on any machine."""
+    calls = 0
+
+    def count(*_):
+        nonlocal calls
+        calls += 1
+
+    sys.setprofile(count)
+    try:
+        work()
+    finally:
+        sys.setprofile(None)
+    return calls
+
+
+@pytest.mark.parametrize("values", [[0.5, 1.5], ["a", "b"], [3, 4]])
+def test_the_work_of_a_table_grows_with_its_columns_and_not_with_their_square(values):
+    narrow, wide = (pl.DataFrame({f"column_{place}": values for place in range(count)}) for count in (40, 320))
+    works = [(Contract.of(table).matrix, table) for table in (narrow, wide)]
+    for matrix, table in works:
+        matrix(table)  # what is kept of a contract is made once
+    few, many = (count_calls(lambda matrix=matrix, table=table: matrix(table)) for matrix, table in works)
+    assert many < 10 * few

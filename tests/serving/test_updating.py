@@ -354,3 +354,36 @@ def test_what_the_state_holds_is_not_told_again(day) -> None:
     assert_frame_equal(ranker.rank(candidates), before, check_exact=True)
     ranker.update(requests=day.dataset.requests.filter(pl.col("timestamp") > day.cut))
     assert ranker.known_until == until
+
+
+WRONG_UNIT = pl.lit(1_700_000_000_000_000).cast(pl.Datetime("ms", "UTC"))
+
+
+@pytest.mark.parametrize(
+    "moment", [WRONG_UNIT, pl.lit(2**63 - 1).cast(pl.Datetime("us", "UTC"))], ids=["ms", "largest"]
+)
+@pytest.mark.parametrize("column", ["timestamp", "seen_at"])
+def test_moments_of_another_unit_are_refused_by_name_wherever_they_stand(line, moment, column) -> None:
+    ranker, candidates = Ranker.load(line.model), line.candidates(2)
+    broken = candidates.with_columns(moment.alias(column))
+    event = (
+        candidates.head(1)
+        .select("user_id", "item_id", "timestamp", event=pl.lit("view"))
+        .with_columns(moment.alias(column))
+    )
+    for ask in (lambda: ranker.rank(broken), lambda: ranker.update(event), lambda: ranker.update(requests=broken)):
+        with pytest.raises(DataError, match=f"column '{column}' holds the moment .* lie between 1990 and 2100"):
+            ask()
+
+
+def test_events_of_huge_values_are_refused_and_leave_the_state_as_it_was(line) -> None:
+    ranker, candidates = Ranker.load(line.model), line.candidates(3)
+    before = ranker.rank(candidates)
+    event = candidates.head(2).select("user_id", "item_id", "timestamp", event=pl.lit("view"))
+    for value in (3e15, -1e300, 2**62):
+        with pytest.raises(DataError, match=r"events.value: numbers outside -1,000,000,000 to 1,000,000,000 in 2"):
+            ranker.update(event.with_columns(value=pl.lit(value)))
+    assert_frame_equal(ranker.rank(candidates), before, check_exact=True)
+    for _ in range(3):
+        ranker.update(event.with_columns(value=pl.lit(1e9)))
+    ranker.rank(candidates)
