@@ -55,7 +55,7 @@ def test_the_folder_trains_as_it_stands(shop, tmp_path: Path, tiny_encoder: Path
     page, figures = (project / "model/report.html").read_text(), (project / "model/metrics.json").read_text()
     sampled = name != "news"
     assert (" ".join(SAMPLED.split()[:4]) in said) == sampled
-    assert page.count(f"<strong>{SAMPLED}</strong>") == int(sampled)
+    assert page.count(f'<dd class="text">{SAMPLED}</dd>') == int(sampled)
     assert f'"sampled": {str(sampled).lower()}' in figures
     evaluated = ["evaluate", str(project / "model"), str(project / "data"), "--json", str(tmp_path / "figures.json")]
     assert main(evaluated) == FINE
