@@ -1,15 +1,23 @@
-"""Folders that appear whole or not at all, and Parquet files out of any folder."""
+"""Folders that appear whole or not at all, plain files, JSON, and Parquet files out of any folder."""
 
+import errno
+import io
+import json
 import os
 import shutil
+import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
-from recsys.errors import DataError
+from recsys.errors import DataError, ModelError, first_line
+
+_DEEPEST = 64
+"""Lists and objects inside each other in a JSON file; what this package writes needs less than ten."""
 
 
 @contextmanager
@@ -66,6 +74,51 @@ def refuse_existing(target: Path) -> None:
         raise DataError(f"{target} already exists and is not empty; choose another folder or remove it first")
 
 
+def open_plain(path: Path) -> io.BufferedReader:
+    """Open a file to read its bytes; a named pipe or a device in its place is never waited for.
+
+    Raises
+    ------
+    OSError
+        When it is missing, cannot be read or is no plain file.
+    """
+    file = open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb")  # noqa: SIM115
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise OSError(errno.EINVAL, "it is no plain file", str(path))
+    return file
+
+
+def read_json(path: Path, mend: str) -> Any:
+    """Read JSON that this package or a library wrote.
+
+    Parameters
+    ----------
+    path
+        The file.
+    mend
+        What to do when it is not as it was written.
+
+    Raises
+    ------
+    ModelError
+        When it is missing, is no plain file, is not JSON, or holds more than 64 lists and objects inside each other.
+    """
+    try:
+        with open_plain(path) as file:
+            content = json.loads(file.read())
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read ({error.strerror}); {mend}") from error
+    except (ValueError, RecursionError) as error:
+        raise ModelError(f"{path} is damaged ({first_line(error)}); {mend}") from error
+    level = [content]
+    for _ in range(_DEEPEST):
+        level = [inner for each in level for inner in _inside(each)]
+    if level:
+        raise ModelError(f"{path} is damaged (more than {_DEEPEST} lists and objects inside each other); {mend}")
+    return content
+
+
 def read_parquet(path: Path, missing: str, mend: str) -> pl.DataFrame:
     """Read a Parquet file, or all of a folder as one table in the order of their names.
 
@@ -90,6 +143,12 @@ def read_parquet(path: Path, missing: str, mend: str) -> pl.DataFrame:
         return pl.read_parquet(files, glob=False)
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
         raise DataError(f"{path} cannot be read as Parquet ({error}); {mend}") from error
+
+
+def _inside(content: object) -> Iterable[object]:
+    if isinstance(content, dict):
+        return content.values()
+    return content if isinstance(content, list) else ()
 
 
 def _flush(path: Path) -> None:

@@ -5,8 +5,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from recsys.errors import DataError
-from recsys.files import new_folder, read_parquet, refuse_existing
+from recsys.errors import DataError, ModelError
+from recsys.files import new_folder, read_json, read_parquet, refuse_existing
 
 
 def test_a_folder_appears_whole(tmp_path: Path) -> None:
@@ -118,3 +118,25 @@ def test_a_folder_that_is_called_like_a_file_gives_its_rows_once(tmp_path: Path)
     (tmp_path / "a.parquet").mkdir()
     pl.DataFrame({"a": [1]}).write_parquet(tmp_path / "a.parquet" / "part-0.parquet")
     assert read_parquet(tmp_path, "", "").rows() == [(1,)]
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"[" * 100_000, r"maximum recursion depth exceeded .*"),
+        (b"[" * 900 + b"]" * 900, "more than 64 lists and objects inside each other"),
+        (b'{"a":' * 65 + b"1" + b"}" * 65, "more than 64 lists and objects inside each other"),
+        (b"\xff\xfe\x00", ".*"),
+        (b"1" * 5_000, "Exceeds the limit .*"),
+        (b"", "Expecting value: .*"),
+    ],
+)
+def test_json_that_nobody_wrote_is_refused(tmp_path, content, words) -> None:
+    (tmp_path / "a.json").write_bytes(content)
+    with pytest.raises(ModelError, match=rf"a\.json is damaged \({words}\); copy it"):
+        read_json(tmp_path / "a.json", "copy it")
+
+
+def test_json_may_be_as_deep_as_anybody_needs(tmp_path) -> None:
+    (tmp_path / "a.json").write_bytes(b"[" * 64 + b"]" * 64)
+    assert len(read_json(tmp_path / "a.json", "")) == 1

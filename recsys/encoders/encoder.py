@@ -92,6 +92,9 @@ class Encoder(nn.Module):
         missing = sorted(name for name in report["missing_keys"] if not name.startswith("pooler."))
         if missing:
             raise ModelError(f"the weights in {folder} lack {missing[0]} and {len(missing) - 1} more; fetch it again")
+        names = tokenizer.vocab_files_names.values()
+        if names and not any((folder / each).is_file() for each in names):  # else every word would be unknown
+            raise ModelError(f"{folder} lacks the tokenizer's words ({' or '.join(names)}); fetch or copy it again")
         if tokenizer.pad_token_id is None:
             raise ModelError(f"the tokenizer in {folder} has no padding token; set pad_token in tokenizer_config.json")
         if getattr(network, "pooler", None) is not None:

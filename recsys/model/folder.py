@@ -1,7 +1,6 @@
 """The model folder: what `train` writes whole or not at all, and everything else reads and checks."""
 
 import hashlib
-import json
 from dataclasses import dataclass, fields
 from functools import cache, cached_property
 from pathlib import Path
@@ -10,7 +9,8 @@ from recsys.data.clock import TimeSettings
 from recsys.data.tables import read_table
 from recsys.data.windows import Windows
 from recsys.encoders.text_reader import TextReader
-from recsys.errors import ModelError
+from recsys.errors import DataError, ModelError
+from recsys.files import read_json
 from recsys.manifest import file_hash, read_manifest, write_json, write_manifest
 from recsys.past.behaviour import Behaviour
 from recsys.past.log import Log
@@ -58,7 +58,10 @@ class State:
         manifest = read_manifest(folder, "written by `recsys train` or `recsys score`")
         if manifest.get("model") != identity(model):
             raise ModelError(f"{folder} was made with another model than {model}; score with this model once, or train")
-        behaviour = Behaviour(*(read_table(folder, field.name) for field in fields(Behaviour)))
+        try:
+            behaviour = Behaviour(*(read_table(folder, field.name) for field in fields(Behaviour)))
+        except DataError as error:
+            raise ModelError(f"{folder} is no whole state ({error}); copy the whole folder again") from error
         return cls(behaviour, ItemVectors.load(folder / "item_vectors.parquet"))
 
 
@@ -140,13 +143,14 @@ class Model:
         """
         folder = Path(folder)
         manifest = read_manifest(folder, "written by `recsys train`")
+        mend = "copy the whole folder again"
+        contracts, knots = (read_json(folder / name, mend) for name in ("features.json", "calibration.json"))
         try:
             settings = Settings.model_validate(manifest["settings"])
             windows = Windows.from_json(manifest["windows"])
-            contracts = json.loads((folder / "features.json").read_text())
-            calibration = Calibration.from_json(json.loads((folder / "calibration.json").read_text()))
+            calibration = Calibration.from_json(knots)
             both, behaviour = (Contract.from_json(contracts[name]) for name in ("both", "behaviour"))
-        except (KeyError, ValueError, TypeError) as error:
+        except (KeyError, ValueError, TypeError, AttributeError) as error:
             raise ModelError(f"{folder} does not read as a model of this version ({error}); train again") from error
         return cls(
             settings=settings,

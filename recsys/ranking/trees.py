@@ -111,13 +111,23 @@ class Contract:
 
     @classmethod
     def from_json(cls, columns: list[dict[str, Any]]) -> "Contract":
-        """Read what `to_json` wrote."""
-        return cls(
-            tuple(
-                FeatureColumn(column["name"], tuple(column["categories"]) if "categories" in column else None)
-                for column in columns
-            )
-        )
+        """Read what `to_json` wrote.
+
+        Raises
+        ------
+        KeyError, TypeError, ValueError
+            When it is something else.
+        """
+        found = []
+        for column in columns:
+            name, categories = column["name"], column.get("categories")
+            if not isinstance(name, str):
+                raise TypeError(f"a feature is called {name!r}")
+            kinds = {type(value) for value in categories or ()}
+            if len(kinds) > 1 or kinds - {int, str} or len(set(categories or ())) < len(categories or ()):
+                raise ValueError(f"the categories of {name} are not different texts or whole numbers")
+            found.append(FeatureColumn(name, None if categories is None else tuple(categories)))
+        return cls(tuple(found))
 
     def _check(self, table: pl.DataFrame) -> None:
         missing = [name for name in self.names if name not in table.columns]

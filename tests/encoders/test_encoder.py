@@ -216,7 +216,7 @@ def test_unknown_pooling_is_refused(copied: Path) -> None:
 def test_broken_pooling_file_is_refused(copied: Path) -> None:
     set_pooling(copied)
     (copied / "1_Pooling" / "config.json").write_text("{")
-    with pytest.raises(ModelError, match=r"is not JSON .*fetch the encoder again"):
+    with pytest.raises(ModelError, match=r"is damaged \(.*; fetch the encoder again"):
         Encoder.load(copied)
 
 
@@ -230,3 +230,18 @@ def test_default_encoder_finds_what_is_alike() -> None:
     assert vectors.shape == (4, 384)
     assert np.linalg.norm(vectors, axis=1) == pytest.approx(np.ones(4), abs=1e-5)
     assert vectors[0] @ vectors[1] > 0.5 > 0.2 > vectors[0] @ vectors[2]
+
+
+def test_folder_whose_tokenizer_knows_no_word_is_refused(copied: Path) -> None:
+    (copied / "tokenizer.json").unlink()
+    (copied / "vocab.txt").unlink(missing_ok=True)
+    with pytest.raises(ModelError, match=r"copied lacks the tokenizer's words \(.*tokenizer\.json.*\); fetch or copy"):
+        Encoder.load(copied)
+
+
+@pytest.mark.parametrize("name", ["config.json", "tokenizer_config.json", "tokenizer.json", "1_Pooling/config.json"])
+def test_files_nested_without_end_are_refused(copied: Path, name: str) -> None:
+    (copied / "1_Pooling").mkdir()
+    (copied / name).write_text("[" * 100_000)
+    with pytest.raises(ModelError, match=r"cannot be loaded as an encoder \(|is damaged \("):
+        Encoder.load(copied)

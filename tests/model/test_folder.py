@@ -2,7 +2,10 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
+from pathlib import Path
 
+import polars as pl
 import pytest
 
 from recsys.errors import ModelError
@@ -10,6 +13,7 @@ from recsys.jobs.train import train
 from recsys.manifest import read_manifest, write_manifest
 from recsys.model.folder import Model, State
 from recsys.model.prepared import fingerprint
+from recsys.model.ready import Ready
 from recsys.serving.ranker import Ranker
 
 
@@ -120,3 +124,75 @@ def test_a_model_loads_where_torch_and_the_encoder_package_cannot_be_imported(li
         "assert Model.load(sys.argv[1]).ranker.size > 0\n"
     )
     subprocess.run([sys.executable, "-c", program, str(tmp_path / "moved")], check=True)
+
+
+FILES = ("ranker.txt", "behaviour.txt", "features.json", "calibration.json", "user_tower.safetensors")
+STATE = ("items", "users", "showings", "events", "item_vectors")
+ENCODER = ("text.json", "identity.json", "heads.safetensors", "lexicon.safetensors", "config.json", "tokenizer.json")
+
+
+def sign(folder: Path) -> None:
+    """Write the manifests of a model folder anew, as whoever forged it would."""
+    for place in (folder / "state", folder):
+        facts = json.loads((place / "manifest.json").read_text())
+        (place / "manifest.json").unlink()
+        write_manifest(
+            place, {name: facts[name] for name in facts if name not in ("format", "versions", "files", "sha256")}
+        )
+
+
+@pytest.mark.parametrize("name", [*FILES, *(f"state/{table}.parquet" for table in STATE), "state/manifest.json"])
+def test_a_file_that_the_manifest_does_not_miss_either_is_named(model_copy, name) -> None:
+    folder = model_copy()
+    if name == "state/manifest.json":
+        sign(folder)
+        (folder / "manifest.json").rename(folder / "old.json")
+        (folder / name).unlink()
+        (folder / "old.json").rename(folder / "manifest.json")
+    else:
+        (folder / name).unlink()
+        sign(folder)
+    with pytest.raises(ModelError, match=rf"{Path(name).name}.*(again|give a folder)"):
+        Ranker.load(folder)
+
+
+@pytest.mark.parametrize("name", ENCODER)
+def test_a_file_of_the_encoder_that_the_manifest_does_not_miss_either_is_named(line, model_copy, name) -> None:
+    folder = model_copy()
+    (folder / "encoder" / name).unlink()
+    sign(folder)
+    items = line.dataset.items.with_columns(title=pl.lit("a text that is new"))
+    with pytest.raises(ModelError, match="again|needs config.json, a tokenizer"):
+        Ready.today(folder, replace(line.dataset, items=items))
+
+
+@pytest.mark.parametrize("name", ["features.json", "calibration.json", "encoder/identity.json", "encoder/text.json"])
+@pytest.mark.parametrize(
+    "content", ["[" * 900 + "]" * 900, '{"both":' * 100_000, "[1, 2]", '"a"', "null", '{"text": {}}']
+)
+def test_json_that_nobody_wrote_is_refused_by_name(line, model_copy, name, content) -> None:
+    folder = model_copy()
+    (folder / name).write_text(content)
+    sign(folder)
+    items = line.dataset.items.with_columns(title=pl.lit("a text that is new"))
+    with pytest.raises(ModelError, match=rf"{Path(name).name} is damaged|does not read as a model of this version"):
+        Ready.today(folder, replace(line.dataset, items=items))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda facts: facts.update(settings=json.loads('{"a":' * 60 + "1" + "}" * 60)),
+        lambda facts: facts.update(windows=facts["windows"][:3]),
+        lambda facts: facts.update(windows=[1, 2, 3, 4, 5]),
+        lambda facts: facts.update(windows=["2020-01-01"] * 5),
+    ],
+)
+def test_facts_that_nobody_wrote_are_refused(model_copy, change) -> None:
+    folder = model_copy()
+    facts = json.loads((folder / "manifest.json").read_text())
+    change(facts)
+    (folder / "manifest.json").write_text(json.dumps(facts))
+    sign(folder)
+    with pytest.raises(ModelError, match="does not read as a model of this version"):
+        Model.load(folder)
