@@ -1,15 +1,15 @@
 """LightGBM's text format, checked before LightGBM reads it: its parser trusts every size and place in a file."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
 
 Ints = npt.NDArray[np.int64]
 
-_HEADER = ("version", "num_class", "num_tree_per_iteration", "label_index", "max_feature_idx", "objective")
-_HEADER += ("feature_names", "feature_infos", "tree_sizes")
+_HEADER = "version num_class num_tree_per_iteration label_index max_feature_idx objective".split()  # noqa: SIM905
+_HEADER += ["feature_names", "feature_infos", "tree_sizes"]
 _FIXED = {"version": "v4", "num_class": "1", "num_tree_per_iteration": "1", "label_index": "0"}
 _FIXED |= {"objective": "lambdarank"}
 
@@ -82,7 +82,7 @@ def check_trees(text: str) -> list[str]:
 def _header(head: str) -> dict[str, str]:
     first, *lines = head.split("\n")
     found = dict(_pairs(lines))
-    if first != "tree" or tuple(found) != _HEADER:
+    if first != "tree" or list(found) != _HEADER:
         raise ValueError(f"its header does not hold {', '.join(_HEADER)} and nothing else")
     for name, value in _FIXED.items():
         if found[name] != value:
@@ -150,21 +150,20 @@ def _pairs(lines: list[str]) -> Iterator[tuple[str, str]]:
 
 
 def _whole(name: str, text: str, count: int) -> Ints:
-    return _array(name, text, count, _WHOLE.fullmatch, np.int64)
+    words = text.split(" ") if text else []
+    if len(words) != count or not _WHOLE.fullmatch(text):
+        raise ValueError(f"{name} does not hold {count} whole numbers")
+    return np.array(words, dtype=np.int64)
 
 
 def _numbers(name: str, text: str, count: int, largest: float = LARGEST) -> npt.NDArray[np.float64]:
-    found = _array(name, text, count, lambda words: all(map(_NUMBER.fullmatch, words.split())), np.float64)
+    words = text.split(" ") if text else []
+    if len(words) != count or not all(map(_NUMBER.fullmatch, words)):
+        raise ValueError(f"{name} does not hold {count} numbers")
+    found = np.array(words, dtype=np.float64)
     if not (np.abs(found) <= largest).all():
         raise ValueError(f"{name} holds a number that is not finite or beyond {largest:g}")
     return found
-
-
-def _array(name: str, text: str, count: int, fits: Callable[[str], object], kind: type) -> npt.NDArray[np.generic]:
-    words = text.split(" ") if text else []
-    if len(words) != count or not fits(text):
-        raise ValueError(f"{name} does not hold {count} {'whole ' if kind is np.int64 else ''}numbers")
-    return np.array(words, dtype=kind)
 
 
 def _inside(name: str, values: Ints, end: int) -> None:

@@ -1,5 +1,6 @@
 import json
 import shutil
+import socket
 import sys
 from importlib.util import find_spec
 from pathlib import Path
@@ -245,3 +246,33 @@ def test_files_nested_without_end_are_refused(copied: Path, name: str) -> None:
     (copied / name).write_text("[" * 100_000)
     with pytest.raises(ModelError, match=r"cannot be loaded as an encoder \(|is damaged \("):
         Encoder.load(copied)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"model_type": "maskformer", "backbone": "evil/repo", "use_pretrained_backbone": True, "backbone_config": None},
+        {
+            "model_type": "conditional_detr",
+            "backbone": "evil/repo",
+            "use_timm_backbone": False,
+            "backbone_config": None,
+        },
+        {"model_type": "dpt", "backbone": "evil/repo", "use_pretrained_backbone": True, "is_hybrid": False},
+        {"model_type": "strange", "auto_map": {"AutoConfig": "evil/repo--x.Y", "AutoModel": "evil/repo--x.Y"}},
+    ],
+    ids=lambda config: config["model_type"],
+)
+@pytest.mark.filterwarnings("default")
+def test_nothing_that_a_folder_names_is_fetched(
+    copied: Path, config: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[object] = []
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *given, **_: asked.append(given))
+    whole = json.loads((copied / "config.json").read_text()) | {"use_pretrained_backbone": True} | config
+    (copied / "config.json").write_text(json.dumps(whole))
+    before = huggingface_hub.constants.HF_HUB_OFFLINE
+    with pytest.raises(ModelError, match="cannot be loaded as an encoder"):
+        Encoder.load(copied)
+    assert asked == []
+    assert before == huggingface_hub.constants.HF_HUB_OFFLINE
