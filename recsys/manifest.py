@@ -3,6 +3,7 @@
 import hashlib
 import json
 import stat
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -43,7 +44,7 @@ def read_manifest(folder: Path, origin: str) -> dict[str, Any]:
     path = folder / "manifest.json"
     if not path.exists():
         raise ModelError(f"{folder} holds no manifest.json; give a folder {origin}")
-    present = _plain_files(folder) - {"manifest.json"}
+    _plain_files(folder)
     manifest = read_json(path, f"give a folder {origin}")
     try:
         expected, number, digest = dict(manifest["files"]), manifest["format"], manifest.pop("sha256", None)
@@ -53,13 +54,35 @@ def read_manifest(folder: Path, origin: str) -> dict[str, Any]:
         raise ModelError(f"{folder} has format {number}, this version reads {FORMAT}; train again with this version")
     if digest != _digest(manifest):
         raise ModelError(f"{path} was changed after it was written (its sha256 differs); copy the whole folder again")
-    for name in sorted(present ^ set(expected)):
-        fault = "is missing from" if name in expected else "does not belong to"
+    check_files(folder, expected)
+    return dict(manifest)
+
+
+def check_files(folder: Path, expected: Mapping[str, str], part: str = "") -> None:
+    """Hold the files of a folder against their hashes.
+
+    Parameters
+    ----------
+    folder
+        Where they lie.
+    expected
+        sha256 of each file but the manifest, by its path in the folder.
+    part
+        What the paths begin with that are looked at; all when left out.
+
+    Raises
+    ------
+    ModelError
+        When a file is missing, extra or changed, or is no plain file.
+    """
+    hashes = {name: digest for name, digest in expected.items() if name.startswith(part)}
+    present = {name for name in _plain_files(folder) - {"manifest.json"} if name.startswith(part)}
+    for name in sorted(present ^ set(hashes)):
+        fault = "is missing from" if name in hashes else "does not belong to"
         raise ModelError(f"{name} {fault} {folder}; copy the whole folder again")
-    for name, digest in expected.items():
+    for name, digest in hashes.items():
         if file_hash(folder / name) != digest:
             raise ModelError(f"{folder / name} was changed after it was written (its sha256 differs); copy it again")
-    return dict(manifest)
 
 
 def file_hash(path: Path) -> str:

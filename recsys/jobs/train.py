@@ -152,6 +152,7 @@ def open_start(folder: Path, settings: TextSettings, windows: Windows) -> "TextM
         old, new = getattr(before.settings.text, name), getattr(settings, name)
         if old != new:
             raise SettingsError(f"[text] {name} is {new!r} but {folder} was trained with {old!r}; set it to that")
+    before.check_encoder(folder)
     return TextModel.load(folder)
 
 

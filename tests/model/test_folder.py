@@ -1,4 +1,5 @@
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -7,13 +8,14 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from safetensors.numpy import load_file, save_file
 
 from recsys.errors import ModelError
 from recsys.jobs.train import train
 from recsys.manifest import read_manifest, write_manifest
 from recsys.model.folder import Model, State
 from recsys.model.prepared import fingerprint
-from recsys.model.ready import Ready
+from recsys.model.ready import Ready, current_vectors
 from recsys.serving.ranker import Ranker
 
 
@@ -196,3 +198,31 @@ def test_facts_that_nobody_wrote_are_refused(model_copy, change) -> None:
     sign(folder)
     with pytest.raises(ModelError, match="does not read as a model of this version"):
         Model.load(folder)
+
+
+SWAPS = {
+    "weights": lambda inside: save_file(
+        {name: value * 0 for name, value in load_file(inside / "model.safetensors").items()},
+        inside / "model.safetensors",
+    ),
+    "heads": lambda inside: shutil.copy(inside / "lexicon.safetensors", inside / "heads.safetensors"),
+    "tokenizer": lambda inside: (inside / "tokenizer.json").write_text("{}"),
+    "missing": lambda inside: (inside / "lexicon.safetensors").unlink(),
+    "planted": lambda inside: shutil.copytree(inside / "1_Pooling", inside / "adapter"),
+    "pipe": lambda inside: ((inside / "config.json").unlink(), os.mkfifo(inside / "config.json")),
+}
+
+
+@pytest.mark.parametrize("swap", SWAPS)
+def test_an_encoder_that_was_swapped_after_the_model_was_loaded_is_refused_when_it_is_used(
+    asking, tmp_path, swap
+) -> None:
+    folder = Path(shutil.copytree(asking.model, tmp_path / "model"))
+    ranker, model, state = Ranker.load(folder), Model.load(folder), State.load(folder / "state", folder)
+    SWAPS[swap](folder / "encoder")
+    words = r"encoder/.* (was changed after it was written|is missing from|does not belong to|is a named pipe)"
+    with pytest.raises(ModelError, match=words):
+        ranker.rank(asking.candidates().with_columns(asked=pl.lit("nobody asked this")))
+    items = asking.dataset.items.with_columns(title=pl.lit("a text that is new"))
+    with pytest.raises(ModelError, match=words):
+        current_vectors(model, folder, state.vectors, items)
