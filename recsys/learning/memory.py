@@ -15,6 +15,7 @@ from tqdm import tqdm
 from recsys.encoders.encoder import TOKENS_PER_BATCH, Encoder
 from recsys.encoders.lexicon import Lexicon
 from recsys.encoders.settings import TextSettings
+from recsys.files import unfinished
 from recsys.manifest import file_hash
 from recsys.vectors.coded_lists import CodedLists
 
@@ -136,9 +137,14 @@ class TextMemory:
 
     @torch.no_grad()
     def _write_lower(self, folder: Path, name: str, shape: tuple[int, int]) -> Path:
-        # A name of its own until it is whole: a killed run must not leave half a file under the final name.
-        unfinished = folder / f".{name}-{os.getpid()}.npy"
-        lower = np.lib.format.open_memmap(unfinished, mode="w+", dtype=np.float32, shape=shape)
+        with unfinished(folder, "frozen", Path.touch) as file:
+            self._fill_lower(file, shape)
+            return file.rename(folder / f"{name}-{file_hash(file)}.npy")
+
+    def _fill_lower(self, file: Path, shape: tuple[int, int]) -> None:
+        lower = np.lib.format.open_memmap(file, mode="w+", dtype=np.float32, shape=shape)
+        with file.open("r+b") as opened:  # room is taken now: a full disk would later end the process without a word
+            os.posix_fallocate(opened.fileno(), 0, file.stat().st_size)
         everything = np.arange(len(self.tokens))
         with tqdm(total=len(everything), desc="frozen layers", unit="text", disable=None, leave=False) as progress:
             for rows in self.tokens.batches(everything, TOKENS_PER_BATCH):
@@ -150,9 +156,6 @@ class TextMemory:
                 self.encoded_tokens += int(self.tokens.lengths[rows].sum())
                 progress.update(len(rows))
         lower.flush()
-        path = folder / f"{name}-{file_hash(unfinished)}.npy"
-        os.replace(unfinished, path)
-        return path
 
     def _encode_batch(self, rows: NDArray[np.int64]) -> Tensor:
         device = self._encoder.device
