@@ -110,7 +110,8 @@ def test_the_manifest_says_what_the_model_was_made_from_and_no_wall_clock_time(l
     assert manifest["data"]["items"]["rows"] == len(line.dataset.items)
     assert manifest["data"] == fingerprint(line.dataset)
     assert {"torch", "lightgbm", "polars", "recsys"} <= set(manifest["versions"])
-    assert set(manifest) == {"format", "versions", "settings", "windows", "data", "lessons", "files"}
+    assert set(manifest) == {"format", "versions", "settings", "windows", "data", "lessons", "threads", "files"}
+    assert manifest["threads"] == 1  # what the tests keep to
 
 
 def test_a_model_loads_where_torch_and_the_encoder_package_cannot_be_imported(line, tmp_path) -> None:
