@@ -1,5 +1,6 @@
 """The command line: words in, one verb called, an exit status out."""
 
+import errno
 import logging
 import os
 import signal
@@ -14,6 +15,9 @@ from recsys.shown import shown
 
 FINE, NO, WRONG_USE = 0, 1, 2
 """Exit status: all went well; the answer is no; the command or its settings are wrong."""
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+"""Signals that ask the process to stop."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -46,10 +50,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
     except OSError as error:
-        _complain(f"{error}; see that what it names can be read and written")
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            _complain(f"there is no room left to write ({error}); make room, or set TMPDIR")
+        else:
+            _complain(f"{error}; see that what it names can be read and written")
         return NO
     except _StoppedError as stopped:
-        _complain("stopped by a signal; nothing was left half-written, and a training goes on when asked again")
+        _complain(
+            "stopped by a signal; nothing was left half-written, and a training that is asked for again goes on after "
+            "its last whole pass"
+        )
         return stopped.status
 
 
@@ -103,7 +113,8 @@ def _stopped_by_signals() -> Iterator[None]:
     def stop(signal_number: int, _: FrameType | None) -> None:
         raise _StoppedError(signal_number)
 
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    heeded = [each for each in _SIGNALS if signal.getsignal(each) != signal.SIG_IGN]  # `nohup` ignores SIGHUP
+    before = {number: signal.signal(number, stop) for number in heeded}
     try:
         yield
     finally:

@@ -1,51 +1,178 @@
-"""Folders that appear whole or not at all, and Parquet files out of any folder."""
+"""Folders that appear whole or not at all, plain files, JSON, and Parquet files out of any folder."""
 
+import errno
+import fcntl
+import io
+import json
+import logging
 import os
+import re
+import secrets
 import shutil
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+import stat
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 from polars import selectors as cs
 
-from recsys.errors import DataError, SettingsError
+from recsys.errors import DataError, ModelError, RecsysError, SettingsError, first_line
+
+logger = logging.getLogger(__name__)
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+_UNFINISHED = ".unfinished"
+
+_DEEPEST = 64
+"""Lists and objects inside each other in a JSON file; what this package writes needs less than ten."""
 
 
 @contextmanager
 def new_folder(target: str | Path) -> Iterator[Path]:
     """Give a hidden folder beside `target` to write into; rename it to `target` once the block has ended well.
 
-    Whatever goes wrong inside the block, a kill included, `target` does not come into being; the hidden folder is
-    removed unless the process was killed.
+    Whatever goes wrong inside the block, a kill included, `target` does not come into being. All in it gets the
+    permissions that the process gives to new files, whatever the libraries that wrote them think of it.
 
     Raises
     ------
     DataError
-        When `target` exists and is not an empty folder, or cannot be made.
+        When `target` exists and is not an empty folder, cannot be made, or there is no room for it.
     """
     target = Path(target)
     refuse_existing(target)
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        staging = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
-    except OSError as error:
-        raise DataError(f"{target} cannot be made ({error}); choose a folder that can be written") from error
-    try:
-        yield staging
-        for path in staging.rglob("*"):
-            _flush(path)
-        _flush(staging)
-        staging.chmod(0o755)
+    with ExitStack() as stack:
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            staging = stack.enter_context(unfinished(target.parent, target.name, Path.mkdir))
+        except OSError as error:
+            raise DataError(f"{target} cannot be made ({error}); choose a folder that can be written") from error
+        with telling_full(target):
+            yield staging
+            usual = stat.S_IMODE(staging.stat().st_mode) & 0o777
+            for path in staging.rglob("*"):
+                path.chmod(usual if path.is_dir() else usual & 0o666)
+                _flush(path)
+            _flush(staging)
         try:
             staging.rename(target)
         except OSError as error:
             refuse_existing(target)
             raise DataError(f"{target} cannot be made ({error}); choose another folder") from error
         _flush(target.parent)
+
+
+@contextmanager
+def unfinished(folder: Path, name: str, make: Callable[[Path], None]) -> Iterator[Path]:
+    """Give a hidden path for what shall be called `name`; what is still there when the block ends is removed.
+
+    A process that is killed leaves it behind: whoever next wants a path for the same name in the same folder removes
+    it. The process holds a lock on it, which ends with the process, so that nobody removes what is being written.
+
+    Parameters
+    ----------
+    folder, name
+        Where, and for what.
+    make
+        Makes the path: `Path.mkdir` or `Path.touch`.
+    """
+    _remove_left_behind(folder, name)
+    path, lock = _made(folder, name, make)
+    try:
+        yield path
     finally:
-        shutil.rmtree(staging, ignore_errors=True)
+        _remove(path)
+        if lock is not None:
+            os.close(lock)
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a text file whole or not at all; a link, a pipe or a device is written where it leads."""
+    if path.is_symlink() or (path.exists() and not path.is_file()):
+        path.write_text(text)
+        return
+    with unfinished(path.parent, path.name, Path.touch) as file:
+        file.write_text(text)
+        file.replace(path)
+
+
+@contextmanager
+def telling_full(place: Path) -> Iterator[None]:
+    """Turn what a library says when it finds no room to write into one clear line.
+
+    Raises
+    ------
+    DataError
+        Naming the place.
+    """
+    try:
+        yield
+    except (Exception, pl.exceptions.PanicException) as error:
+        if isinstance(error, RecsysError) or not _is_full(error):
+            raise
+        raise DataError(
+            f"there is no room left to write {place} ({first_line(error)}); make room, or choose a folder elsewhere"
+        ) from error
+
+
+def _is_full(error: BaseException) -> bool:
+    if isinstance(error, OSError) and error.errno in _FULL:
+        return True
+    return any(os.strerror(number) in str(error) for number in _FULL)  # libraries have error classes of their own
+
+
+def _made(folder: Path, name: str, make: Callable[[Path], None]) -> tuple[Path, int | None]:
+    while True:
+        path = folder / f".{name}.{secrets.token_hex(4)}{_UNFINISHED}"
+        make(path)
+        try:
+            lock = _hold(path)
+        except OSError:  # a file system without locks; then nobody can tell, and removes nothing
+            return path, None
+        if lock is not None:
+            return path, lock
+
+
+def _hold(path: Path) -> int | None:
+    """Lock a path for this process; None when another one has it, or has removed it meanwhile."""
+    try:
+        lock = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.path.samestat(os.fstat(lock), path.lstat()):
+            return lock
+    except (BlockingIOError, FileNotFoundError):
+        pass
+    except OSError:
+        os.close(lock)
+        raise
+    os.close(lock)
+    return None
+
+
+def _remove_left_behind(folder: Path, name: str) -> None:
+    for path in sorted(folder.iterdir()):
+        if re.fullmatch(rf"\.{re.escape(name)}\.[0-9a-f]{{8}}{re.escape(_UNFINISHED)}", path.name):
+            try:
+                lock = _hold(path)
+                if lock is not None:
+                    logger.info("%s was left by a process that was stopped; it is removed", path)
+                    _remove(path)
+                    os.close(lock)
+            except OSError as error:
+                logger.warning("%s was left by another process and cannot be removed (%s)", path, error)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def refuse_existing(target: Path) -> None:
@@ -69,6 +196,51 @@ def refuse_existing(target: Path) -> None:
         )
     if target.exists() and not (target.is_dir() and not any(target.iterdir())):
         raise DataError(f"{target} already exists and is not empty; choose another folder or remove it first")
+
+
+def open_plain(path: Path) -> io.BufferedReader:
+    """Open a file to read its bytes; a named pipe or a device in its place is never waited for.
+
+    Raises
+    ------
+    OSError
+        When it is missing, cannot be read or is no plain file.
+    """
+    file = open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb")  # noqa: SIM115
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise OSError(errno.EINVAL, "it is no plain file", str(path))
+    return file
+
+
+def read_json(path: Path, mend: str) -> Any:
+    """Read JSON that this package or a library wrote.
+
+    Parameters
+    ----------
+    path
+        The file.
+    mend
+        What to do when it is not as it was written.
+
+    Raises
+    ------
+    ModelError
+        When it is missing, is no plain file, is not JSON, or holds more than 64 lists and objects inside each other.
+    """
+    try:
+        with open_plain(path) as file:
+            content = json.loads(file.read())
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read ({error.strerror}); {mend}") from error
+    except (ValueError, RecursionError) as error:
+        raise ModelError(f"{path} is damaged ({first_line(error)}); {mend}") from error
+    level = [content]
+    for _ in range(_DEEPEST):
+        level = [inner for each in level for inner in _inside(each)]
+    if level:
+        raise ModelError(f"{path} is damaged (more than {_DEEPEST} lists and objects inside each other); {mend}")
+    return content
 
 
 def read_parquet(path: Path, missing: str, mend: str) -> pl.DataFrame:
@@ -113,10 +285,8 @@ def _one_table(files: list[Path], parts: list[pl.DataFrame], mend: str) -> pl.Da
                     f"{file} holds {name} as {dtype}, where {other.name} holds {kind}; write the column in one type"
                 )
     try:
-        return pl.concat(
-            [part.with_columns(cs.datetime(time_zone="*").dt.convert_time_zone("UTC")) for part in parts],
-            how="diagonal_relaxed",
-        )
+        in_utc = cs.datetime(time_zone="*").dt.convert_time_zone("UTC")
+        return pl.concat([part.with_columns(in_utc) for part in parts], how="diagonal_relaxed")
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
         raise DataError(f"{files[0].parent} cannot be read as one table ({error}); {mend}") from error
 
@@ -128,6 +298,12 @@ def _kind(dtype: pl.DataType) -> str:
     if isinstance(dtype, pl.Datetime):
         return "moments without a zone" if dtype.time_zone is None else "moments with a zone"
     return str(dtype)
+
+
+def _inside(content: object) -> Iterable[object]:
+    if isinstance(content, dict):
+        return content.values()
+    return content if isinstance(content, list) else ()
 
 
 def _flush(path: Path) -> None:

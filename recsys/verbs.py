@@ -389,8 +389,10 @@ def _write(path: Path | None, content: object) -> None:
     """Write a text as it is, anything else as JSON, if there is a path."""
     if path is None:
         return
+    from recsys.files import write_whole
+
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(content if isinstance(content, str) else json.dumps(content, indent=2) + "\n")
+        write_whole(path, content if isinstance(content, str) else json.dumps(content, indent=2) + "\n")
     except OSError as error:
         raise DataError(f"{path} cannot be written ({error}); choose another file") from error

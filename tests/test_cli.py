@@ -1,5 +1,6 @@
 """The command line as a process: exit statuses, signals, pipes, helps and wrong words."""
 
+import os
 import re
 import signal
 import subprocess
@@ -11,7 +12,7 @@ import pytest
 from recsys.cli import FINE, NO, WRONG_USE, main
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT])
 def test_a_signal_stops_training_with_its_own_status_and_leaves_nothing(line, config, tmp_path, number) -> None:
     words = [
         "train",
@@ -152,5 +153,42 @@ def test_a_closed_output_is_no_fault_and_a_full_one_is_said_in_one_line(line) ->
         ["sh", "-c", 'exec "$@" >/dev/full', "sh", *words], check=False, capture_output=True, text=True
     )
     assert full.returncode == NO
-    assert full.stderr.startswith("recsys: [Errno 28] No space left on device; see that what it names can be")
+    assert full.stderr.startswith(
+        "recsys: there is no room left to write ([Errno 28] No space left on device); make room"
+    )
     assert "Traceback" not in full.stderr
+
+
+SMALL_DISK = 'mount -t tmpfs -o size="$0" tmpfs "$1" && shift && "$@"; status=$?; ls -A "$OUT"; exit $status'
+
+
+@pytest.mark.parametrize(
+    ("size", "words", "left"),
+    [
+        ("100k", "train {data} --config {config} --out {out}/model", ["model.training"]),
+        ("40k", "features {data} --config {config} --out {out}/table", []),
+        ("40k", "world --out {out}/world --items 150 --users 50 --requests 600 --days 5", []),
+        ("40k", "score {model} {data} --candidates {data}/requests.parquet --out {out}/answer", []),
+        ("4k", "evaluate {model} {data} --json {out}/a.json", []),
+    ],
+    ids=lambda value: value.split()[0] if isinstance(value, str) else "",
+)
+def test_a_full_disk_ends_every_verb_in_one_line_and_leaves_nothing_half_written(
+    line, config, tmp_path, size, words, left
+) -> None:
+    if subprocess.run(["unshare", "-rm", "true"], check=False, capture_output=True).returncode:
+        pytest.skip("no file system can be mounted here")
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    places = {"data": line.data, "model": line.model, "config": config, "out": disk}
+    command = [sys.executable, "-m", "recsys.cli", *words.format(**places).split()]
+    small = ["unshare", "-rm", "sh", "-c", SMALL_DISK, size, str(disk), *command]
+    environment = os.environ | {"OUT": str(disk)}
+    done = subprocess.run(small, check=False, capture_output=True, text=True, env=environment)
+    assert done.returncode == NO, done.stderr
+    said = [each for each in done.stderr.splitlines() if each.startswith("recsys: ")]
+    assert len(said) == 1
+    assert "No space left on device" in said[0]
+    assert str(disk) in said[0]
+    assert "Traceback" not in done.stderr
+    assert done.stdout.split("\n")[-len(left) - 1 :] == [*left, ""]

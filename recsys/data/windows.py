@@ -79,8 +79,17 @@ class Windows:
 
     @classmethod
     def from_json(cls, cuts: list[str]) -> "Windows":
-        """Read what `to_json` wrote."""
-        return cls(tuple(datetime.fromisoformat(cut) for cut in cuts))
+        """Read what `to_json` wrote.
+
+        Raises
+        ------
+        TypeError, ValueError
+            When it is something else.
+        """
+        moments = tuple(datetime.fromisoformat(cut) for cut in cuts)
+        if len(moments) != len(WINDOWS) + 1 or None in [moment.tzinfo for moment in moments]:
+            raise ValueError(f"windows are {len(WINDOWS) + 1} moments with a zone, not {cuts}")
+        return cls(moments)
 
     def to_json(self) -> list[str]:
         """Write the times as ISO 8601 strings."""

@@ -1,6 +1,7 @@
 """Few weights that learn in place of the whole encoder: methods of the library peft, put on and merged back."""
 
 import warnings
+from collections.abc import Callable, Mapping
 from dataclasses import fields
 from difflib import get_close_matches
 from pathlib import Path
@@ -11,6 +12,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from recsys.errors import ModelError, SettingsError, first_line
+from recsys.files import read_json
 
 if TYPE_CHECKING:
     from recsys.encoders.encoder import Encoder
@@ -18,6 +20,17 @@ if TYPE_CHECKING:
 _FOLDER = "adapter"
 _WEIGHTS = "adapter.safetensors"
 _TASK = "FEATURE_EXTRACTION"
+_KEPT: dict[str, Callable[[Any], bool]] = {
+    "peft_type": lambda value: value == "PREFIX_TUNING",
+    "task_type": lambda value: value == _TASK,
+    "peft_version": lambda value: isinstance(value, str),
+    "init_weights": lambda value: value == "zero",
+    "prefix_projection": lambda value: isinstance(value, bool),
+    "inference_mode": lambda value: isinstance(value, bool),
+}
+"""Keys of the configuration of what stays beside an encoder, and whether a value fits; null always does."""
+_SIZES = "num_virtual_tokens num_layers token_dim num_attention_heads num_transformer_submodules encoder_hidden_size"
+_KEPT |= dict.fromkeys(_SIZES.split(), lambda value: type(value) is int and value > 0)
 _CHOICES = "choose LORA, ADALORA, IA3 or PREFIX_TUNING"
 
 
@@ -143,18 +156,25 @@ def load_adapter(network: Any, folder: Path) -> Any:
     Raises
     ------
     ModelError
-        When its files are damaged or belong to a network with other layers.
+        When its files are damaged, say more than `save_network` writes, or belong to a network with other layers.
     """
     inside = folder / _FOLDER
-    if not inside.is_dir():
+    if not inside.exists():
         return network
     import peft
 
+    described = read_json(inside / "adapter_config.json", "copy the folder again")
     try:
-        config = peft.PeftConfig.from_pretrained(str(inside), local_files_only=True)
+        if described["peft_type"] != "PREFIX_TUNING":
+            raise ValueError(f"peft_type is {described['peft_type']!r}, only PREFIX_TUNING stays beside an encoder")
+        _refuse_more(described)
+        # Made here of known keys: peft's own reading takes the class, and what it loads, from the file.
+        given = {name: described[name] for name in described if name in _KEPT.keys() - {"peft_type", "peft_version"}}
+        config = peft.PrefixTuningConfig(**given)
         weights = load_file(inside / _WEIGHTS)
         if config.num_layers != network.config.num_hidden_layers:
             raise ValueError(f"{config.num_layers} layers, the encoder has {network.config.num_hidden_layers}")
+        _check_sizes(config, weights)
         wrapped = _wrap(network, config, seed=0)
         wrapped.prompt_encoder.load_state_dict(weights)
     except Exception as error:  # safetensors raises an exception class of its own
@@ -163,6 +183,22 @@ def load_adapter(network: Any, folder: Path) -> Any:
             "as it was"
         ) from error
     return wrapped
+
+
+def _refuse_more(described: Mapping[str, Any]) -> None:
+    """Refuse a configuration of a prefix that says more than its sizes, with a ValueError."""
+    for name, value in described.items():
+        if value is not None and not _KEPT.get(name, lambda _: False)(value):
+            raise ValueError(f"{name} = {value!r} is not for a prefix")
+
+
+def _check_sizes(config: Any, weights: Mapping[str, Tensor]) -> None:
+    """Hold sizes against the weights, which lie there, before room is made for them."""
+    rows, columns = weights["default.embedding.weight"].shape
+    wide = config.token_dim if config.prefix_projection else 2 * config.num_layers * config.token_dim
+    hidden = len(weights["default.transform.0.weight"]) if config.prefix_projection else config.encoder_hidden_size
+    if (rows, columns, hidden) != (config.num_virtual_tokens, wide, config.encoder_hidden_size):
+        raise ValueError(f"weights of {rows} tokens and {columns} numbers, the configuration says others")
 
 
 def _configuration(config: dict[str, Any], updates: int) -> Any:
@@ -188,6 +224,11 @@ def _configuration(config: dict[str, Any], updates: int) -> Any:
         chosen = kind(**given)
     except (TypeError, ValueError, KeyError) as error:
         raise SettingsError(f"[text] peft = {config} does not fit: {first_line(error)}") from error
+    if _stays_beside(chosen):
+        try:
+            _refuse_more(chosen.to_dict())
+        except ValueError as error:
+            raise SettingsError(f"[text] peft: {error}; leave it out") from error
     if chosen.is_prompt_learning and not _stays_beside(chosen):
         raise SettingsError(f"[text] peft: {name} is not for encoders; {_CHOICES}")
     return chosen

@@ -72,7 +72,7 @@ class Encoder(nn.Module):
         if (folder / "adapter_config.json").is_file():
             raise ModelError(f"{folder} holds an adapter of peft; merge it with merge_and_unload() and save the result")
         try:
-            with _quiet():
+            with _quiet(), _offline():
                 network, report = transformers.AutoModel.from_pretrained(
                     folder,
                     use_safetensors=True,
@@ -92,6 +92,9 @@ class Encoder(nn.Module):
         missing = sorted(name for name in report["missing_keys"] if not name.startswith("pooler."))
         if missing:
             raise ModelError(f"the weights in {folder} lack {missing[0]} and {len(missing) - 1} more; fetch it again")
+        names = tokenizer.vocab_files_names.values()
+        if names and not any((folder / each).is_file() for each in names):  # else every word would be unknown
+            raise ModelError(f"{folder} lacks the tokenizer's words ({' or '.join(names)}); fetch or copy it again")
         if tokenizer.pad_token_id is None:
             raise ModelError(f"the tokenizer in {folder} has no padding token; set pad_token in tokenizer_config.json")
         if getattr(network, "pooler", None) is not None:
@@ -99,7 +102,9 @@ class Encoder(nn.Module):
         if layers:
             keep_first(network, layers)
         query = read_query(folder, network.config.hidden_size) if pooling == "attention" else None
-        return cls(load_adapter(network, folder), tokenizer, pooling, query)
+        with _offline():
+            network = load_adapter(network, folder)
+        return cls(network, tokenizer, pooling, query)
 
     def save(self, folder: Path) -> None:
         """Write a folder that `load`, transformers and, but for attention pooling, sentence-transformers can read.
@@ -194,6 +199,18 @@ class Encoder(nn.Module):
             return torch.allclose(self.finish(entering, real.to(self.device), count), whole, atol=1e-5)
         except (AttributeError, TypeError, ValueError, RuntimeError):
             return False
+
+
+@contextmanager
+def _offline() -> Iterator[None]:
+    """Let nothing be fetched that the files of a folder name, such as the pretrained backbone of another model."""
+    from huggingface_hub import constants
+
+    before, constants.HF_HUB_OFFLINE = constants.HF_HUB_OFFLINE, True
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE = before
 
 
 @contextmanager

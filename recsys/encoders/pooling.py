@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from recsys.errors import ModelError, first_line
+from recsys.files import read_json
 
 Pooling = Literal["mean", "cls", "attention"]
 
@@ -68,11 +69,7 @@ def read_pooling(folder: Path) -> Pooling:
     path = folder / _CONFIG
     if not path.is_file():
         return "mean"
-    try:
-        config: dict[str, Any] = json.loads(path.read_text())
-    except ValueError as error:
-        raise ModelError(f"{path} is not JSON ({error}); fetch the encoder again") from error
-    chosen = [key for key, value in config.items() if key.startswith("pooling_mode_") and value is True]
+    chosen = [key for key, value in _read_config(path).items() if key.startswith("pooling_mode_") and value is True]
     for pooling, key in _KEYS.items():
         if chosen == [key]:
             return pooling
@@ -92,7 +89,7 @@ def read_query(folder: Path, dimension: int) -> Tensor:
     """
     path = folder / _QUERY
     if not path.is_file():
-        if (folder / _CONFIG).is_file() and _KEYS["attention"] in (folder / _CONFIG).read_text():
+        if (folder / _CONFIG).is_file() and _read_config(folder / _CONFIG).get(_KEYS["attention"]) is True:
             raise ModelError(f"{path} is missing, though {folder / _CONFIG} needs it; copy the folder again")
         return torch.zeros(dimension)
     try:
@@ -120,3 +117,10 @@ def write_pooling(folder: Path, pooling: Pooling, query: Tensor | None, dimensio
     (folder / _CONFIG).write_text(json.dumps({"word_embedding_dimension": dimension, **wanted}, indent=2) + "\n")
     if query is not None:
         save_file({"query": query.detach().cpu().contiguous()}, folder / _QUERY)
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    config = read_json(path, "fetch the encoder again")
+    if not isinstance(config, dict):
+        raise ModelError(f"{path} is damaged (it holds no object); fetch the encoder again")
+    return config

@@ -1,6 +1,5 @@
 """What reads new item texts: a backend and the item tower, without torch unless the backend needs it."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from recsys.encoders.backends.choice import load_backend
 from recsys.encoders.lexicon import Lexicon
 from recsys.encoders.settings import TextSettings
 from recsys.errors import ModelError, first_line
+from recsys.files import read_json
 from recsys.vectors.item_tower import ItemTower
 from recsys.vectors.item_vectors import Encoded
 
@@ -91,10 +91,13 @@ def load_settings(inside: Path) -> TextSettings:
     """
     if not inside.is_dir():
         raise ModelError(f"{inside} is missing; {inside.parent} is not a model folder, or was copied in part")
+    settings = read_json(inside / SETTINGS, "copy the model folder again")
     try:
-        return TextSettings.model_validate_json((inside / SETTINGS).read_text())
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{inside} is damaged ({first_line(error)}); copy the model folder again") from error
+        return TextSettings.model_validate(settings)
+    except ValueError as error:
+        raise ModelError(
+            f"{inside / SETTINGS} is damaged ({first_line(error)}); copy the model folder again"
+        ) from error
 
 
 def read_identity(inside: Path) -> str:
@@ -105,7 +108,8 @@ def read_identity(inside: Path) -> str:
     ModelError
         When the file is missing or damaged.
     """
+    content = read_json(inside / IDENTITY, "copy the model folder again")
     try:
-        return str(json.loads((inside / IDENTITY).read_text())["sha256"])
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise ModelError(f"{inside / IDENTITY} is damaged ({error}); copy the model folder again") from error
+        return str(content["sha256"])
+    except (TypeError, KeyError) as error:
+        raise ModelError(f"{inside / IDENTITY} is damaged ({error!r}); copy the model folder again") from error

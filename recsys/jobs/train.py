@@ -86,13 +86,10 @@ def train(dataset: Dataset, settings: Settings, target: str | Path, start: str |
     dataset, log = prepared.dataset, prepared.log
     since = None if start is None else Model.load(start).windows.learnt_until
     windows = place_windows(dataset.requests, settings.windows, since)
-    facts = {"settings": settings.model_dump(mode="json"), "windows": windows.to_json(), "data": prints}
-    for window in WINDOWS[1:3]:  # before the encoder has learnt for hours
-        labels = windows.of(dataset.requests, window, log.time.feedback_delay)["label"]
-        refuse_without_click(labels.to_numpy(), window)
-    refuse_leaks(prepared, windows)
+    _refuse_early(prepared, windows)
     from recsys.learning.course import TextCourse  # torch takes seconds to load: the data is refused before
 
+    facts = _facts(settings, windows) | {"data": prints}
     before = None if start is None else open_start(Path(start), settings.text, windows)
     encoder = encoder_hash(settings.text.encoder) if start is None else identity(Path(start))
     with work_folder(target, {**facts, "encoder": encoder, "versions": _versions()}) as work:
@@ -108,6 +105,21 @@ def train(dataset: Dataset, settings: Settings, target: str | Path, start: str |
             write_report(folder, judgement, model, dataset)
             write_manifest(folder, {**facts, "lessons": lessons})
     return judgement
+
+
+def _refuse_early(prepared: Prepared, windows: Windows) -> None:
+    """Refuse leaks and windows without a click before the encoder has learnt for hours."""
+    for window in WINDOWS[1:3]:
+        labels = windows.of(prepared.dataset.requests, window, prepared.log.time.feedback_delay)["label"]
+        refuse_without_click(labels.to_numpy(), window)
+    refuse_leaks(prepared, windows)
+
+
+def _facts(settings: Settings, windows: Windows) -> dict[str, object]:
+    """Say what decides the outcome beside data and libraries; other threads give other last bits."""
+    from recsys.learning.passes import threads
+
+    return {"settings": settings.model_dump(mode="json"), "windows": windows.to_json(), "threads": threads()}
 
 
 def _versions() -> dict[str, str]:
@@ -153,6 +165,7 @@ def open_start(folder: Path, settings: TextSettings, windows: Windows) -> "TextM
         old, new = getattr(before.settings.text, name), getattr(settings, name)
         if old != new:
             raise SettingsError(f"[text] {name} is {new!r} but {folder} was trained with {old!r}; set it to that")
+    before.check_encoder(folder)
     return TextModel.load(folder)
 
 

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from recsys.errors import DataError, RecsysError
+from recsys.files import telling_full
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +33,8 @@ def work_folder(target: Path, facts: object) -> Iterator[Path]:
     Raises
     ------
     DataError
-        When another process is working in the folder, or it holds files that are not of a training.
+        When another process is working in the folder, it holds files that are not of a training, or there is no room
+        left.
     """
     folder = target.with_name(f"{target.name}.training")
     folder.mkdir(parents=True, exist_ok=True)
@@ -53,12 +55,13 @@ def work_folder(target: Path, facts: object) -> Iterator[Path]:
             mark.write_text(identity)
         elif any(folder.glob("*/*")):
             logger.info("going on with the training that was interrupted in %s", folder)
-        try:
-            yield folder
-        except RecsysError:
-            if not any(folder.glob("*/lesson.json")):
-                shutil.rmtree(folder)
-            raise
+        with telling_full(folder):  # the checkpoints stay for when there is room
+            try:
+                yield folder
+            except RecsysError:
+                if not any(folder.glob("*/lesson.json")):
+                    shutil.rmtree(folder)
+                raise
         _keep_logs(folder)
 
 

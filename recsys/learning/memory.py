@@ -15,6 +15,8 @@ from tqdm import tqdm
 from recsys.encoders.encoder import TOKENS_PER_BATCH, Encoder
 from recsys.encoders.lexicon import Lexicon
 from recsys.encoders.settings import TextSettings
+from recsys.files import unfinished
+from recsys.manifest import file_hash
 from recsys.vectors.coded_lists import CodedLists
 
 logger = logging.getLogger(__name__)
@@ -40,7 +42,7 @@ class TextMemory:
     settings
         `max_tokens`, `trainable_layers` and `peft`.
     folder
-        Where the frozen layers' output is kept, in a file named by the hash of layers and tokens.
+        Where the frozen layers' output is kept, in a file named by the hash of layers and tokens and by its own.
 
     Attributes
     ----------
@@ -106,10 +108,9 @@ class TextMemory:
         shape = (len(self.tokens.ids), self._encoder.dimension)
         if not self._layers or shape[0] * shape[1] * 4 > _LARGEST or not self._encoder.top_runs_alone(self._layers):
             return None
-        path = folder / f"frozen-{self._lower_hash()}.npy"
-        if not path.is_file():
-            folder.mkdir(parents=True, exist_ok=True)
-            self._write_lower(path, shape)
+        folder.mkdir(parents=True, exist_ok=True)
+        name = f"frozen-{self._lower_hash()}"
+        path = self._find_lower(folder, name) or self._write_lower(folder, name, shape)
         found: np.memmap[tuple[int, int], np.dtype[np.float32]] = np.load(path, mmap_mode="r")
         return found
 
@@ -125,11 +126,25 @@ class TextMemory:
             seen.update(part.tobytes())
         return seen.hexdigest()[:32]
 
+    def _find_lower(self, folder: Path, name: str) -> Path | None:
+        """Find what was kept before; its name ends with its own hash, so that a file that was damaged is noticed."""
+        for path in folder.glob(f"{name}-*.npy"):
+            if path.stem == f"{name}-{file_hash(path)}":
+                return path
+            logger.warning("%s was changed after it was written; it is made again", path)
+            path.unlink()
+        return None
+
     @torch.no_grad()
-    def _write_lower(self, path: Path, shape: tuple[int, int]) -> None:
-        # A name of its own until it is whole: a killed run must not leave half a file under the final name.
-        unfinished = path.with_name(f".{path.stem}-{os.getpid()}.npy")
-        lower = np.lib.format.open_memmap(unfinished, mode="w+", dtype=np.float32, shape=shape)
+    def _write_lower(self, folder: Path, name: str, shape: tuple[int, int]) -> Path:
+        with unfinished(folder, "frozen", Path.touch) as file:
+            self._fill_lower(file, shape)
+            return file.rename(folder / f"{name}-{file_hash(file)}.npy")
+
+    def _fill_lower(self, file: Path, shape: tuple[int, int]) -> None:
+        lower = np.lib.format.open_memmap(file, mode="w+", dtype=np.float32, shape=shape)
+        with file.open("r+b") as opened:  # room is taken now: a full disk would later end the process without a word
+            os.posix_fallocate(opened.fileno(), 0, file.stat().st_size)
         everything = np.arange(len(self.tokens))
         with tqdm(total=len(everything), desc="frozen layers", unit="text", disable=None, leave=False) as progress:
             for rows in self.tokens.batches(everything, TOKENS_PER_BATCH):
@@ -141,7 +156,6 @@ class TextMemory:
                 self.encoded_tokens += int(self.tokens.lengths[rows].sum())
                 progress.update(len(rows))
         lower.flush()
-        os.replace(unfinished, path)
 
     def _encode_batch(self, rows: NDArray[np.int64]) -> Tensor:
         device = self._encoder.device

@@ -192,6 +192,11 @@ def _unfinished(checkpoint: Path) -> Path | None:
     return checkpoint
 
 
+def threads() -> int:
+    """Return how many threads add numbers up; another number adds them in another order, and changes last bits."""
+    return torch.get_num_threads()
+
+
 @contextmanager
 def _same_bytes() -> Iterator[None]:
     """Let torch add up gradients in one order only: threads would add those of a repeated item in any."""

@@ -129,7 +129,9 @@ class TextModel:
             heads = ItemHead(dimension, length)
             heads.load_state_dict(state)
         except Exception as error:  # safetensors raises an exception class of its own
-            raise ModelError(f"{inside} is damaged ({first_line(error)}); copy the model folder again") from error
+            raise ModelError(
+                f"{inside / HEADS} is damaged ({first_line(error)}); copy the model folder again"
+            ) from error
         tower = UserTower.load(Path(folder) / "user_tower.safetensors")
         return cls(encoder, heads, tower, settings, Lexicon.load(inside / LEXICON))
 

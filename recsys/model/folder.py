@@ -1,8 +1,8 @@
 """The model folder: what `train` writes whole or not at all, and everything else reads and checks."""
 
 import hashlib
-import json
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from functools import cache, cached_property
 from pathlib import Path
 
@@ -10,8 +10,9 @@ from recsys.data.clock import TimeSettings
 from recsys.data.tables import read_table
 from recsys.data.windows import Windows
 from recsys.encoders.text_reader import TextReader
-from recsys.errors import ModelError
-from recsys.manifest import file_hash, read_manifest, write_json, write_manifest
+from recsys.errors import DataError, ModelError
+from recsys.files import read_json
+from recsys.manifest import check_files, file_hash, read_manifest, write_json, write_manifest
 from recsys.past.behaviour import Behaviour
 from recsys.past.log import Log
 from recsys.ranking.calibration import Calibration
@@ -58,7 +59,10 @@ class State:
         manifest = read_manifest(folder, "written by `recsys train` or `recsys score`")
         if manifest.get("model") != identity(model):
             raise ModelError(f"{folder} was made with another model than {model}; score with this model once, or train")
-        behaviour = Behaviour(*(read_table(folder, field.name) for field in fields(Behaviour)))
+        try:
+            behaviour = Behaviour(*(read_table(folder, field.name) for field in fields(Behaviour)))
+        except DataError as error:
+            raise ModelError(f"{folder} is no whole state ({error}); copy the whole folder again") from error
         return cls(behaviour, ItemVectors.load(folder / "item_vectors.parquet"))
 
 
@@ -80,6 +84,8 @@ class Model:
         Scores of `ranker` into click probabilities.
     tower
         Turns item vectors and past clicks into interest.
+    files
+        sha256 of the files it was read from; none where it was just trained.
     """
 
     settings: Settings
@@ -88,6 +94,7 @@ class Model:
     behaviour_ranker: TreeRanker
     calibration: Calibration
     tower: UserTower
+    files: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @cached_property
     def clock(self) -> TimeSettings:
@@ -107,18 +114,40 @@ class Model:
             Today's.
         folder
             Where the encoder lies. It is loaded when the first request comes that has a text of its own, with the
-            errors of `TextReader.load`, or a ModelError when it is no longer the encoder of the vectors.
+            errors of `text_reader`, or a ModelError when it is no longer the encoder of the vectors.
         """
         text = self.settings.text
 
         @cache
         def load() -> TextReader:
-            reader = TextReader.load(folder)
+            reader = self.text_reader(folder)
             vectors.check_encoder(reader.identity)
             return reader
 
         queries = QueryReader(text.query, lambda query: load().encode_query(query)) if text.query else None
         return Reader.of(log, vectors, self.tower, text.history_length, queries)
+
+    def check_encoder(self, folder: Path) -> None:
+        """Hold the encoder in `folder` against the hashes that its files had when this model was read from there.
+
+        Raises
+        ------
+        ModelError
+            When a file is missing, extra or was changed since.
+        """
+        if self.files:
+            check_files(folder, self.files, "encoder/")
+
+    def text_reader(self, folder: Path) -> TextReader:
+        """Load what reads new texts, which may be long after this model was read.
+
+        Raises
+        ------
+        ModelError
+            When a file of the encoder was changed since, or with those of `TextReader.load`.
+        """
+        self.check_encoder(folder)
+        return TextReader.load(folder)
 
     def save(self, folder: Path) -> None:
         """Write everything but the manifest into an existing folder."""
@@ -140,13 +169,14 @@ class Model:
         """
         folder = Path(folder)
         manifest = read_manifest(folder, "written by `recsys train`")
+        mend = "copy the whole folder again"
+        contracts, knots = (read_json(folder / name, mend) for name in ("features.json", "calibration.json"))
         try:
             settings = Settings.model_validate(manifest["settings"])
             windows = Windows.from_json(manifest["windows"])
-            contracts = json.loads((folder / "features.json").read_text())
-            calibration = Calibration.from_json(json.loads((folder / "calibration.json").read_text()))
+            calibration = Calibration.from_json(knots)
             both, behaviour = (Contract.from_json(contracts[name]) for name in ("both", "behaviour"))
-        except (KeyError, ValueError, TypeError) as error:
+        except (KeyError, ValueError, TypeError, AttributeError) as error:
             raise ModelError(f"{folder} does not read as a model of this version ({error}); train again") from error
         return cls(
             settings=settings,
@@ -155,6 +185,7 @@ class Model:
             behaviour_ranker=TreeRanker.load(folder / "behaviour.txt", behaviour),
             calibration=calibration,
             tower=UserTower.load(folder / "user_tower.safetensors"),
+            files=manifest["files"],
         )
 
 

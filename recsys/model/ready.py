@@ -11,7 +11,7 @@ from recsys.data.faults import refuse_errors
 from recsys.data.plain import plain_table
 from recsys.data.tables import Dataset
 from recsys.data.texts import item_texts
-from recsys.encoders.text_reader import TextReader, read_identity
+from recsys.encoders.text_reader import read_identity
 from recsys.errors import SettingsError
 from recsys.features.checks import check_context, check_id_types, check_query
 from recsys.features.plan import build_features
@@ -206,9 +206,9 @@ def current_vectors(model: Model, folder: Path, known: ItemVectors, items: pl.Da
     Raises
     ------
     ModelError
-        When another encoder made the vectors, or the encoder cannot be loaded.
+        When another encoder made the vectors, the encoder was changed since the model was loaded, or cannot be loaded.
     """
     known.check_encoder(read_identity(folder / "encoder"))
     text = model.settings.text
     texts = item_texts(items, text.fields, text.template)
-    return known.update(items["item_id"], texts, lambda new: TextReader.load(folder).encode(new))
+    return known.update(items["item_id"], texts, lambda new: model.text_reader(folder).encode(new))

@@ -65,5 +65,18 @@ class Calibration:
 
     @classmethod
     def from_json(cls, knots: dict[str, Any]) -> "Calibration":
-        """Read what `to_json` wrote."""
-        return cls(np.array(knots["scores"]), np.array(knots["probabilities"]))
+        """Read what `to_json` wrote.
+
+        Raises
+        ------
+        KeyError, TypeError, ValueError
+            When it is something else.
+        """
+        scores, probabilities = (np.array(knots[name], np.float64) for name in ("scores", "probabilities"))
+        if not (scores.ndim == 1 and len(scores) and scores.shape == probabilities.shape):
+            raise ValueError("the calibration has not one probability for each score")
+        if not (np.isfinite(scores).all() and (np.diff(scores) > 0).all()):
+            raise ValueError("the scores of the calibration do not rise")
+        if not ((probabilities > 0) & (probabilities <= 1)).all():
+            raise ValueError("a probability of the calibration is not above 0 and at most 1")
+        return cls(scores, probabilities)

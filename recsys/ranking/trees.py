@@ -14,8 +14,10 @@ from tqdm import tqdm
 
 from recsys.errors import DataError, ModelError
 from recsys.features.columns import plain_name
+from recsys.files import open_plain
 from recsys.past.vocabulary import Vocabulary
 from recsys.ranking.settings import RankerSettings
+from recsys.ranking.tree_text import check_trees
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -111,13 +113,23 @@ class Contract:
 
     @classmethod
     def from_json(cls, columns: list[dict[str, Any]]) -> "Contract":
-        """Read what `to_json` wrote."""
-        return cls(
-            tuple(
-                FeatureColumn(column["name"], tuple(column["categories"]) if "categories" in column else None)
-                for column in columns
-            )
-        )
+        """Read what `to_json` wrote.
+
+        Raises
+        ------
+        KeyError, TypeError, ValueError
+            When it is something else.
+        """
+        found = []
+        for column in columns:
+            name, categories = column["name"], column.get("categories")
+            if not isinstance(name, str):
+                raise TypeError(f"a feature is called {name!r}")
+            kinds = {type(value) for value in categories or ()}
+            if len(kinds) > 1 or kinds - {int, str} or len(set(categories or ())) < len(categories or ()):
+                raise ValueError(f"the categories of {name} are not different texts or whole numbers")
+            found.append(FeatureColumn(name, None if categories is None else tuple(categories)))
+        return cls(tuple(found))
 
     @cached_property
     def _vocabularies(self) -> tuple[Vocabulary | None, ...]:
@@ -248,15 +260,16 @@ class TreeRanker:
         Raises
         ------
         ModelError
-            When the file is no LightGBM model or names other features than the contract.
+            When the file is no LightGBM model of a ranker or names other features than the contract.
         """
         try:
-            booster = lightgbm.Booster(model_str=path.read_text())
-        except (OSError, UnicodeDecodeError, lightgbm.basic.LightGBMError) as error:
+            with open_plain(path) as file:
+                text = file.read().decode()
+            if check_trees(text) != _feature_names(contract):
+                raise ModelError(f"{path} was grown on other features than features.json names; train again")
+            return cls(lightgbm.Booster(model_str=text), contract)
+        except (OSError, ValueError, lightgbm.basic.LightGBMError) as error:
             raise ModelError(f"{path} cannot be read as a LightGBM model ({error}); train again") from error
-        if booster.feature_name() != _feature_names(contract):
-            raise ModelError(f"{path} was grown on other features than features.json names; train again")
-        return cls(booster, contract)
 
 
 def grow(

@@ -165,7 +165,7 @@ class ItemVectors:
             When the file is missing, is not such a table, or holds components off the grid.
         """
         try:
-            table = pl.read_parquet(path)
+            table = pl.read_parquet(path, glob=False)
             vectors = cls(
                 table["item_id"],
                 table["text_hash"],
@@ -174,7 +174,7 @@ class ItemVectors:
                 table["appeal"].to_numpy(),
                 pl.read_parquet_metadata(path).get("encoder", ""),
             )
-        except (pl.exceptions.PolarsError, OSError, ValueError) as error:
+        except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, ValueError) as error:
             raise ModelError(f"{path} is not a table of item vectors ({error}); encode the items again") from error
         for matrix in (vectors.candidate, vectors.history):
             if not np.array_equal(matrix, round_to_grid(matrix)):

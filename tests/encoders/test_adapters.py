@@ -1,5 +1,6 @@
 import json
 import shutil
+import socket
 from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
@@ -238,8 +239,61 @@ def test_a_damaged_prefix_is_refused(with_prefix: Path) -> None:
         Encoder.load(with_prefix)
     shutil.rmtree(with_prefix / "adapter")
     (with_prefix / "adapter").mkdir()
-    with pytest.raises(ModelError, match=r"adapter does not fit its encoder .*adapter_config\.json"):
+    with pytest.raises(ModelError, match=r"adapter_config\.json cannot be read \(No such file.*copy the folder again"):
         Encoder.load(with_prefix)
+
+
+FORGED = [
+    (
+        {"peft_type": "PROMPT_TUNING", "prompt_tuning_init": "TEXT", "tokenizer_name_or_path": "evil/repo"},
+        "peft_type is 'PROMPT_TUNING'",
+    ),
+    ({"peft_type": "LORA", "r": 2}, "peft_type is 'LORA', only PREFIX_TUNING stays beside an encoder"),
+    ({"peft_type": ["PREFIX_TUNING"]}, "peft_type is"),
+    ({"tokenizer_name_or_path": "evil/repo"}, "tokenizer_name_or_path = 'evil/repo' is not for a prefix"),
+    ({"auto_mapping": {"base_model_class": "X", "parent_library": "evil"}}, "auto_mapping = .* is not for a prefix"),
+    ({"base_model_name_or_path": "evil/repo"}, "base_model_name_or_path = 'evil/repo' is not for a prefix"),
+    ({"revision": "main"}, "revision = 'main' is not for a prefix"),
+    ({"modules_to_save": ["pooler"]}, "modules_to_save = .* is not for a prefix"),
+    ({"task_type": "CAUSAL_LM"}, "task_type = 'CAUSAL_LM' is not for a prefix"),
+    ({"num_virtual_tokens": 10**12}, "weights of 3 tokens and 192 numbers, the configuration says others"),
+    ({"token_dim": 10**12}, "weights of 3 tokens and 192 numbers"),
+    ({"num_virtual_tokens": -1}, "num_virtual_tokens = -1 is not for a prefix"),
+    ({"num_attention_heads": True}, "num_attention_heads = True is not for a prefix"),
+    ({"encoder_hidden_size": "32"}, "encoder_hidden_size = '32' is not for a prefix"),
+]
+
+
+@pytest.mark.parametrize(("change", "words"), FORGED)
+def test_an_adapter_that_says_more_than_a_prefix_needs_is_refused(
+    with_prefix: Path, change: dict[str, object], words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[object] = []
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *given, **_: asked.append(given))
+    path = with_prefix / "adapter" / "adapter_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(ModelError, match=rf"adapter does not fit its encoder \({words}.*\); copy the folder again"):
+        Encoder.load(with_prefix)
+    assert asked == []
+
+
+@pytest.mark.parametrize("content", ["[" * 900 + "]" * 900, "[1]", "{}", '"PREFIX_TUNING"', "null"])
+def test_an_adapter_that_nobody_wrote_is_refused(with_prefix: Path, content: str) -> None:
+    (with_prefix / "adapter" / "adapter_config.json").write_text(content)
+    with pytest.raises(ModelError, match=r"(does not fit its encoder|is damaged) \(.*; copy the folder again"):
+        Encoder.load(with_prefix)
+
+
+@pytest.mark.parametrize(
+    "config", [{"modules_to_save": ["pooler"]}, {"base_model_name_or_path": "a"}, {"revision": "b"}]
+)
+def test_what_could_not_be_kept_beside_an_encoder_is_refused_before_it_learns(
+    tiny_encoder: Path, config: dict[str, object]
+) -> None:
+    with pytest.raises(
+        SettingsError, match=rf"\[text\] peft: {next(iter(config))} = .* is not for a prefix; leave it out"
+    ):
+        adapted(tiny_encoder, PREFIX | config)
 
 
 def test_a_prefix_of_more_layers_is_refused(with_prefix: Path) -> None:

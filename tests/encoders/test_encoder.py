@@ -1,5 +1,6 @@
 import json
 import shutil
+import socket
 import sys
 from importlib.util import find_spec
 from pathlib import Path
@@ -216,7 +217,7 @@ def test_unknown_pooling_is_refused(copied: Path) -> None:
 def test_broken_pooling_file_is_refused(copied: Path) -> None:
     set_pooling(copied)
     (copied / "1_Pooling" / "config.json").write_text("{")
-    with pytest.raises(ModelError, match=r"is not JSON .*fetch the encoder again"):
+    with pytest.raises(ModelError, match=r"is damaged \(.*; fetch the encoder again"):
         Encoder.load(copied)
 
 
@@ -230,3 +231,48 @@ def test_default_encoder_finds_what_is_alike() -> None:
     assert vectors.shape == (4, 384)
     assert np.linalg.norm(vectors, axis=1) == pytest.approx(np.ones(4), abs=1e-5)
     assert vectors[0] @ vectors[1] > 0.5 > 0.2 > vectors[0] @ vectors[2]
+
+
+def test_folder_whose_tokenizer_knows_no_word_is_refused(copied: Path) -> None:
+    (copied / "tokenizer.json").unlink()
+    (copied / "vocab.txt").unlink(missing_ok=True)
+    with pytest.raises(ModelError, match=r"copied lacks the tokenizer's words \(.*tokenizer\.json.*\); fetch or copy"):
+        Encoder.load(copied)
+
+
+@pytest.mark.parametrize("name", ["config.json", "tokenizer_config.json", "tokenizer.json", "1_Pooling/config.json"])
+def test_files_nested_without_end_are_refused(copied: Path, name: str) -> None:
+    (copied / "1_Pooling").mkdir()
+    (copied / name).write_text("[" * 100_000)
+    with pytest.raises(ModelError, match=r"cannot be loaded as an encoder \(|is damaged \("):
+        Encoder.load(copied)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"model_type": "maskformer", "backbone": "evil/repo", "use_pretrained_backbone": True, "backbone_config": None},
+        {
+            "model_type": "conditional_detr",
+            "backbone": "evil/repo",
+            "use_timm_backbone": False,
+            "backbone_config": None,
+        },
+        {"model_type": "dpt", "backbone": "evil/repo", "use_pretrained_backbone": True, "is_hybrid": False},
+        {"model_type": "strange", "auto_map": {"AutoConfig": "evil/repo--x.Y", "AutoModel": "evil/repo--x.Y"}},
+    ],
+    ids=lambda config: config["model_type"],
+)
+@pytest.mark.filterwarnings("default")
+def test_nothing_that_a_folder_names_is_fetched(
+    copied: Path, config: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[object] = []
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *given, **_: asked.append(given))
+    whole = json.loads((copied / "config.json").read_text()) | {"use_pretrained_backbone": True} | config
+    (copied / "config.json").write_text(json.dumps(whole))
+    before = huggingface_hub.constants.HF_HUB_OFFLINE
+    with pytest.raises(ModelError, match="cannot be loaded as an encoder"):
+        Encoder.load(copied)
+    assert asked == []
+    assert before == huggingface_hub.constants.HF_HUB_OFFLINE

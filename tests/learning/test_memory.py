@@ -124,3 +124,35 @@ def test_frozen_layers_run_once_for_the_same_texts_and_layers(
     assert other.encoded_tokens > 0
     other.refresh(np.arange(4))
     assert torch.allclose(other.embeddings[other.text_of[:1]], whole(encoder, TEXTS[:1]), atol=1e-6)
+
+
+def halve(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2 :] = bytes(len(content) - len(content) // 2)
+    path.write_bytes(content)
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("damage", [halve, cut, flip, lambda path: path.write_bytes(b"")])
+def test_kept_output_that_was_damaged_is_made_again(
+    encoder: Encoder, tiny_settings: TextSettings, tmp_path: Path, caplog: pytest.LogCaptureFixture, damage
+) -> None:
+    TextMemory(encoder, TEXTS, tiny_settings, tmp_path)
+    (kept,) = tmp_path.glob("frozen-*.npy")
+    whole_file = kept.read_bytes()
+    damage(kept)
+    again = TextMemory(encoder, TEXTS, tiny_settings, tmp_path)
+    assert again.encoded_tokens > 0
+    assert f"{kept} was changed after it was written; it is made again" in caplog.messages
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [whole_file]
+    again.refresh(np.arange(4))
+    assert torch.allclose(again.embeddings[again.text_of[:1]], whole(encoder, TEXTS[:1]), atol=1e-6)

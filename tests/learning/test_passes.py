@@ -1,3 +1,6 @@
+import os
+import subprocess
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -85,3 +88,11 @@ def test_a_logger_that_is_not_installed_says_what_to_type(name, tmp_path: Path) 
         pytest.skip(f"{name} is installed")
     with pytest.raises(SettingsError, match=rf"logger is '{name}', which is not installed; type: pip install {name}"):
         open_logger(name, tmp_path)
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_as_many_threads_are_told_as_the_process_was_given(count: int) -> None:
+    program = "from recsys.learning.passes import threads; print(threads())"
+    environment = os.environ | {"OMP_NUM_THREADS": str(count)}
+    done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True, env=environment)
+    assert done.stdout == f"{count}\n"

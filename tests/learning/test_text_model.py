@@ -158,6 +158,6 @@ def test_folder_without_an_encoder_is_refused(tmp_path: Path) -> None:
 def test_damaged_files_are_refused(model: TextModel, tmp_path: Path, name: str) -> None:
     model.save(tmp_path)
     (tmp_path / "encoder" / name).write_text("{")
-    with pytest.raises(ModelError, match=r"encoder is damaged .*copy the model folder again"):
+    with pytest.raises(ModelError, match=rf"encoder/{name} is damaged .*copy the model folder again"):
         TextModel.load(tmp_path)
     shutil.rmtree(tmp_path / "encoder")

@@ -1,15 +1,21 @@
 import json
+import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
+from pathlib import Path
 
+import polars as pl
 import pytest
+from safetensors.numpy import load_file, save_file
 
 from recsys.errors import ModelError
 from recsys.jobs.train import train
 from recsys.manifest import read_manifest, write_manifest
 from recsys.model.folder import Model, State
 from recsys.model.prepared import fingerprint
+from recsys.model.ready import Ready, current_vectors
 from recsys.serving.ranker import Ranker
 
 
@@ -104,7 +110,8 @@ def test_the_manifest_says_what_the_model_was_made_from_and_no_wall_clock_time(l
     assert manifest["data"]["items"]["rows"] == len(line.dataset.items)
     assert manifest["data"] == fingerprint(line.dataset)
     assert {"torch", "lightgbm", "polars", "recsys"} <= set(manifest["versions"])
-    assert set(manifest) == {"format", "versions", "settings", "windows", "data", "lessons", "files"}
+    assert set(manifest) == {"format", "versions", "settings", "windows", "data", "lessons", "threads", "files"}
+    assert manifest["threads"] == 1  # what the tests keep to
 
 
 def test_a_model_loads_where_torch_and_the_encoder_package_cannot_be_imported(line, tmp_path) -> None:
@@ -120,3 +127,103 @@ def test_a_model_loads_where_torch_and_the_encoder_package_cannot_be_imported(li
         "assert Model.load(sys.argv[1]).ranker.size > 0\n"
     )
     subprocess.run([sys.executable, "-c", program, str(tmp_path / "moved")], check=True)
+
+
+FILES = ("ranker.txt", "behaviour.txt", "features.json", "calibration.json", "user_tower.safetensors")
+STATE = ("items", "users", "showings", "events", "item_vectors")
+ENCODER = ("text.json", "identity.json", "heads.safetensors", "lexicon.safetensors", "config.json", "tokenizer.json")
+
+
+def sign(folder: Path) -> None:
+    """Write the manifests of a model folder anew, as whoever forged it would."""
+    for place in (folder / "state", folder):
+        facts = json.loads((place / "manifest.json").read_text())
+        (place / "manifest.json").unlink()
+        write_manifest(
+            place, {name: facts[name] for name in facts if name not in ("format", "versions", "files", "sha256")}
+        )
+
+
+@pytest.mark.parametrize("name", [*FILES, *(f"state/{table}.parquet" for table in STATE), "state/manifest.json"])
+def test_a_file_that_the_manifest_does_not_miss_either_is_named(model_copy, name) -> None:
+    folder = model_copy()
+    if name == "state/manifest.json":
+        sign(folder)
+        (folder / "manifest.json").rename(folder / "old.json")
+        (folder / name).unlink()
+        (folder / "old.json").rename(folder / "manifest.json")
+    else:
+        (folder / name).unlink()
+        sign(folder)
+    with pytest.raises(ModelError, match=rf"{Path(name).name}.*(again|give a folder)"):
+        Ranker.load(folder)
+
+
+@pytest.mark.parametrize("name", ENCODER)
+def test_a_file_of_the_encoder_that_the_manifest_does_not_miss_either_is_named(line, model_copy, name) -> None:
+    folder = model_copy()
+    (folder / "encoder" / name).unlink()
+    sign(folder)
+    items = line.dataset.items.with_columns(title=pl.lit("a text that is new"))
+    with pytest.raises(ModelError, match="again|needs config.json, a tokenizer"):
+        Ready.today(folder, replace(line.dataset, items=items))
+
+
+@pytest.mark.parametrize("name", ["features.json", "calibration.json", "encoder/identity.json", "encoder/text.json"])
+@pytest.mark.parametrize(
+    "content", ["[" * 900 + "]" * 900, '{"both":' * 100_000, "[1, 2]", '"a"', "null", '{"text": {}}']
+)
+def test_json_that_nobody_wrote_is_refused_by_name(line, model_copy, name, content) -> None:
+    folder = model_copy()
+    (folder / name).write_text(content)
+    sign(folder)
+    items = line.dataset.items.with_columns(title=pl.lit("a text that is new"))
+    with pytest.raises(ModelError, match=rf"{Path(name).name} is damaged|does not read as a model of this version"):
+        Ready.today(folder, replace(line.dataset, items=items))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda facts: facts.update(settings=json.loads('{"a":' * 60 + "1" + "}" * 60)),
+        lambda facts: facts.update(windows=facts["windows"][:3]),
+        lambda facts: facts.update(windows=[1, 2, 3, 4, 5]),
+        lambda facts: facts.update(windows=["2020-01-01"] * 5),
+    ],
+)
+def test_facts_that_nobody_wrote_are_refused(model_copy, change) -> None:
+    folder = model_copy()
+    facts = json.loads((folder / "manifest.json").read_text())
+    change(facts)
+    (folder / "manifest.json").write_text(json.dumps(facts))
+    sign(folder)
+    with pytest.raises(ModelError, match="does not read as a model of this version"):
+        Model.load(folder)
+
+
+SWAPS = {
+    "weights": lambda inside: save_file(
+        {name: value * 0 for name, value in load_file(inside / "model.safetensors").items()},
+        inside / "model.safetensors",
+    ),
+    "heads": lambda inside: shutil.copy(inside / "lexicon.safetensors", inside / "heads.safetensors"),
+    "tokenizer": lambda inside: (inside / "tokenizer.json").write_text("{}"),
+    "missing": lambda inside: (inside / "lexicon.safetensors").unlink(),
+    "planted": lambda inside: shutil.copytree(inside / "1_Pooling", inside / "adapter"),
+    "pipe": lambda inside: ((inside / "config.json").unlink(), os.mkfifo(inside / "config.json")),
+}
+
+
+@pytest.mark.parametrize("swap", SWAPS)
+def test_an_encoder_that_was_swapped_after_the_model_was_loaded_is_refused_when_it_is_used(
+    asking, tmp_path, swap
+) -> None:
+    folder = Path(shutil.copytree(asking.model, tmp_path / "model"))
+    ranker, model, state = Ranker.load(folder), Model.load(folder), State.load(folder / "state", folder)
+    SWAPS[swap](folder / "encoder")
+    words = r"encoder/.* (was changed after it was written|is missing from|does not belong to|is a named pipe)"
+    with pytest.raises(ModelError, match=words):
+        ranker.rank(asking.candidates().with_columns(asked=pl.lit("nobody asked this")))
+    items = asking.dataset.items.with_columns(title=pl.lit("a text that is new"))
+    with pytest.raises(ModelError, match=words):
+        current_vectors(model, folder, state.vectors, items)

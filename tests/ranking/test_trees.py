@@ -1,4 +1,5 @@
 import dataclasses
+import re
 from itertools import pairwise
 from pathlib import Path
 
@@ -218,3 +219,18 @@ def test_windows_without_a_click_are_refused():
         grow(silent, CONTRACT, SMALL, seed=0, rounds=1)
     with pytest.raises(DataError, match="the valid window holds no list with a click"):
         grow(TRAIN, CONTRACT, SMALL, seed=0, valid=silent)
+
+
+@pytest.mark.parametrize(
+    ("line", "forged"),
+    [
+        ("left_child=.*", "left_child=0"),
+        ("num_leaves=.*", "num_leaves=2000000000"),
+        ("leaf_value=.*", "leaf_value=nan"),
+    ],
+)
+def test_lightgbm_sees_no_byte_of_a_forged_file(grown, tmp_path: Path, line, forged):
+    path = tmp_path / "ranker.txt"
+    path.write_text(re.sub(line, forged, text_of(grown, tmp_path), count=1))
+    with pytest.raises(ModelError, match=r"ranker\.txt cannot be read as a LightGBM model \(tree 0: .*\); train again"):
+        TreeRanker.load(path, CONTRACT)

@@ -1,6 +1,5 @@
 """Texts into the tokens that the encoder was trained on, by the library `tokenizers` alone."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ from tokenizers import Tokenizer
 
 from recsys.encoders.tokens import Tokens, pack, plain
 from recsys.errors import ModelError, first_line
+from recsys.files import read_json
 
 
 class TextTokenizer:
@@ -65,9 +65,9 @@ class TextTokenizer:
                     f"{folder / name} is missing, which reading without transformers needs; copy the model folder "
                     "again, or train with [text] backend = 'torch'"
                 )
+        config = read_json(folder / "tokenizer_config.json", "copy the model folder again")
         try:
             tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-            config = json.loads((folder / "tokenizer_config.json").read_text())
             token = config["pad_token"]
             padding = tokenizer.token_to_id(token["content"] if isinstance(token, dict) else token)
             if padding is None:
