@@ -7,6 +7,7 @@ import numpy as np
 import polars as pl
 
 from recsys.errors import DataError
+from recsys.files import read_parquet
 from recsys.statistics.numbers import Floats
 
 KEY = ["request_id", "item_id"]
@@ -179,12 +180,7 @@ def _read_parquet(path: Path) -> pl.DataFrame:
     tables = {"items.parquet", "events.parquet", "requests.parquet"} & {file.name for file in files}
     if tables:
         raise DataError(f"{path} is a data folder, it holds {', '.join(sorted(tables))}; name rankings of its requests")
-    if not files:
-        raise DataError(f"{path} holds no Parquet file; name the folder that holds the rankings")
-    try:
-        return pl.concat([pl.read_parquet(file) for file in files])
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
-        raise DataError(f"{path} cannot be read as Parquet ({error}); write it again") from error
+    return read_parquet(path, "name the folder that holds the rankings", "write it again")
 
 
 def _needed(table: pl.DataFrame, name: str) -> pl.DataFrame:

@@ -6,12 +6,14 @@ import resource
 import subprocess
 import sys
 import tempfile
+from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 
+from recsys.data.tables import read_table
 from recsys.features.plan import build_features
 from recsys.features.settings import declare
 from recsys.past.behaviour import Behaviour
@@ -119,7 +121,8 @@ def _after(moment: datetime, microseconds: np.ndarray) -> pl.Series:
 
 def _load(folder: Path, settings: Settings) -> Tail:
     """Bring a process to where the first list costs what every list costs, as `Ranker.load` does."""
-    log = Log(Behaviour.load(folder), settings.labels.clock(settings.time))
+    behaviour = Behaviour(*(read_table(folder, field.name) for field in fields(Behaviour)))
+    log = Log(behaviour, settings.labels.clock(settings.time))
     nobody = Lookup.of_nobody(log)
     for feature in declare(settings.features):
         feature.values(nobody)

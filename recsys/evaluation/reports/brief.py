@@ -12,6 +12,11 @@ from recsys.statistics.intervals import Interval
 from recsys.statistics.power import FEWEST_USERS
 from recsys.statistics.ties import SMALL_SHARE
 
+_CHANGE = (
+    "What may help: ids that meet in all tables and no columns left out (`recsys check`), kinds of events that count as "
+    "clicks ([labels] clicks), texts of items, and a longer log."
+)
+
 HEADLINE = "nDCG@10"
 """The measure that the page opens with."""
 
@@ -88,6 +93,8 @@ def _warnings(evaluation: Evaluation, opponent: str) -> Iterator[str]:
             "`recsys compare` holds it against what you use today."
         )
     difference = results.differences[f"{PRODUCT}-{opponent}"][HEADLINE]
+    if not difference.mean > 0:
+        yield _CHANGE
     if results.users < FEWEST_USERS or _wide(difference):
         yield (
             f"{count(results.users, 'user')} {'is' if results.users == 1 else 'are'} few: the difference is known to "

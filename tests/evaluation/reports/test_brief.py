@@ -45,6 +45,12 @@ def test_a_handful_of_users_says_nothing_sure():
     assert "known to no interval at all" in brief(make_evaluation(half=math.nan, users=1)).warnings[-1]
 
 
+@pytest.mark.parametrize(("mean", "told"), [(-0.02, True), (0.0, True), (0.001, False)])
+def test_a_model_that_does_not_win_comes_with_what_may_help(mean, told):
+    warnings = brief(make_evaluation(mean)).warnings
+    assert any(each.startswith("What may help: ids that meet in all tables") for each in warnings) == told
+
+
 def test_what_makes_the_figures_mean_less_is_said():
     assert brief(make_evaluation()).warnings == (
         "popularity is a weak opponent, a rule that needs no training: beating it is the least a model must do. "
