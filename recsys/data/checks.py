@@ -69,8 +69,10 @@ def check_folder(folder: str | Path, now: datetime | None = None) -> CheckReport
             except DataError as error:
                 rule = Rule("error", f"{path.name} cannot be read as Parquet", "import the data again")
                 faults.append(whole(rule, table.name, values=(str(error.__cause__).split("\n")[0],)))
-        elif table is not USERS:
-            faults.append(whole(Rule("error", f"{path.name} is missing", "import the data again"), table.name))
+        elif table is not USERS or path.exists():
+            what = "is no file" if path.exists() else "is missing"
+            fix = "import the data with `recsys import`, or begin with `recsys init` and your own files"
+            faults.append(whole(Rule("error", f"{path.name} {what}", fix), table.name))
     about = About()
     try:
         about = read_about(folder / "about.json")

@@ -98,7 +98,7 @@ def apart(frames: Mapping[str, pl.DataFrame]) -> Iterator[Fault]:
         if not all(column in frames.get(table, pl.DataFrame()).columns for table in (here, there)):
             continue
         ids, others = frames[here][column], frames[there][column]
-        if any(each.dtype.is_float() or each.dtype.is_nested() for each in (ids, others)):
+        if any(each.dtype not in (pl.Int64, pl.String) for each in (ids, others)):
             continue  # no ids, and a fault of their own
         found = meet(ids, others)
         if found.would:

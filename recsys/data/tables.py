@@ -123,7 +123,7 @@ def read_table(folder: Path, name: str) -> pl.DataFrame:
     """
     path, missing = folder / f"{name}.parquet", "every data folder holds items, events and requests as Parquet files"
     if not path.is_file():
-        raise DataError(f"{path} is missing; {missing}")
+        raise DataError(f"{path} {'is no file' if path.exists() else 'is missing'}; {missing}")
     return in_utc(read_parquet(path, missing, "import the data again"))
 
 

@@ -121,11 +121,17 @@ def _read(path: Path) -> Sample:
     if all(re.fullmatch(r"[\d.,:-]*", name) for name in frame.columns):
         raise DataError(f"{path} begins with a row of numbers; write the names of the columns above it")
     if path.suffix not in TEXT_FILES:
-        return Sample(path, settings, frame, frame)
+        plain_columns = [name for name, dtype in frame.schema.items() if not _is_record(dtype)]
+        return Sample(path, settings, frame[plain_columns], frame[plain_columns])
     decimal: Literal[".", ","] = "," if _has_decimal_commas(frame) else "."
     settings = settings.model_copy(update={"decimal": decimal})
     read = [plain_values(without(values, NOT_KNOWN), decimal).column for values in frame.get_columns()]
     return Sample(path, settings, frame, pl.DataFrame(read))
+
+
+def _is_record(dtype: pl.DataType) -> bool:
+    """Tell whether a column holds objects, which the importer leaves out."""
+    return isinstance(dtype.inner if isinstance(dtype, pl.List) else dtype, pl.Struct)
 
 
 def _how_written(path: Path) -> TableMapping:

@@ -60,7 +60,7 @@ def segment_requests(asked: Asked, dataset: Dataset, columns: Sequence[str] = ()
     -------
     Name such as `"device = phone"`, [C] whether the row's request is in it; a segment of all or none of the requests is
     left out. Without naming a column there are the clicked items (cold or warm), past clicks of the user, the list's
-    size and the hour, and `device` where requests have it.
+    size and the hour, and `device` where each request has one.
 
     Raises
     ------
@@ -77,7 +77,7 @@ def segment_requests(asked: Asked, dataset: Dataset, columns: Sequence[str] = ()
     found |= _between("past clicks", now.amount(CLICK, ("user",), None), _PAST_CLICKS)
     found |= _between("list size", np.repeat(sizes, sizes), _LIST_SIZES, first=1)
     found |= _between("hour", hours, _HOURS, last=23)
-    device = ("device",) if "device" in requests.columns else ()
+    device = ("device",) if "device" in requests.columns and _is_of_requests(requests, "device") else ()
     for column in dict.fromkeys((*device, *columns)):
         groups = _by_column(requests, dataset, column)
         twice = sorted(found.keys() & groups.keys())
@@ -110,6 +110,17 @@ def _between(
         yield f"{name} = {words}", place == number
 
 
+def _is_of_requests(requests: pl.DataFrame, column: str) -> bool:
+    """Tell whether a column that nobody named can group requests: values of one kind, one per request."""
+    if _is_no_group(requests.schema[column]):
+        return False
+    return requests.select("request_id", column).n_unique() == requests["request_id"].n_unique()
+
+
+def _is_no_group(dtype: pl.DataType) -> bool:
+    return dtype.is_temporal() or dtype.is_nested() or dtype == pl.Binary
+
+
 def _by_column(requests: pl.DataFrame, dataset: Dataset, column: str) -> Mapping[str, Flags]:
     """Group by a column of whichever table holds it."""
     if column in requests.columns:
@@ -135,7 +146,7 @@ def _by_column(requests: pl.DataFrame, dataset: Dataset, column: str) -> Mapping
 
 def _categories(column: str, values: pl.Series) -> pl.Series:
     """Turn values into words: numbers with many values by their quartiles."""
-    if values.dtype.is_temporal() or values.dtype.is_nested() or values.dtype == pl.Binary:
+    if _is_no_group(values.dtype):
         raise SettingsError(f"{column!r} holds {values.dtype} values, which are no groups; name categories or numbers")
     if values.dtype.is_float():
         values = values.fill_nan(None)

@@ -409,3 +409,15 @@ def test_moments_of_no_calendar_are_a_fault_among_the_others() -> None:
     fault = found(told, "items", "", "column 'seen_at' holds the moment 4611686018427387904 ms since 1970")
     assert (fault.severity, fault.fix) == ("error", "until then nothing else of the table can be checked")
     assert any(other.table == "events" for other in told.errors)
+
+
+@pytest.mark.parametrize("name", ["items", "users"])
+def test_a_folder_in_the_place_of_a_table_is_told(tmp_path: Path, name: str) -> None:
+    clean().write(tmp_path / "data")
+    (tmp_path / f"data/{name}.parquet").unlink()
+    (tmp_path / f"data/{name}.parquet").mkdir()
+    (fault,) = (fault for fault in check_folder(tmp_path / "data", NOW).errors if fault.table == name)
+    assert fault.what == f"{name}.parquet is no file"
+    (tmp_path / f"data/{name}.parquet").rmdir()
+    gone = [fault.what for fault in check_folder(tmp_path / "data", NOW).errors if fault.table == name]
+    assert gone == ([] if name == "users" else ["items.parquet is missing"])

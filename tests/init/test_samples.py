@@ -112,3 +112,11 @@ def test_missing_files_and_empty_folders_are_named(tmp_path: Path) -> None:
         read_samples([tmp_path / "none.csv"])
     with pytest.raises(DataError, match=r"holds no file ending in .*; name the files themselves"):
         read_samples([tmp_path])
+
+
+def test_columns_of_objects_are_left_out_before_anything_is_guessed(tmp_path: Path) -> None:
+    frame = pl.DataFrame({"id": [1, 2], "name": ["a", "b"]})
+    frame.with_columns(title=pl.struct("id", "name"), tags=pl.concat_list(pl.struct("id"))).write_parquet(
+        tmp_path / "a.parquet"
+    )
+    assert read_samples([tmp_path / "a.parquet"])[0].frame.columns == ["id", "name"]

@@ -198,3 +198,15 @@ def test_a_segment_of_all_requests_is_left_out(shown) -> None:
     found = segment_requests(Asked.of(requests.with_columns(shop=pl.lit("one")), log), dataset, ["shop"])
     assert not any(name.startswith("shop") for name in found)
     assert all(0 < flags.sum() < len(flags) for flags in found.values())
+
+
+@pytest.mark.parametrize(
+    "device",
+    [pl.int_range(pl.len()), pl.concat_list(pl.lit("phone")), pl.lit(3_600_000_000).cast(pl.Duration("us"))],
+)
+def test_a_device_that_nobody_named_and_that_groups_no_requests_stops_nothing(shown, device) -> None:
+    dataset, requests, log = shown
+    asked = Asked.of(requests.with_columns(device=device), log)
+    assert not any(name.startswith("device") for name in segment_requests(asked, dataset))
+    with pytest.raises((DataError, SettingsError), match="'device'"):
+        segment_requests(asked, dataset, ["device"])

@@ -13,8 +13,8 @@ from recsys.statistics.power import FEWEST_USERS
 from recsys.statistics.ties import SMALL_SHARE
 
 _CHANGE = (
-    "What may help: ids that meet in all tables and no columns left out (`recsys check`), kinds of events that count as "
-    "clicks ([labels] clicks), texts of items, and a longer log."
+    "What may help: ids that meet in all tables and no columns left out (`recsys check`), kinds of events that "
+    "count as clicks ([labels] clicks), texts of items, and a longer log."
 )
 
 HEADLINE = "nDCG@10"
