@@ -11,7 +11,6 @@ import transformers
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from recsys.encoders.adapters import load_adapter, save_network
 from recsys.encoders.layers import find_layers, keep_first, top_of
@@ -19,6 +18,7 @@ from recsys.encoders.pooling import Pooling, pool, read_pooling, read_query, wri
 from recsys.encoders.sources import find_encoder
 from recsys.encoders.tokens import Tokens, tokenize
 from recsys.errors import ModelError, first_line
+from recsys.progress import progress
 
 TOKENS_PER_BATCH = 8_192
 """Padded tokens that are encoded together; bounds the memory of a batch."""
@@ -146,11 +146,11 @@ class Encoder(nn.Module):
     def embed(self, tokens: Tokens) -> NDArray[np.float32]:
         """Return unit embeddings [n, d], without a gradient, in batches of similar length."""
         found = np.empty((len(tokens), self.dimension), np.float32)
-        with tqdm(total=len(tokens), desc="encode", unit="text", disable=None, leave=False) as progress:
+        with progress(len(tokens), "encode", "text") as advance:
             for rows in tokens.batches(np.arange(len(tokens)), TOKENS_PER_BATCH):
                 ids, real = tokens.batch(rows)
                 found[rows] = self(ids.to(self.device), real.to(self.device)).cpu().numpy()
-                progress.update(len(rows))
+                advance(len(rows))
         return found
 
     def top_layers(self, count: int) -> nn.ModuleList:

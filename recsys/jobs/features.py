@@ -8,7 +8,6 @@ from textwrap import wrap
 
 import numpy as np
 import polars as pl
-from tqdm import tqdm
 
 from recsys.data.tables import Dataset
 from recsys.data.windows import WINDOWS, Windows, place_windows
@@ -23,6 +22,7 @@ from recsys.model.prepared import fingerprint, prepare
 from recsys.model.ready import Ready
 from recsys.past.log import Log
 from recsys.past.lookup import Asked, cut_requests, request_starts
+from recsys.progress import progress
 from recsys.settings import Settings
 from recsys.vectors.reader import Reader
 
@@ -152,14 +152,14 @@ def write_features(dataset: Dataset, basis: Settings | str | Path, out: str | Pa
     with new_folder(out) as staging:
         (staging / "features").mkdir()
         parts = 0
-        with tqdm(total=len(rows), desc="features", unit="row", disable=None, leave=False) as bar:
+        with progress(len(rows), "features", "row") as advance:
             starts = request_starts(rows)
             for first, last in cut_requests(starts, ROWS_PER_PART):
                 table = source.table(rows[starts[first] : starts[last]])
                 table = table.with_columns(pl.col(name).cast(kind) for name, kind in kinds.items())
                 table.write_parquet(staging / "features" / f"part-{parts:05}.parquet")
                 parts += 1
-                bar.update(len(table))
+                advance(len(table))
         requests = rows["request_id"].n_unique()
         outside = source.requests["request_id"].n_unique() - requests
         done = Tabulated(requests, len(rows), len(source.names), parts, outside)

@@ -7,7 +7,6 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 import polars as pl
-from tqdm import tqdm
 
 from recsys.data.windows import Window
 from recsys.errors import DataError
@@ -18,6 +17,7 @@ from recsys.jobs.baselines import baseline_scores
 from recsys.jobs.segments import cold_requests
 from recsys.past.log import Log
 from recsys.past.lookup import Asked, Lookup
+from recsys.progress import progress
 from recsys.ranking.trees import Examples, TreeRanker
 from recsys.vectors.reader import Reader
 
@@ -62,10 +62,10 @@ def read_logged(asked: Asked, settings: FeatureSettings, reader: Reader | None) 
         What features are computed from; without a reader the text columns are NaN.
     """
     tables = []
-    with tqdm(total=len(asked.candidates), desc="features", unit="row", disable=None, leave=False) as bar:
+    with progress(len(asked.candidates), "features", "row") as advance:
         for part in asked.parts(ROWS_PER_BATCH):
             tables.append(build_features(part, settings, reader))
-            bar.update(len(part.candidates))
+            advance(len(part.candidates))
     table = pl.concat(tables) if tables else build_features(asked, settings, reader)
     labels = asked.candidates["label"].cast(pl.Int64).to_numpy()
     return LoggedWindow(asked.candidates, Examples(table, labels, asked.starts))

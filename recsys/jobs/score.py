@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
-from tqdm import tqdm
 
 from recsys.data.checks import check_candidates
 from recsys.data.faults import refuse_errors
@@ -13,6 +12,7 @@ from recsys.files import new_folder, refuse_existing
 from recsys.manifest import read_manifest, write_manifest
 from recsys.model.ready import Ready, check_top, keep_top
 from recsys.past.lookup import Asked
+from recsys.progress import progress
 from recsys.statistics.ties import tied_rows
 
 ROWS_PER_PART = 250_000
@@ -104,7 +104,7 @@ def _write_rankings(ready: Ready, asked: Asked, folder: Path, top: int | None) -
     rankings = tied = 0
     unknown_users: set[object] = set()
     unknown_items: set[object] = set()
-    with tqdm(total=len(asked.candidates), desc="score", unit="row", disable=None, leave=False) as bar:
+    with progress(len(asked.candidates), "score", "row") as advance:
         for number, part in enumerate(asked.parts(ROWS_PER_PART)):
             ranked = ready.rank(part)
             unknown_users.update(ranked.filter("unknown_user")["user_id"].unique())
@@ -113,5 +113,5 @@ def _write_rankings(ready: Ready, asked: Asked, folder: Path, top: int | None) -
             ranked = keep_top(ranked, top)
             ranked.write_parquet(folder / f"part-{number:05}.parquet")
             rankings += len(ranked)
-            bar.update(len(part.candidates))
+            advance(len(part.candidates))
     return Scored(len(asked.lengths), len(asked.candidates), rankings, len(unknown_users), len(unknown_items), tied)

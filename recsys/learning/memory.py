@@ -10,13 +10,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from tqdm import tqdm
 
 from recsys.encoders.encoder import TOKENS_PER_BATCH, Encoder
 from recsys.encoders.lexicon import Lexicon
 from recsys.encoders.settings import TextSettings
 from recsys.files import unfinished
 from recsys.manifest import file_hash
+from recsys.progress import progress
 from recsys.vectors.coded_lists import CodedLists
 
 logger = logging.getLogger(__name__)
@@ -98,11 +98,11 @@ class TextMemory:
     def refresh(self, rows: NDArray[np.int64]) -> None:
         """Embed some texts with the encoder as it is now, where that was not done since `outdate`."""
         rows = rows[~self._current[rows]]
-        with tqdm(total=len(rows), desc="encode", unit="text", disable=None, leave=False) as progress:
+        with progress(len(rows), "encode", "text") as advance:
             for batch, embeddings in self.encode(rows):
                 self.embeddings[batch, : embeddings.shape[1]] = embeddings.float().cpu()
                 self._current[batch] = True
-                progress.update(len(batch))
+                advance(len(batch))
 
     def _open_lower(self, folder: Path) -> np.memmap[tuple[int, int], np.dtype[np.float32]] | None:
         shape = (len(self.tokens.ids), self._encoder.dimension)
@@ -146,7 +146,7 @@ class TextMemory:
         with file.open("r+b") as opened:  # room is taken now: a full disk would later end the process without a word
             os.posix_fallocate(opened.fileno(), 0, file.stat().st_size)
         everything = np.arange(len(self.tokens))
-        with tqdm(total=len(everything), desc="frozen layers", unit="text", disable=None, leave=False) as progress:
+        with progress(len(everything), "frozen layers", "text") as advance:
             for rows in self.tokens.batches(everything, TOKENS_PER_BATCH):
                 ids, real = self.tokens.batch(rows)
                 device = self._encoder.device
@@ -154,7 +154,7 @@ class TextMemory:
                 places, _ = self.tokens.places(rows)
                 lower[places[real].numpy()] = entering.cpu()[real].numpy()
                 self.encoded_tokens += int(self.tokens.lengths[rows].sum())
-                progress.update(len(rows))
+                advance(len(rows))
         lower.flush()
 
     def _encode_batch(self, rows: NDArray[np.int64]) -> Tensor:

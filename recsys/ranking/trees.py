@@ -10,12 +10,12 @@ import lightgbm
 import numpy as np
 import numpy.typing as npt
 import polars as pl
-from tqdm import tqdm
 
 from recsys.errors import DataError, ModelError
 from recsys.features.columns import plain_name
 from recsys.files import open_plain
 from recsys.past.vocabulary import Vocabulary
+from recsys.progress import progress
 from recsys.ranking.settings import RankerSettings
 from recsys.ranking.tree_text import check_trees
 
@@ -310,8 +310,8 @@ def grow(
         valid_sets = [_dataset(valid, contract, "valid", dataset)]
         callbacks.append(lightgbm.early_stopping(settings.patience, verbose=False))
     size = settings.rounds if valid is not None or rounds is None else rounds
-    with tqdm(total=size, desc="trees", unit="tree", disable=None, leave=False) as bar:
-        callbacks.append(lambda _: bar.update())
+    with progress(size, "trees", "tree") as advance:
+        callbacks.append(lambda _: advance(1))
         booster = lightgbm.train(parameters, dataset, num_boost_round=size, valid_sets=valid_sets, callbacks=callbacks)
     best = booster.best_iteration if valid is not None else size
     return TreeRanker(lightgbm.Booster(model_str=booster.model_to_string(num_iteration=best)), contract)

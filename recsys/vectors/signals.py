@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from recsys.errors import DataError
+from recsys.progress import progress
 from recsys.vectors.coded_lists import CodedLists
 from recsys.vectors.item_vectors import ItemVectors
 from recsys.vectors.padding import pad, similar_blocks
@@ -76,7 +76,7 @@ def text_signals(
     found = np.full((4, len(lists.items)), np.nan, np.float32)
     interest, nearest, last, match = found
     width = vectors.candidate.shape[1] + tower.parts * lists.history.shape[1]
-    with tqdm(total=len(lists), desc="text signals", unit="request", disable=None, leave=False) as progress:
+    with progress(len(lists), "text signals", "request") as advance:
         for requests in similar_blocks(lists.lengths, max(1, _NUMBERS_PER_BLOCK // width)):
             places, present = pad(lists.starts, requests)
             for values, block in zip(found, _match(lists, requests, lists.items[places], vectors, tower), strict=False):
@@ -84,7 +84,7 @@ def text_signals(
             if asks[requests].any() and len(vectors):
                 products = vectors.candidate[lists.items[places]] @ asked[lists.queries[requests], :, None]
                 match[places[present]] = products[..., 0][present]
-            progress.update(len(requests))
+            advance(len(requests))
     unknown = lists.items < 0
     found[:, unknown] = np.nan
     match[np.repeat(~asks, lists.lengths)] = np.nan

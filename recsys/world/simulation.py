@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
+from recsys.progress import progress
 from recsys.world.calendar import DAY, HOUR, READING, draw_moments
 from recsys.world.catalogue import Catalogue
 from recsys.world.policy import Policy, plackett_luce
@@ -106,18 +106,20 @@ def simulate(
     request_ends = np.searchsorted(requests.moment, hours)
     browsing_ends = np.searchsorted(browsing.moment, hours)
     shown, browsed = [], []
-    for hour in tqdm(range(len(hours) - 1), desc="simulating hours", disable=None):
-        numbers = np.arange(request_ends[hour], request_ends[hour + 1])
-        here, there = requests.part(numbers), browsing.part(np.arange(browsing_ends[hour], browsing_ends[hour + 1]))
-        lists = place.show(here, sizes[numbers], numbers >= first_random)
-        choices = place.browse(there)
-        place.policy.learn(
-            np.concatenate([here.user[lists.request[lists.clicked]], there.user[choices.opened]]),
-            np.concatenate([lists.item[lists.clicked], choices.item[choices.opened]]),
-            int(hours[hour + 1]),
-        )
-        shown.append(lists._replace(request=lists.request + request_ends[hour]))
-        browsed.append(choices)
+    with progress(len(hours) - 1, "simulate", "hour") as advance:
+        for hour in range(len(hours) - 1):
+            numbers = np.arange(request_ends[hour], request_ends[hour + 1])
+            here, there = requests.part(numbers), browsing.part(np.arange(browsing_ends[hour], browsing_ends[hour + 1]))
+            lists = place.show(here, sizes[numbers], numbers >= first_random)
+            choices = place.browse(there)
+            place.policy.learn(
+                np.concatenate([here.user[lists.request[lists.clicked]], there.user[choices.opened]]),
+                np.concatenate([lists.item[lists.clicked], choices.item[choices.opened]]),
+                int(hours[hour + 1]),
+            )
+            shown.append(lists._replace(request=lists.request + request_ends[hour]))
+            browsed.append(choices)
+            advance(1)
     return Simulation(
         requests,
         browsing,

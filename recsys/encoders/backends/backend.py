@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from recsys.encoders.tokens import Tokens
 from recsys.errors import ModelError, first_line
+from recsys.progress import progress
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,9 +86,10 @@ def one_by_one(
         texts = [tokens.ids[None, first:last] for first, last in pairwise(tokens.starts)]
         with ThreadPoolExecutor(thread_count()) as pool:
             embeddings = pool.map(run, texts)
-            bar = tqdm(embeddings, desc="encode", total=len(texts), unit="text", disable=None, leave=False)
-            for row, embedding in enumerate(bar):
-                found[row] = embedding
+            with progress(len(texts), "encode", "text") as advance:
+                for row, embedding in enumerate(embeddings):
+                    found[row] = embedding
+                    advance(1)
         return found
 
     return Backend(dimension, tokenize, embed)
