@@ -12,6 +12,13 @@ import pytest
 from recsys.cli import FINE, NO, WRONG_USE, main
 
 
+HEEDING = (
+    "import signal, sys; [signal.signal(each, signal.SIG_DFL) for each in (signal.SIGHUP, signal.SIGINT)];"
+    "from recsys.cli import main; sys.exit(main(sys.argv[1:]))"
+)
+"""The command line in a process that ignores no signal, even where whoever runs the tests does (`nohup`)."""
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT])
 def test_a_signal_stops_training_with_its_own_status_and_leaves_nothing(line, config, tmp_path, number) -> None:
     words = [
@@ -25,7 +32,7 @@ def test_a_signal_stops_training_with_its_own_status_and_leaves_nothing(line, co
         "text.epochs=500",
     ]
     words += ["--set", "text.patience=500"]
-    command = [sys.executable, "-m", "recsys.cli", *words]
+    command = [sys.executable, "-c", HEEDING, *words]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         for said in process.stderr:
