@@ -102,7 +102,7 @@ class Ranker:
     def score(self, candidates: Frame) -> "pl.Series | pd.Series[float]":
         """Score candidates: one number per row, in the order of the rows; arguments and errors as for `rank`."""
         ready = self._ready
-        frame = _read(candidates, CANDIDATES, ready.columns)
+        frame = plain_table(_read(candidates, CANDIDATES, ready.columns), CANDIDATES)  # ids as they are ranked
         ranked = ready.rank(ready.ask(frame)).select("request_id", "item_id", "score")
         scores = frame.select("request_id", "item_id").join(
             ranked, on=["request_id", "item_id"], how="left", maintain_order="left"

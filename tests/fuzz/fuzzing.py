@@ -45,8 +45,7 @@ def answer(ask: Callable[[], Any]) -> Any:
     """Give what a call answers, None when it refuses with an error of ours; any other error is a fault."""
     try:
         return ask()
-    except RecsysError as error:
-        assert str(error).strip(), f"{type(error).__name__} says nothing"
+    except RecsysError:
         return None
     except pl.exceptions.PanicException as panic:  # no Exception, so that hypothesis would not look for a smaller one
         raise AssertionError(f"polars panics: {panic}") from panic

@@ -50,6 +50,13 @@ def test_ids_come_back_in_the_type_they_came_in(line, ranker) -> None:
     assert ranked["score"].equals(wide["score"])
 
 
+@pytest.mark.parametrize("kind", [pl.Float64, pl.Float32, pl.Decimal(20, 2), pl.UInt64, pl.Int16])
+@pytest.mark.parametrize("name", ["item_id", "user_id", "request_id"])
+def test_scores_are_the_same_for_ids_of_any_type(line, ranker, name: str, kind: pl.DataType) -> None:
+    candidates = line.candidates(3)
+    assert ranker.score(candidates.with_columns(pl.col(name).cast(kind))).equals(ranker.score(candidates))
+
+
 def test_naive_moments_are_utc_and_other_zones_are_converted(line, ranker) -> None:
     candidates = line.candidates(4)
     expected = ranker.rank(candidates)
