@@ -266,13 +266,11 @@ def _context(found: Found) -> list[str]:
         name for name in words.most_like(frame.columns, words.CONTEXT) if words.likeness(name, words.CONTEXT) >= 1.9
     ]
     at = [str(roles.user), str(roles.time)]
-    moments_there = frame.select(at).n_unique()
+    moments_there = frame[at].n_unique()
     return [
         name
         for name in names
-        if name not in taken
-        and are_groups(frame[name])
-        and frame.select([*at, name]).n_unique() <= 1.01 * moments_there
+        if name not in taken and are_groups(frame[name]) and frame[[*at, name]].n_unique() <= 1.01 * moments_there
     ][:4]
 
 

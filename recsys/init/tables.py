@@ -272,7 +272,7 @@ def same_for_each(frame: pl.DataFrame, key: str, name: str) -> bool:
     """Tell whether a column nearly always says the same of the same key."""
     if frame.schema[name].is_nested():
         return False
-    pairs = frame.select(pl.col(key).alias("key"), pl.col(name).alias("value")).drop_nulls()
+    pairs = pl.DataFrame({"key": frame[key], "value": frame[name]}).drop_nulls()
     return pairs.n_unique() <= 1.2 * pairs["key"].n_unique()
 
 

@@ -24,6 +24,15 @@ from recsys.schema import CANDIDATES, EVENTS, REQUESTS, Table
 
 Frame = TypeVar("Frame", pl.DataFrame, pd.DataFrame)
 
+_UNREADABLE = (
+    pa.ArrowException,
+    pl.exceptions.PolarsError,
+    pl.exceptions.PanicException,  # decimals of more than 38 digits
+    ValueError,
+    TypeError,
+    OverflowError,
+)
+
 
 class Ranker:
     """Ranks candidates exactly as `recsys score` does with the same model and state.
@@ -102,7 +111,7 @@ class Ranker:
     def score(self, candidates: Frame) -> "pl.Series | pd.Series[float]":
         """Score candidates: one number per row, in the order of the rows; arguments and errors as for `rank`."""
         ready = self._ready
-        frame = _read(candidates, CANDIDATES, ready.columns)
+        frame = plain_table(_read(candidates, CANDIDATES, ready.columns), CANDIDATES)  # ids as they are ranked
         ranked = ready.rank(ready.ask(frame)).select("request_id", "item_id", "score")
         scores = frame.select("request_id", "item_id").join(
             ranked, on=["request_id", "item_id"], how="left", maintain_order="left"
@@ -188,7 +197,7 @@ def _column(frame: pl.DataFrame | pd.DataFrame, name: str, called: str) -> pl.Se
         raise DataError(f"the pandas frame of {called} holds {name!r} {values.shape[1]} times; keep one of them")
     try:
         return pl.Series(name, pl.from_pandas(values))
-    except (pa.ArrowException, pl.exceptions.PolarsError, ValueError, TypeError, OverflowError) as error:
+    except _UNREADABLE as error:
         kinds = sorted({type(value).__name__ for value in values.dropna().head(1000)})
         raise DataError(
             f"{called}.{name}: the pandas column of {values.dtype} cannot be read ({type(error).__name__}; it holds "

@@ -1,5 +1,6 @@
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from recsys.errors import DataError
@@ -112,3 +113,10 @@ def test_what_is_said_of_an_item_is_nearly_always_the_same(shop) -> None:
     (sample,) = read_samples([shop("retail")])
     assert same_for_each(sample.frame, "StockCode", "Description")
     assert not same_for_each(sample.frame, "StockCode", "Country")
+
+
+@pytest.mark.parametrize("name", ["*", "^.*$"])
+def test_a_name_that_polars_takes_for_a_pattern_is_a_name(name: str) -> None:
+    frame = pl.DataFrame({"art": [1, 1, 2, 2], name: ["a", "b", "c", "d"], "group": ["x", "x", "y", "y"]})
+    assert not same_for_each(frame, "art", name)
+    assert same_for_each(frame, name, "group")

@@ -3,6 +3,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from decimal import Decimal
 
 import pandas as pd
 import polars as pl
@@ -48,6 +49,22 @@ def test_ids_come_back_in_the_type_they_came_in(line, ranker) -> None:
     assert ranked.schema["user_id"] == pl.UInt32
     wide = ranker.rank(line.candidates(3))
     assert ranked["score"].equals(wide["score"])
+
+
+@pytest.mark.parametrize("kind", [pl.Float64, pl.Float32, pl.Decimal(20, 2), pl.UInt64, pl.Int16])
+@pytest.mark.parametrize("name", ["item_id", "user_id", "request_id"])
+def test_scores_are_the_same_for_ids_of_any_type(line, ranker, name: str, kind: pl.DataType) -> None:
+    candidates = line.candidates(3)
+    assert ranker.score(candidates.with_columns(pl.col(name).cast(kind))).equals(ranker.score(candidates))
+
+
+@pytest.mark.parametrize("number", ["1E+40", "1E-40", "9" * 39])
+@pytest.mark.parametrize("name", ["item_id", "device"])
+def test_decimals_of_more_digits_than_polars_has_are_refused(line, ranker, name: str, number: str) -> None:
+    frame = line.candidates(1).to_pandas()
+    frame[name] = pd.Series([Decimal(number)] * len(frame), dtype=object)
+    with pytest.raises(DataError, match=f"candidates.{name}: the pandas column of object cannot be read"):
+        ranker.rank(frame)
 
 
 def test_naive_moments_are_utc_and_other_zones_are_converted(line, ranker) -> None:

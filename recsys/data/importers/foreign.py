@@ -37,8 +37,16 @@ def read_file(path: Path, delimiter: str | None = None, encoding: str = "utf-8")
     Raises
     ------
     DataError
-        When the file cannot be read as what its name says.
+        When the file cannot be read as what its name says, or a column has a name that polars takes for a pattern.
     """
+    frame = _read_as_named(path, delimiter, encoding)
+    for name in frame.columns:
+        if name.startswith("^") and name.endswith("$"):
+            raise DataError(f"{path} has a column {name!r}; names from ^ to $ are patterns in polars, give it another")
+    return frame
+
+
+def _read_as_named(path: Path, delimiter: str | None, encoding: str) -> pl.DataFrame:
     try:
         if path.suffix == ".parquet":
             return pl.read_parquet(path, glob=False)

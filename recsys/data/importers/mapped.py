@@ -1,5 +1,6 @@
 """Any folder of CSV, JSON lines or Parquet tables, with a mapping where its names are not ours."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -112,9 +113,9 @@ def _read(folder: Path, table: Table, settings: TableMapping, mapping: Mapping, 
     loose = set(frame.columns) if path.suffix in TEXT_FILES else set[str]()
     refuse_absent(settings.columns.values(), frame.columns, path.name)
     refuse_absent([*settings.without, *settings.where], frame.columns, path.name)
-    frame = _wanted(frame, settings, path.name, notes).drop(settings.without)
+    frame = _left(_wanted(frame, settings, path.name, notes), settings.without)
     if not settings.others:
-        frame = frame.select(list(dict.fromkeys([*settings.columns.values(), *_list_columns(settings)])))
+        frame = frame[list(dict.fromkeys([*settings.columns.values(), *_list_columns(settings)]))]
     frame = _without_records(frame, table, notes)
     frame, loose = _renamed(frame, settings, loose, path.name)
     lists = _list_columns(settings)
@@ -178,7 +179,12 @@ def _without_records(frame: pl.DataFrame, table: Table, notes: list[str]) -> pl.
     ]
     if records:
         notes.append(f"{table.name} holds objects in {', '.join(records)}; these columns are left out.")
-    return frame.drop(records)
+    return _left(frame, records)
+
+
+def _left(frame: pl.DataFrame, without: Collection[str | None]) -> pl.DataFrame:
+    """Leave out columns; in contrast to polars, a name such as `*` is a name, and no pattern."""
+    return frame.select(column for column in frame.get_columns() if column.name not in without)
 
 
 def _list_columns(settings: TableMapping) -> list[str]:
@@ -260,9 +266,9 @@ def _renamed(frame: pl.DataFrame, settings: TableMapping, loose: set[str], place
             f"{place} has a column {taken[0]} of its own besides {settings.columns[taken[0]]}, which the mapping "
             f'calls {taken[0]}; give its own a new name, such as {taken[0]}_2 = "{taken[0]}"'
         )
-    named = [pl.col(foreign).alias(ours) for ours, foreign in settings.columns.items()]
+    named = [frame[foreign].alias(ours) for ours, foreign in settings.columns.items()]
     now_loose = {ours for ours, foreign in settings.columns.items() if foreign in loose} | (loose & set(kept))
-    return frame.select(*named, *kept), now_loose
+    return frame.select(*named, *(frame[name] for name in kept)), now_loose
 
 
 def _one_row_per_candidate(
@@ -275,17 +281,17 @@ def _one_row_per_candidate(
     lists = frame.with_row_index("_list")
     for name in _list_columns(settings):
         if lists.schema[name] == pl.String:
-            lists = lists.with_columns(pl.col(name).str.split(settings.separator))
-            lists = lists.with_columns(pl.col(name).list.eval(pl.element().str.strip_chars()))
+            ids = lists[name].str.split(settings.separator)
+            lists = lists.with_columns(ids.list.eval(pl.element().str.strip_chars()))
             loose = loose | {"item_id"}
         elif not isinstance(lists.schema[name], pl.List):
             raise DataError(
                 f"column {name} of the requests is {lists.schema[name]}, neither text nor a list; "
                 "leave candidates and clicked out of [requests] when a row is one candidate"
             )
-    rows = _exploded(lists.drop(settings.clicked or []), settings.candidates)
+    rows = _exploded(_left(lists, [settings.clicked]), settings.candidates)
     if settings.clicked is not None:
-        clicks = _exploded(lists.select("_list", settings.clicked), settings.clicked).unique()
+        clicks = _exploded(lists[["_list", settings.clicked]], settings.clicked).unique()
         clicks = clicks.cast({"item_id": rows.schema["item_id"]}).with_columns(label=pl.lit(1, pl.Int32))
         outside = clicks.join(rows, on=["_list", "item_id"], how="anti").height
         if outside:
@@ -299,7 +305,7 @@ def _one_row_per_candidate(
 
 
 def _exploded(lists: pl.DataFrame, column: str) -> pl.DataFrame:
-    rows = lists.explode(column).rename({column: "item_id"}).drop_nulls("item_id")
+    rows = lists.rename({column: "item_id"}).explode("item_id").drop_nulls("item_id")
     return rows.filter(pl.col("item_id") != "") if rows.schema["item_id"] == pl.String else rows
 
 

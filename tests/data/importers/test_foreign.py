@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 import polars as pl
@@ -78,3 +79,12 @@ def test_lines_that_are_too_long_and_bytes_of_another_encoding_are_named_with_th
     latin = written(tmp_path / "b.csv", "id,t\n1,x\n2,Käse\n", "cp1252")
     with pytest.raises(DataError, match=r"line 3 holds the byte 0xe4, which is no utf-8; .* encoding = \"cp1252\""):
         read_file(latin)
+
+
+@pytest.mark.parametrize("name", ["^.*$", "^item.*$", "^$"])
+@pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
+def test_names_that_are_patterns_are_refused(tmp_path: Path, name: str, suffix: str) -> None:
+    path, frame = tmp_path / f"items.{suffix}", pl.DataFrame({"item_id": [1], name: [2]})
+    {"csv": frame.write_csv, "jsonl": frame.write_ndjson, "parquet": frame.write_parquet}[suffix](path)
+    with pytest.raises(DataError, match=re.escape(f"has a column {name!r}; names from ^ to $ are patterns in polars")):
+        read_file(path)

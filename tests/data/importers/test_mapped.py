@@ -352,3 +352,16 @@ def test_ids_are_one_in_spite_of_what_the_mapping_names(folder: Path) -> None:
     data = read_mapped(folder, mapping(ids={"item_id": ["blanks", "case"]}))
     assert data.items["item_id"].to_list() == ["a", "b"]
     assert set(data.requests["item_id"]) <= {"a", "b"} | {each.lower() for each in data.requests["item_id"]}
+
+
+@pytest.mark.parametrize("name", ["*", "**", "^item"])
+def test_a_name_that_polars_takes_for_a_pattern_is_a_name(folder: Path, name: str) -> None:
+    (folder / "items.csv").write_text(ITEMS.replace("stars", name))
+    plain, kept = read_mapped(folder).items, ["item_id", "title", "listed"]
+    assert plain.columns == ["item_id", "title", name, "listed"]
+    assert read_mapped(folder, mapping(items={"without": [name]})).items.equals(plain[kept])
+    columns = {"item_id": "item_id", "stars": name}
+    assert read_mapped(folder, mapping(items={"columns": columns, "others": False})).items.columns == list(columns)
+    (folder / "requests.csv").write_text(LISTS.replace("shown", name))
+    wide = WIDE | {"candidates": name}
+    assert read_mapped(folder, mapping(requests=wide)).requests["item_id"].to_list() == [1, 2, 3, 3, 1]
