@@ -11,7 +11,6 @@ import pytest
 
 from recsys.cli import FINE, NO, WRONG_USE, main
 
-
 HEEDING = (
     "import signal, sys; [signal.signal(each, signal.SIG_DFL) for each in (signal.SIGHUP, signal.SIGINT)];"
     "from recsys.cli import main; sys.exit(main(sys.argv[1:]))"

@@ -40,6 +40,7 @@ def test_nothing_remains_when_the_block_fails(tmp_path: Path) -> None:
 
 KILLED = """
 import os, signal, sys
+signal.signal(signal.{signal}, signal.SIG_DFL) if "{signal}" != "SIGKILL" else None
 from recsys.files import new_folder
 with new_folder(sys.argv[1]) as staging:
     (staging / "a.txt").write_text("a")

@@ -92,7 +92,7 @@ def check_candidates(candidates: pl.DataFrame, items: pl.DataFrame | None = None
         The catalogue; candidates that it does not hold are a warning, however many they are.
     """
     frame = plain_table(candidates, CANDIDATES)
-    faults = [*_zones({"candidates": candidates}), *table_faults(CANDIDATES, frame, None)]
+    faults = [*_zones({"candidates": candidates}), *table_faults(CANDIDATES, frame, None, wide=True)]
     if items is not None:
         both = {"items": items, "candidates": frame}
         faults += [*_id_types(both), *_unknown_items(both), *apart(both)]

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import polars as pl
 
 from recsys.errors import DataError
-from recsys.schema import TIME, Kind, Table
+from recsys.schema import CANDIDATES, TIME, Kind, Table
 
 _PER_SECOND = {"ms": 10**3, "us": 10**6, "ns": 10**9}
 _CALENDAR = tuple(int(end.replace(tzinfo=UTC).timestamp()) for end in (datetime.min, datetime.max))
@@ -37,7 +37,8 @@ def plain_table(
     is either read as it was meant, or named.
 
     - moments: UTC microseconds; those without a zone are UTC;
-    - ids: Int64 or String; whole floats up to 2**53 (as pandas writes integers beside gaps) are integers;
+    - ids: Int64 or String; whole floats up to 2**53 (as pandas writes integers beside gaps) are integers; candidates,
+      whose ids are given back, keep integers of another width;
     - whole numbers: floats without a fraction are integers; NaN, as pandas writes what is missing, is null;
     - numbers: decimals are floats;
     - a column without any value has the type of its meaning.
@@ -60,7 +61,8 @@ def plain_table(
     for name, values in zip(frame.columns, frame.get_columns(), strict=True):
         known = table.column(name)
         if known is not None:
-            columns.append(_plain(values, known.kind))
+            width = known.kind == "id" and table is CANDIDATES and values.dtype.is_integer()
+            columns.append(values if width else _plain(values, known.kind))
         elif name in categories or name in others:
             read = _whole(values) if name in categories else values
             columns.append(pl.Series(name, [None] * len(read), pl.Null) if read.null_count() == len(read) else read)

@@ -82,7 +82,7 @@ _ID_TEXTS: _Values = (
 )
 
 
-def table_faults(table: Table, frame: pl.DataFrame, now: datetime | None) -> Iterator[Fault]:
+def table_faults(table: Table, frame: pl.DataFrame, now: datetime | None, wide: bool = False) -> Iterator[Fault]:
     """Give every fault of one table, moments in UTC.
 
     Parameters
@@ -93,6 +93,8 @@ def table_faults(table: Table, frame: pl.DataFrame, now: datetime | None) -> Ite
         What it is.
     now
         Nothing logged may be later; None when the rows are not a log.
+    wide
+        Whether ids may be integers beyond 63 bits, which nothing that is known can be.
     """
     if frame.is_empty() and table in (ITEMS, REQUESTS):
         yield whole(Rule("error", "the table holds no row", "import the data again"), table.name)
@@ -101,7 +103,9 @@ def table_faults(table: Table, frame: pl.DataFrame, now: datetime | None) -> Ite
         if column.name not in frame.columns:
             if column.required:
                 yield _missing(table, column, frame)
-        elif not fits(column.kind, frame.schema[column.name]):
+        elif not fits(column.kind, frame.schema[column.name]) and not (
+            wide and column.kind == "id" and frame.schema[column.name].is_integer()
+        ):
             wrong.add(column.name)
             yield _ill_typed(table, column, frame)
         else:

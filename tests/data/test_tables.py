@@ -122,7 +122,7 @@ def test_a_folder_in_the_place_of_a_table_is_no_table(tmp_path: Path) -> None:
     table.mkdir()
     (tmp_path / "part-0.parquet").rename(table / "part-0.parquet")
     with pytest.raises(
-        DataError, match=r"items\.parquet is missing; every data folder holds items, events and requests"
+        DataError, match=r"items\.parquet is no file; every data folder holds items, events and requests"
     ):
         Dataset.read(tmp_path / "data")
 

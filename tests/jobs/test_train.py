@@ -209,7 +209,7 @@ def test_ids_beyond_63_bits_are_refused(line, tmp_path) -> None:
         name: getattr(line.dataset, name).with_columns(pl.col("user_id").cast(pl.UInt64) + 2**63)
         for name in ("events", "requests")
     }
-    with pytest.raises(DataError, match=r"holds ids of 2\*\*63 or more in .*user_id.*; write them as text"):
+    with pytest.raises(DataError, match=r"events\.user_id: ids of 2\*\*63 or more, .*; write them as text"):
         train(replace(line.dataset, **huge, users=None), line.settings, tmp_path / "model")
 
 

@@ -119,7 +119,7 @@ def test_every_list_holds_what_plain_loops_allow(
 @pytest.mark.slow
 @given(rows, st.randoms(use_true_random=False))
 def test_the_order_of_rows_changes_nothing(events: list[Row], random: Any) -> None:
-    events = [*events, (1, 1, 0, "view", 1.0), (1, 2, 0, "view", 1.0), (1, 1, 5, "buy", 1.0)]
+    events = [*events, (1, 1, 0, "view", 1.0), (1, 2, 0, "view", 1.0), (99, 1, 5, "buy", 1.0)]
     settings = RequestsMapping(sampled_from="buy", negatives=3)
     shuffled = events.copy()
     random.shuffle(shuffled)
