@@ -12,7 +12,7 @@ import pytest
 from recsys.cli import FINE, NO, WRONG_USE, main
 
 HEEDING = (
-    "import signal, sys; [signal.signal(each, signal.SIG_DFL) for each in (signal.SIGHUP, signal.SIGINT)];"
+    "import signal, sys; [signal.signal(each, signal.SIG_DFL) for each in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT)];"
     "from recsys.cli import main; sys.exit(main(sys.argv[1:]))"
 )
 """The command line in a process that ignores no signal, even where whoever runs the tests does (`nohup`)."""
