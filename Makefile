@@ -26,8 +26,10 @@ demo: $(INSTALLED) ## run the whole line on the simulated world, into build/demo
 test: $(INSTALLED) ## run the tests
 	$(BIN)/python -m pytest --numprocesses 2
 
-quick: $(INSTALLED) ## the quick tests: what to run while working
-	$(BIN)/python -m pytest --numprocesses 2 -m "not slow" --hypothesis-profile quick --quiet
+# Loading torch takes as long as a quarter of the other tests: who works on its two folders names them to pytest.
+quick: $(INSTALLED) ## the quick tests, without those of torch: what to run while working
+	$(BIN)/python -m pytest --numprocesses 2 -m "not slow" --hypothesis-profile quick --quiet \
+		--ignore tests/encoders --ignore tests/learning
 
 lint: $(INSTALLED) ## formatting, lint, types and the depth of imports
 	$(BIN)/ruff format --check .
