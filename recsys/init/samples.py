@@ -126,7 +126,7 @@ def _read(path: Path) -> Sample:
     decimal: Literal[".", ","] = "," if _has_decimal_commas(frame) else "."
     settings = settings.model_copy(update={"decimal": decimal})
     read = [plain_values(without(values, NOT_KNOWN), decimal).column for values in frame.get_columns()]
-    return Sample(path, settings, frame, pl.DataFrame(read))
+    return Sample(path, settings, frame, frame.with_columns(read))  # which keeps a column without a name as it is
 
 
 def _is_record(dtype: pl.DataType) -> bool:

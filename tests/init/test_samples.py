@@ -120,3 +120,9 @@ def test_columns_of_objects_are_left_out_before_anything_is_guessed(tmp_path: Pa
         tmp_path / "a.parquet"
     )
     assert read_samples([tmp_path / "a.parquet"])[0].frame.columns == ["id", "name"]
+
+
+@pytest.mark.parametrize("head", ["id,name,", ",id,name"])
+def test_a_column_without_a_name_is_a_column(tmp_path: Path, head: str) -> None:
+    sample = one(tmp_path, f"{head}\n1,2,3\n4,5,6\n")
+    assert sample.frame.columns == sample.written.columns == head.split(",")
