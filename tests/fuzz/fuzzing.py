@@ -15,12 +15,12 @@ MINUTES = 10
 """How long `make prove` looks at each property; the tests look at a few examples."""
 
 PROVING = settings.get_current_profile_name() == "prove"
-_FEW = settings(max_examples=20, suppress_health_check=list(HealthCheck))
+_FEW = settings(max_examples=20, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
 _MANY = settings(max_examples=500, suppress_health_check=list(HealthCheck))
 
 
 def fuzzed(**strategies: st.SearchStrategy[Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Make a test of a property: 20 examples, or as many as `MINUTES` allow where something is to be proven.
+    """Make a test of a property: 20 examples, each time the same, or as many as `MINUTES` allow where something is to be proven.
 
     Hypothesis knows no span of time, so rounds of 500 examples, each with a seed of its own, follow each other until
     the time is over; the last round ends as it is.
