@@ -60,15 +60,15 @@ def meet(ids: pl.Series, others: pl.Series) -> Meeting:
     The differences are the fewest that make nearly all of those meet that all differences do.
     """
     own, known = _spelt(ids), _spelt(others)
-    apart = own.filter(~own.is_in(known.implode()))
-    none = Meeting(len(own) - len(apart), len(own))
-    if apart.is_empty() or known.is_empty():
+    unmet = own.filter(~own.is_in(known.implode()))
+    none = Meeting(len(own) - len(unmet), len(own))
+    if unmet.is_empty() or known.is_empty():
         return none
-    every = _would(apart, known, DIFFERENCES, none)
-    if every.would < _MANY * len(apart):
+    every = _would(unmet, known, DIFFERENCES, none)
+    if every.would < _MANY * len(unmet):
         return none
     smaller = (each for count in range(1, len(DIFFERENCES)) for each in combinations(DIFFERENCES, count))
-    as_good = (found for each in smaller if (found := _would(apart, known, each, none)).would >= _MOST * every.would)
+    as_good = (found for each in smaller if (found := _would(unmet, known, each, none)).would >= _MOST * every.would)
     return next(as_good, every)
 
 
@@ -127,8 +127,8 @@ def _spelt(ids: pl.Series) -> pl.Series:
     return ids.drop_nulls().unique().cast(pl.String).alias("id").sort()
 
 
-def _would(apart: pl.Series, known: pl.Series, differences: tuple[Difference, ...], none: Meeting) -> Meeting:
-    here = pl.DataFrame({"here": apart, "alike": alike(apart, differences)})
+def _would(unmet: pl.Series, known: pl.Series, differences: tuple[Difference, ...], none: Meeting) -> Meeting:
+    here = pl.DataFrame({"here": unmet, "alike": alike(unmet, differences)})
     there = pl.DataFrame({"there": known, "alike": alike(known, differences)}).unique("alike", maintain_order=True)
     both = here.join(there, on="alike", maintain_order="left")
     pairs = tuple((cut([own])[0], cut([other])[0]) for own, other in both.select("here", "there").head(3).rows())

@@ -146,7 +146,7 @@ def _few(sample: Sample, name: str) -> bool:
 
 def _kind(sample: Sample, names: list[str]) -> str | None:
     """Give the column of event kinds: few distinct texts under a name that says so, or texts that sound like kinds."""
-    texts = [name for name in names if sample.frame.schema[name] == pl.String and name not in sample.stamps]
+    texts = [name for name in names if sample.frame[name].dtype == pl.String and name not in sample.stamps]
     texts = [name for name in texts if not void_states(sample, name)]
     few = {name: values for name in texts if len(values := sample.values(name)) <= 30}
     sounding = {name: sum(words.kind_of(value) is not None for value in values) for name, values in few.items()}
@@ -158,7 +158,7 @@ def _kind(sample: Sample, names: list[str]) -> str | None:
 
 def void_states(sample: Sample, name: str) -> list[str]:
     """Give the values of a column of states, such as `cancelled`, whose rows are no choices; none in other columns."""
-    if words.likeness(name, words.STATUS) == 0 or sample.frame.schema[name] != pl.String:
+    if words.likeness(name, words.STATUS) == 0 or sample.frame[name].dtype != pl.String:
         return []
     values = sample.values(name).sort().to_list()
     void = [value for value in values if words.likeness(value, words.VOID) > 0]
@@ -174,7 +174,9 @@ def _lists(sample: Sample, names: list[str]) -> ListColumn | None:
     rows = sample.written.head(_ROWS)
     parts: dict[str, tuple[str, list[set[str]]]] = {}
     for name in names:
-        column = rows[name].cast(pl.String) if rows.schema[name].is_integer() else rows[name]
+        column = rows[name]
+        if column.dtype.is_integer():
+            column = column.cast(pl.String)
         if isinstance(column.dtype, pl.List) and column.dtype.inner in (pl.String, *_INTEGERS):
             parts[name] = " ", [set(map(str, each or ())) for each in column.to_list()]
         elif column.dtype == pl.String and _names_lists(name):

@@ -101,7 +101,7 @@ def _items(tables: Tables, root: Path, talk: Talk) -> list[Section]:
         name for name in text_columns(sample) if name != key and (not shared or same_for_each(sample.frame, key, name))
     ]
     columns = [_Theirs("item_id", key, "its values are the ids of items in behaviour")]
-    if any(reads_like_text(sample.frame[name]) for name in texts if sample.frame.schema[name] == pl.String):
+    if any(reads_like_text(sample.frame[name]) for name in texts if sample.frame[name].dtype == pl.String):
         columns.append(_Theirs("title", texts[0], "the text that names an item best"))
     else:
         talk.said.append(f"text: {sample.name} holds none, so the id is the title; text will not help.")
@@ -202,7 +202,7 @@ def _requests(found: Found, root: Path, talk: Talk) -> list[Section]:
             _Theirs("position", name, "places count from 1")
             for name in words.most_like(sample.frame.columns, words.POSITION)[:1]
             if words.likeness(name, words.POSITION) >= 2.9  # `bm25_rank` is that of a retriever
-            and sample.frame.schema[name].is_integer()
+            and sample.frame[name].dtype.is_integer()
             and number(sample.frame[name].min()) >= 1
         ]
     else:

@@ -11,7 +11,7 @@ from typing import Literal
 import polars as pl
 
 from recsys.data.importers.columns import likely_units, moments
-from recsys.data.importers.foreign import SUFFIXES, TEXT_FILES, read_file
+from recsys.data.importers.foreign import SUFFIXES, TEXT_FILES, is_record, read_file
 from recsys.data.importers.mapping import TableMapping
 from recsys.data.importers.numbers import NO_NUMBER, NOT_KNOWN, number_form, plain_values, without
 from recsys.errors import DataError
@@ -69,7 +69,7 @@ class Sample:
     @cached_property
     def stamps(self) -> set[str]:
         """Columns of moments that are no numbers, which may be moments by chance."""
-        return {name for name in self.times if not self.frame.schema[name].is_numeric()}
+        return {name for name in self.times if not self.frame[name].dtype.is_numeric()}
 
     @cached_property
     def keys(self) -> list[str]:
@@ -121,17 +121,12 @@ def _read(path: Path) -> Sample:
     if all(re.fullmatch(r"[\d.,:-]*", name) for name in frame.columns):
         raise DataError(f"{path} begins with a row of numbers; write the names of the columns above it")
     if path.suffix not in TEXT_FILES:
-        plain_columns = [name for name, dtype in frame.schema.items() if not _is_record(dtype)]
-        return Sample(path, settings, frame[plain_columns], frame[plain_columns])
+        frame = frame.select(column for column in frame.get_columns() if not is_record(column.dtype))
+        return Sample(path, settings, frame, frame)
     decimal: Literal[".", ","] = "," if _has_decimal_commas(frame) else "."
     settings = settings.model_copy(update={"decimal": decimal})
     read = [plain_values(without(values, NOT_KNOWN), decimal).column for values in frame.get_columns()]
     return Sample(path, settings, frame, frame.with_columns(read))  # which keeps a column without a name as it is
-
-
-def _is_record(dtype: pl.DataType) -> bool:
-    """Tell whether a column holds objects, which the importer leaves out."""
-    return isinstance(dtype.inner if isinstance(dtype, pl.List) else dtype, pl.Struct)
 
 
 def _how_written(path: Path) -> TableMapping:
@@ -163,7 +158,8 @@ def _rows(lines: list[str], delimiter: str) -> list[list[str]]:
 
 def _has_decimal_commas(frame: pl.DataFrame) -> bool:
     """Tell whether a column can hold only numbers such as `12,5`."""
-    forms = (number_form(without(values, ("", *NO_NUMBER)).drop_nulls()) for values in frame.get_columns())
+    commas = (values for values in frame.get_columns() if values.str.contains(r"\d,\d").any())
+    forms = (number_form(without(values, ("", *NO_NUMBER))) for values in commas)
     return any(form in ("1234,5", "1.234,5") for form in forms)
 
 

@@ -231,7 +231,7 @@ def _affinity(items: pl.DataFrame) -> list[Value]:
         and _fits("affinity", name)
     ]
     named = [name for name in words.most_like(few, words.CATEGORY) if words.likeness(name, words.CATEGORY) >= 1]
-    texts = [name for name in few if name not in named and items.schema[name] == pl.String]
+    texts = [name for name in few if name not in named and items[name].dtype == pl.String]
     return _distinct([*named, *sorted(texts, key=lambda name: items[name].n_unique())], set())[:_MOST_AFFINITY]
 
 
@@ -304,7 +304,7 @@ def _scores(dataset: Dataset, taken: list[Value]) -> list[Value]:
     names = [
         name
         for name in words.most_like(requests.columns, words.SCORE)
-        if name not in refused and requests.schema[name].is_numeric() and _fits("scores", name)
+        if name not in refused and requests[name].dtype.is_numeric() and _fits("scores", name)
     ]
     differ = [name for name in names if requests.select(pl.col(name).n_unique().over("request_id").max()).item() > 1]
     telling = telling_columns(requests, dataset.about.recorded_after, dataset.about.sampled)

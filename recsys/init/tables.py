@@ -270,7 +270,7 @@ def _told_of_items(found: Found) -> list[str]:
 
 def same_for_each(frame: pl.DataFrame, key: str, name: str) -> bool:
     """Tell whether a column nearly always says the same of the same key."""
-    if frame.schema[name].is_nested():
+    if frame[name].dtype.is_nested():
         return False
     pairs = pl.DataFrame({"key": frame[key], "value": frame[name]}).drop_nulls()
     return pairs.n_unique() <= 1.2 * pairs["key"].n_unique()

@@ -215,7 +215,7 @@ def _open(dataset: Dataset, basis: Settings | str | Path) -> _Source:
     """Check tables and settings, and make ready what features are computed from."""
     if isinstance(basis, Settings):
         prepared = prepare(dataset, basis)
-        check_context(dataset.requests, basis.features, dataset.about.recorded_after)
+        check_context(prepared.dataset.requests, basis.features, dataset.about.recorded_after)
         check_events(dataset, basis.features)
         windows = place_windows(prepared.dataset.requests, basis.windows)
         source = _Source(basis, windows, prepared.dataset.requests, prepared.log)

@@ -84,13 +84,13 @@ def train(dataset: Dataset, settings: Settings, target: str | Path, start: str |
     refuse_existing(target := Path(target))
     prepared, prints = _prepare(dataset, settings), fingerprint(dataset)
     dataset, log = prepared.dataset, prepared.log
-    since = None if start is None else Model.load(start).windows.learnt_until
-    windows = place_windows(dataset.requests, settings.windows, since)
+    older = None if start is None else Model.load(start)
+    windows = place_windows(dataset.requests, settings.windows, older.windows.learnt_until if older else None)
     _refuse_early(prepared, windows)
     from recsys.learning.course import TextCourse  # torch takes seconds to load: the data is refused before
 
     facts = _facts(settings, windows) | {"data": prints}
-    before = None if start is None else open_start(Path(start), settings.text, windows)
+    before = open_start(older, Path(start), settings.text, windows) if older and start else None
     encoder = encoder_hash(settings.text.encoder) if start is None else identity(Path(start))
     with work_folder(target, {**facts, "encoder": encoder, "versions": _versions()}) as work:
         course = TextCourse(dataset, settings.text, settings.seed, windows, log, before, work)
@@ -133,15 +133,16 @@ def _prepare(dataset: Dataset, settings: Settings) -> Prepared:
     warnings = sum(fault.severity == "warning" for fault in prepared.checked.faults)
     if warnings:
         logger.warning("the table check has %d warnings; `recsys check` says which", warnings)
-    check_context(dataset.requests, settings.features, dataset.about.recorded_after)
+    plain, after = prepared.dataset, dataset.about.recorded_after
+    check_context(plain.requests, settings.features, after)
     check_events(dataset, settings.features)
-    check_query(dataset.requests, settings.text.query, dataset.about.recorded_after)
+    check_query(plain.requests, settings.text.query, after)
     check_extra(settings.text.backend)
     return prepared
 
 
-def open_start(folder: Path, settings: TextSettings, windows: Windows) -> "TextModel":
-    """Load the encoder of an earlier model to go on from.
+def open_start(before: Model, folder: Path, settings: TextSettings, windows: Windows) -> "TextModel":
+    """Load the encoder of an earlier model, read from `folder`, to go on from.
 
     Raises
     ------
@@ -152,7 +153,6 @@ def open_start(folder: Path, settings: TextSettings, windows: Windows) -> "TextM
     """
     from recsys.learning.text_model import TextModel
 
-    before = Model.load(folder)
     learnt, begins = before.windows.learnt_until, windows.cuts[0]
     if learnt > begins:
         raise SettingsError(

@@ -141,9 +141,8 @@ class Ready:
         Returns
         -------
         `recsys.schema.RANKINGS`, sorted by request and rank; equal scores are ordered by a hash of request and item, or
-        by item where `[ranker] ties` says so. `unknown_user` says that
-        no list shown to the user and no click is known before `as_of`, `unknown_item` that the item is not in the items
-        table; both are scored with missing features.
+        by item where `[ranker] ties` says so. `unknown_user` says that no list shown to the user and no click is known
+        before `as_of`, `unknown_item` that the item is not in the items table; both are scored with missing features.
         """
         scores = self.model.ranker.score(self.features(asked))
         listed = np.append(self.log.listed, False)  # code -1, an unknown item, finds the last element

@@ -5,6 +5,7 @@ import polars as pl
 import pytest
 
 from recsys.errors import DataError
+from recsys.init.columns import find_roles
 from recsys.init.samples import read_samples, time_formats
 
 
@@ -126,3 +127,18 @@ def test_columns_of_objects_are_left_out_before_anything_is_guessed(tmp_path: Pa
 def test_a_column_without_a_name_is_a_column(tmp_path: Path, head: str) -> None:
     sample = one(tmp_path, f"{head}\n1,2,3\n4,5,6\n")
     assert sample.frame.columns == sample.written.columns == head.split(",")
+
+
+def test_the_schema_is_not_made_anew_for_every_column(tmp_path: Path, monkeypatch) -> None:
+    asked, schema = [], pl.DataFrame.schema
+    monkeypatch.setattr(pl.DataFrame, "schema", property(lambda frame: asked.append(frame.width) or schema.fget(frame)))
+
+    def guess(columns: int) -> int:
+        head = ",".join(f"c{number}" for number in range(columns))
+        rows = [",".join(f"w{row * number % 7}" for number in range(columns)) for row in range(20)]
+        sample = one(tmp_path, "\n".join([head, *rows]), f"{columns}.csv")
+        asked.clear()
+        find_roles(sample)
+        return len(asked)
+
+    assert guess(80) == guess(20)

@@ -18,6 +18,7 @@ from safetensors.numpy import load_file, save_file
 from recsys.data.tables import About
 from recsys.errors import DataError, ModelError, SettingsError
 from recsys.features.plan import TEXT_COLUMNS
+from recsys.jobs.features import write_features
 from recsys.jobs.train import train
 from recsys.model.folder import Model
 from recsys.ranking.calibration import Calibration
@@ -202,6 +203,18 @@ def test_integer_ids_of_different_widths_are_one_kind_of_id(line, tmp_path) -> N
     train(line.dataset, settings, tmp_path / "wide")
     train(replace(line.dataset, events=narrow), settings, tmp_path / "narrow")
     assert (tmp_path / "narrow/ranker.txt").read_bytes() == (tmp_path / "wide/ranker.txt").read_bytes()
+
+
+def test_whole_numbers_that_pandas_made_floats_beside_gaps_are_the_same_context(line, tmp_path) -> None:
+    slots = pl.col("request_id").cast(pl.Int64) % 3
+    whole = line.dataset.requests.with_columns(slot=pl.when(slots > 0).then(slots))
+    settings = changed(line.settings, features={"context": ["slot"], "declarations": []}, text={"epochs": 0})
+    for name, requests in (("whole", whole), ("floats", whole.cast({"slot": pl.Float64}))):
+        train(replace(line.dataset, requests=requests), settings, tmp_path / name)
+        write_features(replace(line.dataset, requests=requests), settings, tmp_path / f"{name} table")
+    tables = [pl.read_parquet(tmp_path / f"{name} table/features/*.parquet") for name in ("whole", "floats")]
+    assert tables[0].equals(tables[1])
+    assert (tmp_path / "whole/ranker.txt").read_bytes() == (tmp_path / "floats/ranker.txt").read_bytes()
 
 
 def test_ids_beyond_63_bits_are_refused(line, tmp_path) -> None:

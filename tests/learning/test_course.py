@@ -246,4 +246,4 @@ def test_an_earlier_model_that_reads_otherwise_is_refused(line, name: str) -> No
     settings = Model.load(line.model).settings.text.model_copy(update={name: other[name]})
     later = Windows(tuple(Model.load(line.model).windows.learnt_until + timedelta(days=number) for number in range(5)))
     with pytest.raises(SettingsError, match=rf"\[text\] {name} is .* but .* was trained with .*; set it to that"):
-        open_start(line.model, settings, later)
+        open_start(Model.load(line.model), line.model, settings, later)

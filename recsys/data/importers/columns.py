@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import polars as pl
 
-from recsys.data.importers.numbers import NO_NUMBER, NOT_KNOWN, WHOLE, Values, without
+from recsys.data.importers.numbers import NO_NUMBER, NOT_KNOWN, WHOLE, Values, missing_note, without
 from recsys.data.plain import EXACT
 from recsys.errors import DataError
 from recsys.schema import TIME
@@ -45,25 +45,23 @@ def whole_numbers(column: pl.Series, place: str) -> pl.Series:
     return filled.cast(pl.Int64)
 
 
-def id_texts(column: pl.Series) -> Values:
+def id_texts(column: pl.Series, missing: tuple[str, ...] = NOT_KNOWN) -> Values:
     """Read ids out of a text file; they stay text, until all tables are read.
 
-    Blanks around them go. Where all are whole numbers, `12.0`, as pandas writes 12 beside gaps, is 12, and what can
-    stand for a missing number is missing; else what other tools write for a missing value is, such as `NULL`.
+    Blanks around them go, and so does what stands for a missing value. Where all others are whole numbers, `12.0`, as
+    pandas writes 12 beside gaps, is 12, and whatever can stand for a missing number is missing.
     """
     bare = without(column.str.strip_chars(), ("",))
-    for missing in (NO_NUMBER, NOT_KNOWN):
-        known = without(bare, missing)
+    for nothing in ((*NO_NUMBER, *missing), missing):
+        known = without(bare, nothing)
         pandas = known.str.contains(_PANDAS)
         if (known.str.contains(WHOLE) | pandas).all() and known.null_count() < len(known):
             break
-    notes = []
-    if len(read := bare.filter(known.is_null() & bare.is_not_null())):
-        notes.append(f"{len(read)} cells such as {read[0]!r} are read as missing")
+    notes = [missing_note(bare, known)]
     if (known.str.contains(WHOLE) | pandas).all() and pandas.any():
         notes.append(f"ids are written as {known.filter(pandas)[0]!r} and read as whole numbers")
         known = known.str.replace(r"\.0+$", "")
-    return Values(known, "; ".join(notes))
+    return Values(known, "; ".join(filter(None, notes)))
 
 
 def same_ids(columns: list[tuple[pl.Series, bool]], as_text: bool) -> list[pl.Series]:

@@ -59,33 +59,37 @@ def _read_as_named(path: Path, delimiter: str | None, encoding: str) -> pl.DataF
         raise DataError(f"{path} cannot be read as {path.suffix[1:]} ({error}); write the file again") from error
 
 
+def is_record(dtype: pl.DataType) -> bool:
+    """Tell whether a column holds objects, or lists of them, which no stage reads."""
+    return isinstance(dtype.inner if isinstance(dtype, pl.List) else dtype, pl.Struct)
+
+
 def _read_text(path: Path, separator: str, encoding: str) -> pl.DataFrame:
     """Read fields as they are written: with quotes where they hold fields together, else quotes are letters."""
     raw = path.read_bytes()
     text = raw if encoding == "utf-8" else raw.decode(encoding).encode()
-    _refuse_bytes(path, text)
-    lines = _lines(text)
-    if b'"' in text and _holds_together(text, lines, separator):
-        return pl.read_csv(text, separator=separator, infer_schema=False)
-    _refuse_long_lines(path, lines, separator)
-    return pl.read_csv(text, separator=separator, infer_schema=False, quote_char=None)
+    try:
+        quote = '"' if b'"' in text and _holds_together(text, separator) else None
+        return pl.read_csv(text, separator=separator, infer_schema=False, quote_char=quote)
+    except pl.exceptions.ComputeError as error:
+        raise ValueError(_wrong_byte(text) or _long_line(text, separator) or str(error)) from error
 
 
-def _lines(text: bytes) -> pl.Series:
-    """Give the lines as they are, the empty ones as null."""
-    whole = pl.read_csv(
+def _marks(text: bytes, separator: str) -> pl.Series:
+    """Count the separators of every line, heeding no quotes; empty lines are null."""
+    lines = pl.read_csv(
         text, separator="\x01", quote_char=None, has_header=False, infer_schema=False, truncate_ragged_lines=True
     )
-    return whole.to_series()
+    return lines.to_series().str.count_matches(separator, literal=True)
 
 
-def _holds_together(text: bytes, lines: pl.Series, separator: str) -> bool:
+def _holds_together(text: bytes, separator: str) -> bool:
     """Tell whether quotes keep fields together, as CSV has it, or are letters, as in most tab-separated files.
 
     They are letters where every line has as many fields as the first one without heeding them, and a field that begins
     with one does not end with one: to heed them would join lines that are whole.
     """
-    marks = lines.str.count_matches(separator, literal=True)
+    marks = _marks(text, separator)
     if not (marks == marks.drop_nulls()[0]).all():
         return True
     fields = pl.read_csv(text, separator=separator, infer_schema=False, quote_char=None, has_header=False)
@@ -94,24 +98,28 @@ def _holds_together(text: bytes, lines: pl.Series, separator: str) -> bool:
     )
 
 
-def _refuse_bytes(path: Path, text: bytes) -> None:
+def _wrong_byte(text: bytes) -> str:
     try:
         text.decode()
     except UnicodeDecodeError as error:
-        line = text[: error.start].count(b"\n") + 1
-        raise ValueError(
-            f"line {line} holds the byte {text[error.start]:#04x}, which is no utf-8; name the file's encoding in the "
-            'mapping, such as encoding = "cp1252"'
-        ) from error
+        return (
+            f"line {text[: error.start].count(bytes([10])) + 1} holds the byte {text[error.start]:#04x}, which is no "
+            'utf-8; name the encoding of the file in the mapping, such as encoding = "cp1252"'
+        )
+    return ""
 
 
-def _refuse_long_lines(path: Path, lines: pl.Series, separator: str) -> None:
-    marks = lines.str.count_matches(separator, literal=True)
+def _long_line(text: bytes, separator: str) -> str:
+    """Say which line has more fields than the first one, where fields hold no quotes."""
+    if b'"' in text:
+        return ""
+    marks = _marks(text, separator)
     first = marks.drop_nulls()[0]
     long = (marks > first).fill_null(value=False).arg_true()
-    if len(long):
-        others = f", as do {len(long) - 1} more" if len(long) > 1 else ""
-        raise ValueError(
-            f"line {long[0] + 1} has {marks[int(long[0])] + 1} fields where the first one has {first + 1}{others}; "
-            f"quote fields that hold {separator!r}, or name another delimiter in the mapping"
-        )
+    if not len(long):
+        return ""
+    others = f", as do {len(long) - 1} more" if len(long) > 1 else ""
+    return (
+        f"line {long[0] + 1} has {marks[int(long[0])] + 1} fields where the first one has {first + 1}{others}; quote "
+        f"fields that hold {separator!r}, or name another delimiter in the mapping"
+    )

@@ -7,7 +7,7 @@ from pathlib import Path
 import polars as pl
 
 from recsys.data.importers.columns import id_texts, moments, refuse_absent, same_ids, whole_numbers
-from recsys.data.importers.foreign import SUFFIXES, TEXT_FILES, read_file
+from recsys.data.importers.foreign import SUFFIXES, TEXT_FILES, is_record, read_file
 from recsys.data.importers.mapping import (
     EventsMapping,
     IdsMapping,
@@ -16,7 +16,7 @@ from recsys.data.importers.mapping import (
     RequestsMapping,
     TableMapping,
 )
-from recsys.data.importers.numbers import NO_NUMBER, NOT_KNOWN, Form, Values, missing_note, plain_values, without
+from recsys.data.importers.numbers import NO_NUMBER, Form, Values, missing_note, plain_values, without
 from recsys.data.importers.sampled import sample_lists
 from recsys.data.meeting import Difference, alike
 from recsys.data.rules import reads_like_text
@@ -123,12 +123,14 @@ def _read(folder: Path, table: Table, settings: TableMapping, mapping: Mapping, 
     if isinstance(settings, EventsMapping) and settings.event is not None and "event" not in frame.columns:
         frame = frame.with_columns(event=pl.lit(settings.event))
     forms = _forms(settings, frame.columns)
-    for name in (name for name in frame.columns if name not in lists):
-        place = _ForeignColumn(table, settings, mapping.zone, f"{path.name}, column {name}")
-        column, note = _typed(frame[name], place, forms.get(name), name in loose)
-        frame = frame.with_columns(column)
+    read: list[pl.Series] = []
+    for column in (column for column in frame.get_columns() if column.name not in lists):
+        place = _ForeignColumn(table, settings, mapping.zone, f"{path.name}, column {column.name}")
+        values, note = _typed(column, place, forms.get(column.name), column.name in loose)
+        read.append(values)
         if note:
-            notes.append(f"{path.name}, column {name}: {note}.")
+            notes.append(f"{place.name}: {note}.")
+    frame = frame.with_columns(read)
     if lists:
         frame, loose = _one_row_per_candidate(frame, settings, loose, notes)
     required = [name for name in table.required if name != "label"]
@@ -172,11 +174,7 @@ def _tidied(frame: pl.DataFrame, table: Table, required: list[str], notes: list[
 
 def _without_records(frame: pl.DataFrame, table: Table, notes: list[str]) -> pl.DataFrame:
     """Leave out columns of JSON objects, which no stage reads."""
-    records = [
-        name
-        for name, dtype in frame.schema.items()
-        if isinstance(dtype.inner if isinstance(dtype, pl.List) else dtype, pl.Struct)
-    ]
+    records = [name for name, dtype in frame.schema.items() if is_record(dtype)]
     if records:
         notes.append(f"{table.name} holds objects in {', '.join(records)}; these columns are left out.")
     return _left(frame, records)
@@ -197,7 +195,7 @@ def _forms(settings: TableMapping, columns: list[str]) -> dict[str, Form]:
     """Say under our names how numbers are written."""
     ours = {theirs: name for name, theirs in settings.columns.items()}
     named = {ours.get(theirs, theirs): form for theirs, form in settings.numbers.items()}
-    refuse_absent([name for name in named if name not in columns], columns, "numbers in the mapping: the table")
+    refuse_absent(named, columns, "the table of numbers in the mapping")
     return named
 
 
@@ -205,21 +203,26 @@ def _typed(values: pl.Series, place: _ForeignColumn, form: Form | None, loose: b
     """Bring one column to its type: ids stay as they are written, until all tables are read."""
     column = place.table.column(values.name)
     kind = column.kind if column else None
+    missing = place.settings.missing
     if kind == "time" or isinstance(values.dtype, pl.Datetime):
-        known = without(values, NO_NUMBER) if values.dtype == pl.String else values
+        known = without(values, (*NO_NUMBER, *missing)) if values.dtype == pl.String else values
         stamps = moments(known, place.settings.time_format, place.zone, place.name)
         return Values(stamps, missing_note(values, known))
+    told = "missing" in place.settings.model_fields_set  # what other tools write is looked for in text files alone
+    if values.dtype != pl.String or not (loose or told or form):
+        whole = kind in _WHOLE or (values.name in _IDS and values.dtype != pl.String)
+        return Values(whole_numbers(values, place.name) if whole else values)
     if values.name in _IDS:
-        if not loose:
-            return Values(values if values.dtype == pl.String else whole_numbers(values, place.name))
-        return id_texts(values)
-    if not loose:
-        return Values(whole_numbers(values, place.name) if kind in _WHOLE else values)
+        if loose:
+            return id_texts(values, missing)
+        known = without(values, missing)
+        return Values(known, missing_note(values, known))
     values = without(values, ("",))
-    known = without(values, place.settings.missing)
-    guessed = kind is None and place.settings.missing == NOT_KNOWN
-    if guessed and known.null_count() == values.null_count() + 1 and reads_like_text(known):
+    known = without(values, missing)
+    if not (kind or told) and known.null_count() == values.null_count() + 1 and reads_like_text(known):
         known = values  # among texts that differ, one that is "None" is a title
+    if not (loose or form):
+        return Values(known, missing_note(values, known))
     if kind == "text":
         return Values(known, missing_note(values, known))
     try:

@@ -34,6 +34,7 @@ NO_NUMBER = (
 WHOLE = r"^(0|-?[1-9]\d{0,18})$"
 """Whole numbers as a machine writes them; the largest of 19 digits do not fit into 64 bits."""
 _FLOAT = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
+_BEGINS = r"^[+-]?[\d.]"
 _DIGITS = 17
 """Significant digits that a float keeps at most."""
 _NEARLY = 0.8
@@ -84,6 +85,8 @@ def plain_values(
     filled = without(column, ("",))
     if filled.null_count() == len(filled):
         return Values(filled)
+    if form is None and (whole := _whole(filled)) is not None:
+        return Values(whole)
     known = without(filled, NO_NUMBER)
     if known.null_count() == len(known):
         return Values(filled)
@@ -92,7 +95,7 @@ def plain_values(
         return Values(lower == "true", missing_note(filled, known))
     found = form or number_form(known, decimal)
     if found is None and not meant:
-        return Values(filled, _nearly(known, decimal))
+        return Values(filled, _nearly(known, decimal) if known.str.contains(_BEGINS).any() else "")
     read = _read(known, found or PLAIN)
     if form is not None or meant:
         _refuse_others(known, read, found or PLAIN)
@@ -118,6 +121,8 @@ def number_form(texts: pl.Series, decimal: Literal[".", ","] = ".") -> Form | No
     ('1234,5', '1.234,5')
     """
     texts = texts.drop_nulls()
+    if not texts.str.contains(_BEGINS).all():
+        return None
     if texts.str.contains(_FLOAT).all():
         return "1.234,5" if decimal == "," and _are_thousands(texts, r"\.") else PLAIN
     fits = [form for form in FORMS if texts.str.contains(_pattern(form)).all()]
@@ -161,14 +166,21 @@ def _are_thousands(texts: pl.Series, mark: str) -> bool:
 def _read(texts: pl.Series, form: Form) -> pl.Series:
     """Read texts of a form; null where one is of another form."""
     if form == PLAIN:
-        whole = texts.cast(pl.Int64, strict=False) if texts.str.contains(WHOLE).all() else None
-        if whole is not None and whole.null_count() == texts.null_count():
+        if (whole := _whole(texts)) is not None:
             return whole
         return texts.set(~texts.str.contains(_FLOAT), None).cast(pl.Float64)
     group = form[1] if form[1] in ",. '" else ""
     fitting = texts.set(~texts.str.contains(_pattern(form)), None)
     bare = fitting.str.replace_all(f"[{_class(group)}]", "") if group else fitting
     return bare.str.replace(form[-2], ".", literal=True).cast(pl.Float64)
+
+
+def _whole(texts: pl.Series) -> pl.Series | None:
+    """Read texts that are all whole numbers within 64 bits; None when one is not."""
+    if not texts.str.contains(WHOLE).all():
+        return None
+    numbers = texts.cast(pl.Int64, strict=False)
+    return numbers if numbers.null_count() == texts.null_count() else None
 
 
 def _lost(texts: pl.Series, numbers: pl.Series) -> str:
