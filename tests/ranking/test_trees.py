@@ -173,6 +173,16 @@ def test_categories_of_polars_are_learnt_as_their_words(grown, kind):
     np.testing.assert_array_equal(ranker.score(cast[1].table), grown.score(VALID.table))
 
 
+@pytest.mark.parametrize("rate", ["nan", "-", "x"])
+def test_parameters_that_lightgbm_cannot_read_back_are_refused(grown, tmp_path: Path, rate: str):
+    text = text_of(grown, tmp_path)
+    forged = re.sub(r"(?m)^\[learning_rate: .*\]$", f"[learning_rate: {rate}]", text)
+    assert forged != text
+    (tmp_path / "ranker.txt").write_text(forged)
+    with pytest.raises(ModelError, match=r"ranker\.txt cannot be read as a LightGBM model .*train again"):
+        TreeRanker.load(tmp_path / "ranker.txt", CONTRACT)
+
+
 def test_another_file_or_contract_is_refused(grown, tmp_path: Path):
     path = tmp_path / "ranker.txt"
     with pytest.raises(ModelError, match=r"ranker\.txt cannot be read as a LightGBM model .*train again"):

@@ -382,3 +382,16 @@ def test_texts_that_stand_for_nothing_do_so_among_ids_and_moments(folder: Path) 
     assert data.items["available_at"].is_null().to_list()[:2] == [True, False]
     assert data.events["user_id"].null_count() == 1
     assert any("cells such as 'guest' are read as missing" in note for note in data.about.notes)
+
+
+@pytest.mark.parametrize("name", ["*", "**", "^item"])
+def test_a_name_that_polars_takes_for_a_pattern_is_a_name(folder: Path, name: str) -> None:
+    (folder / "items.csv").write_text(ITEMS.replace("stars", name))
+    plain, kept = read_mapped(folder).items, ["item_id", "title", "listed"]
+    assert plain.columns == ["item_id", "title", name, "listed"]
+    assert read_mapped(folder, mapping(items={"without": [name]})).items.equals(plain[kept])
+    columns = {"item_id": "item_id", "stars": name}
+    assert read_mapped(folder, mapping(items={"columns": columns, "others": False})).items.columns == list(columns)
+    (folder / "requests.csv").write_text(LISTS.replace("shown", name))
+    wide = WIDE | {"candidates": name}
+    assert read_mapped(folder, mapping(requests=wide)).requests["item_id"].to_list() == [1, 2, 3, 3, 1]
