@@ -75,6 +75,11 @@ class ItemTower:
                 raise ValueError(f"{name} has a row longer than {_LONGEST_ROW:g}")
         return cls(*(found[name] for name in shapes))
 
+    @property
+    def length(self) -> int:
+        """p, the length of an item vector."""
+        return len(self.candidate_map)
+
     @classmethod
     def load(cls, path: Path) -> "ItemTower":
         """Read the safetensors file of a state dict.
