@@ -60,7 +60,8 @@ def test_a_folder_that_is_no_model_is_refused(tmp_path, model_copy) -> None:
     (folder / "manifest.json").write_text("{")
     with pytest.raises(ModelError, match=r"manifest.json is damaged"):
         Model.load(folder)
-    for strange in ("[" * 100_000, json.dumps(manifest | {"files": None}), json.dumps([1])):
+    files = [None, [], [[1, 2]], "a"]
+    for strange in ("[" * 100_000, json.dumps([1]), *(json.dumps(manifest | {"files": each}) for each in files)):
         (folder / "manifest.json").write_text(strange)
         with pytest.raises(ModelError, match="manifest.json is damaged"):
             Model.load(folder)
