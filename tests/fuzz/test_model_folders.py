@@ -15,7 +15,7 @@ from recsys import Ranker
 from recsys.manifest import file_hash
 from recsys.model.folder import identity
 from tests.fuzz.columns import frames
-from tests.fuzz.fuzzing import answer, fuzzed
+from tests.fuzz.fuzzing import answer, asking_all, fuzzed
 from tests.fuzz.texts import spoilt_bytes
 
 SMALL = st.none() | st.booleans() | st.integers(-2, 9) | st.integers() | st.floats() | st.text(max_size=3)
@@ -57,7 +57,7 @@ def test_any_damage_to_a_file_of_a_model_folder_is_named(line, asking, data) -> 
         before = (folder / name).read_bytes()
         _damage(data, folder / name)
         changed = (folder / name).read_bytes() != before
-        ranked = answer(lambda: Ranker.load(folder).rank(used.candidates(2)))
+        ranked = answer(lambda: Ranker.load(folder).rank(asking_all(used.candidates(2))))
         if ranked is not None:
             assert np.isfinite(ranked["score"].to_numpy()).all()
             assert not changed or _same_json(folder / name, before)
@@ -75,7 +75,7 @@ def test_any_damage_that_the_manifests_agree_with_is_named_or_does_no_harm(line,
             _hash_anew(folder / "state", model=identity(folder))
         _hash_anew(folder / "state")
         _hash_anew(folder)
-        ranked = answer(lambda: Ranker.load(folder).rank(used.candidates(2)))
+        ranked = answer(lambda: Ranker.load(folder).rank(asking_all(used.candidates(2))))
         if ranked is not None:
             assert np.isfinite(ranked["score"].to_numpy()).all()
 
