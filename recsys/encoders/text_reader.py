@@ -56,7 +56,9 @@ class TextReader:
         """
         try:
             embeddings = np.hstack([self.backend.embed(texts), self.lexicon.embed(texts)])
-        except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        except ModelError:
+            raise
+        except Exception as error:  # every runtime raises exception classes of its own
             raise ModelError(
                 f"the encoder cannot read {len(texts)} texts ({type(error).__name__}: {first_line(error)}); copy the "
                 "model folder again, or make room where memory is short"
