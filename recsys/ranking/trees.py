@@ -348,13 +348,14 @@ def _feature_column(column: dict[str, Any]) -> FeatureColumn:
     name, categories = column["name"], column.get("categories")
     if not isinstance(name, str) or not isinstance(categories, list | None):
         raise TypeError(f"a feature is called {name!r} and has the categories {categories!r}")
-    kinds = {type(value) for value in categories or ()}
-    if len(kinds) > 1 or kinds - {int, str} or sorted(set(categories or ())) != (categories or []):
+    known: list[Any] = categories or []
+    kinds = {type(value) for value in known}
+    if len(kinds) > 1 or kinds - {int, str} or sorted(set(known)) != known:
         raise ValueError(f"the categories of {name} are not different texts or whole numbers that rise")
-    if kinds == {int} and not -(2**63) <= min(categories) <= max(categories) < 2**63:
+    if kinds == {int} and not -(2**63) <= known[0] <= known[-1] < 2**63:
         raise ValueError(f"the categories of {name} are whole numbers beyond 64 bits")
     if kinds == {str}:
-        "".join(categories).encode()  # a UnicodeEncodeError, which is a ValueError, where half a pair stands alone
+        "".join(known).encode()  # a UnicodeEncodeError, which is a ValueError, where half a pair stands alone
     return FeatureColumn(name, None if categories is None else tuple(categories))
 
 

@@ -187,20 +187,20 @@ class ItemVectors:
             fault = misfit(table, _COLUMNS)
             if fault is not None:
                 raise ValueError(fault)
-            matrices = [_matrix(table[name]) for name in ("candidate", "history")]
+            candidate, history = _matrix(table["candidate"]), _matrix(table["history"])
             appeal = table["appeal"].to_numpy()
-            if matrices[0].shape != matrices[1].shape:
+            if candidate.shape != history.shape:
                 raise ValueError("candidate and history are of two lengths")
             if not (np.abs(appeal) <= LARGEST_APPEAL).all():
                 raise ValueError(f"column appeal holds values that are not finite or beyond {LARGEST_APPEAL:g}")
         except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, ValueError) as error:
             raise ModelError(f"{path} is not a table of item vectors ({error}); encode the items again") from error
-        for matrix in matrices:
+        for matrix in (candidate, history):
             if not (np.abs(matrix) <= 1).all() or not np.array_equal(matrix, round_to_grid(matrix)):
                 raise ModelError(f"{path} holds vectors that are not multiples of 2**-11; encode the items again")
             if ((matrix * matrix).sum(axis=1) > 2).any():
                 raise ModelError(f"{path} holds vectors that are longer than 1; encode the items again")
-        return cls(table["item_id"], table["text_hash"], *matrices, appeal, encoder)
+        return cls(table["item_id"], table["text_hash"], candidate, history, appeal, encoder)
 
 
 def _array_column(matrix: NDArray[np.float32]) -> pl.Series:
