@@ -47,7 +47,7 @@ def read_manifest(folder: Path, origin: str) -> dict[str, Any]:
     _plain_files(folder)
     manifest = read_json(path, f"give a folder {origin}")
     try:
-        expected, number, digest = dict(manifest["files"]), manifest["format"], manifest.pop("sha256", None)
+        expected, number, digest = {**manifest["files"]}, manifest["format"], manifest.pop("sha256", None)
     except (ValueError, KeyError, TypeError) as error:
         raise ModelError(f"{path} is damaged ({type(error).__name__}); give a folder {origin}") from error
     if number != FORMAT:

@@ -1,5 +1,6 @@
 """The tables of the project: which columns they have and what each column means."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -118,3 +119,45 @@ RANKINGS = Table(
 
 AFTER_THE_LIST = ("label", "views", "clicks", "position", "propensity")
 """Columns of `requests` that are recorded with or after the list; they are never features."""
+
+
+@dataclass(frozen=True)
+class Written:
+    """What a column holds in a file that this package wrote.
+
+    Attributes
+    ----------
+    words
+        For people, in the plural.
+    fits
+        Whether values of a type are such.
+    gaps
+        Whether there may be nulls among them.
+    """
+
+    words: str
+    fits: Callable[[pl.DataType], bool]
+    gaps: bool = False
+
+
+def misfit(frame: pl.DataFrame, columns: Mapping[str, Written]) -> str | None:
+    """Say what in a frame is not as it was written; None when it has exactly these columns, in their order and kinds.
+
+    Examples
+    --------
+    >>> misfit(pl.DataFrame({"appeal": [0.5, None]}), {"appeal": Written("numbers", lambda dtype: dtype.is_float())})
+    'column appeal holds 1 nulls'
+    """
+    for name in columns:
+        if name not in frame.columns:
+            return f"column {name} is missing"
+    for name, dtype in frame.schema.items():
+        if name not in columns:
+            return f"column {name} does not belong to it"
+        if not columns[name].fits(dtype):
+            return f"column {name} holds {dtype} values, not {columns[name].words}"
+        if not columns[name].gaps and frame.get_column(name).null_count():
+            return f"column {name} holds {frame.get_column(name).null_count()} nulls"
+    if tuple(frame.columns) != tuple(columns):
+        return f"its columns stand in the order {', '.join(frame.columns)}, not {', '.join(columns)}"
+    return None

@@ -52,6 +52,10 @@ class Line:
     model: Path
     judgement: "Judgement"
 
+    def __repr__(self) -> str:
+        """Name the folder: whoever prints the arguments of a test, as hypothesis does, has no use for whole tables."""
+        return f"Line({self.model})"
+
     @property
     def dataset(self) -> Dataset:
         return self.world.dataset

@@ -7,7 +7,7 @@ from typing import Literal
 import polars as pl
 from pydantic import BaseModel, ConfigDict, model_validator
 
-from recsys.data.clock import Moment
+from recsys.data.clock import Moment, utc
 from recsys.errors import DataError
 
 Window = Literal["text", "ranker", "valid", "test"]
@@ -86,9 +86,12 @@ class Windows:
         TypeError, ValueError
             When it is something else.
         """
-        moments = tuple(datetime.fromisoformat(cut) for cut in cuts)
-        if len(moments) != len(WINDOWS) + 1 or None in [moment.tzinfo for moment in moments]:
+        zones = [datetime.fromisoformat(cut).tzinfo for cut in cuts] if isinstance(cuts, list) else []
+        if len(zones) != len(WINDOWS) + 1 or None in zones:
             raise ValueError(f"windows are {len(WINDOWS) + 1} moments with a zone, not {cuts}")
+        moments = tuple(utc(cut) for cut in cuts)
+        if list(moments) != sorted(moments):
+            raise ValueError(f"windows are not in order of time: {cuts}")
         return cls(moments)
 
     def to_json(self) -> list[str]:

@@ -1,5 +1,7 @@
 """The text encoder: found on disk, loaded without running anybody's code, pooled to one unit vector per text."""
 
+import math
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,7 +11,7 @@ import numpy as np
 import torch
 import transformers
 from numpy.typing import NDArray
-from safetensors import SafetensorError
+from safetensors import safe_open
 from torch import Tensor, nn
 
 from recsys.encoders.adapters import load_adapter, save_network
@@ -18,7 +20,11 @@ from recsys.encoders.pooling import Pooling, pool, read_pooling, read_query, wri
 from recsys.encoders.sources import find_encoder
 from recsys.encoders.tokens import Tokens, tokenize
 from recsys.errors import ModelError, first_line
+from recsys.files import read_json
 from recsys.progress import progress
+
+_SIZE = re.compile("size|dim|positions|embeddings")
+"""What the keys of a configuration hold that say how large a weight is."""
 
 TOKENS_PER_BATCH = 8_192
 """Padded tokens that are encoded together; bounds the memory of a batch."""
@@ -72,6 +78,7 @@ class Encoder(nn.Module):
         if (folder / "adapter_config.json").is_file():
             raise ModelError(f"{folder} holds an adapter of peft; merge it with merge_and_unload() and save the result")
         try:
+            _refuse_more_than_weights(folder)
             with _quiet(), _offline():
                 network, report = transformers.AutoModel.from_pretrained(
                     folder,
@@ -84,7 +91,7 @@ class Encoder(nn.Module):
                 tokenizer = transformers.AutoTokenizer.from_pretrained(
                     folder, local_files_only=True, trust_remote_code=False
                 )
-        except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
+        except Exception as error:  # transformers, tokenizers and safetensors have no class of errors in common
             raise ModelError(
                 f"{folder} cannot be loaded as an encoder ({first_line(error)}); it needs config.json, a tokenizer and "
                 "model.safetensors, written by save_pretrained(..., safe_serialization=True)"
@@ -199,6 +206,31 @@ class Encoder(nn.Module):
             return torch.allclose(self.finish(entering, real.to(self.device), count), whole, atol=1e-5)
         except (AttributeError, TypeError, ValueError, RuntimeError):
             return False
+
+
+def _refuse_more_than_weights(folder: Path) -> None:
+    """Hold layers and sizes of a configuration against the weights, which lie there, before room is made for them.
+
+    Raises
+    ------
+    ValueError, ModelError, SafetensorError
+        Naming the key, or where a file is damaged.
+    """
+    shapes = list[list[int]]()
+    for path in sorted(folder.glob("model*.safetensors")):
+        with safe_open(path, "pt") as weights:
+            shapes += [weights.get_slice(name).get_shape() for name in weights.keys()]  # noqa: SIM118
+    if not shapes or not (folder / "config.json").is_file():
+        return  # transformers says what is missing
+    numbers = sum(math.prod(shape) for shape in shapes)
+    waiting = [read_json(folder / "config.json", "fetch or copy it again")]
+    while waiting:
+        config = waiting.pop()
+        for name, value in config.items() if isinstance(config, dict) else ():
+            most = len(shapes) if "layer" in name else numbers if _SIZE.search(name) else math.inf
+            if isinstance(value, int) and value > most:
+                raise ValueError(f"config.json says {name} = {str(value)[:20]}, more than the weights hold")
+            waiting.append(value)
 
 
 @contextmanager

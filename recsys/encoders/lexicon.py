@@ -22,6 +22,8 @@ _MOST_GRAMS = 20_000
 _MOST_TEXTS = 20_000
 """Texts that the space is fitted on; more change little."""
 _TEXTS_PER_BATCH = 2_000
+_RAREST = 1e3
+"""Bound of every number; a rarity beyond it would need more texts than there are."""
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 
 
@@ -106,9 +108,22 @@ class Lexicon:
             When the file is missing or holds something else.
         """
         try:
-            return cls(**load_file(path))
+            lexicon = cls(**load_file(path))
+            lexicon._check()
         except Exception as error:  # safetensors raises an exception class of its own
             raise ModelError(f"{path} is not a lexicon ({error}); copy the model folder again") from error
+        return lexicon
+
+    def _check(self) -> None:
+        count, kinds = len(self.grams), [values.dtype for values in vars(self).values()]
+        if kinds != [np.uint64, np.float32, np.float32]:
+            raise ValueError(f"it holds {', '.join(map(str, kinds))} values, not uint64, float32 and float32")
+        if self.grams.shape != self.rarity.shape or self.directions.shape[:-1] != (count,):
+            raise ValueError("rarity and directions are not those of the n-grams")
+        if (self.grams[1:] <= self.grams[:-1]).any():
+            raise ValueError("its n-grams do not rise")
+        if not ((self.rarity >= 1) & (self.rarity <= _RAREST)).all() or not (np.abs(self.directions) <= _RAREST).all():
+            raise ValueError(f"a rarity is not between 1 and {_RAREST:g}, or a direction is longer")
 
     def _matrix(self, texts: Sequence[str]) -> csr_array:
         """Return the weighted bags of texts, rows of length 1, [n, g]."""

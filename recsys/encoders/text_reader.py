@@ -47,8 +47,23 @@ class TextReader:
     identity: str
 
     def encode(self, texts: Sequence[str]) -> Encoded:
-        """Return the vectors of n texts; the backend encodes each distinct text once."""
-        return self.from_embeddings(texts, np.hstack([self.backend.embed(texts), self.lexicon.embed(texts)]))
+        """Return the vectors of n texts; the backend encodes each distinct text once.
+
+        Raises
+        ------
+        ModelError
+            When the backend or the lexicon cannot read them, as where a tokenizer knows tokens that the weights do not.
+        """
+        try:
+            embeddings = np.hstack([self.backend.embed(texts), self.lexicon.embed(texts)])
+        except ModelError:
+            raise
+        except Exception as error:  # every runtime raises exception classes of its own
+            raise ModelError(
+                f"the encoder cannot read {len(texts)} texts ({type(error).__name__}: {first_line(error)}); copy the "
+                "model folder again, or make room where memory is short"
+            ) from error
+        return self.from_embeddings(texts, embeddings)
 
     def from_embeddings(self, texts: Sequence[str], embeddings: NDArray[np.float32]) -> Encoded:
         """Return the vectors of n texts whose embeddings [n, d], the lexical part included, are at hand."""

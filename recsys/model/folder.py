@@ -2,17 +2,18 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
+from typing import Any
 
 from recsys.data.clock import TimeSettings
-from recsys.data.tables import read_table
 from recsys.data.windows import Windows
 from recsys.encoders.text_reader import TextReader
-from recsys.errors import DataError, ModelError
+from recsys.errors import ModelError
 from recsys.files import read_json
 from recsys.manifest import check_files, file_hash, read_manifest, write_json, write_manifest
+from recsys.model.tables import read_behaviour, refuse_mixed_ids
 from recsys.past.behaviour import Behaviour
 from recsys.past.log import Log
 from recsys.ranking.calibration import Calibration
@@ -53,17 +54,17 @@ class State:
         Raises
         ------
         ModelError
-            When a file is missing or was changed, or the state was made with another model: its vectors mean nothing
-            to this one.
+            When a file is missing or was changed, the state was made with another model, whose vectors mean nothing
+            to this one, or its tables are not what this model reads.
         """
         manifest = read_manifest(folder, "written by `recsys train` or `recsys score`")
         if manifest.get("model") != identity(model):
             raise ModelError(f"{folder} was made with another model than {model}; score with this model once, or train")
-        try:
-            behaviour = Behaviour(*(read_table(folder, field.name) for field in fields(Behaviour)))
-        except DataError as error:
-            raise ModelError(f"{folder} is no whole state ({error}); copy the whole folder again") from error
-        return cls(behaviour, ItemVectors.load(folder / "item_vectors.parquet"))
+        settings = _settings(model, read_json(model / "manifest.json", "copy the whole folder again"))
+        behaviour = read_behaviour(folder, settings.features.kept)
+        vectors = ItemVectors.load(folder / "item_vectors.parquet")
+        refuse_mixed_ids(folder, behaviour, vectors.item_ids)
+        return cls(behaviour, vectors)
 
 
 @dataclass(frozen=True)
@@ -115,8 +116,18 @@ class Model:
         folder
             Where the encoder lies. It is loaded when the first request comes that has a text of its own, with the
             errors of `text_reader`, or a ModelError when it is no longer the encoder of the vectors.
+
+        Raises
+        ------
+        ModelError
+            When the vectors are of another length than the user tower reads.
         """
-        text = self.settings.text
+        text, length = self.settings.text, vectors.history.shape[1]
+        if length != self.tower.length:
+            raise ModelError(
+                f"item_vectors.parquet holds vectors of {length} numbers, user_tower.safetensors of {folder} reads "
+                f"{self.tower.length}; copy the model and its state again"
+            )
 
         @cache
         def load() -> TextReader:
@@ -144,10 +155,17 @@ class Model:
         Raises
         ------
         ModelError
-            When a file of the encoder was changed since, or with those of `TextReader.load`.
+            When a file of the encoder was changed since, it makes vectors of another length than the user tower reads,
+            or with those of `TextReader.load`.
         """
         self.check_encoder(folder)
-        return TextReader.load(folder)
+        reader = TextReader.load(folder)
+        if reader.tower.length != self.tower.length:
+            raise ModelError(
+                f"{folder} has an encoder that makes vectors of {reader.tower.length} numbers and a user tower that "
+                f"reads {self.tower.length}; copy the whole folder again"
+            )
+        return reader
 
     def save(self, folder: Path) -> None:
         """Write everything but the manifest into an existing folder."""
@@ -171,13 +189,13 @@ class Model:
         manifest = read_manifest(folder, "written by `recsys train`")
         mend = "copy the whole folder again"
         contracts, knots = (read_json(folder / name, mend) for name in ("features.json", "calibration.json"))
+        settings = _settings(folder, manifest)
         try:
-            settings = Settings.model_validate(manifest["settings"])
             windows = Windows.from_json(manifest["windows"])
             calibration = Calibration.from_json(knots)
             both, behaviour = (Contract.from_json(contracts[name]) for name in ("both", "behaviour"))
-        except (KeyError, ValueError, TypeError, AttributeError) as error:
-            raise ModelError(f"{folder} does not read as a model of this version ({error}); train again") from error
+        except (KeyError, ValueError, TypeError) as error:
+            raise _unread(folder, error) from error
         return cls(
             settings=settings,
             windows=windows,
@@ -193,3 +211,14 @@ def identity(folder: Path) -> str:
     """Tell models apart: sha256 over the files that turn a state into scores."""
     parts = ("ranker.txt", "behaviour.txt", "features.json", "user_tower.safetensors")
     return hashlib.sha256("".join(file_hash(folder / part) for part in parts).encode()).hexdigest()
+
+
+def _settings(folder: Path, manifest: dict[str, Any]) -> Settings:
+    try:
+        return Settings.model_validate(manifest["settings"])
+    except (KeyError, ValueError, TypeError) as error:
+        raise _unread(folder, error) from error
+
+
+def _unread(folder: Path, error: Exception) -> ModelError:
+    return ModelError(f"{folder} does not read as a model of this version ({error}); train again")

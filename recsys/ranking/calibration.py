@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from recsys.ranking.tree_text import LARGEST
+
 Floats = npt.NDArray[np.float64]
 
 HALF = 0.5
@@ -72,11 +74,17 @@ class Calibration:
         KeyError, TypeError, ValueError
             When it is something else.
         """
-        scores, probabilities = (np.array(knots[name], np.float64) for name in ("scores", "probabilities"))
-        if not (scores.ndim == 1 and len(scores) and scores.shape == probabilities.shape):
+        scores, probabilities = (_numbers(name, knots[name]) for name in ("scores", "probabilities"))
+        if not len(scores) or scores.shape != probabilities.shape:
             raise ValueError("the calibration has not one probability for each score")
-        if not (np.isfinite(scores).all() and (np.diff(scores) > 0).all()):
+        if not ((np.abs(scores) <= LARGEST).all() and (scores[1:] > scores[:-1]).all()):
             raise ValueError("the scores of the calibration do not rise")
-        if not ((probabilities > 0) & (probabilities <= 1)).all():
-            raise ValueError("a probability of the calibration is not above 0 and at most 1")
+        if not ((probabilities > 0) & (probabilities <= 1)).all() or (probabilities[1:] < probabilities[:-1]).any():
+            raise ValueError("a probability of the calibration is not above 0 and at most 1, or falls")
         return cls(scores, probabilities)
+
+
+def _numbers(name: str, values: object) -> Floats:
+    if not isinstance(values, list) or not all(isinstance(value, float) for value in values):
+        raise TypeError(f"{name} of the calibration is no list of numbers with a fraction")
+    return np.array(values, np.float64)

@@ -120,16 +120,9 @@ class Contract:
         KeyError, TypeError, ValueError
             When it is something else.
         """
-        found = []
-        for column in columns:
-            name, categories = column["name"], column.get("categories")
-            if not isinstance(name, str):
-                raise TypeError(f"a feature is called {name!r}")
-            kinds = {type(value) for value in categories or ()}
-            if len(kinds) > 1 or kinds - {int, str} or len(set(categories or ())) < len(categories or ()):
-                raise ValueError(f"the categories of {name} are not different texts or whole numbers")
-            found.append(FeatureColumn(name, None if categories is None else tuple(categories)))
-        return cls(tuple(found))
+        if not isinstance(columns, list):
+            raise TypeError("the features are no list")
+        return cls(tuple(_feature_column(column) for column in columns))
 
     @cached_property
     def _vocabularies(self) -> tuple[Vocabulary | None, ...]:
@@ -348,6 +341,22 @@ def _parameters(settings: RankerSettings, seed: int) -> dict[str, Any]:
         "force_row_wise": True,
         "verbosity": -1,
     }
+
+
+def _feature_column(column: dict[str, Any]) -> FeatureColumn:
+    """Read a feature and hold its categories against what a vocabulary is; raises KeyError, TypeError, ValueError."""
+    name, categories = column["name"], column.get("categories")
+    if not isinstance(name, str) or not isinstance(categories, list | None):
+        raise TypeError(f"a feature is called {name!r} and has the categories {categories!r}")
+    known: list[Any] = categories or []
+    kinds = {type(value) for value in known}
+    if len(kinds) > 1 or kinds - {int, str} or sorted(set(known)) != known:
+        raise ValueError(f"the categories of {name} are not different texts or whole numbers that rise")
+    if kinds == {int} and not -(2**63) <= known[0] <= known[-1] < 2**63:
+        raise ValueError(f"the categories of {name} are whole numbers beyond 64 bits")
+    if kinds == {str}:
+        "".join(known).encode()  # a UnicodeEncodeError, which is a ValueError, where half a pair stands alone
+    return FeatureColumn(name, None if categories is None else tuple(categories))
 
 
 def _feature_names(contract: Contract) -> list[str]:

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from decimal import Decimal
+from itertools import islice
 from pathlib import Path
 from threading import Lock
 from typing import TypeVar
@@ -30,7 +32,7 @@ _UNREADABLE = (
     pl.exceptions.PanicException,  # decimals of more than 38 digits
     ValueError,
     TypeError,
-    OverflowError,
+    ArithmeticError,  # integers that are too large, and decimals that signal
 )
 
 
@@ -198,7 +200,12 @@ def _column(frame: pl.DataFrame | pd.DataFrame, name: str, called: str) -> pl.Se
     try:
         return pl.Series(name, pl.from_pandas(values))
     except _UNREADABLE as error:
-        kinds = sorted({type(value).__name__ for value in values.dropna().head(1000)})
+        filled = (
+            value
+            for value in values
+            if isinstance(value, Decimal) or not pd.api.types.is_scalar(value) or pd.notna(value)
+        )
+        kinds = sorted({type(value).__name__ for value in islice(filled, 1000)})
         raise DataError(
             f"{called}.{name}: the pandas column of {values.dtype} cannot be read ({type(error).__name__}; it holds "
             f"{', '.join(kinds)}); give it one type, integers within 64 bits"

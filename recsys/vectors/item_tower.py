@@ -22,6 +22,9 @@ not depend, to the last bit, on which items are encoded with it. Rounding moves 
 
 _LONGEST_ROW = 128.0
 
+_LARGEST = 1e6
+"""Bound of every number, so that appeal stays finite in float32."""
+
 
 @dataclass(frozen=True, eq=False)
 class ItemTower:
@@ -67,13 +70,20 @@ class ItemTower:
             "appeal_map.bias": (1,),
         }
         for name, shape in shapes.items():
-            if found[name].shape != shape or not np.isfinite(found[name]).all():
-                raise ValueError(f"{name} holds the shape {found[name].shape}, not {shape} finite numbers")
+            if found[name].shape != shape or not (np.abs(found[name]) <= _LARGEST).all():
+                raise ValueError(
+                    f"{name} holds the shape {found[name].shape}, not {shape} finite numbers of at most {_LARGEST:g}"
+                )
         for name in ("candidate_map.weight", "history_map.weight", "appeal_map.weight"):
             found[name] = _fine(found[name])
             if np.linalg.norm(found[name], axis=1).max() > _LONGEST_ROW:
                 raise ValueError(f"{name} has a row longer than {_LONGEST_ROW:g}")
         return cls(*(found[name] for name in shapes))
+
+    @property
+    def length(self) -> int:
+        """p, the length of an item vector."""
+        return len(self.candidate_map)
 
     @classmethod
     def load(cls, path: Path) -> "ItemTower":

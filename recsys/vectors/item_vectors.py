@@ -12,6 +12,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from recsys.errors import ModelError
+from recsys.schema import Written, misfit
 
 logger = logging.getLogger(__name__)
 
@@ -22,6 +23,21 @@ A product of two components is then a multiple of 2**-22. Vectors have length 1 
 subset of the products lies between -2 and 2 (Cauchy-Schwarz). Float32 holds every multiple of 2**-22 below 4 exactly:
 no addition rounds, and the dot product is the same number in whatever order, blocks or library it is computed.
 """
+
+
+LARGEST_APPEAL = 1e9
+"""Bound of appeal, so that what is added to it stays finite in float32."""
+
+_VECTORS = Written(
+    "arrays of numbers of 32 bits", lambda dtype: isinstance(dtype, pl.Array) and dtype.inner == pl.Float32
+)
+_COLUMNS = {
+    "item_id": Written("integers or text", lambda dtype: dtype.is_integer() or dtype == pl.String),
+    "text_hash": Written("text", lambda dtype: dtype == pl.String),
+    "candidate": _VECTORS,
+    "history": _VECTORS,
+    "appeal": Written("numbers of 32 bits", lambda dtype: dtype == pl.Float32),
+}
 
 
 def round_to_grid(vectors: NDArray[np.floating]) -> NDArray[np.float32]:
@@ -162,24 +178,29 @@ class ItemVectors:
         Raises
         ------
         ModelError
-            When the file is missing, is not such a table, or holds components off the grid.
+            When the file is missing, is not such a table, holds components off the grid, or vectors and appeal beyond
+            what an encoder makes.
         """
         try:
             table = pl.read_parquet(path, glob=False)
-            vectors = cls(
-                table["item_id"],
-                table["text_hash"],
-                _matrix(table["candidate"]),
-                _matrix(table["history"]),
-                table["appeal"].to_numpy(),
-                pl.read_parquet_metadata(path).get("encoder", ""),
-            )
+            encoder = pl.read_parquet_metadata(path).get("encoder", "")
+            fault = misfit(table, _COLUMNS)
+            if fault is not None:
+                raise ValueError(fault)
+            candidate, history = _matrix(table["candidate"]), _matrix(table["history"])
+            appeal = table["appeal"].to_numpy()
+            if candidate.shape != history.shape:
+                raise ValueError("candidate and history are of two lengths")
+            if not (np.abs(appeal) <= LARGEST_APPEAL).all():
+                raise ValueError(f"column appeal holds values that are not finite or beyond {LARGEST_APPEAL:g}")
         except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, ValueError) as error:
             raise ModelError(f"{path} is not a table of item vectors ({error}); encode the items again") from error
-        for matrix in (vectors.candidate, vectors.history):
-            if not np.array_equal(matrix, round_to_grid(matrix)):
+        for matrix in (candidate, history):
+            if not (np.abs(matrix) <= 1).all() or not np.array_equal(matrix, round_to_grid(matrix)):
                 raise ModelError(f"{path} holds vectors that are not multiples of 2**-11; encode the items again")
-        return vectors
+            if ((matrix * matrix).sum(axis=1) > 2).any():
+                raise ModelError(f"{path} holds vectors that are longer than 1; encode the items again")
+        return cls(table["item_id"], table["text_hash"], candidate, history, appeal, encoder)
 
 
 def _array_column(matrix: NDArray[np.float32]) -> pl.Series:
@@ -187,6 +208,5 @@ def _array_column(matrix: NDArray[np.float32]) -> pl.Series:
 
 
 def _matrix(column: pl.Series) -> NDArray[np.float32]:
-    if not isinstance(column.dtype, pl.Array) or column.null_count():
-        raise ValueError(f"column {column.name} is not a full array of numbers")
+    assert isinstance(column.dtype, pl.Array)
     return np.ascontiguousarray(column.to_numpy().reshape(len(column), column.dtype.size), dtype=np.float32)

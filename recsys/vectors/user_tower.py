@@ -12,6 +12,12 @@ from recsys.errors import ModelError
 CODE_GRID = 2.0**-24
 """Codes are multiples of this; their products with vectors on their own grid of 2**-11 need 35 bits after the point."""
 
+LARGEST_CODE = 2.0**16
+"""Bound of a code's length, so that its products with vectors of length 1 are summed exactly in float64."""
+
+LARGEST = 1e9
+"""Bound of every other number, so that interest stays finite in float32."""
+
 
 @dataclass(frozen=True, eq=False)
 class UserTower:
@@ -46,6 +52,11 @@ class UserTower:
     def parts(self) -> int:
         """K, the number of parts that a vector is split into."""
         return len(self.scale)
+
+    @property
+    def length(self) -> int:
+        """p, the length of a vector."""
+        return int(self.codes.shape[1])
 
     def attention(self, history: NDArray[np.float32]) -> NDArray[np.float64]:
         """Return how much each interest attends to past clicks, [..., K], of their vectors [..., p].
@@ -113,9 +124,25 @@ class UserTower:
         Raises
         ------
         ModelError
-            When the file is missing or holds something else.
+            When the file is missing or holds something else: other names, shapes or kinds, numbers that are not finite
+            or too large, codes off the grid.
         """
         try:
-            return cls(**load_file(path))
+            tower = cls(**load_file(path))
+            tower._check()
         except Exception as error:  # safetensors raises an exception class of its own
             raise ModelError(f"{path} is not a user tower ({error}); train again") from error
+        return tower
+
+    def _check(self) -> None:
+        shapes = {name: values.shape for name, values in vars(self).items()}
+        parts, length = (*self.codes.shape, 0, 0)[:2]
+        wanted = {"codes": (parts, length), "query_scale": (1,)}
+        wanted |= dict.fromkeys(("sharpness", "forgetting", "scale"), (parts,))
+        if shapes != wanted or not parts or not length or length % parts:
+            raise ValueError(f"shapes {shapes} are not those of parts of a vector")
+        for name, values in vars(self).items():
+            if values.dtype != np.float64 or not (np.abs(values) <= LARGEST).all():
+                raise ValueError(f"{name} holds {values.dtype} values, not float64 of at most {LARGEST:g}")
+        if (np.linalg.norm(self.codes, axis=1) > LARGEST_CODE).any() or (self.codes % CODE_GRID).any():
+            raise ValueError(f"codes are longer than {LARGEST_CODE:g} or no multiples of 2**-24")

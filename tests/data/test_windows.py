@@ -208,3 +208,20 @@ def test_wrong_settings_are_refused(values, message):
 def test_windows_are_read_as_they_are_written():
     windows = Windows(at(0, 1, 2, 3, 4.5))
     assert Windows.from_json(json.loads(json.dumps(windows.to_json()))) == windows
+
+
+@pytest.mark.parametrize(
+    ("cuts", "message"),
+    [
+        (None, "windows are 5 moments with a zone, not None"),
+        (dict.fromkeys("abcde"), "windows are 5 moments with a zone"),
+        (["2024-01-01T00:00:00+00:00"] * 4, "windows are 5 moments with a zone"),
+        (["2024-01-01"] * 5, "windows are 5 moments with a zone"),
+        ([1, 2, 3, 4, 5], "argument must be str"),
+        (["0001-01-01T00:00:00+12:00"] * 5, "lies outside the years 1 to 9999 in UTC"),
+        ([f"2024-01-0{day}T00:00:00+00:00" for day in (1, 2, 4, 3, 5)], "windows are not in order of time"),
+    ],
+)
+def test_windows_that_nobody_wrote_are_refused(cuts, message):
+    with pytest.raises((TypeError, ValueError), match=message):
+        Windows.from_json(cuts)

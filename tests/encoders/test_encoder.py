@@ -184,6 +184,47 @@ def test_weights_of_another_shape_are_refused(copied: Path) -> None:
         Encoder.load(copied)
 
 
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("num_hidden_layers", 10**6),
+        ("num_hidden_layers", 2**62),
+        ("vocab_size", 2**40),
+        ("vocab_size", 10**400),
+        ("hidden_size", 2**31),
+        ("max_position_embeddings", 2**34),
+        ("text_config", {"n_layers": 10**6}),
+    ],
+)
+def test_sizes_beyond_the_weights_are_refused_before_room_is_made(copied: Path, key: str, value: object) -> None:
+    config = json.loads((copied / "config.json").read_text())
+    (copied / "config.json").write_text(json.dumps(config | {key: value}))
+    with pytest.raises(
+        ModelError, match=rf"config\.json says {'n_layers' if key == 'text_config' else key} = \d.*, more"
+    ):
+        Encoder.load(copied)
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("config.json", {"num_hidden_layers": "a"}),
+        ("config.json", {"num_attention_heads": 0}),
+        ("config.json", {"hidden_act": []}),
+        ("tokenizer_config.json", {"tokenizer_class": 3}),
+        ("tokenizer_config.json", {"pad_token": [1]}),
+        ("tokenizer.json", {"model": 1}),
+        ("tokenizer.json", {"post_processor": 1}),
+        ("tokenizer.json", {"normalizer": []}),
+    ],
+)
+def test_kinds_that_nobody_wrote_are_refused(copied: Path, name: str, change: dict[str, object]) -> None:
+    content = json.loads((copied / name).read_text())
+    (copied / name).write_text(json.dumps(content | change))
+    with pytest.raises(ModelError, match=r"cannot be loaded as an encoder \("):
+        Encoder.load(copied)
+
+
 def test_folder_with_a_bare_adapter_is_refused(copied: Path) -> None:
     (copied / "adapter_config.json").write_text('{"peft_type": "LORA", "base_model_name_or_path": "nobody/nothing"}')
     with pytest.raises(ModelError, match=r"holds an adapter of peft; merge it with merge_and_unload\(\)"):

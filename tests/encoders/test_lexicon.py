@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -112,3 +113,23 @@ def test_saved_lexicon_is_the_same(tmp_path: Path) -> None:
     (tmp_path / "junk").write_bytes(b"junk")
     with pytest.raises(ModelError, match="junk is not a lexicon .*copy the model folder again"):
         Lexicon.load(tmp_path / "junk")
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        ("grams", lambda values: values.astype(np.int64), "holds int64, float32, float32 values, not uint64"),
+        ("grams", lambda values: values[::-1].copy(), "n-grams do not rise"),
+        ("grams", lambda values: values[:-1].copy(), "are not those of the n-grams"),
+        ("rarity", lambda values: values[:, None], "are not those of the n-grams"),
+        ("rarity", lambda values: values * 0, "a rarity is not between 1 and 1000"),
+        ("rarity", lambda values: values * np.float32(np.nan), "a rarity is not between 1 and 1000"),
+        ("directions", lambda values: values.ravel(), "are not those of the n-grams"),
+        ("directions", lambda values: values + np.float32(1e30), "or a direction is longer"),
+    ],
+)
+def test_what_no_fit_gives_is_refused(tmp_path: Path, name: str, change, message: str) -> None:
+    lexicon = Lexicon.fit(TEXTS, 4, 0)
+    replace(lexicon, **{name: change(getattr(lexicon, name))}).save(tmp_path / "lexicon.safetensors")
+    with pytest.raises(ModelError, match=rf"lexicon.safetensors is not a lexicon \(.*{message}.*; copy the model"):
+        Lexicon.load(tmp_path / "lexicon.safetensors")

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from recsys.data.texts import item_texts
+from recsys.encoders.backends.backend import Backend
 from recsys.encoders.encoder import Encoder
 from recsys.encoders.lexicon import Lexicon
 from recsys.encoders.settings import TextSettings
@@ -105,6 +106,16 @@ def test_a_query_has_the_vector_of_a_click_on_its_text(reader: TextReader) -> No
     other = replace(reader, tower=replace(reader.tower, history_map=-reader.tower.history_map))
     assert other.encode_query("boat").tolist() == other.encode(["sea", "boat"]).history[1].tolist()
     assert other.encode_query("boat").tolist() == (-other.encode(["boat"]).candidate[0]).tolist()
+
+
+def test_tokens_that_the_weights_do_not_know_are_named(tiny_encoder: Path, reader: TextReader) -> None:
+    encoder = Encoder.load(tiny_encoder)
+    encoder.tokenizer.add_tokens(["boat" * 3])
+    backend = Backend(4, lambda texts: encoder.tokenize(texts, 8), encoder.embed)
+    with pytest.raises(
+        ModelError, match=r"cannot read 1 texts \(IndexError: index out of range.*; copy the model folder"
+    ):
+        replace(reader, backend=backend).encode(["boat" * 3])
 
 
 @pytest.fixture(scope="module")

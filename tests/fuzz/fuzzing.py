@@ -49,3 +49,8 @@ def answer(ask: Callable[[], Any]) -> Any:
         return None
     except pl.exceptions.PanicException as panic:  # no Exception, so that hypothesis would not look for a smaller one
         raise AssertionError(f"polars panics: {panic}") from panic
+
+
+def asking_all(candidates: pl.DataFrame) -> pl.DataFrame:
+    """Give every request of a model that reads a query a text, so that its encoder is loaded."""
+    return candidates.with_columns(pl.col("^asked$").fill_null("bread and salt"))

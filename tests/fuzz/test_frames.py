@@ -12,7 +12,7 @@ from polars.testing import assert_frame_equal
 from recsys import Ranker
 from recsys.model.ready import Ready
 from tests.fuzz.columns import frames, pandas_frames
-from tests.fuzz.fuzzing import answer, fuzzed
+from tests.fuzz.fuzzing import answer, asking_all, fuzzed
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +51,7 @@ def test_any_candidates_are_ranked_or_refused(line, ranker, data) -> None:
 
 @fuzzed(data=st.data())
 def test_any_candidates_with_a_text_of_their_own_are_ranked_or_refused(asking, asked, data) -> None:
-    _rank(asked, _frame(data, asking.candidates(2)))
+    _rank(asked, _frame(data, asking_all(asking.candidates(2))))
 
 
 @fuzzed(data=st.data())

@@ -60,7 +60,8 @@ def test_a_folder_that_is_no_model_is_refused(tmp_path, model_copy) -> None:
     (folder / "manifest.json").write_text("{")
     with pytest.raises(ModelError, match=r"manifest.json is damaged"):
         Model.load(folder)
-    for strange in ("[" * 100_000, json.dumps(manifest | {"files": None}), json.dumps([1])):
+    files = [None, [], [[1, 2]], "a"]
+    for strange in ("[" * 100_000, json.dumps([1]), *(json.dumps(manifest | {"files": each}) for each in files)):
         (folder / "manifest.json").write_text(strange)
         with pytest.raises(ModelError, match="manifest.json is damaged"):
             Model.load(folder)
@@ -199,6 +200,70 @@ def test_facts_that_nobody_wrote_are_refused(model_copy, change) -> None:
     sign(folder)
     with pytest.raises(ModelError, match="does not read as a model of this version"):
         Model.load(folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("calibration.json", {"scores": [10**400], "probabilities": [0.5]}, "scores of the calibration is no list"),
+        ("calibration.json", {"scores": ["1.0"], "probabilities": [0.5]}, "scores of the calibration is no list"),
+        ("features.json", {"both": [{"name": 1}], "behaviour": []}, "a feature is called 1"),
+        ("features.json", {"both": [{"name": "a", "categories": [2**64]}], "behaviour": []}, "beyond 64 bits"),
+    ],
+)
+def test_kinds_that_nobody_wrote_are_refused_where_the_model_is_loaded(model_copy, name, content, message) -> None:
+    folder = model_copy()
+    (folder / name).write_text(json.dumps(content))
+    sign(folder)
+    with pytest.raises(ModelError, match=rf"does not read as a model of this version \(.*{message}.*; train again"):
+        Model.load(folder)
+
+
+@pytest.mark.parametrize(
+    ("table", "change", "message"),
+    [
+        ("items", {"available_at": pl.lit(1)}, "column available_at holds Int32 values, not moments"),
+        ("showings", {"timestamp": pl.concat_list("timestamp")}, r"column timestamp holds List\(.*values, not moments"),
+        ("events", {"user_id": pl.lit(None, pl.Int64)}, r"column user_id holds \d+ nulls"),
+    ],
+)
+def test_a_state_table_that_nobody_wrote_is_refused_by_name(model_copy, table, change, message) -> None:
+    folder = model_copy()
+    path = folder / "state" / f"{table}.parquet"
+    pl.read_parquet(path).with_columns(**change).write_parquet(path)
+    sign(folder)
+    with pytest.raises(ModelError, match=rf"state is no state of this model: {table}.parquet: {message}"):
+        Ranker.load(folder)
+
+
+def test_a_state_of_other_features_than_the_model_has_is_refused(model_copy) -> None:
+    folder = model_copy()
+    path = folder / "state/items.parquet"
+    pl.read_parquet(path).drop("category").write_parquet(path)
+    sign(folder)
+    with pytest.raises(ModelError, match=r"items.parquet: column category is missing; copy the whole folder again"):
+        Ranker.load(folder)
+
+
+def test_vectors_of_another_length_than_the_user_tower_reads_are_refused(model_copy) -> None:
+    folder = model_copy()
+    path = folder / "state/item_vectors.parquet"
+    half = pl.col("candidate", "history").arr.to_list().list.head(8).list.to_array(8)
+    pl.read_parquet(path).with_columns(half).write_parquet(path)
+    sign(folder)
+    with pytest.raises(ModelError, match=r"holds vectors of 8 numbers, user_tower.safetensors of .* reads \d+; copy"):
+        Ranker.load(folder)
+
+
+def test_an_encoder_that_makes_vectors_of_another_length_is_refused(line, model_copy) -> None:
+    folder = model_copy()
+    heads = load_file(folder / "encoder/heads.safetensors")
+    heads |= {name: heads[name][:8].copy() for name in ("candidate_map.weight", "history_map.weight")}
+    save_file(heads, folder / "encoder/heads.safetensors")
+    sign(folder)
+    items = line.dataset.items.with_columns(title=pl.lit("a text that is new"))
+    with pytest.raises(ModelError, match=r"an encoder that makes vectors of 8 numbers and a user tower that reads \d+"):
+        Ready.today(folder, replace(line.dataset, items=items))
 
 
 SWAPS = {

@@ -87,3 +87,26 @@ def test_what_is_written_is_read(rows):
     again = Calibration.from_json(json.loads(json.dumps(calibration.to_json())))
     assert again.scores.tobytes() == calibration.scores.tobytes()
     assert again.probabilities.tobytes() == calibration.probabilities.tobytes()
+
+
+@pytest.mark.parametrize(
+    ("knots", "message"),
+    [
+        ({"scores": [1, 2], "probabilities": [0.1, 0.2]}, "scores of the calibration is no list of numbers"),
+        ({"scores": ["1", "2"], "probabilities": [0.1, 0.2]}, "scores of the calibration is no list of numbers"),
+        ({"scores": [10**400], "probabilities": [0.1]}, "scores of the calibration is no list of numbers"),
+        ({"scores": [[1.0]], "probabilities": [0.1]}, "scores of the calibration is no list of numbers"),
+        ({"scores": 1.0, "probabilities": 0.1}, "scores of the calibration is no list of numbers"),
+        ({"scores": [], "probabilities": []}, "not one probability for each score"),
+        ({"scores": [1.0, 2.0], "probabilities": [0.1]}, "not one probability for each score"),
+        ({"scores": [2.0, 1.0], "probabilities": [0.1, 0.2]}, "do not rise"),
+        ({"scores": [-1e308, 1e308], "probabilities": [0.1, 0.2]}, "do not rise"),
+        ({"scores": [1.0, math.nan], "probabilities": [0.1, 0.2]}, "do not rise"),
+        ({"scores": [1.0, 2.0], "probabilities": [0.2, 0.1]}, "not above 0 and at most 1, or falls"),
+        ({"scores": [1.0], "probabilities": [math.nan]}, "not above 0 and at most 1"),
+        ({"scores": [1.0], "probabilities": [True]}, "probabilities of the calibration is no list of numbers"),
+    ],
+)
+def test_what_no_fit_gives_is_refused(knots, message):
+    with pytest.raises((TypeError, ValueError), match=message):
+        Calibration.from_json(knots)

@@ -78,6 +78,28 @@ def test_an_empty_category_is_still_one_after_reading():
 
 
 @pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"name": "age"}, "the features are no list"),
+        ([{"name": 1}], "a feature is called 1"),
+        ([{"name": "brand", "categories": "ab"}], "has the categories 'ab'"),
+        ([{"name": "brand", "categories": {"a": 1}}], "has the categories"),
+        ([{"name": "brand", "categories": ["a", 1]}], "categories of brand are not different texts or whole numbers"),
+        ([{"name": "brand", "categories": [0.5]}], "categories of brand are not different texts or whole numbers"),
+        ([{"name": "brand", "categories": [True]}], "categories of brand are not different texts or whole numbers"),
+        ([{"name": "brand", "categories": ["b", "a"]}], "that rise"),
+        ([{"name": "brand", "categories": ["a", "a"]}], "that rise"),
+        ([{"name": "brand", "categories": [2**63]}], "whole numbers beyond 64 bits"),
+        ([{"name": "brand", "categories": [-(10**400)]}], "whole numbers beyond 64 bits"),
+        ([{"name": "brand", "categories": ["\ud800"]}], "surrogates not allowed"),
+    ],
+)
+def test_features_that_nobody_wrote_are_refused(columns, message):
+    with pytest.raises((TypeError, ValueError), match=message):
+        Contract.from_json(columns)
+
+
+@pytest.mark.parametrize(
     ("change", "message"),
     [
         (lambda table: table.drop("size"), r"missing \['size'\], extra nothing; compute it with the settings that"),

@@ -58,9 +58,9 @@ def test_scores_are_the_same_for_ids_of_any_type(line, ranker, name: str, kind: 
     assert ranker.score(candidates.with_columns(pl.col(name).cast(kind))).equals(ranker.score(candidates))
 
 
-@pytest.mark.parametrize("number", ["1E+40", "1E-40", "9" * 39])
+@pytest.mark.parametrize("number", ["1E+40", "1E-40", "9" * 39, "sNaN", "-sNaN12"])
 @pytest.mark.parametrize("name", ["item_id", "device"])
-def test_decimals_of_more_digits_than_polars_has_are_refused(line, ranker, name: str, number: str) -> None:
+def test_decimals_that_polars_does_not_have_are_refused(line, ranker, name: str, number: str) -> None:
     frame = line.candidates(1).to_pandas()
     frame[name] = pd.Series([Decimal(number)] * len(frame), dtype=object)
     with pytest.raises(DataError, match=f"candidates.{name}: the pandas column of object cannot be read"):

@@ -155,8 +155,47 @@ def test_refuses_files_that_are_not_vectors(tmp_path: Path) -> None:
         ItemVectors.load(tmp_path / "other.parquet")
     table = {"item_id": [1], "text_hash": ["a"], "candidate": [1.0], "history": [1.0], "appeal": [0.0]}
     pl.DataFrame(table).write_parquet(tmp_path / "flat.parquet")
-    with pytest.raises(ModelError, match="candidate is not a full array of numbers"):
+    with pytest.raises(ModelError, match="column candidate holds Float64 values, not arrays of numbers of 32 bits"):
         ItemVectors.load(tmp_path / "flat.parquet")
+
+
+LONG = pl.lit(pl.Series([[1.0, 1.0, 1.0] + [0.0] * 5] * 2, dtype=pl.Array(pl.Float32, 8)))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"item_id": pl.lit(0.5)}, "column item_id holds Float64 values, not integers or text"),
+        ({"item_id": pl.struct("item_id")}, r"column item_id holds Struct\(.*\) values, not integers or text"),
+        ({"item_id": pl.Series([1, None])}, "column item_id holds 1 nulls"),
+        ({"text_hash": pl.lit(1)}, "column text_hash holds Int32 values, not text"),
+        ({"candidate": pl.col("candidate").arr.to_list()}, r"candidate holds List\(Float32\) values, not arrays of"),
+        ({"candidate": pl.col("candidate").arr.head(4).list.to_array(4)}, "candidate and history are of two lengths"),
+        ({"history": pl.lit(None, pl.Array(pl.Float32, 8))}, "column history holds 2 nulls"),
+        ({"history": pl.col("history").cast(pl.Array(pl.Int8, 8))}, r"history holds Array\(Int8.*\) values, not"),
+        ({"history": pl.lit(pl.Series([[None] * 8] * 2, dtype=pl.Array(pl.Float32, 8)))}, r"not multiples of 2\*\*-11"),
+        ({"history": pl.lit(pl.Series([[2.0**40] * 8] * 2, dtype=pl.Array(pl.Float32, 8)))}, "not multiples"),
+        ({"history": LONG}, "holds vectors that are longer than 1"),
+        ({"appeal": pl.lit(1)}, "column appeal holds Int32 values, not numbers of 32 bits"),
+        ({"appeal": pl.lit(float("nan"), pl.Float32)}, "appeal holds values that are not finite or beyond 1e"),
+        ({"appeal": pl.lit(1e30, pl.Float32)}, "appeal holds values that are not finite or beyond 1e"),
+        ({"more": pl.lit(1)}, "column more does not belong to it"),
+    ],
+)
+def test_refuses_a_table_of_other_kinds_or_values_by_name(tmp_path: Path, change, message) -> None:
+    vectors(pl.Series("item_id", [1, 2])).save(tmp_path / "vectors.parquet")
+    table = pl.read_parquet(tmp_path / "vectors.parquet").with_columns(**change)
+    table.write_parquet(tmp_path / "vectors.parquet")
+    with pytest.raises(ModelError, match=rf"vectors\.parquet .*{message}.*; encode the items again"):
+        ItemVectors.load(tmp_path / "vectors.parquet")
+
+
+@pytest.mark.parametrize("name", ["item_id", "text_hash", "candidate", "history", "appeal"])
+def test_refuses_a_table_that_lacks_a_column(tmp_path: Path, name: str) -> None:
+    vectors(pl.Series("item_id", [1, 2])).save(tmp_path / "vectors.parquet")
+    pl.read_parquet(tmp_path / "vectors.parquet").drop(name).write_parquet(tmp_path / "vectors.parquet")
+    with pytest.raises(ModelError, match=rf"vectors\.parquet .*column {name} is missing"):
+        ItemVectors.load(tmp_path / "vectors.parquet")
 
 
 def test_refuses_vectors_off_the_grid(tmp_path: Path) -> None:

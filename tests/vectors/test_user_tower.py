@@ -96,6 +96,36 @@ def test_refuses_other_files(tmp_path: Path) -> None:
         UserTower.load(tmp_path / "other.safetensors")
 
 
+@pytest.mark.parametrize(
+    ("name", "values", "message"),
+    [
+        ("codes", np.zeros((2, 3)), "are not those of parts of a vector"),  # 3 numbers cannot be cut into 2 parts
+        ("codes", np.zeros((3, 6)), "are not those of parts of a vector"),
+        ("codes", np.zeros(6), "are not those of parts of a vector"),
+        ("codes", np.zeros((2, 6), np.float32), "codes holds float32 values, not float64"),
+        ("codes", np.full((2, 6), 2.0**-30), r"no multiples of 2\*\*-24"),
+        ("codes", np.full((2, 6), 2.0**20), "codes are longer than 65536"),
+        ("sharpness", np.array([1.0, np.nan]), "sharpness holds float64 values, not float64 of at most 1e"),
+        ("forgetting", np.array([1.0]), "are not those of parts of a vector"),
+        ("forgetting", np.array(["a", "b"]).view(np.int32)[:2], "forgetting holds int32 values"),
+        ("scale", np.array([1.0, 1e300]), "scale holds float64 values, not float64 of at most 1e"),
+        ("query_scale", np.array(1.0), "are not those of parts of a vector"),
+    ],
+)
+def test_refuses_other_shapes_kinds_and_sizes_by_name(tmp_path: Path, name, values, message) -> None:
+    good = {each: getattr(TOWER, each) for each in ("codes", "sharpness", "forgetting", "scale", "query_scale")}
+    save_file(good | {name: values}, tmp_path / "tower.safetensors")
+    with pytest.raises(ModelError, match=rf"tower\.safetensors is not a user tower .*{message}.*; train again"):
+        UserTower.load(tmp_path / "tower.safetensors")
+
+
+def test_refuses_a_tower_without_parts(tmp_path: Path) -> None:
+    nothing = dict.fromkeys(("sharpness", "forgetting", "scale"), np.zeros(0))
+    save_file({"codes": np.zeros((0, 6)), "query_scale": np.zeros(1), **nothing}, tmp_path / "tower.safetensors")
+    with pytest.raises(ModelError, match="are not those of parts of a vector"):
+        UserTower.load(tmp_path / "tower.safetensors")
+
+
 def test_every_candidate_alone_gets_the_same_bits() -> None:
     random = np.random.default_rng(2)
     similarity = random.uniform(-1, 1, (7, 2, 40, 9)).astype(np.float32)

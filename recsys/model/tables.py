@@ -1,0 +1,94 @@
+"""The tables of a state folder, held against what is written there before anything reads them."""
+
+from pathlib import Path
+
+import polars as pl
+
+from recsys.data.tables import read_table
+from recsys.errors import DataError, ModelError
+from recsys.past.behaviour import DONE, SHOWN, Behaviour, Kept
+from recsys.schema import TIME, Written, misfit
+
+_IDS = Written("integers or text", lambda dtype: dtype.is_integer() or dtype in (pl.String, pl.Null))
+"""A table without rows may have ids of no type."""
+_MOMENTS = Written("moments", lambda dtype: dtype == TIME)
+_FIXED = {
+    "item_id": _IDS,
+    "user_id": _IDS,
+    "available_at": Written("moments", lambda dtype: dtype == TIME, gaps=True),
+    "timestamp": _MOMENTS,
+    "known_at": _MOMENTS,
+    "event": Written("text", lambda dtype: dtype == pl.String),
+    "value": Written("numbers of 64 bits", lambda dtype: dtype == pl.Float64, gaps=True),
+    "label": Written("whole numbers", lambda dtype: dtype.is_integer(), gaps=True),
+    "list_size": Written("whole numbers of 32 bits", lambda dtype: dtype == pl.Int32),
+}
+_NUMBERS = Written("numbers of 64 bits", lambda dtype: dtype == pl.Float64, gaps=True)
+_CATEGORIES = Written(
+    "whole numbers or text",
+    lambda dtype: dtype.is_integer() or dtype in (pl.String, pl.Categorical, pl.Enum, pl.Boolean, pl.Null),
+    gaps=True,
+)
+
+
+def read_behaviour(folder: Path, kept: Kept) -> Behaviour:
+    """Read what `Behaviour.save` wrote.
+
+    Parameters
+    ----------
+    folder
+        A state folder.
+    kept
+        The columns that features are made of, beside those that every state has.
+
+    Raises
+    ------
+    ModelError
+        Naming folder, table and column, when a table is missing, is not Parquet, or holds other columns, kinds or
+        values than are written.
+    """
+    columns = {
+        "items": _columns(("item_id", "available_at"), kept.affinity) | dict.fromkeys(kept.numbers, _NUMBERS),
+        "users": _columns(("user_id",), kept.users),
+        "showings": _columns(SHOWN, kept.context),
+        "events": _columns(DONE),
+    }
+    tables = {}
+    for name, expected in columns.items():
+        try:
+            tables[name] = read_table(folder, name)
+        except DataError as error:
+            raise ModelError(f"{folder} is no whole state ({error}); copy the whole folder again") from error
+        fault = misfit(tables[name], expected)
+        if fault is not None:
+            _refuse(folder, name, fault)
+    behaviour = Behaviour(**tables)
+    if not (behaviour.showings["list_size"] >= 1).all():
+        _refuse(folder, "showings", "column list_size holds a list of less than one candidate")
+    return behaviour
+
+
+def refuse_mixed_ids(folder: Path, behaviour: Behaviour, vectors: pl.Series) -> None:
+    """Refuse ids that are integers in one table of a state and text in another; `vectors` are the ids of the vectors.
+
+    Raises
+    ------
+    ModelError
+        Naming folder, tables and column.
+    """
+    for name in ("user_id", "item_id"):
+        found = {table: of[name].dtype for table, of in vars(behaviour).items() if name in of.columns and len(of)}
+        if name == "item_id" and len(vectors):
+            found["item_vectors"] = vectors.dtype
+        for table, dtype in found.items():
+            first, known = next(iter(found.items()))
+            if dtype.is_integer() != known.is_integer():
+                _refuse(folder, table, f"column {name} holds {dtype} values where {first} holds {known}")
+
+
+def _columns(fixed: tuple[str, ...], categories: tuple[str, ...] = ()) -> dict[str, Written]:
+    return {name: _FIXED[name] for name in fixed} | dict.fromkeys(categories, _CATEGORIES)
+
+
+def _refuse(folder: Path, table: str, fault: str) -> None:
+    raise ModelError(f"{folder} is no state of this model: {table}.parquet: {fault}; copy the whole folder again")
