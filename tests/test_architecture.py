@@ -23,6 +23,7 @@ FLOORS = [
     "lazy",
     "schema",
     "files",
+    "reading",
     "progress",
     "validation",
     "manifest",
@@ -83,7 +84,7 @@ def test_each_heavy_library_has_its_home() -> None:
 
 @pytest.mark.parametrize("package", ["statistics", "evaluation", "offpolicy", "experiment"])
 def test_what_measures_knows_tables_and_imports_no_model(package: str) -> None:
-    ground = {"statistics", "evaluation", "errors", "shown", "files", "lazy", "schema", "data", package}
+    ground = {"statistics", "evaluation", "errors", "shown", "files", "reading", "lazy", "schema", "data", package}
     for path in (PACKAGE / package).rglob("*.py"):
         stages = {stage(name) for name in imported(path) if name.startswith("recsys.")}
         assert stages <= ground, path

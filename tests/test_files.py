@@ -7,12 +7,11 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-import polars as pl
 import pytest
 from safetensors.numpy import save_file
 
 from recsys.errors import DataError, ModelError, SettingsError
-from recsys.files import new_folder, read_json, read_parquet, refuse_existing, unfinished, write_whole
+from recsys.files import new_folder, read_json, refuse_existing, unfinished, write_whole
 
 
 def test_a_folder_appears_whole(tmp_path: Path) -> None:
@@ -204,31 +203,6 @@ def test_a_place_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
         new_folder(tmp_path / "file" / "target"),
     ):
         raise AssertionError("the block must not be entered")
-
-
-@pytest.mark.parametrize("name", ["model[1]", "*", "a?", "{a,b}"])
-def test_paths_of_parquet_files_are_taken_as_they_are_written(tmp_path: Path, name: str) -> None:
-    for folder, value in (("model1", 0), ("ab", 0), (name, 1)):
-        (tmp_path / folder).mkdir(exist_ok=True)
-        pl.DataFrame({"a": [value]}).write_parquet(tmp_path / folder / f"{folder}.parquet")
-    for path in (tmp_path / name / f"{name}.parquet", tmp_path / name):
-        assert read_parquet(path, "", "").rows() == [(1,)]
-
-
-def test_what_cannot_be_read_as_parquet_is_said_with_what_to_do(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"a\.parquet is missing; import it"):
-        read_parquet(tmp_path / "a.parquet", "import it", "write it again")
-    with pytest.raises(DataError, match=r"holds no Parquet file; import it"):
-        read_parquet(tmp_path, "import it", "write it again")
-    (tmp_path / "a.parquet").write_text("no")
-    with pytest.raises(DataError, match=r"a\.parquet cannot be read as Parquet \(.*\); write it again"):
-        read_parquet(tmp_path / "a.parquet", "import it", "write it again")
-
-
-def test_a_folder_that_is_called_like_a_file_gives_its_rows_once(tmp_path: Path) -> None:
-    (tmp_path / "a.parquet").mkdir()
-    pl.DataFrame({"a": [1]}).write_parquet(tmp_path / "a.parquet" / "part-0.parquet")
-    assert read_parquet(tmp_path, "", "").rows() == [(1,)]
 
 
 @pytest.mark.parametrize("target", [".", "", "..", "/", "a/.."])

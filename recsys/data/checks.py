@@ -13,8 +13,8 @@ from recsys.data.plain import plain_table
 from recsys.data.rules import fits, table_faults
 from recsys.data.tables import About, Dataset, read_about
 from recsys.data.telling import clicks_told_twice, telling_columns
-from recsys.errors import DataError
-from recsys.files import read_parquet
+from recsys.errors import DataError, first_line
+from recsys.reading import read_parquet
 from recsys.schema import CANDIDATES, EVENTS, ITEMS, REQUESTS, USERS, Table
 
 _TABLES = (ITEMS, EVENTS, REQUESTS, USERS)
@@ -67,8 +67,10 @@ def check_folder(folder: str | Path, now: datetime | None = None) -> CheckReport
             try:
                 frames[table.name] = read_parquet(path, "", "")
             except DataError as error:
-                rule = Rule("error", f"{path.name} cannot be read as Parquet", "import the data again")
-                faults.append(whole(rule, table.name, values=(str(error.__cause__).split("\n")[0],)))
+                cause = error.__cause__  # none where it can be read, and would be too large
+                what = f"{path.name} cannot be read as Parquet" if cause else str(error)
+                rule = Rule("error", what, "import the data again")
+                faults.append(whole(rule, table.name, values=(first_line(cause),) if cause else ()))
         elif table is not USERS or path.exists():
             what = "is no file" if path.exists() else "is missing"
             fix = "import the data with `recsys import`, or begin with `recsys init` and your own files"

@@ -9,7 +9,8 @@ import polars as pl
 
 from recsys.data.plain import in_utc, plain_table
 from recsys.errors import DataError
-from recsys.files import new_folder, read_parquet
+from recsys.files import new_folder
+from recsys.reading import read_parquet
 from recsys.schema import EVENTS, ITEMS, REQUESTS, USERS
 
 SAMPLED = (
