@@ -188,13 +188,38 @@ def refuse_existing(target: Path) -> None:
         raise SettingsError(f"{target} is no name of a new folder; name one, such as {target / 'new'}")
     if target.is_symlink():
         raise DataError(f"{target} is a link; name the folder itself")
-    nearest = next(parent for parent in target.absolute().parents if parent.exists())
-    if not (nearest.is_dir() and os.access(nearest, os.W_OK)):
-        raise DataError(
-            f"{target} cannot be made ({nearest} is not a folder that can be written); choose another folder"
-        )
+    _refuse_unwritable(target, "folder", Path.mkdir)
     if target.exists() and not (target.is_dir() and not any(target.iterdir())):
         raise DataError(f"{target} already exists and is not empty; choose another folder or remove it first")
+
+
+def refuse_unwritable(path: Path) -> None:
+    """Refuse a file to write that cannot be written, so that long work is not done in vain.
+
+    Raises
+    ------
+    DataError
+        When it is a folder, or lies where nothing can be written.
+    """
+    if path.is_symlink() or (path.exists() and not (path.is_file() or path.is_dir())):
+        return  # a link, a pipe or a device is written where it leads
+    if path.is_dir():
+        raise DataError(f"{path} cannot be written (it is a folder); choose another file")
+    _refuse_unwritable(path, "file", Path.touch)
+
+
+def _refuse_unwritable(target: Path, kind: str, make: Callable[[Path], None]) -> None:
+    """Try whether something can be made where a target shall be: permissions alone do not tell."""
+    nearest = next(parent for parent in target.absolute().parents if parent.exists())
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK):
+        raise DataError(
+            f"{target} cannot be made ({nearest} is not a folder that can be written); choose another {kind}"
+        )
+    try:
+        with unfinished(nearest, target.name, make):
+            pass
+    except OSError as error:
+        raise DataError(f"{target} cannot be made in {nearest} ({error.strerror}); choose another {kind}") from error
 
 
 def open_plain(path: Path) -> io.BufferedReader:

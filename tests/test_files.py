@@ -11,7 +11,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from recsys.errors import DataError, ModelError, SettingsError
-from recsys.files import new_folder, read_json, refuse_existing, unfinished, write_whole
+from recsys.files import new_folder, read_json, refuse_existing, refuse_unwritable, unfinished, write_whole
 
 
 def test_a_folder_appears_whole(tmp_path: Path) -> None:
@@ -251,3 +251,27 @@ def test_a_text_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
     assert (tmp_path / "link").is_symlink()
     assert (tmp_path / "a.json").read_text() == "new"
     write_whole(Path("/dev/null"), "gone")
+
+
+NOWHERE = Path("/proc")
+"""Where even root makes nothing, though the permissions say otherwise."""
+
+
+@pytest.mark.parametrize("name", ["new", "deep/new", "x" * 250])
+def test_where_nothing_can_be_made_is_found_by_trying(name: str, tmp_path: Path) -> None:
+    place = tmp_path if len(name) > 200 else NOWHERE
+    for refuse, kind in ((refuse_existing, "folder"), (refuse_unwritable, "file")):
+        with pytest.raises(DataError, match=rf"{name} cannot be made .*; choose another {kind}"):
+            refuse(place / name)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_file_that_can_be_written_leaves_nothing_behind_when_it_is_looked_at(tmp_path: Path) -> None:
+    (tmp_path / "old").write_text("kept")
+    (tmp_path / "link").symlink_to(tmp_path / "old")
+    for path in (tmp_path / "new", tmp_path / "old", tmp_path / "deep/new", tmp_path / "link", Path("/dev/null")):
+        refuse_unwritable(path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "old"]
+    assert (tmp_path / "old").read_text() == "kept"
+    with pytest.raises(DataError, match=r"cannot be written \(it is a folder\); choose another file"):
+        refuse_unwritable(tmp_path)

@@ -75,3 +75,4 @@ def test_a_table_that_would_fill_the_memory_is_refused_though_its_hash_is_right(
         with pytest.raises(ModelError, match=rf"{name}\.parquet has .* and would take 3 GB of memory or more"):
             read_manifest(tmp_path, "")
         (tmp_path / f"{name}.parquet").unlink()
+        (tmp_path / "manifest.json").unlink()

@@ -379,3 +379,20 @@ def test_a_small_file_that_would_fill_the_memory_stops_at_every_door(tmp_path, m
     assert "kB and would take 3 GB of memory or more" in said
     assert "if it is what you mean, write it unpacked" in said
     assert not Path("out").exists()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["check", "data", "--json", "data"],
+        ["evaluate", "model", "data", "--json", "data"],
+        ["compare", "random", "popularity", "data", "--html", "/proc/page.html"],
+        ["score", "model", "data", "--candidates", "none", "--out", "/proc/out"],
+    ],
+    ids=" ".join,
+)
+def test_where_the_answer_goes_is_looked_at_before_anything_is_read(tmp_path, monkeypatch, capsys, words) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("data").mkdir()  # which no verb could read
+    assert main(words) == NO
+    assert f"{words[-1]} cannot be " in capsys.readouterr().err

@@ -9,7 +9,7 @@ import polars as pl
 
 from recsys.data.faults import CheckedRows, CheckReport, Fault, Rule, broken, report, whole
 from recsys.data.meeting import apart
-from recsys.data.plain import plain_table
+from recsys.data.plain import is_pattern, plain_table
 from recsys.data.rules import fits, table_faults
 from recsys.data.tables import About, Dataset, read_about
 from recsys.data.telling import clicks_told_twice, telling_columns
@@ -94,7 +94,11 @@ def check_candidates(candidates: pl.DataFrame, items: pl.DataFrame | None = None
         The catalogue; candidates that it does not hold are a warning, however many they are.
     """
     frame = plain_table(candidates, CANDIDATES)
-    faults = [*_zones({"candidates": candidates}), *table_faults(CANDIDATES, frame, None, wide=True)]
+    faults = [
+        *_zones({"candidates": candidates}),
+        *_patterns({"candidates": candidates}),
+        *table_faults(CANDIDATES, frame, None, wide=True),
+    ]
     if items is not None:
         both = {"items": items, "candidates": frame}
         faults += [*_id_types(both), *_unknown_items(both), *apart(both)]
@@ -128,7 +132,7 @@ def check_update(
 
 
 def _check(raw: Frames, faults: list[Fault], now: datetime, about: About) -> CheckReport:
-    frames, faults = Frames(), [*faults, *_zones(raw)]
+    frames, faults = Frames(), [*faults, *_zones(raw), *_patterns(raw)]
     for table in (table for table in _TABLES if table.name in raw):
         try:
             frames[table.name] = plain_table(raw[table.name], table)
@@ -158,6 +162,14 @@ def _zones(raw: Frames) -> Iterator[Fault]:
             yield whole(rule, table, column)
         elif zone is None:
             yield whole(Rule("note", "moments without a zone", "they are taken as UTC"), table, column)
+
+
+def _patterns(raw: Frames) -> Iterator[Fault]:
+    rule = Rule(
+        "warning", "polars takes such names (* and ^...$) for patterns: the column is left out", "give it another name"
+    )
+    for table, frame in raw.items():
+        yield from (whole(rule, table, name) for name in frame.columns if is_pattern(name))
 
 
 def _id_types(frames: Frames) -> Iterator[Fault]:
