@@ -8,7 +8,7 @@ from pathlib import Path
 import polars as pl
 
 from recsys.data.faults import CheckedRows, CheckReport, Fault, Rule, broken, report, whole
-from recsys.data.meeting import apart
+from recsys.data.meeting import alike, apart
 from recsys.data.plain import is_pattern, plain_table
 from recsys.data.rules import fits, table_faults
 from recsys.data.tables import About, Dataset, read_about
@@ -142,7 +142,13 @@ def _check(raw: Frames, faults: list[Fault], now: datetime, about: About) -> Che
     for table in _TABLES:
         if table.name in frames:
             faults += table_faults(table, frames[table.name], now)
-    faults += [*_id_types(frames), *_unknown_items(frames), *apart(frames), *_shown_before_available(frames)]
+    faults += [
+        *_id_types(frames),
+        *_unknown_items(frames),
+        *apart(frames),
+        *_kinds_apart(frames),
+        *_shown_before_available(frames),
+    ]
     faults += _outcomes(frames, about)
     return report(faults, frames)
 
@@ -182,6 +188,22 @@ def _id_types(frames: Frames) -> Iterator[Fault]:
                 "error", f"ids are text here and integers in {integers[0]}", "write them in one type everywhere"
             )
             yield whole(rule, table, name, tuple(frames[table][name].drop_nulls().head(3).to_list()))
+
+
+def _kinds_apart(frames: Frames) -> Iterator[Fault]:
+    """Look for kinds of events that are one to a person and several to whoever counts them."""
+    kinds = frames.get("events", pl.DataFrame()).to_dict().get("event")
+    if kinds is None or kinds.dtype not in (pl.String, pl.Categorical, pl.Enum):
+        return
+    spelt = kinds.drop_nulls().cast(pl.String).unique().sort()
+    spelt = spelt.filter(alike(spelt, ("blanks", "case", "unicode")).is_duplicated())
+    if len(spelt):
+        rule = Rule(
+            "warning",
+            "kinds that differ in blanks, case or Unicode form alone",
+            "write them alike, or each counts by itself",
+        )
+        yield whole(rule, "events", "event", tuple(spelt.to_list()))
 
 
 def _unknown_items(frames: Frames) -> Iterator[Fault]:

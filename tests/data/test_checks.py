@@ -432,3 +432,17 @@ def test_a_name_that_polars_takes_for_a_pattern_is_told_and_stops_nothing(name: 
     report = check_tables(replace(dataset, requests=dataset.requests.with_columns(numbers)))
     assert found(report, "requests", name, "patterns: the column is left out").severity == "warning"
     assert [fault for fault in report.faults if fault.column != name] == list(before.faults)
+
+
+@pytest.mark.parametrize("other", [" click", "Click", "click\u200b", "CLICK "])
+def test_kinds_that_are_one_to_a_person_are_a_warning(other: str) -> None:
+    dataset = make_world(WorldSettings(items=100, users=20, requests=50, days=5)).dataset
+    kinds = pl.Series("event", (["click", other, "view"] * len(dataset.events))[: len(dataset.events)])
+    fault = found(
+        check_tables(replace(dataset, events=dataset.events.with_columns(kinds))), "events", "event", "differ in"
+    )
+    assert fault.severity == "warning"
+    assert len(fault.examples) == 2
+    kinds = kinds.replace(other, "clicked")
+    report = check_tables(replace(dataset, events=dataset.events.with_columns(kinds)))
+    assert not [fault for fault in report.faults if fault.column == "event"]
