@@ -180,13 +180,17 @@ def refuse_existing(target: Path) -> None:
     Raises
     ------
     SettingsError
-        When `target` has no name of its own, such as `.`, `..` or `/`.
+        When `target` has no name of its own, such as `.`, `..` or `/`, or one that is too long.
     DataError
         When it exists and is not an empty folder, is a link, or lies where nothing can be written.
     """
     if target.name in ("", ".."):
         raise SettingsError(f"{target} is no name of a new folder; name one, such as {target / 'new'}")
-    if target.is_symlink():
+    try:
+        link = target.is_symlink()
+    except OSError as error:
+        raise SettingsError(f"{target} is no name of a new folder ({error.strerror}); name another one") from error
+    if link:
         raise DataError(f"{target} is a link; name the folder itself")
     _refuse_unwritable(target, "folder", Path.mkdir)
     if target.exists() and not (target.is_dir() and not any(target.iterdir())):
@@ -219,7 +223,8 @@ def _refuse_unwritable(target: Path, kind: str, make: Callable[[Path], None]) ->
         with unfinished(nearest, target.name, make):
             pass
     except OSError as error:
-        raise DataError(f"{target} cannot be made in {nearest} ({error.strerror}); choose another {kind}") from error
+        fault = SettingsError if error.errno == errno.ENAMETOOLONG else DataError
+        raise fault(f"{target} cannot be made in {nearest} ({error.strerror}); choose another {kind}") from error
 
 
 def open_plain(path: Path) -> io.BufferedReader:

@@ -9,7 +9,7 @@ from cyclopts import App, Parameter
 
 from recsys.arguments import Changes, Moment, Whole, Written
 from recsys.errors import DataError, SettingsError
-from recsys.shown import shown
+from recsys.shown import counted, shown
 
 
 def _version() -> str:
@@ -230,8 +230,9 @@ def features(
         return
     done = write_features(dataset, basis, out)
     _say(
-        f"{done.features:,} features of {done.rows:,} candidates of {done.requests:,} requests "
-        f"written to {out}; {done.outside:,} requests outside the windows left out"
+        f"{counted(done.features, 'feature')} of {counted(done.rows, 'candidate')} of "
+        f"{counted(done.requests, 'request')} written to {out}; "
+        f"{counted(done.outside, 'request')} outside the windows left out"
     )
     if model is None:
         _say("text columns are left out: they need an encoder; give --model MODEL instead of --config")

@@ -52,7 +52,7 @@ def test_train_evaluate_and_score_do_what_the_library_does(line, config, tmp_pat
     words = ["score", str(model), str(line.data), "--users", str(tmp_path / "users.parquet"), "--at", moment]
     assert main([*words, "--out", str(tmp_path / "crossed")]) == FINE
     said = capsys.readouterr().out
-    assert "of 1 requests written to" in said
+    assert "of 1 request written to" in said
     of = (
         pl.read_parquet(tmp_path / "crossed/rankings")
         .group_by("request_id", "score")
