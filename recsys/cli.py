@@ -3,11 +3,13 @@
 import errno
 import logging
 import os
+import re
 import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
+from itertools import pairwise
 from types import FrameType
 
 from recsys.errors import RecsysError, SettingsError
@@ -92,6 +94,11 @@ def _run(words: Sequence[str]) -> bool | None:
         near = get_close_matches(words[0], verbs, n=1)
         meant = f"did you mean {near[0]}? " if near else ""
         raise SettingsError(f"{words[0]!r} is no verb; {meant}Verbs are {', '.join(verbs)}; see `recsys --help`")
+    for before, word in pairwise(words):
+        if word == "" or re.fullmatch(r"--[\w-]+=", word):  # an empty path would be the working folder
+            raise SettingsError(
+                f"the word {word or 'after ' + before} is empty; write what it shall be, or leave it out"
+            )
     try:
         answer: bool | None = APP(words)
     except CycloptsError as error:

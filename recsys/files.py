@@ -1,4 +1,4 @@
-"""Folders that appear whole or not at all, plain files, JSON, and Parquet files out of any folder."""
+"""Folders that appear whole or not at all, plain files and JSON."""
 
 import errno
 import fcntl
@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
-from polars import selectors as cs
 
 from recsys.errors import DataError, ModelError, RecsysError, SettingsError, first_line
 
@@ -181,21 +180,51 @@ def refuse_existing(target: Path) -> None:
     Raises
     ------
     SettingsError
-        When `target` has no name of its own, such as `.`, `..` or `/`.
+        When `target` has no name of its own, such as `.`, `..` or `/`, or one that is too long.
     DataError
         When it exists and is not an empty folder, is a link, or lies where nothing can be written.
     """
     if target.name in ("", ".."):
         raise SettingsError(f"{target} is no name of a new folder; name one, such as {target / 'new'}")
-    if target.is_symlink():
+    try:
+        link = target.is_symlink()
+    except OSError as error:
+        raise SettingsError(f"{target} is no name of a new folder ({error.strerror}); name another one") from error
+    if link:
         raise DataError(f"{target} is a link; name the folder itself")
-    nearest = next(parent for parent in target.absolute().parents if parent.exists())
-    if not (nearest.is_dir() and os.access(nearest, os.W_OK)):
-        raise DataError(
-            f"{target} cannot be made ({nearest} is not a folder that can be written); choose another folder"
-        )
+    _refuse_unwritable(target, "folder", Path.mkdir)
     if target.exists() and not (target.is_dir() and not any(target.iterdir())):
         raise DataError(f"{target} already exists and is not empty; choose another folder or remove it first")
+
+
+def refuse_unwritable(path: Path) -> None:
+    """Refuse a file to write that cannot be written, so that long work is not done in vain.
+
+    Raises
+    ------
+    DataError
+        When it is a folder, or lies where nothing can be written.
+    """
+    if path.is_symlink() or (path.exists() and not (path.is_file() or path.is_dir())):
+        return  # a link, a pipe or a device is written where it leads
+    if path.is_dir():
+        raise DataError(f"{path} cannot be written (it is a folder); choose another file")
+    _refuse_unwritable(path, "file", Path.touch)
+
+
+def _refuse_unwritable(target: Path, kind: str, make: Callable[[Path], None]) -> None:
+    """Try whether something can be made where a target shall be: permissions alone do not tell."""
+    nearest = next(parent for parent in target.absolute().parents if parent.exists())
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK):
+        raise DataError(
+            f"{target} cannot be made ({nearest} is not a folder that can be written); choose another {kind}"
+        )
+    try:
+        with unfinished(nearest, target.name, make):
+            pass
+    except OSError as error:
+        fault = SettingsError if error.errno == errno.ENAMETOOLONG else DataError
+        raise fault(f"{target} cannot be made in {nearest} ({error.strerror}); choose another {kind}") from error
 
 
 def open_plain(path: Path) -> io.BufferedReader:
@@ -241,63 +270,6 @@ def read_json(path: Path, mend: str) -> Any:
     if level:
         raise ModelError(f"{path} is damaged (more than {_DEEPEST} lists and objects inside each other); {mend}")
     return content
-
-
-def read_parquet(path: Path, missing: str, mend: str) -> pl.DataFrame:
-    """Read a Parquet file, or all of a folder as one table in the order of their names.
-
-    A path is taken as it is written: `*` and `[1]` are letters of it.
-
-    Parameters
-    ----------
-    path
-        File or folder.
-    missing, mend
-        What to do when there is nothing, and when it cannot be read.
-
-    Raises
-    ------
-    DataError
-        When there is nothing to read, a file is not Parquet, or files hold a column in types that differ.
-    """
-    files = sorted(file for file in path.rglob("*.parquet") if file.is_file()) if path.is_dir() else [path]
-    if not files or not files[0].is_file():
-        raise DataError(f"{path} {'holds no Parquet file' if path.is_dir() else 'is missing'}; {missing}")
-    parts = [_read_part(file, mend) for file in files]
-    return parts[0] if len(parts) == 1 else _one_table(files, parts, mend)
-
-
-def _read_part(path: Path, mend: str) -> pl.DataFrame:
-    try:
-        return pl.read_parquet(path, glob=False)
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
-        raise DataError(f"{path} cannot be read as Parquet ({error}); {mend}") from error
-
-
-def _one_table(files: list[Path], parts: list[pl.DataFrame], mend: str) -> pl.DataFrame:
-    """Put parts together that may differ in the order of columns, the width of numbers and in further columns."""
-    kinds: dict[str, tuple[str, Path]] = {}
-    for file, part in zip(files, parts, strict=True):
-        for name, dtype in part.schema.items():
-            kind, other = kinds.setdefault(name, (_kind(dtype), file)) if dtype != pl.Null else ("", file)
-            if dtype != pl.Null and kind != _kind(dtype):
-                raise DataError(
-                    f"{file} holds {name} as {dtype}, where {other.name} holds {kind}; write the column in one type"
-                )
-    try:
-        in_utc = cs.datetime(time_zone="*").dt.convert_time_zone("UTC")
-        return pl.concat([part.with_columns(in_utc) for part in parts], how="diagonal_relaxed")
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
-        raise DataError(f"{files[0].parent} cannot be read as one table ({error}); {mend}") from error
-
-
-def _kind(dtype: pl.DataType) -> str:
-    """Say what a type holds, whatever its width, unit or zone: only types of one kind make one column."""
-    if dtype.is_integer() or dtype.is_float():
-        return "numbers"
-    if isinstance(dtype, pl.Datetime):
-        return "moments without a zone" if dtype.time_zone is None else "moments with a zone"
-    return str(dtype)
 
 
 def _inside(content: object) -> Iterable[object]:

@@ -8,8 +8,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from recsys.errors import ModelError
+from recsys.errors import DataError, ModelError
 from recsys.files import open_plain, read_json
+from recsys.reading import refuse_large_parquet
 
 FORMAT = 2
 """Number of the layout of such folders; a folder of another number is refused."""
@@ -73,7 +74,7 @@ def check_files(folder: Path, expected: Mapping[str, str], part: str = "") -> No
     Raises
     ------
     ModelError
-        When a file is missing, extra or changed, or is no plain file.
+        When a file is missing, extra or changed, is no plain file, or would take too much memory as a table.
     """
     hashes = {name: digest for name, digest in expected.items() if name.startswith(part)}
     present = {name for name in _plain_files(folder) - {"manifest.json"} if name.startswith(part)}
@@ -83,6 +84,11 @@ def check_files(folder: Path, expected: Mapping[str, str], part: str = "") -> No
     for name, digest in hashes.items():
         if file_hash(folder / name) != digest:
             raise ModelError(f"{folder / name} was changed after it was written (its sha256 differs); copy it again")
+        if name.endswith(".parquet"):
+            try:
+                refuse_large_parquet(folder / name, [folder / name], "copy the whole folder again")
+            except DataError as error:
+                raise ModelError(str(error)) from error
 
 
 def file_hash(path: Path) -> str:

@@ -7,6 +7,8 @@ from contextlib import contextmanager
 
 from tqdm import tqdm
 
+from recsys.shown import counted
+
 logger = logging.getLogger(__name__)
 
 EVERY = 60.0
@@ -42,6 +44,6 @@ def progress(total: int, what: str, unit: str) -> Iterator[Callable[[int], None]
             now = time.monotonic()
             if bar.disable and now - said >= EVERY:
                 said = now
-                logger.info("%s: %d of %d %ss in %d s", what, done, total, unit, now - begun)
+                logger.info("%s: %d of %s in %d s", what, done, counted(total, unit), now - begun)
 
         yield advance

@@ -32,6 +32,17 @@ def plain(text: str) -> str:
     return shown(text).replace("\t", "\\t").replace("\n", "\\n")
 
 
+def counted(number: int, thing: str) -> str:
+    """Write how many there are of something whose plural ends in s.
+
+    Examples
+    --------
+    >>> counted(1, "note"), counted(0, "tree"), counted(12_000, "candidate row")
+    ('1 note', '0 trees', '12,000 candidate rows')
+    """
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
+
+
 def _written(found: re.Match[str]) -> str:
     return found[0].encode("unicode_escape").decode()
 

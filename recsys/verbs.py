@@ -1,16 +1,15 @@
 """The verbs of the command line, each one call of a library function; signatures and docstrings are words and helps."""
 
 import json
-from collections.abc import Sequence
-from datetime import datetime
 from pathlib import Path
 from shutil import get_terminal_size
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 
+from recsys.arguments import Changes, Moment, Whole, Written
 from recsys.errors import DataError, SettingsError
-from recsys.shown import shown
+from recsys.shown import counted, shown
 
 
 def _version() -> str:
@@ -33,9 +32,6 @@ APP = App(
     suppress_keyboard_interrupt=False,
 )
 """The verbs; their words and helps are the signatures and docstrings below."""
-
-Whole = Annotated[int, Parameter(converter=lambda _, tokens: int(tokens[0].value))]  # 1.5 is none, and is not rounded
-Changes = Annotated[tuple[str, ...], Parameter(name="--set", show_default=False)]
 
 
 @APP.command
@@ -133,7 +129,7 @@ def import_(source: str, folder: Path, /, *, out: Path, mapping: Path | None = N
 
 
 @APP.command
-def check(data: Path, /, *, json: Path | None = None) -> bool:
+def check(data: Path, /, *, json: Written = None) -> bool:
     """List every fault of a data folder.
 
     Parameters
@@ -234,8 +230,9 @@ def features(
         return
     done = write_features(dataset, basis, out)
     _say(
-        f"{done.features:,} features of {done.rows:,} candidates of {done.requests:,} requests "
-        f"written to {out}; {done.outside:,} requests outside the windows left out"
+        f"{counted(done.features, 'feature')} of {counted(done.rows, 'candidate')} of "
+        f"{counted(done.requests, 'request')} written to {out}; "
+        f"{counted(done.outside, 'request')} outside the windows left out"
     )
     if model is None:
         _say("text columns are left out: they need an encoder; give --model MODEL instead of --config")
@@ -244,7 +241,7 @@ def features(
 
 @APP.command
 def evaluate(
-    model: Path, data: Path, /, *, window: Literal["text", "ranker", "valid", "test"] = "test", json: Path | None = None
+    model: Path, data: Path, /, *, window: Literal["text", "ranker", "valid", "test"] = "test", json: Written = None
 ) -> None:
     """Measure six rankers on a window.
 
@@ -282,8 +279,8 @@ def compare(
     measures: str = "nDCG@10,AUC,first-hit MRR,MAP,hit@1,recall@5",
     segment: tuple[str, ...] = (),
     seed: Whole = 0,
-    json: Path | None = None,
-    html: Path | None = None,
+    json: Written = None,
+    html: Written = None,
 ) -> None:
     """Say whether B may replace A.
 
@@ -329,12 +326,6 @@ def _say(text: str, end: str = "\n") -> None:
     print(shown(text), end=end)
 
 
-def _moment(_: Any, tokens: Sequence[Any]) -> datetime:
-    from recsys.data.clock import utc
-
-    return utc(tokens[0].value)
-
-
 @APP.command
 def score(
     model: Path,
@@ -344,7 +335,7 @@ def score(
     candidates: Path | None = None,
     users: Path | None = None,
     items: Path | None = None,
-    at: Annotated[datetime | None, Parameter(converter=_moment)] = None,
+    at: Moment = None,
     out: Path,
     top: Whole | None = None,
 ) -> None:
@@ -375,8 +366,10 @@ def score(
         raise SettingsError("--candidates comes with neither --users nor --items nor --at; give one or the other")
     from recsys.data.candidates import cross, read_rows
     from recsys.data.tables import Dataset
+    from recsys.files import refuse_existing
     from recsys.jobs.score import score as score_lists
 
+    refuse_existing(out)
     dataset = Dataset.read(data)
     if users is not None and at is not None:
         asked = cross(read_rows(users), dataset.items if items is None else read_rows(items), at)

@@ -23,6 +23,7 @@ FLOORS = [
     "lazy",
     "schema",
     "files",
+    "reading",
     "progress",
     "validation",
     "manifest",
@@ -33,7 +34,7 @@ FLOORS = [
     "vectors",
 ]
 FLOORS += ["encoders", "evaluation", "offpolicy", "experiment", "features", "learning", "ranking", "settings", "model"]
-FLOORS += ["init", "jobs", "serving", "verbs", "cli"]
+FLOORS += ["init", "jobs", "serving", "arguments", "verbs", "cli"]
 """The folders and files of the package, lowest first."""
 
 DEEPEST = 9
@@ -83,7 +84,7 @@ def test_each_heavy_library_has_its_home() -> None:
 
 @pytest.mark.parametrize("package", ["statistics", "evaluation", "offpolicy", "experiment"])
 def test_what_measures_knows_tables_and_imports_no_model(package: str) -> None:
-    ground = {"statistics", "evaluation", "errors", "shown", "files", "lazy", "schema", "data", package}
+    ground = {"statistics", "evaluation", "errors", "shown", "files", "reading", "lazy", "schema", "data", package}
     for path in (PACKAGE / package).rglob("*.py"):
         stages = {stage(name) for name in imported(path) if name.startswith("recsys.")}
         assert stages <= ground, path

@@ -198,3 +198,19 @@ def test_a_full_disk_ends_every_verb_in_one_line_and_leaves_nothing_half_written
     assert str(disk) in said[0]
     assert "Traceback" not in done.stderr
     assert done.stdout.split("\n")[-len(left) - 1 :] == [*left, ""]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["score", "m", "d", "--candidates", "", "--out", "o"], "the word after --candidates is empty"),
+        (["check", ""], "the word after check is empty"),
+        (["train", "d", "--config=", "--out", "o"], "the word --config= is empty"),
+        (["init", "a.csv", "", "--out", "o"], "the word after a.csv is empty"),
+    ],
+)
+def test_an_empty_word_is_no_path_to_the_working_folder(words, said, tmp_path, monkeypatch, capsys) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(words) == WRONG_USE
+    assert f"recsys: {said}; write what it shall be, or leave it out" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())

@@ -7,12 +7,11 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-import polars as pl
 import pytest
 from safetensors.numpy import save_file
 
 from recsys.errors import DataError, ModelError, SettingsError
-from recsys.files import new_folder, read_json, read_parquet, refuse_existing, unfinished, write_whole
+from recsys.files import new_folder, read_json, refuse_existing, refuse_unwritable, unfinished, write_whole
 
 
 def test_a_folder_appears_whole(tmp_path: Path) -> None:
@@ -206,31 +205,6 @@ def test_a_place_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
         raise AssertionError("the block must not be entered")
 
 
-@pytest.mark.parametrize("name", ["model[1]", "*", "a?", "{a,b}"])
-def test_paths_of_parquet_files_are_taken_as_they_are_written(tmp_path: Path, name: str) -> None:
-    for folder, value in (("model1", 0), ("ab", 0), (name, 1)):
-        (tmp_path / folder).mkdir(exist_ok=True)
-        pl.DataFrame({"a": [value]}).write_parquet(tmp_path / folder / f"{folder}.parquet")
-    for path in (tmp_path / name / f"{name}.parquet", tmp_path / name):
-        assert read_parquet(path, "", "").rows() == [(1,)]
-
-
-def test_what_cannot_be_read_as_parquet_is_said_with_what_to_do(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"a\.parquet is missing; import it"):
-        read_parquet(tmp_path / "a.parquet", "import it", "write it again")
-    with pytest.raises(DataError, match=r"holds no Parquet file; import it"):
-        read_parquet(tmp_path, "import it", "write it again")
-    (tmp_path / "a.parquet").write_text("no")
-    with pytest.raises(DataError, match=r"a\.parquet cannot be read as Parquet \(.*\); write it again"):
-        read_parquet(tmp_path / "a.parquet", "import it", "write it again")
-
-
-def test_a_folder_that_is_called_like_a_file_gives_its_rows_once(tmp_path: Path) -> None:
-    (tmp_path / "a.parquet").mkdir()
-    pl.DataFrame({"a": [1]}).write_parquet(tmp_path / "a.parquet" / "part-0.parquet")
-    assert read_parquet(tmp_path, "", "").rows() == [(1,)]
-
-
 @pytest.mark.parametrize("target", [".", "", "..", "/", "a/.."])
 def test_a_folder_without_a_name_of_its_own_is_wrong_use(tmp_path, monkeypatch, target) -> None:
     monkeypatch.chdir(tmp_path)
@@ -277,3 +251,31 @@ def test_a_text_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
     assert (tmp_path / "link").is_symlink()
     assert (tmp_path / "a.json").read_text() == "new"
     write_whole(Path("/dev/null"), "gone")
+
+
+NOWHERE = Path("/proc")
+"""Where even root makes nothing, though the permissions say otherwise."""
+
+
+@pytest.mark.parametrize("name", ["new", "deep/new"])
+def test_where_nothing_can_be_made_is_found_by_trying(name: str) -> None:
+    for refuse, kind in ((refuse_existing, "folder"), (refuse_unwritable, "file")):
+        with pytest.raises(DataError, match=rf"{name} cannot be made .*; choose another {kind}"):
+            refuse(NOWHERE / name)
+
+
+def test_a_file_that_can_be_written_leaves_nothing_behind_when_it_is_looked_at(tmp_path: Path) -> None:
+    (tmp_path / "old").write_text("kept")
+    (tmp_path / "link").symlink_to(tmp_path / "old")
+    for path in (tmp_path / "new", tmp_path / "old", tmp_path / "deep/new", tmp_path / "link", Path("/dev/null")):
+        refuse_unwritable(path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "old"]
+    assert (tmp_path / "old").read_text() == "kept"
+    with pytest.raises(DataError, match=r"cannot be written \(it is a folder\); choose another file"):
+        refuse_unwritable(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["x" * 250, "x" * 256, "deep/" + "x" * 400, "/".join(["long"] * 1_000)])
+def test_a_name_that_is_too_long_is_wrong_use(tmp_path: Path, name: str) -> None:
+    with pytest.raises(SettingsError, match=r"(is no name of a|cannot be made in) .*\(File name too long\)"):
+        refuse_existing(tmp_path / name)

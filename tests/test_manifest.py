@@ -7,6 +7,7 @@ import pytest
 from recsys.errors import ModelError
 from recsys.files import read_json
 from recsys.manifest import _digest, file_hash, read_manifest, write_json, write_manifest
+from tests.fixtures.bombs import one_long_text
 
 
 def test_write_manifest_lists_every_file(tmp_path) -> None:
@@ -64,3 +65,14 @@ def test_nothing_in_the_place_of_a_manifest_or_of_json_is_waited_for(tmp_path, m
 def test_a_file_that_is_missing_has_no_hash(tmp_path) -> None:
     with pytest.raises(ModelError, match=r"a\.txt cannot be read \(No such file or directory\); copy the whole folder"):
         file_hash(tmp_path / "a.txt")
+
+
+def test_a_table_that_would_fill_the_memory_is_refused_though_its_hash_is_right(tmp_path) -> None:
+    (tmp_path / "state").mkdir()
+    for name in ("items", "state/item_vectors", "state/users"):
+        one_long_text(tmp_path / f"{name}.parquet")
+        write_manifest(tmp_path, {})
+        with pytest.raises(ModelError, match=rf"{name}\.parquet has .* and would take 3 GB of memory or more"):
+            read_manifest(tmp_path, "")
+        (tmp_path / f"{name}.parquet").unlink()
+        (tmp_path / "manifest.json").unlink()

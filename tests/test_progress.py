@@ -36,3 +36,10 @@ def test_elsewhere_a_line_is_logged_now_and_then(monkeypatch, caplog, capsys, ev
         advance(50)
     assert [message.rpartition(" in ")[0] for message in caplog.messages] == said
     assert capsys.readouterr() == ("", "")
+
+
+def test_one_unit_is_no_plural(monkeypatch, caplog):
+    monkeypatch.setattr(recsys.progress, "EVERY", 0.0)
+    with caplog.at_level(logging.INFO), progress(1, "grow", "tree") as advance:
+        advance(1)
+    assert caplog.messages == ["grow: 1 of 1 tree in 0 s"]

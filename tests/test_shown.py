@@ -14,7 +14,7 @@ from recsys.evaluation.plan import Plan
 from recsys.evaluation.reports.comparison_report import Exhibits, PairedLists, Placed, to_html
 from recsys.features.catalogue import to_html as catalogue
 from recsys.features.settings import FeatureSettings
-from recsys.shown import finish, plain, shown
+from recsys.shown import counted, finish, plain, shown
 
 DIRECTION = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 HOSTILE = "\x1b]0;owned\x07\x1b[2J\x9b31m\u202egnp\u2066\r"
@@ -81,3 +81,7 @@ def test_columns_and_ids_of_the_data_are_shown(line, tmp_path, capsys) -> None:
 def test_logged_messages_obey_nothing() -> None:
     record = logging.LogRecord("recsys", logging.INFO, "", 0, "%s is not counted", (HOSTILE,), None)
     assert _Shown("%(message)s").format(record) == f"{WRITTEN} is not counted"
+
+
+def test_one_is_no_plural() -> None:
+    assert [counted(number, "note") for number in (0, 1, 2, 1_000)] == ["0 notes", "1 note", "2 notes", "1,000 notes"]

@@ -14,6 +14,7 @@ from recsys.data.tables import Dataset
 from recsys.evaluation.plan import MEASURES
 from recsys.verbs import APP
 from recsys.world import WorldSettings, make_world
+from tests.fixtures.bombs import one_long_text
 
 SAMPLE = Path(__file__).parent.parent / "data" / "sample"
 
@@ -51,7 +52,7 @@ def test_train_evaluate_and_score_do_what_the_library_does(line, config, tmp_pat
     words = ["score", str(model), str(line.data), "--users", str(tmp_path / "users.parquet"), "--at", moment]
     assert main([*words, "--out", str(tmp_path / "crossed")]) == FINE
     said = capsys.readouterr().out
-    assert "of 1 requests written to" in said
+    assert "of 1 request written to" in said
     of = (
         pl.read_parquet(tmp_path / "crossed/rankings")
         .group_by("request_id", "score")
@@ -349,3 +350,49 @@ def test_a_broken_parquet_file_and_a_broken_toml_file_are_named(line, tmp_path, 
     words = ["train", str(line.data), "--config", str(tmp_path / "broken.toml"), "--out", str(tmp_path / "model")]
     assert main(words) == WRONG_USE
     assert "broken.toml cannot be read as TOML" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["import", "tables", "files", "--out", "out"],
+        ["init", "files", "--out", "out"],
+        ["check", "files"],
+        ["train", "files", "--out", "out"],
+        ["score", "model", "data", "--candidates", "files/items.parquet", "--out", "out"],
+        ["score", "model", "data", "--candidates", "parts", "--out", "out"],
+        ["score", "model", "data", "--users", "files/items.parquet", "--at", "2025-01-01", "--out", "out"],
+        ["compare", "random", "parts/0.parquet", "data"],
+    ],
+    ids=" ".join,
+)
+def test_a_small_file_that_would_fill_the_memory_stops_at_every_door(tmp_path, monkeypatch, capsys, words) -> None:
+    monkeypatch.chdir(tmp_path)
+    world = make_world(WorldSettings(items=100, users=20, requests=50, days=5)).dataset
+    world.write("data")
+    shutil.copytree("data", "files")
+    Path("parts").mkdir()
+    for path in ("files/items.parquet", "parts/0.parquet"):
+        one_long_text(Path(path))
+    assert main(words) == NO
+    said = "".join(capsys.readouterr())
+    assert "kB and would take 3 GB of memory or more" in said
+    assert "if it is what you mean, write it unpacked" in said
+    assert not Path("out").exists()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["check", "data", "--json", "data"],
+        ["evaluate", "model", "data", "--json", "data"],
+        ["compare", "random", "popularity", "data", "--html", "/proc/page.html"],
+        ["score", "model", "data", "--candidates", "none", "--out", "/proc/out"],
+    ],
+    ids=" ".join,
+)
+def test_where_the_answer_goes_is_looked_at_before_anything_is_read(tmp_path, monkeypatch, capsys, words) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("data").mkdir()  # which no verb could read
+    assert main(words) == NO
+    assert f"{words[-1]} cannot be " in capsys.readouterr().err

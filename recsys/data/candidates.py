@@ -8,7 +8,7 @@ import polars as pl
 from recsys.data.clock import utc
 from recsys.data.plain import in_utc
 from recsys.errors import DataError
-from recsys.files import read_parquet
+from recsys.reading import read_parquet
 from recsys.schema import TIME
 
 

@@ -8,13 +8,13 @@ from pathlib import Path
 import polars as pl
 
 from recsys.data.faults import CheckedRows, CheckReport, Fault, Rule, broken, report, whole
-from recsys.data.meeting import apart
-from recsys.data.plain import plain_table
+from recsys.data.meeting import alike, apart
+from recsys.data.plain import is_pattern, plain_table
 from recsys.data.rules import fits, table_faults
 from recsys.data.tables import About, Dataset, read_about
 from recsys.data.telling import clicks_told_twice, telling_columns
-from recsys.errors import DataError
-from recsys.files import read_parquet
+from recsys.errors import DataError, first_line
+from recsys.reading import read_parquet
 from recsys.schema import CANDIDATES, EVENTS, ITEMS, REQUESTS, USERS, Table
 
 _TABLES = (ITEMS, EVENTS, REQUESTS, USERS)
@@ -67,8 +67,10 @@ def check_folder(folder: str | Path, now: datetime | None = None) -> CheckReport
             try:
                 frames[table.name] = read_parquet(path, "", "")
             except DataError as error:
-                rule = Rule("error", f"{path.name} cannot be read as Parquet", "import the data again")
-                faults.append(whole(rule, table.name, values=(str(error.__cause__).split("\n")[0],)))
+                cause = error.__cause__  # none where it can be read, and would be too large
+                what = f"{path.name} cannot be read as Parquet" if cause else str(error)
+                rule = Rule("error", what, "import the data again")
+                faults.append(whole(rule, table.name, values=(first_line(cause),) if cause else ()))
         elif table is not USERS or path.exists():
             what = "is no file" if path.exists() else "is missing"
             fix = "import the data with `recsys import`, or begin with `recsys init` and your own files"
@@ -92,7 +94,11 @@ def check_candidates(candidates: pl.DataFrame, items: pl.DataFrame | None = None
         The catalogue; candidates that it does not hold are a warning, however many they are.
     """
     frame = plain_table(candidates, CANDIDATES)
-    faults = [*_zones({"candidates": candidates}), *table_faults(CANDIDATES, frame, None, wide=True)]
+    faults = [
+        *_zones({"candidates": candidates}),
+        *_patterns({"candidates": candidates}),
+        *table_faults(CANDIDATES, frame, None, wide=True),
+    ]
     if items is not None:
         both = {"items": items, "candidates": frame}
         faults += [*_id_types(both), *_unknown_items(both), *apart(both)]
@@ -126,7 +132,7 @@ def check_update(
 
 
 def _check(raw: Frames, faults: list[Fault], now: datetime, about: About) -> CheckReport:
-    frames, faults = Frames(), [*faults, *_zones(raw)]
+    frames, faults = Frames(), [*faults, *_zones(raw), *_patterns(raw)]
     for table in (table for table in _TABLES if table.name in raw):
         try:
             frames[table.name] = plain_table(raw[table.name], table)
@@ -136,7 +142,13 @@ def _check(raw: Frames, faults: list[Fault], now: datetime, about: About) -> Che
     for table in _TABLES:
         if table.name in frames:
             faults += table_faults(table, frames[table.name], now)
-    faults += [*_id_types(frames), *_unknown_items(frames), *apart(frames), *_shown_before_available(frames)]
+    faults += [
+        *_id_types(frames),
+        *_unknown_items(frames),
+        *apart(frames),
+        *_kinds_apart(frames),
+        *_shown_before_available(frames),
+    ]
     faults += _outcomes(frames, about)
     return report(faults, frames)
 
@@ -158,6 +170,14 @@ def _zones(raw: Frames) -> Iterator[Fault]:
             yield whole(Rule("note", "moments without a zone", "they are taken as UTC"), table, column)
 
 
+def _patterns(raw: Frames) -> Iterator[Fault]:
+    rule = Rule(
+        "warning", "polars takes such names (* and ^...$) for patterns: the column is left out", "give it another name"
+    )
+    for table, frame in raw.items():
+        yield from (whole(rule, table, name) for name in frame.columns if is_pattern(name))
+
+
 def _id_types(frames: Frames) -> Iterator[Fault]:
     """Look for an id that is an integer in one table and text in another."""
     for name in ("user_id", "item_id"):
@@ -168,6 +188,22 @@ def _id_types(frames: Frames) -> Iterator[Fault]:
                 "error", f"ids are text here and integers in {integers[0]}", "write them in one type everywhere"
             )
             yield whole(rule, table, name, tuple(frames[table][name].drop_nulls().head(3).to_list()))
+
+
+def _kinds_apart(frames: Frames) -> Iterator[Fault]:
+    """Look for kinds of events that are one to a person and several to whoever counts them."""
+    kinds = frames.get("events", pl.DataFrame()).to_dict().get("event")
+    if kinds is None or kinds.dtype not in (pl.String, pl.Categorical, pl.Enum):
+        return
+    spelt = kinds.drop_nulls().cast(pl.String).unique().sort()
+    spelt = spelt.filter(alike(spelt, ("blanks", "case", "unicode")).is_duplicated())
+    if len(spelt):
+        rule = Rule(
+            "warning",
+            "kinds that differ in blanks, case or Unicode form alone",
+            "write them alike, or each counts by itself",
+        )
+        yield whole(rule, "events", "event", tuple(spelt.to_list()))
 
 
 def _unknown_items(frames: Frames) -> Iterator[Fault]:

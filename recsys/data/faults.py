@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple
 import polars as pl
 
 from recsys.errors import DataError
+from recsys.shown import counted
 
 Severity = Literal["error", "warning", "note"]
 _ORDER: tuple[Severity, ...] = ("error", "warning", "note")
@@ -96,11 +97,11 @@ class CheckReport:
 
     def to_text(self) -> str:
         """Return the report as plain lines: the size of the tables, every fault, and the sum."""
-        lines = [", ".join(f"{name}: {rows} rows" for name, rows in self.rows.items())] if self.rows else []
+        lines = [", ".join(f"{name}: {counted(rows, 'row')}" for name, rows in self.rows.items())] if self.rows else []
         if self.first and self.last:
             lines.append(f"from {self.first.isoformat()} to {self.last.isoformat()}")
         counts = [sum(fault.severity == severity for fault in self.faults) for severity in _ORDER]
-        summary = ", ".join(f"{count} {severity}s" for count, severity in zip(counts, _ORDER, strict=True))
+        summary = ", ".join(counted(count, severity) for count, severity in zip(counts, _ORDER, strict=True))
         return "\n".join([*lines, *map(str, self.faults), summary if any(counts) else "no faults"])
 
 

@@ -14,6 +14,9 @@ Difference = Literal["blanks", "case", "unicode", "zeros", "decimals"]
 
 DIFFERENCES: tuple[Difference, ...] = get_args(Difference)
 
+_BLANK = r"[\s\x{200b}-\x{200d}\x{2060}\x{feff}]"
+"""Blanks, and what takes no room at all, as copied text and the first cell of a file hold it."""
+
 _PAIRS = (
     ("item_id", "events", "items"),
     ("item_id", "requests", "items"),
@@ -82,7 +85,7 @@ def alike(ids: pl.Series, differences: tuple[Difference, ...]) -> pl.Series:
     """
     spelt = ids.cast(pl.String)
     if "blanks" in differences:
-        spelt = spelt.str.strip_chars()
+        spelt = spelt.str.replace_all(rf"^{_BLANK}+|{_BLANK}+$", "")
     if "unicode" in differences:
         spelt = spelt.str.normalize("NFC")
     if "case" in differences:

@@ -33,6 +33,8 @@ def plain_table(
 ) -> pl.DataFrame:
     """Bring the columns that have a meaning to the types of the package; all others stay as they are.
 
+    Columns that polars cannot name, see `is_pattern`, are left out; the table check says so.
+
     Whatever cannot be brought there exactly stays as it is, too, for `recsys.data.rules` to refuse by name: so a column
     is either read as it was meant, or named.
 
@@ -57,7 +59,8 @@ def plain_table(
     categories, others
         Further columns that are read: those of which categories are made, and the rest.
     """
-    frame, columns = in_utc(frame), list[pl.Series]()
+    named = [values for values in frame.get_columns() if not is_pattern(values.name)]
+    frame, columns = in_utc(frame if len(named) == frame.width else pl.DataFrame(named)), list[pl.Series]()
     for name, values in zip(frame.columns, frame.get_columns(), strict=True):
         known = table.column(name)
         if known is not None:
@@ -67,6 +70,11 @@ def plain_table(
             read = _whole(values) if name in categories else values
             columns.append(pl.Series(name, [None] * len(read), pl.Null) if read.null_count() == len(read) else read)
     return frame.with_columns(columns)
+
+
+def is_pattern(name: str) -> bool:
+    """Tell whether polars would take the name of a column for a pattern, under which it finds others, or none."""
+    return name == "*" or (name.startswith("^") and name.endswith("$"))
 
 
 def in_utc(frame: pl.DataFrame) -> pl.DataFrame:

@@ -9,8 +9,10 @@ import polars as pl
 
 from recsys.data.plain import in_utc, plain_table
 from recsys.errors import DataError
-from recsys.files import new_folder, read_parquet
+from recsys.files import new_folder, open_plain
+from recsys.reading import read_parquet
 from recsys.schema import EVENTS, ITEMS, REQUESTS, USERS
+from recsys.shown import counted
 
 SAMPLED = (
     "The lists are sampled, not logged: beside what a user chose each holds items drawn at random from those that were "
@@ -82,8 +84,9 @@ class Dataset:
     def in_words(self) -> str:
         """Count the rows, for the terminal."""
         return (
-            f"{self.requests['request_id'].n_unique():,} requests, {len(self.requests):,} candidate rows, "
-            f"{len(self.items):,} items, {len(self.events):,} events"
+            f"{counted(self.requests['request_id'].n_unique(), 'request')}, "
+            f"{counted(len(self.requests), 'candidate row')}, "
+            f"{counted(len(self.items), 'item')}, {counted(len(self.events), 'event')}"
         )
 
     def plain(self, categories: Collection[str] = ()) -> "Dataset":
@@ -138,7 +141,8 @@ def read_about(path: Path) -> About:
     if not path.exists():
         return About()
     try:
-        about = json.loads(path.read_text())
+        with open_plain(path) as file:
+            about = json.loads(file.read())
         lists = [about["notes"], about["recorded_after"]]
         if not all(isinstance(each, list) and all(isinstance(word, str) for word in each) for each in lists):
             raise TypeError("notes and recorded_after are lists of texts")

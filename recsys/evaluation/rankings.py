@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 
 from recsys.errors import DataError
-from recsys.files import read_parquet
+from recsys.reading import read_parquet
 from recsys.statistics.numbers import Floats
 
 KEY = ["request_id", "item_id"]

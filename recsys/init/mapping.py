@@ -6,7 +6,7 @@ from pathlib import Path
 
 import polars as pl
 
-from recsys.data.importers.columns import moments
+from recsys.data.importers.columns import NAMES_ZONE, moments
 from recsys.data.importers.foreign import TEXT_FILES
 from recsys.data.importers.mapping import RequestsMapping
 from recsys.data.rules import reads_like_text
@@ -86,8 +86,7 @@ def _without_zone(column: pl.Series, time_format: str) -> bool:
         return column.dtype.time_zone is None
     if time_format != "iso":
         return "%" in time_format and not any(mark in time_format for mark in ("%z", "UTC", "GMT"))
-    zone = r"([zZ]|UTC|GMT|:\d\d[\d.,]* ?[+-]\d\d(:?\d\d)?)$"
-    return column.dtype == pl.String and not bool(column.drop_nulls().str.contains(zone).all())
+    return column.dtype == pl.String and not bool(column.drop_nulls().str.contains(NAMES_ZONE).all())
 
 
 def _items(tables: Tables, root: Path, talk: Talk) -> list[Section]:

@@ -14,7 +14,7 @@ from recsys.init.samples import read_samples
 from recsys.init.suggestions import in_words, suggest_settings
 from recsys.init.tables import Talk, choose_tables, common_folder
 from recsys.init.toml import write_toml
-from recsys.shown import plain
+from recsys.shown import counted, plain
 
 
 def init_project(files: Sequence[str | Path], target: str | Path) -> str:
@@ -59,7 +59,9 @@ def init_project(files: Sequence[str | Path], target: str | Path) -> str:
         (folder / "settings.toml").write_text(write_toml(_SETTINGS.format(train=train), settings), encoding="utf-8")
     warnings = sum(fault.severity == "warning" for fault in checked.faults)
     if warnings:
-        talk.doubts.append(f"the table check has {warnings} warnings: recsys check {_quoted(target / 'data')}")
+        talk.doubts.append(
+            f"the table check has {counted(warnings, 'warning')}: recsys check {_quoted(target / 'data')}"
+        )
     return _report(talk, dataset, in_words(settings), [again, train], target)
 
 

@@ -15,6 +15,7 @@ from recsys.data.importers.foreign import SUFFIXES, TEXT_FILES, is_record, read_
 from recsys.data.importers.mapping import TableMapping
 from recsys.data.importers.numbers import NO_NUMBER, NOT_KNOWN, number_form, plain_values, without
 from recsys.errors import DataError
+from recsys.reading import read_bytes
 from recsys.shown import plain
 
 _DELIMITERS = (",", ";", "\t", "|")
@@ -131,8 +132,8 @@ def _read(path: Path) -> Sample:
 
 def _how_written(path: Path) -> TableMapping:
     try:
-        raw = path.read_bytes()
-    except OSError as error:
+        raw = read_bytes(path)
+    except (OSError, ValueError) as error:
         raise DataError(f"{path} cannot be read ({error}); see whether it may be opened") from error
     encoding = "utf-16" if raw[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8"
     try:

@@ -1,6 +1,7 @@
 """Settings that suit imported tables, each with its reason."""
 
 import re
+from collections.abc import Iterable
 from datetime import timedelta
 
 import polars as pl
@@ -225,14 +226,12 @@ def _affinity(items: pl.DataFrame) -> list[Value]:
     few = [
         name
         for name in items.columns
-        if are_groups(items[name].drop_nulls(), most)
-        and items[name].null_count() <= len(items) / 2
-        and name != "title"
-        and _fits("affinity", name)
+        if are_groups(items[name].drop_nulls(), most) and items[name].null_count() <= len(items) / 2 and name != "title"
     ]
     named = [name for name in words.most_like(few, words.CATEGORY) if words.likeness(name, words.CATEGORY) >= 1]
     texts = [name for name in few if name not in named and items[name].dtype == pl.String]
-    return _distinct([*named, *sorted(texts, key=lambda name: items[name].n_unique())], set())[:_MOST_AFFINITY]
+    ordered = [*named, *sorted(texts, key=lambda name: items[name].n_unique())]
+    return _first("affinity", ordered, _MOST_AFFINITY)
 
 
 def _numbers(items: pl.DataFrame, taken: list[Value]) -> list[Value]:
@@ -241,9 +240,9 @@ def _numbers(items: pl.DataFrame, taken: list[Value]) -> list[Value]:
     for name, dtype in items.schema.items():
         values = items[name].drop_nulls()
         repeats = dtype.is_float() or values.n_unique() < 0.9 * len(values)
-        if dtype.is_numeric() and repeats and values.n_unique() > 1 and name not in taken and _fits("numbers", name):
+        if dtype.is_numeric() and repeats and values.n_unique() > 1 and name not in taken:
             found.append(name)
-    return _distinct(found, set())[:_MOST_NUMBERS]
+    return _first("numbers", found, _MOST_NUMBERS)
 
 
 def _user_groups(dataset: Dataset, taken: set[Value]) -> list[Value]:
@@ -253,12 +252,9 @@ def _user_groups(dataset: Dataset, taken: set[Value]) -> list[Value]:
     few = [
         name
         for name in users.columns
-        if are_groups(users[name].drop_nulls())
-        and _fits("users", name)
-        and name not in taken
-        and users[name].null_count() <= len(users) / 2
+        if are_groups(users[name].drop_nulls()) and name not in taken and users[name].null_count() <= len(users) / 2
     ]
-    return _distinct(few, set())[:_MOST_USERS]
+    return _first("users", few, _MOST_USERS)
 
 
 def _fits(setting: str, name: str) -> bool:
@@ -271,15 +267,15 @@ def _fits(setting: str, name: str) -> bool:
     return len(names) == len(set(names))
 
 
-def _distinct(names: list[str], taken: set[str]) -> list[Value]:
-    """Leave out names that LightGBM would not tell apart."""
-    kept: list[Value] = []
+def _first(setting: str, names: Iterable[str], most: int) -> list[Value]:
+    """Take the first names that fit a setting, those left out that LightGBM would not tell from an earlier one."""
+    kept: dict[str, Value] = {}
     for name in names:
-        simple = plain_name(name)
-        if simple not in taken:
-            taken.add(simple)
-            kept.append(name)
-    return kept
+        if len(kept) == most:
+            break
+        if plain_name(name) not in kept and _fits(setting, name):
+            kept[plain_name(name)] = name
+    return list(kept.values())
 
 
 def _context(dataset: Dataset, taken: set[Value]) -> list[Value]:
@@ -288,13 +284,13 @@ def _context(dataset: Dataset, taken: set[Value]) -> list[Value]:
     names = [
         name
         for name in words.most_like(requests.columns, words.CONTEXT)
-        if name not in refused and _fits("context", name) and words.likeness(name, words.CONTEXT) >= 1.9
+        if name not in refused and words.likeness(name, words.CONTEXT) >= 1.9
     ]
     lists = requests["request_id"].n_unique()
     fit = [
         name for name in names if are_groups(requests[name]) and requests.select("request_id", name).n_unique() == lists
     ]
-    return _distinct(fit, set())[:_MOST_CONTEXT]
+    return _first("context", fit, _MOST_CONTEXT)
 
 
 def _scores(dataset: Dataset, taken: list[Value]) -> list[Value]:
@@ -304,12 +300,12 @@ def _scores(dataset: Dataset, taken: list[Value]) -> list[Value]:
     names = [
         name
         for name in words.most_like(requests.columns, words.SCORE)
-        if name not in refused and requests[name].dtype.is_numeric() and _fits("scores", name)
+        if name not in refused and requests[name].dtype.is_numeric()
     ]
     differ = [name for name in names if requests.select(pl.col(name).n_unique().over("request_id").max()).item() > 1]
     telling = telling_columns(requests, dataset.about.recorded_after, dataset.about.sampled)
     leaks = {fault.column for fault in telling if fault.leak}
-    return _distinct([name for name in differ if name not in leaks], set())[:_MOST_SCORES]
+    return _first("scores", (name for name in differ if name not in leaks), _MOST_SCORES)
 
 
 def _kinds(dataset: Dataset, graded: list[str]) -> list[Value]:

@@ -3,6 +3,7 @@
 import re
 import unicodedata
 from collections.abc import Iterable
+from functools import cache
 
 USER = (
     "user uid visitor customer member shopper buyer client account subscriber reader viewer reviewer person profile "
@@ -114,21 +115,28 @@ def likeness(name: str, words: str) -> float:
     >>> likeness("colour", TIME)
     0.0
     """
-    parts = tokens(name)
+    parts, places = tokens(name), _places(words)
     joined = "_".join(parts)
-    best = 0.0
-    for place, word in enumerate(words.split()):
-        singular = [part.removesuffix("s") for part in parts]
-        if word in (joined, joined.replace("_", ""), joined.removesuffix("s")):
-            found = 3.0
-        elif word in parts or word in singular or ("_" in word and word in joined):
-            found = 2.0 - 0.05 * len(parts)
-        elif len(word) >= 4 and any(part.startswith(word) or part.endswith(word) for part in parts):
-            found = 1.0
-        else:
-            continue
-        best = max(best, found - 0.001 * place)
-    return best
+    found: dict[str, float] = {}
+    for word in (joined, joined.replace("_", ""), joined.removesuffix("s")):
+        found.setdefault(word, 3.0)
+    for word in (*parts, *(part.removesuffix("s") for part in parts), *_within(joined, places)):
+        found.setdefault(word, 2.0 - 0.05 * len(parts))
+    for part in parts:
+        for length in range(4, len(part)):
+            found.setdefault(part[:length], 1.0)
+            found.setdefault(part[-length:], 1.0)
+    return max((score - 0.001 * places[word] for word, score in found.items() if word in places), default=0.0)
+
+
+@cache
+def _places(words: str) -> dict[str, int]:
+    """Give the place of each word; the first one counts where a word comes twice."""
+    return {word: place for place, word in reversed(list(enumerate(words.split())))}
+
+
+def _within(joined: str, words: Iterable[str]) -> list[str]:
+    return [word for word in words if "_" in word and word in joined]
 
 
 def sounds_like_id(name: str) -> bool:

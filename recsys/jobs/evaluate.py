@@ -11,6 +11,7 @@ from recsys.data.windows import Window
 from recsys.evaluation.evaluation import Evaluation
 from recsys.jobs.judging import judge, read_logged
 from recsys.model.ready import Ready
+from recsys.shown import counted
 
 logger = logging.getLogger(__name__)
 
@@ -45,7 +46,7 @@ def evaluate(folder: str | Path, dataset: Dataset, window: Window = "test") -> E
     model, requests = ready.model, prepared.dataset.requests
     later = requests.filter(pl.col("timestamp") >= model.windows.cuts[4])["request_id"].n_unique()
     if later:
-        logger.warning("%d requests after the test window are not counted", later)
+        logger.warning("%s after the test window left out of the count", counted(later, "request"))
     asked = ready.ask(model.windows.of(requests, window))
     logged = read_logged(asked, model.settings.features, ready.reader)
     judgement = judge(logged, ready.log, window, model.ranker, model.behaviour_ranker, model.settings.seed)

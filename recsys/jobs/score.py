@@ -13,6 +13,7 @@ from recsys.manifest import read_manifest, write_manifest
 from recsys.model.ready import Ready, check_top, keep_top
 from recsys.past.lookup import Asked
 from recsys.progress import progress
+from recsys.shown import counted
 from recsys.statistics.ties import tied_rows
 
 ROWS_PER_PART = 250_000
@@ -43,8 +44,9 @@ class Scored:
     def in_words(self, out: Path) -> str:
         """Say what was written to a folder, for the terminal."""
         said = (
-            f"{self.rankings:,} rankings of {self.requests:,} requests written to {out}; nothing was known of "
-            f"{self.unknown_users:,} users at some request; {self.unknown_items:,} unknown items"
+            f"{counted(self.rankings, 'ranking')} of {counted(self.requests, 'request')} written to {out}; nothing was "
+            f"known of {counted(self.unknown_users, 'user')} at some request; "
+            f"{counted(self.unknown_items, 'unknown item')}"
         )
         if self.tied:
             said += (

@@ -28,6 +28,7 @@ from recsys.past.lookup import Asked
 from recsys.ranking.calibration import Calibration
 from recsys.ranking.trees import Contract, Examples, TreeRanker, grow, refuse_without_click
 from recsys.settings import Settings
+from recsys.shown import counted
 from recsys.vectors.reader import Reader
 from recsys.vectors.user_tower import UserTower
 
@@ -132,7 +133,7 @@ def _prepare(dataset: Dataset, settings: Settings) -> Prepared:
     prepared = prepare(dataset, settings)
     warnings = sum(fault.severity == "warning" for fault in prepared.checked.faults)
     if warnings:
-        logger.warning("the table check has %d warnings; `recsys check` says which", warnings)
+        logger.warning("the table check has %s; `recsys check` says which", counted(warnings, "warning"))
     plain, after = prepared.dataset, dataset.about.recorded_after
     check_context(plain.requests, settings.features, after)
     check_events(dataset, settings.features)
@@ -203,5 +204,5 @@ def grow_with_valid(ranker: Examples, valid: Examples, settings: Settings) -> Gr
     joined = ranker.joined(valid)
     contract = Contract.of(joined.table)
     chosen = grow(ranker, contract, settings.ranker, settings.seed, valid=valid)
-    logger.info("%d trees on %d lists", chosen.size, len(ranker.starts) - 1)
+    logger.info("%s on %s", counted(chosen.size, "tree"), counted(len(ranker.starts) - 1, "list"))
     return Grown(chosen, grow(joined, contract, settings.ranker, settings.seed, rounds=chosen.size))

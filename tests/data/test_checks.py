@@ -15,6 +15,7 @@ from recsys.data.checks import check_candidates, check_folder, check_tables, che
 from recsys.data.faults import CheckReport, Fault
 from recsys.data.tables import Dataset
 from recsys.errors import DataError
+from recsys.world import WorldSettings, make_world
 
 START = datetime(2024, 3, 1, 12, tzinfo=UTC)
 NOW = datetime(2024, 6, 1, tzinfo=UTC)
@@ -421,3 +422,27 @@ def test_a_folder_in_the_place_of_a_table_is_told(tmp_path: Path, name: str) -> 
     (tmp_path / f"data/{name}.parquet").rmdir()
     gone = [fault.what for fault in check_folder(tmp_path / "data", NOW).errors if fault.table == name]
     assert gone == ([] if name == "users" else ["items.parquet is missing"])
+
+
+@pytest.mark.parametrize("name", ["*", "^x.*$", "^.*$", "^item_id$"])
+def test_a_name_that_polars_takes_for_a_pattern_is_told_and_stops_nothing(name: str) -> None:
+    dataset = make_world(WorldSettings(items=100, users=20, requests=50, days=5)).dataset
+    numbers = pl.Series(name, [float("nan")] * len(dataset.requests))
+    before = check_tables(dataset)
+    report = check_tables(replace(dataset, requests=dataset.requests.with_columns(numbers)))
+    assert found(report, "requests", name, "patterns: the column is left out").severity == "warning"
+    assert [fault for fault in report.faults if fault.column != name] == list(before.faults)
+
+
+@pytest.mark.parametrize("other", [" click", "Click", "click\u200b", "CLICK "])
+def test_kinds_that_are_one_to_a_person_are_a_warning(other: str) -> None:
+    dataset = make_world(WorldSettings(items=100, users=20, requests=50, days=5)).dataset
+    kinds = pl.Series("event", (["click", other, "view"] * len(dataset.events))[: len(dataset.events)])
+    fault = found(
+        check_tables(replace(dataset, events=dataset.events.with_columns(kinds))), "events", "event", "differ in"
+    )
+    assert fault.severity == "warning"
+    assert len(fault.examples) == 2
+    kinds = kinds.replace(other, "clicked")
+    report = check_tables(replace(dataset, events=dataset.events.with_columns(kinds)))
+    assert not [fault for fault in report.faults if fault.column == "event"]

@@ -75,12 +75,12 @@ def test_report_puts_the_gravest_first() -> None:
 
 def test_report_as_text_says_everything() -> None:
     assert sample().to_text().splitlines() == [
-        "items: 5 rows, requests: 3 rows, users: 1 rows",
+        "items: 5 rows, requests: 3 rows, users: 1 row",
         "from 2024-01-01T00:00:00+00:00 to 2024-01-03T00:00:00+00:00",
         "error: requests.label: labels below 0, such as -1; write 0 for nothing",
         "warning: items: a warning; mind it",
         "note: events: a note; know it",
-        "1 errors, 1 warnings, 1 notes",
+        "1 error, 1 warning, 1 note",
     ]
     assert CheckReport((), {}).to_text() == "no faults"
 

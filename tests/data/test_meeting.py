@@ -50,3 +50,10 @@ def test_users_of_the_lists_of_whom_hardly_any_is_elsewhere_are_shown():
     assert (fault.severity, fault.what) == ("warning", "users of whom hardly any is in events (0 of 3)")
     assert "such as 'u1' and 'u2' here and 'p7' and 'p8' there" in fault.fix
     assert list(apart(frames(["u1", "p7"], ["p7", "p8", "p9"], "user_id", ("requests", "events")))) == []
+
+
+@pytest.mark.parametrize("mark", ["\u200b", "\ufeff", "\u2060", "\u00a0 \u200d"])
+def test_what_takes_no_room_keeps_ids_apart_as_blanks_do(mark: str) -> None:
+    found = meet(pl.Series([f"{mark}A1", f"A2{mark}"]), pl.Series(["A1", "A2"]))
+    assert (found.would, found.differences) == (2, ("blanks",))
+    assert alike(pl.Series([f"{mark}A1{mark}", "A 2"]), ("blanks",)).to_list() == ["A1", "A 2"]

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recsys.data.plain import in_utc, plain_table
-from recsys.schema import CANDIDATES, EVENTS, REQUESTS, TIME
+from recsys.schema import CANDIDATES, EVENTS, ITEMS, REQUESTS, TIME
 
 NOON = datetime(2025, 3, 1, 12, tzinfo=UTC)
 
@@ -80,3 +80,9 @@ def test_moments_are_utc_and_names_that_look_like_patterns_are_names():
     plain = in_utc(zoned)
     assert plain["timestamp"].to_list() == plain["^.*$"].to_list() == [NOON]
     assert plain["*"].to_list() == [1.5]
+
+
+@pytest.mark.parametrize("name", ["*", "^x.*$", "^.*$", "^$"])
+def test_a_column_that_polars_cannot_name_is_left_out(name: str) -> None:
+    frame = pl.DataFrame({"item_id": [1, 2], name: [0.5, None], "a*": ["x", "y"], "^open": [1, 2]})
+    assert plain_table(frame, ITEMS).columns == ["item_id", "a*", "^open"]

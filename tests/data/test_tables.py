@@ -1,5 +1,7 @@
 import json
+import os
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from recsys.data.tables import About, Dataset, in_utc, read_table
+from recsys.data.tables import About, Dataset, in_utc, read_about, read_table
 from recsys.errors import DataError
 from recsys.schema import TIME
 
@@ -153,3 +155,10 @@ def test_every_moment_of_the_calendar_is_fine(moment, unit):
     dtype = pl.Datetime(unit)
     for moments in ([moment, None], [None], []):
         assert in_utc(pl.DataFrame({"seen": pl.Series(moments, dtype=dtype)}))["seen"].len() == len(moments)
+
+
+@pytest.mark.parametrize("make", [lambda path: path.symlink_to("/dev/zero"), os.mkfifo, Path.mkdir])
+def test_what_the_importer_says_is_read_from_a_plain_file_alone(tmp_path: Path, make: Callable[[Path], None]) -> None:
+    make(tmp_path / "about.json")
+    with pytest.raises(DataError, match=r"about\.json is not what an importer writes .*; delete it or import again"):
+        read_about(tmp_path / "about.json")

@@ -98,7 +98,7 @@ def test_a_folder_stands_for_the_files_in_it(tmp_path: Path) -> None:
             r"a\.csv begins with a row of numbers; write the names of the columns",
         ),
         ("a.xlsx", "PK", r"a\.xlsx does not end in \.parquet, \.csv, .*; write it as one of these"),
-        ("a.parquet", "no", r"a\.parquet cannot be read as parquet"),
+        ("a.parquet", "no", r"a\.parquet cannot be read as Parquet"),
         ("a.jsonl", "{", r"a\.jsonl cannot be read as jsonl"),
         ("a.csv", "id,name\n1,2,3\n", r"a\.csv cannot be read as csv"),
     ],

@@ -85,7 +85,7 @@ def test_requests_after_the_test_window_are_told(line, caplog: pytest.LogCapture
     )
     evaluation = evaluate(line.model, replace(line.dataset, requests=pl.concat([requests, later])))
     assert evaluation.to_json() == line.judgement.evaluation.to_json()
-    assert "1 requests after the test window are not counted" in caplog.text
+    assert "1 request after the test window left out of the count" in caplog.text
 
 
 def test_text_alone_puts_items_without_a_text_score_last() -> None:

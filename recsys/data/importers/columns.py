@@ -11,6 +11,8 @@ from recsys.schema import TIME
 
 _PANDAS = r"^-?\d+\.0+$"
 """Whole numbers as pandas writes them beside gaps."""
+NAMES_ZONE = r"([zZ]|UTC|GMT|:\d\d[\d.,]* *[+-]\d\d(:?\d\d)?)( \([^()]*\))?$"
+"""How moments end that name their zone."""
 _DAYS_TO_1970 = 25_569
 """Days from 1899-12-30, where spreadsheets begin to count, to 1970."""
 EPOCHS = {"seconds": 1e6, "milliseconds": 1e3, "microseconds": 1.0, "nanoseconds": 1e-3, "days": 86_400e6}
@@ -127,6 +129,17 @@ def moments(column: pl.Series, time_format: str, zone: str, place: str) -> pl.Se
         wrong = f"does not exist in the zone {zone}; set zone in the mapping"
     _refuse_lost(column, parsed, place, wrong)
     return parsed.cast(TIME).rename(column.name)
+
+
+def zone_note(column: pl.Series, time_format: str, zone: str) -> str:
+    """Say how many moments name no zone, where others of the column do; empty when all are alike."""
+    if column.dtype != pl.String or time_format != "iso":
+        return ""
+    filled = column.drop_nulls().str.strip_chars()
+    naive = filled.filter(~filled.str.contains(NAMES_ZONE))
+    if len(naive) in (0, len(filled)):
+        return ""
+    return f"{len(naive)} of {len(filled)} moments name no zone, such as {naive[0]!r}, and are taken as {zone}"
 
 
 def _parsed(text: pl.Expr, time_format: str, zone: str) -> pl.Expr:

@@ -5,6 +5,7 @@ from pathlib import Path
 import polars as pl
 
 from recsys.errors import DataError
+from recsys.reading import read_bytes, read_parquet, refuse_large_csv, refuse_large_json
 
 SUFFIXES = (".parquet", ".csv", ".tsv", ".jsonl", ".ndjson", ".json")
 """What can be read; `.json` is one list of objects."""
@@ -49,11 +50,11 @@ def read_file(path: Path, delimiter: str | None = None, encoding: str = "utf-8")
 def _read_as_named(path: Path, delimiter: str | None, encoding: str) -> pl.DataFrame:
     try:
         if path.suffix == ".parquet":
-            return pl.read_parquet(path, glob=False)
-        if path.suffix == ".json":
-            return pl.read_json(path, infer_schema_length=None)
+            return read_parquet(path, "", "write the file again")
         if path.suffix not in TEXT_FILES:
-            return pl.read_ndjson(path.read_bytes(), infer_schema_length=None)  # of a path, `[1]` were a pattern
+            refuse_large_json(path, text := read_bytes(path))
+            read = pl.read_json if path.suffix == ".json" else pl.read_ndjson
+            return read(text, infer_schema_length=None)
         return _read_text(path, delimiter or ("\t" if path.suffix == ".tsv" else ","), encoding)
     except _UNREADABLE as error:
         raise DataError(f"{path} cannot be read as {path.suffix[1:]} ({error}); write the file again") from error
@@ -66,9 +67,10 @@ def is_record(dtype: pl.DataType) -> bool:
 
 def _read_text(path: Path, separator: str, encoding: str) -> pl.DataFrame:
     """Read fields as they are written: with quotes where they hold fields together, else quotes are letters."""
-    raw = path.read_bytes()
+    raw = read_bytes(path)
     text = raw if encoding == "utf-8" else raw.decode(encoding).encode()
     try:
+        refuse_large_csv(path, text, separator)
         quote = '"' if b'"' in text and _holds_together(text, separator) else None
         return pl.read_csv(text, separator=separator, infer_schema=False, quote_char=quote)
     except pl.exceptions.ComputeError as error:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import polars as pl
 
-from recsys.data.importers.columns import id_texts, moments, refuse_absent, same_ids, whole_numbers
+from recsys.data.importers.columns import id_texts, moments, refuse_absent, same_ids, whole_numbers, zone_note
 from recsys.data.importers.foreign import SUFFIXES, TEXT_FILES, is_record, read_file
 from recsys.data.importers.mapping import (
     EventsMapping,
@@ -207,7 +207,8 @@ def _typed(values: pl.Series, place: _ForeignColumn, form: Form | None, loose: b
     if kind == "time" or isinstance(values.dtype, pl.Datetime):
         known = without(values, (*NO_NUMBER, *missing)) if values.dtype == pl.String else values
         stamps = moments(known, place.settings.time_format, place.zone, place.name)
-        return Values(stamps, missing_note(values, known))
+        told_zone = zone_note(known, place.settings.time_format, place.zone)
+        return Values(stamps, "; ".join(filter(None, (missing_note(values, known), told_zone))))
     told = "missing" in place.settings.model_fields_set  # what other tools write is looked for in text files alone
     if values.dtype != pl.String or not (loose or told or form):
         whole = kind in _WHOLE or (values.name in _IDS and values.dtype != pl.String)

@@ -135,7 +135,11 @@ def number_form(texts: pl.Series, decimal: Literal[".", ","] = ".") -> Form | No
 
 def without(column: pl.Series, missing: tuple[str, ...]) -> pl.Series:
     """Read some texts, blanks around them apart, as missing."""
-    return column.set(column.str.strip_chars().is_in(missing).fill_null(value=False), None)
+    text = pl.col(
+        "text"
+    )  # one expression: files may have thousands of columns, and each costs what polars takes to begin
+    known = pl.when(text.str.strip_chars().is_in(missing)).then(None).otherwise(text)
+    return column.alias("text").to_frame().select(known.alias("text")).to_series().alias(column.name)
 
 
 def missing_note(filled: pl.Series, known: pl.Series) -> str:

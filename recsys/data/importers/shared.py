@@ -6,7 +6,7 @@ from typing import Any
 import polars as pl
 
 from recsys.errors import DataError
-from recsys.files import read_parquet
+from recsys.reading import read_bytes, read_parquet, refuse_large_csv
 
 _WHERE = "name the folder that holds the files as the publisher ships them"
 
@@ -40,8 +40,9 @@ def read_text(path: Path, what: str, **how: Any) -> pl.DataFrame:
     if not path.is_file():
         raise DataError(f"{path} is missing; {_WHERE}")
     try:
-        return pl.read_csv(path, glob=False, **how)
-    except (pl.exceptions.PolarsError, OSError) as error:
+        refuse_large_csv(path, text := read_bytes(path), how.get("separator", ","))
+        return pl.read_csv(text, **how)
+    except (pl.exceptions.PolarsError, OSError, ValueError) as error:
         first = str(error).split("\n")[0]
         raise DataError(f"{path} cannot be read as {what} ({first}); fetch the file again") from error
 

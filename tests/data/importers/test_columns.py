@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recsys.data.importers.columns import moments, refuse_absent, same_ids, whole_numbers
+from recsys.data.importers.columns import moments, refuse_absent, same_ids, whole_numbers, zone_note
 from recsys.errors import DataError
 
 NOON = datetime(2023, 5, 1, 12, tzinfo=UTC)
@@ -125,3 +125,12 @@ def test_names_absent_and_present_columns() -> None:
     refuse_absent(["a"], ["a", "b"], "x.csv")
     with pytest.raises(DataError, match=r"x\.csv has no column c, d; it has a, b; name theirs in the mapping"):
         refuse_absent(["a", "c", "d"], ["a", "b"], "x.csv")
+
+
+@pytest.mark.parametrize("aware", ["2025-03-01T08:00:00+02:00", "2025-03-01 08:00:00Z", "2025-03-01 08:00 +0100"])
+def test_a_column_in_which_some_moments_name_no_zone_is_told(aware: str) -> None:
+    bare = "2025-03-01 08:00:00"
+    said = f"1 of 2 moments name no zone, such as '{bare}', and are taken as Europe/Berlin"
+    assert zone_note(pl.Series([aware, None, bare]), "iso", "Europe/Berlin") == said
+    for alike in ([aware, None], [bare, bare]):
+        assert zone_note(pl.Series(alike), "iso", "UTC") == ""

@@ -1,0 +1,34 @@
+"""Kinds of words that verbs take: how each is read, and what is looked at before long work is done."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+
+def _can_be_written(_: Any, path: Path | None) -> None:
+    from recsys.files import refuse_unwritable
+
+    if path is not None:
+        refuse_unwritable(path)
+
+
+def _moment(_: Any, tokens: Sequence[Any]) -> datetime:
+    from recsys.data.clock import utc
+
+    return utc(tokens[0].value)
+
+
+Whole = Annotated[int, Parameter(converter=lambda _, tokens: int(tokens[0].value))]
+"""A whole number; 1.5 is none, and is not rounded."""
+
+Moment = Annotated[datetime | None, Parameter(converter=_moment)]
+"""A moment; UTC when it names no zone."""
+
+Written = Annotated[Path | None, Parameter(validator=_can_be_written)]
+"""A file to write; one that cannot be written is refused before anything else is done."""
+
+Changes = Annotated[tuple[str, ...], Parameter(name="--set", show_default=False)]
+"""Changes of settings, each section.key=value."""
