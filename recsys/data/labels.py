@@ -24,7 +24,8 @@ class LabelSettings(BaseModel):
         How long after its list was shown an event still grades the candidate.
     clicks
         Kinds of events that count as clicks, too, such as `("purchase",)` where lists were logged and orders were not
-        shown in them: in what users read and like, and in every rate and count of clicks. They are no labels.
+        shown in them: in what users read and like, and in every rate and count of clicks. They are no labels. `[text]
+        history` names kinds that are read and not counted.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -60,8 +61,8 @@ def grade_labels(dataset: Dataset, settings: LabelSettings) -> Dataset:
     SettingsError
         When an event kind of the settings never occurs.
     """
-    _refuse_unseen(dataset.events, "grades", settings.grades)
-    _refuse_unseen(dataset.events, "clicks", settings.clicks)
+    refuse_unseen(dataset.events, "[labels] grades", settings.grades)
+    refuse_unseen(dataset.events, "[labels] clicks", settings.clicks)
     if not settings.grades:
         return replace(dataset, events=with_clicks(dataset.events, settings)) if settings.clicks else dataset
     events, requests = dataset.events, dataset.requests
@@ -86,12 +87,18 @@ def with_clicks(events: pl.DataFrame, settings: LabelSettings) -> pl.DataFrame:
     return pl.concat([events, also])
 
 
-def _refuse_unseen(events: pl.DataFrame, setting: str, named: Iterable[str]) -> None:
-    """Refuse kinds that never occur: most likely they are misspelt."""
+def refuse_unseen(events: pl.DataFrame, setting: str, named: Iterable[str]) -> None:
+    """Refuse kinds that never occur: most likely they are misspelt.
+
+    Raises
+    ------
+    SettingsError
+        Naming the setting, the kind, and those that occur.
+    """
     kinds = sorted(set(events["event"].unique()))
     for kind in named:
         if kind not in kinds:
-            raise SettingsError(f"[labels] {setting} names {kind!r}, an event that never occurs; events holds {kinds}")
+            raise SettingsError(f"{setting} names {kind!r}, an event that never occurs; events holds {kinds}")
 
 
 def _moved(events: pl.DataFrame, requests: pl.DataFrame, settings: LabelSettings) -> pl.DataFrame:

@@ -20,9 +20,9 @@ from recsys.features.moments import HoursSince
 from recsys.features.plan import TEXT_COLUMNS, build_features, with_comparisons
 from recsys.features.settings import FeatureSettings, declare
 from recsys.model.prepared import Prepared, behaviour_of
-from recsys.past.log import Log
 from recsys.past.lookup import Asked
 from recsys.schema import AFTER_THE_LIST, TIME
+from recsys.settings import Settings
 
 logger = logging.getLogger(__name__)
 
@@ -86,7 +86,7 @@ def refuse_leaks(prepared: Prepared, windows: Windows) -> None:
             logger.warning("%d features tell chosen from drawn items nearly always; see that none is a leak", len(told))
     leaks += told
     leaks += telling_contexts(lists, dataset.items, features)
-    compute = partial(_compute, clock=log.time, settings=features)
+    compute = partial(_compute, settings=settings)
     leaks += future_features(dataset, draw_requests(dataset, windows, settings.seed), log.time, compute, settings.seed)
     refuse_errors(report(leaks, {}))
 
@@ -220,10 +220,9 @@ def future_features(
         yield from broken(rule, CheckedRows("features", name, frame), pl.col(name), pl.lit(ids))
 
 
-def _compute(
-    candidates: pl.DataFrame, dataset: Dataset, clock: TimeSettings, settings: FeatureSettings
-) -> pl.DataFrame:
-    return build_features(Asked.of(candidates, Log(behaviour_of(dataset, settings.kept), clock)), settings, None)
+def _compute(candidates: pl.DataFrame, dataset: Dataset, settings: Settings) -> pl.DataFrame:
+    log = settings.log(behaviour_of(dataset, settings.features.kept))
+    return build_features(Asked.of(candidates, log), settings.features, None)
 
 
 def _bits(column: pl.Series) -> object:

@@ -9,7 +9,7 @@ import polars as pl
 
 from recsys.data.checks import check_tables
 from recsys.data.faults import CheckReport, refuse_errors
-from recsys.data.labels import grade_labels
+from recsys.data.labels import grade_labels, refuse_unseen
 from recsys.data.tables import Dataset
 from recsys.errors import SettingsError
 from recsys.past.behaviour import Behaviour, Kept, known_events, refuse_no_categories, shown_candidates
@@ -45,8 +45,7 @@ class Prepared:
         SettingsError
             When settings name a column that the tables do not hold, or of which no feature can be made.
         """
-        clock = self.settings.labels.clock(self.settings.time)
-        return Log(behaviour_of(self.dataset, self.settings.features.kept), clock)
+        return self.settings.log(behaviour_of(self.dataset, self.settings.features.kept))
 
 
 def prepare(dataset: Dataset, settings: Settings) -> Prepared:
@@ -57,10 +56,11 @@ def prepare(dataset: Dataset, settings: Settings) -> Prepared:
     DataError
         When the tables have faults; names all of them.
     SettingsError
-        When labels are graded from an event that never occurs.
+        When a kind of events that the settings name never occurs.
     """
     checked = check_tables(dataset)
     refuse_errors(checked)
+    refuse_unseen(dataset.events, "[text] history", settings.text.history)
     return Prepared(grade_labels(dataset.plain(settings.features.context), settings.labels), settings, checked)
 
 

@@ -186,7 +186,7 @@ def _said(value: object) -> str:
 def _counted_anew(log: Log) -> Log:
     """Give one log without a tail of all rows of a log and its tail; codes stay, so that readers of texts fit it."""
     assert log.tail is not None
-    anew = Log(log.behaviour.joined(log.tail), log.time)
+    anew = Log(log.behaviour.joined(log.tail), log.time, history=log.history)
     anew.vocabularies = log.vocabularies
     return anew
 

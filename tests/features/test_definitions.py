@@ -84,6 +84,7 @@ def test_features_are_those_of_a_plain_loop(tools, data):
         (1, {"feedback_delay": "10m"}),
         (2, {"feedback_delay": "6h", "freshness": "1d", "zone": "Africa/Cairo"}),
         (3, {"feedback_delay": "0s", "freshness": "1d"}),
+        (4, {"feedback_delay": "10m", "history": ("view", "like")}),
     ],
 )
 def test_every_feature_of_a_full_log_is_that_of_a_plain_loop(tools, seed, time):
@@ -136,9 +137,14 @@ def database(case):
         f"create table clicked as select {keys}, moment, null as value from outcome where hit "
         f"union all select {keys}, moment, value from done where event = 'click'"
     )
+    kinds = ", ".join(f"'{kind}'" for kind in case.history)
+    base.execute(
+        f"create view read as select user, item, moment from clicked "
+        f"union all select user, item, moment from done where event in ({kinds})"
+    )
     last = """
         select l.*, (
-            select c.item from clicked c where c.user = l.user and c.moment < l.moment
+            select c.item from read c where c.user = l.user and c.moment < l.moment
             order by c.moment desc, c.item desc limit 1
         ) as last_item from {} l
     """
@@ -211,6 +217,7 @@ def test_counts_shares_rates_and_means_are_those_of_sql(tools, data, per, window
 def test_counts_shares_rates_and_means_of_a_full_log_are_those_of_sql(tools, per):
     for window in WINDOWS:
         compare_with_sql(tools.full_case(4, feedback_delay="10m"), per, window)
+        compare_with_sql(tools.full_case(7, feedback_delay="10m", history=("view",)), per, window)
 
 
 @pytest.mark.parametrize(

@@ -170,16 +170,16 @@ def sizes(log: Log) -> list[int]:
 def test_what_is_told_in_parts_gives_the_features_of_what_is_known_from_the_start(
     time, seed, steps, rows, in_order, texts
 ) -> None:
-    story = Story.of(seed, steps, in_order, texts)
+    story, history = Story.of(seed, steps, in_order, texts), ("view",) if seed % 2 else ()
     candidates = story.candidates()
-    tail = Tail.on(Log(story.behaviour(0), time))
+    tail = Tail.on(Log(story.behaviour(0), time, history=history))
     reader = make_reader(tail.log, story.items)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tail_module, "ROWS", rows)
         for step in range(1, steps + 3):
             tail = tail.grown(*story.update(step))
             reader = reader.on(tail.log)
-            whole = Log(story.behaviour(step), time)
+            whole = Log(story.behaviour(step), time, history=history)
             found = build_features(Asked.of(candidates, tail.log), SETTINGS, reader)
             expected = build_features(Asked.of(candidates, whole), SETTINGS, make_reader(whole, story.items))
             assert_frame_equal(found, expected, check_exact=True)
@@ -253,6 +253,18 @@ def test_a_late_click_counts_anew_only_the_tails_that_it_does_not_fit_on(empty, 
     assert before.closed.base is empty.closed
     for harmless in (told(3, 5, 1, user=2), told(3, 5, 0), told(3, 20, 1)):
         assert sizes(base.grown(None, harmless).closed) == [9, 3]
+
+
+@pytest.mark.parametrize("rows", [1, 10_000])
+def test_kinds_of_history_stay_when_a_tail_closes_and_when_all_is_counted_anew(empty, monkeypatch, rows) -> None:
+    monkeypatch.setattr(tail_module, "ROWS", rows)
+    tail = Tail.on(replace(empty.closed, history=("buy",)))
+    for moment in (5, 3, 4):  # the second and the third come late
+        event = told(1, moment).select("user_id", "item_id", "timestamp", event=pl.lit("buy"))
+        tail = tail.grown(event, told(moment, moment, label=1))
+    assert tail.log.history == ("buy",)
+    users, as_of = tail.log.users.encode(pl.Series("user_id", [1])), np.array([2**60])
+    assert (tail.log.last_clicks(users, as_of, 9)[0] >= 0).sum() == 6
 
 
 def test_codes_stay_when_all_is_counted_anew() -> None:

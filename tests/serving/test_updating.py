@@ -16,6 +16,7 @@ from recsys import Ranker
 from recsys.data.labels import LabelSettings
 from recsys.data.tables import Dataset
 from recsys.errors import DataError, SettingsError
+from recsys.features.plan import TEXT_COLUMNS
 from recsys.model.folder import Model, State
 from recsys.model.prepared import behaviour_of
 from recsys.model.ready import Ready
@@ -195,6 +196,25 @@ def test_a_user_is_known_once_a_click_was_told(line, ranker) -> None:
     )
     fresh.update(late)
     assert fresh.rank(candidates.with_columns(user_id=pl.lit(-2, dtype=pl.Int64)))["unknown_user"].all()
+
+
+def test_what_counts_as_history_is_read_once_it_was_told_and_does_not_count(line, day) -> None:
+    text = day.model.settings.text.model_copy(update={"history": ("order",)})
+    model = replace(day.model, settings=day.model.settings.model_copy(update={"text": text}))
+    state = State.load(line.model / "state", line.model)
+    reads, blind = (Ranker(Ready.of(each, state, line.model)) for each in (model, day.model))
+    candidates = line.candidates(1).with_columns(user_id=pl.lit(-1, dtype=pl.Int64))
+    moment, item = candidates["timestamp"][0] - timedelta(hours=1), candidates["item_id"][0]
+    order = pl.DataFrame({"user_id": [-1], "item_id": [item], "timestamp": [moment], "event": ["order"]})
+    for ranker in (reads, blind):
+        ranker.update(order)
+    assert not reads.rank(candidates)["unknown_user"].any()
+    assert blind.rank(candidates)["unknown_user"].all()
+    told = [ranker._ready.features(ranker._ready.ask(candidates)) for ranker in (reads, blind)]
+    same = {name for name in told[0].columns if told[0][name].equals(told[1][name], null_equal=True)}
+    assert {"click_count_item_1d", "hours_since_click_user", "click_rate_item_1d"} & set(told[0].columns) <= same
+    assert set(TEXT_COLUMNS) - same
+    assert "click_count_last_item_item" not in same
 
 
 def test_every_answer_beside_an_update_is_of_one_version(day, monkeypatch) -> None:
