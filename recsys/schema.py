@@ -96,6 +96,7 @@ REQUESTS = Table(
     (
         *CANDIDATES.columns,
         Column("label", "grade", True, "graded outcome of the candidate: 0 nothing, 1 click, more is better"),
+        Column("clicked_at", "time", False, "when it was clicked, where that is known; never a feature"),
         Column("views", "count", False, "how many showings this row stands for (aggregated logs); never a feature"),
         Column("clicks", "count", False, "how many of them were clicked; never a feature"),
     ),
@@ -116,5 +117,5 @@ RANKINGS = Table(
     ("request_id", "item_id"),
 )
 
-AFTER_THE_LIST = ("label", "views", "clicks", "position", "propensity")
+AFTER_THE_LIST = ("label", "clicked_at", "views", "clicks", "position", "propensity")
 """Columns of `requests` that are recorded with or after the list; they are never features."""

@@ -120,8 +120,9 @@ def check_update(
         shown = requests.drop("label", strict=False)
         faults += [replace(fault, table="requests") for fault in table_faults(CANDIDATES, shown, now)]
         if "label" in requests.columns:
-            labelled = table_faults(REQUESTS, requests.filter(pl.col("label").is_not_null()), now)
-            faults += [fault for fault in labelled if fault.column == "label"]
+            told = [name for name in ("label", "clicked_at") if name in requests.columns]
+            labelled = requests.filter(pl.any_horizontal(pl.col(told).is_not_null()))
+            faults += [fault for fault in table_faults(REQUESTS, labelled, now) if fault.column in told]
     return report(faults, frames)
 
 

@@ -1,5 +1,7 @@
 """Event kinds as graded labels, and as clicks: a purchase within a day of the list counts more than a click."""
 
+import logging
+import math
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import timedelta
@@ -8,9 +10,14 @@ from typing import Annotated
 import polars as pl
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from recsys.data.clock import Duration, TimeSettings
+from recsys.data.clock import Duration, TimeSettings, format_duration
 from recsys.data.tables import Dataset
-from recsys.errors import SettingsError
+from recsys.errors import DataError, SettingsError
+
+logger = logging.getLogger(__name__)
+
+_MOST_LATE = 0.01
+"""Share of the clicks of known moment that may come after all labels of their list are known."""
 
 
 class LabelSettings(BaseModel):
@@ -45,7 +52,9 @@ class LabelSettings(BaseModel):
         """Give the clock under which graded labels are known: not before the attribution window has passed."""
         if not self.grades:
             return time
-        return time.model_copy(update={"feedback_delay": max(time.feedback_delay, self.attribution)})
+        delays = {"feedback_delay": time.feedback_delay, "click_delay": time.click_delay}
+        later = {name: max(delay, self.attribution) for name, delay in delays.items() if delay is not None}
+        return time.model_copy(update=later)
 
 
 def grade_labels(dataset: Dataset, settings: LabelSettings) -> Dataset:
@@ -74,6 +83,52 @@ def grade_labels(dataset: Dataset, settings: LabelSettings) -> Dataset:
     stays = ~pl.int_range(len(events), eager=True).is_in(moved["event"].implode())
     left = with_clicks(events.filter(stays), settings)
     return replace(dataset, requests=requests.with_columns(labels["label"]), events=left)
+
+
+def labels_in_time(requests: pl.DataFrame, time: TimeSettings) -> pl.DataFrame:
+    """Take back the labels of clicks that came after all of their list counts as known; `clicked_at` keeps them.
+
+    Whoever learns or counts at that moment knows them as not clicked. As clicks of their user they are known from
+    `clicked_at` on.
+
+    Parameters
+    ----------
+    requests
+        The table; as it is where it holds no `clicked_at`.
+    time
+        The clock of the labels.
+
+    Raises
+    ------
+    DataError
+        When more than 1 % of the clicks whose moment is known came so late: the delay is then hardly meant. Names the
+        shortest one that holds 99 % of them, and the one that holds all.
+    """
+    if "clicked_at" not in requests.columns:
+        return requests
+    taken = (pl.col("clicked_at") - pl.col("timestamp")).alias("taken")
+    late = requests.select((taken > time.feedback_delay).fill_null(value=False)).to_series()
+    count, delays = int(late.sum()), requests.select(taken).to_series().drop_nulls().sort()
+    if count == 0:
+        return requests
+    enough = math.ceil((1 - _MOST_LATE) * len(delays))
+    most, every = (timedelta(seconds=math.ceil(delays[place] / timedelta(seconds=1))) for place in (enough - 1, -1))
+    told = (
+        f"{count:,} of {len(delays):,} clicks have a clicked_at more than {format_duration(time.feedback_delay)} after"
+    )
+    if count > len(delays) - enough:
+        raise DataError(
+            f"{told} their list, when it counts as known with all its labels; set [time] feedback_delay to "
+            f"{format_duration(most)}, which holds {1 - _MOST_LATE:.0%} of them, or to {format_duration(every)}, which "
+            "holds all"
+        )
+    logger.warning(
+        "%s their list, the feedback delay: they are read as clicks from then on and count in no rate and no label; "
+        "[time] feedback_delay = %s holds all",
+        told,
+        format_duration(every),
+    )
+    return requests.with_columns(label=pl.when(late).then(0).otherwise("label").cast(requests.schema["label"]))
 
 
 def with_clicks(events: pl.DataFrame, settings: LabelSettings) -> pl.DataFrame:

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from functools import cached_property
 from typing import TypeVar
 from weakref import ReferenceType, ref
@@ -12,7 +13,7 @@ import polars as pl
 
 from recsys.data.clock import TimeSettings
 from recsys.errors import DataError
-from recsys.past.behaviour import Behaviour
+from recsys.past.behaviour import Behaviour, Clicked
 from recsys.past.counters import Counter, Ints, Timeline
 from recsys.past.streams import (
     CHANCE,
@@ -62,8 +63,7 @@ class Layer:
     @cached_property
     def timeline(self) -> Timeline:
         """Every moment at which a row of the layer becomes known."""
-        labelled = self._showings.moments[self._clicked] + self.log.delay
-        return Timeline.of(self._showings.moments, self._events.moments, labelled)
+        return Timeline.of(self._showings.moments, self._events.moments, self._clicked.known_at)
 
     def counter(self, of: str, per: Per) -> Counter:
         """Give the sorted rows of one stream per key; an outcome lies at its showing, see `before`."""
@@ -78,7 +78,8 @@ class Layer:
 
     def before(self, of: str, moments: Ints) -> Ints:
         """Give places in the timeline so that the rows of a stream before them are known before some moments."""
-        return self.timeline.before(moments - self.log.delay if of == OUTCOME else moments)
+        delay = self.log.time.feedback_delay // timedelta(microseconds=1)
+        return self.timeline.before(moments - delay if of == OUTCOME else moments)
 
     def combine(self, codes: Codes, per: Per) -> Ints:
         """Make one key of several code columns, -1 where one of them is unknown; no column is one key for all."""
@@ -107,11 +108,13 @@ class Layer:
         shown = self.behaviour.showings
         codes = self.log.codes(shown)
         chance = np.rint(1 / (CHANCE * shown["list_size"].to_numpy())).astype(np.int64)
-        return Stream(codes, shown["timestamp"].dt.epoch("us").to_numpy(), (self._clicked.astype(np.int8), chance))
+        return Stream(
+            codes, shown["timestamp"].dt.epoch("us").to_numpy(), (self._clicked.in_time.astype(np.int8), chance)
+        )
 
     @cached_property
-    def _clicked(self) -> npt.NDArray[np.bool_]:
-        return (self.behaviour.showings["label"].fill_null(0) > 0).to_numpy()
+    def _clicked(self) -> Clicked:
+        return Clicked.of(self.behaviour.showings, self.log.time)
 
     @cached_property
     def _events(self) -> Stream:
@@ -126,9 +129,8 @@ class Layer:
     @cached_property
     def click_rows(self) -> Stream:
         """Clicks from events and from lists."""
-        shown = self._showings.where(self._clicked)
-        nothing = np.zeros(len(shown.moments), dtype=np.int64)
-        return self._stream(CLICK).joined(Stream(shown.codes, shown.moments + self.log.delay, (nothing, nothing)))
+        shown, nothing = self._showings.where(self._clicked.rows), np.zeros_like(self._clicked.known_at)
+        return self._stream(CLICK).joined(Stream(shown.codes, self._clicked.known_at, (nothing, nothing)))
 
     @cached_property
     def history_rows(self) -> Stream:
@@ -197,11 +199,6 @@ class Log:
         if self.base is None or self.tail is None:
             return (Layer(self.behaviour, ref(self), sizes),)
         return (*self.base.layers, Layer(self.tail, ref(self), sizes))
-
-    @property
-    def delay(self) -> int:
-        """Microseconds between a list and its labels."""
-        return int(self.time.feedback_delay.total_seconds() * 1_000_000)
 
     @property
     def users(self) -> Vocabulary:

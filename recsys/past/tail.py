@@ -7,7 +7,7 @@ from functools import cached_property
 import polars as pl
 
 from recsys.errors import DataError
-from recsys.past.behaviour import Behaviour, known_events, shown_candidates
+from recsys.past.behaviour import CLICKED_AT, Behaviour, known_events, shown_candidates
 from recsys.past.log import Log
 
 ROWS = 10_000
@@ -121,11 +121,17 @@ class Tail:
                 f"{len(again)} candidates were added with their label before, such as item {again['item_id'][0]!r} of "
                 f"request {again['request_id'][0]!r}; add each once with a label, or first without and then with it"
             )
-        said = new.select(*_CANDIDATE, said="label")
-        labels = self.requests.select(*_CANDIDATE, "label").join(said, on=_CANDIDATE, how="left", maintain_order="left")
-        known = self.requests.with_columns(labels.select(label=pl.coalesce("label", "said")).to_series())
+        known = self._labelled(new)
         fresh = new.join(known, on=_CANDIDATE, how="anti").join(labelled, on=_CANDIDATE, how="anti")
         return _appended(known, fresh)
+
+    def _labelled(self, new: pl.DataFrame) -> pl.DataFrame:
+        """Give the candidates of the open tail the labels that they waited for, with the moments of clicks."""
+        told = [name for name in ("label", CLICKED_AT) if name in new.columns]
+        known = pl.concat([self.requests, new.select(told).clear()], how="diagonal_relaxed")
+        said = new.select(*_CANDIDATE, *(pl.col(name).alias(f"{name} said") for name in told))
+        both = known.select(*_CANDIDATE, *told).join(said, on=_CANDIDATE, how="left", maintain_order="left")
+        return known.with_columns(both.select(pl.coalesce(name, f"{name} said").alias(name) for name in told))
 
     def _refuse_in_state(self, new: pl.DataFrame) -> None:
         """Refuse lists that the state holds; those after its last showing, as most are, cost nothing."""
@@ -176,7 +182,7 @@ def _refuse_changed(new: pl.DataFrame, before: pl.DataFrame) -> None:
 
 def _appended(rows: pl.DataFrame, later: pl.DataFrame) -> pl.DataFrame:
     """Put rows below others, in one piece: thousands of small pieces cost far more than what they hold."""
-    return pl.concat([rows, later], how="vertical_relaxed", rechunk=True)
+    return pl.concat([rows, later], how="diagonal_relaxed", rechunk=True)
 
 
 def _said(value: object) -> str:

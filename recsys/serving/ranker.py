@@ -140,8 +140,9 @@ class Ranker:
             list that is in `requests` is no event.
         requests
             Candidates of lists that were shown, whole requests: `request_id`, `user_id`, `timestamp`, `item_id`, the
-            context columns, and `label`, null or absent as long as it is not known. A candidate that was added without
-            a label is added again with it. Until then it counts as shown and, after the feedback delay, as not clicked.
+            context columns, and `label`, null or absent as long as it is not known, with `clicked_at`?. A candidate
+            that was added without a label is added again with it. Until then it counts as shown and, after the feedback
+            delay, as not clicked. A label that is told before the delays have passed is read when they have.
 
         Raises
         ------

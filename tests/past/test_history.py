@@ -26,7 +26,7 @@ def test_histories_are_those_of_a_plain_loop(tools, data, length):
     found = read_history(log, rows.codes["user"], rows.as_of, length)
     items = log.items.values.to_list()
     clicks = [
-        (row["user_id"], row["timestamp"] + case.time.feedback_delay, row["item_id"])
+        (row["user_id"], row.get("clicked_at") or row["timestamp"] + case.time.clicks_known_after, row["item_id"])
         for row in case.dataset.requests.rows(named=True)
         if row["label"] > 0
     ] + [

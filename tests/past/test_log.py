@@ -152,11 +152,10 @@ def in_words(table):
 
 def clicks_of(behaviour, time, history=()):
     """List clicks, and what counts as history beside them, as (user, moment when known) in plain Python."""
-    shown = behaviour.showings.filter(pl.col("label") > 0)
+    shown = behaviour.showings.filter(pl.col("label") > 0).rows(named=True)
     done = behaviour.events.filter(pl.col("event").is_in(["click", *history]))
-    return [(user, moment + time.feedback_delay) for user, moment in shown.select("user_id", "timestamp").rows()] + [
-        *done.select("user_id", "known_at").rows()
-    ]
+    known = [row.get("clicked_at") or row["timestamp"] + time.clicks_known_after for row in shown]
+    return [*zip([row["user_id"] for row in shown], known, strict=True), *done.select("user_id", "known_at").rows()]
 
 
 def check_tail(tools, base, tail, time, candidates, history=()):

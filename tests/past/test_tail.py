@@ -44,6 +44,17 @@ SETTINGS = FeatureSettings(
 )
 LISTED = [2, 4, 5, 7, 8]  # 1 to 9 are shown: what comes up later lies before, between and behind
 TIMES = [TimeSettings(), TimeSettings(feedback_delay="0s"), TimeSettings(freshness="1d", feedback_delay="6h")]
+TIMES += [TimeSettings(click_delay="1m"), TimeSettings(freshness="1d", feedback_delay="6h", click_delay="0s")]
+
+
+LABEL = ("label", "clicked_at")
+
+
+def _with_click_moments(requests: pl.DataFrame) -> pl.DataFrame:
+    """Turn minutes into the moments of some clicks, a few of them late."""
+    seen = (pl.col("label") > 0) & (pl.col("clicked_at") >= 0)
+    minutes = pl.duration(minutes="clicked_at")
+    return requests.with_columns(clicked_at=pl.when(seen).then(pl.col("timestamp") + minutes))
 
 
 @dataclass(frozen=True)
@@ -71,6 +82,7 @@ class Story:
                 "item_id": int(item),
                 "device": str(random.choice(["phone", "tv", "car"][: 2 + (told[number] > 0)])),
                 "label": int(random.random() < 0.5),
+                "clicked_at": int(random.choice([-1, -1, 0, 3, 9, 11, 200])),
                 "told": int(told[number]),
                 "labelled": int(
                     told[number] + (random.integers(0, 3) if told[number] and random.random() < 0.6 else 0)
@@ -104,7 +116,7 @@ class Story:
         story = cls(
             items,
             pl.DataFrame({"user_id": [1, 3, 5], "town": ["a", "b", "a"]}),
-            pl.DataFrame(shown, schema_overrides=moment),
+            _with_click_moments(pl.DataFrame(shown, schema_overrides=moment)),
             pl.DataFrame(events, schema_overrides=moment | {"known_at": TIME, "value": pl.Float64}),
         )
         return story.with_text_ids() if texts else story
@@ -119,7 +131,7 @@ class Story:
     def behaviour(self, step: int) -> Behaviour:
         """All that is told by a step, in one piece."""
         known = self.requests.filter(pl.col("told") <= step)
-        known = known.with_columns(label=pl.when(pl.col("labelled") <= step).then("label"))
+        known = known.with_columns(pl.when(pl.col("labelled") <= step).then(name).alias(name) for name in LABEL)
         size = pl.len().over("request_id").cast(pl.Int32)
         events = self.events.filter(pl.col("told") <= step)
         behaviour = behaviour_of(Dataset(self.items, events, known, self.users), SETTINGS.kept)
@@ -129,9 +141,11 @@ class Story:
     def update(self, step: int) -> tuple[pl.DataFrame | None, pl.DataFrame | None]:
         """What a step tells: lists with the labels that are known at once, and later labels alone."""
         new = self.requests.filter(pl.col("told") == step)
-        new = new.with_columns(label=pl.when(pl.col("labelled") <= step).then("label"))
+        new = new.with_columns(pl.when(pl.col("labelled") <= step).then(name).alias(name) for name in LABEL)
         late = self.requests.filter(pl.col("told") < step, pl.col("labelled") == step)
         shown, events = pl.concat([late, new]), self.events.filter(pl.col("told") == step)
+        if shown["clicked_at"].null_count() == len(shown):
+            shown = shown.drop("clicked_at")
         return (None if events.is_empty() else events), (None if shown.is_empty() else shown)
 
     def candidates(self) -> pl.DataFrame:
@@ -164,7 +178,7 @@ def sizes(log: Log) -> list[int]:
     return [len(layer.behaviour.showings) + len(layer.behaviour.events) for layer in log.layers[1:]]
 
 
-@pytest.mark.parametrize("time", TIMES, ids=["live", "at once", "nightly"])
+@pytest.mark.parametrize("time", TIMES, ids=["live", "at once", "nightly", "two delays", "two delays, nightly"])
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 7), st.sampled_from([1, 3, 8, 10_000]), st.booleans(), st.booleans())
 def test_what_is_told_in_parts_gives_the_features_of_what_is_known_from_the_start(

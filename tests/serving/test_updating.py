@@ -13,6 +13,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from recsys import Ranker
+from recsys.data.clock import TimeSettings
 from recsys.data.labels import LabelSettings
 from recsys.data.tables import Dataset
 from recsys.errors import DataError, SettingsError
@@ -83,12 +84,22 @@ class Day:
         shown = shown.join(first, on="request_id", maintain_order="left").with_columns(
             later=pl.col("told") + pl.Series(later)
         )
+        told = [name for name in ("label", "clicked_at") if name in shown.columns]
         for step in range(steps + 2):
             new = shown.filter(pl.col("told") == step).with_columns(
-                label=pl.when(pl.col("later") == step).then("label")
+                pl.when(pl.col("later") == step).then(name).alias(name) for name in told
             )
             answers = shown.filter(pl.col("told") < step, pl.col("later") == step)
             yield events.filter(pl.Series(step_of_event == step)), pl.concat([answers, new]).drop("told", "later")
+
+    def with_two_delays(self, freshness: str) -> "Day":
+        """The same day where clicks are known after a delay of their own, or at a moment that is logged."""
+        seen = (pl.col("label") > 0) & (pl.int_range(pl.len()) % 3 > 0)
+        after = pl.duration(seconds=(pl.int_range(pl.len()) * 37) % 30_000)
+        requests = self.dataset.requests.with_columns(clicked_at=pl.when(seen).then(pl.col("timestamp") + after))
+        time = TimeSettings(freshness=freshness, feedback_delay="6h", click_delay="20m")  # type: ignore[arg-type]
+        model = replace(self.model, settings=self.model.settings.model_copy(update={"time": time}))
+        return replace(self, dataset=replace(self.dataset, requests=requests), model=model)
 
     def candidates(self, requests: int = 12) -> pl.DataFrame:
         """The last lists, and the same lists a day later."""
@@ -134,6 +145,48 @@ def test_what_is_told_in_updates_counts_as_if_it_had_been_in_the_state(
     assert_frame_equal(after, day.ranker().rank(candidates), check_exact=True)
     assert not after["score"].equals(before["score"])
     assert after["unknown_item"].any()
+
+
+@pytest.mark.parametrize("freshness", ["live", "1d"])
+@pytest.mark.parametrize(("rows", "in_order"), [(10_000, True), (60, False)])
+def test_with_two_delays_what_is_told_counts_as_if_it_had_been_in_the_state(
+    line, monkeypatch, freshness, rows, in_order
+) -> None:
+    monkeypatch.setattr(tail_module, "ROWS", rows)
+    day = Day.of(line).with_two_delays(freshness)
+    ranker, candidates = day.ranker(day.cut), day.candidates()
+    for events, shown in day.parts(7, 5, in_order):
+        ranker.update(events, shown)
+    assert_frame_equal(ranker.rank(candidates), day.ranker().rank(candidates), check_exact=True)
+    plain = replace(day, model=Model.load(line.model)).ranker().rank(candidates)
+    assert not plain["score"].equals(day.ranker().rank(candidates)["score"])
+
+
+def test_a_click_that_is_told_early_is_not_read_early(line, day) -> None:
+    day = day.with_two_delays("live")
+    candidates = line.candidates(1).with_columns(user_id=pl.lit(-1, dtype=pl.Int64))
+    moment = candidates["timestamp"][0]
+    shown = candidates.with_columns(label=1, request_id=pl.lit(-5, dtype=pl.Int64), position=None, propensity=None)
+    for ago, clicked_after, known in [
+        (timedelta(minutes=20), None, False),
+        (timedelta(minutes=20, seconds=1), None, True),
+        (timedelta(minutes=10), timedelta(minutes=10), False),
+        (timedelta(minutes=10), timedelta(minutes=9), True),
+        (timedelta(hours=10), timedelta(hours=10), False),  # too late for a rate, and not known as a click
+        (timedelta(hours=10), timedelta(hours=9), True),
+    ]:
+        ranker, blind = day.ranker(), day.ranker()
+        at = pl.col("timestamp") - ago
+        told = shown.with_columns(at.alias("timestamp"))
+        clicked = told if clicked_after is None else told.with_columns(clicked_at=pl.col("timestamp") + clicked_after)
+        ranker.update(requests=clicked)
+        blind.update(requests=told.with_columns(label=0))
+        asked = [each._ready.ask(candidates) for each in (ranker, blind)]
+        for each, clicks in zip(asked, (known, False), strict=True):
+            assert (each.lookup.amount("click", ("user",), None) > 0).all() == clicks
+        outcomes = [each.lookup.amount("outcome", ("user",), None, 1).sum() for each in asked]
+        assert outcomes == [0, 0]
+        assert moment == candidates["timestamp"][0]
 
 
 def test_a_process_that_is_told_the_same_again_gives_the_same_rankings(day) -> None:
@@ -300,6 +353,14 @@ FAULTS = {
         "requests", lambda frame: frame.with_columns(timestamp=datetime(2999, 1, 1)), r"requests.timestamp: .*moments later than now"),
     "labels below 0": ("requests", lambda frame: frame.with_columns(label=-1), r"requests.label: .*labels below 0"),
     "labels above 30": ("requests", lambda frame: frame.with_columns(label=31.0), r"requests.label: .*labels above 30"),
+    "a click before its list": (
+        "requests", lambda frame: frame.with_columns(label=1, clicked_at=pl.col("timestamp") - timedelta(1)), r"requests.clicked_at: clicked before the list was shown in 40"),
+    "the moment of no click": (
+        "requests", lambda frame: frame.with_columns(label=None, clicked_at="timestamp"), r"requests.clicked_at: the moment of a click where label says there was none"),
+    "a click at no moment": (
+        "requests", lambda frame: frame.with_columns(label=1, clicked_at=pl.lit("noon")), r"requests.clicked_at: the column is String, not moments, such as 'noon'"),
+    "a click to come": (
+        "requests", lambda frame: frame.with_columns(label=1, clicked_at=datetime(2999, 1, 1, tzinfo=UTC)), r"requests.clicked_at: moments later than now"),
     "labels in parts": ("requests", lambda frame: frame.with_columns(label=0.5), r"requests.label: .*is Float64, not whole numbers"),
     "endless labels": ("requests", lambda frame: frame.with_columns(label=1e30), r"requests.label: .*is Float64, not whole numbers"),
     "a candidate twice": ("requests", lambda frame: pl.concat([frame, frame[:1]]), "requests.request_id . item_id: .*again"),
