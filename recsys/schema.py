@@ -87,6 +87,9 @@ EVENTS = Table(
         Column("event", "text", True, "its kind: view, click, like, comment, share, purchase, read, ..."),
         Column("value", "number", False, "seconds read, price, ..."),
         Column("known_at", "time", False, "when it became known, where that was later than `timestamp`"),
+        Column(
+            "event_id", "id", False, "which event it is, so that one that is told twice counts once; never a feature"
+        ),
     ),
     (),
 )

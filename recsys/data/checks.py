@@ -138,6 +138,7 @@ def _check(raw: Frames, faults: list[Fault], now: datetime, about: About) -> Che
         if table.name in frames:
             faults += table_faults(table, frames[table.name], now)
     faults += [*_id_types(frames), *_unknown_items(frames), *apart(frames), *_shown_before_available(frames)]
+    faults += _events_twice(frames)
     faults += _outcomes(frames, about)
     return report(faults, frames)
 
@@ -203,6 +204,18 @@ def _shown_before_available(frames: Frames) -> Iterator[Fault]:
     )
     rows = CheckedRows("items", "available_at", shown)
     yield from broken(rule, rows, pl.col("available_at") > pl.col("first"), pl.col("item_id"))
+
+
+def _events_twice(frames: Frames) -> Iterator[Fault]:
+    """Look for events of one id, which a process that serves counts once."""
+    events = frames.get("events", pl.DataFrame())
+    if "event_id" not in events.columns:
+        return
+    rule = Rule(
+        "error", "the same event_id again", "keep one row of each event, or rename the column if it is no id of events"
+    )
+    again = pl.col("event_id").is_not_null() & ~pl.col("event_id").is_first_distinct()
+    yield from broken(rule, CheckedRows("events", "event_id", events), again)
 
 
 def _outcomes(frames: Frames, about: About) -> Iterator[Fault]:

@@ -132,13 +132,13 @@ def labels_in_time(requests: pl.DataFrame, time: TimeSettings) -> pl.DataFrame:
 
 
 def with_clicks(events: pl.DataFrame, settings: LabelSettings) -> pl.DataFrame:
-    """Add a click for every event of a kind that counts as one; it carries no value of its own."""
+    """Add a click for every event of a kind that counts as one; it carries no value and no id of its own."""
     if not settings.clicks:
         return events
     events = events.with_columns(pl.col("event").cast(pl.String))
     also = events.filter(pl.col("event").is_in(settings.clicks)).with_columns(event=pl.lit("click"))
-    if "value" in events.columns:
-        also = also.with_columns(value=pl.lit(None, events.schema["value"]))
+    own = [name for name in ("value", "event_id") if name in events.columns]
+    also = also.with_columns(pl.lit(None, events.schema[name]).alias(name) for name in own)
     return pl.concat([events, also])
 
 

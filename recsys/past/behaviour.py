@@ -13,7 +13,7 @@ from recsys.errors import SettingsError
 from recsys.schema import TIME
 
 SHOWN = ("user_id", "item_id", "timestamp", "label", "list_size")
-CLICKED_AT = "clicked_at"
+CLICKED_AT, EVENT_ID = "clicked_at", "event_id"
 DONE = ("user_id", "item_id", "event", "known_at", "value")
 
 
@@ -51,7 +51,8 @@ class Behaviour:
         One row per candidate that was shown: `user_id`, `item_id`, `timestamp`, `label`, `list_size`, `clicked_at`
         where the tables hold it, and the context categories.
     events
-        `user_id`, `item_id`, `event`, `known_at`, `value` (null where there is none).
+        `user_id`, `item_id`, `event`, `known_at`, `value` (null where there is none), and `event_id` where the tables
+        hold it.
     """
 
     items: pl.DataFrame
@@ -128,7 +129,7 @@ def shown_candidates(requests: pl.DataFrame, context: Sequence[str]) -> pl.DataF
     """Bring a table of requests to the columns of `Behaviour.showings`; requests are whole."""
     size = pl.len().over("request_id").cast(pl.Int32).alias("list_size")
     known = [name for name in (CLICKED_AT,) if name in requests.columns]
-    return _as_text(requests.with_columns(size).select(*SHOWN, *known, *context), context)
+    return as_text(requests.with_columns(size).select(*SHOWN, *known, *context), context)
 
 
 def known_events(events: pl.DataFrame) -> pl.DataFrame:
@@ -137,10 +138,11 @@ def known_events(events: pl.DataFrame) -> pl.DataFrame:
     if "known_at" in events.columns:
         known_at = pl.max_horizontal("known_at", "timestamp")
     value = pl.col("value").cast(pl.Float64) if "value" in events.columns else pl.lit(None, dtype=pl.Float64)
-    return _as_text(events.with_columns(known_at=known_at, value=value).select(DONE), ("event",))
+    known = [name for name in (EVENT_ID,) if name in events.columns]
+    return as_text(events.with_columns(known_at=known_at, value=value).select(*DONE, *known), ("event",))
 
 
-def _as_text(table: pl.DataFrame, names: Sequence[str]) -> pl.DataFrame:
+def as_text(table: pl.DataFrame, names: Sequence[str]) -> pl.DataFrame:
     """Write categories and flags as text, so that tables can be joined whatever categories each of them knows."""
     other = [name for name in names if table.schema[name] in (pl.Categorical, pl.Enum, pl.Boolean)]
     return table.with_columns(pl.col(other).cast(pl.String)) if other else table

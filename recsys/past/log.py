@@ -2,7 +2,6 @@
 
 import math
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
 from functools import cached_property
 from typing import TypeVar
 from weakref import ReferenceType, ref
@@ -13,7 +12,7 @@ import polars as pl
 
 from recsys.data.clock import TimeSettings
 from recsys.errors import DataError
-from recsys.past.behaviour import Behaviour, Clicked
+from recsys.past.behaviour import EVENT_ID, Behaviour, Clicked
 from recsys.past.counters import Counter, Ints, Timeline
 from recsys.past.streams import (
     CHANCE,
@@ -78,7 +77,7 @@ class Layer:
 
     def before(self, of: str, moments: Ints) -> Ints:
         """Give places in the timeline so that the rows of a stream before them are known before some moments."""
-        delay = self.log.time.feedback_delay // timedelta(microseconds=1)
+        delay = int(self.log.time.feedback_delay.total_seconds() * 1_000_000)
         return self.timeline.before(moments - delay if of == OUTCOME else moments)
 
     def combine(self, codes: Codes, per: Per) -> Ints:
@@ -120,6 +119,12 @@ class Layer:
     def _events(self) -> Stream:
         done = self.behaviour.events
         return Stream(self.log.codes(done), done["known_at"].dt.epoch("us").to_numpy(), in_units(done["value"]))
+
+    @cached_property
+    def event_ids(self) -> Vocabulary:
+        """The ids of the layer's events, where they have any."""
+        events = self.behaviour.events
+        return Vocabulary.of(*(events[name] for name in (EVENT_ID,) if name in events.columns))
 
     def _stream(self, of: str) -> Stream:
         if of == SHOWING:

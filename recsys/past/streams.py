@@ -80,7 +80,7 @@ class Stream:
         )
 
 
-def in_units(values: pl.Series) -> tuple[Ints, npt.NDArray[np.bool_]]:
+def in_units(values: pl.Series) -> tuple[Ints, Ints]:
     """Write values of events in whole `UNIT`s, 0 where there is none, and say where there is one, each of shape [N].
 
     Raises

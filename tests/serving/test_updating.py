@@ -8,13 +8,14 @@ from pathlib import Path
 from threading import Barrier
 
 import numpy as np
+import pandas as pd
 import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
 from recsys import Ranker
 from recsys.data.clock import TimeSettings
-from recsys.data.labels import LabelSettings
+from recsys.data.labels import LabelSettings, with_clicks
 from recsys.data.tables import Dataset
 from recsys.errors import DataError, SettingsError
 from recsys.features.plan import TEXT_COLUMNS
@@ -319,7 +320,7 @@ def test_an_update_with_a_fault_adds_nothing(day) -> None:
     ranker.update(requests=shown)
     before = ranker.rank(candidates)
     for bad in (
-        shown,
+        shown.with_columns(label=1 - pl.col("label")),
         shown.with_columns(user_id=pl.lit("x")),
         shown.with_columns(device=pl.lit(1)),
         shown.drop("device"),
@@ -406,13 +407,125 @@ def test_a_candidate_is_labelled_once(line, monkeypatch) -> None:
     monkeypatch.setattr(tail_module, "ROWS", 5)
     ranker, shown = Ranker.load(line.model), line.dataset.requests[:1].with_columns(label=1)
     shown = shown.with_columns(pl.col("timestamp") + timedelta(days=30))
-    ranker.update(requests=shown)
+    assert ranker.update(requests=shown).ignored == 0
     item, request = shown["item_id"][0], shown["request_id"][0]
-    words = f"1 candidates were added with their label before, such as item {item} of request {request}; add each once"
+    words = f"1 candidates were added with another label before, such as item {item} of request {request}, 1 then and 0"
     for _ in range(2):
         with pytest.raises(DataError, match=words):
-            ranker.update(requests=shown)
+            ranker.update(requests=shown.with_columns(label=0))
+        assert ranker.update(requests=shown).ignored == 1
         ranker.update(line.dataset.events[:5])  # closes the tail
+
+
+def with_ids(day: Day) -> Day:
+    return replace(day, dataset=replace(day.dataset, events=day.dataset.events.with_row_index("event_id")))
+
+
+def test_what_was_told_before_is_left_out_and_counted(day, monkeypatch) -> None:
+    monkeypatch.setattr(tail_module, "ROWS", 60)
+    day = with_ids(day)
+    ranker, candidates = day.ranker(day.cut), day.candidates()
+    for events, shown in day.parts(5, 4):
+        taken = ranker.update(events, shown)
+        assert (len(taken.events), len(taken.requests), taken.ignored) == (len(events), len(shown), 0)
+        again = ranker.update(pl.concat([events, events[:3]]), shown)
+        assert again.ignored == len(events) + min(3, len(events)) + len(shown)
+        assert (len(again.events), len(again.requests)) == (0, 0)
+    assert_frame_equal(ranker.rank(candidates), day.ranker().rank(candidates), check_exact=True)
+    early = pl.col("timestamp") <= day.cut  # what the state held
+    held = day.dataset.requests.filter(early).tail(400)
+    lists = day.dataset.requests.filter(pl.col("request_id").is_in(held["request_id"].implode()), early)
+    for labels in (lists, lists.drop("label"), lists.to_pandas()):
+        taken = ranker.update(day.dataset.events.filter(early), labels)
+        assert taken.ignored == len(day.dataset.events.filter(early)) + len(lists)
+    assert_frame_equal(ranker.rank(candidates), day.ranker().rank(candidates), check_exact=True)
+
+
+def test_events_without_an_id_count_each_time(day) -> None:
+    ranker = day.ranker(day.cut)
+    events = day.dataset.events.filter(pl.col("timestamp") > day.cut)[:20]
+    for ids in (events, events.with_columns(event_id=pl.lit(None))):
+        assert (len(ranker.update(ids).events), ranker.update(ids).ignored) == (20, 0)
+
+
+def test_an_event_of_an_id_is_told_as_it_was(day) -> None:
+    day = with_ids(day)
+    ranker = day.ranker(day.cut)
+    early, late = (
+        day.dataset.events.filter(side)[:9] for side in (pl.col("timestamp") <= day.cut, pl.col("timestamp") > day.cut)
+    )
+    ranker.update(late)
+    for told in (early, late):
+        number, kind = told["event_id"][4], told["event"][4]
+        words = f"event {number} was told before with event '{kind}', and now with 'sale'; tell it as it was, or give"
+        with pytest.raises(DataError, match=words):
+            ranker.update(told[4:5].with_columns(event=pl.lit("sale")))
+        with pytest.raises(DataError, match="column event_id holds String values here and Int64 values elsewhere"):
+            ranker.update(told.with_columns(pl.col("event_id").cast(pl.String)))
+    fault = "events.event_id: the column is Float64, not integers or text, such as 0.5"
+    with pytest.raises(DataError, match=fault):
+        ranker.update(late.with_columns(event_id=0.5))
+
+
+def test_an_event_that_counts_as_a_click_too_has_one_id(line, day) -> None:
+    labels = LabelSettings(clicks=("view",))
+    model = replace(day.model, settings=day.model.settings.model_copy(update={"labels": labels}))
+    day = replace(with_ids(day), model=model)
+    everything = replace(day, dataset=replace(day.dataset, events=with_clicks(day.dataset.events, labels)))
+    ranker = everything.ranker(day.cut)
+    for _ in range(2):
+        taken = ranker.update(day.dataset.events)
+        assert "click" in taken.events["event"].to_list() or taken.events.is_empty()
+    assert taken.ignored == len(day.dataset.events)
+    late = day.dataset.requests.filter(pl.col("timestamp") > day.cut)
+    ranker.update(requests=late)
+    assert_frame_equal(ranker.rank(day.candidates()), everything.ranker().rank(day.candidates()), check_exact=True)
+
+
+def test_what_comes_late_changes_no_answer_of_before(day) -> None:
+    ranker, at = day.ranker(day.cut), day.dataset.requests["timestamp"].max() + timedelta(hours=3)
+    late = pl.col("timestamp") > day.cut
+    candidates = day.candidates().filter(pl.col("timestamp") <= at)
+    clicks = day.dataset.requests.filter(late, pl.col("label") > 0)
+    before = ranker._ready.ask(candidates).lookup
+    taken = ranker.update(day.dataset.events.filter(late), day.dataset.requests.filter(late), at=at.isoformat())
+    assert (taken.events["known_at"] == at).all()
+    assert taken.requests["clicked_at"].drop_nulls().to_list() == [at] * len(clicks)
+    after = ranker._ready.ask(candidates).lookup
+    for stream in ("click", "view"):
+        assert (before.amount(stream, ("item",), None) == after.amount(stream, ("item",), None)).all()
+    later = day.candidates().filter(pl.col("timestamp") > at)
+    (found, known) = (each._ready.ask(later).lookup.amount("click", (), None) for each in (ranker, day.ranker(day.cut)))
+    assert (found > known).all()
+    naive = day.ranker(day.cut)
+    again = naive.update(day.dataset.events.filter(late), day.dataset.requests.filter(late), at=at.replace(tzinfo=None))
+    assert_frame_equal(again.events, taken.events)
+    assert_frame_equal(again.requests, taken.requests)
+
+
+@pytest.mark.parametrize(
+    ("at", "words"),
+    [
+        ("soon", "^at: 'soon' is not a time; write it as 2023-05-24T07:00:00Z"),
+        (1_700_000_000, "^at: 1700000000 is not a time"),
+        (pd.NaT, "^at: NaT is not a time"),
+        (datetime(2999, 1, 1, tzinfo=UTC), "^at: 2999-01-01T00:00:00.00:00 lies in the future; give the moment from"),
+    ],
+)
+def test_a_moment_that_is_none_or_to_come_is_refused_and_nothing_is_added(day, at, words) -> None:
+    ranker, event = day.ranker(day.cut), day.dataset.events.tail(1)
+    before = ranker.rank(day.candidates(2))
+    with pytest.raises(DataError, match=words):
+        ranker.update(event, at=at)
+    assert_frame_equal(ranker.rank(day.candidates(2)), before, check_exact=True)
+
+
+def test_what_was_taken_has_its_columns_where_nothing_was_told(day) -> None:
+    taken = day.ranker(day.cut).update()
+    assert taken.ignored == 0
+    assert taken.events.is_empty()
+    assert {"user_id", "item_id", "timestamp", "event", "known_at"} == set(taken.events.columns)
+    assert {"request_id", "user_id", "timestamp", "item_id", "label", "device"} == set(taken.requests.columns)
 
 
 def test_the_state_tells_how_far_it_goes(day) -> None:

@@ -223,7 +223,7 @@ def _typed(values: pl.Series, place: _ForeignColumn, form: Form | None, loose: b
         known = values  # among texts that differ, one that is "None" is a title
     if not (loose or form):
         return Values(known, missing_note(values, known))
-    if kind == "text":
+    if kind in ("text", "id"):
         return Values(known, missing_note(values, known))
     try:
         read = plain_values(known, place.settings.decimal, form, meant=kind is not None)

@@ -62,6 +62,16 @@ def test_moments_of_clicks_are_read_under_any_name_and_say_what_was_clicked(fold
     assert check_tables(data).ok
 
 
+@pytest.mark.parametrize("ids", [("a-1", "a-2"), ("007", "8"), ("1.5", "1,5")])
+def test_ids_of_events_stay_text(folder: Path, ids: tuple[str, str]) -> None:
+    head, *rows = EVENTS.splitlines()
+    rows = [f'{row},"{each}"' for row, each in zip(rows, ids, strict=True)]
+    (folder / "events.csv").write_text("\n".join([f"{head},number", *rows]))
+    data = read_mapped(folder, mapping(events={"columns": {"event_id": "number"}}))
+    assert data.events["event_id"].to_list() == list(ids)
+    assert check_tables(data).ok
+
+
 def test_the_moment_of_a_whole_list_is_that_of_what_was_clicked_on_it(folder: Path) -> None:
     (folder / "requests.csv").unlink()
     lists = LISTS.splitlines()
