@@ -154,12 +154,16 @@ class Tail:
         if self.last is None or new.is_empty() or new.select(pl.col("timestamp").min()).item() > self.last:
             return new
         moments, key = new["timestamp"], [*SHOWN_TO, "list_size"]
-        state = self.closed.behaviour.showings.head(self.in_state).select(*key, pl.col("label").cast(pl.Int64))
+        state = self.closed.behaviour.showings.head(self.in_state)
         state = state.filter(pl.col("timestamp").is_between(moments.min(), moments.max()))
+        late = pl.col(CLICKED_AT).is_not_null() if CLICKED_AT in state.columns else pl.lit(value=False)
+        state = state.select(*key, held="label", late=late & (pl.col("label") == 0))  # whose label was taken back
         size = pl.len().over("request_id").cast(pl.Int32).alias("list_size")
-        told = new.select("request_id", *SHOWN_TO, pl.col("label").cast(pl.Int64), size)
-        unlabelled = told.filter(pl.col("label").is_null()).join(state, on=key, how="semi")
-        alike = pl.concat([unlabelled, told.join(state, on=[*key, "label"], how="semi")])
+        told = new.select("request_id", *SHOWN_TO, "label", size).join(state, on=key)
+        same = (
+            pl.col("label").is_null() | (pl.col("label") == pl.col("held")) | (pl.col("late") & (pl.col("label") > 0))
+        )
+        alike = told.filter(same).unique(CANDIDATE)
         whole = alike.filter(pl.len().over("request_id") == pl.col("list_size"))["request_id"]
         new = new.filter(~pl.col("request_id").is_in(whole.unique().implode()))
         twice = new.join(state, on=SHOWN_TO, how="semi", maintain_order="left")

@@ -399,6 +399,17 @@ def test_a_list_that_is_in_the_state_is_refused_by_name(monkeypatch, rows) -> No
     assert len(tail.log.behaviour.showings) + sum(sizes(tail.log)) == 5
 
 
+def test_a_list_of_the_state_whose_click_came_late_is_told_again_with_its_label() -> None:
+    story = Story.of(0, 1, True, False)
+    late = told(7, 10, items=3).with_columns(clicked_at=pl.when(pl.col("item_id") == 3).then(START + 90 * MINUTE))
+    state = replace(story.behaviour(0), showings=shown_candidates(late, ("device",)))
+    tail = Tail.on(Log(state, TIMES[0]))
+    as_told = late.with_columns(label=pl.col("clicked_at").is_not_null().cast(pl.Int64))
+    assert tail.untold(None, as_told).ignored == 3
+    with pytest.raises(DataError, match="3 candidates are already in the state"):
+        tail.untold(None, as_told.with_columns(label=1))
+
+
 @pytest.mark.parametrize(("name", "told_as"), [("request_id", "String"), ("device", "Int64")])
 @pytest.mark.parametrize("rows", [1, 10_000])
 def test_values_of_another_kind_than_before_are_refused(empty, monkeypatch, name, told_as, rows) -> None:
