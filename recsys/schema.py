@@ -88,6 +88,9 @@ EVENTS = Table(
         Column("event", "text", True, "its kind: view, click, like, comment, share, purchase, read, ..."),
         Column("value", "number", False, "seconds read, price, ..."),
         Column("known_at", "time", False, "when it became known, where that was later than `timestamp`"),
+        Column(
+            "event_id", "id", False, "which event it is, so that one that is told twice counts once; never a feature"
+        ),
     ),
     (),
 )
@@ -97,6 +100,7 @@ REQUESTS = Table(
     (
         *CANDIDATES.columns,
         Column("label", "grade", True, "graded outcome of the candidate: 0 nothing, 1 click, more is better"),
+        Column("clicked_at", "time", False, "when it was clicked, where that is known; never a feature"),
         Column("views", "count", False, "how many showings this row stands for (aggregated logs); never a feature"),
         Column("clicks", "count", False, "how many of them were clicked; never a feature"),
     ),
@@ -117,7 +121,7 @@ RANKINGS = Table(
     ("request_id", "item_id"),
 )
 
-AFTER_THE_LIST = ("label", "views", "clicks", "position", "propensity")
+AFTER_THE_LIST = ("label", "clicked_at", "views", "clicks", "position", "propensity")
 """Columns of `requests` that are recorded with or after the list; they are never features."""
 
 
@@ -133,15 +137,18 @@ class Written:
         Whether values of a type are such.
     gaps
         Whether there may be nulls among them.
+    absent
+        Whether the column may be missing.
     """
 
     words: str
     fits: Callable[[pl.DataType], bool]
     gaps: bool = False
+    absent: bool = False
 
 
 def misfit(frame: pl.DataFrame, columns: Mapping[str, Written]) -> str | None:
-    """Say what in a frame is not as it was written; None when it has exactly these columns, in their order and kinds.
+    """Say what in a frame is not as it was written; None when it has these columns alone, in their order and kinds.
 
     Examples
     --------
@@ -149,7 +156,7 @@ def misfit(frame: pl.DataFrame, columns: Mapping[str, Written]) -> str | None:
     'column appeal holds 1 nulls'
     """
     for name in columns:
-        if name not in frame.columns:
+        if name not in frame.columns and not columns[name].absent:
             return f"column {name} is missing"
     for name, dtype in frame.schema.items():
         if name not in columns:
@@ -158,6 +165,7 @@ def misfit(frame: pl.DataFrame, columns: Mapping[str, Written]) -> str | None:
             return f"column {name} holds {dtype} values, not {columns[name].words}"
         if not columns[name].gaps and frame.get_column(name).null_count():
             return f"column {name} holds {frame.get_column(name).null_count()} nulls"
-    if tuple(frame.columns) != tuple(columns):
-        return f"its columns stand in the order {', '.join(frame.columns)}, not {', '.join(columns)}"
+    order = [name for name in columns if name in frame.columns]
+    if frame.columns != order:
+        return f"its columns stand in the order {', '.join(frame.columns)}, not {', '.join(order)}"
     return None

@@ -6,7 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from recsys.data.clock import TimeSettings
 from recsys.data.labels import LabelSettings
@@ -14,6 +14,8 @@ from recsys.data.windows import WindowSettings
 from recsys.encoders.settings import TextSettings
 from recsys.errors import SettingsError
 from recsys.features.settings import FeatureSettings
+from recsys.past.behaviour import Behaviour
+from recsys.past.log import Log
 from recsys.ranking.settings import RankerSettings
 from recsys.validation import read_toml, validate
 
@@ -40,6 +42,17 @@ class Settings(BaseModel):
     text: TextSettings = Field(default_factory=TextSettings)
     features: FeatureSettings = Field(default_factory=FeatureSettings)
     ranker: RankerSettings = Field(default_factory=RankerSettings)
+
+    @model_validator(mode="after")
+    def _read_once(self) -> "Settings":
+        clicks = ("click", *self.labels.clicks)
+        for kind in (kind for kind in self.text.history if kind in clicks):
+            raise ValueError(f"[text] history names {kind!r}, which is a click, and read as one already; leave it out")
+        return self
+
+    def log(self, behaviour: Behaviour) -> Log:
+        """Encode behaviour as a model of these settings reads it: under its clock, with its kinds of history."""
+        return Log(behaviour, self.labels.clock(self.time), history=self.text.history)
 
 
 def load_settings(path: str | Path | None, changes: Sequence[str] = ()) -> Settings:

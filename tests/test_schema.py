@@ -25,7 +25,7 @@ def test_a_column_means_the_same_in_every_table() -> None:
 
 def test_requests_are_candidates_with_a_label() -> None:
     extra = set(REQUESTS.columns) - set(CANDIDATES.columns)
-    assert {column.name for column in extra} == {"label", "views", "clicks"}
+    assert {column.name for column in extra} == {"label", "clicked_at", "views", "clicks"}
     assert {column.name for column in CANDIDATES.columns} & set(AFTER_THE_LIST) == {"position", "propensity"}
 
 

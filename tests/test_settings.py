@@ -101,6 +101,14 @@ def test_every_setting_is_documented(settings):
         (f"[windows]\ncuts = {CUTS}\nfractions = [1.0, 0.0, 0.0, 0.0]", "cuts and fractions are both set; keep one"),
         ("[labels.grades]\nclick = 99", "labels.grades.click = 99 does not fit: Input should be less than or equal"),
         ("[ranker]\nleaves = 1", "ranker.leaves = 1 does not fit: Input should be greater than or equal to 2"),
+        (
+            '[text]\nhistory = ["click"]',
+            "[text] history names 'click', which is a click, and read as one already; leave",
+        ),
+        (
+            '[labels]\nclicks = ["buy"]\n[text]\nhistory = ["like", "buy"]',
+            "[text] history names 'buy', which is a click",
+        ),
     ],
 )
 def test_each_fault_is_one_clear_line(tmp_path: Path, text: str, line: str):

@@ -126,8 +126,9 @@ def check_update(
         shown = requests.drop("label", strict=False)
         faults += [replace(fault, table="requests") for fault in table_faults(CANDIDATES, shown, now)]
         if "label" in requests.columns:
-            labelled = table_faults(REQUESTS, requests.filter(pl.col("label").is_not_null()), now)
-            faults += [fault for fault in labelled if fault.column == "label"]
+            told = [name for name in ("label", "clicked_at") if name in requests.columns]
+            labelled = requests.filter(pl.any_horizontal(pl.col(told).is_not_null()))
+            faults += [fault for fault in table_faults(REQUESTS, labelled, now) if fault.column in told]
     return report(faults, frames)
 
 
@@ -148,6 +149,7 @@ def _check(raw: Frames, faults: list[Fault], now: datetime, about: About) -> Che
         *apart(frames),
         *_kinds_apart(frames),
         *_shown_before_available(frames),
+        *_events_twice(frames),
     ]
     faults += _outcomes(frames, about)
     return report(faults, frames)
@@ -238,6 +240,18 @@ def _shown_before_available(frames: Frames) -> Iterator[Fault]:
     )
     rows = CheckedRows("items", "available_at", shown)
     yield from broken(rule, rows, pl.col("available_at") > pl.col("first"), pl.col("item_id"))
+
+
+def _events_twice(frames: Frames) -> Iterator[Fault]:
+    """Look for events of one id, which a process that serves counts once."""
+    events = frames.get("events", pl.DataFrame())
+    if "event_id" not in events.columns:
+        return
+    rule = Rule(
+        "error", "the same event_id again", "keep one row of each event, or rename the column if it is no id of events"
+    )
+    again = pl.col("event_id").is_not_null() & ~pl.col("event_id").is_first_distinct()
+    yield from broken(rule, CheckedRows("events", "event_id", events), again)
 
 
 def _outcomes(frames: Frames, about: About) -> Iterator[Fault]:

@@ -6,7 +6,15 @@ from typing import Annotated, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import polars as pl
-from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, PlainSerializer
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    PlainSerializer,
+    model_validator,
+)
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
@@ -90,7 +98,11 @@ class TimeSettings(BaseModel):
     freshness
         `"live"`: a request knows everything up to its own moment; `"1d"`: everything up to the last midnight.
     feedback_delay
-        How long after a list was shown its labels are known.
+        How long after a list was shown all its labels are known, those of what was not clicked too. What is clicked
+        later counts in no rate.
+    click_delay
+        How long after a list was shown a click on it is known, where `clicked_at` of requests does not say when; as
+        long as `feedback_delay` when left out. Rates wait for the whole list; all else takes a click once it is known.
     zone
         Time zone whose midnight is the daily cut.
     """
@@ -99,7 +111,29 @@ class TimeSettings(BaseModel):
 
     freshness: Literal["live", "1d"] = "live"
     feedback_delay: Duration = timedelta(minutes=10)
+    click_delay: Duration | None = None
     zone: Annotated[str, AfterValidator(_known_zone)] = "UTC"
+
+    @model_validator(mode="after")
+    def _clicks_before_the_rest(self) -> "TimeSettings":
+        if self.click_delay is not None and self.click_delay > self.feedback_delay:
+            raise ValueError(
+                f"click_delay {format_duration(self.click_delay)} is longer than feedback_delay "
+                f"{format_duration(self.feedback_delay)}, after which all labels of a list are known; shorten the "
+                "first or lengthen the second"
+            )
+        return self
+
+    @property
+    def clicks_known_after(self) -> timedelta:
+        """How long after a list was shown a click on it is known, where nothing says when it was."""
+        return self.feedback_delay if self.click_delay is None else self.click_delay
+
+    @property
+    def delays_in_words(self) -> str:
+        """Say for a report when labels are known."""
+        clicks = "" if self.click_delay is None else f", clicks after {format_duration(self.click_delay)}"
+        return f"{format_duration(self.feedback_delay)}{clicks}"
 
     def as_of(self, timestamp: pl.Expr) -> pl.Expr:
         """Return the moment after which nothing may be known, for requests at `timestamp` (UTC)."""

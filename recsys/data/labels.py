@@ -1,5 +1,7 @@
 """Event kinds as graded labels, and as clicks: a purchase within a day of the list counts more than a click."""
 
+import logging
+import math
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import timedelta
@@ -8,9 +10,14 @@ from typing import Annotated
 import polars as pl
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from recsys.data.clock import Duration, TimeSettings
+from recsys.data.clock import Duration, TimeSettings, format_duration
 from recsys.data.tables import Dataset
-from recsys.errors import SettingsError
+from recsys.errors import DataError, SettingsError
+
+logger = logging.getLogger(__name__)
+
+_MOST_LATE = 0.01
+"""Share of the clicks of known moment that may come after all labels of their list are known."""
 
 
 class LabelSettings(BaseModel):
@@ -24,7 +31,8 @@ class LabelSettings(BaseModel):
         How long after its list was shown an event still grades the candidate.
     clicks
         Kinds of events that count as clicks, too, such as `("purchase",)` where lists were logged and orders were not
-        shown in them: in what users read and like, and in every rate and count of clicks. They are no labels.
+        shown in them: in what users read and like, and in every rate and count of clicks. They are no labels. `[text]
+        history` names kinds that are read and not counted.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -44,7 +52,9 @@ class LabelSettings(BaseModel):
         """Give the clock under which graded labels are known: not before the attribution window has passed."""
         if not self.grades:
             return time
-        return time.model_copy(update={"feedback_delay": max(time.feedback_delay, self.attribution)})
+        delays = {"feedback_delay": time.feedback_delay, "click_delay": time.click_delay}
+        later = {name: max(delay, self.attribution) for name, delay in delays.items() if delay is not None}
+        return time.model_copy(update=later)
 
 
 def grade_labels(dataset: Dataset, settings: LabelSettings) -> Dataset:
@@ -60,8 +70,8 @@ def grade_labels(dataset: Dataset, settings: LabelSettings) -> Dataset:
     SettingsError
         When an event kind of the settings never occurs.
     """
-    _refuse_unseen(dataset.events, "grades", settings.grades)
-    _refuse_unseen(dataset.events, "clicks", settings.clicks)
+    refuse_unseen(dataset.events, "[labels] grades", settings.grades)
+    refuse_unseen(dataset.events, "[labels] clicks", settings.clicks)
     if not settings.grades:
         return replace(dataset, events=with_clicks(dataset.events, settings)) if settings.clicks else dataset
     events, requests = dataset.events, dataset.requests
@@ -75,23 +85,75 @@ def grade_labels(dataset: Dataset, settings: LabelSettings) -> Dataset:
     return replace(dataset, requests=requests.with_columns(labels["label"]), events=left)
 
 
+def labels_in_time(requests: pl.DataFrame, time: TimeSettings) -> pl.DataFrame:
+    """Take back the labels of clicks that came after all of their list counts as known; `clicked_at` keeps them.
+
+    Whoever learns or counts at that moment knows them as not clicked. As clicks of their user they are known from
+    `clicked_at` on.
+
+    Parameters
+    ----------
+    requests
+        The table; as it is where it holds no `clicked_at`.
+    time
+        The clock of the labels.
+
+    Raises
+    ------
+    DataError
+        When more than 1 % of the clicks whose moment is known came so late: the delay is then hardly meant. Names the
+        shortest one that holds 99 % of them, and the one that holds all.
+    """
+    if "clicked_at" not in requests.columns:
+        return requests
+    taken = (pl.col("clicked_at") - pl.col("timestamp")).alias("taken")
+    late = requests.select((taken > time.feedback_delay).fill_null(value=False)).to_series()
+    count, delays = int(late.sum()), requests.select(taken).to_series().drop_nulls().sort()
+    if count == 0:
+        return requests
+    enough = math.ceil((1 - _MOST_LATE) * len(delays))
+    most, every = (timedelta(seconds=math.ceil(delays[place] / timedelta(seconds=1))) for place in (enough - 1, -1))
+    told = (
+        f"{count:,} of {len(delays):,} clicks have a clicked_at more than {format_duration(time.feedback_delay)} after"
+    )
+    if count > len(delays) - enough:
+        raise DataError(
+            f"{told} their list, when it counts as known with all its labels; set [time] feedback_delay to "
+            f"{format_duration(most)}, which holds {1 - _MOST_LATE:.0%} of them, or to {format_duration(every)}, which "
+            "holds all"
+        )
+    logger.warning(
+        "%s their list, the feedback delay: they are read as clicks from then on and count in no rate and no label; "
+        "[time] feedback_delay = %s holds all",
+        told,
+        format_duration(every),
+    )
+    return requests.with_columns(label=pl.when(late).then(0).otherwise("label").cast(requests.schema["label"]))
+
+
 def with_clicks(events: pl.DataFrame, settings: LabelSettings) -> pl.DataFrame:
-    """Add a click for every event of a kind that counts as one; it carries no value of its own."""
+    """Add a click for every event of a kind that counts as one; it carries no value and no id of its own."""
     if not settings.clicks:
         return events
     events = events.with_columns(pl.col("event").cast(pl.String))
     also = events.filter(pl.col("event").is_in(settings.clicks)).with_columns(event=pl.lit("click"))
-    if "value" in events.columns:
-        also = also.with_columns(value=pl.lit(None, events.schema["value"]))
+    own = [name for name in ("value", "event_id") if name in events.columns]
+    also = also.with_columns(pl.lit(None, events.schema[name]).alias(name) for name in own)
     return pl.concat([events, also])
 
 
-def _refuse_unseen(events: pl.DataFrame, setting: str, named: Iterable[str]) -> None:
-    """Refuse kinds that never occur: most likely they are misspelt."""
+def refuse_unseen(events: pl.DataFrame, setting: str, named: Iterable[str]) -> None:
+    """Refuse kinds that never occur: most likely they are misspelt.
+
+    Raises
+    ------
+    SettingsError
+        Naming the setting, the kind, and those that occur.
+    """
     kinds = sorted(set(events["event"].unique()))
     for kind in named:
         if kind not in kinds:
-            raise SettingsError(f"[labels] {setting} names {kind!r}, an event that never occurs; events holds {kinds}")
+            raise SettingsError(f"{setting} names {kind!r}, an event that never occurs; events holds {kinds}")
 
 
 def _moved(events: pl.DataFrame, requests: pl.DataFrame, settings: LabelSettings) -> pl.DataFrame:

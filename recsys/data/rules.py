@@ -120,6 +120,8 @@ def table_faults(table: Table, frame: pl.DataFrame, now: datetime | None, wide: 
     if table is EVENTS and {"timestamp", "known_at"} <= set(usable.columns):
         rule = Rule("error", "known before it happened", "write the later moment into known_at, or leave it empty")
         yield from broken(rule, CheckedRows("events", "known_at", usable), pl.col("known_at") < pl.col("timestamp"))
+    if table is REQUESTS and {"timestamp", "label", "clicked_at"} <= set(usable.columns):
+        yield from _click_moment_faults(usable)
     if table is REQUESTS and not wrong & {"views", "clicks"}:
         yield from _aggregate_faults(usable)
     if table in (REQUESTS, CANDIDATES) and "request_id" in usable.columns:
@@ -206,6 +208,15 @@ def _one_for_many(table: Table, frame: pl.DataFrame) -> Iterator[Fault]:
         "warning", "one user holds a large part of the rows", "see whether the id stands for guests, who differ"
     )
     yield from broken(rule, CheckedRows(table.name, "user_id", frame), frame["user_id"] == rows["user_id"][0])
+
+
+def _click_moment_faults(requests: pl.DataFrame) -> Iterator[Fault]:
+    """Look at the moments of clicks: each belongs to a click on its list, and none comes before it."""
+    rows, moment = CheckedRows("requests", "clicked_at", requests), pl.col("clicked_at")
+    rule = Rule("error", "clicked before the list was shown", "mind the zones, or leave it empty (null)")
+    yield from broken(rule, rows, moment < pl.col("timestamp"))
+    rule = Rule("error", "the moment of a click where label says there was none", "write the label, or leave it empty")
+    yield from broken(rule, rows, moment.is_not_null() & (pl.col("label").fill_null(0) <= 0))
 
 
 def _aggregate_faults(requests: pl.DataFrame) -> Iterator[Fault]:

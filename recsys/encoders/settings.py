@@ -39,6 +39,10 @@ class TextSettings(BaseModel):
         Length of item vectors; 0 keeps that of embeddings.
     history_length
         How many of a user's last clicks are read.
+    history
+        Kinds of events that users read as they read clicks, such as `("purchase",)` where orders were not shown in
+        lists: as what was done last, in interest, and in what follows what. They count as no clicks; `[labels] clicks`
+        names kinds that do.
     block
         Longest stretch of time that is scored by one encoder: each block of the ranker and valid windows is scored by
         the encoder that learnt from the blocks before it, and then learnt from.
@@ -115,6 +119,7 @@ class TextSettings(BaseModel):
     lexicon: Annotated[int, Field(ge=0, le=2048)] = 128
     dimension: Annotated[int, Field(ge=0)] = 0
     history_length: Annotated[int, Field(ge=1, le=1000)] = 50
+    history: tuple[str, ...] = ()
     block: Duration = timedelta(days=1)
     replay: Annotated[float, Field(ge=0)] = 1.0
     loss: Literal["list", "in_batch", "binary"] = "list"

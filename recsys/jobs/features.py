@@ -253,6 +253,7 @@ def _catalogue(source: _Source, done: Tabulated) -> str:
         },
         "Freshness": f"{time.freshness}: a request knows {knows}, {time.zone}",
         "Labels known after": str(time.feedback_delay),
+        **({} if time.click_delay is None else {"Clicks known after": str(time.click_delay)}),
     }
     return to_html(source.settings.features, facts, [source.note])
 

@@ -20,9 +20,9 @@ from recsys.features.moments import HoursSince
 from recsys.features.plan import TEXT_COLUMNS, build_features, with_comparisons
 from recsys.features.settings import FeatureSettings, declare
 from recsys.model.prepared import Prepared, behaviour_of
-from recsys.past.log import Log
 from recsys.past.lookup import Asked
 from recsys.schema import AFTER_THE_LIST, TIME
+from recsys.settings import Settings
 
 logger = logging.getLogger(__name__)
 
@@ -86,7 +86,7 @@ def refuse_leaks(prepared: Prepared, windows: Windows) -> None:
             logger.warning("%d features tell chosen from drawn items nearly always; see that none is a leak", len(told))
     leaks += told
     leaks += telling_contexts(lists, dataset.items, features)
-    compute = partial(_compute, clock=log.time, settings=features)
+    compute = partial(_compute, settings=settings)
     leaks += future_features(dataset, draw_requests(dataset, windows, settings.seed), log.time, compute, settings.seed)
     refuse_errors(report(leaks, {}))
 
@@ -220,10 +220,9 @@ def future_features(
         yield from broken(rule, CheckedRows("features", name, frame), pl.col(name), pl.lit(ids))
 
 
-def _compute(
-    candidates: pl.DataFrame, dataset: Dataset, clock: TimeSettings, settings: FeatureSettings
-) -> pl.DataFrame:
-    return build_features(Asked.of(candidates, Log(behaviour_of(dataset, settings.kept), clock)), settings, None)
+def _compute(candidates: pl.DataFrame, dataset: Dataset, settings: Settings) -> pl.DataFrame:
+    log = settings.log(behaviour_of(dataset, settings.features.kept))
+    return build_features(Asked.of(candidates, log), settings.features, None)
 
 
 def _bits(column: pl.Series) -> object:
@@ -245,8 +244,9 @@ def two_futures(
     """Cut a log to the rows around a request and change all that is known at its `as_of` or later.
 
     In the second log such rows are deleted, moved to `as_of` or later, given to the asking user and to each other's
-    items, and labels that are not known yet are turned around. Both logs get lists of the same candidates whose labels
-    become known at `as_of`, and the second one events on every candidate that do, though they happened before.
+    items, and labels that are not known yet are turned around: clicks from the click delay or `clicked_at` on, all
+    others from the feedback delay on. Both logs get lists of the same candidates whose labels, or clicks, become known
+    at `as_of`, and the second one events on every candidate that do, though they happened before.
 
     Parameters
     ----------
@@ -259,22 +259,32 @@ def two_futures(
     random
         Source of the changes.
     """
-    as_of, delay = clock.known_at(asked["timestamp"][0]), clock.feedback_delay
-    moments = [as_of - delay, as_of, asked["timestamp"][0]]
-    edge = asked.with_columns(
-        pl.lit("-1").cast(asked.schema["request_id"]).alias("request_id"),
-        pl.lit(as_of - delay, TIME).alias("timestamp"),
-        pl.lit(0).cast(asked.schema["label"]).alias("label"),
-    )
+    as_of = clock.known_at(asked["timestamp"][0])
+    edges = sorted({as_of - clock.feedback_delay, as_of - clock.clicks_known_after})
+    moments = [*edges, as_of, asked["timestamp"][0]]
     others = dataset.requests.filter(pl.col("request_id") != asked["request_id"][0])
-    shown = pl.concat([asked, edge, _nearest(others, "timestamp", moments)])
+    shown = pl.concat([asked, *_edge_lists(asked, edges), _nearest(others, "timestamp", moments)])
+    if "clicked_at" not in shown.columns:
+        shown = shown.with_columns(clicked_at=pl.lit(None, TIME))
     known_at = pl.max_horizontal("timestamp", *{"known_at"} & set(dataset.events.columns))
     done = dataset.events.with_columns(known_at.alias("known_at"), pl.col("event").cast(pl.String))
     done = _nearest(done, "known_at", moments)
     named = pl.concat([shown["item_id"], done["item_id"].cast(shown.schema["item_id"])]).unique()
     items = dataset.items.filter(pl.col("item_id").is_in(named.implode()))
-    changed = (_other_showings(shown, asked, as_of, delay, random), _other_events(done, asked, as_of, random))
+    changed = (_other_showings(shown, asked, as_of, clock, random), _other_events(done, asked, as_of, random))
     return Dataset(items, done, shown, dataset.users), Dataset(items, changed[1], changed[0], dataset.users)
+
+
+def _edge_lists(asked: pl.DataFrame, moments: list[datetime]) -> Iterator[pl.DataFrame]:
+    """Give lists of the same candidates at some moments, without a click."""
+    own = {"clicked_at": pl.lit(None, TIME)} if "clicked_at" in asked.columns else {}
+    for number, moment in enumerate(moments, 1):
+        yield asked.with_columns(
+            pl.lit(f"-{number}").cast(asked.schema["request_id"]).alias("request_id"),
+            pl.lit(moment, TIME).alias("timestamp"),
+            pl.lit(0).cast(asked.schema["label"]).alias("label"),
+            **own,
+        )
 
 
 def _nearest(frame: pl.DataFrame, moment: str, moments: list[datetime]) -> pl.DataFrame:
@@ -286,12 +296,18 @@ def _nearest(frame: pl.DataFrame, moment: str, moments: list[datetime]) -> pl.Da
 
 
 def _other_showings(
-    shown: pl.DataFrame, asked: pl.DataFrame, as_of: datetime, delay: timedelta, random: np.random.Generator
+    shown: pl.DataFrame, asked: pl.DataFrame, as_of: datetime, clock: TimeSettings, random: np.random.Generator
 ) -> pl.DataFrame:
     """Turn around the labels that are not known before `as_of`, and scatter the lists that are shown from then on."""
-    unknown = pl.col("timestamp") + delay >= as_of
-    turned = (1 - (pl.col("label") > 0).cast(pl.Int8)).cast(shown.schema["label"])
-    shown = shown.with_columns(label=pl.when(unknown).then(turned).otherwise("label"))
+    clicked, shown_at = (pl.col("label") > 0) | pl.col("clicked_at").is_not_null(), pl.col("timestamp")
+    click_known = pl.coalesce("clicked_at", shown_at + clock.clicks_known_after)
+    unknown = pl.when(clicked).then(click_known >= as_of).otherwise(shown_at + clock.feedback_delay >= as_of)
+    soon = ~clicked & (shown_at + clock.clicks_known_after < as_of)  # as a click it would be known already
+    turned = (1 - clicked.cast(pl.Int8)).cast(shown.schema["label"])
+    shown = shown.with_columns(
+        label=pl.when(unknown).then(turned).otherwise("label"),
+        clicked_at=pl.when(unknown).then(pl.when(soon).then(pl.lit(as_of, TIME))).otherwise("clicked_at"),
+    )
     lists = shown["request_id"].rank("dense").to_numpy().astype(np.int64) - 1
     return _scatter(shown, "timestamp", lists, asked, as_of, random)
 

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import numpy as np
 
-from recsys.data.clock import format_duration
 from recsys.data.tables import Dataset
 from recsys.data.texts import NO_TEXT, item_titles
 from recsys.evaluation.reports.evaluation_report import Example, Listed, to_html
@@ -32,7 +31,7 @@ def make_page(judgement: Judgement, model: Model, dataset: Dataset) -> str:
         "Data": f"{dataset.about.source}: {len(dataset.items):,} items, {requests:,} requests",
         "Windows (UTC)": cuts,
         "Freshness": model.settings.time.freshness,
-        "Labels known after": format_duration(model.clock.feedback_delay),
+        "Labels known after": model.clock.delays_in_words,
         "Encoder": model.settings.text.encoder,
         "Trees": f"{model.ranker.size} with text, {model.behaviour_ranker.size} without",
         "Seed": str(model.settings.seed),

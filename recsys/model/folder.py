@@ -103,8 +103,8 @@ class Model:
         return self.settings.labels.clock(self.settings.time)
 
     def log(self, behaviour: Behaviour) -> Log:
-        """Encode behaviour under this model's clock."""
-        return Log(behaviour, self.clock)
+        """Encode behaviour as this model reads it."""
+        return self.settings.log(behaviour)
 
     def reader(self, log: Log, vectors: ItemVectors, folder: Path) -> Reader:
         """Join item vectors with this model's user tower.

@@ -1,7 +1,7 @@
 """One preparation of tables for every job: checked, ids plain, labels graded, behaviour under the clock."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -9,7 +9,7 @@ import polars as pl
 
 from recsys.data.checks import check_tables
 from recsys.data.faults import CheckReport, refuse_errors
-from recsys.data.labels import grade_labels
+from recsys.data.labels import grade_labels, labels_in_time, refuse_unseen
 from recsys.data.tables import Dataset
 from recsys.errors import SettingsError
 from recsys.past.behaviour import Behaviour, Kept, known_events, refuse_no_categories, shown_candidates
@@ -45,8 +45,7 @@ class Prepared:
         SettingsError
             When settings name a column that the tables do not hold, or of which no feature can be made.
         """
-        clock = self.settings.labels.clock(self.settings.time)
-        return Log(behaviour_of(self.dataset, self.settings.features.kept), clock)
+        return self.settings.log(behaviour_of(self.dataset, self.settings.features.kept))
 
 
 def prepare(dataset: Dataset, settings: Settings) -> Prepared:
@@ -55,13 +54,16 @@ def prepare(dataset: Dataset, settings: Settings) -> Prepared:
     Raises
     ------
     DataError
-        When the tables have faults; names all of them.
+        When the tables have faults, names all of them; or many clicks came after the feedback delay.
     SettingsError
-        When labels are graded from an event that never occurs.
+        When a kind of events that the settings name never occurs.
     """
     checked = check_tables(dataset)
     refuse_errors(checked)
-    return Prepared(grade_labels(dataset.plain(settings.features.context), settings.labels), settings, checked)
+    refuse_unseen(dataset.events, "[text] history", settings.text.history)
+    plain = dataset.plain(settings.features.context)
+    requests = labels_in_time(plain.requests, settings.labels.clock(settings.time))
+    return Prepared(grade_labels(replace(plain, requests=requests), settings.labels), settings, checked)
 
 
 def fingerprint(dataset: Dataset) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from recsys.model.prepared import Prepared, prepare
 from recsys.past.counters import Ints
 from recsys.past.log import Log
 from recsys.past.lookup import Asked
-from recsys.past.streams import CLICK, SHOWING
+from recsys.past.streams import LAST, SHOWING
 from recsys.schema import CANDIDATES
 from recsys.statistics.numbers import Floats
 from recsys.statistics.ties import tie_keys, tied_rows
@@ -141,12 +141,13 @@ class Ready:
         Returns
         -------
         `recsys.schema.RANKINGS`, sorted by request and rank; equal scores are ordered by a hash of request and item, or
-        by item where `[ranker] ties` says so. `unknown_user` says that no list shown to the user and no click is known
-        before `as_of`, `unknown_item` that the item is not in the items table; both are scored with missing features.
+        by item where `[ranker] ties` says so. `unknown_user` says that no list shown to the user and nothing that the
+        user read is known before `as_of`, `unknown_item` that the item is not in the items table; both are scored with
+        missing features.
         """
         scores = self.model.ranker.score(self.features(asked))
         listed = np.append(self.log.listed, False)  # code -1, an unknown item, finds the last element
-        shown, clicked = (asked.lookup.amount(stream, ("user",), None) for stream in (SHOWING, CLICK))
+        shown, read = asked.lookup.amount(SHOWING, ("user",), None), asked.lookup.codes[f"{LAST}item"] >= 0
         request = np.repeat(np.arange(len(asked.lengths)), asked.lengths)
         order = self._order(asked.candidates, scores, request)
         ranked = asked.candidates.select(
@@ -156,7 +157,7 @@ class Ready:
             rank=pl.lit(0, dtype=pl.UInt32),
             score=pl.Series(scores),
             click_probability=pl.Series(self.model.calibration.probability(scores)),
-            unknown_user=pl.Series((shown == 0) & (clicked == 0)),
+            unknown_user=pl.Series((shown == 0) & ~read),
             unknown_item=pl.Series(~listed[asked.rows.codes["item"]]),
         )[order]
         place = np.arange(len(request)) - asked.starts[request] + 1

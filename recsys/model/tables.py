@@ -6,7 +6,7 @@ import polars as pl
 
 from recsys.data.tables import read_table
 from recsys.errors import DataError, ModelError
-from recsys.past.behaviour import DONE, SHOWN, Behaviour, Kept
+from recsys.past.behaviour import CLICKED_AT, DONE, EVENT_ID, SHOWN, Behaviour, Kept
 from recsys.schema import TIME, Written, misfit
 
 _IDS = Written("integers or text", lambda dtype: dtype.is_integer() or dtype in (pl.String, pl.Null))
@@ -22,6 +22,8 @@ _FIXED = {
     "value": Written("numbers of 64 bits", lambda dtype: dtype == pl.Float64, gaps=True),
     "label": Written("whole numbers", lambda dtype: dtype.is_integer(), gaps=True),
     "list_size": Written("whole numbers of 32 bits", lambda dtype: dtype == pl.Int32),
+    CLICKED_AT: Written("moments", lambda dtype: dtype == TIME, gaps=True, absent=True),
+    EVENT_ID: Written(_IDS.words, _IDS.fits, gaps=True, absent=True),
 }
 _NUMBERS = Written("numbers of 64 bits", lambda dtype: dtype == pl.Float64, gaps=True)
 _CATEGORIES = Written(
@@ -50,8 +52,8 @@ def read_behaviour(folder: Path, kept: Kept) -> Behaviour:
     columns = {
         "items": _columns(("item_id", "available_at"), kept.affinity) | dict.fromkeys(kept.numbers, _NUMBERS),
         "users": _columns(("user_id",), kept.users),
-        "showings": _columns(SHOWN, kept.context),
-        "events": _columns(DONE),
+        "showings": _columns((*SHOWN, CLICKED_AT), kept.context),
+        "events": _columns((*DONE, EVENT_ID)),
     }
     tables = {}
     for name, expected in columns.items():

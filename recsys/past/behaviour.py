@@ -4,11 +4,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 
+from recsys.data.clock import TimeSettings
 from recsys.errors import SettingsError
+from recsys.schema import TIME
 
 SHOWN = ("user_id", "item_id", "timestamp", "label", "list_size")
+CLICKED_AT, EVENT_ID = "clicked_at", "event_id"
 DONE = ("user_id", "item_id", "event", "known_at", "value")
 
 
@@ -43,10 +48,11 @@ class Behaviour:
     users
         `user_id` and the attributes of users.
     showings
-        One row per candidate that was shown: `user_id`, `item_id`, `timestamp`, `label`, `list_size` and the
-        context categories.
+        One row per candidate that was shown: `user_id`, `item_id`, `timestamp`, `label`, `list_size`, `clicked_at`
+        where the tables hold it, and the context categories.
     events
-        `user_id`, `item_id`, `event`, `known_at`, `value` (null where there is none).
+        `user_id`, `item_id`, `event`, `known_at`, `value` (null where there is none), and `event_id` where the tables
+        hold it.
     """
 
     items: pl.DataFrame
@@ -72,15 +78,15 @@ class Behaviour:
     @property
     def context(self) -> tuple[str, ...]:
         """Names of the context categories."""
-        return tuple(self.showings.columns[len(SHOWN) :])
+        return tuple(name for name in self.showings.columns if name not in (*SHOWN, CLICKED_AT))
 
     def joined(self, later: "Behaviour") -> "Behaviour":
         """Append later showings and events; items and users stay as they are."""
         return Behaviour(
             self.items,
             self.users,
-            pl.concat([self.showings, later.showings], how="vertical_relaxed"),
-            pl.concat([self.events, later.events], how="vertical_relaxed"),
+            pl.concat([self.showings, later.showings], how="diagonal_relaxed"),
+            pl.concat([self.events, later.events], how="diagonal_relaxed"),
         )
 
     def save(self, folder: Path) -> None:
@@ -89,10 +95,41 @@ class Behaviour:
             table.write_parquet(folder / f"{name}.parquet")
 
 
+@dataclass(frozen=True)
+class Clicked:
+    """Clicks on lists.
+
+    Attributes
+    ----------
+    rows
+        Which showings were clicked, sooner or later, shape [N].
+    in_time
+        Which of all were clicked before all labels of their list are known; this is what rates count, shape [N].
+    known_at
+        When the clicks of `rows` are known, microseconds, one for each of them.
+    """
+
+    rows: npt.NDArray[np.bool_]
+    in_time: npt.NDArray[np.bool_]
+    known_at: npt.NDArray[np.int64]
+
+    @classmethod
+    def of(cls, showings: pl.DataFrame, time: TimeSettings) -> "Clicked":
+        """Read showings under a clock; one with a `clicked_at` was clicked, whatever its label says."""
+        moment = pl.col(CLICKED_AT) if CLICKED_AT in showings.columns else pl.lit(None, TIME)
+        late = moment > pl.col("timestamp") + time.feedback_delay
+        label = pl.col("label").fill_null(0) > 0
+        clicked = showings.select(rows=label | moment.is_not_null(), in_time=label & ~late.fill_null(value=False))
+        known_at = pl.coalesce(moment, pl.col("timestamp") + time.clicks_known_after).dt.epoch("us")
+        known = showings.filter(clicked["rows"]).select(known_at.alias("known_at")).to_series()
+        return cls(clicked["rows"].to_numpy(), clicked["in_time"].to_numpy(), known.to_numpy())
+
+
 def shown_candidates(requests: pl.DataFrame, context: Sequence[str]) -> pl.DataFrame:
     """Bring a table of requests to the columns of `Behaviour.showings`; requests are whole."""
     size = pl.len().over("request_id").cast(pl.Int32).alias("list_size")
-    return _as_text(requests.with_columns(size).select(*SHOWN, *context), context)
+    known = [name for name in (CLICKED_AT,) if name in requests.columns]
+    return as_text(requests.with_columns(size).select(*SHOWN, *known, *context), context)
 
 
 def known_events(events: pl.DataFrame) -> pl.DataFrame:
@@ -101,10 +138,11 @@ def known_events(events: pl.DataFrame) -> pl.DataFrame:
     if "known_at" in events.columns:
         known_at = pl.max_horizontal("known_at", "timestamp")
     value = pl.col("value").cast(pl.Float64) if "value" in events.columns else pl.lit(None, dtype=pl.Float64)
-    return _as_text(events.with_columns(known_at=known_at, value=value).select(DONE), ("event",))
+    known = [name for name in (EVENT_ID,) if name in events.columns]
+    return as_text(events.with_columns(known_at=known_at, value=value).select(*DONE, *known), ("event",))
 
 
-def _as_text(table: pl.DataFrame, names: Sequence[str]) -> pl.DataFrame:
+def as_text(table: pl.DataFrame, names: Sequence[str]) -> pl.DataFrame:
     """Write categories and flags as text, so that tables can be joined whatever categories each of them knows."""
     other = [name for name in names if table.schema[name] in (pl.Categorical, pl.Enum, pl.Boolean)]
     return table.with_columns(pl.col(other).cast(pl.String)) if other else table

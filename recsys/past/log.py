@@ -12,7 +12,7 @@ import polars as pl
 
 from recsys.data.clock import TimeSettings
 from recsys.errors import DataError
-from recsys.past.behaviour import Behaviour
+from recsys.past.behaviour import EVENT_ID, Behaviour, Clicked
 from recsys.past.counters import Counter, Ints, Timeline
 from recsys.past.streams import (
     CHANCE,
@@ -21,11 +21,11 @@ from recsys.past.streams import (
     MICROSECONDS_PER_HOUR,
     OUTCOME,
     SHOWING,
-    UNIT,
     Codes,
     Per,
     Rows,
     Stream,
+    in_units,
 )
 from recsys.past.vocabulary import Vocabulary
 
@@ -62,8 +62,7 @@ class Layer:
     @cached_property
     def timeline(self) -> Timeline:
         """Every moment at which a row of the layer becomes known."""
-        labelled = self._showings.moments[self._clicked] + self.log.delay
-        return Timeline.of(self._showings.moments, self._events.moments, labelled)
+        return Timeline.of(self._showings.moments, self._events.moments, self._clicked.known_at)
 
     def counter(self, of: str, per: Per) -> Counter:
         """Give the sorted rows of one stream per key; an outcome lies at its showing, see `before`."""
@@ -78,7 +77,8 @@ class Layer:
 
     def before(self, of: str, moments: Ints) -> Ints:
         """Give places in the timeline so that the rows of a stream before them are known before some moments."""
-        return self.timeline.before(moments - self.log.delay if of == OUTCOME else moments)
+        delay = int(self.log.time.feedback_delay.total_seconds() * 1_000_000)
+        return self.timeline.before(moments - delay if of == OUTCOME else moments)
 
     def combine(self, codes: Codes, per: Per) -> Ints:
         """Make one key of several code columns, -1 where one of them is unknown; no column is one key for all."""
@@ -94,9 +94,9 @@ class Layer:
         return np.where(unknown, -1, key)
 
     @cached_property
-    def clicks(self) -> tuple[Counter, Ints]:
-        """Clicks by user, and the item code of each sorted row; at one moment in the order of items."""
-        stream = self.click_rows
+    def history(self) -> tuple[Counter, Ints]:
+        """What users read, by user, and the item code of each sorted row; at one moment in the order of items."""
+        stream = self.history_rows
         keys, items = self.combine(stream.codes, ("user",)), stream.codes["item"]
         moments = self.timeline.places(stream.moments)
         counter = Counter.build(keys, moments, self.timeline.width, ties=self.log.items.order[items])
@@ -107,24 +107,24 @@ class Layer:
         shown = self.behaviour.showings
         codes = self.log.codes(shown)
         chance = np.rint(1 / (CHANCE * shown["list_size"].to_numpy())).astype(np.int64)
-        return Stream(codes, shown["timestamp"].dt.epoch("us").to_numpy(), (self._clicked.astype(np.int8), chance))
+        return Stream(
+            codes, shown["timestamp"].dt.epoch("us").to_numpy(), (self._clicked.in_time.astype(np.int8), chance)
+        )
 
     @cached_property
-    def _clicked(self) -> npt.NDArray[np.bool_]:
-        return (self.behaviour.showings["label"].fill_null(0) > 0).to_numpy()
+    def _clicked(self) -> Clicked:
+        return Clicked.of(self.behaviour.showings, self.log.time)
 
     @cached_property
     def _events(self) -> Stream:
         done = self.behaviour.events
-        value = done["value"].fill_nan(None)
-        units = np.rint(value.fill_null(0.0).to_numpy() / UNIT)
-        if np.abs(units).sum() >= 2**62:
-            raise DataError(
-                f"values of events reach {np.abs(units).max() * UNIT:g}, too large to be added up exactly; "
-                "write them in a larger unit"
-            )
-        amounts = (units.astype(np.int64), value.is_not_null().to_numpy())
-        return Stream(self.log.codes(done), done["known_at"].dt.epoch("us").to_numpy(), amounts)
+        return Stream(self.log.codes(done), done["known_at"].dt.epoch("us").to_numpy(), in_units(done["value"]))
+
+    @cached_property
+    def event_ids(self) -> Vocabulary:
+        """The ids of the layer's events, where they have any."""
+        events = self.behaviour.events
+        return Vocabulary.of(*(events[name] for name in (EVENT_ID,) if name in events.columns))
 
     def _stream(self, of: str) -> Stream:
         if of == SHOWING:
@@ -134,17 +134,20 @@ class Layer:
     @cached_property
     def click_rows(self) -> Stream:
         """Clicks from events and from lists."""
-        done, shown = self._stream(CLICK), self._showings.where(self._clicked)
-        nothing = np.zeros(len(shown.moments), dtype=np.int64)
-        return Stream(
-            {name: np.concatenate([of, shown.codes[name]]) for name, of in done.codes.items()},
-            np.concatenate([done.moments, shown.moments + self.log.delay]),
-            tuple(np.concatenate([amount, nothing]) for amount in done.amounts),
-        )
+        shown, nothing = self._showings.where(self._clicked.rows), np.zeros_like(self._clicked.known_at)
+        return self._stream(CLICK).joined(Stream(shown.codes, self._clicked.known_at, (nothing, nothing)))
+
+    @cached_property
+    def history_rows(self) -> Stream:
+        """Clicks, and the events that users read as they read clicks."""
+        if not self.log.history:
+            return self.click_rows
+        read = self.behaviour.events["event"].is_in(self.log.history)
+        return self.click_rows.joined(self._events.where(read.to_numpy()))
 
     @cached_property
     def _click_stream(self) -> Stream:
-        """Clicks, with what their user had clicked last before each."""
+        """Clicks, with what their user had read last before each."""
         last, _ = self.log.last_clicks(self.click_rows.codes["user"], self.click_rows.moments, 1)
         return replace(self.click_rows, codes={**self.click_rows.codes, **self.log.last_codes(last[:, 0])})
 
@@ -163,27 +166,30 @@ class Log:
         Later showings and events, counted apart, so that adding them costs what they are and not what all is.
     base
         The log below the tail; it may have a tail of its own.
+    history
+        Kinds of events that users read as they read clicks; they are no clicks in what is counted.
     """
 
     behaviour: Behaviour
     time: TimeSettings
     tail: Behaviour | None = None
     base: "Log | None" = None
+    history: tuple[str, ...] = ()
 
     def with_tail(self, tail: Behaviour) -> "Log":
         """Put later rows on top of a log; every feature is the same as of one log of all rows.
 
-        Clicks on top must not come before a click of the same user below, see `fits`.
+        What users read on top must not come before a click of the same user below, see `fits`.
         """
-        return Log(self.behaviour, self.time, tail, self)
+        return Log(self.behaviour, self.time, tail, self, self.history)
 
     @property
     def fits(self) -> bool:
-        """Whether no click of the tail would have been the last one before a click that is already counted."""
+        """Whether nothing read in the tail would have been the last before a click that is already counted."""
         *lower, top = self.layers
-        users, moments = top.click_rows.codes["user"], top.click_rows.moments
+        users, moments = top.history_rows.codes["user"], top.history_rows.moments
         for layer in lower:
-            counter, _ = layer.clicks
+            counter = layer.counter(CLICK, ("user",))
             keys = layer.combine({"user": users}, ("user",))
             until, every = layer.timeline.before(moments + 1), np.full(len(keys), layer.timeline.width - 1)
             if np.any(counter.before(keys, until) < counter.before(keys, every)):
@@ -198,11 +204,6 @@ class Log:
         if self.base is None or self.tail is None:
             return (Layer(self.behaviour, ref(self), sizes),)
         return (*self.base.layers, Layer(self.tail, ref(self), sizes))
-
-    @property
-    def delay(self) -> int:
-        """Microseconds between a list and its labels."""
-        return int(self.time.feedback_delay.total_seconds() * 1_000_000)
 
     @property
     def users(self) -> Vocabulary:
@@ -302,9 +303,9 @@ class Log:
         return found | {f"{LAST}{name}": np.append(of_item, -1)[items] for name, of_item in self.attributes.items()}
 
     def last_clicks(self, users: Ints, as_of: Ints, length: int) -> tuple[Ints, Ints]:
-        """Look up the last clicks of users that were known before a moment, most recent first.
+        """Look up what users read before a moment, most recent first: clicks, and events of the kinds in `history`.
 
-        Of clicks that became known at one moment, the one on the larger item id counts as later.
+        Of those that became known at one moment, the one on the larger item id counts as later.
 
         Parameters
         ----------
@@ -327,7 +328,7 @@ class Log:
         return np.take_along_axis(items, order, 1), np.take_along_axis(moments, order, 1)
 
     def _last_clicks(self, layer: Layer, users: Ints, as_of: Ints, length: int) -> tuple[Ints, Ints]:
-        counter, clicked = layer.clicks
+        counter, clicked = layer.history
         keys = layer.combine({"user": users}, ("user",))
         places = counter.before(keys, layer.timeline.before(as_of))[:, None] - 1 - np.arange(length)
         known = places >= counter.first(keys)[:, None]
@@ -344,7 +345,7 @@ class Log:
 
 @dataclass(frozen=True)
 class History:
-    """The last clicks before a moment, most recent first.
+    """What users read before a moment, most recent first: clicks, and what counts as history beside them.
 
     Attributes
     ----------

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import polars as pl
 
+from recsys.errors import DataError
 from recsys.past.counters import Ints
 
 MICROSECONDS_PER_HOUR = 3_600_000_000
@@ -68,3 +70,29 @@ class Stream:
         """Keep some rows."""
         codes = {name: of[rows] for name, of in self.codes.items()}
         return Stream(codes, self.moments[rows], tuple(amount[rows] for amount in self.amounts))
+
+    def joined(self, other: "Stream") -> "Stream":
+        """Append the rows of another stream with the same key columns and amounts."""
+        return Stream(
+            {name: np.concatenate([of, other.codes[name]]) for name, of in self.codes.items()},
+            np.concatenate([self.moments, other.moments]),
+            tuple(np.concatenate(pair) for pair in zip(self.amounts, other.amounts, strict=True)),
+        )
+
+
+def in_units(values: pl.Series) -> tuple[Ints, Ints]:
+    """Write values of events in whole `UNIT`s, 0 where there is none, and say where there is one, each of shape [N].
+
+    Raises
+    ------
+    DataError
+        When they are too large to be added up exactly.
+    """
+    values = values.fill_nan(None)
+    units = np.rint(values.fill_null(0.0).to_numpy() / UNIT)
+    if np.abs(units).sum() >= 2**62:
+        raise DataError(
+            f"values of events reach {np.abs(units).max() * UNIT:g}, too large to be added up exactly; "
+            "write them in a larger unit"
+        )
+    return units.astype(np.int64), values.is_not_null().to_numpy()

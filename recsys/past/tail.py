@@ -7,14 +7,13 @@ from functools import cached_property
 import polars as pl
 
 from recsys.errors import DataError
-from recsys.past.behaviour import Behaviour, known_events, shown_candidates
+from recsys.past.behaviour import CLICKED_AT, Behaviour, as_text, known_events, shown_candidates
 from recsys.past.log import Log
+from recsys.past.told import CANDIDATE, SHOWN_TO, Taken, untold_candidates, untold_events
+from recsys.schema import TIME
 
 ROWS = 10_000
 """Rows after which a tail is closed and another one begins on top; fewer are counted anew at every update."""
-
-_CANDIDATE = ["request_id", "item_id"]
-_SHOWN = ["user_id", "item_id", "timestamp"]
 
 
 @dataclass(frozen=True)
@@ -33,7 +32,7 @@ class Tail:
     requests
         Candidates of the open tail, those among them whose `label` is null waiting for it.
     settled
-        `request_id`, `user_id`, `item_id` and `timestamp` of the candidates of closed tails.
+        `request_id`, `user_id`, `item_id`, `timestamp` and `label` of the candidates of closed tails.
     in_state
         How many showings, the first of the lowest log, were there before the first tail.
     last
@@ -52,7 +51,7 @@ class Tail:
         """Begin on top of a log."""
         shown = log.behaviour.showings
         requests = shown.clear().select(pl.lit(None).alias("request_id"), pl.all())
-        settled = requests.select("request_id", *_SHOWN)
+        settled = requests.select("request_id", *SHOWN_TO, "label")
         last = shown.select(pl.col("timestamp").max()).item()
         return cls(log, log.behaviour.events.clear(), requests, settled, len(shown), last)
 
@@ -63,19 +62,32 @@ class Tail:
             return self.closed
         return self.closed.with_tail(self._rows(self.requests))
 
-    def grown(self, events: pl.DataFrame | None, requests: pl.DataFrame | None) -> "Tail":
-        """Add events, candidates that were shown, and labels of candidates that were added without.
+    def untold(self, events: pl.DataFrame | None, requests: pl.DataFrame | None) -> Taken:
+        """Leave out what was told before, or is in the state: lists alike, and events of a known `event_id`.
 
         Raises
         ------
         DataError
-            When a candidate is added with a label twice, a list is added in pieces, told again otherwise or in the
-            state already, or values are of another kind than those before.
+            When a list or an event is told again otherwise, a list is added in pieces, or some candidates of one are in
+            the state already; when values are of another kind than those before.
         """
-        tail = self
+        known = self.closed.behaviour
+        ids = {name: known.events.schema[name] for name in ("user_id", "item_id")}
+        new = pl.DataFrame(schema={**ids, "timestamp": TIME, "event": pl.String, "known_at": TIME})
         if events is not None:
+            new = untold_events(events, self.closed, self.events)
+            known_at = pl.col("known_at") if "known_at" in new.columns else pl.lit(None, TIME)
+            new = new.with_columns(known_at=pl.max_horizontal(known_at, "timestamp"))
+        shown = self.requests.drop("list_size").clear() if requests is None else self._untold(requests)
+        told = sum(len(each) for each in (events, requests) if each is not None)
+        return Taken(new, shown, told - len(new) - len(shown))
+
+    def grown(self, events: pl.DataFrame | None, requests: pl.DataFrame | None) -> "Tail":
+        """Add what `untold` left: events, candidates that were shown, and labels of candidates that wait for them."""
+        tail = self
+        if events is not None and len(events):
             tail = replace(tail, events=_appended(tail.events, known_events(events)))
-        if requests is not None:
+        if requests is not None and len(requests):
             tail = replace(tail, requests=tail._with(requests))
         return tail._settled()
 
@@ -86,7 +98,7 @@ class Tail:
             return self
         labelled = pl.col("label").is_not_null()
         done = self.requests.filter(labelled)
-        settled = _appended(self.settled, done.select("request_id", *_SHOWN))
+        settled = _appended(self.settled, done.select("request_id", *SHOWN_TO, "label"))
         rest = replace(self, events=self.events.clear(), requests=self.requests.filter(~labelled), settled=settled)
         added, below = self._rows(done), self.closed
         while True:
@@ -103,44 +115,65 @@ class Tail:
 
     def _with(self, new: pl.DataFrame) -> pl.DataFrame:
         """Append candidates, or give a label to those that wait for one."""
-        context = self.closed.behaviour.context
-        new = pl.concat([new.select("request_id"), shown_candidates(new, context)], how="horizontal")
+        new = pl.concat(
+            [new.select("request_id"), shown_candidates(new, self.closed.behaviour.context)], how="horizontal"
+        )
+        if self.requests.is_empty():
+            return new
+        known = self._labelled(new)
+        return _appended(known, new.join(known, on=CANDIDATE, how="anti"))
+
+    def _untold(self, new: pl.DataFrame) -> pl.DataFrame:
+        """Leave out candidates that were told before or are in the state; a label is told with the context before."""
+        new = as_text(new, self.closed.behaviour.context)
         self._check_kinds(new)
         if self.requests.is_empty() and self.settled.is_empty():
-            self._refuse_in_state(new)
-            return new
+            return self._not_in_state(new)
         settled = self.settled.filter(pl.col("request_id").is_in(new["request_id"].implode()))
-        labelled = self.requests.filter(pl.col("label").is_not_null()).select("request_id", *_SHOWN)
-        labelled = pl.concat([settled, labelled], how="vertical_relaxed")
-        before = pl.concat([settled, self.requests.select("request_id", *_SHOWN)], how="vertical_relaxed")
-        _refuse_changed(new, before)
-        self._refuse_in_state(new.join(before, on="request_id", how="anti"))
-        again = new.filter(pl.col("label").is_not_null()).join(labelled, on=_CANDIDATE, how="semi")
-        if len(again):
-            raise DataError(
-                f"{len(again)} candidates were added with their label before, such as item {again['item_id'][0]!r} of "
-                f"request {again['request_id'][0]!r}; add each once with a label, or first without and then with it"
-            )
-        said = new.select(*_CANDIDATE, said="label")
-        labels = self.requests.select(*_CANDIDATE, "label").join(said, on=_CANDIDATE, how="left", maintain_order="left")
-        known = self.requests.with_columns(labels.select(label=pl.coalesce("label", "said")).to_series())
-        fresh = new.join(known, on=_CANDIDATE, how="anti").join(labelled, on=_CANDIDATE, how="anti")
-        return _appended(known, fresh)
+        before = pl.concat([settled, self.requests.select(settled.columns)], how="vertical_relaxed")
+        untold = untold_candidates(new, before)
+        added = self._not_in_state(untold.join(before, on="request_id", how="anti"))
+        labels = untold.join(self.requests, on=CANDIDATE, how="semi")
+        if labels.is_empty():
+            return added
+        names = self.closed.behaviour.context
+        context = self.requests.select(*CANDIDATE, *names)
+        labels = labels.drop(names).join(context, on=CANDIDATE, how="left", maintain_order="left")
+        return pl.concat([added, labels.select(added.columns)], how="vertical_relaxed")
 
-    def _refuse_in_state(self, new: pl.DataFrame) -> None:
-        """Refuse lists that the state holds; those after its last showing, as most are, cost nothing."""
+    def _labelled(self, new: pl.DataFrame) -> pl.DataFrame:
+        """Give the candidates of the open tail the labels that they waited for, with the moments of clicks."""
+        told = [name for name in ("label", CLICKED_AT) if name in new.columns]
+        known = pl.concat([self.requests, new.select(told).clear()], how="diagonal_relaxed")
+        said = new.select(*CANDIDATE, *(pl.col(name).alias(f"{name} said") for name in told))
+        both = known.select(*CANDIDATE, *told).join(said, on=CANDIDATE, how="left", maintain_order="left")
+        return known.with_columns(both.select(pl.coalesce(name, f"{name} said").alias(name) for name in told))
+
+    def _not_in_state(self, new: pl.DataFrame) -> pl.DataFrame:
+        """Leave out lists that the state holds, and refuse such in part; those after its last showing cost nothing."""
         if self.last is None or new.is_empty() or new.select(pl.col("timestamp").min()).item() > self.last:
-            return
-        moments = new["timestamp"]
-        state = self.closed.behaviour.showings.head(self.in_state).select(_SHOWN)
+            return new
+        moments, key = new["timestamp"], [*SHOWN_TO, "list_size"]
+        state = self.closed.behaviour.showings.head(self.in_state)
         state = state.filter(pl.col("timestamp").is_between(moments.min(), moments.max()))
-        twice = new.join(state, on=_SHOWN, how="semi", maintain_order="left")
+        late = pl.col(CLICKED_AT).is_not_null() if CLICKED_AT in state.columns else pl.lit(value=False)
+        state = state.select(*key, held="label", late=late & (pl.col("label") == 0))  # whose label was taken back
+        size = pl.len().over("request_id").cast(pl.Int32).alias("list_size")
+        told = new.select("request_id", *SHOWN_TO, "label", size).join(state, on=key)
+        same = (
+            pl.col("label").is_null() | (pl.col("label") == pl.col("held")) | (pl.col("late") & (pl.col("label") > 0))
+        )
+        alike = told.filter(same).unique(CANDIDATE)
+        whole = alike.filter(pl.len().over("request_id") == pl.col("list_size"))["request_id"]
+        new = new.filter(~pl.col("request_id").is_in(whole.unique().implode()))
+        twice = new.join(state, on=SHOWN_TO, how="semi", maintain_order="left")
         if len(twice):
             raise DataError(
                 f"{len(twice)} candidates are already in the state, such as item {twice['item_id'][0]!r} of request "
                 f"{twice['request_id'][0]!r}, shown to user {twice['user_id'][0]!r} at {twice['timestamp'][0]}; add "
-                f"only lists that are newer than the state, which goes until {self.last}"
+                f"only lists that are newer than the state, which goes until {self.last}, or whole ones as they were"
             )
+        return new
 
     def _check_kinds(self, new: pl.DataFrame) -> None:
         """Refuse request ids and context categories that are numbers here and texts there."""
@@ -154,39 +187,15 @@ class Tail:
                 )
 
 
-def _refuse_changed(new: pl.DataFrame, before: pl.DataFrame) -> None:
-    """Refuse lists that were added before for another user or moment, or without some of these candidates."""
-    was = before.select("request_id", "user_id", "timestamp").unique("request_id")
-    again = new.select("request_id", *_SHOWN).join(was, on="request_id", suffix="_before", maintain_order="left")
-    for name in ("user_id", "timestamp"):
-        other = again.filter(pl.col(name) != pl.col(f"{name}_before")).head(1)
-        if len(other):
-            raise DataError(
-                f"request {other['request_id'][0]!r} was added before with {name} {_said(other[f'{name}_before'][0])}, "
-                f"and now with {_said(other[name][0])}; repeat its rows as they were, or give another list its own "
-                "request_id"
-            )
-    more = again.join(before, on=_CANDIDATE, how="anti", maintain_order="left")
-    if len(more):
-        raise DataError(
-            f"request {more['request_id'][0]!r} was added before without item {more['item_id'][0]!r}; add all "
-            "candidates of a list at once, after that only their labels"
-        )
-
-
 def _appended(rows: pl.DataFrame, later: pl.DataFrame) -> pl.DataFrame:
     """Put rows below others, in one piece: thousands of small pieces cost far more than what they hold."""
-    return pl.concat([rows, later], how="vertical_relaxed", rechunk=True)
-
-
-def _said(value: object) -> str:
-    return str(value) if isinstance(value, datetime) else repr(value)
+    return pl.concat([rows, later], how="diagonal_relaxed", rechunk=True)
 
 
 def _counted_anew(log: Log) -> Log:
     """Give one log without a tail of all rows of a log and its tail; codes stay, so that readers of texts fit it."""
     assert log.tail is not None
-    anew = Log(log.behaviour.joined(log.tail), log.time)
+    anew = Log(log.behaviour.joined(log.tail), log.time, history=log.history)
     anew.vocabularies = log.vocabularies
     return anew
 

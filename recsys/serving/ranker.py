@@ -1,7 +1,7 @@
 """`Ranker`: a model folder inside somebody's process, without torch."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from itertools import islice
 from pathlib import Path
@@ -13,6 +13,7 @@ import polars as pl
 import pyarrow as pa
 
 from recsys.data.checks import check_update
+from recsys.data.clock import utc
 from recsys.data.faults import refuse_errors
 from recsys.data.labels import with_clicks
 from recsys.data.plain import plain_table
@@ -22,6 +23,7 @@ from recsys.features.settings import declare
 from recsys.model.ready import Ready, check_top, keep_top
 from recsys.past.lookup import Lookup
 from recsys.past.tail import Tail
+from recsys.past.told import Taken
 from recsys.schema import CANDIDATES, EVENTS, REQUESTS, Table
 
 Frame = TypeVar("Frame", pl.DataFrame, pd.DataFrame)
@@ -125,34 +127,62 @@ class Ranker:
         )
 
     def update(
-        self, events: pl.DataFrame | pd.DataFrame | None = None, requests: pl.DataFrame | pd.DataFrame | None = None
-    ) -> None:
+        self,
+        events: pl.DataFrame | pd.DataFrame | None = None,
+        requests: pl.DataFrame | pd.DataFrame | None = None,
+        *,
+        at: datetime | str | None = None,
+    ) -> Taken:
         """Add what happened since: rankings from now on know it as if it had been in the state.
 
         What is added is known to this process alone and gone with it; a process that is started again with the same
         state, and told the same, gives the same rankings. Items and users keep the texts and attributes of the state.
 
-        Tell each row once, and only what is newer than the state; `known_until` says how far the state goes. An event
-        that is told twice counts twice: two alike may both have happened, so none is refused. Lists are told whole.
+        Tell what is newer than the state; `known_until` says how far it goes. What was told before is left out and
+        counted: lists that are told again as they were, and events by their `event_id`, where they and the state carry
+        one. Events without an id count each time: two alike may both have happened. Lists are told whole.
 
         Parameters
         ----------
         events
-            Rows of the table of events: `user_id`, `item_id`, `timestamp`, `event`, `value`?, `known_at`?. A click on a
-            list that is in `requests` is no event.
+            Rows of the table of events: `user_id`, `item_id`, `timestamp`, `event`, `value`?, `known_at`?, `event_id`?.
+            A click on a list that is in `requests` is no event.
         requests
             Candidates of lists that were shown, whole requests: `request_id`, `user_id`, `timestamp`, `item_id`, the
-            context columns, and `label`, null or absent as long as it is not known. A candidate that was added without
-            a label is added again with it. Until then it counts as shown and, after the feedback delay, as not clicked.
+            context columns, and `label`, null or absent as long as it is not known, with `clicked_at`?. A candidate
+            that was added without a label is added again with it. Until then it counts as shown and, after the feedback
+            delay, as not clicked. A label that is told before the delays have passed is read when they have.
+        at
+            What would have been known before this moment is known from it on: events by `known_at`, clicks on lists by
+            `clicked_at`; lists stay where they were shown. UTC where it names no zone. Give the moment of the call, and
+            what comes late changes no answer of before. Left out, rows are known at their own moments.
+
+        Returns
+        -------
+        What was taken, to be logged.
 
         Raises
         ------
         DataError
-            When rows have faults, names all of them; when a candidate is added twice or is in the state already, or a
-            list is told again with another user, moment or more candidates. Nothing is then added.
+            When rows have faults, names all of them; when a list or an event is told again otherwise, or is in the
+            state in part or otherwise; when `at` is no moment, or lies in the future. Nothing is then added.
         SettingsError
             When a context column is missing, or the model grades labels from events, which only a batch can do.
         """
+        done, shown = self._checked(events, requests)
+        moment = None if at is None else _past_moment(at)
+        with self._growing:
+            taken = self._tail.untold(done, shown)
+            if moment is not None:
+                taken = taken.known_from(moment, self._ready.model.clock)
+            tail = self._tail.grown(with_clicks(taken.events, self._ready.model.settings.labels), taken.requests)
+            self._ready, self._tail = self._ready.knowing(tail.log), tail
+        return taken
+
+    def _checked(
+        self, events: pl.DataFrame | pd.DataFrame | None, requests: pl.DataFrame | pd.DataFrame | None
+    ) -> tuple[pl.DataFrame | None, pl.DataFrame | None]:
+        """Bring what is told to the types of the package, and refuse its faults."""
         settings, known = self._ready.model.settings, self._ready.log.behaviour
         grades = settings.labels.grades
         if grades:
@@ -173,11 +203,17 @@ class Ranker:
             check_id_types(shown, known, "requests")
             unscored = settings.features.model_copy(update={"scores": ()})  # only who is ranked needs them
             check_context(shown, unscored, (), "requests")
-        if done is not None:
-            done = with_clicks(done, settings.labels)
-        with self._growing:
-            tail = self._tail.grown(done, shown)
-            self._ready, self._tail = self._ready.knowing(tail.log), tail
+        return done, shown
+
+
+def _past_moment(at: datetime | str) -> datetime:
+    try:
+        moment = utc(at)
+    except ValueError as error:
+        raise DataError(f"at: {error}") from error
+    if moment > datetime.now(UTC):
+        raise DataError(f"at: {moment.isoformat()} lies in the future; give the moment from which the rows are known")
+    return moment
 
 
 def _read(frame: pl.DataFrame | pd.DataFrame, table: Table, further: Sequence[str] = ()) -> pl.DataFrame:

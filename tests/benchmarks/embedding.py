@@ -90,7 +90,7 @@ def read_corpus() -> Corpus:
     settings = Settings()
     dataset = dataset.plain()
     texts = item_texts(dataset.items, settings.text.fields)
-    log = Log(behaviour_of(dataset, Kept()), settings.labels.clock(settings.time))
+    log = settings.log(behaviour_of(dataset, Kept()))
     inside = pl.col("timestamp").is_between(start, start + timedelta(days=1), closed="left")
     day = TextLog.of(dataset.requests.filter(inside), log, dataset.items["item_id"], settings.text)
     return Corpus(name, dataset, texts, log, day)

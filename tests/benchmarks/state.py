@@ -17,7 +17,6 @@ from recsys.data.tables import read_table
 from recsys.features.plan import build_features
 from recsys.features.settings import declare
 from recsys.past.behaviour import Behaviour
-from recsys.past.log import Log
 from recsys.past.lookup import Asked, Lookup
 from recsys.past.tail import Tail
 from recsys.settings import Settings, load_settings
@@ -122,7 +121,7 @@ def _after(moment: datetime, microseconds: np.ndarray) -> pl.Series:
 def _load(folder: Path, settings: Settings) -> Tail:
     """Bring a process to where the first list costs what every list costs, as `Ranker.load` does."""
     behaviour = Behaviour(*(read_table(folder, field.name) for field in fields(Behaviour)))
-    log = Log(behaviour, settings.labels.clock(settings.time))
+    log = settings.log(behaviour)
     nobody = Lookup.of_nobody(log)
     for feature in declare(settings.features):
         feature.values(nobody)

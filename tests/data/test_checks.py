@@ -60,6 +60,25 @@ def clean(ids: type = int) -> Dataset:
     return Dataset(items, events, requests, users)
 
 
+@pytest.mark.parametrize(
+    ("ids", "told"),
+    [
+        ([1, 2, 3, 4, 5, 6, 7], ""),
+        ([*"abcde", None, None], ""),
+        ([1, 2, 2, 4, 2, 6, 7], "2 (28.6 %), such as 2"),
+        (list("abcdefa"), "1 (14.3 %), such as 'a'"),
+    ],
+)
+def test_events_of_one_id_are_named(ids: list[object], told: str) -> None:
+    dataset = clean()
+    report = check_tables(replace(dataset, events=dataset.events.with_columns(event_id=pl.Series(ids))), NOW)
+    found = [fault for fault in report.faults if fault.column == "event_id"]
+    assert len(found) == bool(told)
+    for fault in found:
+        assert str(fault).startswith("error: events.event_id: the same event_id again in ")
+        assert "keep one row of each event, or rename the column if it is no id of events" in str(fault)
+
+
 def put(table: str, column: str, row: int, value: object) -> tuple[str, list[pl.Expr]]:
     """Plant a value in one row."""
     here = pl.int_range(pl.len()) == row

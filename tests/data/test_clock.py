@@ -63,8 +63,29 @@ def test_other_durations_are_refused(text):
 
 def test_settings_are_written_as_they_are_read():
     clock = TimeSettings(freshness="1d", feedback_delay="90m", zone="Asia/Tokyo")
-    assert clock.model_dump(mode="json") == {"freshness": "1d", "feedback_delay": "90m", "zone": "Asia/Tokyo"}
-    assert TimeSettings.model_validate(clock.model_dump(mode="json")) == clock
+    written = {"freshness": "1d", "feedback_delay": "90m", "click_delay": None, "zone": "Asia/Tokyo"}
+    assert clock.model_dump(mode="json") == written
+    assert TimeSettings.model_validate(written) == clock
+    sooner = TimeSettings(feedback_delay="90m", click_delay="1m")
+    assert sooner.model_dump(mode="json")["click_delay"] == "1m"
+    assert TimeSettings.model_validate(sooner.model_dump(mode="json")) == sooner
+
+
+@pytest.mark.parametrize(
+    ("click_delay", "after", "words"),
+    [(None, 90, "90m"), ("0s", 0, "90m, clicks after 0d"), ("90m", 90, "90m, clicks after 90m")],
+)
+def test_a_click_is_known_with_all_labels_or_sooner(click_delay, after, words):
+    clock = TimeSettings(feedback_delay="90m", click_delay=click_delay)
+    assert clock.clicks_known_after == timedelta(minutes=after)
+    assert clock.delays_in_words == words
+
+
+@pytest.mark.parametrize(("click_delay", "feedback_delay"), [("11m", "10m"), ("1s", "0s"), ("2d", "25h")])
+def test_a_click_that_is_known_after_its_list_is_refused(click_delay, feedback_delay):
+    words = f"click_delay {click_delay} is longer than feedback_delay .*, after which all labels of a list are known; shorten"
+    with pytest.raises(ValidationError, match=words):
+        TimeSettings(click_delay=click_delay, feedback_delay=feedback_delay)
 
 
 @pytest.mark.parametrize("zone", ["Mars", "", "../etc/passwd", "/etc/passwd", "Europe", "UTC+1"])

@@ -9,9 +9,9 @@ from polars.testing import assert_frame_equal
 from pydantic import ValidationError
 
 from recsys.data.clock import TimeSettings
-from recsys.data.labels import LabelSettings, grade_labels, with_clicks
+from recsys.data.labels import LabelSettings, grade_labels, labels_in_time, with_clicks
 from recsys.data.tables import Dataset
-from recsys.errors import SettingsError
+from recsys.errors import DataError, SettingsError
 from recsys.schema import TIME
 
 NOON = datetime(2024, 3, 1, 12, tzinfo=UTC)
@@ -222,6 +222,70 @@ def test_kinds_that_grade_a_list_are_no_clicks_on_top():
     graded = grade_labels(data, LabelSettings(grades={"purchase": 3}, clicks=("purchase",)))
     assert graded.requests["label"].to_list() == [3]
     assert graded.events.select("item_id", "event").rows() == [(2, "purchase"), (2, "click")]
+
+
+def with_moments(minutes, feedback_delay="10m"):
+    """A log of one click a list, seen so many minutes after it; None where it is not known."""
+    data = make_data([(1, 1, hour, 1) for hour in range(len(minutes))] + [(2, 2, 0, 0)], [])
+    after = pl.Series(
+        [None if each is None else timedelta(minutes=each) for each in minutes] + [None], dtype=pl.Duration("us")
+    )
+    requests = data.requests.with_columns(clicked_at=pl.col("timestamp") + after)
+    return requests, TimeSettings(feedback_delay=feedback_delay)
+
+
+def test_without_moments_or_with_moments_in_time_labels_stay():
+    requests, time = with_moments([0, 10, None, 3])
+    for table in (
+        requests,
+        requests.drop("clicked_at"),
+        requests.clear(),
+        requests.with_columns(clicked_at=pl.lit(None, TIME)),
+    ):
+        assert labels_in_time(table, time) is table
+
+
+def test_the_label_of_a_late_click_is_taken_back_and_its_moment_stays(caplog):
+    requests, time = with_moments([1] * 99 + [11])
+    found = labels_in_time(requests, time)
+    assert found["label"].to_list() == [1] * 99 + [0, 0]
+    assert_frame_equal(found.drop("label"), requests.drop("label"))
+    assert found.schema == requests.schema
+    assert "1 of 100 clicks have a clicked_at more than 10m after their list" in caplog.text
+    assert "[time] feedback_delay = 11m holds all" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("minutes", "told"),
+    [
+        (
+            [1, 2, 30],
+            r"1 of 3 clicks .* more than 10m after .* to 30m, which holds 99% of them, or to 30m, which holds all",
+        ),
+        (
+            [1] * 98 + [12, 60.001],
+            r"2 of 100 clicks .* feedback_delay to 12m, which holds 99% of them, or to 3601s, which",
+        ),
+        ([None] * 500 + [20, 1440], r"2 of 2 clicks .* feedback_delay to 1d, which holds 99% of them, or to 1d, which"),
+    ],
+)
+def test_many_late_clicks_are_refused_with_the_delays_that_hold_them(minutes, told):
+    requests, time = with_moments(minutes)
+    with pytest.raises(DataError, match=told):
+        labels_in_time(requests, time)
+
+
+@pytest.mark.parametrize(
+    ("delays", "known"),
+    [
+        ({"feedback_delay": "10m"}, ("6h", None)),
+        ({"feedback_delay": "10m", "click_delay": "1m"}, ("6h", "6h")),
+        ({"feedback_delay": "1d", "click_delay": "7h"}, ("1d", "7h")),
+    ],
+)
+def test_graded_labels_and_clicks_wait_for_the_attribution(delays, known):
+    clock = LabelSettings(grades={"purchase": 3}, attribution="6h").clock(TimeSettings(**delays))
+    assert clock == TimeSettings(feedback_delay=known[0], click_delay=known[1])
 
 
 def test_kinds_that_never_occur_or_are_clicks_already_are_refused():

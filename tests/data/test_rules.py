@@ -124,6 +124,39 @@ def test_values_at_the_edge_are_fine() -> None:
     assert lines(EVENTS, event) == []
 
 
+@pytest.mark.parametrize(
+    ("clicked_at", "label", "told"),
+    [
+        ([-1, None, None, None], [1, 0, 0, 0], "clicked before the list was shown in 1 (25 %), such as "),
+        (
+            [5, 9, None, None],
+            [1, 0, 0, 0],
+            "the moment of a click where label says there was none in 1 (25 %), such as ",
+        ),
+        ([0, 5, 0, None], [0, 0, 2, 0], "the moment of a click where label says there was none in 2 (50 %), such as "),
+        (
+            [5, None, None, None],
+            [None, 0, 0, 0],
+            "the moment of a click where label says there was none in 1 (25 %), such",
+        ),
+        ([0, 10**6, None, None], [1, 1, 1, 0], ""),
+    ],
+)
+def test_moments_of_clicks_belong_to_clicks_on_their_list(clicked_at, label, told) -> None:
+    after = pl.Series(clicked_at, dtype=pl.Int64).cast(pl.Duration("us"))
+    lists = LISTS.with_columns(label=pl.Series(label, dtype=pl.Int64), clicked_at=pl.col("timestamp") + after)
+    found = [line for line in lines(REQUESTS, lists) if "clicked_at" in line]
+    assert len(found) == bool(told)
+    assert all(line.startswith(f"error: requests.clicked_at: {told}") for line in found)
+
+
+def test_moments_of_clicks_are_moments() -> None:
+    (found,) = lines(REQUESTS, LISTS.with_columns(label=1, clicked_at=pl.lit(17)))
+    assert found.startswith(
+        "error: requests.clicked_at: the column is Int32, not moments, such as 17; write it as moments"
+    )
+
+
 @pytest.mark.parametrize("name", ["views", "clicks"])
 def test_views_and_clicks_go_together(name: str) -> None:
     assert lines(REQUESTS, LISTS.with_columns(pl.lit(3).alias(name))) == [

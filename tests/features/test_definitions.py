@@ -84,6 +84,9 @@ def test_features_are_those_of_a_plain_loop(tools, data):
         (1, {"feedback_delay": "10m"}),
         (2, {"feedback_delay": "6h", "freshness": "1d", "zone": "Africa/Cairo"}),
         (3, {"feedback_delay": "0s", "freshness": "1d"}),
+        (4, {"feedback_delay": "10m", "history": ("view", "like")}),
+        (5, {"feedback_delay": "6h", "click_delay": "10m", "moments": 3}),
+        (6, {"feedback_delay": "6h", "click_delay": "1m", "freshness": "1d"}),
     ],
 )
 def test_every_feature_of_a_full_log_is_that_of_a_plain_loop(tools, seed, time):
@@ -101,11 +104,13 @@ def database(case):
     base = sqlite3.connect(":memory:")
     size = pl.len().over("request_id").alias("size")
     known_at = pl.max_horizontal("known_at", "timestamp").dt.epoch("us").alias("moment")
+    there = "clicked_at" in case.dataset.requests.columns
+    clicked_at = micro("clicked_at") if there else pl.lit(None, pl.Int64).alias("clicked_at")
     tables = {
         "items": case.dataset.items.select("item_id", "category"),
         "users": case.dataset.users,
         "showings": case.dataset.requests.select(
-            "user_id", "item_id", "device", "label", size, micro("timestamp").alias("moment")
+            "user_id", "item_id", "device", "label", size, micro("timestamp").alias("moment"), clicked_at
         ),
         "events": case.dataset.events.select(
             "user_id", "item_id", pl.lit(None).alias("device"), "event", pl.col("value").fill_nan(None), known_at
@@ -118,6 +123,7 @@ def database(case):
         base.execute(f"create table {name} ({', '.join(table.columns)})")
         base.executemany(f"insert into {name} values ({', '.join('?' * table.width)})", table.rows())
     delay = int(case.time.feedback_delay / timedelta(microseconds=1))
+    soon = delay if case.time.click_delay is None else int(case.time.click_delay / timedelta(microseconds=1))
     keyed = """
         select l.*, l.user_id as user, l.item_id as item, i.category, u.age_group
         from {} l left join items i using (item_id) left join users u using (user_id)
@@ -126,19 +132,25 @@ def database(case):
         base.execute(f"create view {name} as {keyed.format(of)}")
     keys = "user, item, category, device, age_group"
     base.execute(
-        f"create view outcome as select {keys}, label > 0 as hit, round(4294967296.0 / size) / 4294967296.0 as chance, "
-        f"moment + {delay} as moment from showing"
+        f"create view outcome as select {keys}, label > 0 and coalesce(clicked_at, moment) <= moment + {delay} as hit, "
+        f"round(4294967296.0 / size) / 4294967296.0 as chance, moment + {delay} as moment from showing"
     )
     base.execute("create view skip as select * from outcome where not hit")
     for of in ("like", "view"):
         base.execute(f"create view {of}_ as select * from done where event = '{of}'")
     base.execute(
-        f"create table clicked as select {keys}, moment, null as value from outcome where hit "
+        f"create table clicked as select {keys}, coalesce(clicked_at, moment + {soon}) as moment, null as value "
+        f"from showing where label > 0 "
         f"union all select {keys}, moment, value from done where event = 'click'"
+    )
+    kinds = ", ".join(f"'{kind}'" for kind in case.history)
+    base.execute(
+        f"create view read as select user, item, moment from clicked "
+        f"union all select user, item, moment from done where event in ({kinds})"
     )
     last = """
         select l.*, (
-            select c.item from clicked c where c.user = l.user and c.moment < l.moment
+            select c.item from read c where c.user = l.user and c.moment < l.moment
             order by c.moment desc, c.item desc limit 1
         ) as last_item from {} l
     """
@@ -211,6 +223,8 @@ def test_counts_shares_rates_and_means_are_those_of_sql(tools, data, per, window
 def test_counts_shares_rates_and_means_of_a_full_log_are_those_of_sql(tools, per):
     for window in WINDOWS:
         compare_with_sql(tools.full_case(4, feedback_delay="10m"), per, window)
+        compare_with_sql(tools.full_case(7, feedback_delay="10m", history=("view",)), per, window)
+        compare_with_sql(tools.full_case(8, feedback_delay="6h", click_delay="5m", moments=3), per, window)
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from recsys.past import counters
 from recsys.past.counters import Timeline
 from recsys.past.log import Log
 from recsys.past.lookup import Asked
+from recsys.schema import TIME
 from recsys.vectors.queries import QueryReader
 
 pytestmark = pytest.mark.slow
@@ -42,7 +43,7 @@ def future_changes_nothing(tools, compute, examples):
         request = data.draw(st.sampled_from(case.candidates["request_id"].unique().sort().to_list()))
         asked = case.candidates.filter(pl.col("request_id") == request)
         other = data.draw(tools.other_future(case, case.as_of(request)))
-        found, again = (compute(asked, dataset, case.time) for dataset in (case.dataset, other))
+        found, again = (compute(asked, dataset, case.time, history=case.history) for dataset in (case.dataset, other))
         assert tools.bits(found) == tools.bits(again)
 
     return check
@@ -50,6 +51,50 @@ def future_changes_nothing(tools, compute, examples):
 
 def test_what_is_known_at_or_after_as_of_changes_no_feature(tools):
     future_changes_nothing(tools, tools.compute, examples=80)()
+
+
+def changed_labels(case, change, moment, delay):
+    """Change labels of lists, and say until when that may change nothing: the first moment at which one is known."""
+    shown = case.dataset.requests
+    at = pl.col("clicked_at") if "clicked_at" in shown.columns else pl.lit(None, TIME)
+    known = shown.select(pl.when(change).then(pl.coalesce(at if moment else None, pl.col("timestamp") + delay)))
+    new = pl.when(~change).then("label").otherwise(pl.lit(0 if moment else None, pl.Int64))
+    kept = shown.with_columns(label=new, clicked_at=pl.when(~change).then(at))
+    return replace(case.dataset, requests=kept), known.to_series().min()
+
+
+@pytest.mark.parametrize("clicked", [True, False])
+@settings(SLOW, max_examples=40)
+@given(data=st.data())
+def test_a_label_changes_nothing_before_it_is_known(tools, clicked, data):
+    """A click that is taken back changes no feature before it is known; "not clicked" none before all labels are."""
+    case = data.draw(tools.case())
+    rows = data.draw(st.lists(st.booleans(), min_size=20, max_size=20))
+    drawn = pl.Series([rows[place % 20] for place in range(len(case.dataset.requests))], dtype=pl.Boolean)
+    change = drawn & ((pl.col("label") > 0) == clicked)
+    delay = case.time.clicks_known_after if clicked else case.time.feedback_delay
+    other, known = changed_labels(case, change, clicked, delay)
+    early = [
+        request for request in case.candidates["request_id"].unique() if known is None or case.as_of(request) <= known
+    ]
+    asked = case.candidates.filter(pl.col("request_id").is_in(early))
+    found, again = (tools.compute(asked, each, case.time, history=case.history) for each in (case.dataset, other))
+    assert tools.bits(found) == tools.bits(again)
+
+
+@pytest.mark.parametrize("freshness", ["live", "1d"])
+def test_clicks_are_known_sooner_than_rates_with_a_delay_of_their_own(tools, freshness):
+    case = tools.full_case(11, feedback_delay="6h", freshness=freshness)
+    plain, same, soon = (
+        tools.compute(case.candidates, case.dataset, case.time.model_copy(update={"click_delay": delay}))
+        for delay in (None, timedelta(hours=6), timedelta(minutes=1))
+    )
+    assert tools.bits(plain) == tools.bits(same)
+    changed = {name for name, bits in tools.bits(soon).items() if bits != tools.bits(plain)[name]}
+    rates = {name for name in plain.columns if name.startswith(("click_rate", "click_lift", "skip", "showing"))}
+    assert rates
+    assert not {name for name in rates if name in changed}
+    assert {"click_count_item_6h", "hours_since_click_user", "interest"} <= changed
 
 
 @pytest.mark.parametrize("freshness", ["live", "1d"])
@@ -81,21 +126,28 @@ def test_the_time_property_sees_one_row_known_exactly_at_as_of(tools, monkeypatc
 
 
 def leaky(tools, leak):
-    def compute(asked, dataset, time):
+    def compute(asked, dataset, time, history):
         if leak == "labels at once":
             time = time.model_copy(update={"feedback_delay": timedelta(0)})
+        if leak == "clicks at once":
+            time = time.model_copy(update={"click_delay": timedelta(0)})
+        if leak == "moments of clicks":
+            dataset = replace(dataset, requests=dataset.requests.drop("clicked_at", strict=False))
         if leak == "today":
             time = time.model_copy(update={"freshness": "live"})
         if leak == "events when they happen":
             dataset = replace(dataset, events=dataset.events.drop("known_at"))
         if leak == "midnight of another zone":
             time = time.model_copy(update={"zone": "UTC" if time.zone != "UTC" else "Africa/Cairo"})
-        return tools.compute(asked, dataset, time)
+        return tools.compute(asked, dataset, time, history=history)
 
     return compute
 
 
-@pytest.mark.parametrize("leak", ["labels at once", "today", "events when they happen", "midnight of another zone"])
+LEAKS = ["labels at once", "clicks at once", "moments of clicks", "today", "events when they happen"]
+
+
+@pytest.mark.parametrize("leak", [*LEAKS, "midnight of another zone"])
 def test_the_time_property_sees_a_wrong_clock(tools, leak):
     with pytest.raises(AssertionError):
         future_changes_nothing(tools, leaky(tools, leak), examples=80)()

@@ -239,6 +239,10 @@ def spoilt(candidates: pl.DataFrame, dataset: Dataset, time: TimeSettings, leak:
     """Compute features under the wrong clocks of the builder's tests."""
     if leak == "labels at once":
         time = time.model_copy(update={"feedback_delay": timedelta(0)})
+    if leak == "clicks at once":
+        time = time.model_copy(update={"click_delay": timedelta(0)})
+    if leak == "moments of clicks":
+        dataset = replace(dataset, requests=dataset.requests.drop("clicked_at"))
     if leak == "today":
         time = time.model_copy(update={"freshness": "live"})
     if leak == "events when they happen":
@@ -257,7 +261,10 @@ def test_shuffled_futures_find_nothing_on_random_logs(data) -> None:
     assert not list(future_features(dataset, asked, case.time, compute, data.draw(st.integers(0, 99))))
 
 
-@pytest.mark.parametrize("leak", ["labels at once", "today", "events when they happen", "midnight of another zone"])
+LEAKS = ["labels at once", "clicks at once", "moments of clicks", "today", "events when they happen"]
+
+
+@pytest.mark.parametrize("leak", [*LEAKS, "midnight of another zone"])
 def test_shuffled_futures_find_a_wrong_clock(leak: str) -> None:
     found = []
 

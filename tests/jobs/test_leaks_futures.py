@@ -11,6 +11,7 @@ from recsys.world import WorldSettings, make_world
 
 HOUR = timedelta(hours=1)
 CLOCKS = [TimeSettings(), TimeSettings(freshness="1d", feedback_delay="6h"), TimeSettings(feedback_delay="0s")]
+CLOCKS += [TimeSettings(feedback_delay="6h", click_delay="10m"), TimeSettings(feedback_delay="6h", click_delay="0s")]
 
 
 @pytest.fixture(scope="module")
@@ -18,7 +19,11 @@ def dataset() -> Dataset:
     made = make_world(WorldSettings(seed=3, items=150, users=40, days=3, history_days=2, requests=300)).dataset
     moments = pl.col("timestamp")
     late = pl.when(pl.int_range(pl.len()) % 3 == 0).then(moments + 7 * HOUR)
-    return Dataset(made.items, made.events.with_columns(known_at=late), made.requests)
+    clicked = (pl.col("label") > 0) & (pl.int_range(pl.len()) % 3 > 0)
+    clicked_at = pl.when(clicked).then(moments + (pl.int_range(pl.len()) % 500) * timedelta(minutes=1))
+    return Dataset(
+        made.items, made.events.with_columns(known_at=late), made.requests.with_columns(clicked_at=clicked_at)
+    )
 
 
 def middle(dataset: Dataset) -> pl.DataFrame:
@@ -34,18 +39,27 @@ def known_at(events: pl.DataFrame) -> pl.Expr:
     return pl.max_horizontal("timestamp", "known_at").fill_null(pl.col("timestamp"))
 
 
+def clicked(clock: TimeSettings, as_of: datetime) -> pl.Expr:
+    """Whether a click is known."""
+    known = pl.coalesce("clicked_at", pl.col("timestamp") + clock.clicks_known_after)
+    return (pl.col("label") > 0) & (known < as_of)
+
+
 @pytest.mark.parametrize("clock", CLOCKS)
 def test_what_is_known_before_as_of_is_the_same_and_nothing_else_comes_in(
     dataset: Dataset, clock: TimeSettings
 ) -> None:
     asked = middle(dataset)
-    as_of, delay = clock.known_at(asked["timestamp"][0]), clock.feedback_delay
+    as_of = clock.known_at(asked["timestamp"][0])
     one, other = two_futures(dataset, asked, clock, np.random.default_rng(0))
     assert one.items.equals(other.items)
-    before = pl.col("timestamp") < as_of
-    assert cut(one.requests.drop("label"), before).equals(cut(other.requests.drop("label"), before))
-    labelled = pl.col("timestamp") + delay < as_of
-    assert cut(one.requests, labelled).equals(cut(other.requests, labelled))
+    before, told = pl.col("timestamp") < as_of, ["label", "clicked_at"]
+    assert cut(one.requests.drop(told), before).equals(cut(other.requests.drop(told), before))
+    assert cut(one.requests, clicked(clock, as_of)).equals(cut(other.requests, clicked(clock, as_of)))
+    settled = pl.col("timestamp") + clock.feedback_delay
+    in_time = (pl.col("label") > 0) & (pl.coalesce("clicked_at", "timestamp") <= settled)
+    outcomes = [log.requests.with_columns(label=in_time).drop("clicked_at") for log in (one, other)]
+    assert cut(outcomes[0], settled < as_of).equals(cut(outcomes[1], settled < as_of))
     for log in (one, other):
         past = log.events.filter(known_at(log.events) < as_of).drop("known_at")
         logged = dataset.events.filter(known_at(dataset.events) < as_of).drop("known_at")
@@ -55,12 +69,18 @@ def test_what_is_known_before_as_of_is_the_same_and_nothing_else_comes_in(
 @pytest.mark.parametrize("clock", CLOCKS)
 def test_everything_else_is_changed(dataset: Dataset, clock: TimeSettings) -> None:
     asked = middle(dataset)
-    as_of, delay = clock.known_at(asked["timestamp"][0]), clock.feedback_delay
+    as_of = clock.known_at(asked["timestamp"][0])
     one, other = two_futures(dataset, asked, clock, np.random.default_rng(0))
-    unlabelled = (pl.col("timestamp") < as_of) & (pl.col("timestamp") + delay >= as_of)
-    pair = one.requests.filter(unlabelled).join(other.requests, on=["request_id", "item_id"])
-    assert len(pair) == len(one.requests.filter(unlabelled))
+    known = clicked(clock, as_of) | ((pl.col("label") == 0) & (pl.col("timestamp") + clock.feedback_delay < as_of))
+    unlabelled = one.requests.filter(pl.col("timestamp") < as_of, ~known)
+    pair = unlabelled.join(other.requests, on=["request_id", "item_id"])
+    assert len(pair) == len(unlabelled)
     assert ((pair["label"] > 0) != (pair["label_right"] > 0)).all()
+    assert (
+        not pair.with_columns(label="label_right", clicked_at="clicked_at_right")
+        .select(clicked(clock, as_of).any())
+        .item()
+    )
     later = pl.col("timestamp") >= as_of
     key = ["user_id", "item_id", "timestamp"]
     shown, changed = (log.requests.filter(later) for log in (one, other))
@@ -76,11 +96,12 @@ def test_every_candidate_has_rows_on_the_very_edge(dataset: Dataset, clock: Time
     as_of = clock.known_at(asked["timestamp"][0])
     one, other = two_futures(dataset, asked, clock, np.random.default_rng(0))
     mine = pl.col("user_id") == asked["user_id"][0]
-    edge = mine & (pl.col("timestamp") == as_of - clock.feedback_delay)
-    for log, label in [(one, 0), (other, 1)]:
-        rows = log.requests.filter(edge, pl.col("label") == label)
-        if clock.feedback_delay or log is one:  # without a delay the list lies in the future and is scattered as well
-            assert set(asked["item_id"]) <= set(rows["item_id"])
+    for delay in (clock.feedback_delay, clock.clicks_known_after):
+        edge = mine & (pl.col("timestamp") == as_of - delay)
+        for log, label in [(one, 0), (other, 1)]:
+            rows = log.requests.filter(edge, pl.col("label") == label)
+            if delay or log is one:  # without a delay the list lies in the future and is scattered as well
+                assert set(asked["item_id"]) <= set(rows["item_id"])
     kinds = sorted({*dataset.events["event"], "click"})
     added = other.events.filter(mine, pl.col("known_at") == as_of, pl.col("timestamp") == as_of - HOUR)
     for kind in kinds:

@@ -30,6 +30,21 @@ def test_ids_are_plain_labels_graded_and_the_clock_is_that_of_the_labels(line) -
     assert graded.checked.ok
 
 
+def test_kinds_of_history_are_read_and_not_counted(line) -> None:
+    text = line.settings.text.model_copy(update={"history": ("share", "like")})
+    settings = line.settings.model_copy(update={"text": text})
+    log, plain = (prepare(line.dataset, each).log for each in (settings, line.settings))
+    shared = line.dataset.events.filter(pl.col("event").is_in(["share", "like"]))
+    ((layer,), (plain_layer,)) = log.layers, plain.layers
+    assert len(layer.click_rows.moments) == len(plain_layer.click_rows.moments)
+    assert len(layer.history_rows.moments) == len(plain_layer.click_rows.moments) + len(shared)
+    for kind in ("like ", "purchase"):
+        text = line.settings.text.model_copy(update={"history": ("like", kind)})
+        words = rf"\[text\] history names '{kind}', an event that never occurs; events holds \['click', 'comment'"
+        with pytest.raises(SettingsError, match=words):
+            prepare(line.dataset, line.settings.model_copy(update={"text": text}))
+
+
 def test_without_settings_of_a_model_those_of_the_package_hold(line) -> None:
     behaviour = prepare(line.dataset, Settings()).log.behaviour
     assert (behaviour.attributes, behaviour.numbers, behaviour.user_attributes, behaviour.context) == ((), (), (), ())

@@ -23,11 +23,11 @@ SAVED = Behaviour(
     showings=pl.DataFrame(
         {"user_id": [7, 7], "item_id": ["a", "b"], "timestamp": [NOON] * 2, "label": [1, None], "list_size": [2, 2]},
         schema_overrides={"timestamp": MOMENTS, "label": pl.Int8, "list_size": pl.Int32},
-    ).with_columns(device=pl.Series(["phone", None])),
+    ).with_columns(clicked_at=pl.lit(NOON, MOMENTS), device=pl.Series(["phone", None])),
     events=pl.DataFrame(
         {"user_id": [7], "item_id": ["a"], "event": ["view"], "known_at": [NOON], "value": [None]},
         schema_overrides={"known_at": MOMENTS, "value": pl.Float64},
-    ),
+    ).with_columns(event_id=pl.Series(["e1"])),
 )
 
 
@@ -44,6 +44,14 @@ def test_what_was_saved_is_read(tmp_path) -> None:
         assert_frame_equal(getattr(read, name), table)
     refuse_mixed_ids(tmp_path, read, pl.Series(["a"]))
     assert (read.attributes, read.numbers) == (KEPT.affinity, KEPT.numbers)
+
+
+@pytest.mark.parametrize(("table", "column"), [("showings", "clicked_at"), ("events", "event_id")])
+def test_columns_that_few_logs_have_may_be_missing_or_have_gaps(tmp_path, table, column) -> None:
+    written(tmp_path, table, lambda saved: saved.drop(column))
+    assert column not in getattr(read_behaviour(tmp_path, KEPT), table).columns
+    written(tmp_path, table, lambda saved: saved.with_columns(pl.lit(None, saved.schema[column]).alias(column)))
+    assert getattr(read_behaviour(tmp_path, KEPT), table)[column].null_count() == len(getattr(SAVED, table))
 
 
 @pytest.mark.parametrize("name", ["users", "events"])
@@ -77,6 +85,8 @@ CHANGES = [
     ("showings", lambda table: table.with_columns(list_size=pl.col("list_size") - 2), "list of less than one candid"),
     ("showings", lambda table: table.with_columns(device=pl.lit(0.5)), "column device holds Float64 values"),
     ("events", lambda table: table.with_columns(value=pl.concat_list("value")), r"value holds List\(Float64\) values"),
+    ("showings", lambda table: table.with_columns(clicked_at=pl.lit(1)), "clicked_at holds Int32 values, not moments"),
+    ("events", lambda table: table.with_columns(event_id=pl.lit(0.5)), "event_id holds Float64 values, not integers"),
     ("events", lambda table: table.with_columns(event=pl.lit(1)), "column event holds Int32 values, not text"),
     ("events", lambda table: table.with_columns(known_at=pl.Series([2**62]).cast(MOMENTS)), "outside the calendar"),
 ]

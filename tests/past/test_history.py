@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -20,18 +21,18 @@ NOON = datetime(2024, 3, 1, 12, tzinfo=UTC)
 @given(data=st.data(), length=st.integers(1, 5))
 def test_histories_are_those_of_a_plain_loop(tools, data, length):
     case = data.draw(tools.case())
-    log = Log(behaviour_of(case.dataset, Kept()), case.time)
+    log = Log(behaviour_of(case.dataset, Kept()), case.time, history=case.history)
     rows = log.rows(case.candidates)
     found = read_history(log, rows.codes["user"], rows.as_of, length)
     items = log.items.values.to_list()
     clicks = [
-        (row["user_id"], row["timestamp"] + case.time.feedback_delay, row["item_id"])
+        (row["user_id"], row.get("clicked_at") or row["timestamp"] + case.time.clicks_known_after, row["item_id"])
         for row in case.dataset.requests.rows(named=True)
         if row["label"] > 0
     ] + [
         (row["user_id"], max(row["timestamp"], row["known_at"] or row["timestamp"]), row["item_id"])
         for row in case.dataset.events.rows(named=True)
-        if row["event"] == "click"
+        if row["event"] in ("click", *case.history)
     ]
     for place, asked in enumerate(case.candidates.rows(named=True)):
         as_of = case.as_of(asked["request_id"])
@@ -72,9 +73,25 @@ def test_unknown_users_and_empty_logs_have_no_history(tools):
     assert read_history(log_of(tools, []), np.array([-1]), micro(NOON), 2).hours.tolist() == [[0.0, 0.0]]
 
 
-def test_other_kinds_of_events_are_no_clicks(tools):
-    log = log_of(tools, [(1, 3, "like", NOON - timedelta(hours=1), timedelta(0))])
-    assert read_history(log, np.array([0]), micro(NOON), 1).items.tolist() == [[-1]]
+def test_other_kinds_of_events_are_read_where_they_are_named(tools):
+    rows = [(1, item, kind, NOON - timedelta(hours=item), timedelta(0)) for item, kind in ((3, "like"), (2, "buy"))]
+    log = log_of(tools, rows)
+    for history, items in [((), [-1, -1]), (("buy",), [0, -1]), (("like",), [1, -1]), (("like", "buy"), [0, 1])]:
+        named = replace(log, history=history)
+        assert read_history(named, np.array([0]), micro(NOON), 2).items.tolist() == [items]
+
+
+@pytest.mark.parametrize("kind", ["click", "buy"])
+def test_history_across_the_tail_is_that_of_one_log(tools, kind):
+    parts = [
+        [(1, 3, kind, NOON, timedelta(0)), (1, 8, "click", NOON, timedelta(0))],
+        [(1, 5, kind, NOON, timedelta(0))],
+    ]
+    base, tail = (log_of(tools, rows).behaviour for rows in parts)
+    log = Log(base, TimeSettings(), history=("buy",)).with_tail(tail)
+    found = read_history(log, np.array([0]), micro(NOON) + 1, 4)
+    ids = [*log.items.values, *log.items.later.values]
+    assert [ids[code] for code in found.items[0] if code >= 0] == [8, 5, 3]
 
 
 def test_clicks_at_one_moment_stand_in_the_order_of_their_items_across_the_tail_too(tools):

@@ -131,7 +131,7 @@ def test_clicks_at_one_moment_stand_in_the_order_of_their_items(tools):
     for order in ([0, 1, 2], [2, 1, 0], [1, 0, 2]):
         events = tools.events([rows[place] for place in order])
         log = Log(behaviour_of(Dataset(events.select("item_id"), events, tools.showings([])), Kept()), TimeSettings())
-        orders.append(log.items.values.gather(log.layers[0].clicks[1]).to_list())
+        orders.append(log.items.values.gather(log.layers[0].history[1]).to_list())
     assert orders == [[1, 2, 3]] * 3
 
 
@@ -150,19 +150,18 @@ def in_words(table):
     return table.with_columns(pl.col(name).cast(pl.String) for name in IDS if name in table.columns)
 
 
-def clicks_of(behaviour, time):
-    """List clicks as (user, moment when known) in plain Python."""
-    shown = behaviour.showings.filter(pl.col("label") > 0)
-    done = behaviour.events.filter(pl.col("event") == "click")
-    return [(user, moment + time.feedback_delay) for user, moment in shown.select("user_id", "timestamp").rows()] + [
-        *done.select("user_id", "known_at").rows()
-    ]
+def clicks_of(behaviour, time, history=()):
+    """List clicks, and what counts as history beside them, as (user, moment when known) in plain Python."""
+    shown = behaviour.showings.filter(pl.col("label") > 0).rows(named=True)
+    done = behaviour.events.filter(pl.col("event").is_in(["click", *history]))
+    known = [row.get("clicked_at") or row["timestamp"] + time.clicks_known_after for row in shown]
+    return [*zip([row["user_id"] for row in shown], known, strict=True), *done.select("user_id", "known_at").rows()]
 
 
-def check_tail(tools, base, tail, time, candidates):
+def check_tail(tools, base, tail, time, candidates, history=()):
     """Hold a log with a tail against one log of all rows, to the bit, and `fits` against a plain loop."""
-    log, whole = Log(base, time).with_tail(tail), Log(base.joined(tail), time)
-    below, top = clicks_of(base, time), clicks_of(tail, time)
+    log, whole = Log(base, time, history=history).with_tail(tail), Log(base.joined(tail), time, history=history)
+    below, top = clicks_of(base, time), clicks_of(tail, time, history)
     assert log.fits == (not any(user == other and moment < late for user, moment in top for other, late in below))
     if log.fits:
         found, expected = (
@@ -197,7 +196,7 @@ def test_a_log_with_a_tail_is_the_log_of_all_rows_to_the_bit(tools, data, hours,
         candidates = in_words(candidates)
     cut = pl.concat([behaviour.events["known_at"], behaviour.showings["timestamp"], candidates["timestamp"]]).min()
     base, tail = split(behaviour, cut + hours * HOUR, late)
-    check_tail(tools, base, tail, case.time, candidates)
+    check_tail(tools, base, tail, case.time, candidates, case.history)
 
 
 def renamed(tail):
@@ -264,6 +263,10 @@ def test_a_click_that_comes_late_does_not_fit(tools):
     assert not fits((5, 2, "click", NOON + 2 * HOUR - timedelta(microseconds=1), NOW))
     assert fits((5, 2, "click", NOON + HOUR, HOUR))  # known at the same moment, so before neither
     assert fits((5, 2, "like", NOON + HOUR, NOW))
+    log = replace(log, history=("like",))
+    assert not fits((5, 2, "like", NOON + HOUR, NOW))
+    assert fits((5, 2, "like", NOON + 3 * HOUR, NOW))
+    log = replace(log, history=())
     assert fits((6, 2, "click", NOON + HOUR, NOW))
     assert fits((99, 2, "click", NOON + HOUR, NOW))
     assert fits((5, 2, "click", NOON + 3 * HOUR, NOW))

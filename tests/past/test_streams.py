@@ -1,6 +1,9 @@
 import numpy as np
+import polars as pl
+import pytest
 
-from recsys.past.streams import CHANCE, UNIT, Stream
+from recsys.errors import DataError
+from recsys.past.streams import CHANCE, UNIT, Stream, in_units
 
 
 def test_rows_of_a_stream_keep_their_codes_moments_and_amounts_together():
@@ -9,6 +12,27 @@ def test_rows_of_a_stream_keep_their_codes_moments_and_amounts_together():
     assert kept.codes["user"].tolist() == [3, 5]
     assert kept.moments.tolist() == [10, 30]
     assert kept.amounts[0].tolist() == [1, 4]
+
+
+def test_streams_of_the_same_columns_are_joined_in_their_order():
+    one = Stream({"user": np.array([3])}, np.array([10]), (np.array([1]),))
+    other = Stream({"user": np.array([5, 4]), "more": np.array([0, 0])}, np.array([9, 8]), (np.array([2, 3]),))
+    both = one.joined(other)
+    assert {name: of.tolist() for name, of in both.codes.items()} == {"user": [3, 5, 4]}
+    assert (both.moments.tolist(), both.amounts[0].tolist()) == ([10, 9, 8], [1, 2, 3])
+
+
+@pytest.mark.parametrize("largest", [1e16, -6e15, 2.0**62])
+def test_values_that_cannot_be_added_up_exactly_are_refused(largest):
+    with pytest.raises(
+        DataError, match=f"reach {abs(largest):g}, too large to be added up exactly".replace("+", r"\+")
+    ):
+        in_units(pl.Series([1.0, largest]))
+
+
+def test_values_are_rounded_to_units_and_missing_ones_are_marked():
+    units, there = in_units(pl.Series([0.5, None, float("nan"), -2.0, 0.0]))
+    assert (units.tolist(), there.tolist()) == ([512, 0, 0, -2048, 0], [True, False, False, True, True])
 
 
 def test_a_stream_may_have_nothing_to_add_up():

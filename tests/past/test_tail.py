@@ -44,6 +44,17 @@ SETTINGS = FeatureSettings(
 )
 LISTED = [2, 4, 5, 7, 8]  # 1 to 9 are shown: what comes up later lies before, between and behind
 TIMES = [TimeSettings(), TimeSettings(feedback_delay="0s"), TimeSettings(freshness="1d", feedback_delay="6h")]
+TIMES += [TimeSettings(click_delay="1m"), TimeSettings(freshness="1d", feedback_delay="6h", click_delay="0s")]
+
+
+LABEL = ("label", "clicked_at")
+
+
+def _with_click_moments(requests: pl.DataFrame) -> pl.DataFrame:
+    """Turn minutes into the moments of some clicks, a few of them late."""
+    seen = (pl.col("label") > 0) & (pl.col("clicked_at") >= 0)
+    minutes = pl.duration(minutes="clicked_at")
+    return requests.with_columns(clicked_at=pl.when(seen).then(pl.col("timestamp") + minutes))
 
 
 @dataclass(frozen=True)
@@ -71,6 +82,7 @@ class Story:
                 "item_id": int(item),
                 "device": str(random.choice(["phone", "tv", "car"][: 2 + (told[number] > 0)])),
                 "label": int(random.random() < 0.5),
+                "clicked_at": int(random.choice([-1, -1, 0, 3, 9, 11, 200])),
                 "told": int(told[number]),
                 "labelled": int(
                     told[number] + (random.integers(0, 3) if told[number] and random.random() < 0.6 else 0)
@@ -104,7 +116,7 @@ class Story:
         story = cls(
             items,
             pl.DataFrame({"user_id": [1, 3, 5], "town": ["a", "b", "a"]}),
-            pl.DataFrame(shown, schema_overrides=moment),
+            _with_click_moments(pl.DataFrame(shown, schema_overrides=moment)),
             pl.DataFrame(events, schema_overrides=moment | {"known_at": TIME, "value": pl.Float64}),
         )
         return story.with_text_ids() if texts else story
@@ -119,7 +131,7 @@ class Story:
     def behaviour(self, step: int) -> Behaviour:
         """All that is told by a step, in one piece."""
         known = self.requests.filter(pl.col("told") <= step)
-        known = known.with_columns(label=pl.when(pl.col("labelled") <= step).then("label"))
+        known = known.with_columns(pl.when(pl.col("labelled") <= step).then(name).alias(name) for name in LABEL)
         size = pl.len().over("request_id").cast(pl.Int32)
         events = self.events.filter(pl.col("told") <= step)
         behaviour = behaviour_of(Dataset(self.items, events, known, self.users), SETTINGS.kept)
@@ -129,9 +141,11 @@ class Story:
     def update(self, step: int) -> tuple[pl.DataFrame | None, pl.DataFrame | None]:
         """What a step tells: lists with the labels that are known at once, and later labels alone."""
         new = self.requests.filter(pl.col("told") == step)
-        new = new.with_columns(label=pl.when(pl.col("labelled") <= step).then("label"))
+        new = new.with_columns(pl.when(pl.col("labelled") <= step).then(name).alias(name) for name in LABEL)
         late = self.requests.filter(pl.col("told") < step, pl.col("labelled") == step)
         shown, events = pl.concat([late, new]), self.events.filter(pl.col("told") == step)
+        if shown["clicked_at"].null_count() == len(shown):
+            shown = shown.drop("clicked_at")
         return (None if events.is_empty() else events), (None if shown.is_empty() else shown)
 
     def candidates(self) -> pl.DataFrame:
@@ -164,28 +178,34 @@ def sizes(log: Log) -> list[int]:
     return [len(layer.behaviour.showings) + len(layer.behaviour.events) for layer in log.layers[1:]]
 
 
-@pytest.mark.parametrize("time", TIMES, ids=["live", "at once", "nightly"])
-@settings(max_examples=25, deadline=None)
+@pytest.mark.parametrize("time", TIMES, ids=["live", "at once", "nightly", "two delays", "two delays, nightly"])
+@settings(max_examples=15, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 7), st.sampled_from([1, 3, 8, 10_000]), st.booleans(), st.booleans())
 def test_what_is_told_in_parts_gives_the_features_of_what_is_known_from_the_start(
     time, seed, steps, rows, in_order, texts
 ) -> None:
-    story = Story.of(seed, steps, in_order, texts)
+    story, history = Story.of(seed, steps, in_order, texts), ("view",) if seed % 2 else ()
     candidates = story.candidates()
-    tail = Tail.on(Log(story.behaviour(0), time))
+    tail = Tail.on(Log(story.behaviour(0), time, history=history))
     reader = make_reader(tail.log, story.items)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tail_module, "ROWS", rows)
         for step in range(1, steps + 3):
-            tail = tail.grown(*story.update(step))
+            tail = add(tail, *story.update(step))
             reader = reader.on(tail.log)
-            whole = Log(story.behaviour(step), time)
+            whole = Log(story.behaviour(step), time, history=history)
             found = build_features(Asked.of(candidates, tail.log), SETTINGS, reader)
             expected = build_features(Asked.of(candidates, whole), SETTINGS, make_reader(whole, story.items))
             assert_frame_equal(found, expected, check_exact=True)
             closed = sizes(tail.closed)
             assert all(large > 2 * small for large, small in pairwise(closed)), closed
             assert tail.log.fits
+
+
+def add(tail: Tail, events: pl.DataFrame | None, requests: pl.DataFrame | None) -> Tail:
+    """Grow by what is new."""
+    taken = tail.untold(events, requests)
+    return tail.grown(taken.events, taken.requests)
 
 
 def told(number: int, moment: int, label: int | None = 0, user: int = 1, items: int = 1) -> pl.DataFrame:
@@ -216,7 +236,7 @@ def test_tails_close_and_merge_so_that_each_is_more_than_twice_the_next(empty, m
     monkeypatch.setattr(tail_module, "ROWS", 2)
     tail, found = empty, []
     for number, items in enumerate([6, 2, 1, 1, 2, 2, 1, 3]):
-        tail = tail.grown(None, told(number, number, items=items))
+        tail = add(tail, None, told(number, number, items=items))
         found.append((sizes(tail.closed), len(tail.requests)))
     #           six at once  6 > 2 * 2    open          closes, and 6 > 2 * 4 no longer holds
     assert found[:4] == [([6], 0), ([6, 2], 0), ([6, 2], 1), ([10], 0)]
@@ -225,41 +245,53 @@ def test_tails_close_and_merge_so_that_each_is_more_than_twice_the_next(empty, m
 
 def test_twice_as_large_is_not_more_than_twice(empty, monkeypatch) -> None:
     monkeypatch.setattr(tail_module, "ROWS", 2)
-    tail = empty.grown(None, told(1, 1, items=4)).grown(None, told(2, 2, items=2))
+    tail = add(add(empty, None, told(1, 1, items=4)), None, told(2, 2, items=2))
     assert sizes(tail.closed) == [6]
 
 
 def test_an_update_leaves_the_tail_that_it_grew_from_as_it_was(empty) -> None:
-    first = empty.grown(None, told(1, 1))
-    first.grown(None, told(2, 2))
+    first = add(empty, None, told(1, 1))
+    add(first, None, told(2, 2))
     assert (len(empty.requests), len(first.requests), sizes(first.log), sizes(empty.log)) == (0, 1, [1], [])
 
 
 def test_nothing_added_is_nothing_new(empty) -> None:
-    assert empty.grown(None, None).log is empty.closed
+    assert add(empty, None, None).log is empty.closed
     nothing = told(1, 1).clear()
-    assert empty.grown(None, nothing).log is empty.closed
+    assert add(empty, None, nothing).log is empty.closed
 
 
 def test_a_late_click_counts_anew_only_the_tails_that_it_does_not_fit_on(empty, monkeypatch) -> None:
     monkeypatch.setattr(tail_module, "ROWS", 2)
-    base = empty.grown(None, told(1, 10, 1, items=9)).grown(None, told(2, 20, 1, items=3))
+    base = add(add(empty, None, told(1, 10, 1, items=9)), None, told(2, 20, 1, items=3))
     assert sizes(base.closed) == [9, 3]
-    between = base.grown(None, told(3, 15, 1))
+    between = add(base, None, told(3, 15, 1))
     assert sizes(between.closed) == [9, 4]
     assert between.closed.base is base.closed.base
-    before = base.grown(None, told(3, 5, 1))
+    before = add(base, None, told(3, 5, 1))
     assert sizes(before.closed) == [13]
     assert before.closed.base is empty.closed
     for harmless in (told(3, 5, 1, user=2), told(3, 5, 0), told(3, 20, 1)):
-        assert sizes(base.grown(None, harmless).closed) == [9, 3]
+        assert sizes(add(base, None, harmless).closed) == [9, 3]
+
+
+@pytest.mark.parametrize("rows", [1, 10_000])
+def test_kinds_of_history_stay_when_a_tail_closes_and_when_all_is_counted_anew(empty, monkeypatch, rows) -> None:
+    monkeypatch.setattr(tail_module, "ROWS", rows)
+    tail = Tail.on(replace(empty.closed, history=("buy",)))
+    for moment in (5, 3, 4):  # the second and the third come late
+        event = told(1, moment).select("user_id", "item_id", "timestamp", event=pl.lit("buy"))
+        tail = add(tail, event, told(moment, moment, label=1))
+    assert tail.log.history == ("buy",)
+    users, as_of = tail.log.users.encode(pl.Series("user_id", [1])), np.array([2**60])
+    assert (tail.log.last_clicks(users, as_of, 9)[0] >= 0).sum() == 6
 
 
 def test_codes_stay_when_all_is_counted_anew() -> None:
     log = Log(Story.of(0, 1, True, False).behaviour(0), TIMES[0])
     assert log.layers[0].click_rows.moments.min() > (START - MINUTE).timestamp() * 1e6
     early = [told(number, -2, 1, user=number) for number in range(1, 7)]
-    tail = Tail.on(log).grown(None, pl.concat(early).with_columns(item_id=pl.lit(-3, dtype=pl.Int64)))
+    tail = add(Tail.on(log), None, pl.concat(early).with_columns(item_id=pl.lit(-3, dtype=pl.Int64)))
     assert sizes(tail.closed) == []
     assert tail.requests.is_empty()
     assert len(tail.closed.behaviour.showings) == len(log.behaviour.showings) + 6
@@ -271,13 +303,13 @@ def test_codes_stay_when_all_is_counted_anew() -> None:
 def test_labels_may_come_in_parts_and_after_a_tail_was_closed(empty, monkeypatch, rows) -> None:
     monkeypatch.setattr(tail_module, "ROWS", rows)
     shown = told(1, 1, None, items=4)
-    tail = empty.grown(None, shown)
-    tail = tail.grown(None, told(9, 2, items=3))  # closes
+    tail = add(empty, None, shown)
+    tail = add(tail, None, told(9, 2, items=3))  # closes
     for part in (shown[1:2], shown[2:4]):
-        tail = tail.grown(None, part.with_columns(label=pl.lit(1, dtype=pl.Int64)))
+        tail = add(tail, None, part.with_columns(label=pl.lit(1, dtype=pl.Int64)))
     assert tail.requests.filter(pl.col("label").is_null())["item_id"].to_list() == [2]
-    tail = tail.grown(None, shown)  # told again without a label: nothing new
-    rows_of_list = pl.concat([layer.behaviour.showings for layer in tail.log.layers], how="vertical_relaxed").filter(
+    tail = add(tail, None, shown)  # told again without a label: nothing new
+    rows_of_list = pl.concat([layer.behaviour.showings for layer in tail.log.layers], how="diagonal_relaxed").filter(
         pl.col("timestamp") == START + MINUTE
     )
     assert rows_of_list.sort("item_id")["label"].to_list() == [None, 1, 1, 1]
@@ -285,24 +317,39 @@ def test_labels_may_come_in_parts_and_after_a_tail_was_closed(empty, monkeypatch
 
 
 @pytest.mark.parametrize("rows", [1, 10_000])
-def test_a_candidate_that_is_labelled_twice_is_refused_by_name(empty, monkeypatch, rows) -> None:
+def test_a_candidate_that_is_labelled_twice_is_left_out_or_refused_by_name(empty, monkeypatch, rows) -> None:
     monkeypatch.setattr(tail_module, "ROWS", rows)
-    tail = empty.grown(None, told(77, 1, 0, items=2))
+    tail = add(empty, None, told(77, 1, 0, items=2))
     words = (
-        "1 candidates were added with their label before, such as item 3 of request 77; "
-        "add each once with a label, or first without and then with it"
+        "1 candidates were added with another label before, such as item 3 of request 77, 0 then and 1 now; "
+        "tell each label once, or again as it was"
     )
     with pytest.raises(DataError, match=words):
-        tail.grown(None, told(77, 1, 0, items=2)[1:])
-    again = tail.grown(None, told(77, 1, None, items=2))
-    assert sum(sizes(again.log)) == 2
+        tail.untold(None, told(77, 1, 1, items=2)[1:])
+    for again in (told(77, 1, None, items=2), told(77, 1, 0, items=2), told(77, 1, 0, items=2)[1:]):
+        taken = tail.untold(None, again)
+        assert (len(taken.requests), taken.ignored) == (0, len(again))
+        assert tail.grown(taken.events, taken.requests).log is tail.log
+    late = add(tail, None, told(78, 2, None, items=2))
+    one = told(78, 2, 1, items=2)[:1]
+    taken = late.untold(None, pl.concat([told(77, 1, 0, items=2), one, told(79, 3)]))
+    assert (taken.requests["request_id"].to_list(), taken.ignored) == ([79, 78], 2)
+
+
+@pytest.mark.parametrize("rows", [1, 10_000])
+def test_a_label_is_told_with_the_context_of_its_list(empty, monkeypatch, rows) -> None:
+    monkeypatch.setattr(tail_module, "ROWS", rows)
+    tail = add(empty, None, told(77, 1, None, items=2))
+    taken = tail.untold(None, told(77, 1, 1, items=2).with_columns(device=pl.lit(None, pl.String)))
+    assert taken.requests["device"].to_list() == ["tv", "tv"]
+    assert taken.requests["label"].to_list() == [1, 1]
 
 
 @pytest.mark.parametrize("label", [None, 0])
 @pytest.mark.parametrize("rows", [1, 10_000])
 def test_a_list_that_is_told_again_otherwise_is_refused_by_name(empty, monkeypatch, rows, label) -> None:
     monkeypatch.setattr(tail_module, "ROWS", rows)
-    tail = empty.grown(None, told(5, 0)).grown(None, told(77, 1, label, items=2))
+    tail = add(add(empty, None, told(5, 0)), None, told(77, 1, label, items=2))
     again = told(77, 1, None, items=2)
     later = again.with_columns(pl.col("timestamp") + MINUTE)
     cases = [
@@ -312,9 +359,9 @@ def test_a_list_that_is_told_again_otherwise_is_refused_by_name(empty, monkeypat
     ]
     for changed, words in cases:
         with pytest.raises(DataError, match=words):
-            tail.grown(None, pl.concat([told(78, 3), changed]))
+            add(tail, None, pl.concat([told(78, 3), changed]))
     assert sum(sizes(tail.log)) == 3
-    assert sum(sizes(tail.grown(None, pl.concat([told(78, 3), again])).log)) == 4
+    assert sum(sizes(add(tail, None, pl.concat([told(78, 3), again])).log)) == 4
 
 
 def test_context_of_any_name_stays_as_it_is() -> None:
@@ -325,7 +372,7 @@ def test_context_of_any_name_stays_as_it_is() -> None:
     dataset = Dataset(story.items, story.events, story.requests.with_columns(own), story.users)
     tail = Tail.on(Log(behaviour_of(dataset, kept), TIMES[0]))
     for label in (None, 1):
-        tail = tail.grown(None, told(7, 700, label, items=2).with_columns(own))
+        tail = add(tail, None, told(7, 700, label, items=2).with_columns(own))
     assert tail.requests.select("label", *names).rows() == [(1, "own", "own", "own")] * 2
 
 
@@ -337,24 +384,40 @@ def test_a_list_that_is_in_the_state_is_refused_by_name(monkeypatch, rows) -> No
     state = replace(story.behaviour(0), showings=shown, events=story.behaviour(0).events.clear())
     tail = Tail.on(Log(state, TIMES[0]))
     words = "1 candidates are already in the state, such as item 3 of request 9, shown to user 1 at 2024-05-01 08:10"
-    for grown in (tail, tail.grown(None, told(8, 11, 1)), tail.grown(None, told(8, 9, 1, user=1))):
+    for grown in (tail, add(tail, None, told(8, 11, 1)), add(tail, None, told(8, 9, 1, user=1))):
         with pytest.raises(DataError, match=words):
-            grown.grown(None, told(9, 10, items=2)[1:])
+            add(grown, None, told(9, 10, items=2)[1:])
+        for label, again in ((0, 3), (None, 3)):
+            taken = grown.untold(None, pl.concat([told(9, 10, label, items=again), told(10, 11)]))
+            assert (taken.requests["request_id"].to_list(), taken.ignored) == ([10], again)
+        with pytest.raises(DataError, match="3 candidates are already in the state.*or whole ones as they were"):
+            grown.untold(None, told(9, 10, 1, items=3))
         for new in (told(9, 10, user=2), told(9, 9, items=2), told(9, 11)):
-            assert len(grown.grown(None, new).log.layers) > 0
+            assert len(add(grown, None, new).log.layers) > 0
     # what was told is not in the state: another list of that moment is welcome
-    tail = tail.grown(None, told(8, 9, 1)).grown(None, told(9, 9, 1))
+    tail = add(add(tail, None, told(8, 9, 1)), None, told(9, 9, 1))
     assert len(tail.log.behaviour.showings) + sum(sizes(tail.log)) == 5
+
+
+def test_a_list_of_the_state_whose_click_came_late_is_told_again_with_its_label() -> None:
+    story = Story.of(0, 1, True, False)
+    late = told(7, 10, items=3).with_columns(clicked_at=pl.when(pl.col("item_id") == 3).then(START + 90 * MINUTE))
+    state = replace(story.behaviour(0), showings=shown_candidates(late, ("device",)))
+    tail = Tail.on(Log(state, TIMES[0]))
+    as_told = late.with_columns(label=pl.col("clicked_at").is_not_null().cast(pl.Int64))
+    assert tail.untold(None, as_told).ignored == 3
+    with pytest.raises(DataError, match="3 candidates are already in the state"):
+        tail.untold(None, as_told.with_columns(label=1))
 
 
 @pytest.mark.parametrize(("name", "told_as"), [("request_id", "String"), ("device", "Int64")])
 @pytest.mark.parametrize("rows", [1, 10_000])
 def test_values_of_another_kind_than_before_are_refused(empty, monkeypatch, name, told_as, rows) -> None:
     monkeypatch.setattr(tail_module, "ROWS", rows)
-    tail = empty.grown(None, told(1, 1)).grown(None, told(3, 1, None))
+    tail = add(add(empty, None, told(1, 1)), None, told(3, 1, None))
     other = pl.lit("x") if told_as == "String" else pl.lit(1, dtype=pl.Int64)
     with pytest.raises(DataError, match=f"requests hold {name} as {told_as}, and as .* before; cast the column"):
-        tail.grown(None, told(2, 2).with_columns(other.alias(name)))
+        add(tail, None, told(2, 2).with_columns(other.alias(name)))
 
 
 def test_categories_are_texts(empty) -> None:
@@ -365,7 +428,7 @@ def test_categories_are_texts(empty) -> None:
         events = told(number, number).select(
             "user_id", "item_id", "timestamp", event=pl.lit("view").cast(pl.Categorical)
         )
-        tail = tail.grown(events, told(number, number).with_columns(device=as_category))
+        tail = add(tail, events, told(number, number).with_columns(device=as_category))
     assert tail.requests["device"].to_list() == ["tv", "radio"]
     assert tail.events["event"].to_list() == ["view", "view"]
 
@@ -377,7 +440,7 @@ def grown_step_by_step(steps: int) -> tuple[Tail, list]:
     tail, read = Tail.on(Log(story.behaviour(0), TimeSettings())), []
     for step in range(steps):
         at = pl.lit(START + (1000 + step) * MINUTE, TIME)
-        tail = tail.grown(event.with_columns(timestamp=at, known_at=at), told(5000 + step, 1000 + step, user=2))
+        tail = add(tail, event.with_columns(timestamp=at, known_at=at), told(5000 + step, 1000 + step, user=2))
         build_features(Asked.of(candidates, tail.log), SETTINGS, None)
         read.append(ref(tail.log))
     return tail, read

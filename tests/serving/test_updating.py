@@ -8,14 +8,17 @@ from pathlib import Path
 from threading import Barrier
 
 import numpy as np
+import pandas as pd
 import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
 from recsys import Ranker
-from recsys.data.labels import LabelSettings
+from recsys.data.clock import TimeSettings
+from recsys.data.labels import LabelSettings, with_clicks
 from recsys.data.tables import Dataset
 from recsys.errors import DataError, SettingsError
+from recsys.features.plan import TEXT_COLUMNS
 from recsys.model.folder import Model, State
 from recsys.model.prepared import behaviour_of
 from recsys.model.ready import Ready
@@ -82,12 +85,22 @@ class Day:
         shown = shown.join(first, on="request_id", maintain_order="left").with_columns(
             later=pl.col("told") + pl.Series(later)
         )
+        told = [name for name in ("label", "clicked_at") if name in shown.columns]
         for step in range(steps + 2):
             new = shown.filter(pl.col("told") == step).with_columns(
-                label=pl.when(pl.col("later") == step).then("label")
+                pl.when(pl.col("later") == step).then(name).alias(name) for name in told
             )
             answers = shown.filter(pl.col("told") < step, pl.col("later") == step)
             yield events.filter(pl.Series(step_of_event == step)), pl.concat([answers, new]).drop("told", "later")
+
+    def with_two_delays(self, freshness: str) -> "Day":
+        """The same day where clicks are known after a delay of their own, or at a moment that is logged."""
+        seen = (pl.col("label") > 0) & (pl.int_range(pl.len()) % 3 > 0)
+        after = pl.duration(seconds=(pl.int_range(pl.len()) * 37) % 30_000)
+        requests = self.dataset.requests.with_columns(clicked_at=pl.when(seen).then(pl.col("timestamp") + after))
+        time = TimeSettings(freshness=freshness, feedback_delay="6h", click_delay="20m")  # type: ignore[arg-type]
+        model = replace(self.model, settings=self.model.settings.model_copy(update={"time": time}))
+        return replace(self, dataset=replace(self.dataset, requests=requests), model=model)
 
     def candidates(self, requests: int = 12) -> pl.DataFrame:
         """The last lists, and the same lists a day later."""
@@ -133,6 +146,48 @@ def test_what_is_told_in_updates_counts_as_if_it_had_been_in_the_state(
     assert_frame_equal(after, day.ranker().rank(candidates), check_exact=True)
     assert not after["score"].equals(before["score"])
     assert after["unknown_item"].any()
+
+
+@pytest.mark.parametrize("freshness", ["live", "1d"])
+@pytest.mark.parametrize(("rows", "in_order"), [(10_000, True), (60, False)])
+def test_with_two_delays_what_is_told_counts_as_if_it_had_been_in_the_state(
+    line, monkeypatch, freshness, rows, in_order
+) -> None:
+    monkeypatch.setattr(tail_module, "ROWS", rows)
+    day = Day.of(line).with_two_delays(freshness)
+    ranker, candidates = day.ranker(day.cut), day.candidates()
+    for events, shown in day.parts(7, 5, in_order):
+        ranker.update(events, shown)
+    assert_frame_equal(ranker.rank(candidates), day.ranker().rank(candidates), check_exact=True)
+    plain = replace(day, model=Model.load(line.model)).ranker().rank(candidates)
+    assert not plain["score"].equals(day.ranker().rank(candidates)["score"])
+
+
+def test_a_click_that_is_told_early_is_not_read_early(line, day) -> None:
+    day = day.with_two_delays("live")
+    candidates = line.candidates(1).with_columns(user_id=pl.lit(-1, dtype=pl.Int64))
+    moment = candidates["timestamp"][0]
+    shown = candidates.with_columns(label=1, request_id=pl.lit(-5, dtype=pl.Int64), position=None, propensity=None)
+    for ago, clicked_after, known in [
+        (timedelta(minutes=20), None, False),
+        (timedelta(minutes=20, seconds=1), None, True),
+        (timedelta(minutes=10), timedelta(minutes=10), False),
+        (timedelta(minutes=10), timedelta(minutes=9), True),
+        (timedelta(hours=10), timedelta(hours=10), False),  # too late for a rate, and not known as a click
+        (timedelta(hours=10), timedelta(hours=9), True),
+    ]:
+        ranker, blind = day.ranker(), day.ranker()
+        at = pl.col("timestamp") - ago
+        told = shown.with_columns(at.alias("timestamp"))
+        clicked = told if clicked_after is None else told.with_columns(clicked_at=pl.col("timestamp") + clicked_after)
+        ranker.update(requests=clicked)
+        blind.update(requests=told.with_columns(label=0))
+        asked = [each._ready.ask(candidates) for each in (ranker, blind)]
+        for each, clicks in zip(asked, (known, False), strict=True):
+            assert (each.lookup.amount("click", ("user",), None) > 0).all() == clicks
+        outcomes = [each.lookup.amount("outcome", ("user",), None, 1).sum() for each in asked]
+        assert outcomes == [0, 0]
+        assert moment == candidates["timestamp"][0]
 
 
 def test_a_process_that_is_told_the_same_again_gives_the_same_rankings(day) -> None:
@@ -197,6 +252,25 @@ def test_a_user_is_known_once_a_click_was_told(line, ranker) -> None:
     assert fresh.rank(candidates.with_columns(user_id=pl.lit(-2, dtype=pl.Int64)))["unknown_user"].all()
 
 
+def test_what_counts_as_history_is_read_once_it_was_told_and_does_not_count(line, day) -> None:
+    text = day.model.settings.text.model_copy(update={"history": ("order",)})
+    model = replace(day.model, settings=day.model.settings.model_copy(update={"text": text}))
+    state = State.load(line.model / "state", line.model)
+    reads, blind = (Ranker(Ready.of(each, state, line.model)) for each in (model, day.model))
+    candidates = line.candidates(1).with_columns(user_id=pl.lit(-1, dtype=pl.Int64))
+    moment, item = candidates["timestamp"][0] - timedelta(hours=1), candidates["item_id"][0]
+    order = pl.DataFrame({"user_id": [-1], "item_id": [item], "timestamp": [moment], "event": ["order"]})
+    for ranker in (reads, blind):
+        ranker.update(order)
+    assert not reads.rank(candidates)["unknown_user"].any()
+    assert blind.rank(candidates)["unknown_user"].all()
+    told = [ranker._ready.features(ranker._ready.ask(candidates)) for ranker in (reads, blind)]
+    same = {name for name in told[0].columns if told[0][name].equals(told[1][name], null_equal=True)}
+    assert {"click_count_item_1d", "hours_since_click_user", "click_rate_item_1d"} & set(told[0].columns) <= same
+    assert set(TEXT_COLUMNS) - same
+    assert "click_count_last_item_item" not in same
+
+
 def test_every_answer_beside_an_update_is_of_one_version(day, monkeypatch) -> None:
     monkeypatch.setattr(tail_module, "ROWS", 100)
     candidates, parts = day.candidates(4), list(day.parts(3, 6, in_order=False))
@@ -246,7 +320,7 @@ def test_an_update_with_a_fault_adds_nothing(day) -> None:
     ranker.update(requests=shown)
     before = ranker.rank(candidates)
     for bad in (
-        shown,
+        shown.with_columns(label=1 - pl.col("label")),
         shown.with_columns(user_id=pl.lit("x")),
         shown.with_columns(device=pl.lit(1)),
         shown.drop("device"),
@@ -280,6 +354,14 @@ FAULTS = {
         "requests", lambda frame: frame.with_columns(timestamp=datetime(2999, 1, 1)), r"requests.timestamp: .*moments later than now"),
     "labels below 0": ("requests", lambda frame: frame.with_columns(label=-1), r"requests.label: .*labels below 0"),
     "labels above 30": ("requests", lambda frame: frame.with_columns(label=31.0), r"requests.label: .*labels above 30"),
+    "a click before its list": (
+        "requests", lambda frame: frame.with_columns(label=1, clicked_at=pl.col("timestamp") - timedelta(1)), r"requests.clicked_at: clicked before the list was shown in 40"),
+    "the moment of no click": (
+        "requests", lambda frame: frame.with_columns(label=None, clicked_at="timestamp"), r"requests.clicked_at: the moment of a click where label says there was none"),
+    "a click at no moment": (
+        "requests", lambda frame: frame.with_columns(label=1, clicked_at=pl.lit("noon")), r"requests.clicked_at: the column is String, not moments, such as 'noon'"),
+    "a click to come": (
+        "requests", lambda frame: frame.with_columns(label=1, clicked_at=datetime(2999, 1, 1, tzinfo=UTC)), r"requests.clicked_at: moments later than now"),
     "labels in parts": ("requests", lambda frame: frame.with_columns(label=0.5), r"requests.label: .*is Float64, not whole numbers"),
     "endless labels": ("requests", lambda frame: frame.with_columns(label=1e30), r"requests.label: .*is Float64, not whole numbers"),
     "a candidate twice": ("requests", lambda frame: pl.concat([frame, frame[:1]]), "requests.request_id . item_id: .*again"),
@@ -325,13 +407,125 @@ def test_a_candidate_is_labelled_once(line, monkeypatch) -> None:
     monkeypatch.setattr(tail_module, "ROWS", 5)
     ranker, shown = Ranker.load(line.model), line.dataset.requests[:1].with_columns(label=1)
     shown = shown.with_columns(pl.col("timestamp") + timedelta(days=30))
-    ranker.update(requests=shown)
+    assert ranker.update(requests=shown).ignored == 0
     item, request = shown["item_id"][0], shown["request_id"][0]
-    words = f"1 candidates were added with their label before, such as item {item} of request {request}; add each once"
+    words = f"1 candidates were added with another label before, such as item {item} of request {request}, 1 then and 0"
     for _ in range(2):
         with pytest.raises(DataError, match=words):
-            ranker.update(requests=shown)
+            ranker.update(requests=shown.with_columns(label=0))
+        assert ranker.update(requests=shown).ignored == 1
         ranker.update(line.dataset.events[:5])  # closes the tail
+
+
+def with_ids(day: Day) -> Day:
+    return replace(day, dataset=replace(day.dataset, events=day.dataset.events.with_row_index("event_id")))
+
+
+def test_what_was_told_before_is_left_out_and_counted(day, monkeypatch) -> None:
+    monkeypatch.setattr(tail_module, "ROWS", 60)
+    day = with_ids(day)
+    ranker, candidates = day.ranker(day.cut), day.candidates()
+    for events, shown in day.parts(5, 4):
+        taken = ranker.update(events, shown)
+        assert (len(taken.events), len(taken.requests), taken.ignored) == (len(events), len(shown), 0)
+        again = ranker.update(pl.concat([events, events[:3]]), shown)
+        assert again.ignored == len(events) + min(3, len(events)) + len(shown)
+        assert (len(again.events), len(again.requests)) == (0, 0)
+    assert_frame_equal(ranker.rank(candidates), day.ranker().rank(candidates), check_exact=True)
+    early = pl.col("timestamp") <= day.cut  # what the state held
+    held = day.dataset.requests.filter(early).tail(400)
+    lists = day.dataset.requests.filter(pl.col("request_id").is_in(held["request_id"].implode()), early)
+    for labels in (lists, lists.drop("label"), lists.to_pandas()):
+        taken = ranker.update(day.dataset.events.filter(early), labels)
+        assert taken.ignored == len(day.dataset.events.filter(early)) + len(lists)
+    assert_frame_equal(ranker.rank(candidates), day.ranker().rank(candidates), check_exact=True)
+
+
+def test_events_without_an_id_count_each_time(day) -> None:
+    ranker = day.ranker(day.cut)
+    events = day.dataset.events.filter(pl.col("timestamp") > day.cut)[:20]
+    for ids in (events, events.with_columns(event_id=pl.lit(None))):
+        assert (len(ranker.update(ids).events), ranker.update(ids).ignored) == (20, 0)
+
+
+def test_an_event_of_an_id_is_told_as_it_was(day) -> None:
+    day = with_ids(day)
+    ranker = day.ranker(day.cut)
+    early, late = (
+        day.dataset.events.filter(side)[:9] for side in (pl.col("timestamp") <= day.cut, pl.col("timestamp") > day.cut)
+    )
+    ranker.update(late)
+    for told in (early, late):
+        number, kind = told["event_id"][4], told["event"][4]
+        words = f"event {number} was told before with event '{kind}', and now with 'sale'; tell it as it was, or give"
+        with pytest.raises(DataError, match=words):
+            ranker.update(told[4:5].with_columns(event=pl.lit("sale")))
+        with pytest.raises(DataError, match="column event_id holds String values here and Int64 values elsewhere"):
+            ranker.update(told.with_columns(pl.col("event_id").cast(pl.String)))
+    fault = "events.event_id: the column is Float64, not integers or text, such as 0.5"
+    with pytest.raises(DataError, match=fault):
+        ranker.update(late.with_columns(event_id=0.5))
+
+
+def test_an_event_that_counts_as_a_click_too_has_one_id(line, day) -> None:
+    labels = LabelSettings(clicks=("view",))
+    model = replace(day.model, settings=day.model.settings.model_copy(update={"labels": labels}))
+    day = replace(with_ids(day), model=model)
+    everything = replace(day, dataset=replace(day.dataset, events=with_clicks(day.dataset.events, labels)))
+    ranker = everything.ranker(day.cut)
+    for _ in range(2):
+        taken = ranker.update(day.dataset.events)
+        assert "click" in taken.events["event"].to_list() or taken.events.is_empty()
+    assert taken.ignored == len(day.dataset.events)
+    late = day.dataset.requests.filter(pl.col("timestamp") > day.cut)
+    ranker.update(requests=late)
+    assert_frame_equal(ranker.rank(day.candidates()), everything.ranker().rank(day.candidates()), check_exact=True)
+
+
+def test_what_comes_late_changes_no_answer_of_before(day) -> None:
+    ranker, at = day.ranker(day.cut), day.dataset.requests["timestamp"].max() + timedelta(hours=3)
+    late = pl.col("timestamp") > day.cut
+    candidates = day.candidates().filter(pl.col("timestamp") <= at)
+    clicks = day.dataset.requests.filter(late, pl.col("label") > 0)
+    before = ranker._ready.ask(candidates).lookup
+    taken = ranker.update(day.dataset.events.filter(late), day.dataset.requests.filter(late), at=at.isoformat())
+    assert (taken.events["known_at"] == at).all()
+    assert taken.requests["clicked_at"].drop_nulls().to_list() == [at] * len(clicks)
+    after = ranker._ready.ask(candidates).lookup
+    for stream in ("click", "view"):
+        assert (before.amount(stream, ("item",), None) == after.amount(stream, ("item",), None)).all()
+    later = day.candidates().filter(pl.col("timestamp") > at)
+    (found, known) = (each._ready.ask(later).lookup.amount("click", (), None) for each in (ranker, day.ranker(day.cut)))
+    assert (found > known).all()
+    naive = day.ranker(day.cut)
+    again = naive.update(day.dataset.events.filter(late), day.dataset.requests.filter(late), at=at.replace(tzinfo=None))
+    assert_frame_equal(again.events, taken.events)
+    assert_frame_equal(again.requests, taken.requests)
+
+
+@pytest.mark.parametrize(
+    ("at", "words"),
+    [
+        ("soon", "^at: 'soon' is not a time; write it as 2023-05-24T07:00:00Z"),
+        (1_700_000_000, "^at: 1700000000 is not a time"),
+        (pd.NaT, "^at: NaT is not a time"),
+        (datetime(2999, 1, 1, tzinfo=UTC), "^at: 2999-01-01T00:00:00.00:00 lies in the future; give the moment from"),
+    ],
+)
+def test_a_moment_that_is_none_or_to_come_is_refused_and_nothing_is_added(day, at, words) -> None:
+    ranker, event = day.ranker(day.cut), day.dataset.events.tail(1)
+    before = ranker.rank(day.candidates(2))
+    with pytest.raises(DataError, match=words):
+        ranker.update(event, at=at)
+    assert_frame_equal(ranker.rank(day.candidates(2)), before, check_exact=True)
+
+
+def test_what_was_taken_has_its_columns_where_nothing_was_told(day) -> None:
+    taken = day.ranker(day.cut).update()
+    assert taken.ignored == 0
+    assert taken.events.is_empty()
+    assert {"user_id", "item_id", "timestamp", "event", "known_at"} == set(taken.events.columns)
+    assert {"request_id", "user_id", "timestamp", "item_id", "label", "device"} == set(taken.requests.columns)
 
 
 def test_the_state_tells_how_far_it_goes(day) -> None:

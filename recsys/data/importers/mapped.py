@@ -224,7 +224,7 @@ def _typed(values: pl.Series, place: _ForeignColumn, form: Form | None, loose: b
         known = values  # among texts that differ, one that is "None" is a title
     if not (loose or form):
         return Values(known, missing_note(values, known))
-    if kind == "text":
+    if kind in ("text", "id"):
         return Values(known, missing_note(values, known))
     try:
         read = plain_values(known, place.settings.decimal, form, meant=kind is not None)
@@ -282,6 +282,11 @@ def _one_row_per_candidate(
     assert isinstance(settings, RequestsMapping)
     if settings.candidates is None:
         raise SettingsError("[requests] names clicked without candidates; name the column of the shown items as well")
+    if settings.clicked is None and "clicked_at" in frame.columns:
+        raise SettingsError(
+            "the lists hold clicked_at, but not which of their items was clicked; name that column as clicked under "
+            "[requests], or leave clicked_at out"
+        )
     lists = frame.with_row_index("_list")
     for name in _list_columns(settings):
         if lists.schema[name] == pl.String:
@@ -302,6 +307,8 @@ def _one_row_per_candidate(
             notes.append(f"{outside} clicks on items that their list does not hold are left out.")
         rows = rows.join(clicks, on=["_list", "item_id"], how="left", maintain_order="left")
         rows = rows.with_columns(pl.col("label").fill_null(0))
+        moments = [pl.when(pl.col("label") > 0).then(name).alias(name) for name in rows.columns if name == "clicked_at"]
+        rows = rows.with_columns(moments)
     if "request_id" not in rows.columns:
         notes.append("The lists carry no id; request_id is their row number.")
         return rows.with_columns(request_id=pl.col("_list").cast(pl.Int64) + 1).drop("_list"), loose
@@ -316,6 +323,11 @@ def _exploded(lists: pl.DataFrame, column: str) -> pl.DataFrame:
 def _give_labels(tables: dict[str, _Foreign], notes: list[str]) -> None:
     requests = tables["requests"]
     if "label" in requests.frame.columns:
+        return
+    if "clicked_at" in requests.frame.columns:
+        notes.append("The requests carry no label: what has a clicked_at was clicked.")
+        clicked = pl.col("clicked_at").is_not_null().cast(pl.Int32)
+        tables["requests"] = _Foreign(requests.frame.with_columns(label=clicked), requests.loose)
         return
     if "events" not in tables:
         raise DataError(

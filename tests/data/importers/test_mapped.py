@@ -50,6 +50,45 @@ def test_reads_our_own_names_without_a_mapping(folder: Path) -> None:
     assert check_tables(data).ok
 
 
+def test_moments_of_clicks_are_read_under_any_name_and_say_what_was_clicked(folder: Path) -> None:
+    (folder / "requests.csv").write_text(
+        "request_id,user_id,timestamp,item_id,opened\n"
+        "5,7,2024-03-01T12:00:00Z,1,\n5,7,2024-03-01T12:00:00Z,2,2024-03-01 12:03\n"
+    )
+    data = read_mapped(folder, mapping(requests={"columns": {"clicked_at": "opened"}}))
+    assert data.requests["clicked_at"].to_list() == [None, NOON + timedelta(minutes=3)]
+    assert data.requests["label"].to_list() == [0, 1]
+    assert data.about.notes == ("The requests carry no label: what has a clicked_at was clicked.",)
+    assert check_tables(data).ok
+
+
+@pytest.mark.parametrize("ids", [("a-1", "a-2"), ("007", "8"), ("1.5", "1,5")])
+def test_ids_of_events_stay_text(folder: Path, ids: tuple[str, str]) -> None:
+    head, *rows = EVENTS.splitlines()
+    rows = [f'{row},"{each}"' for row, each in zip(rows, ids, strict=True)]
+    (folder / "events.csv").write_text("\n".join([f"{head},number", *rows]))
+    data = read_mapped(folder, mapping(events={"columns": {"event_id": "number"}}))
+    assert data.events["event_id"].to_list() == list(ids)
+    assert check_tables(data).ok
+
+
+def test_the_moment_of_a_whole_list_is_that_of_what_was_clicked_on_it(folder: Path) -> None:
+    (folder / "requests.csv").unlink()
+    lists = LISTS.splitlines()
+    opened = [f"{line},{at}" for line, at in zip(lists, ["opened", "2024-03-01 12:03", ""], strict=True)]
+    (folder / "lists.csv").write_text("\n".join(opened))
+    columns = WIDE["columns"] | {"clicked_at": "opened"}  # type: ignore[operator]
+    data = read_mapped(folder, mapping(requests={"file": "lists.csv", **WIDE, "columns": columns}))
+    moments = [None, NOON + timedelta(minutes=3), None, None, None]
+    assert data.requests["clicked_at"].to_list() == moments
+    assert data.requests["label"].to_list() == [0, 1, 0, 0, 0]
+    blind = {name: value for name, value in WIDE.items() if name != "clicked"}
+    with pytest.raises(
+        SettingsError, match="the lists hold clicked_at, but not which of their items was clicked; name"
+    ):
+        read_mapped(folder, mapping(requests={"file": "lists.csv", **blind, "columns": columns}))
+
+
 @pytest.mark.parametrize("suffix", ["parquet", "jsonl", "ndjson", "tsv"])
 def test_every_format_gives_the_same_tables(folder: Path, tmp_path: Path, suffix: str) -> None:
     expected = read_mapped(folder)
