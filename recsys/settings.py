@@ -6,7 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from recsys.data.clock import TimeSettings
 from recsys.data.labels import LabelSettings
@@ -40,6 +40,22 @@ class Settings(BaseModel):
     text: TextSettings = Field(default_factory=TextSettings)
     features: FeatureSettings = Field(default_factory=FeatureSettings)
     ranker: RankerSettings = Field(default_factory=RankerSettings)
+
+    @model_validator(mode="after")
+    def _check(self) -> "Settings":
+        """Refuse what nightly lists, which are made before anybody asks, cannot know."""
+        of_requests = {
+            "[features] context": self.features.context,
+            "[features] scores": self.features.scores,
+            "[text] query": (self.text.query,) if self.text.query else (),
+        }
+        for setting, names in of_requests.items():
+            if names and self.time.nightly:
+                raise ValueError(
+                    f"{setting} names {names[0]!r}, which only a request knows, and nightly lists are made before "
+                    'anybody asks; leave it out, or set [time] freshness to "live" or "1d"'
+                )
+        return self
 
 
 def load_settings(path: str | Path | None, changes: Sequence[str] = ()) -> Settings:

@@ -42,11 +42,12 @@ def evaluate(folder: str | Path, dataset: Dataset, window: Window = "test") -> E
         When the requests lack the model's query column.
     """
     ready, prepared = Ready.today(Path(folder), dataset)
-    model, requests = ready.model, prepared.dataset.requests
+    model, requests = ready.model, prepared.made.lists
     later = requests.filter(pl.col("timestamp") >= model.windows.cuts[4])["request_id"].n_unique()
     if later:
         logger.warning("%d requests after the test window are not counted", later)
     asked = ready.ask(model.windows.of(requests, window))
     logged = read_logged(asked, model.settings.features, ready.reader)
     judgement = judge(logged, ready.log, window, model.ranker, model.behaviour_ranker, model.settings.seed)
-    return replace(judgement, sampled=dataset.about.sampled).evaluation
+    not_out = prepared.not_out(model.windows, window)
+    return replace(judgement, sampled=dataset.about.sampled, not_out=not_out).evaluation

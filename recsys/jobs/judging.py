@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from recsys.data.made import NotOut
 from recsys.data.windows import Window
 from recsys.errors import DataError
 from recsys.evaluation.evaluation import BASELINES, Evaluation, evaluate_rankers
@@ -89,6 +90,8 @@ class Judgement:
         Scores of every ranker per row of the window.
     sampled
         Whether the lists were drawn by an importer instead of logged.
+    not_out
+        What nightly lists leave out; None where lists are not made.
     """
 
     window: LoggedWindow
@@ -97,13 +100,15 @@ class Judgement:
     seed: int
     scores: Mapping[str, Floats]
     sampled: bool = False
+    not_out: NotOut | None = None
 
     @cached_property
     def evaluation(self) -> Evaluation:
         """Measures, paired differences and segments of every ranker."""
         segments = {"cold items": cold_requests(self.window.requests, self.log)}
         requests, sampled = self.window.requests, self.sampled
-        return evaluate_rankers(requests, self.scores, segments, self.name, self.seed, sampled=sampled)
+        found = evaluate_rankers(requests, self.scores, segments, self.name, self.seed, sampled=sampled)
+        return replace(found, not_out=self.not_out)
 
     def beside(self, name: str, scores: Floats) -> "Judgement":
         """Judge one more ranker on the same requests, given its scores per row of the window."""

@@ -58,8 +58,9 @@ def refuse_leaks(prepared: Prepared, windows: Windows) -> None:
         When `[features] vouched` names no column of requests and no feature.
     """
     dataset, settings, log = prepared.dataset, prepared.settings, prepared.log
+    made = replace(dataset, requests=prepared.made.lists)
     features, vouched = settings.features, settings.features.vouched
-    lists = judged_lists(windows.of(dataset.requests, "ranker", log.time.feedback_delay), settings.seed)
+    lists = judged_lists(windows.of(made.requests, "ranker", log.time.feedback_delay, log.time.shown), settings.seed)
     asked = Asked.of(lists, log)
     lists = asked.candidates
     blind = replace(asked, candidates=lists.drop(AFTER_THE_LIST, strict=False))
@@ -87,7 +88,7 @@ def refuse_leaks(prepared: Prepared, windows: Windows) -> None:
     leaks += told
     leaks += telling_contexts(lists, dataset.items, features)
     compute = partial(_compute, clock=log.time, settings=features)
-    leaks += future_features(dataset, draw_requests(dataset, windows, settings.seed), log.time, compute, settings.seed)
+    leaks += future_features(dataset, draw_requests(made, windows, settings.seed), log.time, compute, settings.seed)
     refuse_errors(report(leaks, {}))
 
 
@@ -267,7 +268,8 @@ def two_futures(
         pl.lit(0).cast(asked.schema["label"]).alias("label"),
     )
     others = dataset.requests.filter(pl.col("request_id") != asked["request_id"][0])
-    shown = pl.concat([asked, edge, _nearest(others, "timestamp", moments)])
+    # A made list has fewer columns than what was logged, and as a showing lies where all is later: at its making.
+    shown = pl.concat([asked, edge, _nearest(others, "timestamp", moments)], how="diagonal")
     known_at = pl.max_horizontal("timestamp", *{"known_at"} & set(dataset.events.columns))
     done = dataset.events.with_columns(known_at.alias("known_at"), pl.col("event").cast(pl.String))
     done = _nearest(done, "known_at", moments)

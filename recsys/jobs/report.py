@@ -31,7 +31,7 @@ def make_page(judgement: Judgement, model: Model, dataset: Dataset) -> str:
     facts = {
         "Data": f"{dataset.about.source}: {len(dataset.items):,} items, {requests:,} requests",
         "Windows (UTC)": cuts,
-        "Freshness": model.settings.time.freshness,
+        "Freshness": model.settings.time.in_words(),
         "Labels known after": format_duration(model.clock.feedback_delay),
         "Encoder": model.settings.text.encoder,
         "Trees": f"{model.ranker.size} with text, {model.behaviour_ranker.size} without",

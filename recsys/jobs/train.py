@@ -83,9 +83,10 @@ def train(dataset: Dataset, settings: Settings, target: str | Path, start: str |
     """
     refuse_existing(target := Path(target))
     prepared, prints = _prepare(dataset, settings), fingerprint(dataset)
-    dataset, log = prepared.dataset, prepared.log
+    dataset, log = replace(prepared.dataset, requests=prepared.made.lists), prepared.log
     older = None if start is None else Model.load(start)
-    windows = place_windows(dataset.requests, settings.windows, older.windows.learnt_until if older else None)
+    since = older.windows.learnt_until if older else None
+    windows = place_windows(dataset.requests, settings.windows, since, log.time)
     _refuse_early(prepared, windows)
     from recsys.learning.course import TextCourse  # torch takes seconds to load: the data is refused before
 
@@ -96,22 +97,23 @@ def train(dataset: Dataset, settings: Settings, target: str | Path, start: str |
         course = TextCourse(dataset, settings.text, settings.seed, windows, log, before, work)
         logged, reader = _read(course, prepared, windows)
         model, judgement = _learn_to_rank(settings, windows, logged, log, reader.tower)
-        judgement = replace(judgement, sampled=dataset.about.sampled)
+        not_out = prepared.not_out(windows, judgement.name)
+        judgement = replace(judgement, sampled=dataset.about.sampled, not_out=not_out)
         lessons = [asdict(lesson) for lesson in course.trainer.lessons]
         with new_folder(target) as folder:
             model.save(folder)
             course.trainer.model.save(folder)
             State(log.behaviour, reader.vectors).save(folder / "state", folder)
-            write_report(folder, judgement, model, dataset)
+            write_report(folder, judgement, model, prepared.dataset)
             write_manifest(folder, {**facts, "lessons": lessons})
     return judgement
 
 
 def _refuse_early(prepared: Prepared, windows: Windows) -> None:
     """Refuse leaks and windows without a click before the encoder has learnt for hours."""
+    lists, time = prepared.made.lists, prepared.log.time
     for window in WINDOWS[1:3]:
-        labels = windows.of(prepared.dataset.requests, window, prepared.log.time.feedback_delay)["label"]
-        refuse_without_click(labels.to_numpy(), window)
+        refuse_without_click(windows.of(lists, window, time.feedback_delay, time.shown)["label"].to_numpy(), window)
     refuse_leaks(prepared, windows)
 
 
@@ -179,7 +181,7 @@ def _read(course: "TextCourse", prepared: Prepared, windows: Windows) -> tuple[d
             logged[block.window] = logged[block.window].joined(part) if block.window in logged else part
         course.learn(block)
     reader = course.reader(log)
-    logged["test"] = read_logged(Asked.of(windows.of(prepared.dataset.requests, "test"), log), features, reader)
+    logged["test"] = read_logged(Asked.of(windows.of(prepared.made.lists, "test"), log), features, reader)
     return logged, reader
 
 
