@@ -35,6 +35,7 @@ APP = App(
 """The verbs; their words and helps are the signatures and docstrings below."""
 
 Whole = Annotated[int, Parameter(converter=lambda _, tokens: int(tokens[0].value))]  # 1.5 is none, and is not rounded
+Judged = Literal["text", "ranker", "valid", "test"]
 Changes = Annotated[tuple[str, ...], Parameter(name="--set", show_default=False)]
 
 
@@ -244,7 +245,7 @@ def features(
 
 @APP.command
 def evaluate(
-    model: Path, data: Path, /, *, window: Literal["text", "ranker", "valid", "test"] = "test", json: Path | None = None
+    model: Path, data: Path, /, *, window: Judged = "test", json: Path | None = None, lists: Path | None = None
 ) -> None:
     """Measure six rankers on a window.
 
@@ -258,16 +259,17 @@ def evaluate(
         The window of time whose requests are ranked.
     json
         File to write the measures to.
+    lists
+        Folder to write the judged lists to, for score --candidates; their labels go to LISTS-labels beside it.
     """
     from recsys.data.tables import Dataset
     from recsys.evaluation.reports.evaluation_report import to_text
     from recsys.jobs.evaluate import evaluate as evaluate_model
 
-    evaluation = evaluate_model(model, Dataset.read(data), window)
+    evaluation = evaluate_model(model, Dataset.read(data), window, lists)
     _write(json, evaluation.to_json())
-    if window != "test":
-        _say(f"the model has learnt from the {window} window: these figures flatter it")
-    _say(to_text(evaluation))
+    flattered = "" if window == "test" else f"the model has learnt from the {window} window: these figures flatter it\n"
+    _say(flattered + to_text(evaluation))
 
 
 @APP.command

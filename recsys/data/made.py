@@ -98,8 +98,8 @@ def made_lists(requests: pl.DataFrame, available_at: Availability, time: TimeSet
     """Turn logged requests into what is learnt and judged from: under nightly, one made list for each user and day.
 
     A made list holds each item once that any of the user's lists between two makings held, with the largest label of
-    them, null only where none is known. Its `timestamp` is the making, its `request_id` that of the first of these lists
-    (of two at one moment, the smaller id). What only a request knew is gone, but `views` and `clicks` add up.
+    them, null only where none is known. Its `timestamp` is the making, its `request_id` that of the first of these
+    lists (of two at one moment, the smaller id). What only a request knew is gone, but `views` and `clicks` add up.
 
     Parameters
     ----------

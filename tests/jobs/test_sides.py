@@ -3,6 +3,7 @@ from datetime import UTC, datetime
 import numpy as np
 import polars as pl
 
+from recsys.data.made import Made
 from recsys.jobs.sides import Opinion, Sides, System, last_learnt
 from recsys.model.prepared import prepare
 
@@ -28,6 +29,6 @@ def test_both_have_learnt_until_the_later_moment() -> None:
 def test_sides_give_the_scores_of_both_and_the_lists_in_their_order(line) -> None:
     requests = line.dataset.requests.sort("request_id", "item_id")
     answers = (Opinion(np.zeros(len(requests))), Opinion(np.ones(len(requests))))
-    sides = Sides(requests, line.dataset, (system(), system()), answers, seed=0)
+    sides = Sides(requests, line.dataset, Made(requests, requests.clear()), (system(), system()), answers, seed=0)
     assert [scores[0] for scores in sides.scores] == [0, 1]
     assert (sides.lists.order == np.arange(len(requests))).all()
