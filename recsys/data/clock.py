@@ -91,7 +91,7 @@ def _known_zone(zone: str) -> str:
 
 
 def _hour_and_minute(text: object) -> object:
-    if text != "" and not (isinstance(text, str) and re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d", text)):
+    if text != "" and not (isinstance(text, str) and re.fullmatch(r"([01][0-9]|2[0-3]):[0-5][0-9]", text)):
         raise ValueError(
             f'{text!s} is not an hour and a minute of [time] zone; write it in quotes, from "00:00" to "23:59", '
             'such as "04:00"'

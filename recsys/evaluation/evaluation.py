@@ -22,6 +22,9 @@ REPORTED = (AUC, MRR, FIRST_HIT_MRR, ndcg(5), ndcg(10))
 PRODUCT = "both"
 """The ranker that differences are taken from."""
 
+AGELESS = f"{PRODUCT} without ages"
+"""The same without the ages of items, where they say more than was known when lists were made."""
+
 BEST_POSSIBLE = "best possible"
 """A reference no ranker can pass, known in a simulated world; it stands in tables and gets no difference."""
 

@@ -37,7 +37,7 @@ def evaluate(
     Returns
     -------
     Measures, paired differences and segments of the rankers random, popularity, chosen before, text, behaviour and
-    both.
+    both; and of both without ages where `available_at` is the first showing and the model is no live one.
 
     Raises
     ------
@@ -59,7 +59,7 @@ def evaluate(
     logged = read_logged(asked, model.settings.features, ready.reader)
     if lists is not None and len(asked.candidates):
         _write_lists(Path(lists), asked, ready.columns)
-    judgement = judge(logged, ready.log, window, model.ranker, model.behaviour_ranker, model.settings.seed)
+    judgement = judge(logged, ready.log, window, model.rankers, model.settings.seed)
     not_out = prepared.not_out(model.windows, window)
     return replace(judgement, sampled=dataset.about.sampled, not_out=not_out).evaluation
 

@@ -12,7 +12,7 @@ from recsys.data.made import NotOut
 from recsys.data.windows import Window
 from recsys.errors import DataError
 from recsys.evaluation.evaluation import BASELINES, Evaluation, evaluate_rankers
-from recsys.features.plan import TEXT_COLUMNS, build_features
+from recsys.features.plan import build_features
 from recsys.features.settings import FeatureSettings
 from recsys.jobs.baselines import baseline_scores
 from recsys.jobs.segments import cold_requests
@@ -115,10 +115,8 @@ class Judgement:
         return replace(self, scores={**self.scores, name: scores})
 
 
-def judge(
-    logged: LoggedWindow, log: Log, window: Window, ranker: TreeRanker, behaviour_ranker: TreeRanker, seed: int
-) -> Judgement:
-    """Compare the rankers on logged requests: the baselines, text and behaviour alone, and both.
+def judge(logged: LoggedWindow, log: Log, window: Window, rankers: Mapping[str, TreeRanker], seed: int) -> Judgement:
+    """Compare the rankers on logged requests: the baselines, text alone, and those that learnt from behaviour.
 
     Random is seeded; popularity is the smoothed click rate of the item before `as_of`; chosen before puts in front of
     it what the user clicked or bought until then; text is the encoder's own score, below all others where an item has
@@ -137,10 +135,14 @@ def judge(
     scores = {
         **{name: baseline_scores(name, lookup, seed) for name in BASELINES},
         "text": text_alone(table),
-        "behaviour": behaviour_ranker.score(table.drop(TEXT_COLUMNS)),
-        "both": ranker.score(table),
+        **{name: ranker.score(_known_to(ranker, table)) for name, ranker in rankers.items()},
     }
     return Judgement(logged, log, window, seed, scores)
+
+
+def _known_to(ranker: TreeRanker, table: pl.DataFrame) -> pl.DataFrame:
+    """Leave out what a ranker has not learnt from."""
+    return table.select(name for name in table.columns if name in ranker.contract.names)
 
 
 def text_alone(table: pl.DataFrame) -> Floats:

@@ -13,8 +13,9 @@ from recsys.encoders.backends.choice import check_extra
 from recsys.encoders.settings import TextSettings
 from recsys.encoders.sources import encoder_hash
 from recsys.errors import SettingsError
+from recsys.evaluation.evaluation import AGELESS, PRODUCT
 from recsys.features.checks import check_context, check_events, check_query
-from recsys.features.plan import TEXT_COLUMNS
+from recsys.features.plan import AGE_COLUMNS, TEXT_COLUMNS, feature_names
 from recsys.files import new_folder, refuse_existing
 from recsys.jobs.judging import Judgement, LoggedWindow, judge, read_logged
 from recsys.jobs.leaks import refuse_leaks
@@ -23,7 +24,6 @@ from recsys.jobs.work import work_folder
 from recsys.manifest import write_manifest
 from recsys.model.folder import Model, State, identity
 from recsys.model.prepared import Prepared, fingerprint, prepare
-from recsys.past.log import Log
 from recsys.past.lookup import Asked
 from recsys.ranking.calibration import Calibration
 from recsys.ranking.trees import Contract, Examples, TreeRanker, grow, refuse_without_click
@@ -96,7 +96,7 @@ def train(dataset: Dataset, settings: Settings, target: str | Path, start: str |
     with work_folder(target, {**facts, "encoder": encoder, "versions": _versions()}) as work:
         course = TextCourse(dataset, settings.text, settings.seed, windows, log, before, work)
         logged, reader = _read(course, prepared, windows)
-        model, judgement = _learn_to_rank(settings, windows, logged, log, reader.tower)
+        model, judgement = _learn_to_rank(prepared, windows, logged, reader.tower)
         not_out = prepared.not_out(windows, judgement.name)
         judgement = replace(judgement, sampled=dataset.about.sampled, not_out=not_out)
         lessons = [asdict(lesson) for lesson in course.trainer.lessons]
@@ -186,17 +186,32 @@ def _read(course: "TextCourse", prepared: Prepared, windows: Windows) -> tuple[d
 
 
 def _learn_to_rank(
-    settings: Settings, windows: Windows, logged: Mapping[Window, LoggedWindow], log: Log, tower: UserTower
+    prepared: Prepared, windows: Windows, logged: Mapping[Window, LoggedWindow], tower: UserTower
 ) -> tuple[Model, Judgement]:
-    """Grow both rankers, calibrate, and judge them on a window they have not learnt from."""
+    """Grow the rankers, calibrate, and judge them on a window they have not learnt from."""
+    settings, log = prepared.settings, prepared.log
     ranker, valid, test = (logged[window] for window in WINDOWS[1:])
-    both = grow_with_valid(ranker.examples, valid.examples, settings)
-    behaviour = grow_with_valid(ranker.examples.without(TEXT_COLUMNS), valid.examples.without(TEXT_COLUMNS), settings)
+    left_out = {"behaviour": TEXT_COLUMNS, PRODUCT: ()}
+    if _ages_tell_later(prepared):
+        left_out[AGELESS] = AGE_COLUMNS
+    grown = {
+        name: grow_with_valid(ranker.examples.without(columns), valid.examples.without(columns), settings)
+        for name, columns in left_out.items()
+    }
+    both, behaviour = grown[PRODUCT], grown["behaviour"]
     calibration = Calibration.fit(both.chosen.score(valid.examples.table), valid.examples.labels)
-    model = Model(settings, windows, both.final, behaviour.final, calibration, tower)
+    ageless = grown[AGELESS].final if AGELESS in grown else None
+    model = Model(settings, windows, both.final, behaviour.final, calibration, tower, ageless)
     if test.requests.is_empty():
-        return model, judge(valid, log, "valid", both.chosen, behaviour.chosen, settings.seed)
-    return model, judge(test, log, "test", both.final, behaviour.final, settings.seed)
+        chosen = {name: each.chosen for name, each in grown.items()}
+        return model, judge(valid, log, "valid", chosen, settings.seed)
+    return model, judge(test, log, "test", model.rankers, settings.seed)
+
+
+def _ages_tell_later(prepared: Prepared) -> bool:
+    """Tell whether ages of items are read from first showings that a list which was made earlier could not know."""
+    used = AGE_COLUMNS[0] in feature_names(prepared.settings.features)
+    return used and prepared.dataset.about.first_shown and prepared.log.time.freshness != "live"
 
 
 def grow_with_valid(ranker: Examples, valid: Examples, settings: Settings) -> Grown:

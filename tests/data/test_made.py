@@ -43,8 +43,8 @@ def logs(draw: st.DrawFn, ids: st.SearchStrategy):
     rows = []
     for request in draw(st.lists(ids, unique=True, max_size=12)):
         user, moment = draw(st.integers(1, 3)), draw(moments)
-        for item in draw(st.sets(st.integers(1, 6), min_size=1, max_size=4)):
-            rows.append((request, user, moment, item, draw(st.sampled_from([None, 0, 0, 1, 3]))))
+        items, labels = draw(st.sets(st.integers(1, 6), min_size=1, max_size=4)), st.sampled_from([None, 0, 0, 1, 3])
+        rows += [(request, user, moment, item, draw(labels)) for item in items]
     published = draw(st.dictionaries(st.integers(1, 6), st.one_of(st.none(), moments)))
     return draw(st.permutations(rows)), published
 
