@@ -191,7 +191,7 @@ def _learn_to_rank(
     """Grow the rankers, calibrate, and judge them on a window they have not learnt from."""
     settings, log = prepared.settings, prepared.log
     ranker, valid, test = (logged[window] for window in WINDOWS[1:])
-    left_out = {"behaviour": TEXT_COLUMNS, PRODUCT: ()}
+    left_out = {PRODUCT: (), "behaviour": TEXT_COLUMNS}
     if _ages_tell_later(prepared):
         left_out[AGELESS] = AGE_COLUMNS
     grown = {
@@ -203,7 +203,7 @@ def _learn_to_rank(
     ageless = grown[AGELESS].final if AGELESS in grown else None
     model = Model(settings, windows, both.final, behaviour.final, calibration, tower, ageless)
     if test.requests.is_empty():
-        chosen = {name: each.chosen for name, each in grown.items()}
+        chosen = {name: grown[name].chosen for name in model.rankers}
         return model, judge(valid, log, "valid", chosen, settings.seed)
     return model, judge(test, log, "test", model.rankers, settings.seed)
 
