@@ -89,7 +89,10 @@ def test_every_setting_is_documented(settings):
             '[time]\nfreshness = "nightly"',
             'time does not fit: freshness = "nightly" needs made_at, the hour and minute in zone at which lists are made',
         ),
-        ('[time]\nmade_at = "04:00"', '"04:00" has a meaning with freshness = "nightly" alone, not with "live"; remove it'),
+        (
+            '[time]\nmade_at = "04:00"',
+            '"04:00" has a meaning with freshness = "nightly" alone, not with "live"; remove it',
+        ),
         (
             '[time]\nfreshness = "nightly"\nmade_at = "25:00"',
             "time.made_at = '25:00' does not fit: 25:00 is not an hour and a minute of [time] zone; write it in quotes",

@@ -181,8 +181,11 @@ class TimeSettings(BaseModel):
         return pl.coalesce(shown, before + timedelta(days=1))
 
     def opening(self, moment: datetime) -> datetime:
-        """Return the first moment of a request at `moment` (UTC) or later: under nightly, of a making."""
-        if not self.nightly:
+        """Return the first moment of a request at `moment` (UTC) or later: under nightly, of a making.
+
+        A moment before 1970 or after 2200, where no list is, stays as it is.
+        """
+        if not self.nightly or not 1970 <= moment.year <= 2200:
             return moment
         later = (self.known_at(moment + timedelta(hours=hours)) for hours in (0, 24, 26, 50))  # days have 23 to 25
         return next(making for making in later if making >= moment)

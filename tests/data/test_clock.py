@@ -192,6 +192,11 @@ def test_the_next_making_is_never_earlier(zone):
         assert clock.known_at(clock.opening(moment) - timedelta(microseconds=1)) < moment
 
 
+@pytest.mark.parametrize("moment", [datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)])
+def test_a_moment_without_end_stays_as_it_is(moment):
+    assert nightly().opening(moment) == moment
+
+
 def test_other_freshnesses_open_at_any_moment():
     moment = datetime(2024, 5, 1, 13, 7, 11, 5, tzinfo=UTC)
     assert TimeSettings().opening(moment) == TimeSettings(freshness="1d").opening(moment) == moment

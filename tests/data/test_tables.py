@@ -85,6 +85,7 @@ def test_other_formats_and_folders_are_refused(tmp_path: Path) -> None:
         json.dumps({"source": "x"}),
         json.dumps({"source": "x", "notes": 3}),
         json.dumps({"source": "x", "notes": [], "recorded_after": [], "sampled": 1}),
+        json.dumps({"source": "x", "notes": [], "recorded_after": [], "first_shown": "yes"}),
     ],
 )
 def test_a_damaged_about_is_refused(tmp_path: Path, text: str) -> None:

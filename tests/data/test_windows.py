@@ -245,4 +245,6 @@ def test_a_window_between_two_makings_says_what_it_needs(time, told):
     made = make_requests([4, 28, 52, 76])
     with pytest.raises(DataError, match="the valid window, .* holds no request") as error:
         place_windows(made, WindowSettings(cuts=at(4, 28, 53, 60, 100)), time=time)
-    assert ("nightly lists are made once a day, so a window needs a day with lists at least" in str(error.value)) == told
+    assert (
+        "nightly lists are made once a day, so a window needs a day with lists at least" in str(error.value)
+    ) == told
