@@ -1,4 +1,4 @@
-"""EB-NeRD from the publisher's files to figures: import, check, train with live and with daily knowledge, and nightly lists."""
+"""EB-NeRD from the publisher's files to figures: import, check, train with live and daily knowledge, and nightly."""
 
 import sys
 from pathlib import Path
