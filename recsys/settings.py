@@ -44,18 +44,19 @@ class Settings(BaseModel):
     @model_validator(mode="after")
     def _check(self) -> "Settings":
         """Refuse what nightly lists, which are made before anybody asks, cannot know."""
-        of_requests = {
-            "[features] context": self.features.context,
-            "[features] scores": self.features.scores,
-            "[text] query": (self.text.query,) if self.text.query else (),
-        }
-        for setting, names in of_requests.items():
-            if names and self.time.nightly:
-                raise ValueError(
-                    f"{setting} names {names[0]!r}, which only a request knows, and nightly lists are made before "
-                    'anybody asks; leave it out, or set [time] freshness to "live" or "1d"'
-                )
+        for setting, name in self.of_requests if self.time.nightly else ():
+            raise ValueError(
+                f"{setting} names {name!r}, which only a request knows, and nightly lists are made before anybody "
+                'asks; leave it out, or set [time] freshness to "live" or "1d"'
+            )
         return self
+
+    @property
+    def of_requests(self) -> list[tuple[str, str]]:
+        """Name the settings that read what only a request knows, each with the column."""
+        context = [("[features] context", name) for name in self.features.context]
+        scores = [("[features] scores", name) for name in self.features.scores]
+        return [*context, *scores, *([("[text] query", self.text.query)] if self.text.query else [])]
 
 
 def load_settings(path: str | Path | None, changes: Sequence[str] = ()) -> Settings:

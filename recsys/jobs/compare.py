@@ -74,8 +74,8 @@ def compare(a: Source, b: Source, dataset: Dataset, plan: Plan = DEFAULT_PLAN, c
     ModelError
         When a model folder is damaged.
     SettingsError
-        When two models learnt different labels, their lists are made at different times of day, or a column or measure
-        is not known.
+        When two models learnt different labels, their lists are made at different times of day, one makes lists and
+        the other reads what only a request knows, or a column or measure is not known.
 
     Examples
     --------
@@ -118,6 +118,12 @@ def _prepare(first: System, second: System, dataset: Dataset) -> Prepared:
             f"{first.name} and {second.name} learnt different labels ([labels] {labels[0].model_dump(mode='json')} and "
             f"{labels[-1].model_dump(mode='json')}); train both with the same"
         )
+    for system in (first, second) if made is not None else ():
+        for setting, name in [] if system.prepared is None else system.prepared.settings.of_requests:
+            raise SettingsError(
+                f"{system.name} reads {name!r} of requests ({setting}), and the nightly lists of the other side are "
+                "made before anybody asks; compare it with a model of its own freshness"
+            )
     if made is None or models[0].settings.time.nightly:
         return models[0]
     return replace(models[0], settings=models[0].settings.model_copy(update={"time": made}))

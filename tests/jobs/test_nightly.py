@@ -259,6 +259,22 @@ def test_compare_asks_the_made_lists_of_models_baselines_and_scored_folders(nigh
         compare("popularity", folder, dataset, columns=["device"])
 
 
+def test_a_model_that_knows_when_it_is_asked_is_compared_on_the_made_lists_if_it_can(
+    nightly, dataset, settings, line, tmp_path
+) -> None:
+    with pytest.raises(
+        SettingsError, match=r"reads 'device' of requests \(\[features\] context\), and the nightly lists"
+    ):
+        compare(line.model, nightly[0], dataset)
+    live = changed(settings, time={"freshness": "live", "made_at": ""}, text={"epochs": 0, "head_epochs": 1})
+    train(dataset, live, tmp_path / "live")
+    found = [compare(*pair, dataset) for pair in ((tmp_path / "live", nightly[0]), (nightly[0], tmp_path / "live"))]
+    one, other = (each.comparison.overall["AUC"] for each in found)
+    assert (one.a, one.b, one.requests) == (other.b, other.a, other.requests)
+    means = nightly[1].evaluation.overall
+    assert (one.b, one.requests) == (means.rankers["both"]["AUC"].mean, other.requests)
+
+
 def test_ages_that_are_read_from_first_showings_are_judged_with_and_without(dataset, settings, tmp_path) -> None:
     first = dataset.requests.group_by("item_id").agg(available_at=pl.col("timestamp").min())
     items = dataset.items.drop("available_at").join(first, on="item_id", how="left", maintain_order="left")
