@@ -66,7 +66,7 @@ def evaluate(
 
 def labels_beside(lists: Path) -> Path:
     """Give the folder that holds the labels of lists, which candidates to score do not have."""
-    return lists.with_name(f"{lists.name}-labels")
+    return lists.parent / f"{lists.name}-labels"
 
 
 def _write_lists(lists: Path, asked: Asked, columns: tuple[str, ...]) -> None:
