@@ -68,7 +68,8 @@ def test_the_simulated_world_passes_under_either_freshness(line) -> None:
         check(line.dataset, changed(line.settings, time={"freshness": freshness}))
     check(line.dataset, changed(line.settings, time={"feedback_delay": "0s"}))
     nightly = {"freshness": "nightly", "made_at": "09:00"}
-    check(line.dataset, changed(line.settings, time=nightly, features={"context": []}))
+    days = {"fractions": [0.25, 0.35, 0.2, 0.2]}  # of six days with lists
+    check(line.dataset, changed(line.settings, time=nightly, windows=days, features={"context": []}))
 
 
 def test_the_sample_passes() -> None:
