@@ -39,11 +39,11 @@ def main() -> None:
 
 def read(prepared: Prepared) -> dict[Window, LoggedWindow]:
     """Compute every feature of the ranker, valid and test windows, without texts."""
-    requests, settings, log = prepared.dataset.requests, prepared.settings, prepared.log
-    windows = place_windows(requests, settings.windows)
+    requests, settings, log = prepared.made.lists, prepared.settings, prepared.log
+    windows = place_windows(requests, settings.windows, time=log.time)
     found: dict[Window, LoggedWindow] = {}
     for window in WINDOWS[1:]:
-        rows = windows.of(requests, window, None if window == "test" else log.time.feedback_delay)
+        rows = windows.of(requests, window, None if window == "test" else log.time.feedback_delay, log.time.shown)
         found[window] = read_logged(Asked.of(rows, log), settings.features, None)
     return found
 

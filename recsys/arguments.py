@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
@@ -32,3 +32,6 @@ Written = Annotated[Path | None, Parameter(validator=_can_be_written)]
 
 Changes = Annotated[tuple[str, ...], Parameter(name="--set", show_default=False)]
 """Changes of settings, each section.key=value."""
+
+Judged = Literal["text", "ranker", "valid", "test"]
+"""A window to judge."""

@@ -126,7 +126,7 @@ AFTER_THE_LIST = ("label", "clicked_at", "views", "clicks", "position", "propens
 
 
 @dataclass(frozen=True)
-class Written:
+class Stored:
     """What a column holds in a file that this package wrote.
 
     Attributes
@@ -147,12 +147,12 @@ class Written:
     absent: bool = False
 
 
-def misfit(frame: pl.DataFrame, columns: Mapping[str, Written]) -> str | None:
+def misfit(frame: pl.DataFrame, columns: Mapping[str, Stored]) -> str | None:
     """Say what in a frame is not as it was written; None when it has these columns alone, in their order and kinds.
 
     Examples
     --------
-    >>> misfit(pl.DataFrame({"appeal": [0.5, None]}), {"appeal": Written("numbers", lambda dtype: dtype.is_float())})
+    >>> misfit(pl.DataFrame({"appeal": [0.5, None]}), {"appeal": Stored("numbers", lambda dtype: dtype.is_float())})
     'column appeal holds 1 nulls'
     """
     for name in columns:

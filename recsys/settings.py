@@ -44,11 +44,24 @@ class Settings(BaseModel):
     ranker: RankerSettings = Field(default_factory=RankerSettings)
 
     @model_validator(mode="after")
-    def _read_once(self) -> "Settings":
+    def _check(self) -> "Settings":
+        """Refuse what is read twice, and what nightly lists, which are made before anybody asks, cannot know."""
         clicks = ("click", *self.labels.clicks)
         for kind in (kind for kind in self.text.history if kind in clicks):
             raise ValueError(f"[text] history names {kind!r}, which is a click, and read as one already; leave it out")
+        for setting, name in self.of_requests if self.time.nightly else ():
+            raise ValueError(
+                f"{setting} names {name!r}, which only a request knows, and nightly lists are made before anybody "
+                'asks; leave it out, or set [time] freshness to "live" or "1d"'
+            )
         return self
+
+    @property
+    def of_requests(self) -> list[tuple[str, str]]:
+        """Name the settings that read what only a request knows, each with the column."""
+        context = [("[features] context", name) for name in self.features.context]
+        scores = [("[features] scores", name) for name in self.features.scores]
+        return [*context, *scores, *([("[text] query", self.text.query)] if self.text.query else [])]
 
     def log(self, behaviour: Behaviour) -> Log:
         """Encode behaviour as a model of these settings reads it: under its clock, with its kinds of history."""

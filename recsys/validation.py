@@ -85,7 +85,7 @@ def _explain(fault: ErrorDetails, root: type[BaseModel]) -> str:
         case _:
             message = fault["msg"].removeprefix("Value error, ")
     given = "" if isinstance(fault["input"], Mapping) else f" = {fault['input']!r}"
-    return f"{name}{given} does not fit: {message}".lstrip()
+    return f"{name}{given} does not fit: {message}" if name else message
 
 
 def _bare(quoted: str) -> str:

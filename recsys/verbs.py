@@ -3,11 +3,11 @@
 import json
 from pathlib import Path
 from shutil import get_terminal_size
-from typing import Annotated, Literal
+from typing import Annotated
 
 from cyclopts import App, Parameter
 
-from recsys.arguments import Changes, Moment, Whole, Written
+from recsys.arguments import Changes, Judged, Moment, Whole, Written
 from recsys.errors import DataError, SettingsError
 from recsys.shown import counted, shown
 
@@ -241,7 +241,7 @@ def features(
 
 @APP.command
 def evaluate(
-    model: Path, data: Path, /, *, window: Literal["text", "ranker", "valid", "test"] = "test", json: Written = None
+    model: Path, data: Path, /, *, window: Judged = "test", json: Written = None, lists: Path | None = None
 ) -> None:
     """Measure six rankers on a window.
 
@@ -255,16 +255,17 @@ def evaluate(
         The window of time whose requests are ranked.
     json
         File to write the measures to.
+    lists
+        Folder to write the judged lists to, for score --candidates; their labels go to LISTS-labels beside it.
     """
     from recsys.data.tables import Dataset
     from recsys.evaluation.reports.evaluation_report import to_text
     from recsys.jobs.evaluate import evaluate as evaluate_model
 
-    evaluation = evaluate_model(model, Dataset.read(data), window)
+    evaluation = evaluate_model(model, Dataset.read(data), window, lists)
     _write(json, evaluation.to_json())
-    if window != "test":
-        _say(f"the model has learnt from the {window} window: these figures flatter it")
-    _say(to_text(evaluation))
+    flattered = "" if window == "test" else f"the model has learnt from the {window} window: these figures flatter it\n"
+    _say(flattered + to_text(evaluation))
 
 
 @APP.command

@@ -32,7 +32,7 @@ def test_every_verb_and_every_setting_has_its_place(made) -> None:
 
 def test_types_bounds_and_defaults_are_those_of_the_classes(made) -> None:
     rows = made["settings"].splitlines()
-    assert any(row.startswith('| `freshness` | `"live"` or `"1d"` | `"live"` | ') for row in rows)
+    assert any(row.startswith('| `freshness` | `"live"` or `"1d"` or `"nightly"` | `"live"` | ') for row in rows)
     assert any(row.startswith("| `feature_fraction` | number; above 0; at most 1 | `0.5` | Share of") for row in rows)
     assert any(row.startswith('| `windows` | list of duration | `["1h", "6h", "1d"]` | How far back') for row in rows)
     assert any(row.startswith("| `max_tokens` | whole number; at least 4; at most 512 | `64` | ") for row in rows)

@@ -74,7 +74,7 @@ def test_every_setting_is_documented(settings):
     [
         ("sead = 1", "sead is not known; did you mean seed? Known are seed, time, windows, labels, text,"),
         ('[tme]\nzone = "UTC"', "tme is not known; did you mean time?"),
-        ('[time]\nfresness = "live"', "time.fresness is not known; did you mean freshness? Known are freshness, feed"),
+        ('[time]\nfresness = "live"', "time.fresness is not known; did you mean freshness? Known are freshness, made"),
         ("[windows]\ncut = []", "windows.cut is not known; did you mean cuts? Known are cuts, fractions"),
         ("[ranker]\nround = 3", "ranker.round is not known; did you mean rounds?"),
         ("[features]\nwindow = []", "features.window is not known; did you mean windows?"),
@@ -84,7 +84,32 @@ def test_every_setting_is_documented(settings):
         ("time = 3", "time = 3 does not fit: Input should be a valid dictionary or instance of TimeSettings"),
         ("seed = -1", "seed = -1 does not fit: Input should be greater than or equal to 0"),
         ("seed = 2147483648", "seed = 2147483648 does not fit: Input should be less than 2147483648"),
-        ('[time]\nfreshness = "2d"', "time.freshness = '2d' does not fit: Input should be 'live' or '1d'"),
+        ('[time]\nfreshness = "2d"', "time.freshness = '2d' does not fit: Input should be 'live', '1d' or 'nightly'"),
+        (
+            '[time]\nfreshness = "nightly"',
+            'time does not fit: freshness = "nightly" needs made_at, the hour and minute in zone at which lists are made',
+        ),
+        (
+            '[time]\nmade_at = "04:00"',
+            '"04:00" has a meaning with freshness = "nightly" alone, not with "live"; remove it',
+        ),
+        (
+            '[time]\nfreshness = "nightly"\nmade_at = "25:00"',
+            "time.made_at = '25:00' does not fit: 25:00 is not an hour and a minute of [time] zone; write it in quotes",
+        ),
+        ('[time]\nfreshness = "nightly"\nmade_at = 04:00:00', "does not fit: 04:00:00 is not an hour and a minute of"),
+        (
+            '[time]\nfreshness = "nightly"\nmade_at = "04:00"\n[features]\ncontext = ["device", "page"]',
+            ".toml: [features] context names 'device', which only a request knows, and nightly lists are made before any",
+        ),
+        (
+            '[time]\nfreshness = "nightly"\nmade_at = "04:00"\n[features]\nscores = ["retrieval"]',
+            "[features] scores names 'retrieval', which only a request knows",
+        ),
+        (
+            '[time]\nfreshness = "nightly"\nmade_at = "04:00"\n[text]\nquery = "asked"',
+            "[text] query names 'asked', which only a request knows",
+        ),
         ('[features]\nfamilies = ["popular"]', "'context' or 'values'; did you mean 'popularity'?"),
         ('[features]\nevents = ["click"]', ": features does not fit: events names 'click'"),
         ('[text]\nbackend = "onx"', "text.backend = 'onx' does not fit: Input should be 'torch', 'bf16', 'onnx',"),
@@ -188,7 +213,7 @@ def test_setting_cuts_clears_fractions_and_the_other_way_round(tmp_path: Path):
         ("text.peft.r=" + "[" * 9999, r"is not a TOML value \(maximum recursion depth"),
         ("text.encoder=3", r"text\.encoder = 3 does not fit: Input should be a valid string"),
         ("text.blok=30d", r"text\.blok is not known; did you mean block\?"),
-        ("time.freshness=2d", r"time\.freshness = '2d' does not fit: Input should be 'live' or '1d'"),
+        ("time.freshness=2d", r"time\.freshness = '2d' does not fit: Input should be 'live', '1d' or 'nightly'"),
         ("seed=", r"--set 'seed=': '' is not a TOML value"),
         ("seed.value=3", r"--set 'seed\.value=3': seed is a value, not a section; write section\.key=value"),
     ],
@@ -248,3 +273,10 @@ def test_numbers_and_depths_that_nothing_can_take_are_refused(tmp_path: Path, co
 
 def test_the_largest_number_is_taken(tmp_path: Path):
     assert load_settings(written(tmp_path, "[ranker]\nrounds = 2147483647")).ranker.rounds == 2**31 - 1
+
+
+def test_the_making_of_nightly_lists_is_a_quoted_hour_and_minute_or_a_bare_word_of_set(tmp_path: Path):
+    made = [load_settings(None, ["time.freshness=nightly", f"time.made_at={word}"]) for word in ("04:00", '"04:00"')]
+    path = written(tmp_path, '[time]\nfreshness = "nightly"\nmade_at = "04:00"\n')
+    assert made[0] == made[1] == load_settings(path)
+    assert (made[0].time.made_at, made[0].time.nightly) == ("04:00", True)

@@ -90,13 +90,31 @@ def _known_zone(zone: str) -> str:
     return zone
 
 
+def _hour_and_minute(text: object) -> object:
+    if text != "" and not (isinstance(text, str) and re.fullmatch(r"([01][0-9]|2[0-3]):[0-5][0-9]", text)):
+        raise ValueError(
+            f'{text!s} is not an hour and a minute of [time] zone; write it in quotes, from "00:00" to "23:59", '
+            'such as "04:00"'
+        )
+    return text
+
+
+SHOWN_UNTIL = "shown_until"
+"""Column of made lists: when the last of the logged lists was shown that one stands for, see `recsys.data.made`."""
+
+
 class TimeSettings(BaseModel):
     """What the ranker will know when it works.
 
     Attributes
     ----------
     freshness
-        `"live"`: a request knows everything up to its own moment; `"1d"`: everything up to the last midnight.
+        `"live"`: a request knows everything up to its own moment; `"1d"`: everything up to the last midnight;
+        `"nightly"`: lists are made once a day, at `made_at`, and everything is of that moment until the next making.
+    made_at
+        Hour and minute in `zone` at which nightly lists are made for the day that follows, such as `"04:00"`; with
+        `"nightly"` alone. Where clocks leap over it, that day's lists are made as much later on the clock as they leap;
+        where clocks show it twice, at the first time.
     feedback_delay
         How long after a list was shown all its labels are known, those of what was not clicked too. What is clicked
         later counts in no rate.
@@ -104,23 +122,34 @@ class TimeSettings(BaseModel):
         How long after a list was shown a click on it is known, where `clicked_at` of requests does not say when; as
         long as `feedback_delay` when left out. Rates wait for the whole list; all else takes a click once it is known.
     zone
-        Time zone whose midnight is the daily cut.
+        Time zone of the daily cut: of midnight, or of `made_at`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    freshness: Literal["live", "1d"] = "live"
+    freshness: Literal["live", "1d", "nightly"] = "live"
+    made_at: Annotated[str, BeforeValidator(_hour_and_minute)] = ""
     feedback_delay: Duration = timedelta(minutes=10)
     click_delay: Duration | None = None
     zone: Annotated[str, AfterValidator(_known_zone)] = "UTC"
 
     @model_validator(mode="after")
-    def _clicks_before_the_rest(self) -> "TimeSettings":
+    def _check(self) -> "TimeSettings":
         if self.click_delay is not None and self.click_delay > self.feedback_delay:
             raise ValueError(
                 f"click_delay {format_duration(self.click_delay)} is longer than feedback_delay "
                 f"{format_duration(self.feedback_delay)}, after which all labels of a list are known; shorten the "
                 "first or lengthen the second"
+            )
+        if self.nightly and not self.made_at:
+            raise ValueError(
+                'freshness = "nightly" needs made_at, the hour and minute in zone at which lists are made; write for '
+                'example made_at = "04:00"'
+            )
+        if self.made_at and not self.nightly:
+            raise ValueError(
+                f'made_at = "{self.made_at}" has a meaning with freshness = "nightly" alone, not with '
+                f'"{self.freshness}"; remove it, or set freshness = "nightly"'
             )
         return self
 
@@ -135,11 +164,53 @@ class TimeSettings(BaseModel):
         clicks = "" if self.click_delay is None else f", clicks after {format_duration(self.click_delay)}"
         return f"{format_duration(self.feedback_delay)}{clicks}"
 
+    @property
+    def nightly(self) -> bool:
+        """Whether lists are made once a day."""
+        return self.freshness == "nightly"
+
+    @property
+    def shown(self) -> str:
+        """Column of what is learnt from that holds when the last list was shown that a row's labels are of."""
+        return SHOWN_UNTIL if self.nightly else "timestamp"
+
+    def in_words(self) -> str:
+        """Say under which freshness, for people."""
+        return f"nightly, made at {self.made_at} {self.zone}" if self.nightly else self.freshness
+
     def as_of(self, timestamp: pl.Expr) -> pl.Expr:
         """Return the moment after which nothing may be known, for requests at `timestamp` (UTC)."""
         if self.freshness == "live":
             return timestamp
+        if self.nightly:
+            return self._made_before(timestamp)
         return timestamp.dt.convert_time_zone(self.zone).dt.truncate("1d").dt.convert_time_zone("UTC")
+
+    def _made_before(self, timestamp: pl.Expr) -> pl.Expr:
+        """Return the last making that is not after `timestamp`."""
+        hour, minute = map(int, self.made_at.split(":"))
+        midnight = timestamp.dt.convert_time_zone(self.zone).dt.replace_time_zone(None).dt.truncate("1d")
+        # The date alone does not say which making was the last one: clocks may have been moved since, by a day at most.
+        makings = [self._on_clock(midnight + timedelta(days=day, hours=hour, minutes=minute)) for day in (1, 0, -1, -2)]
+        return pl.max_horizontal(pl.when(each <= timestamp).then(each) for each in makings)
+
+    def _on_clock(self, local: pl.Expr) -> pl.Expr:
+        """Return when clocks of the zone show a moment: the first time, or later by what they leap over it."""
+        shown, before = (
+            each.dt.replace_time_zone(self.zone, ambiguous="earliest", non_existent="null").dt.convert_time_zone("UTC")
+            for each in (local, local - timedelta(days=1))
+        )
+        return pl.coalesce(shown, before + timedelta(days=1))
+
+    def opening(self, moment: datetime) -> datetime:
+        """Return the first moment of a request at `moment` (UTC) or later: under nightly, of a making.
+
+        A moment before 1970 or after 2200, where no list is, stays as it is.
+        """
+        if not self.nightly or not 1970 <= moment.year <= 2200:
+            return moment
+        later = (self.known_at(moment + timedelta(hours=hours)) for hours in (0, 24, 26, 50))  # days have 23 to 25
+        return next(making for making in later if making >= moment)
 
     def known_at(self, moment: datetime) -> datetime:
         """Return what `as_of` gives for one request."""

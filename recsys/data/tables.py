@@ -35,12 +35,16 @@ class About:
         Columns of `requests` that were recorded after the list was shown; they are refused as features.
     sampled
         Whether the lists were drawn by the importer instead of logged, see `SAMPLED`.
+    first_shown
+        Whether `available_at` is the first that the log tells of an item, where nobody says when it came out: before
+        that moment nobody could know it.
     """
 
     source: str = "tables"
     notes: tuple[str, ...] = ()
     recorded_after: tuple[str, ...] = ()
     sampled: bool = False
+    first_shown: bool = False
 
 
 @dataclass(frozen=True)
@@ -112,8 +116,8 @@ class Dataset:
                 frame: pl.DataFrame | None = getattr(self, table.name)
                 if frame is not None:
                     frame.write_parquet(staging / f"{table.name}.parquet")
-            about = {name: getattr(self.about, name) for name in ("source", "notes", "recorded_after", "sampled")}
-            (staging / "about.json").write_text(json.dumps(about, indent=2, ensure_ascii=False) + "\n")
+            about = json.dumps(vars(self.about), indent=2, ensure_ascii=False)
+            (staging / "about.json").write_text(f"{about}\n")
 
 
 def read_table(folder: Path, name: str) -> pl.DataFrame:
@@ -146,9 +150,9 @@ def read_about(path: Path) -> About:
         lists = [about["notes"], about["recorded_after"]]
         if not all(isinstance(each, list) and all(isinstance(word, str) for word in each) for each in lists):
             raise TypeError("notes and recorded_after are lists of texts")
-        sampled = about.get("sampled", False)
-        if not isinstance(sampled, bool):
-            raise TypeError("sampled is true or false")
-        return About(str(about["source"]), tuple(about["notes"]), tuple(about["recorded_after"]), sampled)
+        flags = [about.get(name, False) for name in ("sampled", "first_shown")]
+        if not all(isinstance(flag, bool) for flag in flags):
+            raise TypeError("sampled and first_shown are true or false")
+        return About(str(about["source"]), tuple(about["notes"]), tuple(about["recorded_after"]), *flags)
     except (ValueError, KeyError, TypeError, OSError, RecursionError) as error:
         raise DataError(f"{path} is not what an importer writes ({error!r}); delete it or import again") from error

@@ -7,7 +7,7 @@ from typing import Literal
 import polars as pl
 from pydantic import BaseModel, ConfigDict, model_validator
 
-from recsys.data.clock import Moment, utc
+from recsys.data.clock import Moment, TimeSettings, utc
 from recsys.errors import DataError
 
 Window = Literal["text", "ranker", "valid", "test"]
@@ -46,6 +46,9 @@ class WindowSettings(BaseModel):
         if self.fractions is not None and not (min(self.fractions) >= 0 and abs(sum(self.fractions) - 1) <= 1e-9):
             raise ValueError(f"fractions {list(self.fractions)} must be at least 0 and add up to 1")
         return self
+
+
+_ONE_A_DAY = "; nightly lists are made once a day, so a window needs a day with lists at least"
 
 
 @dataclass(frozen=True)
@@ -129,7 +132,9 @@ class Windows:
                 start += longest
         return blocks
 
-    def of(self, requests: pl.DataFrame, window: Window, label_delay: timedelta | None = None) -> pl.DataFrame:
+    def of(
+        self, requests: pl.DataFrame, window: Window, label_delay: timedelta | None = None, shown: str = "timestamp"
+    ) -> pl.DataFrame:
         """Return the rows of `requests` in a window.
 
         Parameters
@@ -140,16 +145,20 @@ class Windows:
             Which one.
         label_delay
             When given, only requests whose labels are known before the window's end: training windows.
+        shown
+            Column that holds since when `label_delay` counts, see `TimeSettings.shown`.
         """
         start, end = self.bounds(window)
         inside = (pl.col("timestamp") >= start) & (pl.col("timestamp") < end)
         if label_delay is not None:
-            inside &= pl.col("timestamp") + label_delay < end
+            inside &= pl.col(shown) + label_delay < end
         return requests.filter(inside)
 
 
-def place_windows(requests: pl.DataFrame, settings: WindowSettings, since: datetime | None = None) -> Windows:
-    """Turn settings into times, given the logged requests.
+def place_windows(
+    requests: pl.DataFrame, settings: WindowSettings, since: datetime | None = None, time: TimeSettings | None = None
+) -> Windows:
+    """Turn settings into times, given the logged requests, or the lists that were made.
 
     Parameters
     ----------
@@ -159,6 +168,9 @@ def place_windows(requests: pl.DataFrame, settings: WindowSettings, since: datet
         Where the windows lie.
     since
         Shares are those of the requests from this moment on; cuts are taken as they are.
+    time
+        Under nightly a cut moves to the next making: a window then holds whole days of made lists, as it would in any
+        case, and ends when the labels of the last one are known.
 
     Raises
     ------
@@ -179,13 +191,16 @@ def place_windows(requests: pl.DataFrame, settings: WindowSettings, since: datet
         windows = Windows(settings.cuts)
     else:
         windows = Windows(_cuts_by_share(requests, settings.fractions or (0.4, 0.3, 0.1, 0.2)))
+    made = time is not None and time.nightly
+    if time is not None:
+        windows = Windows(tuple(map(time.opening, windows.cuts)))
     first, last = requests["timestamp"].dt.to_string("iso:strict").sort()[[0, -1]]
     for window in WINDOWS[:3]:
         if windows.of(requests, window).is_empty():
             start, end = (moment.isoformat() for moment in windows.bounds(window))
             raise DataError(
                 f"the {window} window, {start} to {end}, holds no request; requests run from {first} to {last}; "
-                "move [windows] cuts or fractions"
+                f"move [windows] cuts or fractions{_ONE_A_DAY if made else ''}"
             )
     return windows
 

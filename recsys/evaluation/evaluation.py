@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import polars as pl
 
+from recsys.data.made import NotOut
 from recsys.errors import DataError, SettingsError
 from recsys.evaluation.measures import AUC, FIRST_HIT_MRR, MRR, POOLED, Measure, auc_pooled, ndcg, per_request
 from recsys.evaluation.requests import Requests
@@ -20,6 +21,9 @@ REPORTED = (AUC, MRR, FIRST_HIT_MRR, ndcg(5), ndcg(10))
 
 PRODUCT = "both"
 """The ranker that differences are taken from."""
+
+AGELESS = f"{PRODUCT} without ages"
+"""The same without the ages of items, where they say more than was known when lists were made."""
 
 BEST_POSSIBLE = "best possible"
 """A reference no ranker can pass, known in a simulated world; it stands in tables and gets no difference."""
@@ -69,6 +73,8 @@ class Evaluation:
         Whether the other items of each list were drawn at random instead of logged.
     tied
         Ranker, the share of candidates that it gives the score of another one of their request.
+    not_out
+        What nightly lists leave out; None where lists are not made.
     """
 
     window: str
@@ -77,6 +83,7 @@ class Evaluation:
     left_out: Mapping[str, int]
     sampled: bool = False
     tied: Mapping[str, float] = field(default_factory=dict)
+    not_out: NotOut | None = None
 
     def to_json(self) -> dict[str, object]:
         """Return plain objects for `json.dumps`; what is not a number is None."""
@@ -87,6 +94,7 @@ class Evaluation:
             "left_out": dict(self.left_out),
             "sampled": self.sampled,
             "tied": dict(self.tied),
+            **({} if self.not_out is None else {"not_out": self.not_out.to_json()}),
         }
 
 

@@ -85,7 +85,7 @@ class Pace:
 
 @dataclass(frozen=True, config=FROZEN)
 class Age:
-    """Hours between `available_at` of the item and the request's own time, under either freshness."""
+    """Hours between `available_at` of the item and the request's own time, under nightly the making of its list."""
 
     kind: Literal["age"] = "age"
 

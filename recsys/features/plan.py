@@ -22,6 +22,7 @@ from recsys.features.columns import (
     user_column,
 )
 from recsys.features.feature import Feature, Floats, Past, Per, Told, spoken
+from recsys.features.moments import Age
 from recsys.features.settings import FeatureSettings, declare_families
 from recsys.features.within_list import Singles, compare_columns, divide
 from recsys.past.counters import Ints
@@ -41,6 +42,9 @@ def with_comparisons(name: str) -> tuple[str, ...]:
 
 TEXT_COLUMNS = tuple(column for name in (*SIGNALS, *NEIGHBOURS) for column in with_comparisons(name))
 """The columns that come from texts; `behaviour` alone is the ranker without them."""
+
+AGE_COLUMNS = with_comparisons(Age().name)
+"""The columns that come from `available_at` of the candidate."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -106,7 +106,8 @@ def _freshness(dataset: Dataset, several_kinds: bool) -> Entry:
             "a view just before a choice would give it away, since drawn items have none; at midnight none is known"
         )
         return Entry("freshness", "1d", reason)
-    return Entry("freshness", "live", 'the ranker knows what happened until the list is shown; "1d" for nightly lists')
+    reason = 'the ranker knows what happened until the list is shown; "nightly" with made_at for lists made once a day'
+    return Entry("freshness", "live", reason)
 
 
 def _windows(dataset: Dataset, delay: timedelta, graded: bool) -> tuple[Entry, Windows]:

@@ -1,10 +1,11 @@
 """Compare: may B replace A? Two systems on the requests that neither has learnt from."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import polars as pl
 
+from recsys.data.clock import TimeSettings
 from recsys.data.tables import Dataset
 from recsys.errors import DataError, SettingsError
 from recsys.evaluation.comparison import Comparison, compare_rankers
@@ -12,7 +13,7 @@ from recsys.evaluation.plan import DEFAULT_PLAN, Plan
 from recsys.evaluation.reports.comparison_report import Exhibits, to_html, to_text
 from recsys.jobs.exhibits import collect_exhibits
 from recsys.jobs.segments import segment_requests
-from recsys.jobs.sides import Sides, System, last_learnt
+from recsys.jobs.sides import Sides, System, last_learnt, making
 from recsys.jobs.systems import Source, open_system
 from recsys.model.prepared import Prepared, prepare
 from recsys.past.lookup import Asked
@@ -52,7 +53,7 @@ def compare(a: Source, b: Source, dataset: Dataset, plan: Plan = DEFAULT_PLAN, c
 
     The requests are those that no model has learnt from, which end with its valid window, be it in a folder of
     `recsys train` or of `recsys score`. Where no model folder takes part, they are, of these, those that one of the
-    rankings ranks; for two baselines all.
+    rankings ranks; for two baselines all. Where one side makes nightly lists, both are asked the made lists.
 
     Parameters
     ----------
@@ -73,7 +74,8 @@ def compare(a: Source, b: Source, dataset: Dataset, plan: Plan = DEFAULT_PLAN, c
     ModelError
         When a model folder is damaged.
     SettingsError
-        When two models learnt different labels, or a column or measure is not known.
+        When two models learnt different labels, their lists are made at different times of day, one makes lists and
+        the other reads what only a request knows, or a column or measure is not known.
 
     Examples
     --------
@@ -86,11 +88,12 @@ def compare(a: Source, b: Source, dataset: Dataset, plan: Plan = DEFAULT_PLAN, c
         open_system(source, dataset, name, plan.seed) for source, name in zip((a, b), _names(a, b), strict=True)
     )
     prepared = _prepare(first, second, dataset)
-    window, chosen = _judged(first, second, prepared.dataset.requests)
+    window, chosen = _judged(first, second, prepared.made.lists)
     asked = Asked.of(chosen, prepared.log)
     requests = asked.candidates
-    sides = Sides(requests, prepared.dataset, (first, second), (first.answer(asked), second.answer(asked)), plan.seed)
-    segments = segment_requests(asked, prepared.dataset, columns)
+    both, answers = (first, second), (first.answer(asked), second.answer(asked))
+    sides = Sides(requests, prepared.dataset, prepared.made, both, answers, plan.seed)
+    segments = segment_requests(asked, replace(prepared.dataset, requests=prepared.made.lists), columns)
     comparison = compare_rankers(requests, *sides.scores, (first.name, second.name), segments, window, plan)
     return Compared(comparison, collect_exhibits(sides, plan.primary))
 
@@ -102,17 +105,28 @@ def _names(a: Source, b: Source) -> tuple[str, str]:
 
 
 def _prepare(first: System, second: System, dataset: Dataset) -> Prepared:
-    """Give the tables with the labels that models learnt, and the behaviour before each request."""
-    models = [system.prepared for system in (first, second) if system.prepared is not None]
+    """Give the tables with the labels that models learnt, and the behaviour before each request.
+
+    Where one side's lists are made, both are asked these.
+    """
+    made, models = making(first, second), [each.prepared for each in (first, second) if each.prepared is not None]
     if not models:
-        return prepare(dataset, Settings())
+        return prepare(dataset, Settings(time=made or TimeSettings()))
     labels = [prepared.settings.labels for prepared in models]
     if labels[0] != labels[-1]:
         raise SettingsError(
             f"{first.name} and {second.name} learnt different labels ([labels] {labels[0].model_dump(mode='json')} and "
             f"{labels[-1].model_dump(mode='json')}); train both with the same"
         )
-    return models[0]
+    for system in (first, second) if made is not None else ():
+        for setting, name in [] if system.prepared is None else system.prepared.settings.of_requests:
+            raise SettingsError(
+                f"{system.name} reads {name!r} of requests ({setting}), and the nightly lists of the other side are "
+                "made before anybody asks; compare it with a model of its own freshness"
+            )
+    if made is None or models[0].settings.time.nightly:
+        return models[0]
+    return replace(models[0], settings=models[0].settings.model_copy(update={"time": made}))
 
 
 def _judged(first: System, second: System, requests: pl.DataFrame) -> tuple[str, pl.DataFrame]:

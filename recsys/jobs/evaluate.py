@@ -9,15 +9,19 @@ import polars as pl
 from recsys.data.tables import Dataset
 from recsys.data.windows import Window
 from recsys.evaluation.evaluation import Evaluation
+from recsys.files import new_folder, refuse_existing
 from recsys.jobs.judging import judge, read_logged
 from recsys.model.ready import Ready
+from recsys.past.lookup import Asked
 from recsys.shown import counted
 
 logger = logging.getLogger(__name__)
 
 
-def evaluate(folder: str | Path, dataset: Dataset, window: Window = "test") -> Evaluation:
-    """Evaluate a model folder on a window of logged requests.
+def evaluate(
+    folder: str | Path, dataset: Dataset, window: Window = "test", lists: str | Path | None = None
+) -> Evaluation:
+    """Evaluate a model folder on a window of logged requests, or of the nightly lists made in their place.
 
     Parameters
     ----------
@@ -27,27 +31,50 @@ def evaluate(folder: str | Path, dataset: Dataset, window: Window = "test") -> E
         Tables that hold the window and the behaviour before it. Items whose text the model has not seen are encoded.
     window
         One of the model's own windows; the ranker has learnt from all but `test`.
+    lists
+        Folder to write what is judged to, as candidates that `recsys score` takes; their labels are written beside it,
+        to `<lists>-labels`. Nothing is written when left out.
 
     Returns
     -------
     Measures, paired differences and segments of the rankers random, popularity, chosen before, text, behaviour and
-    both.
+    both; and of both without ages where `available_at` is the first showing and the model is no live one.
 
     Raises
     ------
     ModelError
         When the folder is no whole model.
     DataError
-        When the tables have faults or the window holds no request.
+        When the tables have faults, the window holds no request, or there is something where lists shall be written.
     SettingsError
         When the requests lack the model's query column.
     """
+    for target in () if lists is None else (Path(lists), labels_beside(Path(lists))):
+        refuse_existing(target)
     ready, prepared = Ready.today(Path(folder), dataset)
-    model, requests = ready.model, prepared.dataset.requests
+    model, requests = ready.model, prepared.made.lists
     later = requests.filter(pl.col("timestamp") >= model.windows.cuts[4])["request_id"].n_unique()
     if later:
         logger.warning("%s after the test window left out of the count", counted(later, "request"))
     asked = ready.ask(model.windows.of(requests, window))
     logged = read_logged(asked, model.settings.features, ready.reader)
-    judgement = judge(logged, ready.log, window, model.ranker, model.behaviour_ranker, model.settings.seed)
-    return replace(judgement, sampled=dataset.about.sampled).evaluation
+    if lists is not None and len(asked.candidates):
+        _write_lists(Path(lists), asked, ready.columns)
+    judgement = judge(logged, ready.log, window, model.rankers, model.settings.seed)
+    not_out = prepared.not_out(model.windows, window)
+    return replace(judgement, sampled=dataset.about.sampled, not_out=not_out).evaluation
+
+
+def labels_beside(lists: Path) -> Path:
+    """Give the folder that holds the labels of lists, which candidates to score do not have."""
+    return lists.parent / f"{lists.name}-labels"
+
+
+def _write_lists(lists: Path, asked: Asked, columns: tuple[str, ...]) -> None:
+    """Write what is judged as two folders of Parquet files: what `recsys score` reads, and what came of it."""
+    named = ["request_id", "user_id", "timestamp", "item_id", *columns]
+    with new_folder(lists) as candidates, new_folder(labels_beside(lists)) as labels:
+        asked.candidates.select(*dict.fromkeys(named)).write_parquet(candidates / "part-00000.parquet")
+        asked.candidates.select("request_id", "user_id", "item_id", "label").write_parquet(
+            labels / "part-00000.parquet"
+        )

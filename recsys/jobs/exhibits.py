@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from recsys.data.made import Made, NotOut
 from recsys.data.tables import SAMPLED
 from recsys.data.texts import NO_TEXT, item_titles
 from recsys.evaluation import beyond
@@ -14,7 +15,7 @@ from recsys.evaluation.measures import ndcg, per_request
 from recsys.evaluation.movement import movement
 from recsys.evaluation.reliability import Reliability, reliability
 from recsys.evaluation.reports.comparison_report import Exhibits, LabelFree, PairedLists, Placed
-from recsys.jobs.sides import Sides, last_learnt
+from recsys.jobs.sides import Sides, last_learnt, making
 from recsys.statistics.intervals import intervals_over_users
 
 K = 10
@@ -42,7 +43,7 @@ def collect_exhibits(sides: Sides, primary: str) -> Exhibits:
         examples=_examples(sides),
         facts=_facts(sides),
         warnings=list(_warnings(sides, k)),
-        notes=[*_of_ranks(sides), *notes, *sides.dataset.about.notes],
+        notes=[*_of_ranks(sides), *notes, *_not_out(sides), *sides.dataset.about.notes],
     )
 
 
@@ -73,7 +74,7 @@ def _warnings(sides: Sides, k: str) -> Iterator[str]:
                 f"{system.name} lists at most {own} items, the other {other}: below place {own} it can only lose; "
                 f"compare with --primary nDCG@{own}, too."
             )
-    learnt, logged = last_learnt(*sides.systems), sides.dataset.requests
+    learnt, logged = last_learnt(*sides.systems), sides.made.lists
     fit = (logged if learnt is None else logged.filter(pl.col("timestamp") >= learnt))["request_id"].n_unique()
     compared = len(sides.lists.users)
     if compared < fit:
@@ -88,6 +89,13 @@ def _of_ranks(sides: Sides) -> Iterator[str]:
     for system in sides.systems:
         if system.ranked is not None:
             yield f"AUC pooled compares scores of different lists; where {system.name} gives ranks, it says little."
+
+
+def _not_out(sides: Sides) -> Iterator[str]:
+    """Say what lists that are made leave out of the days that are compared."""
+    if making(*sides.systems) is not None:
+        first = sides.requests["timestamp"].min()
+        yield NotOut.of(Made(sides.requests, sides.made.left_out.filter(pl.col("timestamp") >= first))).in_words()
 
 
 def _longest_list(scores: Floats, starts: npt.NDArray[np.int64]) -> int:
@@ -243,4 +251,6 @@ def _facts(sides: Sides) -> dict[str, str]:
     }
     for side, system in zip("AB", sides.systems, strict=True):
         facts[side] = f"{system.name} ({system.kind})"
+    made = making(*sides.systems)
+    facts |= {} if made is None else {"Lists": made.in_words()}
     return {**facts, "Seed": str(sides.seed)}

@@ -38,6 +38,14 @@ _WITH_TEXT = (
     "they look better than they are. While it was trained, every list was read before the encoder learnt from it."
 )
 
+_FIRST_OF_DAY = ": the lists of a user and day are one made list here, under the id of the first of them"
+
+_KNOWS = {
+    "live": "a request knows everything up to the request's own moment",
+    "1d": "a request knows everything up to midnight",
+    "nightly": "a list knows everything up to its making, which is its moment",
+}
+
 
 @dataclass(frozen=True)
 class Tabulated:
@@ -67,7 +75,7 @@ class _Source:
     settings, windows
         Of a file, or of a model.
     requests
-        Logged requests, labels graded.
+        Logged requests, or the lists made in their place; labels graded.
     log, reader
         Behaviour, and what reads texts.
     model
@@ -196,7 +204,7 @@ def show_features(dataset: Dataset, basis: Settings | str | Path, request: str, 
         known = ", ".join(str(each) for each in ids.unique().sort().head(3))
         raise DataError(
             f"request {request!r} is not in the table of requests, which holds {known} and others; "
-            "give one of these ids"
+            f"give one of these ids{_FIRST_OF_DAY if source.log.time.nightly else ''}"
         )
     moment = chosen.requests["timestamp"][0]
     table = source.table(chosen.requests)
@@ -217,12 +225,12 @@ def _open(dataset: Dataset, basis: Settings | str | Path) -> _Source:
         prepared = prepare(dataset, basis)
         check_context(prepared.dataset.requests, basis.features, dataset.about.recorded_after)
         check_events(dataset, basis.features)
-        windows = place_windows(prepared.dataset.requests, basis.windows)
-        source = _Source(basis, windows, prepared.dataset.requests, prepared.log)
+        windows = place_windows(prepared.made.lists, basis.windows, time=prepared.log.time)
+        source = _Source(basis, windows, prepared.made.lists, prepared.log)
     else:
         folder = Path(basis)
         ready, prepared = Ready.today(folder, dataset)
-        requests = ready.ask(prepared.dataset.requests).candidates
+        requests = ready.ask(prepared.made.lists).candidates
         settings, windows = ready.model.settings, ready.model.windows
         source = _Source(settings, windows, requests, prepared.log, ready.reader, folder)
     for name in source.names:
@@ -244,14 +252,14 @@ def _facts(source: _Source) -> dict[str, object]:
 
 def _catalogue(source: _Source, done: Tabulated) -> str:
     time = source.log.time
-    knows = "everything up to the request's own moment" if time.freshness == "live" else "everything up to midnight"
+    knows = _KNOWS[time.freshness]
     facts = {
         "Rows": f"{done.rows:,} candidates of {done.requests:,} requests; {done.outside:,} requests lie outside",
         **{
             f"Window {name}": " to ".join(moment.isoformat() for moment in source.windows.bounds(name))
             for name in WINDOWS
         },
-        "Freshness": f"{time.freshness}: a request knows {knows}, {time.zone}",
+        "Freshness": f"{time.freshness}: {knows}, {time.zone}",
         "Labels known after": str(time.feedback_delay),
         **({} if time.click_delay is None else {"Clicks known after": str(time.click_delay)}),
     }

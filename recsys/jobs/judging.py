@@ -8,10 +8,11 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from recsys.data.made import NotOut
 from recsys.data.windows import Window
 from recsys.errors import DataError
 from recsys.evaluation.evaluation import BASELINES, Evaluation, evaluate_rankers
-from recsys.features.plan import TEXT_COLUMNS, build_features
+from recsys.features.plan import build_features
 from recsys.features.settings import FeatureSettings
 from recsys.jobs.baselines import baseline_scores
 from recsys.jobs.segments import cold_requests
@@ -89,6 +90,8 @@ class Judgement:
         Scores of every ranker per row of the window.
     sampled
         Whether the lists were drawn by an importer instead of logged.
+    not_out
+        What nightly lists leave out; None where lists are not made.
     """
 
     window: LoggedWindow
@@ -97,23 +100,23 @@ class Judgement:
     seed: int
     scores: Mapping[str, Floats]
     sampled: bool = False
+    not_out: NotOut | None = None
 
     @cached_property
     def evaluation(self) -> Evaluation:
         """Measures, paired differences and segments of every ranker."""
         segments = {"cold items": cold_requests(self.window.requests, self.log)}
         requests, sampled = self.window.requests, self.sampled
-        return evaluate_rankers(requests, self.scores, segments, self.name, self.seed, sampled=sampled)
+        found = evaluate_rankers(requests, self.scores, segments, self.name, self.seed, sampled=sampled)
+        return replace(found, not_out=self.not_out)
 
     def beside(self, name: str, scores: Floats) -> "Judgement":
         """Judge one more ranker on the same requests, given its scores per row of the window."""
         return replace(self, scores={**self.scores, name: scores})
 
 
-def judge(
-    logged: LoggedWindow, log: Log, window: Window, ranker: TreeRanker, behaviour_ranker: TreeRanker, seed: int
-) -> Judgement:
-    """Compare the rankers on logged requests: the baselines, text and behaviour alone, and both.
+def judge(logged: LoggedWindow, log: Log, window: Window, rankers: Mapping[str, TreeRanker], seed: int) -> Judgement:
+    """Compare the rankers on logged requests: the baselines, text alone, and those that learnt from behaviour.
 
     Random is seeded; popularity is the smoothed click rate of the item before `as_of`; chosen before puts in front of
     it what the user clicked or bought until then; text is the encoder's own score, below all others where an item has
@@ -132,10 +135,14 @@ def judge(
     scores = {
         **{name: baseline_scores(name, lookup, seed) for name in BASELINES},
         "text": text_alone(table),
-        "behaviour": behaviour_ranker.score(table.drop(TEXT_COLUMNS)),
-        "both": ranker.score(table),
+        **{name: ranker.score(_known_to(ranker, table)) for name, ranker in rankers.items()},
     }
     return Judgement(logged, log, window, seed, scores)
+
+
+def _known_to(ranker: TreeRanker, table: pl.DataFrame) -> pl.DataFrame:
+    """Leave out what a ranker has not learnt from."""
+    return table.select(name for name in table.columns if name in ranker.contract.names)
 
 
 def text_alone(table: pl.DataFrame) -> Floats:

@@ -58,8 +58,9 @@ def refuse_leaks(prepared: Prepared, windows: Windows) -> None:
         When `[features] vouched` names no column of requests and no feature.
     """
     dataset, settings, log = prepared.dataset, prepared.settings, prepared.log
+    made = replace(dataset, requests=prepared.made.lists)
     features, vouched = settings.features, settings.features.vouched
-    lists = judged_lists(windows.of(dataset.requests, "ranker", log.time.feedback_delay), settings.seed)
+    lists = judged_lists(windows.of(made.requests, "ranker", log.time.feedback_delay, log.time.shown), settings.seed)
     asked = Asked.of(lists, log)
     lists = asked.candidates
     blind = replace(asked, candidates=lists.drop(AFTER_THE_LIST, strict=False))
@@ -87,7 +88,7 @@ def refuse_leaks(prepared: Prepared, windows: Windows) -> None:
     leaks += told
     leaks += telling_contexts(lists, dataset.items, features)
     compute = partial(_compute, settings=settings)
-    leaks += future_features(dataset, draw_requests(dataset, windows, settings.seed), log.time, compute, settings.seed)
+    leaks += future_features(dataset, draw_requests(made, windows, settings.seed), log.time, compute, settings.seed)
     refuse_errors(report(leaks, {}))
 
 
@@ -263,7 +264,8 @@ def two_futures(
     edges = sorted({as_of - clock.feedback_delay, as_of - clock.clicks_known_after})
     moments = [*edges, as_of, asked["timestamp"][0]]
     others = dataset.requests.filter(pl.col("request_id") != asked["request_id"][0])
-    shown = pl.concat([asked, *_edge_lists(asked, edges), _nearest(others, "timestamp", moments)])
+    # A made list has fewer columns than what was logged, and as a showing lies where all is later: at its making.
+    shown = pl.concat([asked, *_edge_lists(asked, edges), _nearest(others, "timestamp", moments)], how="diagonal")
     if "clicked_at" not in shown.columns:
         shown = shown.with_columns(clicked_at=pl.lit(None, TIME))
     known_at = pl.max_horizontal("timestamp", *{"known_at"} & set(dataset.events.columns))

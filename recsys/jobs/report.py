@@ -30,7 +30,7 @@ def make_page(judgement: Judgement, model: Model, dataset: Dataset) -> str:
     facts = {
         "Data": f"{dataset.about.source}: {len(dataset.items):,} items, {requests:,} requests",
         "Windows (UTC)": cuts,
-        "Freshness": model.settings.time.freshness,
+        "Freshness": model.settings.time.in_words(),
         "Labels known after": model.clock.delays_in_words,
         "Encoder": model.settings.text.encoder,
         "Trees": f"{model.ranker.size} with text, {model.behaviour_ranker.size} without",

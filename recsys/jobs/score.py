@@ -1,13 +1,15 @@
 """Score: the nightly batch that turns candidates into ranked lists."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import polars as pl
 
 from recsys.data.checks import check_candidates
 from recsys.data.faults import refuse_errors
+from recsys.data.made import NotOut
 from recsys.data.tables import Dataset
+from recsys.errors import DataError
 from recsys.files import new_folder, refuse_existing
 from recsys.manifest import read_manifest, write_manifest
 from recsys.model.ready import Ready, check_top, keep_top
@@ -27,11 +29,14 @@ class Scored:
     Attributes
     ----------
     requests, candidates, rankings
-        Requests and candidates that came in, rows that were written.
+        Requests and candidates that were ranked, rows that were written.
     unknown_users, unknown_items
         Distinct users without behaviour and distinct items that are not in the items table; both were scored.
     tied
         Candidates that have the score of another one of their request.
+    not_out
+        Candidates that came in but were not out when nightly lists were made, and what was clicked of them where the
+        candidates have labels; None where lists are not made.
     """
 
     requests: int
@@ -40,6 +45,13 @@ class Scored:
     unknown_users: int
     unknown_items: int
     tied: int
+    not_out: NotOut | None = None
+
+    def to_json(self) -> dict[str, object]:
+        """Return plain objects for `json.dumps`."""
+        return {name: each for name, each in vars(self).items() if name != "not_out"} | (
+            {} if self.not_out is None else {"not_out": self.not_out.to_json()}
+        )
 
     def in_words(self, out: Path) -> str:
         """Say what was written to a folder, for the terminal."""
@@ -53,6 +65,8 @@ class Scored:
                 f"\n{self.tied:,} of {self.candidates:,} candidates have the score of another one in their list; "
                 "[ranker] ties says what orders them"
             )
+        if self.not_out is not None:
+            said += f"\n{self.not_out.in_words()}"
         return said
 
 
@@ -71,7 +85,8 @@ def score(
     dataset
         Today's tables: items and the behaviour so far.
     candidates
-        Whole requests, rows in any order.
+        Whole requests, rows in any order. Under nightly each is ranked as the list made for the day in which its moment
+        lies, without what was not out then; a `label` is never read, but tells how many clicks that costs.
     out
         Folder to write; must not hold anything.
     top
@@ -80,7 +95,7 @@ def score(
     Raises
     ------
     DataError
-        When a table or the candidates have faults, or `out` exists.
+        When a table or the candidates have faults, `out` exists, or no candidate was out when its list was made.
     ModelError
         When the folder is no whole model.
     SettingsError
@@ -91,14 +106,23 @@ def score(
     check_top(top)
     refuse_errors(check_candidates(candidates))  # before new texts are encoded
     ready, _ = Ready.today(folder, dataset)
-    asked = ready.ask(candidates)
+    made = ready.made(candidates)
+    time = ready.log.time
+    if len(made.left_out) and made.lists.is_empty():
+        raise DataError(
+            f"none of the {len(made.left_out):,} candidates was out when its list was made, at {time.made_at} "
+            f"{time.zone} before its timestamp: available_at of the items lies later; give the day that the lists are "
+            "for as timestamp"
+        )
     with new_folder(out) as staging:
         (staging / "rankings").mkdir()
-        scored = _write_rankings(ready, asked, staging / "rankings", top)
+        scored = _write_rankings(ready, Asked.of(made.lists, ready.log), staging / "rankings", top)
+        scored = replace(scored, not_out=NotOut.of(made) if time.nightly else None)
         ready.state.save(staging / "state", folder)
         model_files = read_manifest(folder, "written by `recsys train`")["files"]
         facts = {"ranker": model_files["ranker.txt"], "learnt_until": ready.model.windows.learnt_until.isoformat()}
-        write_manifest(staging, {"counts": vars(scored), "top": top, **facts})
+        how = {"time": ready.model.settings.time.model_dump(mode="json")} if time.nightly else {}
+        write_manifest(staging, {"counts": scored.to_json(), "top": top, **facts, **how})
     return scored
 
 

@@ -9,7 +9,10 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from recsys.data.clock import TimeSettings
+from recsys.data.made import Made
 from recsys.data.tables import Dataset
+from recsys.errors import SettingsError
 from recsys.evaluation.requests import Requests
 from recsys.model.prepared import Prepared
 from recsys.past.lookup import Asked
@@ -56,6 +59,8 @@ class System:
         Ids of the requests it ranks, where it is a list of rankings.
     learnt_until
         The first moment that has not been learnt from, where a model gave the answers.
+    time
+        What it knows when it works, where a model gave the answers.
     """
 
     name: str
@@ -64,6 +69,7 @@ class System:
     vectors: ItemVectors | None = None
     ranked: pl.Series | None = None
     learnt_until: datetime | None = None
+    time: TimeSettings | None = None
 
     @property
     def kind(self) -> str:
@@ -78,6 +84,21 @@ def last_learnt(*systems: System) -> datetime | None:
     return max((system.learnt_until for system in systems if system.learnt_until is not None), default=None)
 
 
+def making(*systems: System) -> TimeSettings | None:
+    """Return the clock of the lists that are made for any of them; None where all are asked as logged.
+
+    Raises
+    ------
+    SettingsError
+        When two are made at different times of day.
+    """
+    found = {system.name: system.time for system in systems if system.time is not None and system.time.nightly}
+    if len({(time.made_at, time.zone) for time in found.values()}) > 1:
+        said = " and ".join(f"those of {name} {time.in_words()}" for name, time in found.items())
+        raise SettingsError(f"lists made at different times of day are different lists: {said}; compare under one")
+    return next(iter(found.values()), None)
+
+
 @dataclass(frozen=True)
 class Sides:
     """Two answers to the same requests.
@@ -88,6 +109,8 @@ class Sides:
         Logged requests as `Asked` orders them; C rows.
     dataset
         The tables they come from.
+    made
+        All requests of the tables, or the lists that were made in their place and what these leave out.
     systems, answers
         Both sides, A first.
     seed
@@ -96,6 +119,7 @@ class Sides:
 
     requests: pl.DataFrame
     dataset: Dataset
+    made: Made
     systems: tuple[System, System]
     answers: tuple[Opinion, Opinion]
     seed: int

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import polars as pl
 
+from recsys.data.clock import TimeSettings
 from recsys.data.tables import Dataset
 from recsys.errors import DataError
 from recsys.evaluation.evaluation import BASELINES
@@ -50,8 +51,8 @@ def open_system(source: Source, dataset: Dataset, name: str, seed: int) -> Syste
         return System(name, lambda asked: Opinion(baseline_scores(str(source), asked.lookup, seed)))
     path = Path(source)
     if (path / "rankings").is_dir():
-        learnt_until = _learnt_until(path)
-        return replace(_of_rankings(name, read_rankings(path / "rankings")), learnt_until=learnt_until)
+        learnt_until, time = _learnt_until(path)
+        return replace(_of_rankings(name, read_rankings(path / "rankings")), learnt_until=learnt_until, time=time)
     if (path / "manifest.json").is_file():
         return _of_model(name, path, dataset)
     if path.exists():
@@ -71,15 +72,16 @@ def _of_model(name: str, folder: Path, dataset: Dataset) -> System:
         scores = model.ranker.score(logged.examples.table)
         return Opinion(scores, model.calibration.probability(scores))
 
-    return System(name, answer, prepared, ready.reader.vectors, learnt_until=model.windows.learnt_until)
+    learnt_until, time = model.windows.learnt_until, model.settings.time
+    return System(name, answer, prepared, ready.reader.vectors, learnt_until=learnt_until, time=time)
 
 
-def _learnt_until(folder: Path) -> datetime:
-    """Read until when the model behind rankings had learnt."""
+def _learnt_until(folder: Path) -> tuple[datetime, TimeSettings]:
+    """Read until when the model behind rankings had learnt, and, where lists were made for it, when."""
     written = read_manifest(folder, "written by `recsys score`")
     if "learnt_until" not in written:
         raise DataError(f"{folder} does not say until when its model had learnt; run `recsys score` again")
-    return datetime.fromisoformat(written["learnt_until"])
+    return datetime.fromisoformat(written["learnt_until"]), TimeSettings.model_validate(written.get("time", {}))
 
 
 def _of_rankings(name: str, rankings: Rankings) -> System:

@@ -13,8 +13,9 @@ from recsys.encoders.backends.choice import check_extra
 from recsys.encoders.settings import TextSettings
 from recsys.encoders.sources import encoder_hash
 from recsys.errors import SettingsError
+from recsys.evaluation.evaluation import AGELESS, PRODUCT
 from recsys.features.checks import check_context, check_events, check_query
-from recsys.features.plan import TEXT_COLUMNS
+from recsys.features.plan import AGE_COLUMNS, TEXT_COLUMNS, feature_names
 from recsys.files import new_folder, refuse_existing
 from recsys.jobs.judging import Judgement, LoggedWindow, judge, read_logged
 from recsys.jobs.leaks import refuse_leaks
@@ -23,7 +24,6 @@ from recsys.jobs.work import work_folder
 from recsys.manifest import write_manifest
 from recsys.model.folder import Model, State, identity
 from recsys.model.prepared import Prepared, fingerprint, prepare
-from recsys.past.log import Log
 from recsys.past.lookup import Asked
 from recsys.ranking.calibration import Calibration
 from recsys.ranking.trees import Contract, Examples, TreeRanker, grow, refuse_without_click
@@ -84,9 +84,10 @@ def train(dataset: Dataset, settings: Settings, target: str | Path, start: str |
     """
     refuse_existing(target := Path(target))
     prepared, prints = _prepare(dataset, settings), fingerprint(dataset)
-    dataset, log = prepared.dataset, prepared.log
+    dataset, log = replace(prepared.dataset, requests=prepared.made.lists), prepared.log
     older = None if start is None else Model.load(start)
-    windows = place_windows(dataset.requests, settings.windows, older.windows.learnt_until if older else None)
+    since = older.windows.learnt_until if older else None
+    windows = place_windows(dataset.requests, settings.windows, since, log.time)
     _refuse_early(prepared, windows)
     from recsys.learning.course import TextCourse  # torch takes seconds to load: the data is refused before
 
@@ -96,23 +97,24 @@ def train(dataset: Dataset, settings: Settings, target: str | Path, start: str |
     with work_folder(target, {**facts, "encoder": encoder, "versions": _versions()}) as work:
         course = TextCourse(dataset, settings.text, settings.seed, windows, log, before, work)
         logged, reader = _read(course, prepared, windows)
-        model, judgement = _learn_to_rank(settings, windows, logged, log, reader.tower)
-        judgement = replace(judgement, sampled=dataset.about.sampled)
+        model, judgement = _learn_to_rank(prepared, windows, logged, reader.tower)
+        not_out = prepared.not_out(windows, judgement.name)
+        judgement = replace(judgement, sampled=dataset.about.sampled, not_out=not_out)
         lessons = [asdict(lesson) for lesson in course.trainer.lessons]
         with new_folder(target) as folder:
             model.save(folder)
             course.trainer.model.save(folder)
             State(log.behaviour, reader.vectors).save(folder / "state", folder)
-            write_report(folder, judgement, model, dataset)
+            write_report(folder, judgement, model, prepared.dataset)
             write_manifest(folder, {**facts, "lessons": lessons})
     return judgement
 
 
 def _refuse_early(prepared: Prepared, windows: Windows) -> None:
     """Refuse leaks and windows without a click before the encoder has learnt for hours."""
+    lists, time = prepared.made.lists, prepared.log.time
     for window in WINDOWS[1:3]:
-        labels = windows.of(prepared.dataset.requests, window, prepared.log.time.feedback_delay)["label"]
-        refuse_without_click(labels.to_numpy(), window)
+        refuse_without_click(windows.of(lists, window, time.feedback_delay, time.shown)["label"].to_numpy(), window)
     refuse_leaks(prepared, windows)
 
 
@@ -180,22 +182,37 @@ def _read(course: "TextCourse", prepared: Prepared, windows: Windows) -> tuple[d
             logged[block.window] = logged[block.window].joined(part) if block.window in logged else part
         course.learn(block)
     reader = course.reader(log)
-    logged["test"] = read_logged(Asked.of(windows.of(prepared.dataset.requests, "test"), log), features, reader)
+    logged["test"] = read_logged(Asked.of(windows.of(prepared.made.lists, "test"), log), features, reader)
     return logged, reader
 
 
 def _learn_to_rank(
-    settings: Settings, windows: Windows, logged: Mapping[Window, LoggedWindow], log: Log, tower: UserTower
+    prepared: Prepared, windows: Windows, logged: Mapping[Window, LoggedWindow], tower: UserTower
 ) -> tuple[Model, Judgement]:
-    """Grow both rankers, calibrate, and judge them on a window they have not learnt from."""
+    """Grow the rankers, calibrate, and judge them on a window they have not learnt from."""
+    settings, log = prepared.settings, prepared.log
     ranker, valid, test = (logged[window] for window in WINDOWS[1:])
-    both = grow_with_valid(ranker.examples, valid.examples, settings)
-    behaviour = grow_with_valid(ranker.examples.without(TEXT_COLUMNS), valid.examples.without(TEXT_COLUMNS), settings)
+    left_out = {PRODUCT: (), "behaviour": TEXT_COLUMNS}
+    if _ages_tell_later(prepared):
+        left_out[AGELESS] = AGE_COLUMNS
+    grown = {
+        name: grow_with_valid(ranker.examples.without(columns), valid.examples.without(columns), settings)
+        for name, columns in left_out.items()
+    }
+    both, behaviour = grown[PRODUCT], grown["behaviour"]
     calibration = Calibration.fit(both.chosen.score(valid.examples.table), valid.examples.labels)
-    model = Model(settings, windows, both.final, behaviour.final, calibration, tower)
+    ageless = grown[AGELESS].final if AGELESS in grown else None
+    model = Model(settings, windows, both.final, behaviour.final, calibration, tower, ageless)
     if test.requests.is_empty():
-        return model, judge(valid, log, "valid", both.chosen, behaviour.chosen, settings.seed)
-    return model, judge(test, log, "test", both.final, behaviour.final, settings.seed)
+        chosen = {name: grown[name].chosen for name in model.rankers}
+        return model, judge(valid, log, "valid", chosen, settings.seed)
+    return model, judge(test, log, "test", model.rankers, settings.seed)
+
+
+def _ages_tell_later(prepared: Prepared) -> bool:
+    """Tell whether ages of items are read from first showings that a list which was made earlier could not know."""
+    used = AGE_COLUMNS[0] in feature_names(prepared.settings.features)
+    return used and prepared.dataset.about.first_shown and prepared.log.time.freshness != "live"
 
 
 def grow_with_valid(ranker: Examples, valid: Examples, settings: Settings) -> Grown:

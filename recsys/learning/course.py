@@ -43,7 +43,7 @@ class TextLog:
     lists, outcomes
         What was shown, clicked before, and clicked.
     moments
-        datetime64 [R]; when each list was shown.
+        datetime64 [R]; when each list was shown, the last of those that a made list stands for.
     query_texts
         The distinct texts that requests ask with; their codes come after those of the items.
     """
@@ -59,11 +59,11 @@ class TextLog:
 
         The text of a request is that of its first row, in order of items.
         """
-        requests = requests.sort("timestamp", "request_id", "item_id")
+        requests = requests.sort(log.time.shown, "request_id", "item_id")
         starts, rows = request_starts(requests), log.rows(requests)
         lists = read_lists(log, rows, starts, find_items(log, items), settings.history_length)
         outcomes = _outcomes(requests, log, rows)
-        moments = requests["timestamp"].dt.replace_time_zone(None).to_numpy()[starts[:-1]]
+        moments = requests[log.time.shown].dt.replace_time_zone(None).to_numpy()[starts[:-1]]
         if not settings.query:
             return cls(lists, outcomes, moments, [])
         codes, texts = read_queries(requests[settings.query].gather(starts[:-1]))
@@ -180,7 +180,7 @@ class TextCourse:
     Parameters
     ----------
     dataset
-        Tables with graded labels.
+        Tables with graded labels; under nightly, `requests` are the made lists.
     settings, seed
         Of the text stage.
     windows
@@ -237,7 +237,8 @@ class TextCourse:
         """
         self._schedule.refuse_unless_next(block)
         inside = (pl.col("timestamp") >= block.start) & (pl.col("timestamp") < block.end)
-        return self._windows.of(self._dataset.requests, block.window, self._time.feedback_delay).filter(inside)
+        time, window = self._time, block.window
+        return self._windows.of(self._dataset.requests, window, time.feedback_delay, time.shown).filter(inside)
 
     def reader(self, log: Log) -> Reader:
         """Read with what is known now."""

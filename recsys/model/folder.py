@@ -11,6 +11,7 @@ from recsys.data.clock import TimeSettings
 from recsys.data.windows import Windows
 from recsys.encoders.text_reader import TextReader
 from recsys.errors import ModelError
+from recsys.evaluation.evaluation import AGELESS, PRODUCT
 from recsys.files import read_json
 from recsys.manifest import check_files, file_hash, read_manifest, write_json, write_manifest
 from recsys.model.tables import read_behaviour, refuse_mixed_ids
@@ -23,6 +24,9 @@ from recsys.vectors.item_vectors import ItemVectors
 from recsys.vectors.queries import QueryReader
 from recsys.vectors.reader import Reader
 from recsys.vectors.user_tower import UserTower
+
+_TREES = {PRODUCT: "ranker.txt", "behaviour": "behaviour.txt", AGELESS: "ageless.txt"}
+"""The file of each ranker."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +89,8 @@ class Model:
         Scores of `ranker` into click probabilities.
     tower
         Turns item vectors and past clicks into interest.
+    ageless_ranker
+        `ranker` without ages of items, to be judged beside it; None where ages say nothing that was not known.
     files
         sha256 of the files it was read from; none where it was just trained.
     """
@@ -95,12 +101,19 @@ class Model:
     behaviour_ranker: TreeRanker
     calibration: Calibration
     tower: UserTower
+    ageless_ranker: TreeRanker | None = None
     files: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @cached_property
     def clock(self) -> TimeSettings:
         """When behaviour is known to this model."""
         return self.settings.labels.clock(self.settings.time)
+
+    @property
+    def rankers(self) -> dict[str, TreeRanker]:
+        """All of them, by the names under which they are judged."""
+        found = {"behaviour": self.behaviour_ranker, PRODUCT: self.ranker}
+        return found if self.ageless_ranker is None else {**found, AGELESS: self.ageless_ranker}
 
     def log(self, behaviour: Behaviour) -> Log:
         """Encode behaviour as this model reads it."""
@@ -169,12 +182,12 @@ class Model:
 
     def save(self, folder: Path) -> None:
         """Write everything but the manifest into an existing folder."""
-        self.ranker.save(folder / "ranker.txt")
-        self.behaviour_ranker.save(folder / "behaviour.txt")
+        rankers = {name: self.rankers[name] for name in _TREES if name in self.rankers}
+        for name, ranker in rankers.items():
+            ranker.save(folder / _TREES[name])
         self.tower.save(folder / "user_tower.safetensors")
         write_json(folder / "calibration.json", self.calibration.to_json())
-        contracts = {"both": self.ranker.contract, "behaviour": self.behaviour_ranker.contract}
-        write_json(folder / "features.json", {name: contract.to_json() for name, contract in contracts.items()})
+        write_json(folder / "features.json", {name: each.contract.to_json() for name, each in rankers.items()})
 
     @classmethod
     def load(cls, folder: str | Path) -> "Model":
@@ -193,16 +206,18 @@ class Model:
         try:
             windows = Windows.from_json(manifest["windows"])
             calibration = Calibration.from_json(knots)
-            both, behaviour = (Contract.from_json(contracts[name]) for name in ("both", "behaviour"))
+            read = {name: Contract.from_json(contracts[name]) for name in _TREES if name in contracts}
+            both, behaviour = read[PRODUCT], read["behaviour"]
         except (KeyError, ValueError, TypeError) as error:
             raise _unread(folder, error) from error
         return cls(
             settings=settings,
             windows=windows,
-            ranker=TreeRanker.load(folder / "ranker.txt", both),
-            behaviour_ranker=TreeRanker.load(folder / "behaviour.txt", behaviour),
+            ranker=TreeRanker.load(folder / _TREES[PRODUCT], both),
+            behaviour_ranker=TreeRanker.load(folder / _TREES["behaviour"], behaviour),
             calibration=calibration,
             tower=UserTower.load(folder / "user_tower.safetensors"),
+            ageless_ranker=TreeRanker.load(folder / _TREES[AGELESS], read[AGELESS]) if AGELESS in read else None,
             files=manifest["files"],
         )
 

@@ -2,16 +2,19 @@
 
 import hashlib
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from recsys.data.checks import check_tables
 from recsys.data.faults import CheckReport, refuse_errors
 from recsys.data.labels import grade_labels, labels_in_time, refuse_unseen
+from recsys.data.made import Made, Moments, NotOut, made_lists
 from recsys.data.tables import Dataset
-from recsys.errors import SettingsError
+from recsys.data.windows import Window, Windows
+from recsys.errors import DataError, SettingsError
 from recsys.past.behaviour import Behaviour, Kept, known_events, refuse_no_categories, shown_candidates
 from recsys.past.log import Log
 from recsys.schema import TIME
@@ -47,6 +50,31 @@ class Prepared:
         """
         return self.settings.log(behaviour_of(self.dataset, self.settings.features.kept))
 
+    @cached_property
+    def made(self) -> Made:
+        """What is learnt and judged from: the logged requests, or the lists that were made in their place.
+
+        Raises
+        ------
+        DataError
+            When no candidate was out when its list was made.
+        """
+        requests = self.dataset.requests
+        made = made_lists(requests, partial(available_at, self.log), self.log.time)
+        if made.lists.is_empty() and len(requests):
+            raise DataError(
+                f"of {len(requests):,} candidates of requests none was out when its list was made, at "
+                f"{self.log.time.made_at} {self.log.time.zone}: available_at of every item lies later; mind its zone, "
+                "or leave the column out where it is not known"
+            )
+        return made
+
+    def not_out(self, windows: Windows, window: Window) -> NotOut | None:
+        """Count what the made lists of a window leave out; None where lists are not made."""
+        if not self.log.time.nightly:
+            return None
+        return NotOut.of(Made(*(windows.of(part, window) for part in (self.made.lists, self.made.left_out))))
+
 
 def prepare(dataset: Dataset, settings: Settings) -> Prepared:
     """Check tables and bring them into the form that jobs read.
@@ -64,6 +92,12 @@ def prepare(dataset: Dataset, settings: Settings) -> Prepared:
     plain = dataset.plain(settings.features.context)
     requests = labels_in_time(plain.requests, settings.labels.clock(settings.time))
     return Prepared(grade_labels(replace(plain, requests=requests), settings.labels), settings, checked)
+
+
+def available_at(log: Log, items: pl.Series) -> Moments:
+    """Give when each of some items could first be shown, microseconds, NaN where it is not known."""
+    found: Moments = np.append(log.available_at, np.nan)[log.items.encode(items)]
+    return found
 
 
 def fingerprint(dataset: Dataset) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """A model that knows a moment: what is asked of it is checked in one place, and answered in one way by every caller."""
 
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import polars as pl
 
 from recsys.data.checks import check_candidates
 from recsys.data.faults import refuse_errors
+from recsys.data.made import Made, at_the_making
 from recsys.data.plain import plain_table
 from recsys.data.tables import Dataset
 from recsys.data.texts import item_texts
@@ -16,7 +18,7 @@ from recsys.errors import SettingsError
 from recsys.features.checks import check_context, check_id_types, check_query
 from recsys.features.plan import build_features
 from recsys.model.folder import Model, State
-from recsys.model.prepared import Prepared, prepare
+from recsys.model.prepared import Prepared, available_at, prepare
 from recsys.past.counters import Ints
 from recsys.past.log import Log
 from recsys.past.lookup import Asked
@@ -100,7 +102,14 @@ class Ready:
         return State(self.log.behaviour, self.reader.vectors)
 
     def ask(self, candidates: pl.DataFrame) -> Asked:
-        """Check candidates of whole requests, and put them in order.
+        """Check candidates of whole requests, and put them in order; arguments and errors as for `made`."""
+        return Asked.of(self.made(candidates).lists, self.log)
+
+    def made(self, candidates: pl.DataFrame) -> Made:
+        """Check candidates of whole requests; under nightly, give their lists as they are made.
+
+        A request then stands for the day in which its moment lies: its list is made at the making before it, of the
+        candidates that were out then.
 
         Parameters
         ----------
@@ -121,7 +130,7 @@ class Ready:
         check_id_types(candidates, self.log.behaviour)
         check_context(candidates, settings.features, self.recorded_after)
         check_query(candidates, settings.text.query, self.recorded_after)
-        return Asked.of(candidates, self.log)
+        return at_the_making(candidates, partial(available_at, self.log), self.log.time)
 
     def features(self, asked: Asked) -> pl.DataFrame:
         """Compute the feature table of the model, see `build_features`."""

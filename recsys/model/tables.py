@@ -7,26 +7,26 @@ import polars as pl
 from recsys.data.tables import read_table
 from recsys.errors import DataError, ModelError
 from recsys.past.behaviour import CLICKED_AT, DONE, EVENT_ID, SHOWN, Behaviour, Kept
-from recsys.schema import TIME, Written, misfit
+from recsys.schema import TIME, Stored, misfit
 
-_IDS = Written("integers or text", lambda dtype: dtype.is_integer() or dtype in (pl.String, pl.Null))
+_IDS = Stored("integers or text", lambda dtype: dtype.is_integer() or dtype in (pl.String, pl.Null))
 """A table without rows may have ids of no type."""
-_MOMENTS = Written("moments", lambda dtype: dtype == TIME)
+_MOMENTS = Stored("moments", lambda dtype: dtype == TIME)
 _FIXED = {
     "item_id": _IDS,
     "user_id": _IDS,
-    "available_at": Written("moments", lambda dtype: dtype == TIME, gaps=True),
+    "available_at": Stored("moments", lambda dtype: dtype == TIME, gaps=True),
     "timestamp": _MOMENTS,
     "known_at": _MOMENTS,
-    "event": Written("text", lambda dtype: dtype == pl.String),
-    "value": Written("numbers of 64 bits", lambda dtype: dtype == pl.Float64, gaps=True),
-    "label": Written("whole numbers", lambda dtype: dtype.is_integer(), gaps=True),
-    "list_size": Written("whole numbers of 32 bits", lambda dtype: dtype == pl.Int32),
-    CLICKED_AT: Written("moments", lambda dtype: dtype == TIME, gaps=True, absent=True),
-    EVENT_ID: Written(_IDS.words, _IDS.fits, gaps=True, absent=True),
+    "event": Stored("text", lambda dtype: dtype == pl.String),
+    "value": Stored("numbers of 64 bits", lambda dtype: dtype == pl.Float64, gaps=True),
+    "label": Stored("whole numbers", lambda dtype: dtype.is_integer(), gaps=True),
+    "list_size": Stored("whole numbers of 32 bits", lambda dtype: dtype == pl.Int32),
+    CLICKED_AT: Stored("moments", lambda dtype: dtype == TIME, gaps=True, absent=True),
+    EVENT_ID: Stored(_IDS.words, _IDS.fits, gaps=True, absent=True),
 }
-_NUMBERS = Written("numbers of 64 bits", lambda dtype: dtype == pl.Float64, gaps=True)
-_CATEGORIES = Written(
+_NUMBERS = Stored("numbers of 64 bits", lambda dtype: dtype == pl.Float64, gaps=True)
+_CATEGORIES = Stored(
     "whole numbers or text",
     lambda dtype: dtype.is_integer() or dtype in (pl.String, pl.Categorical, pl.Enum, pl.Boolean, pl.Null),
     gaps=True,
@@ -88,7 +88,7 @@ def refuse_mixed_ids(folder: Path, behaviour: Behaviour, vectors: pl.Series) -> 
                 _refuse(folder, table, f"column {name} holds {dtype} values where {first} holds {known}")
 
 
-def _columns(fixed: tuple[str, ...], categories: tuple[str, ...] = ()) -> dict[str, Written]:
+def _columns(fixed: tuple[str, ...], categories: tuple[str, ...] = ()) -> dict[str, Stored]:
     return {name: _FIXED[name] for name in fixed} | dict.fromkeys(categories, _CATEGORIES)
 
 

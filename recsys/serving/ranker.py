@@ -87,6 +87,10 @@ class Ranker:
     def rank(self, candidates: Frame, top: int | None = None) -> Frame:
         """Order the candidates of every request.
 
+        Under nightly each request is ranked as the list made for the day in which its `timestamp` lies, at the making
+        before it. Items that were not out then (`available_at` later) are absent from the answer, and so is a request
+        of which no item was out: nobody could have put them into a list that is made before they are there.
+
         Parameters
         ----------
         candidates
@@ -113,7 +117,10 @@ class Ranker:
         return ranked if isinstance(candidates, pl.DataFrame) else ranked.to_pandas()
 
     def score(self, candidates: Frame) -> "pl.Series | pd.Series[float]":
-        """Score candidates: one number per row, in the order of the rows; arguments and errors as for `rank`."""
+        """Score candidates: one number per row, in the order of the rows; arguments and errors as for `rank`.
+
+        Under nightly the score of an item that was not out when its list was made is null, or NaN in pandas.
+        """
         ready = self._ready
         frame = plain_table(_read(candidates, CANDIDATES, ready.columns), CANDIDATES)  # ids as they are ranked
         ranked = ready.rank(ready.ask(frame)).select("request_id", "item_id", "score")

@@ -12,7 +12,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from recsys.errors import ModelError
-from recsys.schema import Written, misfit
+from recsys.schema import Stored, misfit
 
 logger = logging.getLogger(__name__)
 
@@ -28,15 +28,15 @@ no addition rounds, and the dot product is the same number in whatever order, bl
 LARGEST_APPEAL = 1e9
 """Bound of appeal, so that what is added to it stays finite in float32."""
 
-_VECTORS = Written(
+_VECTORS = Stored(
     "arrays of numbers of 32 bits", lambda dtype: isinstance(dtype, pl.Array) and dtype.inner == pl.Float32
 )
 _COLUMNS = {
-    "item_id": Written("integers or text", lambda dtype: dtype.is_integer() or dtype == pl.String),
-    "text_hash": Written("text", lambda dtype: dtype == pl.String),
+    "item_id": Stored("integers or text", lambda dtype: dtype.is_integer() or dtype == pl.String),
+    "text_hash": Stored("text", lambda dtype: dtype == pl.String),
     "candidate": _VECTORS,
     "history": _VECTORS,
-    "appeal": Written("numbers of 32 bits", lambda dtype: dtype == pl.Float32),
+    "appeal": Stored("numbers of 32 bits", lambda dtype: dtype == pl.Float32),
 }
 
 

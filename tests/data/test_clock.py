@@ -63,7 +63,7 @@ def test_other_durations_are_refused(text):
 
 def test_settings_are_written_as_they_are_read():
     clock = TimeSettings(freshness="1d", feedback_delay="90m", zone="Asia/Tokyo")
-    written = {"freshness": "1d", "feedback_delay": "90m", "click_delay": None, "zone": "Asia/Tokyo"}
+    written = {"freshness": "1d", "made_at": "", "feedback_delay": "90m", "click_delay": None, "zone": "Asia/Tokyo"}
     assert clock.model_dump(mode="json") == written
     assert TimeSettings.model_validate(written) == clock
     sooner = TimeSettings(feedback_delay="90m", click_delay="1m")
@@ -161,3 +161,88 @@ def test_labels_are_known_after_the_delay_and_as_of(freshness, hour):
     clock = TimeSettings(freshness=freshness, feedback_delay="1h", zone="Europe/Copenhagen")
     known = clock.labelled_until(datetime(2026, 1, 5, 12, tzinfo=UTC))
     assert known == datetime(2026, 1, 5 if freshness == "live" else 4, hour, tzinfo=UTC)
+
+
+def nightly(made_at="04:00", zone="Europe/Copenhagen") -> TimeSettings:
+    return TimeSettings(freshness="nightly", made_at=made_at, zone=zone)
+
+
+@settings(deadline=None, max_examples=300)
+@given(moment=MOMENTS, zone=ZONES, at=st.times())
+def test_a_list_is_made_at_the_last_making_that_is_not_later(moment, zone, at):
+    clock, local = nightly(f"{at:%H:%M}", zone), ZoneInfo(zone)
+    around = [moment.astimezone(local).date() + timedelta(days=day) for day in range(-2, 2)]
+    # The first of two equal times on the clock, and later by what clocks leap: what Python's `fold=0` is.
+    makings = [datetime.combine(day, at.replace(second=0, microsecond=0), local).astimezone(UTC) for day in around]
+    (found,) = as_of(clock, [moment])
+    assert found == max(making for making in makings if making <= moment)
+    assert as_of(clock, [found]).to_list() == [found]
+    opening = clock.opening(moment)
+    assert opening == min(making for making in [*makings, datetime.max.replace(tzinfo=UTC)] if making >= moment) or (
+        opening > max(makings)
+    )
+    assert clock.known_at(opening) == opening
+
+
+@pytest.mark.parametrize(
+    ("made_at", "moment", "made"),
+    [
+        ("02:30", "2024-03-31T12:00", "2024-03-31T01:30"),  # 02:30 does not exist: made at 03:30 of summer time
+        ("02:30", "2024-03-31T01:29", "2024-03-30T01:30"),
+        ("02:30", "2024-10-27T12:00", "2024-10-27T00:30"),  # 02:30 comes twice: made at the first
+        ("02:30", "2024-10-27T01:10", "2024-10-27T00:30"),
+        ("04:00", "2024-10-27T02:59", "2024-10-26T02:00"),  # a day of 25 hours
+        ("04:00", "2024-10-27T03:00", "2024-10-27T03:00"),
+    ],
+)
+def test_makings_follow_summer_time(made_at, moment, made):
+    (found,) = as_of(nightly(made_at), [datetime.fromisoformat(moment).replace(tzinfo=UTC)])
+    assert found == datetime.fromisoformat(made).replace(tzinfo=UTC)
+
+
+@pytest.mark.parametrize("zone", ["Pacific/Apia", "Asia/Tehran", "America/Havana", "Australia/Lord_Howe"])
+def test_the_next_making_is_never_earlier(zone):
+    clock, start = nightly("00:30", zone), datetime(2011, 12, 25, tzinfo=UTC)  # Apia went without the 30th
+    moments = [start + timedelta(hours=7 * step) for step in range(400)]
+    makings = as_of(clock, moments).to_list()
+    assert makings == sorted(makings)
+    for moment, making in zip(moments, makings, strict=True):
+        assert moment - timedelta(hours=49) < making <= moment
+        assert clock.opening(moment) >= moment
+        assert clock.known_at(clock.opening(moment) - timedelta(microseconds=1)) < moment
+
+
+@pytest.mark.parametrize("moment", [datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)])
+def test_a_moment_without_end_stays_as_it_is(moment):
+    assert nightly().opening(moment) == moment
+
+
+def test_other_freshnesses_open_at_any_moment():
+    moment = datetime(2024, 5, 1, 13, 7, 11, 5, tzinfo=UTC)
+    assert TimeSettings().opening(moment) == TimeSettings(freshness="1d").opening(moment) == moment
+
+
+@pytest.mark.parametrize(
+    "made_at",
+    ["25:00", "24:00", "4:00", "04:60", "04:00:00", "04:00+02:00", "04:00Z", "04", "0\u0664:00", time(4), 400],
+)
+def test_other_times_of_day_are_refused(made_at):
+    with pytest.raises(ValidationError, match=r"is not an hour and a minute of \[time\] zone; write it in quotes, fr"):
+        TimeSettings(freshness="nightly", made_at=made_at)
+
+
+def test_nightly_lists_and_the_time_they_are_made_at_come_together():
+    with pytest.raises(
+        ValidationError, match='freshness = "nightly" needs made_at, .*; write for example made_at = "0'
+    ):
+        TimeSettings(freshness="nightly")
+    for freshness in ("live", "1d"):
+        with pytest.raises(ValidationError, match=f'"nightly" alone, not with "{freshness}"; remove it, or set fresh'):
+            TimeSettings(freshness=freshness, made_at="04:00")
+
+
+def test_nightly_labels_are_known_after_the_delay_before_the_making():
+    clock = TimeSettings(freshness="nightly", made_at="04:00", feedback_delay="1h")
+    assert clock.labelled_until(datetime(2026, 1, 5, 12, tzinfo=UTC)) == datetime(2026, 1, 5, 3, tzinfo=UTC)
+    assert (clock.shown, TimeSettings().shown) == ("shown_until", "timestamp")
+    assert (clock.in_words(), TimeSettings(freshness="1d").in_words()) == ("nightly, made at 04:00 UTC", "1d")

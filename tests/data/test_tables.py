@@ -52,8 +52,9 @@ def test_what_was_said_before_lists_could_be_sampled_is_read(tmp_path: Path) -> 
     path = tmp_path / "data" / "about.json"
     path.write_text(json.dumps({"source": "old", "notes": ["a"], "recorded_after": []}))
     assert Dataset.read(tmp_path / "data").about == About("old", ("a",), ())
-    replace(DATA, about=About(sampled=True)).write(tmp_path / "sampled")
-    assert Dataset.read(tmp_path / "sampled").about.sampled
+    for flag in ("sampled", "first_shown"):
+        replace(DATA, about=About(**{flag: True})).write(tmp_path / flag)
+        assert Dataset.read(tmp_path / flag).about == About(**{flag: True})
 
 
 def test_an_existing_folder_is_not_written_over(tmp_path: Path) -> None:
@@ -86,6 +87,7 @@ def test_other_formats_and_folders_are_refused(tmp_path: Path) -> None:
         json.dumps({"source": "x"}),
         json.dumps({"source": "x", "notes": 3}),
         json.dumps({"source": "x", "notes": [], "recorded_after": [], "sampled": 1}),
+        json.dumps({"source": "x", "notes": [], "recorded_after": [], "first_shown": "yes"}),
     ],
 )
 def test_a_damaged_about_is_refused(tmp_path: Path, text: str) -> None:

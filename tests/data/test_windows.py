@@ -9,6 +9,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from recsys.data.clock import TimeSettings
 from recsys.data.windows import WINDOWS, Windows, WindowSettings, place_windows
 from recsys.errors import DataError
 from recsys.schema import TIME
@@ -225,3 +226,42 @@ def test_windows_are_read_as_they_are_written():
 def test_windows_that_nobody_wrote_are_refused(cuts, message):
     with pytest.raises((TypeError, ValueError), match=message):
         Windows.from_json(cuts)
+
+
+NIGHTLY = TimeSettings(freshness="nightly", made_at="04:00")
+
+
+def test_cuts_move_to_the_next_making_and_no_list_to_another_window():
+    made = make_requests([4 + 24 * day for day in range(8)])
+    cuts = WindowSettings(cuts=at(0, 2 * 24, 3 * 24 + 4, 4 * 24 + 5, 99 * 24))
+    windows = place_windows(made, cuts, time=NIGHTLY)
+    assert windows.cuts == at(4, 2 * 24 + 4, 3 * 24 + 4, 5 * 24 + 4, 99 * 24 + 4)
+    assert sizes(made, windows) == sizes(made, place_windows(made, cuts)) == [2, 1, 2, 3]
+
+
+def test_fractions_end_with_the_day_of_the_last_making():
+    made = make_requests([4 + 24 * day for day in range(10)])
+    for shares in ((0.4, 0.3, 0.1, 0.2), (0.5, 0.3, 0.2, 0.0)):
+        windows = place_windows(made, WindowSettings(fractions=shares), time=NIGHTLY)
+        assert sizes(made, windows) == [round(10 * share) for share in shares]
+        assert windows.cuts[-1] == START + (10 * 24 + 4) * HOUR
+
+
+def test_the_labels_of_a_made_list_count_since_its_last_list_was_shown():
+    hours = (5, 23, 27, 28)
+    shown = [START + hour * HOUR for hour in hours for _ in range(2)]
+    made = make_requests([4] * len(hours)).with_columns(shown_until=pl.Series(shown, dtype=TIME))
+    windows = Windows(at(4, 28, 28, 28, 28))
+    for delay, known in ((1, [0, 1]), (0, [0, 1, 2]), (5, [0]), (24, [])):
+        found = windows.of(made, "text", delay * HOUR, NIGHTLY.shown)["request_id"].unique().sort()
+        assert found.to_list() == known
+
+
+@pytest.mark.parametrize(("time", "told"), [(NIGHTLY, True), (TimeSettings(), False), (None, False)])
+def test_a_window_between_two_makings_says_what_it_needs(time, told):
+    made = make_requests([4, 28, 52, 76])
+    with pytest.raises(DataError, match="the valid window, .* holds no request") as error:
+        place_windows(made, WindowSettings(cuts=at(4, 28, 53, 60, 100)), time=time)
+    assert (
+        "nightly lists are made once a day, so a window needs a day with lists at least" in str(error.value)
+    ) == told

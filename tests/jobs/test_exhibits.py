@@ -4,6 +4,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from recsys.data.made import Made
 from recsys.data.tables import SAMPLED
 from recsys.jobs.exhibits import collect_exhibits
 from recsys.jobs.sides import Opinion, Sides
@@ -18,7 +19,8 @@ def sides(line) -> Sides:
     probability = rng.random(len(requests))
     probability[:7] = np.nan
     answers = (Opinion(rng.random(len(requests)), probability), Opinion(rng.random(len(requests)), notes=("a note",)))
-    return Sides(requests, line.dataset.plain(), systems, answers, seed=3)
+    made = Made(line.dataset.requests, line.dataset.requests.clear())
+    return Sides(requests, line.dataset.plain(), made, systems, answers, seed=3)
 
 
 def test_click_probabilities_are_judged_where_they_are_given(sides) -> None:

@@ -44,7 +44,7 @@ def changed(settings: Settings, **sections: dict[str, object]) -> Settings:
 def check(dataset: Dataset, settings: Settings) -> None:
     """Ask what `train` asks before the encoder learns."""
     prepared = prepare(dataset, settings)
-    refuse_leaks(prepared, place_windows(prepared.dataset.requests, settings.windows))
+    refuse_leaks(prepared, place_windows(prepared.made.lists, settings.windows, time=prepared.log.time))
 
 
 def with_column(dataset: Dataset, **columns: pl.Expr) -> Dataset:
@@ -67,6 +67,9 @@ def test_the_simulated_world_passes_under_either_freshness(line) -> None:
     for freshness in ("live", "1d"):
         check(line.dataset, changed(line.settings, time={"freshness": freshness}))
     check(line.dataset, changed(line.settings, time={"feedback_delay": "0s"}))
+    nightly = {"freshness": "nightly", "made_at": "09:00"}
+    days = {"fractions": [0.25, 0.35, 0.2, 0.2]}  # of six days with lists
+    check(line.dataset, changed(line.settings, time=nightly, windows=days, features={"context": []}))
 
 
 def test_the_sample_passes() -> None:

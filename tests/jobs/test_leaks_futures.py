@@ -12,6 +12,7 @@ from recsys.world import WorldSettings, make_world
 HOUR = timedelta(hours=1)
 CLOCKS = [TimeSettings(), TimeSettings(freshness="1d", feedback_delay="6h"), TimeSettings(feedback_delay="0s")]
 CLOCKS += [TimeSettings(feedback_delay="6h", click_delay="10m"), TimeSettings(feedback_delay="6h", click_delay="0s")]
+CLOCKS += [TimeSettings(freshness="nightly", made_at="04:00")]
 
 
 @pytest.fixture(scope="module")

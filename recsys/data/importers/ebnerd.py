@@ -71,7 +71,9 @@ def read_ebnerd(folder: Path) -> Dataset:
     notes += said
     requests = _with_page(requests, items)
     present = tuple(name for name in _RECORDED_AFTER if name in requests.columns)
-    return Dataset(items, events, requests, _users(lists), About("ebnerd", tuple(notes), present))
+    dated = "published_time" in articles.columns
+    about = About("ebnerd", tuple(notes), present, first_shown=not dated)
+    return Dataset(items, events, requests, _users(lists), about)
 
 
 def _requests(lists: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:

@@ -81,12 +81,14 @@ def read_mapped(folder: Path, mapping: Mapping | None = None) -> Dataset:
     frames = _with_ids(tables, mapping.id_type == "string", mapping.ids)
     if mapping.items.from_ids:
         frames["items"] = _with_all_ids(frames, notes)
+    first_shown = False
     if sampled:
         lists = sample_lists(frames["items"], frames.get("events"), mapping.requests)
         frames |= {"items": lists.items, "events": lists.events, "requests": lists.requests}
         notes += [SAMPLED, *lists.notes]
+        first_shown = lists.first_shown
     events = frames.get("events", _no_events(frames["requests"]))
-    about = About("tables", tuple(notes), sampled=sampled)
+    about = About("tables", tuple(notes), sampled=sampled, first_shown=first_shown)
     return Dataset(frames["items"], events, frames["requests"], frames.get("users"), about)
 
 

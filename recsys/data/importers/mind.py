@@ -43,7 +43,7 @@ def read_mind(folder: Path) -> Dataset:
         "item_id", keep="first", maintain_order=True
     )
     items = news.join(first_showings(requests), on="item_id", how="left", maintain_order="left")
-    return Dataset(items, _events(lists, requests), requests, about=About("mind", tuple(notes)))
+    return Dataset(items, _events(lists, requests), requests, about=About("mind", tuple(notes), first_shown=True))
 
 
 def _read_lines(path: Path, names: tuple[str, ...]) -> pl.DataFrame:

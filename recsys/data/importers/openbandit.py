@@ -45,7 +45,7 @@ def read_openbandit(folder: Path) -> Dataset:
     rows = _rows(_read(path, _REQUIRED), items["item_id"], path)
     items = items.join(first_showings(rows), on="item_id", how="left", maintain_order="left")
     no_events = pl.DataFrame(schema={"user_id": pl.Int64, "item_id": pl.Int64, "timestamp": TIME, "event": pl.String})
-    return Dataset(items, no_events, rows, about=About("openbandit", _NOTES))
+    return Dataset(items, no_events, rows, about=About("openbandit", _NOTES, first_shown=True))
 
 
 def _log(folder: Path) -> Path:

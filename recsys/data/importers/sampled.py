@@ -30,12 +30,15 @@ class SampledLists:
         The lists: the chosen items with label 1, the drawn ones with label 0.
     notes
         Sentences about what was done.
+    first_shown
+        Whether `available_at` is the first event of some items.
     """
 
     items: pl.DataFrame
     events: pl.DataFrame
     requests: pl.DataFrame
     notes: tuple[str, ...]
+    first_shown: bool
 
 
 def sample_lists(items: pl.DataFrame, events: pl.DataFrame | None, settings: RequestsMapping) -> SampledLists:
@@ -92,7 +95,8 @@ def sample_lists(items: pl.DataFrame, events: pl.DataFrame | None, settings: Req
     notes = _notes(settings, dates, rows["request_id"].n_unique(), stayed, late)
     rows = rows.join(_context(events, settings), on=["user_id", "timestamp"], how="left", maintain_order="left")
     items = items.with_columns(dates.select(available_at=pl.coalesce("_given", "_first")).to_series())
-    return SampledLists(items, left, rows, notes)
+    first_shown = dates.select((pl.col("_given").is_null() & pl.col("_first").is_not_null()).any()).item()
+    return SampledLists(items, left, rows, notes, first_shown)
 
 
 def _checked(items: pl.DataFrame, events: pl.DataFrame | None, settings: RequestsMapping) -> pl.DataFrame:

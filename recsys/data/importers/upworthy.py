@@ -49,7 +49,7 @@ def read_upworthy(folder: Path) -> Dataset:
     requests, single = _requests(headlines, items)
     notes = [*_NOTES, f"{single} tests with one headline are left out."] if single else [*_NOTES]
     no_events = pl.DataFrame(schema={"user_id": pl.String, "item_id": pl.Int64, "timestamp": TIME, "event": pl.String})
-    return Dataset(items, no_events, requests, about=About("upworthy", tuple(notes)))
+    return Dataset(items, no_events, requests, about=About("upworthy", tuple(notes), first_shown=True))
 
 
 def _read(folder: Path) -> pl.DataFrame:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from recsys.data.tables import SAMPLED
-from recsys.evaluation.evaluation import BASELINES, PRODUCT, Evaluation, Results
+from recsys.evaluation.evaluation import AGELESS, BASELINES, PRODUCT, Evaluation, Results
 from recsys.evaluation.plan import DEFAULT_PLAN
 from recsys.evaluation.reports.pages import count, number, percent, signed
 from recsys.statistics.intervals import Interval
@@ -87,6 +87,11 @@ def _warnings(evaluation: Evaluation, opponent: str) -> Iterator[str]:
     results, tied = evaluation.overall, evaluation.tied.get(PRODUCT, 0.0)
     if evaluation.sampled:
         yield SAMPLED
+    if AGELESS in results.rankers:
+        yield (
+            "available_at is the first that the log tells of an item, so that before then nobody could know how old it "
+            f'would be: "{AGELESS}" is the same model without ages of items, and the safer figure.'
+        )
     if opponent in BASELINES:
         yield (
             f"{opponent} is a weak opponent, a rule that needs no training: beating it is the least a model must do. "

@@ -84,7 +84,7 @@ def to_text(evaluation: Evaluation, width: int = 120) -> str:
     console.print(
         "Means over requests with 95 % intervals by bootstrap over users; AUC pooled is one list, no interval."
     )
-    for sentence in left_out(evaluation.left_out, evaluation.overall.requests):
+    for sentence in _left_out(evaluation):
         console.print(sentence)
     return printed(console)
 
@@ -120,7 +120,7 @@ def to_html(
         "headline": HEADLINE,
         "product": PRODUCT,
         "verdict": _verdict,
-        "left_out": left_out(evaluation.left_out, evaluation.overall.requests),
+        "left_out": _left_out(evaluation),
         "facts": facts,
         "notes": notes,
         "examples": [(example, sorted(example.listed, key=lambda listed: listed.both)) for example in examples],
@@ -181,6 +181,12 @@ def _verdict(interval: Interval) -> str:
     if not interval.clear:
         return "unclear"
     return "better" if interval.low > 0 else "worse"
+
+
+def _left_out(evaluation: Evaluation) -> list[str]:
+    """Say what measures leave out, and nightly lists."""
+    of_lists = [] if evaluation.not_out is None else [evaluation.not_out.in_words()]
+    return [*left_out(evaluation.left_out, evaluation.overall.requests), *of_lists]
 
 
 def _requests(results: Results) -> str:

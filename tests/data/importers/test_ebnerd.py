@@ -128,6 +128,7 @@ def test_items_carry_text_codes_and_first_showing(flat: Path) -> None:
     shown = items["available_at"].dt.replace_time_zone(None).to_list()
     assert shown == [minutes(60), minutes(0), minutes(0), None]
     assert any("available_at is the first showing" in note for note in data.about.notes)
+    assert data.about.first_shown
 
 
 def test_users_keep_what_was_last_known(flat: Path) -> None:
@@ -158,6 +159,7 @@ def test_publisher_columns_are_used_and_totals_are_not(flat: Path) -> None:
         "sentiment_score",
     }  # fmt: skip
     assert "available_at is the article's published_time." in data.about.notes
+    assert not data.about.first_shown
 
 
 def test_a_click_lives_in_one_table_only(tmp_path: Path) -> None:

@@ -319,6 +319,7 @@ def test_events_become_sampled_lists_where_the_mapping_says_so(folder: Path) -> 
         (2, 8, NOON + timedelta(days=1), 1, 1), (2, 8, NOON + timedelta(days=1), 2, 0),
     ]  # fmt: skip
     assert data.about.sampled
+    assert data.about.first_shown == any("available_at is the first event of" in note for note in data.about.notes)
     assert data.about.notes[0] == SAMPLED
     assert check_tables(data).ok
     data.write(folder / "data")

@@ -39,6 +39,7 @@ def test_lists_become_candidates_with_labels(tmp_path: Path) -> None:
         (2, "U1", NOON, "N3", 0), (2, "U1", NOON, "N4", 1),
     ]  # fmt: skip
     assert "1 candidates stood twice in their list and are kept once." in data.about.notes
+    assert data.about.first_shown
     assert check_tables(data).ok
 
 

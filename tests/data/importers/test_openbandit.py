@@ -57,6 +57,7 @@ def test_the_tables_pass_the_check_and_say_who_the_users_are(tmp_path: Path) -> 
     data = read_openbandit(write(tmp_path))
     assert check_tables(data).errors == ()
     assert any("user_id is the request" in note for note in data.about.notes)
+    assert data.about.first_shown
     data.write(tmp_path / "data")
     assert Dataset.read(tmp_path / "data").requests.equals(data.requests)
 

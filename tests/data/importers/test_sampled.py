@@ -156,6 +156,9 @@ def test_the_first_event_makes_an_item_available_and_is_noted() -> None:
         "299 lists were made of the events 'buy', with up to 3 drawn items each (seed 7).",
         "available_at is the first event of 10 of 10 items; they are drawn after it only.",
     )
+    assert found.first_shown
+    dated = sample_lists(found.items, events, RequestsMapping(sampled_from="buy", negatives=3))
+    assert not dated.first_shown
     dataset = Dataset(found.items.with_columns(title=pl.col("item_id").cast(pl.String)), found.events, found.requests)
     assert check_tables(dataset).ok
 

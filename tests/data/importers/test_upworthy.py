@@ -51,6 +51,7 @@ def test_a_test_becomes_a_request_with_its_headlines_pooled(data: Dataset) -> No
     ]  # fmt: skip
     assert data.requests.columns == ["request_id", "user_id", "timestamp", "item_id", "label", "views", "clicks"]
     assert "1 tests with one headline are left out." in data.about.notes
+    assert data.about.first_shown
 
 
 def test_a_headline_is_one_item_in_all_tests_available_from_the_first(data: Dataset) -> None:

@@ -92,3 +92,12 @@ def test_the_page_and_the_terminal_begin_with_it(read_page):
     for words in (said.sentence, *said.warnings):
         assert page.index(words) < page.index("How well each ranker orders")
         assert lines.index(words) < lines.index("test window: 1,234 requests")
+
+
+def test_ages_from_first_showings_come_with_the_figure_to_rely_on():
+    evaluation = make_evaluation(others=("popularity", "behaviour"))
+    results = evaluation.overall
+    beside = replace(results, rankers={**results.rankers, "both without ages": results.rankers["behaviour"]})
+    said = [each for each in brief(replace(evaluation, overall=beside)).warnings if "ages of items" in each]
+    assert said[0].endswith('"both without ages" is the same model without ages of items, and the safer figure.')
+    assert not any("ages of items" in each for each in brief(evaluation).warnings)

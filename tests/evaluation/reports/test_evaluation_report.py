@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from recsys.data.made import NotOut
 from recsys.data.tables import SAMPLED
 from recsys.evaluation.evaluation import Evaluation, Results
 from recsys.evaluation.reports.evaluation_report import Example, Listed, to_html, to_text
@@ -52,6 +53,16 @@ def test_text_says_what_measures_leave_out():
     assert "MRR, nDCG@10: 7 of 12,345 requests left out" in text
     whole = Evaluation("test", make_evaluation().overall, {}, {"AUC": 0})
     assert "No measure leaves out a request." in to_text(whole)
+
+
+def test_what_nightly_lists_leave_out_is_told_and_of_others_nothing(read_page):
+    logged, nightly = make_evaluation(), replace(make_evaluation(), not_out=NotOut(1_412, 71, 139))
+    said = "1,412 candidates were not out when their lists were made, and are left out; 71 of 139 clicks (51.1 %) fell"
+    assert said in " ".join(to_text(nightly).split())
+    assert said in read_page(make_page(nightly)).text
+    assert "were not out" not in to_text(logged) + make_page(logged)
+    assert nightly.to_json()["not_out"] == {"candidates": 1_412, "clicks": 71, "of_clicks": 139, "share": 71 / 139}
+    assert "not_out" not in logged.to_json()
 
 
 def test_sampled_lists_are_called_so_and_logged_ones_are_not(read_page):
