@@ -79,6 +79,10 @@ class Tail:
             tail = replace(tail, requests=tail._with(requests))
         return tail._settled()
 
+    def told(self, items: pl.DataFrame | None, users: pl.DataFrame | None) -> "Tail":
+        """Know new and changed rows of items and users, see `Log.told`."""
+        return replace(self, closed=self.closed.told(items, users))
+
     def _settled(self) -> "Tail":
         """Close the open tail when it is long, and count anew what does not fit on top."""
         top = self.log
@@ -187,7 +191,7 @@ def _counted_anew(log: Log) -> Log:
     """Give one log without a tail of all rows of a log and its tail; codes stay, so that readers of texts fit it."""
     assert log.tail is not None
     anew = Log(log.behaviour.joined(log.tail), log.time)
-    anew.vocabularies = log.vocabularies
+    anew.register = log.register
     return anew
 
 

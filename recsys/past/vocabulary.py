@@ -18,7 +18,7 @@ SPARSE = 16
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """Distinct values in ascending order; the code of a value is its place.
+    """Distinct values in ascending order; the code of a value is its place, unless `codes` says another one.
 
     Attributes
     ----------
@@ -26,10 +26,13 @@ class Vocabulary:
         The values, without nulls, sorted, shape [n]. Integers of any width are held as Int64.
     later
         Values that came later, whose codes come after those of `values`; None when there are none.
+    codes
+        Code of each of `values`, shape [n], where they came in several steps; None where it is the place.
     """
 
     values: pl.Series
     later: "Vocabulary | None" = None
+    codes: Ints | None = None
 
     @classmethod
     def of(cls, *columns: pl.Series) -> "Vocabulary":
@@ -64,20 +67,37 @@ class Vocabulary:
         new = new.filter(pl.Series(self.encode(new) < 0))
         return self._followed_by(Vocabulary(new.alias("value"))) if len(new) else self
 
-    def _followed_by(self, later: "Vocabulary") -> "Vocabulary":
-        return Vocabulary(self.values, later if self.later is None else self.later._followed_by(later))
+    def _followed_by(self, new: "Vocabulary") -> "Vocabulary":
+        return Vocabulary(self.values, new if self.later is None else self.later._grown(new), self.codes)
+
+    def _grown(self, new: "Vocabulary") -> "Vocabulary":
+        """Append values; what was appended before is merged so that each part is more than twice as large as the next.
+
+        Thousands of steps so leave a few parts to look in.
+        """
+        grown = self._followed_by(new)
+        rest = grown.later
+        assert rest is not None
+        if rest.later is not None or len(self.values) > 2 * len(rest.values):
+            return grown
+        values = pl.concat([self.values, rest.values])
+        order = values.arg_sort().to_numpy()
+        return Vocabulary(values.gather(order), codes=np.concatenate([part for _, part in grown._parts()])[order])
 
     @cached_property
     def order(self) -> Ints:
         """Place of every code in the ascending order of all values, shape [n]."""
         places = np.arange(len(self))
-        if len(self):
-            places[pl.concat(self._parts()).arg_sort().to_numpy()] = np.arange(len(self))
+        parts = [part for part in self._parts() if len(part[0])]  # values of no kind cannot stand beside others
+        if parts:
+            values, codes = pl.concat([values for values, _ in parts]), np.concatenate([codes for _, codes in parts])
+            places[codes[values.arg_sort().to_numpy()]] = np.arange(len(self))
         return places
 
-    def _parts(self) -> list[pl.Series]:
-        own = [self.values] if len(self.values) else []  # values of no kind cannot stand beside others
-        return own if self.later is None else own + self.later._parts()
+    def _parts(self, start: int = 0) -> list[tuple[pl.Series, Ints]]:
+        """Give the values of every part with their codes, those of this one counted from `start`."""
+        own = (self.values, start + (np.arange(len(self.values)) if self.codes is None else self.codes))
+        return [own] if self.later is None else [own, *self.later._parts(start + len(self.values))]
 
     def encode(self, column: pl.Series) -> Ints:
         """Turn values into codes, shape [len(column)]; unknown values and nulls become -1.
@@ -87,11 +107,18 @@ class Vocabulary:
         DataError
             When the column holds integers and the vocabulary strings, or the other way round.
         """
-        if self.later is not None:
-            codes, newer = self._first.encode(column), self.later.encode(column)
-            return np.where(newer >= 0, newer + len(self.values), codes)
+        codes = self._places(column)
+        if self.codes is not None:
+            codes = np.append(self.codes, -1)[codes]
+        if self.later is None:
+            return codes
+        newer = self.later.encode(column)
+        return np.where(newer >= 0, newer + len(self.values), codes)
+
+    def _places(self, column: pl.Series) -> Ints:
+        """Find values among `values`, -1 where they are not."""
         plain = _plain(column)
-        if len(self) == 0 or plain.null_count() == len(plain):
+        if len(self.values) == 0 or plain.null_count() == len(plain):
             return np.full(len(plain), -1, dtype=np.int64)
         _same_kind(column.name, self.values.dtype, plain.dtype)
         if plain.dtype == pl.Int64:
@@ -99,22 +126,18 @@ class Vocabulary:
             if self._table is not None:
                 known = known & (wanted >= self._numbers[0]) & (wanted <= self._numbers[-1])
                 return np.where(known, self._table[np.where(known, wanted, self._numbers[0]) - self._numbers[0]], -1)
-            places = np.minimum(search(self._numbers, wanted), len(self) - 1)
+            places = np.minimum(search(self._numbers, wanted), len(self.values) - 1)
             return np.where(known & (self._numbers[places] == wanted), places, -1)
         if len(plain) < FEW:
             filled = plain.fill_null("") if plain.null_count() else plain
-            places = np.minimum(self.values.search_sorted(filled).to_numpy(), len(self) - 1)
+            places = np.minimum(self.values.search_sorted(filled).to_numpy(), len(self.values) - 1)
             same = (self.values.gather(places) == filled).to_numpy()
             if filled is not plain:
                 same = same & plain.is_not_null().to_numpy()
             return np.where(same, places.astype(np.int64), -1)
-        table = pl.DataFrame({"value": self.values, "code": np.arange(len(self), dtype=np.int64)})
+        table = pl.DataFrame({"value": self.values, "code": np.arange(len(self.values), dtype=np.int64)})
         joined = plain.to_frame().join(table, on="value", how="left", maintain_order="left")
         return joined["code"].fill_null(-1).to_numpy()
-
-    @cached_property
-    def _first(self) -> "Vocabulary":
-        return Vocabulary(self.values)
 
     @cached_property
     def _numbers(self) -> Ints:

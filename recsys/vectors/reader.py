@@ -8,7 +8,8 @@ import numpy.typing as npt
 import polars as pl
 
 from recsys.past.counters import Ints
-from recsys.past.log import Log, read_history
+from recsys.past.history import read_history
+from recsys.past.log import Log
 from recsys.past.streams import Rows
 from recsys.vectors.coded_lists import CodedLists
 from recsys.vectors.item_vectors import ItemVectors
