@@ -92,7 +92,7 @@ class Behaviour:
 def shown_candidates(requests: pl.DataFrame, context: Sequence[str]) -> pl.DataFrame:
     """Bring a table of requests to the columns of `Behaviour.showings`; requests are whole."""
     size = pl.len().over("request_id").cast(pl.Int32).alias("list_size")
-    return as_text(requests.with_columns(size).select(*SHOWN, *context), context)
+    return _as_text(requests.with_columns(size).select(*SHOWN, *context), context)
 
 
 def known_events(events: pl.DataFrame) -> pl.DataFrame:
@@ -101,10 +101,10 @@ def known_events(events: pl.DataFrame) -> pl.DataFrame:
     if "known_at" in events.columns:
         known_at = pl.max_horizontal("known_at", "timestamp")
     value = pl.col("value").cast(pl.Float64) if "value" in events.columns else pl.lit(None, dtype=pl.Float64)
-    return as_text(events.with_columns(known_at=known_at, value=value).select(DONE), ("event",))
+    return _as_text(events.with_columns(known_at=known_at, value=value).select(DONE), ("event",))
 
 
-def as_text(table: pl.DataFrame, names: Sequence[str]) -> pl.DataFrame:
+def _as_text(table: pl.DataFrame, names: Sequence[str]) -> pl.DataFrame:
     """Write categories and flags as text, so that tables can be joined whatever categories each of them knows."""
     other = [name for name in names if table.schema[name] in (pl.Categorical, pl.Enum, pl.Boolean)]
     return table.with_columns(pl.col(other).cast(pl.String)) if other else table

@@ -1,13 +1,16 @@
 """Users' last clicks before a moment, with the age of each."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from recsys.past.counters import Ints
-from recsys.past.log import Log
 from recsys.past.streams import MICROSECONDS_PER_HOUR
+
+if TYPE_CHECKING:
+    from recsys.past.log import Log
 
 
 @dataclass(frozen=True)
@@ -26,7 +29,7 @@ class History:
     hours: npt.NDArray[np.float32]
 
 
-def read_history(log: Log, users: Ints, as_of: Ints, length: int) -> History:
+def read_history(log: "Log", users: Ints, as_of: Ints, length: int) -> History:
     """Look up the last `length` clicks of each user that were known before `as_of`.
 
     Parameters

@@ -14,7 +14,6 @@ from recsys.data.clock import TimeSettings
 from recsys.errors import DataError
 from recsys.past.behaviour import Behaviour
 from recsys.past.counters import Counter, Ints, Timeline
-from recsys.past.register import Register, Vocabularies
 from recsys.past.streams import (
     CHANCE,
     CLICK,
@@ -27,7 +26,7 @@ from recsys.past.streams import (
     Rows,
     Stream,
 )
-from recsys.past.vocabulary import Vocabulary
+from recsys.past.vocabulary import Register, Vocabularies, Vocabulary
 
 
 @dataclass(eq=False)
@@ -205,7 +204,7 @@ class Log:
         """
         return Log(self.behaviour, self.time, tail, self)
 
-    def told(self, items: pl.DataFrame | None, users: pl.DataFrame | None) -> "Log":
+    def told(self, items: pl.DataFrame, users: pl.DataFrame) -> "Log":
         """Know new and changed rows of items and users, see `Register.told`; all behaviour counts under what they say.
 
         Counted anew is only what is kept per an attribute that is another one now, in layers with rows of such an item

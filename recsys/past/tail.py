@@ -79,8 +79,10 @@ class Tail:
             tail = replace(tail, requests=tail._with(requests))
         return tail._settled()
 
-    def told(self, items: pl.DataFrame | None, users: pl.DataFrame | None) -> "Tail":
+    def told(self, items: pl.DataFrame, users: pl.DataFrame) -> "Tail":
         """Know new and changed rows of items and users, see `Log.told`."""
+        if items.is_empty() and users.is_empty():
+            return self
         return replace(self, closed=self.closed.told(items, users))
 
     def _settled(self) -> "Tail":

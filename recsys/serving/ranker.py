@@ -1,6 +1,8 @@
 """`Ranker`: a model folder inside somebody's process, without torch."""
 
 from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from threading import Lock
@@ -14,13 +16,15 @@ from recsys.data.checks import check_update
 from recsys.data.faults import refuse_errors
 from recsys.data.labels import with_clicks
 from recsys.data.plain import plain_table
+from recsys.data.texts import text_columns
 from recsys.errors import DataError, SettingsError
 from recsys.features.checks import check_context, check_id_types
 from recsys.features.settings import declare
+from recsys.model.news import News
 from recsys.model.ready import Ready, check_top, keep_top
 from recsys.past.lookup import Lookup
 from recsys.past.tail import Tail
-from recsys.schema import CANDIDATES, EVENTS, REQUESTS, Table
+from recsys.schema import CANDIDATES, EVENTS, ITEMS, REQUESTS, USERS, Table
 
 Frame = TypeVar("Frame", pl.DataFrame, pd.DataFrame)
 
@@ -34,6 +38,27 @@ _UNREADABLE = (
 )
 
 
+@dataclass(frozen=True)
+class Taken:
+    """What an update brought.
+
+    Attributes
+    ----------
+    items, users
+        Rows that were new or changed, in the columns that the model keeps; rankings from now on read these.
+    alike
+        How many rows of items and users were known as they were told, and were left out.
+    untexted
+        How many of the items have a text that could not be read; a warning in the log says why, and by what they are
+        ranked.
+    """
+
+    items: pl.DataFrame
+    users: pl.DataFrame
+    alike: int
+    untexted: int
+
+
 class Ranker:
     """Ranks candidates exactly as `recsys score` does with the same model and state.
 
@@ -44,7 +69,7 @@ class Ranker:
     def __init__(self, ready: Ready) -> None:
         self._ready = ready
         self._tail = Tail.on(ready.log)
-        self._growing = Lock()
+        self._growing, self._telling = Lock(), Lock()
         known = ready.log.behaviour
         moments = (known.showings["timestamp"], known.events["known_at"])
         self._known_until = pl.select(pl.max_horizontal(*(pl.lit(each).max() for each in moments))).item()
@@ -56,8 +81,8 @@ class Ranker:
     def load(cls, folder: str | Path, state: str | Path | None = None) -> "Ranker":
         """Read a model folder; needs neither torch nor a network.
 
-        Where requests have a text of their own, the first of them loads the encoder from the folder, which must still
-        be there; a backend other than torch needs no torch for that either.
+        The first text that comes, of a request that has one of its own or of a new item, loads the encoder from the
+        folder, which must still be there; a backend other than torch needs no torch for that either.
 
         Parameters
         ----------
@@ -123,15 +148,20 @@ class Ranker:
         )
 
     def update(
-        self, events: pl.DataFrame | pd.DataFrame | None = None, requests: pl.DataFrame | pd.DataFrame | None = None
-    ) -> None:
-        """Add what happened since: rankings from now on know it as if it had been in the state.
+        self,
+        events: pl.DataFrame | pd.DataFrame | None = None,
+        requests: pl.DataFrame | pd.DataFrame | None = None,
+        items: pl.DataFrame | pd.DataFrame | None = None,
+        users: pl.DataFrame | pd.DataFrame | None = None,
+    ) -> Taken:
+        """Add what happened since, and what is new or changed: rankings from now on know it as if in the state.
 
         What is added is known to this process alone and gone with it; a process that is started again with the same
-        state, and told the same, gives the same rankings. Items and users keep the texts and attributes of the state.
+        state, and told the same, gives the same rankings.
 
-        Tell each row once, and only what is newer than the state; `known_until` says how far the state goes. An event
-        that is told twice counts twice: two alike may both have happened, so none is refused. Lists are told whole.
+        Tell each event and list once, and only what is newer than the state; `known_until` says how far the state goes.
+        An event that is told twice counts twice: two alike may both have happened, so none is refused. Lists are told
+        whole. Items and users may be told again: the last row of each holds, for all that happened before, too.
 
         Parameters
         ----------
@@ -142,6 +172,11 @@ class Ranker:
             Candidates of lists that were shown, whole requests: `request_id`, `user_id`, `timestamp`, `item_id`, the
             context columns, and `label`, null or absent as long as it is not known. A candidate that was added without
             a label is added again with it. Until then it counts as shown and, after the feedback delay, as not clicked.
+        items
+            Whole rows, one for each item that is new or changed: `item_id`, the columns of the text, the attributes and
+            numbers that the model uses, `available_at`? (where there is no such column, what is known of it stays).
+        users
+            The same for users: `user_id` and the attributes that the model uses.
 
         Raises
         ------
@@ -149,11 +184,26 @@ class Ranker:
             When rows have faults, names all of them; when a candidate is added twice or is in the state already, or a
             list is told again with another user, moment or more candidates. Nothing is then added.
         SettingsError
-            When a context column is missing, or the model grades labels from events, which only a batch can do.
+            When a column that the model reads is missing, or events or requests are told to a model that grades labels
+            from events, which only a batch can do.
         """
+        done, shown = self._checked(events, requests)
+        told = items is not None or users is not None
+        with self._telling if told else nullcontext():  # while texts are read, events may still be told
+            news = self._news(items, users)
+            with self._growing:
+                tail = self._tail.told(news.items, news.users).grown(done, shown)
+                reader = news.known_by(self._ready.reader, tail.log)
+                self._ready, self._tail = self._ready.knowing(tail.log, reader), tail
+        return Taken(news.items, news.users, news.alike, news.texts.untexted)
+
+    def _checked(
+        self, events: pl.DataFrame | pd.DataFrame | None, requests: pl.DataFrame | pd.DataFrame | None
+    ) -> tuple[pl.DataFrame | None, pl.DataFrame | None]:
+        """Check what happened, and bring it to the types of the package."""
         settings, known = self._ready.model.settings, self._ready.log.behaviour
         grades = settings.labels.grades
-        if grades:
+        if grades and not (events is None and requests is None):
             raise SettingsError(
                 f"this model grades labels from events ([labels] grades names {sorted(grades)}), which needs the lists "
                 "before them; run `recsys score` with newer tables and load the state that it writes"
@@ -171,11 +221,16 @@ class Ranker:
             check_id_types(shown, known, "requests")
             unscored = settings.features.model_copy(update={"scores": ()})  # only who is ranked needs them
             check_context(shown, unscored, (), "requests")
-        if done is not None:
-            done = with_clicks(done, settings.labels)
-        with self._growing:
-            tail = self._tail.grown(done, shown)
-            self._ready, self._tail = self._ready.knowing(tail.log), tail
+        return (None if done is None else with_clicks(done, settings.labels)), shown
+
+    def _news(self, items: pl.DataFrame | pd.DataFrame | None, users: pl.DataFrame | pd.DataFrame | None) -> News:
+        """Check what is told of items and users, and read new texts."""
+        ready = self._ready
+        features, text = ready.model.settings.features, ready.model.settings.text
+        named = (*features.affinity, *features.numbers, *text_columns(text.fields, text.template))
+        told = None if items is None or not len(items) else _read(items, ITEMS, named)
+        people = None if users is None or not len(users) else _read(users, USERS, features.users)
+        return News.of(told, people, ready.model.settings, ready.log, ready.reader)
 
 
 def _read(frame: pl.DataFrame | pd.DataFrame, table: Table, further: Sequence[str] = ()) -> pl.DataFrame:

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from recsys.data.checks import check_candidates, check_folder, check_tables, check_update
+from recsys.data.checks import check_candidates, check_entries, check_folder, check_tables, check_update
 from recsys.data.faults import CheckReport, Fault
 from recsys.data.tables import Dataset
 from recsys.errors import DataError
@@ -421,3 +421,17 @@ def test_a_folder_in_the_place_of_a_table_is_told(tmp_path: Path, name: str) -> 
     (tmp_path / f"data/{name}.parquet").rmdir()
     gone = [fault.what for fault in check_folder(tmp_path / "data", NOW).errors if fault.table == name]
     assert gone == ([] if name == "users" else ["items.parquet is missing"])
+
+
+def test_a_few_rows_of_items_and_users_are_checked_as_their_tables_are() -> None:
+    items, users = clean().items, pl.DataFrame({"user_id": [1, 2]})
+    few = items[:1].with_columns(pl.lit(None).alias(name) for name in items.columns if name != "item_id")
+    assert check_entries(few, users[:1], NOW).errors == ()
+    assert check_entries(None, None).faults == ()
+    twice = check_entries(pl.concat([items, items[:1]]), pl.concat([users, users[:1]]), NOW)
+    assert [(fault.table, fault.what) for fault in twice.errors] == [
+        ("items", "the same item_id again"),
+        ("users", "the same user_id again"),
+    ]
+    (fault,) = check_entries(items.with_columns(available_at=pl.lit("soon")), None, NOW).errors
+    assert (fault.column, fault.what) == ("available_at", "the column is String, not moments")
