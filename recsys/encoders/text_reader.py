@@ -135,7 +135,8 @@ class LateReader:
         lexicon, tower = self._lexical()
         part = lexicon.embed(texts)
         middle = np.tile(tower.center[: len(tower.center) - lexicon.dimension].astype(np.float32), (len(texts), 1))
-        return tower.encode(np.hstack([middle, part]), np.zeros(len(texts), bool)), part.any(axis=1)
+        known: NDArray[np.bool_] = (part != 0).any(axis=1)
+        return tower.encode(np.hstack([middle, part]), np.zeros(len(texts), bool)), known
 
 
 def load_settings(inside: Path) -> TextSettings:

@@ -119,10 +119,11 @@ class Model:
             errors of `text_reader`, or a ModelError when it is no longer the encoder of the vectors.
         """
         text = self.settings.text
+        made = ItemVectors.of_nothing(vectors.encoder, 0)  # to keep of the vectors no more than what made them
 
         def load() -> TextReader:
             reader = self.text_reader(folder)
-            vectors.check_encoder(reader.identity)
+            made.check_encoder(reader.identity)
             return reader
 
         def lexical() -> tuple[Lexicon, ItemTower]:

@@ -162,7 +162,7 @@ def _read(item_ids: pl.Series, texts: Sequence[str], log: Log, reader: Reader) -
     places = np.append(reader.places, -1)[log.items.encode(item_ids)]
     read = np.append((vectors.text_hashes != BY_LETTERS).to_numpy(), False)[places]
     letters = np.flatnonzero(~read)
-    encoded, known = _by_letters([texts[row] for row in letters], reader.texts, vectors)
+    encoded, known = _by_letters([texts[row] for row in letters.tolist()], reader.texts, vectors)
     logger.warning(
         "the texts of %d items could not be read (%s): %d are ranked by the text that they had, %d by what is known of "
         "their letters, %d without a text; tell them again when it can be read",

@@ -223,7 +223,7 @@ class Entries:
     def differ(self, told: pl.DataFrame, codes: Ints) -> npt.NDArray[np.bool_]:
         """Say which told rows, whose codes are given, -1 for new ids, are new or unlike those of the table."""
         rows = np.append(self.rows, len(self.table))[codes]
-        differ = rows == len(self.table)
+        differ: npt.NDArray[np.bool_] = rows == len(self.table)
         known = np.flatnonzero(~differ)
         before = _plain_table(self.table[rows[known]], self.attributes)
         for name in self.table.columns[1:]:

@@ -165,7 +165,7 @@ class ItemVectors:
                 pl.concat([before, new.cast(before.dtype).alias(before.name)], rechunk=True)
                 for before, new in ((self.item_ids, item_ids), (self.text_hashes, hashes))
             )
-        return ItemVectors(item_ids, hashes, *room.filled(encoded), self.encoder, room)
+        return ItemVectors(item_ids, hashes, *Encoded(*room.filled(encoded)), self.encoder, room)
 
     def save(self, path: str | Path) -> None:
         """Write one Parquet file: item_id, text_hash, candidate, history, appeal, and the encoder's identity."""

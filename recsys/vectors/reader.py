@@ -125,7 +125,7 @@ class Neighbours:
 
     def _forget(self, items: Ints, was: Ints, now: Ints) -> None:
         """Forget the lists of some rows, those that hold some items, and those that some rows may enter."""
-        self._found[was, 0] = self._found[now, 0] = -2
+        self._found[was, 0] = -2
         if len(items):
             among = np.zeros(self._count + 2, dtype=bool)  # -1 and -2, which are no items, find the last elements
             among[items] = True

@@ -126,8 +126,8 @@ def test_an_update_says_what_it_took(line, folder) -> None:
     taken = ranker.update(items=pl.concat([new, items[5:8]]), users=pl.DataFrame({"user_id": [1, -3]}))
     assert taken.items["item_id"].to_list() == new["item_id"].to_list()
     assert taken.items["category"].to_list() == ["opera"] * 2
-    assert taken.users["user_id"].to_list() == [1, -3]
-    assert taken.alike == 3
+    assert taken.users["user_id"].to_list() == [-3]  # the model uses no attribute of users, so 1 is known alike
+    assert taken.alike == 4
     assert ranker.update(items=items.clear(), users=pl.DataFrame({"user_id": []})).alike == 0
     candidates = line.candidates(1)
     fresh = candidates.with_columns(item_id=pl.when(pl.int_range(pl.len()) == 0).then(-5).otherwise("item_id"))
