@@ -69,6 +69,8 @@ def shelf(line, tmp_path_factory) -> Path:
     pl.DataFrame({"user_id": people, "device": ["mobile"] * len(people)}).write_parquet(shelf / "users.parquet")
     later = line.dataset.events.tail(20).with_columns(pl.col("timestamp") + pl.duration(days=1))
     later.drop("known_at", strict=False).write_parquet(shelf / "happened.parquet")
+    published = line.dataset.items.head(3).with_columns(pl.col("item_id") + 1_000_000)
+    published.write_parquet(shelf / "published.parquet")
     run = test.with_columns(place=pl.int_range(1, pl.len() + 1).over("request_id"))
     rows = run.select("request_id", "item_id", "place").iter_rows()
     (shelf / "old.run").write_text(

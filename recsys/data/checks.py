@@ -132,6 +132,24 @@ def check_update(
     return report(faults, frames)
 
 
+def check_entries(items: pl.DataFrame | None, users: pl.DataFrame | None, now: datetime | None = None) -> CheckReport:
+    """Check rows of items and of users that come in after a batch; a few items need not have a text among them.
+
+    Parameters
+    ----------
+    items, users
+        As the tables of these names.
+    now
+        Moments that are later are a warning; without it, the moment of the call.
+    """
+    now, faults, frames = now or datetime.now(UTC), list[Fault](), Frames()
+    for table, rows in ((ITEMS, items), (USERS, users)):
+        if rows is not None:
+            frames[table.name] = frame = plain_table(rows, table)
+            faults += [fault for fault in table_faults(table, frame, now) if fault.column]
+    return report(faults, frames)
+
+
 def _check(raw: Frames, faults: list[Fault], now: datetime, about: About) -> CheckReport:
     frames, faults = Frames(), [*faults, *_zones(raw), *_patterns(raw)]
     for table in (table for table in _TABLES if table.name in raw):

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from recsys.errors import SettingsError
+from recsys.errors import SettingsError, first_line
 
 logger = logging.getLogger(__name__)
 
@@ -73,7 +73,7 @@ def item_texts(items: pl.DataFrame, fields: Sequence[str], template: str = "") -
     Raises
     ------
     SettingsError
-        When the catalogue lacks a column, or the template is not of this form.
+        When the catalogue lacks a column or holds one that is no text, or the template is not of this form.
 
     Examples
     --------
@@ -94,6 +94,17 @@ def item_texts(items: pl.DataFrame, fields: Sequence[str], template: str = "") -
     if template:
         return [_BLANK.sub(" ", _fill(literals, parts)).strip()[:LONGEST_TEXT] for parts in rows]
     return [_join(parts)[:LONGEST_TEXT] for parts in rows]
+
+
+def text_columns(fields: Sequence[str], template: str = "") -> tuple[str, ...]:
+    """Name the columns that `item_texts` reads.
+
+    Examples
+    --------
+    >>> text_columns(["title"], "{category}: {title}"), text_columns(["title", "text"])
+    (('category', 'title'), ('title', 'text'))
+    """
+    return tuple(_parse(template, ())[1] if template else fields)
 
 
 def clean_texts(column: pl.Series) -> list[str]:
@@ -142,11 +153,17 @@ def _parse(template: str, columns: Sequence[str]) -> tuple[list[str], list[str]]
 
 
 def _strings(column: pl.Series) -> pl.Series:
-    if isinstance(column.dtype, pl.Array):
-        column = column.arr.to_list()
-    if isinstance(column.dtype, pl.List):
-        return column.cast(pl.List(pl.String)).list.join(", ")
-    return column.cast(pl.String)
+    try:
+        if isinstance(column.dtype, pl.Array):
+            column = column.arr.to_list()
+        if isinstance(column.dtype, pl.List):
+            return column.cast(pl.List(pl.String)).list.join(", ")
+        return column.cast(pl.String)
+    except pl.exceptions.PolarsError as error:
+        raise SettingsError(
+            f"[text] reads {column.name!r}, which holds {column.dtype} values that are no texts ({first_line(error)}); "
+            "write them as text, or name another column"
+        ) from error
 
 
 def _clean_parts(column: pl.Series) -> list[str]:

@@ -1,8 +1,10 @@
 """What reads new item texts: a backend and the item tower, without torch unless the backend needs it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from threading import Lock
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +22,9 @@ HEADS = "heads.safetensors"
 IDENTITY = "identity.json"
 LEXICON = "lexicon.safetensors"
 SETTINGS = "text.json"
+
+_TEXTS_AT_ONCE = 32
+"""Texts of items that are read before a request's own text has its turn."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,6 +101,59 @@ class TextReader:
         return cls(backend, lexicon, tower, settings, read_identity(inside))
 
 
+class LateReader:
+    """A text reader that is loaded when the first text comes; threads may share it.
+
+    Parameters
+    ----------
+    load
+        Gives the reader, or raises a ModelError; called until it gives one.
+    lexical
+        Gives the lexicon and the item tower, or raises a ModelError.
+    """
+
+    def __init__(self, load: Callable[[], TextReader], lexical: Callable[[], tuple[Lexicon, ItemTower]]) -> None:
+        self._load, self._lexical = cache(load), lexical
+        self._lock = Lock()  # tokenizers change while they read, and an encoder is loaded once only
+
+    def encode_query(self, text: str) -> NDArray[np.float32]:
+        """Return the vector of the text that a request asks with, see `TextReader.encode_query`."""
+        with self._lock:
+            return self._load().encode_query(text)
+
+    def encode(self, texts: Sequence[str]) -> Encoded:
+        """Return the vectors of n texts, at least one; between parts of them a request's own text may be read.
+
+        Raises
+        ------
+        ModelError
+            When no reader can be loaded.
+        """
+        parts = []
+        for first in range(0, len(texts), _TEXTS_AT_ONCE):
+            with self._lock:
+                parts.append(self._load().encode(texts[first : first + _TEXTS_AT_ONCE]))
+        return Encoded(*(np.concatenate(each) for each in zip(*parts, strict=True)))
+
+    def encode_lexically(self, texts: Sequence[str]) -> tuple[Encoded, NDArray[np.bool_]]:
+        """Return what the lexical part alone says, the encoder's being that of a middling text.
+
+        Returns
+        -------
+        Vectors of n texts, and of which texts, [n], the lexicon knows anything: the others' say nothing.
+
+        Raises
+        ------
+        ModelError
+            When the files are not there.
+        """
+        lexicon, tower = self._lexical()
+        part = lexicon.embed(texts)
+        middle = np.tile(tower.center[: len(tower.center) - lexicon.dimension].astype(np.float32), (len(texts), 1))
+        known: NDArray[np.bool_] = (part != 0).any(axis=1)
+        return tower.encode(np.hstack([middle, part]), np.zeros(len(texts), bool)), known
+
+
 def load_settings(inside: Path) -> TextSettings:
     """Read the text settings in an encoder's folder.
 
@@ -113,6 +171,17 @@ def load_settings(inside: Path) -> TextSettings:
         raise ModelError(
             f"{inside / SETTINGS} is damaged ({first_line(error)}); copy the model folder again"
         ) from error
+
+
+def load_lexical(inside: Path) -> tuple[Lexicon, ItemTower]:
+    """Read what is left of a text reader where its backend cannot be loaded.
+
+    Raises
+    ------
+    ModelError
+        When a file is missing or damaged.
+    """
+    return Lexicon.load(inside / LEXICON), ItemTower.load(inside / HEADS)
 
 
 def read_identity(inside: Path) -> str:

@@ -115,7 +115,7 @@ def check_id_types(frame: pl.DataFrame, behaviour: Behaviour, called: str = "can
     """
     for column in ("user_id", "item_id"):
         known = behaviour.showings.schema[column]
-        given = frame.schema[column]
+        given = frame.schema.get(column, pl.Null())
         if known.is_integer() != given.is_integer() and given != pl.Null:
             raise DataError(
                 f"{called} hold {column} as {given}, the model's data as {known}; cast the column to the same kind"

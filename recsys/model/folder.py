@@ -3,13 +3,14 @@
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from recsys.data.clock import TimeSettings
 from recsys.data.windows import Windows
-from recsys.encoders.text_reader import TextReader
+from recsys.encoders.lexicon import Lexicon
+from recsys.encoders.text_reader import LateReader, TextReader, load_lexical
 from recsys.errors import ModelError
 from recsys.evaluation.evaluation import AGELESS, PRODUCT
 from recsys.files import read_json
@@ -20,6 +21,7 @@ from recsys.past.log import Log
 from recsys.ranking.calibration import Calibration
 from recsys.ranking.trees import Contract, TreeRanker
 from recsys.settings import Settings
+from recsys.vectors.item_tower import ItemTower
 from recsys.vectors.item_vectors import ItemVectors
 from recsys.vectors.queries import QueryReader
 from recsys.vectors.reader import Reader
@@ -127,7 +129,7 @@ class Model:
         log, vectors
             Today's.
         folder
-            Where the encoder lies. It is loaded when the first request comes that has a text of its own, with the
+            Where the encoder lies. It is loaded when the first text comes, of a request or of a new item, with the
             errors of `text_reader`, or a ModelError when it is no longer the encoder of the vectors.
 
         Raises
@@ -141,15 +143,20 @@ class Model:
                 f"item_vectors.parquet holds vectors of {length} numbers, user_tower.safetensors of {folder} reads "
                 f"{self.tower.length}; copy the model and its state again"
             )
+        made = ItemVectors.of_nothing(vectors.encoder, 0)  # to keep of the vectors no more than what made them
 
-        @cache
         def load() -> TextReader:
             reader = self.text_reader(folder)
-            vectors.check_encoder(reader.identity)
+            made.check_encoder(reader.identity)
             return reader
 
-        queries = QueryReader(text.query, lambda query: load().encode_query(query)) if text.query else None
-        return Reader.of(log, vectors, self.tower, text.history_length, queries)
+        def lexical() -> tuple[Lexicon, ItemTower]:
+            self.check_encoder(folder)
+            return load_lexical(folder / "encoder")
+
+        texts = LateReader(load, lexical)
+        queries = QueryReader(text.query, texts.encode_query) if text.query else None
+        return Reader.of(log, vectors, self.tower, text.history_length, queries, texts)
 
     def check_encoder(self, folder: Path) -> None:
         """Hold the encoder in `folder` against the hashes that its files had when this model was read from there.

@@ -120,31 +120,40 @@ def behaviour_of(dataset: Dataset, kept: Kept) -> Behaviour:
     SettingsError
         When an attribute is not a column of its table, or is of a kind that no feature can be made of.
     """
-    items, users = dataset.items, dataset.users
+    users = dataset.requests.select("user_id").clear() if dataset.users is None else dataset.users
+    items, users = kept_items(dataset.items, kept), kept_users(users, kept)
+    _refuse_absent("context", kept.context, dataset.requests, "requests")
+    refuse_no_categories("context", kept.context, dataset.requests.schema)
+    return Behaviour(
+        items=items,
+        users=users,
+        showings=shown_candidates(dataset.requests, kept.context),
+        events=known_events(dataset.events),
+    )
+
+
+def kept_items(items: pl.DataFrame, kept: Kept) -> pl.DataFrame:
+    """Bring a table of items to the columns of `Behaviour.items`, with the errors of `behaviour_of`."""
     if "available_at" not in items.columns:
         items = items.with_columns(available_at=pl.lit(None, dtype=TIME))
-    if users is None:
-        users = dataset.requests.select("user_id").clear()
     _refuse_absent("affinity", kept.affinity, items, "items")
     _refuse_absent("numbers", kept.numbers, items, "items")
-    _refuse_absent("users", kept.users, users, "users")
     refuse_no_categories("affinity", kept.affinity, items.schema)
-    refuse_no_categories("users", kept.users, users.schema)
     for name in kept.numbers:
         if not items.schema[name].is_numeric():
             raise SettingsError(
                 f"[features] numbers names {name!r}, a column of items that holds {items.schema[name]} values; "
                 "name it in affinity, or write it as a number"
             )
-    _refuse_absent("context", kept.context, dataset.requests, "requests")
-    refuse_no_categories("context", kept.context, dataset.requests.schema)
     numbers = [pl.col(name).cast(pl.Float64) for name in kept.numbers]
-    return Behaviour(
-        items=items.select("item_id", "available_at", *kept.affinity, *numbers),
-        users=users.select("user_id", *kept.users),
-        showings=shown_candidates(dataset.requests, kept.context),
-        events=known_events(dataset.events),
-    )
+    return items.select("item_id", "available_at", *kept.affinity, *numbers)
+
+
+def kept_users(users: pl.DataFrame, kept: Kept) -> pl.DataFrame:
+    """Bring a table of users to the columns of `Behaviour.users`, with the errors of `behaviour_of`."""
+    _refuse_absent("users", kept.users, users, "users")
+    refuse_no_categories("users", kept.users, users.schema)
+    return users.select("user_id", *kept.users)
 
 
 def _refuse_absent(setting: str, names: tuple[str, ...], table: pl.DataFrame, called: str) -> None:

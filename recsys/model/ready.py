@@ -85,9 +85,9 @@ class Ready:
         reader = model.reader(prepared.log, vectors, folder)
         return cls(model, prepared.log, reader, dataset.about.recorded_after), prepared
 
-    def knowing(self, log: Log) -> "Ready":
-        """Read the same texts on top of a tail, see `Log.with_tail`."""
-        return replace(self, log=log, reader=self.reader.on(log))
+    def knowing(self, log: Log, reader: Reader) -> "Ready":
+        """Know later rows, and what a reader on top of them has of new items."""
+        return replace(self, log=log, reader=reader)
 
     @property
     def columns(self) -> tuple[str, ...]:

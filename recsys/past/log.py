@@ -1,9 +1,9 @@
 """Behaviour as streams of rows that become known over time, ready for the counting kernel."""
 
 import math
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TypeVar
 from weakref import ReferenceType, ref
 
 import numpy as np
@@ -18,7 +18,6 @@ from recsys.past.streams import (
     CHANCE,
     CLICK,
     LAST,
-    MICROSECONDS_PER_HOUR,
     OUTCOME,
     SHOWING,
     Codes,
@@ -27,9 +26,7 @@ from recsys.past.streams import (
     Stream,
     in_units,
 )
-from recsys.past.vocabulary import Vocabulary
-
-Number = TypeVar("Number", bound=np.generic)
+from recsys.past.vocabulary import Register, Vocabularies, Vocabulary
 
 
 @dataclass(eq=False)
@@ -103,6 +100,34 @@ class Layer:
         return counter, items[counter.order]
 
     @cached_property
+    def held(self) -> Mapping[str, npt.NDArray[np.bool_]]:
+        """Whether every user and every item, by code, has rows."""
+        found = {}
+        for name in ("user", "item"):
+            found[name] = np.zeros(self.sizes[name], dtype=np.bool_)
+            for stream in (self._showings, self._events):
+                found[name][stream.codes[name]] = True
+        return found
+
+    def touched(self, changed: Mapping[str, Ints]) -> set[str]:
+        """Name the attributes, of those that changed for these items or users, that are keys of rows."""
+        kinds = {name: self.held["item" if name in self.log.attributes else "user"] for name in changed}
+        return {name for name, codes in changed.items() if kinds[name][codes[codes < len(kinds[name])]].any()}
+
+    def recoded(self, owner: "Log", names: Set[str]) -> "Layer":
+        """Give the same rows in the codes of another log, whose key columns of these names differ."""
+        sizes = {name: owner.sizes[name] if name in names else size for name, size in self.sizes.items()}
+        kept = {key: counter for key, counter in dict(self._counters).items() if not names & set(key[1])}
+        layer = Layer(self.behaviour, ref(owner), sizes, kept, dict(self._moments))
+        layer.timeline, layer.history, layer.held = self.timeline, self.history, self.held
+        layer._clicked, layer.event_ids = self._clicked, self.event_ids
+        layer._showings, layer._events = (
+            replace(stream, codes={**stream.codes, **owner.attribute_codes(stream.codes)})
+            for stream in (self._showings, self._events)
+        )
+        return layer
+
+    @cached_property
     def _showings(self) -> Stream:
         shown = self.behaviour.showings
         codes = self.log.codes(shown)
@@ -168,6 +193,8 @@ class Log:
         The log below the tail; it may have a tail of its own.
     history
         Kinds of events that users read as they read clicks; they are no clicks in what is counted.
+    origin
+        The log that owns the top layer, where this one has it from another.
     """
 
     behaviour: Behaviour
@@ -175,6 +202,7 @@ class Log:
     tail: Behaviour | None = None
     base: "Log | None" = None
     history: tuple[str, ...] = ()
+    origin: "Log | None" = None
 
     def with_tail(self, tail: Behaviour) -> "Log":
         """Put later rows on top of a log; every feature is the same as of one log of all rows.
@@ -182,6 +210,29 @@ class Log:
         What users read on top must not come before a click of the same user below, see `fits`.
         """
         return Log(self.behaviour, self.time, tail, self, self.history)
+
+    def told(self, items: pl.DataFrame, users: pl.DataFrame) -> "Log":
+        """Know new and changed rows of items and users, see `Register.told`; all behaviour counts under what they say.
+
+        Counted anew is only what is kept per an attribute that is another one now, in layers with rows of such an item
+        or user; the rest is shared.
+        """
+        return self._under(*self.register.told(items, users))
+
+    def _under(self, register: Register, changed: Mapping[str, Ints]) -> "Log":
+        base = None if self.base is None else self.base._under(register, changed)
+        behaviour = replace(self.behaviour, items=register.items.table, users=register.users.table)
+        log = Log(behaviour, self.time, self.tail, base, self.history)
+        log.register = register
+        top = self.layers[-1]
+        # What users read last before a row may lie in any layer below.
+        names = top.touched(changed) | {f"{LAST}{name}" for layer in self.layers for name in layer.touched(changed)}
+        if names:
+            top = top.recoded(log, names)
+        else:
+            log.origin = top.log
+        log.layers = (top,) if base is None else (*base.layers, top)
+        return log
 
     @property
     def fits(self) -> bool:
@@ -199,11 +250,15 @@ class Log:
     @cached_property
     def layers(self) -> tuple[Layer, ...]:
         """The rows of the batch, and above them those of the tail."""
-        sizes = {name: len(of) for name, of in self.vocabularies.items()}
-        sizes |= {f"{LAST}{name}": sizes[name] for name in ("item", *self.behaviour.attributes)}
         if self.base is None or self.tail is None:
-            return (Layer(self.behaviour, ref(self), sizes),)
-        return (*self.base.layers, Layer(self.tail, ref(self), sizes))
+            return (Layer(self.behaviour, ref(self), self.sizes),)
+        return (*self.base.layers, Layer(self.tail, ref(self), self.sizes))
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """How many codes each key column has."""
+        sizes = {name: len(of) for name, of in self.vocabularies.items()}
+        return sizes | {f"{LAST}{name}": sizes[name] for name in ("item", *self.behaviour.attributes)}
 
     @property
     def users(self) -> Vocabulary:
@@ -215,59 +270,42 @@ class Log:
         """Every item of the catalogue and every item with behaviour."""
         return self.vocabularies["item"]
 
-    @cached_property
-    def vocabularies(self) -> dict[str, Vocabulary]:
+    @property
+    def vocabularies(self) -> Vocabularies:
         """The values of every key column."""
+        return self.register.vocabularies
+
+    @cached_property
+    def register(self) -> Register:
+        """What is known of items and users, by code."""
         if self.base is not None and self.tail is not None:
-            return {
-                name: of.extended(*_columns(self.tail, name)) if _columns(self.tail, name) else of
-                for name, of in self.base.vocabularies.items()
-            }
-        behaviour = self.behaviour
-        names = ("user", "item", *behaviour.context)
-        found = {name: Vocabulary.of(*_columns(behaviour, name), *_listed(behaviour, name)) for name in names}
-        found |= {name: Vocabulary.of(behaviour.items[name]) for name in behaviour.attributes}
-        return found | {name: Vocabulary.of(behaviour.users[name]) for name in behaviour.user_attributes}
+            return self.base.register.with_tail(self.tail)
+        return Register.of(self.behaviour)
 
-    @cached_property
-    def attributes(self) -> dict[str, Ints]:
+    @property
+    def attributes(self) -> Mapping[str, Ints]:
         """Per item attribute its code for every item code, -1 where it is not known."""
-        if self.base is not None:
-            return {name: _padded(of, len(self.items), -1) for name, of in self.base.attributes.items()}
-        names, items = self.behaviour.attributes, self.behaviour.items
-        return {name: self._spread(items[name], items["item_id"], self.items, name) for name in names}
+        return self.register.items.attributes
 
-    @cached_property
-    def user_attributes(self) -> dict[str, Ints]:
+    @property
+    def user_attributes(self) -> Mapping[str, Ints]:
         """Per user attribute its code for every user code, -1 where it is not known."""
-        if self.base is not None:
-            return {name: _padded(of, len(self.users), -1) for name, of in self.base.user_attributes.items()}
-        names, users = self.behaviour.user_attributes, self.behaviour.users
-        return {name: self._spread(users[name], users["user_id"], self.users, name) for name in names}
+        return self.register.users.attributes
 
-    @cached_property
+    @property
     def available_at(self) -> npt.NDArray[np.float64]:
         """When every item could first be shown, microseconds, NaN where it is not known."""
-        if self.base is not None:
-            return _padded(self.base.available_at, len(self.items), np.nan)
-        moments = np.full(len(self.items), np.nan)
-        place = self.items.encode(self.behaviour.items["item_id"])
-        moments[place] = self.behaviour.items["available_at"].dt.epoch("us").cast(pl.Float64).to_numpy()
-        return moments
+        return self.register.available_at
 
-    @cached_property
+    @property
     def item_rows(self) -> Ints:
         """Row in the items table of every item code; its length where the item is not in it."""
-        if self.base is not None:
-            return _padded(self.base.item_rows, len(self.items), len(self.behaviour.items))
-        return _rows(self.items, self.behaviour.items["item_id"])
+        return self.register.items.rows
 
-    @cached_property
+    @property
     def user_rows(self) -> Ints:
         """Row in the users table of every user code; its length where the user is not in it."""
-        if self.base is not None:
-            return _padded(self.base.user_rows, len(self.users), len(self.behaviour.users))
-        return _rows(self.users, self.behaviour.users["user_id"])
+        return self.register.users.rows
 
     @cached_property
     def listed(self) -> npt.NDArray[np.bool_]:
@@ -288,14 +326,16 @@ class Log:
         """Turn users, items, what is known of them, and context categories into codes; -1 where there is none."""
         users, items = self.users.encode(table["user_id"]), self.items.encode(table["item_id"])
         found = {"user": users, "item": items}
-        for name, of_item in self.attributes.items():
-            found[name] = np.append(of_item, -1)[items]
-        for name, of_user in self.user_attributes.items():
-            found[name] = np.append(of_user, -1)[users]
+        found |= self.attribute_codes(found)
         for name in self.behaviour.context:
             present = name in table.columns
             found[name] = self.vocabularies[name].encode(table[name]) if present else np.full(len(table), -1)
         return found
+
+    def attribute_codes(self, codes: Codes) -> dict[str, Ints]:
+        """Give the key columns of what is known of users and items, of which codes are given."""
+        found = {name: np.append(of_item, -1)[codes["item"]] for name, of_item in self.attributes.items()}
+        return found | {name: np.append(of_user, -1)[codes["user"]] for name, of_user in self.user_attributes.items()}
 
     def last_codes(self, items: Ints) -> dict[str, Ints]:
         """Give the key columns of users' last clicks, whose item codes are given."""
@@ -336,65 +376,3 @@ class Log:
         items[known] = clicked[places[known]]
         moments[known] = layer.timeline.moments[counter.moment(places[known])]
         return items, moments
-
-    def _spread(self, values: pl.Series, ids: pl.Series, vocabulary: Vocabulary, name: str) -> Ints:
-        codes = np.full(len(vocabulary), -1, dtype=np.int64)
-        codes[vocabulary.encode(ids)] = self.vocabularies[name].encode(values)
-        return codes
-
-
-@dataclass(frozen=True)
-class History:
-    """What users read before a moment, most recent first: clicks, and what counts as history beside them.
-
-    Attributes
-    ----------
-    items
-        Item codes, -1 where there is no further click, shape [R, H].
-    hours
-        Hours between the moment the click became known and `as_of`, 0 where there is none, shape [R, H].
-    """
-
-    items: Ints
-    hours: npt.NDArray[np.float32]
-
-
-def read_history(log: Log, users: Ints, as_of: Ints, length: int) -> History:
-    """Look up the last `length` clicks of each user that were known before `as_of`.
-
-    Parameters
-    ----------
-    log
-        All behaviour.
-    users, as_of
-        User codes, -1 for unknown ones, and microseconds, each of shape [R].
-    length
-        Number of clicks H.
-    """
-    items, moments = log.last_clicks(users, as_of, length)
-    hours = np.where(items >= 0, (as_of[:, None] - moments) / MICROSECONDS_PER_HOUR, 0.0)
-    return History(items, hours.astype(np.float32))
-
-
-def _columns(behaviour: Behaviour, name: str) -> tuple[pl.Series, ...]:
-    """Give the columns of behaviour that hold values of a key column."""
-    if name in ("user", "item"):
-        return behaviour.showings[f"{name}_id"], behaviour.events[f"{name}_id"]
-    return (behaviour.showings[name],) if name in behaviour.context else ()
-
-
-def _listed(behaviour: Behaviour, name: str) -> tuple[pl.Series, ...]:
-    """Give the ids of the tables of users and items."""
-    tables = {"user": behaviour.users, "item": behaviour.items}
-    return (tables[name][f"{name}_id"],) if name in tables else ()
-
-
-def _padded(values: npt.NDArray[Number], length: int, fill: float) -> npt.NDArray[Number]:
-    """Append the value of unknown ids for those that came later."""
-    return np.concatenate([values, np.full(length - len(values), fill, dtype=values.dtype)])
-
-
-def _rows(vocabulary: Vocabulary, ids: pl.Series) -> Ints:
-    rows = np.full(len(vocabulary), len(ids), dtype=np.int64)
-    rows[vocabulary.encode(ids)] = np.arange(len(ids))
-    return rows

@@ -80,7 +80,7 @@ class Tail:
             new = new.with_columns(known_at=pl.max_horizontal(known_at, "timestamp"))
         shown = self.requests.drop("list_size").clear() if requests is None else self._untold(requests)
         told = sum(len(each) for each in (events, requests) if each is not None)
-        return Taken(new, shown, told - len(new) - len(shown))
+        return Taken(new, shown, known.items.clear(), known.users.clear(), told - len(new) - len(shown))
 
     def grown(self, events: pl.DataFrame | None, requests: pl.DataFrame | None) -> "Tail":
         """Add what `untold` left: events, candidates that were shown, and labels of candidates that wait for them."""
@@ -90,6 +90,12 @@ class Tail:
         if requests is not None and len(requests):
             tail = replace(tail, requests=tail._with(requests))
         return tail._settled()
+
+    def told(self, items: pl.DataFrame, users: pl.DataFrame) -> "Tail":
+        """Know new and changed rows of items and users, see `Log.told`."""
+        if items.is_empty() and users.is_empty():
+            return self
+        return replace(self, closed=self.closed.told(items, users))
 
     def _settled(self) -> "Tail":
         """Close the open tail when it is long, and count anew what does not fit on top."""
@@ -196,7 +202,7 @@ def _counted_anew(log: Log) -> Log:
     """Give one log without a tail of all rows of a log and its tail; codes stay, so that readers of texts fit it."""
     assert log.tail is not None
     anew = Log(log.behaviour.joined(log.tail), log.time, history=log.history)
-    anew.vocabularies = log.vocabularies
+    anew.register = log.register
     return anew
 
 

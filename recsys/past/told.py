@@ -1,6 +1,6 @@
 """What a process is told while it serves: which of it is new, and from when on it counts."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import polars as pl
@@ -31,13 +31,21 @@ class Taken:
     requests
         Candidates that are new, or that got the label they waited for, as they were told; with `clicked_at` where a
         click counts from another moment on than the click delay says.
+    items, users
+        Rows that are new or unlike what was known, in the columns that the model keeps.
     ignored
-        How many rows were left out because they had been told before.
+        How many rows were left out because they had been told before, or were known as they were told.
+    untexted
+        How many of the items have a text that could not be read; a warning in the log says why, and by what they are
+        ranked.
     """
 
     events: pl.DataFrame
     requests: pl.DataFrame
+    items: pl.DataFrame
+    users: pl.DataFrame
     ignored: int
+    untexted: int = 0
 
     def known_from(self, at: datetime, time: TimeSettings) -> "Taken":
         """Let what would have been known before a moment be known from then on; lists stay where they were shown."""
@@ -48,7 +56,7 @@ class Taken:
         if requests.select(early.any()).item():
             requests = requests.with_columns(clicked_at=pl.when(early).then(moment).otherwise(clicked_at))
         events = self.events.with_columns(known_at=pl.max_horizontal("known_at", moment))
-        return Taken(events, requests, self.ignored)
+        return replace(self, events=events, requests=requests)
 
 
 def untold_events(events: pl.DataFrame, log: Log, later: pl.DataFrame) -> pl.DataFrame:

@@ -1,6 +1,8 @@
 """`Ranker`: a model folder inside somebody's process, without torch."""
 
 from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from itertools import islice
@@ -17,14 +19,16 @@ from recsys.data.clock import utc
 from recsys.data.faults import refuse_errors
 from recsys.data.labels import with_clicks
 from recsys.data.plain import plain_table
+from recsys.data.texts import text_columns
 from recsys.errors import DataError, SettingsError
 from recsys.features.checks import check_context, check_id_types
 from recsys.features.settings import declare
+from recsys.model.news import News
 from recsys.model.ready import Ready, check_top, keep_top
 from recsys.past.lookup import Lookup
 from recsys.past.tail import Tail
 from recsys.past.told import Taken
-from recsys.schema import CANDIDATES, EVENTS, REQUESTS, Table
+from recsys.schema import CANDIDATES, EVENTS, ITEMS, REQUESTS, USERS, Table
 
 Frame = TypeVar("Frame", pl.DataFrame, pd.DataFrame)
 
@@ -48,7 +52,7 @@ class Ranker:
     def __init__(self, ready: Ready) -> None:
         self._ready = ready
         self._tail = Tail.on(ready.log)
-        self._growing = Lock()
+        self._growing, self._telling = Lock(), Lock()
         known = ready.log.behaviour
         moments = (known.showings["timestamp"], known.events["known_at"])
         self._known_until = pl.select(pl.max_horizontal(*(pl.lit(each).max() for each in moments))).item()
@@ -60,8 +64,8 @@ class Ranker:
     def load(cls, folder: str | Path, state: str | Path | None = None) -> "Ranker":
         """Read a model folder; needs neither torch nor a network.
 
-        Where requests have a text of their own, the first of them loads the encoder from the folder, which must still
-        be there; a backend other than torch needs no torch for that either.
+        The first text that comes, of a request that has one of its own or of a new item, loads the encoder from the
+        folder, which must still be there; a backend other than torch needs no torch for that either.
 
         Parameters
         ----------
@@ -137,17 +141,20 @@ class Ranker:
         self,
         events: pl.DataFrame | pd.DataFrame | None = None,
         requests: pl.DataFrame | pd.DataFrame | None = None,
+        items: pl.DataFrame | pd.DataFrame | None = None,
+        users: pl.DataFrame | pd.DataFrame | None = None,
         *,
         at: datetime | str | None = None,
     ) -> Taken:
-        """Add what happened since: rankings from now on know it as if it had been in the state.
+        """Add what happened since, and what is new or changed: rankings from now on know it as if in the state.
 
         What is added is known to this process alone and gone with it; a process that is started again with the same
-        state, and told the same, gives the same rankings. Items and users keep the texts and attributes of the state.
+        state, and told the same, gives the same rankings.
 
         Tell what is newer than the state; `known_until` says how far it goes. What was told before is left out and
         counted: lists that are told again as they were, and events by their `event_id`, where they and the state carry
-        one. Events without an id count each time: two alike may both have happened. Lists are told whole.
+        one. Events without an id count each time: two alike may both have happened. Lists are told whole. Items and
+        users may be told again: the last row of each holds, for all that happened before, too.
 
         Parameters
         ----------
@@ -159,6 +166,11 @@ class Ranker:
             context columns, and `label`, null or absent as long as it is not known, with `clicked_at`?. A candidate
             that was added without a label is added again with it. Until then it counts as shown and, after the feedback
             delay, as not clicked. A label that is told before the delays have passed is read when they have.
+        items
+            Whole rows, one for each item that is new or changed: `item_id`, the columns of the text, the attributes and
+            numbers that the model uses, `available_at`? (where there is no such column, what is known of it stays).
+        users
+            The same for users: `user_id` and the attributes that the model uses.
         at
             What would have been known before this moment is known from it on: events by `known_at`, clicks on lists by
             `clicked_at`; lists stay where they were shown. UTC where it names no zone. Give the moment of the call, and
@@ -174,25 +186,32 @@ class Ranker:
             When rows have faults, names all of them; when a list or an event is told again otherwise, or is in the
             state in part or otherwise; when `at` is no moment, or lies in the future. Nothing is then added.
         SettingsError
-            When a context column is missing, or the model grades labels from events, which only a batch can do.
+            When a column that the model reads is missing, or events or requests are told to a model that grades labels
+            from events, which only a batch can do.
         """
         done, shown = self._checked(events, requests)
         moment = None if at is None else _past_moment(at)
-        with self._growing:
-            taken = self._tail.untold(done, shown)
-            if moment is not None:
-                taken = taken.known_from(moment, self._ready.model.clock)
-            tail = self._tail.grown(with_clicks(taken.events, self._ready.model.settings.labels), taken.requests)
-            self._ready, self._tail = self._ready.knowing(tail.log), tail
-        return taken
+        told = items is not None or users is not None
+        with self._telling if told else nullcontext():  # while texts are read, events may still be told
+            news = self._news(items, users)
+            with self._growing:
+                tail = self._tail.told(news.items, news.users)
+                taken = tail.untold(done, shown)
+                if moment is not None:
+                    taken = taken.known_from(moment, self._ready.model.clock)
+                tail = tail.grown(with_clicks(taken.events, self._ready.model.settings.labels), taken.requests)
+                reader = news.known_by(self._ready.reader, tail.log)
+                self._ready, self._tail = self._ready.knowing(tail.log, reader), tail
+        ignored = taken.ignored + news.alike
+        return replace(taken, items=news.items, users=news.users, ignored=ignored, untexted=news.texts.untexted)
 
     def _checked(
         self, events: pl.DataFrame | pd.DataFrame | None, requests: pl.DataFrame | pd.DataFrame | None
     ) -> tuple[pl.DataFrame | None, pl.DataFrame | None]:
-        """Bring what is told to the types of the package, and refuse its faults."""
+        """Check what happened, and bring it to the types of the package."""
         settings, known = self._ready.model.settings, self._ready.log.behaviour
         grades = settings.labels.grades
-        if grades:
+        if grades and not (events is None and requests is None):
             raise SettingsError(
                 f"this model grades labels from events ([labels] grades names {sorted(grades)}), which needs the lists "
                 "before them; run `recsys score` with newer tables and load the state that it writes"
@@ -211,6 +230,15 @@ class Ranker:
             unscored = settings.features.model_copy(update={"scores": ()})  # only who is ranked needs them
             check_context(shown, unscored, (), "requests")
         return done, shown
+
+    def _news(self, items: pl.DataFrame | pd.DataFrame | None, users: pl.DataFrame | pd.DataFrame | None) -> News:
+        """Check what is told of items and users, and read new texts."""
+        ready = self._ready
+        features, text = ready.model.settings.features, ready.model.settings.text
+        named = (*features.affinity, *features.numbers, *text_columns(text.fields, text.template))
+        told = None if items is None or not len(items) else _read(items, ITEMS, named)
+        people = None if users is None or not len(users) else _read(users, USERS, features.users)
+        return News.of(told, people, ready.model.settings, ready.log, ready.reader)
 
 
 def _past_moment(at: datetime | str) -> datetime:

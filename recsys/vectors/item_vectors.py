@@ -3,7 +3,7 @@
 import hashlib
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from recsys.errors import ModelError
 from recsys.schema import Stored, misfit
+from recsys.vectors.room import Room
 
 logger = logging.getLogger(__name__)
 
@@ -92,6 +93,8 @@ class ItemVectors:
         See `Encoded`.
     encoder
         Identity of what made them, see `TextReader`; empty when they were not made of texts.
+    room
+        Where the arrays lie when rows were appended to them.
     """
 
     item_ids: pl.Series
@@ -100,6 +103,7 @@ class ItemVectors:
     history: NDArray[np.float32]
     appeal: NDArray[np.float32]
     encoder: str = ""
+    room: Room | None = field(default=None, repr=False)
 
     def __len__(self) -> int:
         """Return the number of items."""
@@ -158,6 +162,26 @@ class ItemVectors:
         kept = np.array([rows[hashed] for hashed in hashes], np.int64)
         text_column = pl.Series("text_hash", hashes, pl.String)
         return ItemVectors(item_ids, text_column, *Encoded(*(part[kept] for part in known)), self.encoder)
+
+    def followed_by(self, item_ids: pl.Series, hashes: pl.Series, encoded: Encoded) -> "ItemVectors":
+        """Append rows; those before them stay where they are, also those of the same items.
+
+        Parameters
+        ----------
+        item_ids, hashes
+            [m]; ids, and the hashes of the texts.
+        encoded
+            Their m vectors.
+        """
+        room = self.room
+        if room is None or not room.fits(len(self), len(item_ids)):
+            room = Room((self.candidate, self.history, self.appeal), len(item_ids))
+        if len(self):
+            item_ids, hashes = (
+                pl.concat([before, new.cast(before.dtype).alias(before.name)], rechunk=True)
+                for before, new in ((self.item_ids, item_ids), (self.text_hashes, hashes))
+            )
+        return ItemVectors(item_ids, hashes, *Encoded(*room.filled(encoded)), self.encoder, room)
 
     def save(self, path: str | Path) -> None:
         """Write one Parquet file: item_id, text_hash, candidate, history, appeal, and the encoder's identity."""

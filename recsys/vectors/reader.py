@@ -1,17 +1,21 @@
 """What reads texts for the feature table: item vectors joined with the items of a log, and their text neighbours."""
 
+from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from threading import Lock
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
 from recsys.past.counters import Ints
-from recsys.past.log import Log, read_history
+from recsys.past.history import read_history
+from recsys.past.log import Log
 from recsys.past.streams import Rows
 from recsys.vectors.coded_lists import CodedLists
-from recsys.vectors.item_vectors import ItemVectors
+from recsys.vectors.item_vectors import Encoded, ItemVectors
 from recsys.vectors.queries import QueryReader
 from recsys.vectors.signals import TextSignals, text_signals
 from recsys.vectors.user_tower import UserTower
@@ -41,16 +45,16 @@ class Neighbours:
 
     def __init__(self, log: Log, vectors: ItemVectors) -> None:
         codes = log.items.encode(vectors.item_ids)
-        listed = np.append(log.listed, False)[codes]
-        self._codes = np.where(listed, codes, -1)
-        self._history = vectors.history[listed]
-        self._rows = np.flatnonzero(listed)
-        self._place = np.cumsum(listed) - 1
-        order = log.items.order[codes[listed]]
-        self._later = len(order) - 1 - np.argsort(np.argsort(order))  # of two equally near, the smaller id is nearer
-        self._available = log.available_at[codes[listed]]
-        self._found = np.full((len(order), COUNT), -2, dtype=np.int64)
-        self._similarity = np.zeros((len(order), COUNT), dtype=np.float32)
+        self._codes = np.where(np.append(log.listed, False)[codes], codes, -1)
+        self._found = np.full((len(vectors), COUNT), -2, dtype=np.int64)
+        self._similarity = np.zeros((len(vectors), COUNT), dtype=np.float32)
+        self._know(log, vectors)
+
+    def _know(self, log: Log, vectors: ItemVectors) -> None:
+        self._history = vectors.history
+        self._available = np.append(log.available_at, np.nan)[self._codes]
+        self._count = len(log.items)  # of two equally near items, the smaller id is nearer
+        self._later = self._count - 1 - np.append(log.items.order, -1)[self._codes]
         self._lock = Lock()
 
     def of(self, rows: Ints) -> tuple[Ints, npt.NDArray[np.float32]]:
@@ -66,8 +70,8 @@ class Neighbours:
         Item codes in the log, nearest first, -1 where there is none, and dot products, 0 there, each [U, `COUNT`].
         """
         items, similarity = np.full((len(rows), COUNT), -1), np.zeros((len(rows), COUNT), np.float32)
-        known = np.flatnonzero((rows >= 0) & (np.append(self._codes, -1)[rows] >= 0))
-        places = self._place[rows[known]]
+        known = np.flatnonzero(np.append(self._codes, -1)[rows] >= 0)
+        places = rows[known]
         with self._lock:
             new = np.unique(places[self._found[places, 0] == -2])
             block = max(1, _NUMBERS_PER_BLOCK // max(1, len(self._history)))
@@ -79,7 +83,7 @@ class Neighbours:
     def _find(self, places: Ints) -> None:
         products = self._history[places] @ self._history.T
         newer = ~(self._available <= self._available[places][:, None])  # what is not known (NaN) is not older
-        keys = np.rint(products * _PER_UNIT).astype(np.int64) * len(self._history) + self._later
+        keys = np.rint(products * _PER_UNIT).astype(np.int64) * self._count + self._later
         keys[newer] = np.iinfo(np.int64).min
         keys[np.arange(len(places)), places] = np.iinfo(np.int64).min
         count = min(COUNT, keys.shape[1])
@@ -87,10 +91,66 @@ class Neighbours:
         order = np.argsort(~np.take_along_axis(keys, nearest, 1), axis=1)
         nearest = np.take_along_axis(nearest, order, 1)
         none = np.take_along_axis(keys, nearest, 1) == np.iinfo(np.int64).min
-        codes = self._codes[self._rows[nearest]]
+        codes = self._codes[nearest]
         self._similarity[places, :count] = np.where(none, 0, np.take_along_axis(products, nearest, 1))
         self._found[places] = -1
         self._found[places, :count] = np.where(none, -1, codes)
+
+    def told(self, log: Log, vectors: ItemVectors, items: Ints, rows: tuple[Ints, Ints]) -> "Neighbours":
+        """Know items whose vectors or dates are others now; lists that these cannot change are not looked for again.
+
+        Parameters
+        ----------
+        log, vectors
+            What is known now; rows of vectors were appended only.
+        items
+            Codes of the items, shape [T].
+        rows
+            Their rows in the vectors before and now, -1 where they have none, each of shape [T].
+        """
+        was, now = rows
+        before, after = np.append(self._available, np.nan)[was], log.available_at[items]
+        moved = (was != now) | ~((before == after) | (np.isnan(before) & np.isnan(after)))
+        items, was, now = items[moved], was[moved], now[moved]
+        told, more = copy(self), len(vectors) - len(self._codes)
+        told._codes = np.append(self._codes, np.full(more, -1))
+        told._codes[was[was >= 0]] = -1
+        told._codes[now[now >= 0]] = items[now >= 0]
+        with self._lock:
+            told._found = np.concatenate([self._found, np.full((more, COUNT), -2)])
+            told._similarity = np.concatenate([self._similarity, np.zeros((more, COUNT), np.float32)])
+        told._know(log, vectors)
+        told._forget(items[was >= 0], was[was >= 0], now[now >= 0])
+        return told
+
+    def _forget(self, items: Ints, was: Ints, now: Ints) -> None:
+        """Forget the lists of some rows, those that hold some items, and those that some rows may enter."""
+        self._found[was, 0] = -2
+        if len(items):
+            among = np.zeros(self._count + 2, dtype=bool)  # -1 and -2, which are no items, find the last elements
+            among[items] = True
+            self._found[among[self._found].any(axis=1), 0] = -2
+        now = now[~np.isnan(self._available[now])]
+        if not len(now):
+            return
+        lists = np.flatnonzero((self._found[:, 0] != -2) & (self._available >= self._available[now].min()))
+        if len(lists) * len(now) > _NUMBERS_PER_BLOCK:
+            self._found[lists, 0] = -2
+            return
+        farthest = np.where(self._found[lists, -1] >= 0, self._similarity[lists, -1], -np.inf)
+        near = self._history[lists] @ self._history[now].T >= farthest[:, None]
+        near &= self._available[lists][:, None] >= self._available[now]
+        self._found[lists[near.any(axis=1)], 0] = -2
+
+
+class TextSource(Protocol):
+    """What reads texts of new items, see `recsys.encoders.text_reader.LateReader`."""
+
+    def encode(self, texts: Sequence[str]) -> Encoded:
+        """Return the vectors of texts, or raise a ModelError."""
+
+    def encode_lexically(self, texts: Sequence[str]) -> tuple[Encoded, npt.NDArray[np.bool_]]:
+        """Return vectors of what is known letter by letter, and of which texts; or raise a ModelError."""
 
 
 @dataclass(frozen=True)
@@ -111,6 +171,8 @@ class Reader:
         Text neighbours of the known items.
     queries
         What reads the requests' own texts; None when they have none.
+    texts
+        What reads the texts of new items; None where none will come.
     """
 
     vectors: ItemVectors
@@ -119,19 +181,49 @@ class Reader:
     history_length: int
     neighbours: Neighbours
     queries: QueryReader | None = None
+    texts: TextSource | None = None
 
     @classmethod
     def of(
-        cls, log: Log, vectors: ItemVectors, tower: UserTower, history_length: int, queries: QueryReader | None = None
+        cls,
+        log: Log,
+        vectors: ItemVectors,
+        tower: UserTower,
+        history_length: int,
+        queries: QueryReader | None = None,
+        texts: TextSource | None = None,
     ) -> "Reader":
         """Join the items of a log with their vectors."""
         places = find_items(log, vectors.item_ids)
-        return cls(vectors, places, tower, history_length, Neighbours(log, vectors), queries)
+        return cls(vectors, places, tower, history_length, Neighbours(log, vectors), queries, texts)
 
     def on(self, log: Log) -> "Reader":
         """Read the same items on top of a tail, see `Log.with_tail`."""
         later = np.full(len(log.items) - len(self.places), -1, dtype=np.int64)
         return replace(self, places=np.concatenate([self.places, later]))
+
+    def told(self, log: Log, item_ids: pl.Series, texted: pl.DataFrame, encoded: Encoded) -> "Reader":
+        """Know new and changed items.
+
+        Parameters
+        ----------
+        log
+            What is known of them now.
+        item_ids
+            The items.
+        texted
+            `item_id` and `text_hash` of those among them, m, that have other vectors now.
+        encoded
+            Their m vectors.
+        """
+        places, items = self.on(log).places, log.items.encode(item_ids)
+        was = places[items]
+        places[log.items.encode(texted["item_id"])] = len(self.vectors) + np.arange(len(texted))
+        vectors = self.vectors
+        if len(texted):
+            vectors = vectors.followed_by(texted["item_id"], texted["text_hash"], encoded)
+        neighbours = self.neighbours.told(log, vectors, items, (was, places[items]))
+        return replace(self, vectors=vectors, places=places, neighbours=neighbours)
 
     def signals(self, log: Log, rows: Rows, starts: Ints, texts: pl.Series | None = None) -> TextSignals:
         """Compute the text signals of candidates, see `read_lists`.

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from recsys.data.checks import check_candidates, check_folder, check_tables, check_update
+from recsys.data.checks import check_candidates, check_entries, check_folder, check_tables, check_update
 from recsys.data.faults import CheckReport, Fault
 from recsys.data.tables import Dataset
 from recsys.errors import DataError
@@ -465,3 +465,17 @@ def test_kinds_that_are_one_to_a_person_are_a_warning(other: str) -> None:
     kinds = kinds.replace(other, "clicked")
     report = check_tables(replace(dataset, events=dataset.events.with_columns(kinds)))
     assert not [fault for fault in report.faults if fault.column == "event"]
+
+
+def test_a_few_rows_of_items_and_users_are_checked_as_their_tables_are() -> None:
+    items, users = clean().items, pl.DataFrame({"user_id": [1, 2]})
+    few = items[:1].with_columns(pl.lit(None).alias(name) for name in items.columns if name != "item_id")
+    assert check_entries(few, users[:1], NOW).errors == ()
+    assert check_entries(None, None).faults == ()
+    twice = check_entries(pl.concat([items, items[:1]]), pl.concat([users, users[:1]]), NOW)
+    assert [(fault.table, fault.what) for fault in twice.errors] == [
+        ("items", "the same item_id again"),
+        ("users", "the same user_id again"),
+    ]
+    (fault,) = check_entries(items.with_columns(available_at=pl.lit("soon")), None, NOW).errors
+    assert (fault.column, fault.what) == ("available_at", "the column is String, not moments")

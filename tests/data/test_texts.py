@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recsys.data import texts as fields
-from recsys.data.texts import LONGEST_TEXT, item_texts, warn_of_empty
+from recsys.data.texts import LONGEST_TEXT, item_texts, text_columns, warn_of_empty
 from recsys.errors import SettingsError
 
 
@@ -224,3 +224,16 @@ def test_items_without_text_are_counted_in_one_warning(caplog: pytest.LogCapture
     assert caplog.messages == [
         "2 of 4 items (50.0 %) have no text and share one vector; see [text] fields and template"
     ]
+
+
+@pytest.mark.parametrize("values", [[b"\xff"], [[["a"]]], [[[1, 2]], None]])
+def test_values_that_are_no_texts_are_refused_by_the_name_of_their_column(values: list) -> None:
+    items = pl.DataFrame({"title": pl.Series(values)})
+    for names, template in ((["title"], ""), ([], "{title}!")):
+        with pytest.raises(SettingsError, match=r"\[text\] reads 'title', which holds .* values that are no texts \("):
+            item_texts(items, names, template)
+
+
+def test_the_columns_that_are_read_are_those_of_the_template_where_there_is_one() -> None:
+    assert text_columns(["title", "text"]) == ("title", "text")
+    assert text_columns(["title"], "{{a}} {category}: {text}") == ("category", "text")

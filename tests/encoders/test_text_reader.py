@@ -14,7 +14,7 @@ from recsys.encoders.backends.backend import Backend
 from recsys.encoders.encoder import Encoder
 from recsys.encoders.lexicon import Lexicon
 from recsys.encoders.settings import TextSettings
-from recsys.encoders.text_reader import TextReader, load_settings, read_identity
+from recsys.encoders.text_reader import LateReader, TextReader, load_lexical, load_settings, read_identity
 from recsys.errors import ModelError
 from recsys.learning.heads import ItemHead
 from recsys.learning.text_model import TextModel
@@ -169,3 +169,55 @@ def test_missing_and_damaged_files_are_refused(folder: Path, tmp_path: Path) -> 
     (copy / "encoder" / "identity.json").write_text(json.dumps({"md5": 1}))
     with pytest.raises(ModelError, match="identity.json is damaged"):
         read_identity(copy / "encoder")
+
+
+def broken() -> TextReader:
+    raise ModelError("there is no encoder")
+
+
+def test_a_late_reader_loads_once_and_reads_long_lists_in_parts(reader: TextReader, backend: CountingBackend) -> None:
+    loaded = []
+
+    def load() -> TextReader:
+        loaded.append(1)
+        return reader
+
+    late = LateReader(load, lambda: (NO_LEXICON, reader.tower))
+    assert not loaded
+    texts = [f"text {number}" for number in range(70)]
+    found, expected = late.encode(texts), reader.encode(texts)
+    for name in Encoded._fields:
+        assert np.array_equal(getattr(found, name), getattr(expected, name))
+    assert [len(asked) for asked in backend.asked] == [32, 32, 6, 70]
+    assert late.encode_query("boat").tolist() == reader.encode_query("boat").tolist()
+    assert loaded == [1]
+
+
+def test_a_late_reader_tries_again_to_load(reader: TextReader) -> None:
+    there = [broken, lambda: reader]
+    late = LateReader(lambda: there.pop(0)(), lambda: (NO_LEXICON, reader.tower))
+    for _ in range(1):
+        with pytest.raises(ModelError, match="there is no encoder"):
+            late.encode(["sea"])
+    assert np.array_equal(late.encode(["sea"]).candidate, reader.encode(["sea"]).candidate)
+
+
+def test_without_an_encoder_letters_tell_which_texts_are_alike() -> None:
+    texts = ["sea boat", "sea fish", "sea salt", "bread boat", "salt boat"]
+    lexicon = Lexicon.fit(texts, 3, 0)
+    heads = ItemHead(4 + lexicon.dimension)
+    heads.center.data += 0.25
+    tower = ItemTower.of({name: value.numpy() for name, value in heads.state_dict().items()})
+    found, known = LateReader(broken, lambda: (lexicon, tower)).encode_lexically(["sea boat", "boat sea", "xyz", ""])
+    assert known.tolist() == [True, True, False, False]
+    assert np.array_equal(found.candidate[0], found.candidate[1])
+    assert np.allclose(found.candidate[:, :4], 0)
+    assert np.linalg.norm(found.candidate[0]) == pytest.approx(1, abs=1e-2)
+
+
+@pytest.mark.slow
+def test_the_lexical_part_is_read_from_the_folder(folder: Path, tmp_path: Path) -> None:
+    lexicon, tower = load_lexical(folder / "encoder")
+    assert lexicon.dimension + 32 == len(tower.center)
+    with pytest.raises(ModelError, match="lexicon"):
+        load_lexical(tmp_path)

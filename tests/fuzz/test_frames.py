@@ -64,8 +64,29 @@ def test_any_update_is_taken_or_refused_whole(line, ready, data) -> None:
         before = ranker.rank(candidates)
         done = _frame(data, events) if data.draw(st.booleans(), label="events") else None
         lists = _frame(data, shown) if data.draw(st.booleans(), label="requests") else None
-        taken = answer(lambda done=done, lists=lists: ranker.update(done, lists) is None)
+        taken = answer(lambda done=done, lists=lists: ranker.update(done, lists))
         after = ranker.rank(candidates)
-        if not taken:
+        if taken is None:
             assert_frame_equal(after, before, check_exact=True)
+        assert after["score"].is_finite().all()
+
+
+@fuzzed(data=st.data())
+def test_any_items_and_users_are_taken_or_refused_whole(line, ready, data) -> None:
+    ranker, candidates = Ranker(ready), line.candidates(3)
+    known, users = line.dataset.items.tail(6), pl.DataFrame({"user_id": line.dataset.requests["user_id"].unique()[:5]})
+    listed = known.with_columns(item_id=pl.col("item_id") + pl.Series([0, 0, 0, 10**6, 10**6, 10**6]))
+    for _ in range(data.draw(st.integers(1, 3), label="updates")):
+        before = ranker.rank(candidates)
+        items = _frame(data, listed)
+        people = _frame(data, users) if data.draw(st.booleans(), label="users") else None
+        taken = answer(lambda items=items, people=people: ranker.update(items=items, users=people))
+        after = ranker.rank(candidates)
+        if taken is None:
+            assert_frame_equal(after, before, check_exact=True)
+        else:
+            assert len(taken.items) + len(taken.users) + taken.ignored == len(items) + (
+                0 if people is None else len(people)
+            )
+            assert taken.untexted == 0
         assert after["score"].is_finite().all()

@@ -11,7 +11,8 @@ from recsys.data.clock import TimeSettings
 from recsys.data.tables import Dataset
 from recsys.model.prepared import behaviour_of
 from recsys.past.behaviour import Kept
-from recsys.past.log import Log, read_history
+from recsys.past.history import read_history
+from recsys.past.log import Log
 
 NOON = datetime(2024, 3, 1, 12, tzinfo=UTC)
 

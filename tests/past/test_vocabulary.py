@@ -1,3 +1,4 @@
+import numpy as np
 import polars as pl
 import pytest
 from hypothesis import given
@@ -94,3 +95,22 @@ def test_later_values_of_another_kind_are_refused_by_the_name_of_their_column(fi
     newer = Vocabulary.of(pl.Series("item_id", [], dtype=pl.Int64)).extended(pl.Series("item_id", first))
     with pytest.raises(DataError, match="column item_id holds (Int64|String) values here and (String|Int64) values"):
         newer.encode(pl.Series("item_id", second))
+
+
+@pytest.mark.parametrize("texts", [False, True])
+def test_thousands_of_steps_leave_the_codes_and_a_few_parts(texts):
+    random = np.random.default_rng(4)
+    ids = [f"é{number}" if texts else int(number) for number in random.permutation(3_000)]
+    vocabulary = Vocabulary.of(pl.Series("item_id", ids[:10]))
+    distinct = sorted(ids[:10])
+    for first in range(10, 3_000, 7):
+        step = ids[first - 3 : first + 7]  # some are known
+        vocabulary = vocabulary.extended(pl.Series("item_id", step))
+        distinct += sorted(each for each in step if each not in distinct)
+    asked = [*distinct, "x" if texts else -1]
+    assert vocabulary.encode(pl.Series("item_id", asked)).tolist() == [*range(3_000), -1]
+    assert vocabulary.order.tolist() == [sorted(distinct).index(each) for each in distinct]
+    parts = 0
+    while vocabulary is not None:
+        parts, vocabulary = parts + 1, vocabulary.later
+    assert parts <= 12

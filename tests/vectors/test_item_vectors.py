@@ -209,3 +209,49 @@ def test_refuses_vectors_off_the_grid(tmp_path: Path) -> None:
 def test_hashes_are_the_start_of_sha256() -> None:
     assert text_hashes(["é"]) == [hashlib.sha256("é".encode()).hexdigest()[:16]]
     assert text_hashes([]) == []
+
+
+def test_rows_are_appended_without_a_copy_of_those_before() -> None:
+    known = vectors_of_ids([1, 2])
+    grown, moved = known, 0
+    for number in range(3, 3_000, 3):
+        more = vectors_of_ids([number, number + 1, number + 2])
+        before, grown = grown, grown.followed_by(more.item_ids, more.text_hashes, Encoded(*parts_of(more)))
+        moved += not np.shares_memory(before.candidate, grown.candidate)
+    whole = vectors_of_ids([*range(1, 3_002)][: len(grown)])
+    assert grown.item_ids.to_list() == whole.item_ids.to_list()
+    assert grown.text_hashes.to_list() == whole.text_hashes.to_list()
+    for one, other in zip(parts_of(grown), parts_of(whole), strict=True):
+        assert np.array_equal(one, other)
+    assert moved == 3  # room for a thousand rows each time
+    assert grown.item_ids.n_chunks() == 1
+
+
+def test_two_ways_to_go_on_from_the_same_rows_do_not_meet() -> None:
+    known = vectors_of_ids([1, 2])
+    more = [vectors_of_ids([number]) for number in (3, 4, 5)]
+    first, *others = (known.followed_by(each.item_ids, each.text_hashes, Encoded(*parts_of(each))) for each in more)
+    one, other = (first.followed_by(each.item_ids, each.text_hashes, Encoded(*parts_of(each))) for each in more[1:])
+    for found, ids in ((first, [1, 2, 3]), (one, [1, 2, 3, 4]), (other, [1, 2, 3, 5])):
+        assert found.item_ids.to_list() == ids
+        assert np.array_equal(found.appeal, vectors_of_ids(ids).appeal)
+    assert [len(each) for each in others] == [3, 3]
+
+
+def test_rows_may_follow_none() -> None:
+    more = vectors_of_ids([7])
+    grown = ItemVectors.of_nothing("one", 2).followed_by(more.item_ids, more.text_hashes, Encoded(*parts_of(more)))
+    assert grown.item_ids.to_list() == [7]
+    assert grown.encoder == "one"
+
+
+def vectors_of_ids(ids: list[int]) -> ItemVectors:
+    numbers = np.array(ids, np.float32)
+    matrix = np.stack([numbers, -numbers], axis=1)
+    return ItemVectors(
+        pl.Series("item_id", ids), pl.Series([str(each) for each in ids]), matrix, -matrix, numbers, "one"
+    )
+
+
+def parts_of(vectors: ItemVectors) -> tuple[np.ndarray, ...]:
+    return vectors.candidate, vectors.history, vectors.appeal

@@ -19,8 +19,8 @@ from recsys.past.log import Log
 from recsys.past.lookup import Asked, request_starts
 from recsys.schema import TIME
 from recsys.vectors import reader as neighbours_module
-from recsys.vectors.item_vectors import ItemVectors, round_to_grid
-from recsys.vectors.reader import COUNT, Neighbours, Reader, read_lists
+from recsys.vectors.item_vectors import Encoded, ItemVectors, round_to_grid
+from recsys.vectors.reader import COUNT, Neighbours, Reader, find_items, read_lists
 from recsys.vectors.user_tower import UserTower
 
 START = datetime(2024, 5, 1, tzinfo=UTC)
@@ -205,6 +205,59 @@ def test_threads_may_share_one() -> None:
 
     with ThreadPoolExecutor(6) as pool:
         list(pool.map(ask, range(6)))
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(2, 40), st.sampled_from([None, 3]), st.sampled_from([30, 4_000_000]))
+def test_neighbours_that_are_told_are_those_of_all(seed: int, size: int, texts: int | None, numbers: int) -> None:
+    """New items, other vectors and other dates; what was looked for before is right where it stays."""
+    random = np.random.default_rng(seed)
+    items, vectors = make_catalogue(seed, size, texts)
+    vectors = take(vectors, np.flatnonzero(vectors.item_ids.is_in(items["item_id"].implode()).to_numpy()))
+    log = make_log(items, seed)
+    neighbours = Neighbours(log, vectors)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(neighbours_module, "_NUMBERS_PER_BLOCK", numbers)
+        for _ in range(3):
+            neighbours.of(random.integers(-1, len(vectors), 2 * size))
+            old, others = items.sample(min(3, len(items)), seed=int(random.integers(99))), random.integers(0, 10**6, 3)
+            told = pl.concat([old.select("item_id"), pl.DataFrame({"item_id": np.unique(others)})]).unique()
+            out = [
+                None if random.random() < 0.3 else START + int(hour) * HOUR
+                for hour in random.integers(-2, 8, len(told))
+            ]
+            told = told.with_columns(available_at=pl.Series(out, dtype=TIME))
+            items = pl.concat([items.join(told, on="item_id", how="anti"), told])
+            after = log.told(told, log.behaviour.users)
+            places = find_items(after, vectors.item_ids)
+            codes = after.items.encode(told["item_id"])
+            was = places[codes].copy()
+            moved = np.flatnonzero((was < 0) | (random.random(len(told)) < 0.5))
+            rows = vectors.history[random.integers(0, len(vectors), len(moved))]
+            more = Encoded(rows, rows, np.zeros(len(moved), np.float32))
+            places[codes[moved]] = len(vectors) + np.arange(len(moved))
+            vectors = vectors.followed_by(told["item_id"].gather(moved), pl.Series([""] * len(moved)), more)
+            neighbours, log = neighbours.told(after, vectors, codes, (was, places[codes])), after
+            kept = take(vectors, places[places >= 0])
+            expected = found_by(Neighbours(log, kept), log, kept, np.arange(len(kept)))
+            assert found_by(neighbours, log, vectors, places[places >= 0]) == expected
+            assert expected == [plain_neighbours(items, kept, item) for item in kept.item_ids]
+
+
+def test_a_newer_item_leaves_what_was_looked_for() -> None:
+    items, vectors = make_catalogue(5, 200)
+    log = make_log(items, 5)
+    neighbours = Neighbours(log, vectors)
+    neighbours.of(np.arange(len(vectors)))
+    told = pl.DataFrame({"item_id": [10**6]}).with_columns(available_at=pl.lit(START + 9 * HOUR, TIME))
+    after = log.told(told, log.behaviour.users)
+    more = Encoded(vectors.candidate[:1], vectors.history[:1], vectors.appeal[:1])
+    grown = vectors.followed_by(told["item_id"], pl.Series([""]), more)
+    rows = (np.array([-1]), np.array([len(vectors)]))
+    newer = neighbours.told(after, grown, after.items.encode(told["item_id"]), rows)
+    assert np.array_equal(newer._found[:-1], neighbours._found)
+    assert (newer._found[-1] == -2).all()
+    assert newer.of(rows[1])[0][0, 0] >= 0
 
 
 def test_the_columns_of_neighbours_and_of_the_last_click_need_a_reader(tools) -> None:

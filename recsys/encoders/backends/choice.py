@@ -50,12 +50,17 @@ def load_backend(folder: Path, settings: TextSettings) -> Backend:
     Raises
     ------
     ModelError
-        When an extra is not installed, or a file is missing or damaged.
+        When torch or an extra is not installed, or a file is missing or damaged.
     """
     name, most = settings.backend, settings.max_tokens
     if name in ("torch", "bf16"):
-        from recsys.encoders.encoder import Encoder
-
+        try:
+            from recsys.encoders.encoder import Encoder
+        except ImportError as error:
+            raise ModelError(
+                f"[text] backend = {name!r} needs torch ({first_line(error)}); install this package with all that it "
+                "depends on, or train with [text] backend = 'onnx' or 'static'"
+            ) from error
         return _in_torch(Encoder.load(folder), settings)
 
     def read(file: str) -> bytes:

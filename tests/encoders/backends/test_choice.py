@@ -126,6 +126,16 @@ def test_a_missing_extra_says_what_to_install(saved, name: str, module: str, mon
         load_backend(made.folder, made.settings)
 
 
+@pytest.mark.parametrize("name", ["torch", "bf16"])
+def test_missing_torch_says_what_to_do(saved, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = saved("torch")
+    monkeypatch.setitem(sys.modules, "recsys.encoders.encoder", None)  # as an import that torch is missing for
+    with pytest.raises(
+        ModelError, match=rf"backend = '{name}' needs torch \(.*or train with \[text\] backend = 'onnx'"
+    ):
+        load_backend(made.folder, made.settings.model_copy(update={"backend": name}))
+
+
 def test_exporting_without_the_extra_says_what_to_install(encoder: Encoder, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnx", None)
     with pytest.raises(ModelError, match=r"needs onnx \(.*pip install .*--editable '\.\[onnx\]'"):
