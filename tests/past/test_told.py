@@ -122,7 +122,10 @@ def test_known_from_a_moment_on() -> None:
     shown = candidates((1, 1), (2, 0), (3, None), (4, 1)).with_columns(
         clicked_at=pl.Series([NOON + MINUTE, None, None, None], dtype=TIME)
     )
-    taken, time = Taken(done, shown, 3), TimeSettings(feedback_delay="1h", click_delay="20m")
+    taken, time = (
+        Taken(done, shown, pl.DataFrame(), pl.DataFrame(), 3),
+        TimeSettings(feedback_delay="1h", click_delay="20m"),
+    )
     for minute, known, clicked in [
         (0, [0, 30], [1, None, None, None]),
         (10, [10, 30], [10, None, None, None]),
