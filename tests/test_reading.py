@@ -19,8 +19,8 @@ from recsys.errors import DataError
 from recsys.reading import FLOOR, read_bytes, read_parquet
 from tests.fixtures.bombs import one_long_text
 
-READ = """
-import resource, sys
+READ = r"""
+import resource, re, sys
 from pathlib import Path
 from recsys.data.importers.foreign import read_file
 from recsys.errors import DataError
@@ -28,7 +28,8 @@ try:
     print(read_file(Path(sys.argv[1])).shape)
 except DataError as error:
     print(error)
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+peak = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
+print(int(peak[1]) * 1024)
 """
 
 
