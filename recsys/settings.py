@@ -4,7 +4,8 @@ import tomllib
 from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -155,4 +156,12 @@ def _takes_text(path: Sequence[str]) -> bool:
             kind = kind.__pydantic_fields__[name].annotation
         else:
             return True
+    return _is_text(kind)
+
+
+def _is_text(kind: Any) -> bool:
+    if get_origin(kind) is Annotated:
+        return _is_text(get_args(kind)[0])
+    if get_origin(kind) in (Union, UnionType):
+        return any(map(_is_text, get_args(kind)))
     return kind in (str, timedelta, Any) or get_origin(kind) is Literal

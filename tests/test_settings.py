@@ -232,6 +232,7 @@ def test_a_change_of_a_whole_section_must_be_one():
     ("change", "section", "key", "value"),
     [
         ("text.block=30d", "text", "block", timedelta(days=30)),
+        ("time.click_delay=1m", "time", "click_delay", timedelta(minutes=1)),
         ("time.freshness=1d", "time", "freshness", "1d"),
         ('time.freshness="1d"', "time", "freshness", "1d"),
         ("time.zone=Europe/Copenhagen", "time", "zone", "Europe/Copenhagen"),

@@ -97,38 +97,54 @@ def labels_in_time(requests: pl.DataFrame, time: TimeSettings) -> pl.DataFrame:
         The table; as it is where it holds no `clicked_at`.
     time
         The clock of the labels.
+    """
+    taken, late = _late(requests, time)
+    if not late.any():
+        return requests
+    logger.warning(
+        "%s: they are read as clicks from then on and count in no rate and no label; [time] feedback_delay = %s holds "
+        "all",
+        *(_late_in_words(taken, late, time), _in_seconds(taken[-1])),
+    )
+    return requests.with_columns(label=pl.when(late).then(0).otherwise("label").cast(requests.schema["label"]))
+
+
+def refuse_late_clicks(requests: pl.DataFrame, time: TimeSettings) -> None:
+    """Refuse to learn where many clicks came after the feedback delay, which is then hardly meant.
 
     Raises
     ------
     DataError
-        When more than 1 % of the clicks whose moment is known came so late: the delay is then hardly meant. Names the
-        shortest one that holds 99 % of them, and the one that holds all.
+        When more than 1 % of the clicks whose moment is known came so late. Names the shortest delay that holds 99 % of
+        them, and the one that holds all.
     """
-    if "clicked_at" not in requests.columns:
-        return requests
-    taken = (pl.col("clicked_at") - pl.col("timestamp")).alias("taken")
-    late = requests.select((taken > time.feedback_delay).fill_null(value=False)).to_series()
-    count, delays = int(late.sum()), requests.select(taken).to_series().drop_nulls().sort()
-    if count == 0:
-        return requests
-    enough = math.ceil((1 - _MOST_LATE) * len(delays))
-    most, every = (timedelta(seconds=math.ceil(delays[place] / timedelta(seconds=1))) for place in (enough - 1, -1))
-    told = (
-        f"{count:,} of {len(delays):,} clicks have a clicked_at more than {format_duration(time.feedback_delay)} after"
-    )
-    if count > len(delays) - enough:
+    taken, late = _late(requests, time)
+    enough = math.ceil((1 - _MOST_LATE) * len(taken))
+    if int(late.sum()) > len(taken) - enough:
         raise DataError(
-            f"{told} their list, when it counts as known with all its labels; set [time] feedback_delay to "
-            f"{format_duration(most)}, which holds {1 - _MOST_LATE:.0%} of them, or to {format_duration(every)}, which "
-            "holds all"
+            f"{_late_in_words(taken, late, time)}, when it counts as known with all its labels; set [time] "
+            f"feedback_delay to {_in_seconds(taken[enough - 1])}, which holds {1 - _MOST_LATE:.0%} of them, or to "
+            f"{_in_seconds(taken[-1])}, which holds all"
         )
-    logger.warning(
-        "%s their list, the feedback delay: they are read as clicks from then on and count in no rate and no label; "
-        "[time] feedback_delay = %s holds all",
-        told,
-        format_duration(every),
+
+
+def _late(requests: pl.DataFrame, time: TimeSettings) -> tuple[pl.Series, pl.Series]:
+    """Give how long clicks took whose moment is known, sorted, and which rows were clicked after the delay."""
+    if "clicked_at" not in requests.columns:
+        return pl.Series(dtype=pl.Duration), pl.Series(dtype=pl.Boolean)
+    taken = requests.select(pl.col("clicked_at") - pl.col("timestamp")).to_series()
+    return taken.drop_nulls().sort(), (taken > time.feedback_delay).fill_null(value=False)
+
+
+def _late_in_words(taken: pl.Series, late: pl.Series, time: TimeSettings) -> str:
+    return (
+        f"{int(late.sum()):,} of {len(taken):,} clicks have a clicked_at more than "
+        f"{format_duration(time.feedback_delay)} after their list"
     )
-    return requests.with_columns(label=pl.when(late).then(0).otherwise("label").cast(requests.schema["label"]))
+
+
+def _in_seconds(taken: timedelta) -> str:
+    return format_duration(timedelta(seconds=math.ceil(taken / timedelta(seconds=1))))
 
 
 def with_clicks(events: pl.DataFrame, settings: LabelSettings) -> pl.DataFrame:

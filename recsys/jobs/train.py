@@ -7,6 +7,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from recsys.data.labels import refuse_late_clicks
 from recsys.data.tables import Dataset
 from recsys.data.windows import WINDOWS, Window, Windows, place_windows
 from recsys.encoders.backends.choice import check_extra
@@ -137,6 +138,7 @@ def _prepare(dataset: Dataset, settings: Settings) -> Prepared:
     if warnings:
         logger.warning("the table check has %s; `recsys check` says which", counted(warnings, "warning"))
     plain, after = prepared.dataset, dataset.about.recorded_after
+    refuse_late_clicks(plain.requests, prepared.log.time)
     check_context(plain.requests, settings.features, after)
     check_events(dataset, settings.features)
     check_query(plain.requests, settings.text.query, after)

@@ -82,7 +82,7 @@ def prepare(dataset: Dataset, settings: Settings) -> Prepared:
     Raises
     ------
     DataError
-        When the tables have faults, names all of them; or many clicks came after the feedback delay.
+        When the tables have faults; names all of them.
     SettingsError
         When a kind of events that the settings name never occurs.
     """

@@ -9,7 +9,7 @@ from polars.testing import assert_frame_equal
 from pydantic import ValidationError
 
 from recsys.data.clock import TimeSettings
-from recsys.data.labels import LabelSettings, grade_labels, labels_in_time, with_clicks
+from recsys.data.labels import LabelSettings, grade_labels, labels_in_time, refuse_late_clicks, with_clicks
 from recsys.data.tables import Dataset
 from recsys.errors import DataError, SettingsError
 from recsys.schema import TIME
@@ -269,10 +269,19 @@ def test_the_label_of_a_late_click_is_taken_back_and_its_moment_stays(caplog):
         ([None] * 500 + [20, 1440], r"2 of 2 clicks .* feedback_delay to 1d, which holds 99% of them, or to 1d, which"),
     ],
 )
-def test_many_late_clicks_are_refused_with_the_delays_that_hold_them(minutes, told):
+def test_many_late_clicks_are_not_learnt_from_and_the_delays_that_hold_them_are_named(minutes, told):
     requests, time = with_moments(minutes)
     with pytest.raises(DataError, match=told):
-        labels_in_time(requests, time)
+        refuse_late_clicks(requests, time)
+    with pytest.raises(DataError, match=told):
+        refuse_late_clicks(labels_in_time(requests, time), time)
+
+
+@pytest.mark.parametrize("minutes", [[1] * 99 + [11], [10], [None, None]])
+def test_few_late_clicks_are_learnt_from(minutes):
+    requests, time = with_moments(minutes)
+    refuse_late_clicks(requests, time)
+    refuse_late_clicks(requests.drop("clicked_at"), time)
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from recsys.features.plan import TEXT_COLUMNS
 from recsys.jobs.features import write_features
 from recsys.jobs.train import train
 from recsys.model.folder import Model
+from recsys.model.ready import Ready
 from recsys.ranking.calibration import Calibration
 from recsys.ranking.trees import grow
 from recsys.settings import Settings
@@ -224,6 +225,19 @@ def test_ids_beyond_63_bits_are_refused(line, tmp_path) -> None:
     }
     with pytest.raises(DataError, match=r"events\.user_id: ids of 2\*\*63 or more, .*; write them as text"):
         train(replace(line.dataset, **huge, users=None), line.settings, tmp_path / "model")
+
+
+def test_late_clicks_are_known_to_who_ranks_and_not_learnt_from_where_they_are_many(line, tmp_path) -> None:
+    late = pl.when(pl.col("label") > 0).then(pl.col("timestamp") + timedelta(days=1))
+    dataset = replace(line.dataset, requests=line.dataset.requests.with_columns(clicked_at=late))
+    with pytest.raises(
+        DataError, match=r"\d+ of \d+ clicks have a clicked_at more than .* feedback_delay to 1d, which"
+    ):
+        train(dataset, line.settings, tmp_path / "model")
+    assert not (tmp_path / "model").exists()
+    ready, prepared = Ready.today(line.model, dataset)
+    assert prepared.dataset.requests["label"].sum() == 0
+    assert len(ready.log.layers[0].click_rows.moments) >= dataset.requests["clicked_at"].drop_nulls().len() > 0
 
 
 def test_a_list_of_tags_may_be_the_first_text_field(line, tmp_path) -> None:
