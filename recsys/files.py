@@ -50,7 +50,7 @@ def new_folder(target: str | Path) -> Iterator[Path]:
         except OSError as error:
             raise DataError(f"{target} cannot be made ({error}); choose a folder that can be written") from error
         with telling_full(target):
-            yield staging
+            yield staging.absolute()  # of whose name no library makes another one, as of `~`
             usual = stat.S_IMODE(staging.stat().st_mode) & 0o777
             for path in staging.rglob("*"):
                 path.chmod(usual if path.is_dir() else usual & 0o666)

@@ -12,6 +12,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from recsys.errors import ModelError
+from recsys.reading import plain_path
 from recsys.schema import Written, misfit
 
 logger = logging.getLogger(__name__)
@@ -182,8 +183,8 @@ class ItemVectors:
             what an encoder makes.
         """
         try:
-            table = pl.read_parquet(path, glob=False)
-            encoder = pl.read_parquet_metadata(path).get("encoder", "")
+            table = pl.read_parquet(plain_path(path), glob=False)
+            encoder = pl.read_parquet_metadata(plain_path(path)).get("encoder", "")
             fault = misfit(table, _COLUMNS)
             if fault is not None:
                 raise ValueError(fault)
