@@ -289,3 +289,5 @@ def test_a_file_that_can_be_written_leaves_nothing_behind_when_it_is_looked_at(t
 def test_a_name_that_is_too_long_is_wrong_use(tmp_path: Path, name: str) -> None:
     with pytest.raises(SettingsError, match=r"(is no name of a|cannot be made in) .*\(File name too long\)"):
         refuse_existing(tmp_path / name)
+    with pytest.raises(SettingsError, match=r"(is no name of a|cannot be made in) .*\(File name too long\)"):
+        refuse_unwritable(tmp_path / name)

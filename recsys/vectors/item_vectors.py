@@ -12,7 +12,6 @@ import polars as pl
 from numpy.typing import NDArray
 
 from recsys.errors import ModelError
-from recsys.reading import plain_path
 from recsys.schema import Written, misfit
 
 logger = logging.getLogger(__name__)
@@ -183,8 +182,9 @@ class ItemVectors:
             what an encoder makes.
         """
         try:
-            table = pl.read_parquet(plain_path(path), glob=False)
-            encoder = pl.read_parquet_metadata(plain_path(path)).get("encoder", "")
+            file = Path(path).absolute()  # polars would look for a path that begins with `~` or `s3:` elsewhere
+            table = pl.read_parquet(file, glob=False)
+            encoder = pl.read_parquet_metadata(file).get("encoder", "")
             fault = misfit(table, _COLUMNS)
             if fault is not None:
                 raise ValueError(fault)
