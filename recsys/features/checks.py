@@ -116,7 +116,7 @@ def check_id_types(frame: pl.DataFrame, behaviour: Behaviour, called: str = "can
     for column in ("user_id", "item_id"):
         known = behaviour.showings.schema[column]
         given = frame.schema[column]
-        if known.is_integer() != given.is_integer() and given != pl.Null:
+        if known.is_integer() != given.is_integer() and frame[column].null_count() < len(frame):
             raise DataError(
                 f"{called} hold {column} as {given}, the model's data as {known}; cast the column to the same kind"
             )
