@@ -39,9 +39,10 @@ def check_context(
                 )
     for name in settings.scores:
         if not candidates.schema[name].is_numeric() and candidates.schema[name] != pl.Null:
+            nested = candidates.schema[name].is_nested()
+            mend = "write one number a row" if nested else "write them as numbers, or name the column in context"
             raise SettingsError(
-                f"[features] scores names {name!r}, which holds {candidates.schema[name]} values; write them as "
-                "numbers, or name the column in context"
+                f"[features] scores names {name!r}, which holds {candidates.schema[name]} values; {mend}"
             )
     refuse_no_categories("context", settings.context, candidates.schema)
     _refuse_doubles(settings)

@@ -12,7 +12,14 @@ from recsys.data.faults import CheckReport, refuse_errors
 from recsys.data.labels import grade_labels
 from recsys.data.tables import Dataset
 from recsys.errors import SettingsError
-from recsys.past.behaviour import Behaviour, Kept, known_events, refuse_no_categories, shown_candidates
+from recsys.past.behaviour import (
+    Behaviour,
+    Kept,
+    known_events,
+    refuse_lost_categories,
+    refuse_no_categories,
+    shown_candidates,
+)
 from recsys.past.log import Log
 from recsys.schema import TIME
 from recsys.settings import Settings
@@ -92,16 +99,21 @@ def behaviour_of(dataset: Dataset, kept: Kept) -> Behaviour:
     _refuse_absent("affinity", kept.affinity, items, "items")
     _refuse_absent("numbers", kept.numbers, items, "items")
     _refuse_absent("users", kept.users, users, "users")
-    refuse_no_categories("affinity", kept.affinity, items.schema)
-    refuse_no_categories("users", kept.users, users.schema)
-    for name in kept.numbers:
-        if not items.schema[name].is_numeric():
-            raise SettingsError(
-                f"[features] numbers names {name!r}, a column of items that holds {items.schema[name]} values; "
-                "name it in affinity, or write it as a number"
-            )
     _refuse_absent("context", kept.context, dataset.requests, "requests")
-    refuse_no_categories("context", kept.context, dataset.requests.schema)
+    for setting, names, table in (
+        ("affinity", kept.affinity, items),
+        ("users", kept.users, users),
+        ("context", kept.context, dataset.requests),
+    ):
+        refuse_no_categories(setting, names, table.schema)
+        refuse_lost_categories(setting, names, table)
+    for name in kept.numbers:
+        dtype = items.schema[name]
+        if not dtype.is_numeric():
+            mend = "write one number a row" if dtype.is_nested() else "name it in affinity, or write it as a number"
+            raise SettingsError(
+                f"[features] numbers names {name!r}, a column of items that holds {dtype} values; {mend}"
+            )
     numbers = [pl.col(name).cast(pl.Float64) for name in kept.numbers]
     return Behaviour(
         items=items.select("item_id", "available_at", *kept.affinity, *numbers),

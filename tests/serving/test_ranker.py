@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta, timezone
 from decimal import Decimal
 
+import numpy as np
 import pandas as pd
 import polars as pl
 import pyarrow as pa
@@ -138,6 +139,19 @@ def test_a_frame_of_names_alone_is_one_without_candidates(line, ranker) -> None:
         assert type(ranked) is type(empty)
         assert len(ranked) == len(ranker.score(empty)) == 0
         assert ranker.update(empty.assign(event=[]) if isinstance(empty, pd.DataFrame) else empty, empty) is None
+
+
+@pytest.mark.parametrize("make", [list, tuple, np.array], ids=["lists", "tuples", "arrays"])
+def test_lists_in_a_context_of_pandas_are_refused_by_the_name_of_the_setting(line, ranker, make) -> None:
+    frame = line.candidates(1).to_pandas()
+    lists = frame.assign(device=pd.Series([make([each]) for each in frame["device"]], dtype=object))
+    words = (
+        r"\[features\] context names 'device', which holds List\(String\) values; write one value a row, such as the"
+    )
+    for ask in (lambda: ranker.rank(lists), lambda: ranker.score(lists), lambda: ranker.update(requests=lists)):
+        with pytest.raises(SettingsError, match=words):
+            ask()
+    assert ranker.score(frame.assign(tags=lists["device"])).tolist() == ranker.score(frame).tolist()
 
 
 def test_sparse_columns_of_pandas_are_their_values(line, ranker) -> None:
