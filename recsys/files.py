@@ -50,7 +50,7 @@ def new_folder(target: str | Path) -> Iterator[Path]:
         except OSError as error:
             raise DataError(f"{target} cannot be made ({error}); choose a folder that can be written") from error
         with telling_full(target):
-            yield staging
+            yield staging.absolute()  # of whose name no library makes another one, as of `~`
             usual = stat.S_IMODE(staging.stat().st_mode) & 0o777
             for path in staging.rglob("*"):
                 path.chmod(usual if path.is_dir() else usual & 0o666)
@@ -186,15 +186,18 @@ def refuse_existing(target: Path) -> None:
     """
     if target.name in ("", ".."):
         raise SettingsError(f"{target} is no name of a new folder; name one, such as {target / 'new'}")
-    try:
-        link = target.is_symlink()
-    except OSError as error:
-        raise SettingsError(f"{target} is no name of a new folder ({error.strerror}); name another one") from error
-    if link:
+    if _is_link(target, "folder"):
         raise DataError(f"{target} is a link; name the folder itself")
     _refuse_unwritable(target, "folder", Path.mkdir)
     if target.exists() and not (target.is_dir() and not any(target.iterdir())):
         raise DataError(f"{target} already exists and is not empty; choose another folder or remove it first")
+
+
+def _is_link(path: Path, kind: str) -> bool:
+    try:
+        return path.is_symlink()
+    except OSError as error:  # the first that is asked of a name, which may be too long
+        raise SettingsError(f"{path} is no name of a new {kind} ({error.strerror}); name another one") from error
 
 
 def refuse_unwritable(path: Path) -> None:
@@ -202,10 +205,12 @@ def refuse_unwritable(path: Path) -> None:
 
     Raises
     ------
+    SettingsError
+        When its name is too long.
     DataError
         When it is a folder, or lies where nothing can be written.
     """
-    if path.is_symlink() or (path.exists() and not (path.is_file() or path.is_dir())):
+    if _is_link(path, "file") or (path.exists() and not (path.is_file() or path.is_dir())):
         return  # a link, a pipe or a device is written where it leads
     if path.is_dir():
         raise DataError(f"{path} cannot be written (it is a folder); choose another file")

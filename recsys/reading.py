@@ -45,7 +45,7 @@ _UNITS = ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"), (0, "bytes"))
 def read_parquet(path: Path, missing: str, mend: str) -> pl.DataFrame:
     """Read a Parquet file, or all of a folder as one table in the order of their names.
 
-    A path is taken as it is written: `*` and `[1]` are letters of it.
+    A path is taken as it is written: `*`, `[1]`, `~` and `s3:` are letters of it.
 
     Parameters
     ----------
@@ -68,9 +68,14 @@ def read_parquet(path: Path, missing: str, mend: str) -> pl.DataFrame:
     return parts[0] if len(parts) == 1 else _one_table(files, parts, mend)
 
 
+def _as_written(path: Path) -> Path:
+    """Give a path that libraries take for the file it names; of `~` they make a home, of `s3:` an address."""
+    return path.absolute()
+
+
 def _read_part(path: Path, mend: str) -> pl.DataFrame:
     try:
-        return pl.read_parquet(path, glob=False)
+        return pl.read_parquet(_as_written(path), glob=False)
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
         raise DataError(f"{path} cannot be read as Parquet ({error}); {mend}") from error
 
@@ -272,7 +277,7 @@ def _parquet_content(files: Sequence[Path], mend: str) -> int:
     content, rows, columns = 0, 0, dict[str, int]()
     for path in files:
         try:
-            with pq.ParquetFile(path) as file:
+            with pq.ParquetFile(_as_written(path)) as file:
                 names, held = file.schema_arrow.names, file.metadata
             content += _file_content(path, held)
         except (pa.ArrowException, OSError) as error:
@@ -304,6 +309,7 @@ def _file_content(path: Path, held: Any) -> int:
 def _texts_again(path: Path, columns: Mapping[str, Sequence[int]]) -> int:
     """Add up the lengths of texts in some row groups of columns, without writing out those of a dictionary."""
     found = 0
+    path = _as_written(path)
     with pq.ParquetFile(path) as plain, pq.ParquetFile(path, read_dictionary=list(columns)) as coded:
         place = {plain.schema.column(n).path: n for n in range(len(plain.schema))}
         for name, group in ((name, group) for name, groups in columns.items() for group in groups):

@@ -176,6 +176,8 @@ SMALL_DISK = 'mount -t tmpfs -o size="$0" tmpfs "$1" && shift && "$@"; status=$?
         ("40k", "world --out {out}/world --items 150 --users 50 --requests 600 --days 5", []),
         ("40k", "score {model} {data} --candidates {data}/requests.parquet --out {out}/answer", []),
         ("4k", "evaluate {model} {data} --json {out}/a.json", []),
+        ("8k", "compare popularity {model} {data} --html {out}/page.html", []),
+        ("40k", "init {data}/items.parquet {data}/events.parquet --out {out}/project", []),
     ],
     ids=lambda value: value.split()[0] if isinstance(value, str) else "",
 )

@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 from safetensors.numpy import save_file
 
@@ -24,6 +25,15 @@ def test_a_folder_appears_whole(tmp_path: Path) -> None:
     assert (target / "inner" / "a.txt").read_text() == "a"
     assert [path.name for path in target.parent.iterdir()] == ["target"]
     assert target.stat().st_mode & 0o777 == 0o755
+
+
+@pytest.mark.parametrize("name", ["~", "s3:", "file:"])
+def test_libraries_write_where_the_folder_is_whatever_its_name_begins_with(tmp_path: Path, monkeypatch, name) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    with new_folder(f"{name}/target") as staging:
+        pl.DataFrame({"a": [1]}).write_parquet(staging / "a.parquet")
+    assert [str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.parquet")] == [f"{name}/target/a.parquet"]
 
 
 def test_nothing_remains_when_the_block_fails(tmp_path: Path) -> None:
@@ -279,3 +289,5 @@ def test_a_file_that_can_be_written_leaves_nothing_behind_when_it_is_looked_at(t
 def test_a_name_that_is_too_long_is_wrong_use(tmp_path: Path, name: str) -> None:
     with pytest.raises(SettingsError, match=r"(is no name of a|cannot be made in) .*\(File name too long\)"):
         refuse_existing(tmp_path / name)
+    with pytest.raises(SettingsError, match=r"(is no name of a|cannot be made in) .*\(File name too long\)"):
+        refuse_unwritable(tmp_path / name)

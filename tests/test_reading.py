@@ -1,6 +1,7 @@
 """Files of tables: paths as they are written, and sizes that are asked before anything is read."""
 
 import gzip
+import io
 import json
 import subprocess
 import sys
@@ -190,6 +191,23 @@ def test_paths_of_parquet_files_are_taken_as_they_are_written(tmp_path: Path, na
         pl.DataFrame({"a": [value]}).write_parquet(tmp_path / folder / f"{folder}.parquet")
     for path in (tmp_path / name / f"{name}.parquet", tmp_path / name):
         assert read_parquet(path, "", "").rows() == [(1,)]
+
+
+@pytest.mark.parametrize("name", ["~", "s3:", "file:"])
+def test_a_path_that_begins_as_a_home_or_an_address_is_a_path(tmp_path: Path, monkeypatch, name: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    for folder, value in (("home", 0), (name, 1)):
+        Path(folder).mkdir()
+        (tmp_path / folder / "a.parquet").write_bytes(_parquet(value))
+    assert read_parquet(Path(name, "a.parquet"), "", "").rows() == [(1,)]
+    assert read_parquet(Path(name), "", "").rows() == [(1,)]
+
+
+def _parquet(value: int) -> bytes:
+    file = io.BytesIO()
+    pl.DataFrame({"a": [value]}).write_parquet(file)
+    return file.getvalue()
 
 
 def test_what_cannot_be_read_as_parquet_is_said_with_what_to_do(tmp_path: Path) -> None:

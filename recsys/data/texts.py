@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from recsys.errors import SettingsError, first_line
+from recsys.errors import SettingsError
 
 logger = logging.getLogger(__name__)
 
@@ -73,7 +73,7 @@ def item_texts(items: pl.DataFrame, fields: Sequence[str], template: str = "") -
     Raises
     ------
     SettingsError
-        When the catalogue lacks a column or holds one that is no text, or the template is not of this form.
+        When the catalogue lacks a column, a column holds what is no text, or the template is not of this form.
 
     Examples
     --------
@@ -90,6 +90,13 @@ def item_texts(items: pl.DataFrame, fields: Sequence[str], template: str = "") -
             f"[text] {'template' if template else 'fields'} names {unknown[0]!r}, which items does not have; "
             f"its columns are {', '.join(items.columns)}"
         )
+    for name in names:
+        dtype = items.schema[name]
+        if not _can_be_read(dtype):
+            raise SettingsError(
+                f"[text] {'template' if template else 'fields'} names {name!r}, which holds {dtype} values; write them "
+                "as text or as lists of text"
+            )
     rows = zip(*(_clean_parts(items[name]) for name in names), strict=True)
     if template:
         return [_BLANK.sub(" ", _fill(literals, parts)).strip()[:LONGEST_TEXT] for parts in rows]
@@ -152,18 +159,18 @@ def _parse(template: str, columns: Sequence[str]) -> tuple[list[str], list[str]]
     return literals, names
 
 
+def _can_be_read(dtype: pl.DataType) -> bool:
+    """Tell whether values, or lists of them, are written as people read them; bytes and structs are not."""
+    inner = dtype.inner if isinstance(dtype, pl.List | pl.Array) else dtype
+    return inner not in (pl.Binary, pl.Object, pl.Duration) and not inner.is_nested()
+
+
 def _strings(column: pl.Series) -> pl.Series:
-    try:
-        if isinstance(column.dtype, pl.Array):
-            column = column.arr.to_list()
-        if isinstance(column.dtype, pl.List):
-            return column.cast(pl.List(pl.String)).list.join(", ")
-        return column.cast(pl.String)
-    except pl.exceptions.PolarsError as error:
-        raise SettingsError(
-            f"[text] reads {column.name!r}, which holds {column.dtype} values that are no texts ({first_line(error)}); "
-            "write them as text, or name another column"
-        ) from error
+    if isinstance(column.dtype, pl.Array):
+        column = column.arr.to_list()
+    if isinstance(column.dtype, pl.List):
+        return column.cast(pl.List(pl.String)).list.join(", ")
+    return column.cast(pl.String)
 
 
 def _clean_parts(column: pl.Series) -> list[str]:
@@ -219,7 +226,8 @@ def item_titles(items: pl.DataFrame, fields: Sequence[str] = ()) -> dict[object,
     Titles are as they stand, markup included: a page shows it as text. Items without one are called `NO_TEXT`.
     """
     texts = [name for name, dtype in items.schema.items() if dtype == pl.String and name != "item_id"]
-    name = "title" if "title" in items.columns else next(iter((*fields, *texts)), None)
+    readable = [name for name, dtype in items.schema.items() if _can_be_read(dtype)]
+    name = next((name for name in ("title", *fields, *texts) if name in readable), None)
     if name is None:
         return dict.fromkeys(items["item_id"].to_list(), NO_TEXT)
     column = items[name].fill_null("") if items[name].dtype == pl.String else item_texts(items, [name])

@@ -117,7 +117,7 @@ class TextSettings(BaseModel):
     pooling: Literal["auto", "mean", "cls", "attention"] = "auto"
     layers: Annotated[int, Field(ge=0)] = 0
     lexicon: Annotated[int, Field(ge=0, le=2048)] = 128
-    dimension: Annotated[int, Field(ge=0)] = 0
+    dimension: Annotated[int, Field(ge=0, le=4096)] = 0
     history_length: Annotated[int, Field(ge=1, le=1000)] = 50
     history: tuple[str, ...] = ()
     block: Duration = timedelta(days=1)
@@ -129,18 +129,18 @@ class TextSettings(BaseModel):
     requests_per_step: Annotated[int, Field(ge=1)] = 128
     steps_per_update: Annotated[int, Field(ge=1)] = 4
     texts_per_update: Annotated[int, Field(ge=1)] = 256
-    learning_rate: Annotated[float, Field(ge=0)] = 3e-5
+    learning_rate: Annotated[float, Field(ge=0, le=1)] = 3e-5
     layer_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
-    head_learning_rate: Annotated[float, Field(ge=0)] = 3e-4
+    head_learning_rate: Annotated[float, Field(ge=0, le=1)] = 3e-4
     warm_up: Annotated[float, Field(ge=0, lt=1)] = 0.1
     clip: Annotated[float, Field(gt=0)] = 1.0
-    weight_decay: Annotated[float, Field(ge=0)] = 0.01
+    weight_decay: Annotated[float, Field(ge=0, le=1)] = 0.01
     held_out: Annotated[float, Field(ge=0, lt=1)] = 0.1
     patience: Annotated[int, Field(ge=1)] = 2
     trainable_layers: Annotated[int, Field(ge=0)] = 2
     peft: dict[str, Any] = Field(default_factory=dict)
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
-    devices: Annotated[int, Field(ge=1)] = 1
+    devices: Annotated[int, Field(ge=1, le=64)] = 1
     strategy: str = "auto"
     logger: Literal["csv", "tensorboard", "wandb"] = "csv"
     cache: str = ""

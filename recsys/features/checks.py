@@ -39,9 +39,10 @@ def check_context(
                 )
     for name in settings.scores:
         if not candidates.schema[name].is_numeric() and candidates.schema[name] != pl.Null:
+            nested = candidates.schema[name].is_nested()
+            mend = "write one number a row" if nested else "write them as numbers, or name the column in context"
             raise SettingsError(
-                f"[features] scores names {name!r}, which holds {candidates.schema[name]} values; write them as "
-                "numbers, or name the column in context"
+                f"[features] scores names {name!r}, which holds {candidates.schema[name]} values; {mend}"
             )
     refuse_no_categories("context", settings.context, candidates.schema)
     _refuse_doubles(settings)
@@ -116,7 +117,8 @@ def check_id_types(frame: pl.DataFrame, behaviour: Behaviour, called: str = "can
     for column in ("user_id", "item_id"):
         known = behaviour.showings.schema[column]
         given = frame.schema.get(column, pl.Null())
-        if known.is_integer() != given.is_integer() and given != pl.Null:
+        nothing = column not in frame.columns or frame[column].null_count() == len(frame)
+        if known.is_integer() != given.is_integer() and not nothing:
             raise DataError(
                 f"{called} hold {column} as {given}, the model's data as {known}; cast the column to the same kind"
             )

@@ -8,6 +8,7 @@ import polars as pl
 
 from recsys.init import words
 from recsys.init.samples import Sample
+from recsys.past.behaviour import are_written_lists
 
 _SEPARATORS = (" ", ",", "|", ";")
 _INTEGERS = (pl.Int8, pl.Int16, pl.Int32, pl.Int64, pl.UInt8, pl.UInt16, pl.UInt32, pl.UInt64)
@@ -115,9 +116,9 @@ def number(value: Any) -> float:
 
 
 def are_groups(column: pl.Series, most: float = 50) -> bool:
-    """Tell whether values that are no fractions are several and few."""
+    """Tell whether values that are no fractions, and no lists written as text, are several and few."""
     whole = column.dtype in (pl.String, pl.Boolean) or column.dtype.is_integer()
-    return whole and 2 <= column.n_unique() <= most
+    return whole and 2 <= column.n_unique() <= most and not are_written_lists(column)
 
 
 def is_label(column: pl.Series) -> bool:

@@ -66,9 +66,9 @@ def write_toml(header: str, sections: Sequence[Section]) -> str:
     parts = _comment(header)
     for section in sections:
         parts += ["", *_comment(section.reason)]
-        parts += ["[" + ".".join(SingleKey(part).as_string() for part in section.path) + "]"] if section.path else []
+        parts += ["[" + ".".join(_key(part) for part in section.path) + "]"] if section.path else []
         for entry in section.entries:
-            parts += [*_comment(entry.reason), f"{SingleKey(entry.key).as_string()} = {_value(entry.value)}"]
+            parts += [*_comment(entry.reason), f"{_key(entry.key)} = {_value(entry.value)}"]
     return "\n".join(parts) + "\n"
 
 
@@ -77,9 +77,18 @@ def _comment(text: str) -> list[str]:
     return [f"# {line}" for lines in wrapped for line in lines]
 
 
+def _key(name: str) -> str:
+    return _shown(SingleKey(name).as_string())
+
+
 def _value(value: Value) -> str:
     if isinstance(value, Mapping):
         inside = tomlkit.inline_table()
         inside.update(value)
-        return inside.as_string()
-    return tomlkit.item(value).as_string()
+        return _shown(inside.as_string())
+    return _shown(tomlkit.item(value).as_string())
+
+
+def _shown(written: str) -> str:
+    """Escape as TOML does what a terminal would obey; outside of quotes there is none of it."""
+    return "".join(letter if plain(letter) == letter else f"\\u{ord(letter):04x}" for letter in written)

@@ -57,7 +57,7 @@ def work_folder(target: Path, facts: object) -> Iterator[Path]:
             logger.info("going on with the training that was interrupted in %s", folder)
         with telling_full(folder):  # the checkpoints stay for when there is room
             try:
-                yield folder
+                yield folder.absolute()  # Lightning would look for `~/model` elsewhere
             except RecsysError:
                 if not any(folder.glob("*/lesson.json")):
                     shutil.rmtree(folder)

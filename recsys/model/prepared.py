@@ -15,7 +15,14 @@ from recsys.data.made import Made, Moments, NotOut, made_lists
 from recsys.data.tables import Dataset
 from recsys.data.windows import Window, Windows
 from recsys.errors import DataError, SettingsError
-from recsys.past.behaviour import Behaviour, Kept, known_events, refuse_no_categories, shown_candidates
+from recsys.past.behaviour import (
+    Behaviour,
+    Kept,
+    known_events,
+    refuse_lost_categories,
+    refuse_no_categories,
+    shown_candidates,
+)
 from recsys.past.log import Log
 from recsys.schema import TIME
 from recsys.settings import Settings
@@ -123,7 +130,7 @@ def behaviour_of(dataset: Dataset, kept: Kept) -> Behaviour:
     users = dataset.requests.select("user_id").clear() if dataset.users is None else dataset.users
     items, users = kept_items(dataset.items, kept), kept_users(users, kept)
     _refuse_absent("context", kept.context, dataset.requests, "requests")
-    refuse_no_categories("context", kept.context, dataset.requests.schema)
+    _refuse_no_categories("context", kept.context, dataset.requests)
     return Behaviour(
         items=items,
         users=users,
@@ -138,12 +145,13 @@ def kept_items(items: pl.DataFrame, kept: Kept) -> pl.DataFrame:
         items = items.with_columns(available_at=pl.lit(None, dtype=TIME))
     _refuse_absent("affinity", kept.affinity, items, "items")
     _refuse_absent("numbers", kept.numbers, items, "items")
-    refuse_no_categories("affinity", kept.affinity, items.schema)
+    _refuse_no_categories("affinity", kept.affinity, items)
     for name in kept.numbers:
-        if not items.schema[name].is_numeric():
+        dtype = items.schema[name]
+        if not dtype.is_numeric():
+            mend = "write one number a row" if dtype.is_nested() else "name it in affinity, or write it as a number"
             raise SettingsError(
-                f"[features] numbers names {name!r}, a column of items that holds {items.schema[name]} values; "
-                "name it in affinity, or write it as a number"
+                f"[features] numbers names {name!r}, a column of items that holds {dtype} values; {mend}"
             )
     numbers = [pl.col(name).cast(pl.Float64) for name in kept.numbers]
     return items.select("item_id", "available_at", *kept.affinity, *numbers)
@@ -152,8 +160,13 @@ def kept_items(items: pl.DataFrame, kept: Kept) -> pl.DataFrame:
 def kept_users(users: pl.DataFrame, kept: Kept) -> pl.DataFrame:
     """Bring a table of users to the columns of `Behaviour.users`, with the errors of `behaviour_of`."""
     _refuse_absent("users", kept.users, users, "users")
-    refuse_no_categories("users", kept.users, users.schema)
+    _refuse_no_categories("users", kept.users, users)
     return users.select("user_id", *kept.users)
+
+
+def _refuse_no_categories(setting: str, names: tuple[str, ...], table: pl.DataFrame) -> None:
+    refuse_no_categories(setting, names, table.schema)
+    refuse_lost_categories(setting, names, table)
 
 
 def _refuse_absent(setting: str, names: tuple[str, ...], table: pl.DataFrame, called: str) -> None:

@@ -171,3 +171,33 @@ def refuse_no_categories(setting: str, names: Sequence[str], schema: Mapping[str
         raise SettingsError(
             f"[features] {setting} names {name!r}, which holds {dtype} values; {mend} {what}as whole numbers or text"
         )
+
+
+def refuse_lost_categories(setting: str, names: Sequence[str], table: pl.DataFrame) -> None:
+    """Refuse columns whose values would be no categories although their type is right.
+
+    Raises
+    ------
+    SettingsError
+        When lists are written as text, or whole numbers are beyond 63 bits; names the setting, the column and a value.
+    """
+    for name in names:
+        values = table[name].drop_nulls()
+        if are_written_lists(values):
+            raise SettingsError(
+                f"[features] {setting} names {name!r}, which holds lists written as text, such as {values[0]!r}; "
+                "write one value a row, such as the first, as whole numbers or text"
+            )
+        if values.dtype.is_integer() and (lost := values.filter(values.cast(pl.Int64, strict=False).is_null())).len():
+            raise SettingsError(
+                f"[features] {setting} names {name!r}, which holds whole numbers beyond 63 bits, such as {lost[0]}; "
+                "write them as text"
+            )
+
+
+def are_written_lists(values: pl.Series) -> bool:
+    """Tell whether all filled texts of a column stand in brackets, as JSON and Python write lists."""
+    if values.dtype not in (pl.String, pl.Categorical, pl.Enum):
+        return False
+    filled = values.drop_nulls().unique().cast(pl.String).str.strip_chars()
+    return len(filled) > 0 and bool((filled.str.starts_with("[") & filled.str.ends_with("]")).all())

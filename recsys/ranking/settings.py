@@ -38,7 +38,7 @@ class RankerSettings(BaseModel):
     rounds: int = Field(default=800, ge=1)
     patience: int = Field(default=60, ge=1)
     learning_rate: float = Field(default=0.05, gt=0, le=1)
-    leaves: int = Field(default=31, ge=2)
+    leaves: int = Field(default=31, ge=2, le=131_072)  # LightGBM takes no more
     rows_per_leaf: int = Field(default=100, ge=1)
     feature_fraction: float = Field(default=0.5, gt=0, le=1)
     row_fraction: float = Field(default=0.8, gt=0, le=1)

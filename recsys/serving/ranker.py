@@ -8,7 +8,7 @@ from decimal import Decimal
 from itertools import islice
 from pathlib import Path
 from threading import Lock
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pandas as pd
 import polars as pl
@@ -29,6 +29,7 @@ from recsys.past.lookup import Lookup
 from recsys.past.tail import Tail
 from recsys.past.told import Taken
 from recsys.schema import CANDIDATES, EVENTS, ITEMS, REQUESTS, USERS, Table
+from recsys.shown import counted
 
 Frame = TypeVar("Frame", pl.DataFrame, pd.DataFrame)
 
@@ -255,10 +256,15 @@ def _read(frame: pl.DataFrame | pd.DataFrame, table: Table, further: Sequence[st
     """Take the columns that are read; all of them where one is missing, so that the error can say which there are."""
     if not isinstance(frame, pl.DataFrame | pd.DataFrame):
         raise DataError(f"{table.name} are a {type(frame).__name__}; pass a polars or pandas DataFrame")
+    if isinstance(frame.columns, pd.MultiIndex):
+        raise DataError(
+            f"the pandas frame of {table.name} has columns in {counted(frame.columns.nlevels, 'level')}, such as "
+            f"{next(iter(frame.columns), ())}; give each column one name, such as {table.required[0]!r}"
+        )
     names = [column.name for column in table.columns] + [name for name in further if name]
     needed = [name for name in table.required if name != "label"] + names[len(table.columns) :]
     whole = set(needed) <= set(frame.columns)
-    read = [name for name in dict.fromkeys(frame.columns) if not whole or name in names]
+    read = [name for name in dict.fromkeys(frame.columns) if name in names or (isinstance(name, str) and not whole)]
     return pl.DataFrame([_column(frame, name, table.name) for name in read])
 
 
@@ -269,7 +275,7 @@ def _column(frame: pl.DataFrame | pd.DataFrame, name: str, called: str) -> pl.Se
     if isinstance(values, pd.DataFrame):
         raise DataError(f"the pandas frame of {called} holds {name!r} {values.shape[1]} times; keep one of them")
     try:
-        return pl.Series(name, pl.from_pandas(values))
+        return pl.Series(name, pl.from_pandas(_for_polars(values)))
     except _UNREADABLE as error:
         filled = (
             value
@@ -281,3 +287,14 @@ def _column(frame: pl.DataFrame | pd.DataFrame, name: str, called: str) -> pl.Se
             f"{called}.{name}: the pandas column of {values.dtype} cannot be read ({type(error).__name__}; it holds "
             f"{', '.join(kinds)}); give it one type, integers within 64 bits"
         ) from error
+
+
+def _for_polars(values: "pd.Series[Any]") -> "pd.Series[Any]":
+    """Write a column so that polars reads it: it knows zones by their names, and neither offsets nor sparse columns."""
+    if isinstance(values.dtype, pd.SparseDtype):
+        return values.sparse.to_dense()
+    if values.dtype == object and pd.api.types.infer_dtype(values) == "datetime":
+        moments = pa.array(values, from_pandas=True)
+        values = pd.Series(moments, dtype=pd.ArrowDtype(moments.type))
+    dtype = values.dtype.pyarrow_dtype if isinstance(values.dtype, pd.ArrowDtype) else values.dtype
+    return values if getattr(dtype, "tz", None) is None else values.dt.tz_convert("UTC")

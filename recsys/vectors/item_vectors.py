@@ -206,8 +206,9 @@ class ItemVectors:
             what an encoder makes.
         """
         try:
-            table = pl.read_parquet(path, glob=False)
-            encoder = pl.read_parquet_metadata(path).get("encoder", "")
+            file = Path(path).absolute()  # polars would look for a path that begins with `~` or `s3:` elsewhere
+            table = pl.read_parquet(file, glob=False)
+            encoder = pl.read_parquet_metadata(file).get("encoder", "")
             fault = misfit(table, _COLUMNS)
             if fault is not None:
                 raise ValueError(fault)

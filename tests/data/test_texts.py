@@ -1,6 +1,7 @@
 import doctest
 import logging
 import time
+from datetime import timedelta
 
 import polars as pl
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recsys.data import texts as fields
-from recsys.data.texts import LONGEST_TEXT, item_texts, text_columns, warn_of_empty
+from recsys.data.texts import LONGEST_TEXT, item_texts, item_titles, text_columns, warn_of_empty
 from recsys.errors import SettingsError
 
 
@@ -41,6 +42,46 @@ def test_keeps_the_order_of_fields() -> None:
 def test_numbers_and_lists_are_written_out() -> None:
     items = pl.DataFrame({"year": [1999], "tags": [["red", "blue"]]})
     assert item_texts(items, ("year", "tags")) == ["1999. red, blue"]
+
+
+LISTS = {
+    "with gaps": ([["red", None, "blue"], [], None], None, ["red, blue", "", ""]),
+    "of numbers": ([[1, 2], [3], []], None, ["1, 2", "3", ""]),
+    "of categories": ([["b"], ["a", "b"], []], pl.List(pl.Enum(["a", "b"])), ["b", "a, b", ""]),
+    "of one length": ([["a", "b"], [None, "c"], None], pl.Array(pl.String, 2), ["a, b", "c", ""]),
+    "of nothing": ([[], [], None], pl.List(pl.Null), ["", "", ""]),
+}
+
+
+@pytest.mark.parametrize("kind", LISTS)
+def test_lists_of_any_plain_kind_are_written_out(kind: str) -> None:
+    values, dtype, expected = LISTS[kind]
+    items = pl.DataFrame({"tags": pl.Series(values, dtype=dtype), "title": "sea"})
+    assert item_texts(items, ("tags",)) == expected
+    assert item_texts(items, (), "{title} [{tags}]") == [f"sea [{tags}]" if tags else "sea" for tags in expected]
+
+
+NO_TEXTS = {
+    "bytes": [b"\xff"],
+    "lists of bytes": [[b"\xff"]],
+    "lists of lists": [[["a"]]],
+    "structs": [{"name": "a"}],
+    "lists of structs": [[{"name": "a"}]],
+    "durations": [timedelta(1)],
+    "objects": [object()],
+}
+
+
+@pytest.mark.parametrize("kind", NO_TEXTS)
+def test_what_is_no_text_is_refused_by_the_name_of_the_setting(kind: str) -> None:
+    items = pl.DataFrame({"item_id": [1], "title": pl.Series(NO_TEXTS[kind]), "brand": ["acme"]})
+    for names, template, setting in ((("brand", "title"), "", "fields"), ((), "{brand}: {title}", "template")):
+        words = (
+            rf"\[text\] {setting} names 'title', which holds {items.schema['title'].base_type()}.*; write them as text"
+        )
+        with pytest.raises(SettingsError, match=words):
+            item_texts(items, names, template)
+    assert item_titles(items) == {1: "acme"}
 
 
 def test_unknown_field_is_named_with_the_known_ones() -> None:
@@ -224,14 +265,6 @@ def test_items_without_text_are_counted_in_one_warning(caplog: pytest.LogCapture
     assert caplog.messages == [
         "2 of 4 items (50.0 %) have no text and share one vector; see [text] fields and template"
     ]
-
-
-@pytest.mark.parametrize("values", [[b"\xff"], [[["a"]]], [[[1, 2]], None]])
-def test_values_that_are_no_texts_are_refused_by_the_name_of_their_column(values: list) -> None:
-    items = pl.DataFrame({"title": pl.Series(values)})
-    for names, template in ((["title"], ""), ([], "{title}!")):
-        with pytest.raises(SettingsError, match=r"\[text\] reads 'title', which holds .* values that are no texts \("):
-            item_texts(items, names, template)
 
 
 def test_the_columns_that_are_read_are_those_of_the_template_where_there_is_one() -> None:

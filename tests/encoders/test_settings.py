@@ -26,6 +26,11 @@ def test_refuses_unknown_keys() -> None:
         {"warm_up": 1},
         {"loss": "l2"},
         {"max_tokens": 3},
+        {"dimension": 2**31 - 1},
+        {"devices": 65},
+        {"learning_rate": 1e300},
+        {"head_learning_rate": 1.5},
+        {"weight_decay": 1e300},
     ],
 )
 def test_refuses_values_out_of_range(wrong: dict[str, object]) -> None:

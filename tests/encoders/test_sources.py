@@ -1,3 +1,4 @@
+import os
 import sys
 from importlib.machinery import ModuleSpec
 from pathlib import Path
@@ -64,3 +65,9 @@ def test_the_hash_of_an_encoder_follows_its_files(tmp_path: Path) -> None:
         (tmp_path / name).write_text("[]")
         assert encoder_hash(str(tmp_path)) != before
         (tmp_path / name).write_text("{}")
+
+
+def test_a_pipe_in_an_encoder_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "config.json")
+    with pytest.raises(ModelError, match=r"config\.json cannot be read \(it is no plain file\); fetch or copy"):
+        encoder_hash(str(tmp_path))

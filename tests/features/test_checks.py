@@ -56,6 +56,11 @@ def test_scores_must_be_numbers_known_before_the_list():
     )
     with pytest.raises(SettingsError, match=message):
         check_context(pl.DataFrame({"similarity": ["high"]}), settings, ())
+    for lists in (pl.Series([[0.5]]), pl.Series([[0.5]], dtype=pl.Array(pl.Float32, 1)), pl.Series([{"a": 0.5}])):
+        with pytest.raises(
+            SettingsError, match="scores names 'similarity', which holds .* values; write one number a row"
+        ):
+            check_context(pl.DataFrame({"similarity": lists}), settings, ())
     with pytest.raises(SettingsError, match="scores names 'similarity', which is recorded with or after the list"):
         check_context(pl.DataFrame({"similarity": [1]}), settings, ("similarity",))
     with pytest.raises(SettingsError, match="scores names 'similarity', which is not a column of the candidates"):

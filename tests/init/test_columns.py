@@ -4,7 +4,7 @@ import polars as pl
 import pytest
 
 from recsys.data.importers.mapping import TableMapping
-from recsys.init.columns import ListColumn, best_id, find_roles, is_label, text_columns
+from recsys.init.columns import ListColumn, are_groups, best_id, find_roles, is_label, text_columns
 from recsys.init.samples import Sample, read_samples
 
 EXPECTED = {
@@ -88,3 +88,9 @@ def test_texts_are_told_from_categories_addresses_and_ids() -> None:
         tags=[["a", "b"], ["c"], []],
     )
     assert text_columns(sample) == ["name", "body", "tags"]
+
+
+def test_lists_that_are_written_as_text_are_no_groups() -> None:
+    for ways in (['["a"]', '["a", "b"]'], ["['a']", "[]"], ["[1]", "[2, 3]"]):
+        assert not are_groups(pl.Series(ways * 5))
+    assert are_groups(pl.Series(["[a]", "b"] * 5))

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recsys.init.toml import Entry, Section, write_toml
-from recsys.shown import plain
+from recsys.shown import plain, shown
 
 texts = st.text() | st.sampled_from(
     ['"', "\\", "a\nb", "\r", "\x00", "\x7f", "'''", '"""', "größe", "日本", "#", "]", "\u2028"]
@@ -12,12 +12,21 @@ texts = st.text() | st.sampled_from(
 scalars = texts | st.booleans() | st.integers(-(2**60), 2**60) | st.floats(allow_nan=False, allow_infinity=False)
 values = scalars | st.lists(scalars, max_size=3) | st.dictionaries(texts, scalars, max_size=3)
 
+hostile = st.text(st.sampled_from("a\"'\\ \x1b\x9b\u202e\u2066\r\n\t\u2028\u061c\x85\x7f"))
+
 
 @given(st.dictionaries(texts, values, max_size=4), texts, texts, texts)
 def test_whatever_is_written_comes_back(content: dict[str, object], name: str, reason: str, header: str) -> None:
     entries = tuple(Entry(key, value, reason) for key, value in content.items())
     written = write_toml(header, [Section((), (Entry("top", 1),)), Section(("a", name), entries, reason)])
     assert tomllib.loads(written) == {"top": 1, "a": {name: content}}
+
+
+@given(st.dictionaries(hostile, hostile | st.lists(hostile) | st.dictionaries(hostile, hostile)), hostile)
+def test_what_a_terminal_would_obey_is_escaped_and_comes_back(content: dict[str, object], name: str) -> None:
+    written = write_toml(name, [Section((name,), tuple(Entry(key, value, name) for key, value in content.items()))])
+    assert written == shown(written)
+    assert tomllib.loads(written) == {name: content}
 
 
 @given(st.text(), st.text())

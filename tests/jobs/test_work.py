@@ -29,6 +29,13 @@ def test_what_an_interrupted_run_left_is_found_by_its_repetition_alone(tmp_path:
         assert (found / "block-0/last.ckpt").read_text() == "half"
 
 
+def test_checkpoints_lie_beside_the_target_whatever_its_name_begins_with(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("~", "s3:"):
+        with work_folder(Path(name, "model"), {}) as folder:
+            assert folder == tmp_path / name / "model.training"
+
+
 def test_what_another_run_left_is_removed(tmp_path: Path) -> None:
     interrupted(tmp_path / "model", {"seed": 1})
     with work_folder(tmp_path / "model", {"seed": 2}) as found:

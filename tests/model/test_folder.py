@@ -88,6 +88,20 @@ def test_a_manifest_of_settings_that_this_version_does_not_know_is_refused(model
         Model.load(folder)
 
 
+@pytest.mark.parametrize("name", ["model[1]", "model*", "~/model1", "file:/model1"])
+def test_a_model_is_read_from_its_own_folder_whatever_other_one_its_name_would_match(
+    line, tmp_path, monkeypatch, name
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    other = Path(shutil.copytree(line.model, tmp_path / "model1"))
+    for path in other.rglob("*.parquet"):
+        path.write_bytes(b"no table")
+    shutil.copytree(line.model, name)
+    candidates = line.candidates(2)
+    assert Ranker.load(name).rank(candidates).equals(Ranker.load(line.model).rank(candidates))
+
+
 def test_the_state_of_another_model_is_refused(line, tmp_path) -> None:
     other = line.settings.model_copy(update={"seed": 11})
     train(line.dataset, other, tmp_path / "other")

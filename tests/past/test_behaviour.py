@@ -113,6 +113,10 @@ def test_available_at_is_kept_where_it_is_given():
         (Kept(users=("age",)), "users names 'age', which is not a column of users; its columns are user_id, age_group"),
         (Kept(("price",)), "affinity names 'price', which holds Float64 values; name it in numbers, or write it as"),
         (Kept(("genres",)), "affinity names 'genres', which holds List(String) values; write one value a row"),
+        (
+            Kept(numbers=("genres",)),
+            "numbers names 'genres', a column of items that holds List(String) values; write one number a row",
+        ),
         (Kept(("available_at",)), "affinity names 'available_at', which holds Datetime"),
         (
             Kept(numbers=("category",)),
@@ -125,6 +129,43 @@ def test_an_attribute_of_which_no_feature_can_be_made_is_refused(kept, message):
     items = data.items.with_columns(pl.col("price").cast(pl.Float64), genres=pl.concat_list("category"))
     with pytest.raises(SettingsError, match=re.escape(message)):
         behaviour_of(replace(data, items=items), kept)
+
+
+WRITTEN = {
+    "JSON": ['["sea", "code"]', "[]"],
+    "Python": ["['sea', 'code']", None],
+    "numbers": [" [1, 2]\n", "[3]"],
+}
+
+
+@pytest.mark.parametrize("setting", ["affinity", "users", "context"])
+@pytest.mark.parametrize("way", WRITTEN)
+def test_lists_that_are_written_as_text_are_no_categories(setting: str, way: str):
+    words = re.escape(
+        f"[features] {setting} names 'tags', which holds lists written as text, such as {WRITTEN[way][0]!r}"
+    )
+    with pytest.raises(SettingsError, match=words + "; write one value a row, such as the first, as whole numbers or"):
+        behaviour_of(with_tags(WRITTEN[way]), Kept(**{setting: ("tags",)}))
+    kept = behaviour_of(with_tags(["[new] sea", None]), Kept(**{setting: ("tags",)}))
+    assert kept.items.width + kept.users.width + kept.showings.width == 2 + 1 + 5 + 1
+
+
+@pytest.mark.parametrize("setting", ["affinity", "users", "context"])
+@pytest.mark.parametrize(("value", "kind"), [(2**63, pl.UInt64), (2**80, pl.Int128), (-(2**80), pl.Int128)])
+def test_whole_numbers_beyond_63_bits_are_no_categories(setting: str, value: int, kind: pl.DataType):
+    words = rf"{setting} names 'tags', which holds whole numbers beyond 63 bits, such as {value}; write them as text"
+    with pytest.raises(SettingsError, match=words):
+        behaviour_of(with_tags([1, value], kind), Kept(**{setting: ("tags",)}))
+    behaviour_of(with_tags([1, 2**63 - 1], kind), Kept(**{setting: ("tags",)}))
+
+
+def with_tags(values: list[object], kind: pl.DataType | None = None) -> Dataset:
+    data = dataset()
+    items, events, requests, users = (
+        table.with_columns(pl.Series("tags", [*values, None][: len(table)], kind))
+        for table in (data.items, data.events, data.requests, data.users)
+    )
+    return Dataset(items, events, requests, users)
 
 
 @pytest.mark.parametrize("kind", [pl.String, pl.Categorical, pl.Enum(["y", "x"])])

@@ -16,6 +16,7 @@ def test_the_defaults_are_allowed_values():
         ("learning_rate", 0),
         ("learning_rate", 1.1),
         ("leaves", 1),
+        ("leaves", 131_073),
         ("rows_per_leaf", 0),
         ("feature_fraction", 0),
         ("feature_fraction", 1.5),

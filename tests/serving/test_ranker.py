@@ -2,11 +2,13 @@ import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import timedelta, timezone
 from decimal import Decimal
 
+import numpy as np
 import pandas as pd
 import polars as pl
+import pyarrow as pa
 import pytest
 from polars.testing import assert_frame_equal
 
@@ -74,6 +76,90 @@ def test_naive_moments_are_utc_and_other_zones_are_converted(line, ranker) -> No
     elsewhere = candidates.with_columns(pl.col("timestamp").dt.convert_time_zone("Asia/Tokyo"))
     for frame in (naive, elsewhere):
         assert_frame_equal(ranker.rank(frame), expected, check_exact=True)
+
+
+HALF_PAST = timezone(timedelta(hours=5, minutes=30))
+OFFSETS = {
+    "column": lambda moments: moments.dt.tz_convert(HALF_PAST),
+    "arrow": lambda moments: moments.astype(pd.ArrowDtype(pa.timestamp("us", tz="+05:30"))),
+    "objects": lambda moments: pd.Series(
+        [each.astimezone(HALF_PAST) for each in moments.dt.to_pydatetime()], dtype=object
+    ),
+    "two": lambda moments: pd.Series(
+        [each.tz_convert("-08:00" if row % 2 else HALF_PAST) for row, each in enumerate(moments)], dtype=object
+    ),
+    "timestamps": lambda moments: pd.Series([each.tz_convert(HALF_PAST) for each in moments], dtype=object),
+}
+
+
+@pytest.mark.parametrize("way", OFFSETS)
+def test_moments_of_pandas_may_have_offsets(line, way: str) -> None:
+    def told(change) -> Ranker:
+        ranker = Ranker.load(line.model)
+        event = candidates.head(4)[["user_id", "item_id", "timestamp"]].assign(event="view")
+        moments = event["timestamp"] + timedelta(days=1)
+        ranker.update(event.assign(timestamp=change(moments), known_at=change(moments)))
+        return ranker
+
+    candidates = line.candidates(3).to_pandas()
+    moments = candidates["timestamp"]
+    expected = told(lambda moments: moments).score(candidates.assign(timestamp=moments + timedelta(days=3)))
+    change = OFFSETS[way]
+    later = candidates.assign(timestamp=change(moments + timedelta(days=3)))
+    assert told(change).score(later).tolist() == expected.tolist()
+    if way != "column":
+        gap = later.assign(timestamp=later["timestamp"].where(later.index > 0, None))
+        with pytest.raises(DataError, match=r"candidates.timestamp: empty values \(null\) in 1 "):
+            told(change).rank(gap)
+
+
+def test_columns_of_pandas_that_lie_in_levels_or_are_called_by_numbers_are_named(line, ranker) -> None:
+    frame = line.candidates(1).to_pandas()
+    for tail, level in ((("",), "2 levels"), ((), "1 level")):
+        levels = frame.set_axis(pd.MultiIndex.from_tuples([(name, *tail) for name in frame.columns]), axis=1)
+        words = rf"frame of candidates has columns in {level}, such as \('request_id',.*; give each column one name"
+        with pytest.raises(DataError, match=words):
+            ranker.rank(levels)
+    numbered = pd.concat([frame, pd.Series(1, frame.index, name=7)], axis=1)
+    assert ranker.score(numbered).tolist() == ranker.score(frame).tolist()
+    with pytest.raises(
+        DataError, match=r"candidates.item_id: the column is missing \(what\); add it; the table has req"
+    ):
+        ranker.rank(numbered.drop(columns="item_id"))
+
+
+def test_a_frame_of_names_alone_is_one_without_candidates(line, ranker) -> None:
+    names = line.candidates(1).columns
+    for empty in (
+        pd.DataFrame(columns=names),
+        pl.DataFrame(schema=names),
+        line.candidates(1).to_pandas()[:0].astype(str),
+    ):
+        ranked = ranker.rank(empty)
+        assert type(ranked) is type(empty)
+        assert len(ranked) == len(ranker.score(empty)) == 0
+        assert ranker.update(empty.assign(event=[]) if isinstance(empty, pd.DataFrame) else empty, empty) is None
+
+
+@pytest.mark.parametrize("make", [list, tuple, np.array], ids=["lists", "tuples", "arrays"])
+def test_lists_in_a_context_of_pandas_are_refused_by_the_name_of_the_setting(line, ranker, make) -> None:
+    frame = line.candidates(1).to_pandas()
+    lists = frame.assign(device=pd.Series([make([each]) for each in frame["device"]], dtype=object))
+    words = (
+        r"\[features\] context names 'device', which holds List\(String\) values; write one value a row, such as the"
+    )
+    for ask in (lambda: ranker.rank(lists), lambda: ranker.score(lists), lambda: ranker.update(requests=lists)):
+        with pytest.raises(SettingsError, match=words):
+            ask()
+    assert ranker.score(frame.assign(tags=lists["device"])).tolist() == ranker.score(frame).tolist()
+
+
+def test_sparse_columns_of_pandas_are_their_values(line, ranker) -> None:
+    frame = line.candidates(2).to_pandas()
+    sparse = frame.assign(
+        **{name: pd.Series(pd.arrays.SparseArray(frame[name])) for name in ("item_id", "user_id", "request_id")}
+    )
+    assert ranker.score(sparse).tolist() == ranker.score(frame).tolist()
 
 
 def test_threads_may_share_one_ranker(line, ranker) -> None:

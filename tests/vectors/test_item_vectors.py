@@ -147,6 +147,18 @@ def test_vectors_of_another_encoder_are_refused(tmp_path: Path) -> None:
         vectors(pl.Series(["a"])).check_encoder("one")
 
 
+@pytest.mark.parametrize("name", ["a[1].parquet", "*.parquet", "~/a.parquet"])
+def test_vectors_are_read_from_the_path_as_it_is_written(tmp_path: Path, monkeypatch, name: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    known(b="boat").save("a1.parquet")
+    known(b="boat").save("a.parquet")
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    known(a="sea").save(path)
+    assert ItemVectors.load(name).item_ids.to_list() == ["a"]
+
+
 def test_refuses_files_that_are_not_vectors(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"none\.parquet is not a table of item vectors"):
         ItemVectors.load(tmp_path / "none.parquet")
