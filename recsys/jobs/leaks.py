@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from recsys.data.clock import TimeSettings
 from recsys.data.faults import CheckedRows, Fault, Rule, broken, refuse_errors, report, whole
-from recsys.data.tables import Dataset
+from recsys.data.tables import Dataset, one_version
 from recsys.data.telling import judged_lists, telling, vouch
 from recsys.data.windows import Windows
 from recsys.errors import SettingsError
@@ -21,7 +21,7 @@ from recsys.features.plan import TEXT_COLUMNS, build_features, with_comparisons
 from recsys.features.settings import FeatureSettings, declare
 from recsys.model.prepared import Prepared, behaviour_of
 from recsys.past.lookup import Asked
-from recsys.schema import AFTER_THE_LIST, TIME
+from recsys.schema import AFTER_THE_LIST, KNOWN_AT, TIME
 from recsys.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -146,7 +146,9 @@ def telling_contexts(lists: pl.DataFrame, items: pl.DataFrame, settings: Feature
     """
     attributes = {name: f"item {name}" for name in settings.affinity}
     table = lists.join(
-        items.select("item_id", *(pl.col(name).alias(called) for name, called in attributes.items())),
+        one_version(items, "item_id", "last").select(
+            "item_id", *(pl.col(name).alias(called) for name, called in attributes.items())
+        ),
         on="item_id",
         how="left",
         maintain_order="left",
@@ -246,13 +248,14 @@ def two_futures(
 
     In the second log such rows are deleted, moved to `as_of` or later, given to the asking user and to each other's
     items, and labels that are not known yet are turned around: clicks from the click delay or `clicked_at` on, all
-    others from the feedback delay on. Both logs get lists of the same candidates whose labels, or clicks, become known
-    at `as_of`, and the second one events on every candidate that do, though they happened before.
+    others from the feedback delay on. Versions of items and users are deleted, moved and given each other's contents,
+    and those that are asked about get others at `as_of`. Both logs get lists of the same candidates whose labels, or
+    clicks, become known at `as_of`, and the second one events on every candidate that do, though they happened before.
 
     Parameters
     ----------
     dataset
-        The log; `items` is the same in both, cut to what the rows name.
+        The log; `items` is cut to what the rows name.
     asked
         The rows of one of its requests.
     clock
@@ -273,8 +276,13 @@ def two_futures(
     done = _nearest(done, "known_at", moments)
     named = pl.concat([shown["item_id"], done["item_id"].cast(shown.schema["item_id"])]).unique()
     items = dataset.items.filter(pl.col("item_id").is_in(named.implode()))
-    changed = (_other_showings(shown, asked, as_of, clock, random), _other_events(done, asked, as_of, random))
-    return Dataset(items, done, shown, dataset.users), Dataset(items, changed[1], changed[0], dataset.users)
+    other_shown, other_done = (
+        _other_showings(shown, asked, as_of, clock, random),
+        _other_events(done, asked, as_of, random),
+    )
+    others = _other_versions(items, "item_id", asked, as_of, random)
+    users = None if dataset.users is None else _other_versions(dataset.users, "user_id", asked, as_of, random)
+    return Dataset(items, done, shown, dataset.users), Dataset(others, other_done, other_shown, users)
 
 
 def _edge_lists(asked: pl.DataFrame, moments: list[datetime]) -> Iterator[pl.DataFrame]:
@@ -324,6 +332,27 @@ def _other_events(
     scattered = _scatter(done, "known_at", np.arange(len(done)), asked, as_of, random)
     scattered = scattered.with_columns(timestamp=pl.min_horizontal("timestamp", "known_at"))
     return pl.concat([scattered, added], how="diagonal_relaxed")
+
+
+def _other_versions(
+    table: pl.DataFrame, key: str, asked: pl.DataFrame, as_of: datetime, random: np.random.Generator
+) -> pl.DataFrame:
+    """Scatter the versions that become known from `as_of` on, and add some that become known at that very moment."""
+    if KNOWN_AT not in table.columns:
+        return table
+    later = (table[KNOWN_AT] >= as_of).fill_null(value=False).to_numpy()
+    fate, hours = random.integers(_KEPT + 1, size=len(table)), random.integers(0, 48, size=len(table))
+    when = pl.lit(as_of, TIME) + pl.duration(hours=pl.Series(np.where(fate == _LATER, hours, 0)))
+    moved = pl.when(pl.Series(later & (fate < _KEPT))).then(when).otherwise(KNOWN_AT)
+    contents = table.drop(key, KNOWN_AT)
+    places = np.arange(len(table))
+    places[later] = random.permutation(places[later])
+    scattered = pl.concat([table.select(key, moved.alias(KNOWN_AT)), contents[places]], how="horizontal")
+    ids = asked[key].unique(maintain_order=True).cast(table.schema[key])
+    added = contents[random.integers(len(table), size=len(ids))] if len(table) else contents.clear(len(ids))
+    added = pl.concat([ids.to_frame().with_columns(pl.lit(as_of, TIME).alias(KNOWN_AT)), added], how="horizontal")
+    kept = scattered.filter(pl.Series(~later | (fate != _DELETED)))
+    return pl.concat([kept, added]).unique([key, KNOWN_AT], keep="last", maintain_order=True).select(table.columns)
 
 
 def _scatter(

@@ -17,7 +17,7 @@ from recsys.data.windows import Window, Windows
 from recsys.errors import DataError, SettingsError
 from recsys.past.behaviour import Behaviour, Kept, known_events, refuse_no_categories, shown_candidates
 from recsys.past.log import Log
-from recsys.schema import TIME
+from recsys.schema import KNOWN_AT, TIME
 from recsys.settings import Settings
 
 
@@ -146,14 +146,19 @@ def kept_items(items: pl.DataFrame, kept: Kept) -> pl.DataFrame:
                 "name it in affinity, or write it as a number"
             )
     numbers = [pl.col(name).cast(pl.Float64) for name in kept.numbers]
-    return items.select("item_id", "available_at", *kept.affinity, *numbers)
+    return items.select("item_id", *_versions(items), "available_at", *kept.affinity, *numbers)
 
 
 def kept_users(users: pl.DataFrame, kept: Kept) -> pl.DataFrame:
     """Bring a table of users to the columns of `Behaviour.users`, with the errors of `behaviour_of`."""
     _refuse_absent("users", kept.users, users, "users")
     refuse_no_categories("users", kept.users, users.schema)
-    return users.select("user_id", *kept.users)
+    return users.select("user_id", *_versions(users), *kept.users)
+
+
+def _versions(table: pl.DataFrame) -> list[str]:
+    """Name the column that tells versions apart, where there is one and it says anything."""
+    return [name for name in table.columns if name == KNOWN_AT and table[name].null_count() < len(table)]
 
 
 def _refuse_absent(setting: str, names: tuple[str, ...], table: pl.DataFrame, called: str) -> None:

@@ -70,23 +70,32 @@ class Lookup:
 
     def hours_since_available(self) -> Floats:
         """Hours between `available_at` of each item and the request's own time, NaN where not known, shape [Q]."""
-        available_at = np.append(self.log.available_at, np.nan)[self.rows.codes["item"]]
+        available_at = np.append(self.log.available_at, np.nan)[np.where(self.items < 0, -1, self.rows.codes["item"])]
         hours: Floats = (self.rows.timestamp - available_at) / MICROSECONDS_PER_HOUR
         return hours
 
     def number(self, name: str) -> Floats:
         """Give a number that the table of items holds, NaN where it is not known, shape [Q]."""
         values = self.log.behaviour.items[name].fill_null(np.nan).to_numpy()
-        rows = np.append(self.log.item_rows, len(values))[self.rows.codes["item"]]
-        found: Floats = np.append(values, np.nan)[rows]
+        found: Floats = np.append(values, np.nan)[self.items]
         return found
+
+    @cached_property
+    def items(self) -> Ints:
+        """The row of the items table that says what each item is before `as_of`, -1 where none does, shape [Q]."""
+        return self.log.register.items.at(self.rows.codes["item"], self.rows.as_of)
+
+    @cached_property
+    def users(self) -> Ints:
+        """The same of the users table and of users."""
+        return self.log.register.users.at(self.rows.codes["user"], self.rows.as_of)
 
     @cached_property
     def codes(self) -> Mapping[str, Ints]:
         """The key columns of the candidates, those of their users' last clicks included."""
         of_user = Pairs.of(self.rows.codes["user"], self._as_of_places, len(self._moments) + 1)
-        last, _ = self.log.last_clicks(of_user.keys, self._moments[of_user.moments], 1)
-        return {**self.rows.codes, **self.log.last_codes(last[of_user.inverse, 0])}
+        last, _, happened = self.log.last_clicks(of_user.keys, self._moments[of_user.moments], 1)
+        return {**self.rows.codes, **self.log.last_codes(last[of_user.inverse, 0], happened[of_user.inverse, 0])}
 
     def _of_layer(self, layer: Layer, of: str, per: Per, window: timedelta | None, which: int) -> Ints:
         counter = layer.counter(of, per)

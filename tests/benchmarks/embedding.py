@@ -92,7 +92,7 @@ def read_corpus() -> Corpus:
     texts = item_texts(dataset.items, settings.text.fields)
     log = settings.log(behaviour_of(dataset, Kept()))
     inside = pl.col("timestamp").is_between(start, start + timedelta(days=1), closed="left")
-    day = TextLog.of(dataset.requests.filter(inside), log, dataset.items["item_id"], settings.text)
+    day = TextLog.of(dataset.requests.filter(inside), log, dataset.items.select("item_id"), settings.text)
     return Corpus(name, dataset, texts, log, day)
 
 

@@ -188,7 +188,6 @@ def test_what_is_told_of_items_and_users_gives_the_features_of_tables_that_hold_
             if shop.random.random() < 0.5:
                 tail, reader, _ = tell(tail, reader, *shop.rows())
             tail = tail.grown(*shop.story.update(step))
-            reader = reader.on(tail.log)
             if shop.random.random() < 0.7:
                 tail, reader, _ = tell(tail, reader, *shop.rows())
             candidates = shop.candidates()
@@ -209,6 +208,11 @@ def shop_of(source: Source | None = None) -> tuple[Shop, Tail, Reader]:
 def row(number: int, **values: object) -> pl.DataFrame:
     base = {"item_id": number, "available_at": START, "category": "sea", "price": 1.0, "title": "bread"}
     return pl.DataFrame([base | values], schema_overrides={"available_at": TIME, "price": pl.Float64})
+
+
+def places_of(tail: Tail, reader: Reader, ids: list[int]) -> np.ndarray:
+    """Where the vectors of some items stand."""
+    return reader.places[tail.log.register.items.firsts[tail.log.items.encode(pl.Series("item_id", ids))]]
 
 
 def test_rows_told_again_alike_are_left_out_and_their_texts_not_read() -> None:
@@ -238,7 +242,7 @@ def test_only_what_an_attribute_changes_is_counted_anew() -> None:
     fresh, fresh_reader, _ = tell(tail, reader, seen.with_columns(category=pl.lit("opera")), None)
     (other,) = fresh.log.layers
     assert other.timeline is layer.timeline
-    assert other.clicks is layer.clicks
+    assert other._clicked is layer._clicked
     stale = {key for key, counter in layer._counters.items() if other._counters.get(key) is not counter}
     assert stale == {key for key in layer._counters if {"category", "last_category"} & set(key[1])}
     user = tail.log.behaviour.showings["user_id"][0]
@@ -269,8 +273,8 @@ def test_without_an_encoder_an_item_is_ranked_by_what_is_left(caplog: pytest.Log
         "the texts of 3 items could not be read (the encoder is gone): 1 are ranked by the text that they had, 1 by "
         "what is known of their letters, 1 without a text; tell them again when it can be read"
     ]
-    by_id = dict(zip(tail.log.items.values.to_list(), reader.places, strict=False))
-    places = [int(place) for place in reader.places[tail.log.items.encode(pl.Series("item_id", [20, 21, 4]))]]
+    by_id = dict(zip(tail.log.register.items.table["item_id"], reader.places, strict=True))
+    places = places_of(tail, reader, [20, 21, 4]).tolist()
     assert reader.vectors.candidate[places[0]].tolist() == read(["letters of bread"]).candidate[0].tolist()
     assert places[1] == -1
     assert places[2] == by_id[4] == vectors_of(shop.items).item_ids.to_list().index(4)
@@ -279,12 +283,12 @@ def test_without_an_encoder_an_item_is_ranked_by_what_is_left(caplog: pytest.Log
     source.lexicon = False
     tail, reader, news = tell(tail, reader, row(22, title="bread"), None)
     assert news.texts.untexted == 1
-    assert reader.places[tail.log.items.encode(pl.Series("item_id", [22]))[0]] == -1
+    assert places_of(tail, reader, [22]).tolist() == [-1]
     source.encoder = True
     told = pl.concat([told, row(22, title="bread")])
     tail, reader, news = tell(tail, reader, told, None)
     assert (len(news.items), news.alike, news.texts.untexted) == (4, 0, 0)
-    places = reader.places[tail.log.items.encode(told["item_id"])]
+    places = places_of(tail, reader, told["item_id"].to_list())
     assert np.array_equal(reader.vectors.candidate[places], read(told["title"].to_list()).candidate)
 
 

@@ -45,8 +45,8 @@ def test_every_user_and_item_has_a_code(tools):
     log = make_log(tools)
     assert log.users.values.to_list() == [5, 6, 7]
     assert log.items.values.to_list() == [1, 2, 3, 4, 9]
-    assert log.attributes["category"].tolist() == [1, 0, 1, -1, -1]
-    assert log.listed.tolist() == [True] * 4 + [False]
+    assert log.attributes["category"].tolist() == [-1, 1, 0, 1]  # by row
+    assert log.register.items.firsts.tolist() == [3, 2, 1, 0, -1]
     np.testing.assert_array_equal(log.available_at, [micro(NOON - HOUR), np.nan, np.nan, micro(NOON), np.nan])
 
 

@@ -105,7 +105,10 @@ def test_the_torch_backend_reads_alone_what_it_reads_in_a_batch_within_rounding(
     whole = night.ranker(night.after, cut=True)
     one, other = ranker._ready.reader, whole._ready.reader
     ids = night.after["item_id"]
-    rows = [each.reader.places[each.log.items.encode(ids)] for each in (ranker._ready, whole._ready)]
+    rows = [
+        each.reader.places[each.log.register.items.firsts[each.log.items.encode(ids)]]
+        for each in (ranker._ready, whole._ready)
+    ]
     for name in ("candidate", "history"):
         moved = np.abs(getattr(one.vectors, name)[rows[0]] - getattr(other.vectors, name)[rows[1]])
         assert moved.max() <= 2**-11

@@ -90,18 +90,22 @@ def known(**texts: str) -> ItemVectors:
     return replace(base, text_hashes=pl.Series(text_hashes(list(texts.values())), dtype=pl.String), encoder="one")
 
 
+def ids(given: list) -> pl.DataFrame:
+    return pl.DataFrame({"item_id": pl.Series(given, dtype=pl.String if not given else None)})
+
+
 def nothing_to_encode(texts: Sequence[str]) -> Encoded:
     raise AssertionError(f"{texts} were encoded")
 
 
 def test_an_update_without_a_change_is_the_same_vectors() -> None:
     before = known(a="sea", b="boat")
-    assert before.update(pl.Series(["a", "b"]), ["sea", "boat"], nothing_to_encode) is before
+    assert before.update(ids(["a", "b"]), ["sea", "boat"], nothing_to_encode) is before
 
 
 def test_texts_are_known_under_whatever_ids_they_stand() -> None:
     before = known(a="sea", b="boat")
-    after = before.update(pl.Series(["new", "b", "a", "more"]), ["boat", "boat", "sea", "sea"], nothing_to_encode)
+    after = before.update(ids(["new", "b", "a", "more"]), ["boat", "boat", "sea", "sea"], nothing_to_encode)
     assert after.item_ids.to_list() == ["new", "b", "a", "more"]
     assert after.encoder == "one"
     for name in ("candidate", "history", "appeal"):
@@ -117,7 +121,7 @@ def test_new_texts_are_encoded_once_each() -> None:
         asked.extend(texts)
         return fresh(texts)
 
-    after = before.update(pl.Series(["a", "b", "c", "d"]), ["salt", "boat", "salt", "bug"], encode)
+    after = before.update(ids(["a", "b", "c", "d"]), ["salt", "boat", "salt", "bug"], encode)
     assert asked == ["salt", "bug"]
     assert after.appeal[[0, 2, 3]].tolist() == [9, 9, 9]
     assert np.array_equal(after.candidate[1], before.candidate[1])
@@ -125,13 +129,13 @@ def test_new_texts_are_encoded_once_each() -> None:
 
 def test_items_that_left_are_left_out() -> None:
     before = known(a="sea", b="boat")
-    after = before.update(pl.Series(["b"]), ["boat"], nothing_to_encode)
+    after = before.update(ids(["b"]), ["boat"], nothing_to_encode)
     assert len(after) == 1
-    assert len(before.update(pl.Series([], dtype=pl.String), [], nothing_to_encode)) == 0
+    assert len(before.update(ids([]), [], nothing_to_encode)) == 0
 
 
 def test_vectors_of_nothing_take_any_items() -> None:
-    after = ItemVectors.of_nothing("one", 8).update(pl.Series([7, 8]), ["sea", "sea"], fresh)
+    after = ItemVectors.of_nothing("one", 8).update(ids([7, 8]), ["sea", "sea"], fresh)
     assert after.item_ids.to_list() == [7, 8]
     assert after.candidate.shape == (2, 8)
 
@@ -216,7 +220,7 @@ def test_rows_are_appended_without_a_copy_of_those_before() -> None:
     grown, moved = known, 0
     for number in range(3, 3_000, 3):
         more = vectors_of_ids([number, number + 1, number + 2])
-        before, grown = grown, grown.followed_by(more.item_ids, more.text_hashes, Encoded(*parts_of(more)))
+        before, grown = grown, grown.followed_by(more.texts, more.text_hashes, Encoded(*parts_of(more)))
         moved += not np.shares_memory(before.candidate, grown.candidate)
     whole = vectors_of_ids([*range(1, 3_002)][: len(grown)])
     assert grown.item_ids.to_list() == whole.item_ids.to_list()
@@ -230,8 +234,8 @@ def test_rows_are_appended_without_a_copy_of_those_before() -> None:
 def test_two_ways_to_go_on_from_the_same_rows_do_not_meet() -> None:
     known = vectors_of_ids([1, 2])
     more = [vectors_of_ids([number]) for number in (3, 4, 5)]
-    first, *others = (known.followed_by(each.item_ids, each.text_hashes, Encoded(*parts_of(each))) for each in more)
-    one, other = (first.followed_by(each.item_ids, each.text_hashes, Encoded(*parts_of(each))) for each in more[1:])
+    first, *others = (known.followed_by(each.texts, each.text_hashes, Encoded(*parts_of(each))) for each in more)
+    one, other = (first.followed_by(each.texts, each.text_hashes, Encoded(*parts_of(each))) for each in more[1:])
     for found, ids in ((first, [1, 2, 3]), (one, [1, 2, 3, 4]), (other, [1, 2, 3, 5])):
         assert found.item_ids.to_list() == ids
         assert np.array_equal(found.appeal, vectors_of_ids(ids).appeal)
@@ -240,7 +244,7 @@ def test_two_ways_to_go_on_from_the_same_rows_do_not_meet() -> None:
 
 def test_rows_may_follow_none() -> None:
     more = vectors_of_ids([7])
-    grown = ItemVectors.of_nothing("one", 2).followed_by(more.item_ids, more.text_hashes, Encoded(*parts_of(more)))
+    grown = ItemVectors.of_nothing("one", 2).followed_by(more.texts, more.text_hashes, Encoded(*parts_of(more)))
     assert grown.item_ids.to_list() == [7]
     assert grown.encoder == "one"
 

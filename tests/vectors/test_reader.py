@@ -229,15 +229,15 @@ def test_neighbours_that_are_told_are_those_of_all(seed: int, size: int, texts: 
             told = told.with_columns(available_at=pl.Series(out, dtype=TIME))
             items = pl.concat([items.join(told, on="item_id", how="anti"), told])
             after = log.told(told, log.behaviour.users)
-            places = find_items(after, vectors.item_ids)
+            places = find_items(after, vectors.texts)
             codes = after.items.encode(told["item_id"])
-            was = places[codes].copy()
-            moved = np.flatnonzero((was < 0) | (random.random(len(told)) < 0.5))
+            first = after.register.items.firsts[codes]
+            moved = np.flatnonzero((places[first] < 0) | (random.random(len(told)) < 0.5))
             rows = vectors.history[random.integers(0, len(vectors), len(moved))]
             more = Encoded(rows, rows, np.zeros(len(moved), np.float32))
-            places[codes[moved]] = len(vectors) + np.arange(len(moved))
-            vectors = vectors.followed_by(told["item_id"].gather(moved), pl.Series([""] * len(moved)), more)
-            neighbours, log = neighbours.told(after, vectors, codes, (was, places[codes])), after
+            places[first[moved]] = len(vectors) + np.arange(len(moved))
+            vectors = vectors.followed_by(told.select("item_id")[moved], pl.Series([""] * len(moved)), more)
+            neighbours, log = neighbours.told(after, vectors, codes, places[first]), after
             kept = take(vectors, places[places >= 0])
             expected = found_by(Neighbours(log, kept), log, kept, np.arange(len(kept)))
             assert found_by(neighbours, log, vectors, places[places >= 0]) == expected
@@ -252,12 +252,12 @@ def test_a_newer_item_leaves_what_was_looked_for() -> None:
     told = pl.DataFrame({"item_id": [10**6]}).with_columns(available_at=pl.lit(START + 9 * HOUR, TIME))
     after = log.told(told, log.behaviour.users)
     more = Encoded(vectors.candidate[:1], vectors.history[:1], vectors.appeal[:1])
-    grown = vectors.followed_by(told["item_id"], pl.Series([""]), more)
-    rows = (np.array([-1]), np.array([len(vectors)]))
+    grown = vectors.followed_by(told.select("item_id"), pl.Series([""]), more)
+    rows = np.array([len(vectors)])
     newer = neighbours.told(after, grown, after.items.encode(told["item_id"]), rows)
     assert np.array_equal(newer._found[:-1], neighbours._found)
     assert (newer._found[-1] == -2).all()
-    assert newer.of(rows[1])[0][0, 0] >= 0
+    assert newer.of(rows)[0][0, 0] >= 0
 
 
 def test_the_columns_of_neighbours_and_of_the_last_click_need_a_reader(tools) -> None:
@@ -300,7 +300,7 @@ def test_lists_hold_rows_of_the_vectors_and_the_last_clicks(tools) -> None:
     )
     log = Log(behaviour_of(dataset, Kept()), TimeSettings())
     reader = tools.reader(log)
-    assert reader.places.tolist() == [0, 1, 2, 3, -1, -1]  # 6 has a vector but is not in the catalogue
+    assert reader.places.tolist() == [0, 1, 2, 3, -1]  # 6 has a vector but is not in the catalogue
     asked = tools.showings([(1, noon, dict.fromkeys([1, 2, 5, 6, 9], 0)), (2, noon + HOUR, {1: 0})])
     lists = read_lists(log, log.rows(asked), request_starts(asked), reader.places, 2)
     assert lists.items.tolist() == [0, 1, -1, -1, -1, 0]
