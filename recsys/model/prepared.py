@@ -17,6 +17,7 @@ from recsys.data.windows import Window, Windows
 from recsys.errors import DataError, SettingsError
 from recsys.past.behaviour import Behaviour, Kept, known_events, refuse_no_categories, shown_candidates
 from recsys.past.log import Log
+from recsys.past.register import ALWAYS
 from recsys.schema import KNOWN_AT, TIME
 from recsys.settings import Settings
 
@@ -95,8 +96,13 @@ def prepare(dataset: Dataset, settings: Settings) -> Prepared:
 
 
 def available_at(log: Log, items: pl.Series) -> Moments:
-    """Give when each of some items could first be shown, microseconds, NaN where it is not known."""
-    found: Moments = np.append(log.available_at, np.nan)[log.items.encode(items)]
+    """Give when each of some items could first be put into a list, microseconds, NaN where it is not known.
+
+    That is no sooner than anything was known of it.
+    """
+    since = log.register.items.first_since
+    known = np.where(since > ALWAYS, since + 1.0, np.nan)  # from just after its moment on
+    found: Moments = np.append(np.fmax(log.available_at, known), np.nan)[log.items.encode(items)]
     return found
 
 

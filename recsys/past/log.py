@@ -100,9 +100,8 @@ class Layer:
         stream = self.history_rows
         keys, items = self.combine(stream.codes, ("user",)), stream.codes["item"]
         moments = self.timeline.places(stream.moments)
-        width = self.timeline.width
-        ties = self.log.items.order[items] * width + self.timeline.places(stream.happened)
-        counter = Counter.build(keys, moments, width, ties=ties)
+        ties = (stream.happened, self.log.items.order[items])
+        counter = Counter.build(keys, moments, self.timeline.width, ties=ties)
         return counter, items[counter.order], stream.happened[counter.order]
 
     @cached_property

@@ -128,6 +128,8 @@ class Entries:
 
     def _below(self, codes: Ints, moments: Ints) -> Ints:
         """Count the places in `order` of smaller codes, and of these codes before these moments."""
+        if self._always is not None:
+            return np.where(codes < 0, 0, self.first[np.where(moments > ALWAYS, codes + 1, codes)])
         return search(self._numbers, codes * self._timeline.width + self._timeline.before(moments))
 
     def rows_of(self, told: pl.DataFrame, codes: Ints) -> Ints:

@@ -4,6 +4,7 @@ import hashlib
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 
 import numpy as np
 import polars as pl
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from recsys.data.clock import TimeSettings
-from recsys.data.texts import item_texts
+from recsys.data.texts import own_texts
 from recsys.errors import DataError, ModelError, SettingsError
 from recsys.features.definitions import Rate, Share
 from recsys.features.moments import HoursSince
@@ -81,8 +82,8 @@ class Source:
 
 
 def vectors_of(items: pl.DataFrame) -> ItemVectors:
-    texts = item_texts(items, ["title"])
-    return ItemVectors(items["item_id"], pl.Series(text_hashes(texts), dtype=pl.String), *read(texts), "one")
+    rows, texts = own_texts(items, ["title"])
+    return ItemVectors.of_texts(rows, pl.Series(text_hashes(texts), dtype=pl.String), read(texts), "one")
 
 
 def reader_of(log: Log, items: pl.DataFrame, source: Source | None = None) -> Reader:
@@ -94,23 +95,28 @@ SETTINGS_OF_ALL = Settings.model_validate({"text": {"fields": ["title"]}}).model
 
 @dataclass
 class Shop:
-    """What is told of items and users step by step, beside behaviour."""
+    """What is told of items and users step by step, beside behaviour; some rows from some moment on, in no order."""
 
     story: Story
     random: np.random.Generator
     items: pl.DataFrame
     users: pl.DataFrame
+    versions: bool = False
 
     @classmethod
-    def of(cls, seed: int, steps: int, texts: bool) -> "Shop":
+    def of(cls, seed: int, steps: int, texts: bool, versions: bool = False) -> "Shop":
         random = np.random.default_rng(seed)
         story = Story.of(seed, steps, bool(seed % 2), texts)
-        shop = cls(story, random, story.items, story.users)
-        shop.items = story.items.with_columns(title=pl.Series(random.choice(WORDS, len(story.items))))
-        return shop
+        items = story.items.with_columns(title=pl.Series(random.choice(WORDS, len(story.items))))
+        return cls(story, random, shop_columns(items), story.users.with_columns(known_at=pl.lit(None, TIME)), versions)
 
     def id(self, number: int) -> int | str:
         return f"é{number}" if self.items.schema["item_id"] == pl.String else number
+
+    def since(self) -> datetime | None:
+        """Some moment from which a row is known."""
+        moments = [None, *(START + 10 * int(ten) * MINUTE for ten in range(-1, 70, 4))] if self.versions else [None]
+        return moments[self.random.integers(len(moments))]
 
     def rows(self) -> tuple[pl.DataFrame, pl.DataFrame]:
         """Some items and users, new ones and ones that changed or did not; and know them."""
@@ -119,28 +125,29 @@ class Shop:
             [
                 {
                     "item_id": self.id(int(number)),
+                    "known_at": self.since(),
                     "available_at": pick([None, START - 10 * MINUTE, START, START + 30 * MINUTE, START + 90 * MINUTE]),
                     "category": pick(["sea", "code", None, "opera"]),
                     "price": pick([None, 1.0, float("nan"), 7.5]),
                     "title": str(pick(WORDS)),
                 }
-                for number in self.random.choice(13, self.random.integers(0, 5), replace=False)
+                for number in self.random.choice(13, self.random.integers(0, 5), replace=self.versions)
             ],
-            schema=self.items.select("item_id", "available_at", "category", "price", "title").schema,
-        )
+            schema=self.items.schema,
+        ).unique(ITEM, keep="first", maintain_order=True)
         users = pl.DataFrame(
             [
-                {"user_id": self.id(int(number)), "town": pick(["a", "b", "c", None])}
-                for number in self.random.choice(8, self.random.integers(0, 3), replace=False)
+                {"user_id": self.id(int(number)), "town": pick(["a", "b", "c", None]), "known_at": self.since()}
+                for number in self.random.choice(8, self.random.integers(0, 3), replace=self.versions)
             ],
             schema=self.users.schema,
-        )
+        ).unique(USER, keep="first", maintain_order=True)
         if len(self.items) and self.random.random() < 0.5:  # told again alike
-            again = self.items[int(self.random.integers(len(self.items)))].select(items.columns)
-            items = pl.concat([items.filter(pl.col("item_id") != again["item_id"][0]), again])
-        self.items = pl.concat([self.items.join(items, on="item_id", how="anti").select(items.columns), items])
-        self.users = pl.concat([self.users.join(users, on="user_id", how="anti"), users])
-        return items, users
+            again = self.items[int(self.random.integers(len(self.items)))]
+            items = pl.concat([items.join(again, on=ITEM, how="anti", nulls_equal=True), again])
+        self.items = pl.concat([self.items.join(items, on=ITEM, how="anti", nulls_equal=True), items])
+        self.users = pl.concat([self.users.join(users, on=USER, how="anti", nulls_equal=True), users])
+        return (items, users) if self.versions else (items.drop("known_at"), users.drop("known_at"))
 
     def whole(self, step: int, time: TimeSettings) -> tuple[Log, Reader]:
         story = replace(self.story, items=self.items, users=self.users)
@@ -151,6 +158,13 @@ class Shop:
         lists = self.story.candidates()
         items = pl.concat([lists["item_id"].unique(), self.items["item_id"]]).unique().sort().to_frame()
         return lists.drop("item_id").unique(maintain_order=True).join(items, how="cross")
+
+
+ITEM, USER = ["item_id", "known_at"], ["user_id", "known_at"]
+
+
+def shop_columns(items: pl.DataFrame) -> pl.DataFrame:
+    return items.select("item_id", pl.lit(None, TIME).alias("known_at"), "available_at", "category", "price", "title")
 
 
 def features_of(candidates: pl.DataFrame, log: Log, reader: Reader) -> pl.DataFrame:
@@ -173,11 +187,12 @@ def tell(
     st.sampled_from([1, 4, 10_000]),
     st.booleans(),
     st.sampled_from([1, 4_000_000]),
+    st.booleans(),
 )
 def test_what_is_told_of_items_and_users_gives_the_features_of_tables_that_hold_it(
-    seed, steps, rows, texts, numbers
+    seed, steps, rows, texts, numbers, versions
 ) -> None:
-    shop = Shop.of(seed, steps, texts)
+    shop = Shop.of(seed, steps, texts, versions)
     time = [TimeSettings(), TimeSettings(feedback_delay="0s"), TimeSettings(freshness="1d")][seed % 3]
     tail = Tail.on(Log(replace(shop.story, items=shop.items).behaviour(0), time))
     reader = reader_of(tail.log, shop.items)
@@ -191,10 +206,8 @@ def test_what_is_told_of_items_and_users_gives_the_features_of_tables_that_hold_
             if shop.random.random() < 0.7:
                 tail, reader, _ = tell(tail, reader, *shop.rows())
             candidates = shop.candidates()
-            found, expected = (
-                features_of(candidates, tail.log, reader),
-                features_of(candidates, *shop.whole(step, time)),
-            )
+            expected = features_of(candidates, *shop.whole(step, time))
+            found = features_of(candidates, tail.log, reader)
             assert_frame_equal(found, expected, check_exact=True)
 
 
@@ -221,7 +234,7 @@ def test_rows_told_again_alike_are_left_out_and_their_texts_not_read() -> None:
     again, users = shop.items.sample(fraction=1, shuffle=True, seed=1), shop.users
     tail, reader, news = tell(tail, reader, again, users)
     assert (len(news.items), len(news.users), news.alike, source.asked) == (0, 0, len(again) + len(users), [])
-    mixed = pl.concat([again.select(row(1).columns), row(20, title="goal"), row(21, title="sea boat")])
+    mixed = pl.concat([again.drop("known_at").select(row(1).columns), row(20, title="goal"), row(21, title="sea boat")])
     tail, reader, news = tell(tail, reader, mixed, users.with_columns(town=pl.lit("b")))
     assert news.items["item_id"].to_list() == [20, 21]
     assert news.users["user_id"].to_list() == [1, 5]
@@ -340,3 +353,99 @@ def test_a_few_rows_need_hold_neither_texts_nor_numbers() -> None:
     assert news.users.row(0) == (9, None)
     assert news.texts.untexted == 0
     assert np.array_equal(reader.vectors.candidate[-1], read([""]).candidate[0])
+
+
+def test_a_row_without_a_moment_is_refused_where_its_item_has_versions() -> None:
+    _, tail, reader = shop_of()
+    later = {"known_at": START + 10 * MINUTE}
+    people = pl.DataFrame({"user_id": [3], "town": ["c"], "known_at": [START]}, schema_overrides={"known_at": TIME})
+    tail, reader, _ = tell(tail, reader, row(4, category="opera").with_columns(**later), people)
+    words = "^item 4 has versions, and is told without known_at; say in known_at from when on the row holds$"
+    with pytest.raises(DataError, match=words):
+        tell(tail, reader, pl.concat([row(20), row(4, category="code")]), None)
+    with pytest.raises(DataError, match="^user 3 has versions, and is told without known_at; say in known_at"):
+        tell(tail, reader, None, pl.DataFrame({"user_id": [1, 3], "town": ["a", "a"]}))
+    tail, reader, news = tell(tail, reader, row(5, category="code"), pl.DataFrame({"user_id": [1], "town": ["z"]}))
+    assert (len(news.items), len(news.users)) == (1, 1)  # neither has any
+    always = row(4, category="code").with_columns(known_at=pl.lit(None, TIME))
+    _, _, news = tell(tail, reader, pl.concat([always, row(20).with_columns(**later)]), None)
+    assert news.items["known_at"].to_list() == [None, START + 10 * MINUTE]
+
+
+def test_a_version_that_is_told_again_is_left_out_or_takes_the_place_of_what_was_told() -> None:
+    source = Source()
+    _, tail, reader = shop_of(source)
+    moment = START + 10 * MINUTE
+    told = pl.concat([row(4, category="opera"), row(20, title="goal")]).with_columns(known_at=pl.lit(moment))
+    tail, reader, news = tell(tail, reader, told, None)
+    assert (len(news.items), news.alike, source.asked) == (2, 0, ["bread", "goal"])
+    tail, reader, news = tell(tail, reader, told[::-1], None)
+    assert (len(news.items), news.alike, source.asked) == (0, 2, ["bread", "goal"])
+    before = len(tail.log.behaviour.items)
+    tail, _, news = tell(tail, reader, told.with_columns(category=pl.lit("food"))[:1], None)
+    assert (len(news.items), len(tail.log.behaviour.items)) == (1, before)
+
+
+def test_a_version_older_than_all_behaviour_counts_from_its_moment_on() -> None:
+    """What was counted under another attribute is counted anew; a version known only now leaves it as it is."""
+    shop, tail, reader = shop_of()
+    (layer,) = tail.log.layers
+    seen = shop.items.filter(pl.col("item_id").is_in(tail.log.behaviour.showings["item_id"].implode()))[:1]
+    opera, now = seen.with_columns(category=pl.lit("opera")), tail.log.behaviour.showings["timestamp"].max()
+    late, _, _ = tell(tail, reader, opera.with_columns(known_at=pl.lit(now + MINUTE)), None)
+    assert late.log.layers == (layer,)
+    early, read, _ = tell(tail, reader, opera.with_columns(known_at=pl.lit(START - 99 * MINUTE)), None)
+    assert early.log.layers != (layer,)
+    items = pl.concat([shop.items, opera.with_columns(known_at=pl.lit(START - 99 * MINUTE))])
+    whole = Log(replace(shop.story, items=items).behaviour(3), TimeSettings())
+    candidates = shop.candidates()
+    found, expected = features_of(candidates, early.log, read), features_of(candidates, whole, reader_of(whole, items))
+    assert_frame_equal(found, expected, check_exact=True)
+
+
+VERSION_FAULTS = {
+    "twice": (
+        [START, START], r"error: items.item_id \+ known_at: the same item_id and known_at again in 1 row \(50 %\), such as "),
+    "always known, twice": ([None, None], r"items.item_id \+ known_at: the same item_id and known_at again in 1"),
+    "later than now": ([datetime(2099, 1, 1, tzinfo=UTC), START], "items.known_at: moments later than now, .* in 1"),
+    "no moment": (["noon", "one"], "items.known_at: the column is String, not moments"),
+    "a mistaken unit": ([START.replace(year=1970), START], "items.known_at: moments before 1990 in 1"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("fault", VERSION_FAULTS)
+def test_faults_of_versions_name_the_column_and_the_value(fault: str) -> None:
+    moments, words = VERSION_FAULTS[fault]
+    _, tail, reader = shop_of()
+    dtype = pl.String if isinstance(moments[0], str) else TIME
+    told = pl.concat([row(20), row(20, title="goal")]).with_columns(known_at=pl.Series(moments, dtype=dtype))
+    with pytest.raises(DataError, match=words):
+        tell(tail, reader, told, None)
+
+
+def test_versions_in_any_order_of_rows_are_the_same() -> None:
+    _, tail, reader = shop_of()
+    moments = [START + 10 * MINUTE, None, START + 30 * MINUTE]
+    told = pl.concat([row(20, category=each) for each in ("b", "a", "c")]).with_columns(
+        known_at=pl.Series(moments, dtype=TIME)
+    )
+    found = []
+    for order in ([0, 1, 2], [2, 1, 0], [1, 2, 0]):
+        log = tell(tail, reader, told[order], None)[0].log
+        code = log.items.encode(pl.Series("item_id", [20, 20, 20, 20]))
+        asked = [START, START + 10 * MINUTE, START + 11 * MINUTE, START + 31 * MINUTE]
+        rows = log.register.items.at(code, np.array([int(moment.timestamp()) * 10**6 for moment in asked]))
+        found.append(log.behaviour.items["category"].gather(rows).to_list())
+    assert found == [["a", "a", "b", "c"]] * 3
+
+
+def test_versions_that_are_told_late_may_be_known_from_a_moment_on_only() -> None:
+    _, tail, reader = shop_of()
+    at = START + 60 * MINUTE
+    moments = [START, START + 90 * MINUTE, START + 10 * MINUTE, None]
+    told = pl.concat([row(number, category=each) for number, each in ((20, "a"), (20, "b"), (20, "c"), (21, "d"))])
+    told = told.with_columns(known_at=pl.Series(moments, dtype=TIME))
+    news = News.of(told, None, SETTINGS_OF_ALL, tail.log, reader, at)
+    kept = news.items.sort("item_id", "known_at").select("item_id", "known_at", "category").rows()
+    assert kept == [(20, at, "c"), (20, START + 90 * MINUTE, "b"), (21, None, "d")]
+    assert news.alike == 1

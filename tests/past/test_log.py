@@ -211,7 +211,7 @@ def renamed(tail):
 def test_a_tail_may_bring_new_users_items_and_devices_and_moments_that_the_batch_has_too(tools, words, freshness):
     fitting, brought = 0, 0
     for seed in range(12):
-        case = tools.full_case(seed, feedback_delay="10m", freshness=freshness)
+        case = tools.full_case(seed, feedback_delay="10m", freshness=freshness, versions=seed % 2 == 1)
         odd = case.candidates["item_id"] % 2 == 1
         asked = case.candidates.with_columns(
             device=pl.lit("watch"), item_id=pl.when(odd).then(pl.col("item_id") + 20).otherwise("item_id")

@@ -1,6 +1,7 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from fractions import Fraction
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recsys.errors import ModelError
+from recsys.schema import TIME
 from recsys.vectors.item_vectors import GRID, Encoded, ItemVectors, round_to_grid, text_hashes
 
 
@@ -259,3 +261,45 @@ def vectors_of_ids(ids: list[int]) -> ItemVectors:
 
 def parts_of(vectors: ItemVectors) -> tuple[np.ndarray, ...]:
     return vectors.candidate, vectors.history, vectors.appeal
+
+
+MOMENTS = [None, datetime(2024, 3, 1, tzinfo=UTC), datetime(2024, 3, 2, tzinfo=UTC)]
+
+
+def in_versions() -> ItemVectors:
+    items = pl.DataFrame({"item_id": [1, 1, 2], "known_at": pl.Series(MOMENTS, dtype=TIME)})
+    base = vectors(pl.Series("item_id", [1, 2, 3]))
+    return ItemVectors.of_texts(items, base.text_hashes, Encoded(base.candidate, base.history, base.appeal), "one")
+
+
+def test_the_moments_of_versions_are_kept_where_there_are_any(tmp_path: Path) -> None:
+    in_versions().save(tmp_path / "vectors.parquet")
+    assert ItemVectors.load(tmp_path / "vectors.parquet").texts.equals(in_versions().texts)
+    vectors(pl.Series("item_id", [1, 2, 3])).save(tmp_path / "plain.parquet")
+    assert pl.read_parquet(tmp_path / "plain.parquet").columns == [
+        "item_id", "text_hash", "candidate", "history", "appeal"
+    ]  # fmt: skip
+    for change, words in (
+        (pl.lit("noon").alias("known_at"), "column known_at holds String values, not moments"),
+        (pl.col("known_at").dt.date(), "column known_at holds Date values, not moments"),
+    ):
+        table = pl.read_parquet(tmp_path / "vectors.parquet").with_columns(change)
+        table.write_parquet(tmp_path / "other.parquet")
+        with pytest.raises(ModelError, match=rf"other\.parquet .*{words}"):
+            ItemVectors.load(tmp_path / "other.parquet")
+
+
+def test_an_update_knows_that_the_moments_of_texts_are_others() -> None:
+    before = known(a="sea", b="boat")
+    items = pl.DataFrame({"item_id": ["a", "b"], "known_at": pl.Series(MOMENTS[:2], dtype=TIME)})
+    after = before.update(items, ["sea", "boat"], nothing_to_encode)
+    assert after is not before
+    assert after.texts.equals(items)
+    assert after.update(items, ["sea", "boat"], nothing_to_encode) is after
+
+
+def test_a_version_may_follow_rows_that_have_none() -> None:
+    more, known = vectors_of_ids([7]), vectors_of_ids([1, 2])
+    text = more.texts.with_columns(known_at=pl.lit(MOMENTS[1], TIME))
+    grown = known.followed_by(text, more.text_hashes, Encoded(*parts_of(more)))
+    assert grown.texts.rows() == [(1, None), (2, None), (7, MOMENTS[1])]

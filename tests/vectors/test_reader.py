@@ -306,3 +306,56 @@ def test_lists_hold_rows_of_the_vectors_and_the_last_clicks(tools) -> None:
     assert lists.items.tolist() == [0, 1, -1, -1, -1, 0]
     assert lists.history.tolist() == [[0, -1], [-1, -1]]
     assert lists.ages[0, 0] == pytest.approx(3 - 1 / 6)
+
+
+MOMENTS = {"item_id": pl.Int64, "known_at": TIME, "available_at": TIME}
+
+
+def test_candidates_have_the_text_of_as_of_and_past_clicks_that_of_then(tools) -> None:
+    noon = datetime(2024, 3, 1, 12, tzinfo=UTC)
+    versions = [(1, None, noon), (1, noon - 5 * HOUR, noon), (1, noon - 2 * HOUR, noon), (2, noon - 4 * HOUR, noon)]
+    items = pl.DataFrame(versions, schema=MOMENTS, orient="row")
+    dataset = Dataset(
+        items,
+        tools.events([(1, 1, "click", noon - 6 * HOUR, timedelta(0)), (1, 2, "click", noon - 4 * HOUR, timedelta(0))]),
+        tools.showings([(1, noon - 5 * HOUR / 2, {1: 1, 2: 0})]),
+    )
+    log = Log(behaviour_of(dataset, Kept()), TimeSettings(feedback_delay=HOUR))
+    texts = items.select("item_id", "known_at")
+    assert find_items(log, texts).tolist() == [0, 1, 2, 3]
+    assert find_items(log, texts[[0, 2]]).tolist() == [
+        0,
+        0,
+        1,
+        -1,
+    ]  # a version without a text of its own has the one before
+    assert find_items(log, texts[[2]].drop("known_at")).tolist() == [0, 0, 0, -1]
+    requests = [(1, noon - hours * HOUR, {1: 0, 2: 0}) for hours in (5, 4, 3, 2, 1)]
+    asked = tools.showings(requests)
+    lists = read_lists(log, log.rows(asked), request_starts(asked), find_items(log, texts), 3)
+    # Each holds from just after its moment; the click on the list is on the text that was shown.
+    assert lists.items.reshape(-1, 2).tolist() == [[0, -1], [1, -1], [1, 3], [1, 3], [2, 3]]
+    assert lists.history.tolist() == [[0, -1, -1], [0, -1, -1], [-1, 0, -1], [-1, 0, -1], [1, -1, 0]]
+
+
+def test_neighbours_are_known_no_later_and_are_those_of_the_first_text(tools) -> None:
+    noon = datetime(2024, 3, 1, 12, tzinfo=UTC)
+    known = {1: None, 2: noon, 3: noon + HOUR, 4: noon - HOUR}
+    items = pl.DataFrame([(item, since, noon) for item, since in known.items()], schema=MOMENTS, orient="row")
+    random = np.random.default_rng(2)
+    arrays = round_to_grid(random.normal(size=(6, 8)) / 3)
+    later = items[1:2].with_columns(known_at=pl.lit(noon + 9 * HOUR, TIME))
+    for rows in (items, pl.concat([items, later])):
+        texts = rows.select("item_id", "known_at")
+        vectors = ItemVectors.of_texts(
+            texts,
+            pl.Series([""] * len(texts)),
+            Encoded(arrays[: len(texts)], arrays[: len(texts)], np.zeros(len(texts), np.float32)),
+            "",
+        )
+        log = Log(behaviour_of(Dataset(rows, tools.events([]), tools.showings([])), Kept()), TimeSettings())
+        reader = Reader.of(log, vectors, TOWER, 1)
+        asked = tools.showings([(1, noon + 30 * HOUR, {1: 0, 2: 0, 3: 0, 4: 0}), (1, noon, {2: 0, 4: 0})])
+        codes, _ = reader.beside(log, log.rows(asked))
+        found = [{log.items.values[int(code)] for code in row if code >= 0} for row in codes]
+        assert found == [set(), {1, 4}, {1, 2, 4}, {1}, set(), {1}]
