@@ -222,8 +222,8 @@ def _examples(sides: Sides) -> list[PairedLists]:
     chosen = fit[np.linspace(0, len(fit) - 1, min(EXAMPLES, len(fit))).astype(np.int64)]
     rows = [slice(lists.starts[request], lists.starts[request + 1]) for request in chosen]
     wanted = pl.concat([sides.requests["item_id"][own] for own in rows]) if rows else sides.requests["item_id"].clear()
-    items = sides.dataset.items.filter(pl.col("item_id").is_in(wanted.implode()))
-    titles = item_titles(one_version(items, "item_id", "last"))
+    named = sides.dataset.items.filter(pl.col("item_id").is_in(wanted.implode()))
+    titles = item_titles(one_version(named, "item_id", "last"))
     found = []
     for own in rows:
         first = sides.requests.row(own.start, named=True)

@@ -121,7 +121,7 @@ def _other_versions(
         return table
     later = (table[KNOWN_AT] >= as_of).fill_null(value=False).to_numpy()
     fate, hours = random.integers(_KEPT + 1, size=len(table)), random.integers(0, 48, size=len(table))
-    when = pl.lit(as_of, TIME) + pl.duration(hours=pl.Series(np.where(fate == _LATER, hours, 0)))
+    when = pl.lit(as_of, TIME) + pl.duration(hours=pl.lit(pl.Series(np.where(fate == _LATER, hours, 0))))
     moved = pl.when(pl.Series(later & (fate < _KEPT))).then(when).otherwise(KNOWN_AT)
     contents = table.drop(key, KNOWN_AT)
     places = np.arange(len(table))

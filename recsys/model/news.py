@@ -172,7 +172,8 @@ def _known_from(told: pl.DataFrame, at: datetime | None) -> pl.DataFrame:
     if at is None or KNOWN_AT not in told.columns:
         return told
     key, known_at = [told.columns[0], KNOWN_AT], pl.col(KNOWN_AT)
-    moved = told.sort(KNOWN_AT).with_columns(pl.when(known_at < at).then(pl.lit(at, TIME)).otherwise(known_at))
+    later = pl.when(known_at < at).then(pl.lit(at, TIME)).otherwise(known_at)
+    moved = told.sort(KNOWN_AT).with_columns(later.alias(KNOWN_AT))
     return moved.unique(key, keep="last", maintain_order=True)
 
 

@@ -405,7 +405,7 @@ def test_a_version_older_than_all_behaviour_counts_from_its_moment_on() -> None:
 
 VERSION_FAULTS = {
     "twice": (
-        [START, START], r"error: items.item_id \+ known_at: the same item_id and known_at again in 1 row \(50 %\), such as "),
+        [START, START], r"error: items.item_id \+ known_at: the same item_id and known_at again in 1 \(50 %\), such as "),
     "always known, twice": ([None, None], r"items.item_id \+ known_at: the same item_id and known_at again in 1"),
     "later than now": ([datetime(2099, 1, 1, tzinfo=UTC), START], "items.known_at: moments later than now, .* in 1"),
     "no moment": (["noon", "one"], "items.known_at: the column is String, not moments"),

@@ -15,6 +15,7 @@ from recsys.data.importers.shared import (
 from recsys.data.plain import in_utc
 from recsys.data.tables import About, Dataset
 from recsys.schema import KNOWN_AT
+from recsys.shown import counted
 
 _ITEM_NAMES = {"article_id": "item_id", "abstract": "description", "category_str": "category_name"}
 _ITEM_DROPPED = ("url", "image_ids", "last_modified_time", "total_inviews", "total_pageviews", "total_read_time")
@@ -224,4 +225,4 @@ def _users(lists: pl.DataFrame) -> tuple[pl.DataFrame | None, list[str]]:
     new = pl.col("user_id").is_first_distinct() | pl.struct(attributes).ne_missing(before)
     users = rows.filter(new).sort("user_id", KNOWN_AT)
     changes = len(users) - users["user_id"].n_unique()
-    return users, [f"What is known of users comes with their requests, and changes {changes} times."]
+    return users, [f"What is known of users comes with their requests, and changes {counted(changes, 'time')}."]
