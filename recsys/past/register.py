@@ -3,17 +3,19 @@
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
 from recsys.errors import DataError
-from recsys.past.behaviour import Behaviour
 from recsys.past.counters import Ints, Timeline, search
 from recsys.past.vocabulary import Vocabularies, Vocabulary, in_one_type
 from recsys.schema import KNOWN_AT, TIME
+
+if TYPE_CHECKING:
+    from recsys.past.behaviour import Behaviour
 
 Kind = Literal["item", "user"]
 
@@ -237,7 +239,7 @@ class Register:
     users: Entries
 
     @classmethod
-    def of(cls, behaviour: Behaviour) -> "Register":
+    def of(cls, behaviour: "Behaviour") -> "Register":
         """Collect the ids and values of some tables."""
         tables = {"user": behaviour.users, "item": behaviour.items}
         found = {}
@@ -252,7 +254,7 @@ class Register:
             Entries.of(behaviour.users, behaviour.user_attributes, "user", found),
         )
 
-    def with_tail(self, tail: Behaviour) -> "Register":
+    def with_tail(self, tail: "Behaviour") -> "Register":
         """Know the ids and values of later rows, too."""
         found = {
             name: of.extended(*_columns(tail, name)) if _columns(tail, name) else of
@@ -302,7 +304,7 @@ def _since(table: pl.DataFrame) -> Ints:
     return table[KNOWN_AT].dt.epoch("us").fill_null(ALWAYS).to_numpy()
 
 
-def _columns(behaviour: Behaviour, name: str) -> tuple[pl.Series, ...]:
+def _columns(behaviour: "Behaviour", name: str) -> tuple[pl.Series, ...]:
     """Give the columns of behaviour that hold values of a key column."""
     if name in ("user", "item"):
         return behaviour.showings[f"{name}_id"], behaviour.events[f"{name}_id"]

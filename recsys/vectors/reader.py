@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from copy import copy
 from dataclasses import dataclass, replace
 from threading import Lock
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +12,6 @@ import polars as pl
 
 from recsys.past.counters import Ints
 from recsys.past.history import read_history
-from recsys.past.log import Log
 from recsys.past.register import ALWAYS, Entries
 from recsys.past.streams import Rows
 from recsys.vectors.coded_lists import CodedLists
@@ -20,6 +19,9 @@ from recsys.vectors.item_vectors import Encoded, ItemVectors
 from recsys.vectors.queries import QueryReader
 from recsys.vectors.signals import TextSignals, text_signals
 from recsys.vectors.user_tower import UserTower
+
+if TYPE_CHECKING:
+    from recsys.past.log import Log
 
 COUNT = 10
 """How many neighbours an item has, at most."""
@@ -45,7 +47,7 @@ class Neighbours:
         Vectors of the items.
     """
 
-    def __init__(self, log: Log, vectors: ItemVectors) -> None:
+    def __init__(self, log: "Log", vectors: ItemVectors) -> None:
         self._codes = np.full(len(vectors), -1)
         first = np.append(find_items(log, vectors.texts), -1)[log.register.items.firsts]
         self._codes[first[first >= 0]] = np.flatnonzero(first >= 0)
@@ -53,7 +55,7 @@ class Neighbours:
         self._similarity = np.zeros((len(vectors), COUNT), dtype=np.float32)
         self._know(log, vectors)
 
-    def _know(self, log: Log, vectors: ItemVectors) -> None:
+    def _know(self, log: "Log", vectors: ItemVectors) -> None:
         self._history = vectors.history
         self._available = np.append(log.available_at, np.nan)[self._codes]
         self._since = np.append(log.register.items.first_since, ALWAYS)[self._codes]
@@ -103,7 +105,7 @@ class Neighbours:
         self._found[places] = -1
         self._found[places, :count] = np.where(none, -1, codes)
 
-    def told(self, log: Log, vectors: ItemVectors, items: Ints, now: Ints) -> "Neighbours":
+    def told(self, log: "Log", vectors: ItemVectors, items: Ints, now: Ints) -> "Neighbours":
         """Know items whose vectors or dates are others now; lists that these cannot change are not looked for again.
 
         Parameters
@@ -196,7 +198,7 @@ class Reader:
     @classmethod
     def of(
         cls,
-        log: Log,
+        log: "Log",
         vectors: ItemVectors,
         tower: UserTower,
         history_length: int,
@@ -207,7 +209,7 @@ class Reader:
         places = find_items(log, vectors.texts)
         return cls(vectors, places, tower, history_length, Neighbours(log, vectors), queries, texts)
 
-    def told(self, log: Log, rows: Ints, places: Ints, texts: tuple[pl.DataFrame, pl.Series, Encoded]) -> "Reader":
+    def told(self, log: "Log", rows: Ints, places: Ints, texts: tuple[pl.DataFrame, pl.Series, Encoded]) -> "Reader":
         """Know new and changed rows of items.
 
         Parameters
@@ -230,7 +232,7 @@ class Reader:
         neighbours = self.neighbours.told(log, vectors, codes, all_places[items.firsts[codes]])
         return replace(self, vectors=vectors, places=all_places, neighbours=neighbours)
 
-    def signals(self, log: Log, rows: Rows, starts: Ints, texts: pl.Series | None = None) -> TextSignals:
+    def signals(self, log: "Log", rows: Rows, starts: Ints, texts: pl.Series | None = None) -> TextSignals:
         """Compute the text signals of candidates, see `read_lists`.
 
         `texts` holds what each request asks with, of the column that `queries` names; None where there is none.
@@ -241,14 +243,14 @@ class Reader:
         codes, asked = self.queries.read(texts, self.vectors.history.shape[1])
         return text_signals(replace(lists, queries=codes), self.vectors, self.tower, asked)
 
-    def beside(self, log: Log, rows: Rows) -> tuple[Ints, npt.NDArray[np.float32]]:
+    def beside(self, log: "Log", rows: Rows) -> tuple[Ints, npt.NDArray[np.float32]]:
         """Find the text neighbours of candidates, see `Neighbours.of`; what is not known before `as_of` has none."""
         items, codes = log.register.items, rows.codes["item"]
         first = np.where(items.at(codes, rows.as_of) < 0, -1, np.append(items.firsts, -1)[codes])
         return self.neighbours.of(np.append(self.places, -1)[first])
 
 
-def find_items(log: Log, texts: pl.DataFrame) -> Ints:
+def find_items(log: "Log", texts: pl.DataFrame) -> Ints:
     """Give for every row of the log's items table the row of its text, -1 where there is none.
 
     Texts are rows of `item_id` and perhaps `known_at`, see `recsys.data.texts.own_texts`.
@@ -259,7 +261,7 @@ def find_items(log: Log, texts: pl.DataFrame) -> Ints:
     return np.append(known, -1)[found.at(items, since + 1)]
 
 
-def read_lists(log: Log, rows: Rows, starts: Ints, places: Ints, history_length: int) -> CodedLists:
+def read_lists(log: "Log", rows: Rows, starts: Ints, places: Ints, history_length: int) -> CodedLists:
     """Turn candidates into what the text stage sees.
 
     Parameters
