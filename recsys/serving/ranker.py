@@ -195,15 +195,20 @@ class Ranker:
         moment = None if at is None else _past_moment(at)
         told = items is not None or users is not None
         with self._telling if told else nullcontext():  # while texts are read, events may still be told
-            news = self._news(items, users, moment)
-            with self._growing:
-                tail = self._tail.told(news.items, news.users)
-                taken = tail.untold(done, shown)
-                if moment is not None:
-                    taken = taken.known_from(moment, self._ready.model.clock)
-                tail = tail.grown(with_clicks(taken.events, self._ready.model.settings.labels), taken.requests)
-                reader = news.known_by(self._ready.reader, tail.log)
-                self._ready, self._tail = self._ready.knowing(tail.log, reader), tail
+            return self._taken(self._news(items, users, moment), done, shown, moment)
+
+    def _taken(
+        self, news: News, done: pl.DataFrame | None, shown: pl.DataFrame | None, moment: datetime | None
+    ) -> Taken:
+        """Know what was told and checked, from the next ranking on."""
+        with self._growing:
+            tail = self._tail.told(news.items, news.users)
+            taken = tail.untold(done, shown)
+            if moment is not None:
+                taken = taken.known_from(moment, self._ready.model.clock)
+            tail = tail.grown(with_clicks(taken.events, self._ready.model.settings.labels), taken.requests)
+            reader = news.known_by(self._ready.reader, tail.log)
+            self._ready, self._tail = self._ready.knowing(tail.log, reader), tail
         ignored = taken.ignored + news.alike
         return replace(taken, items=news.items, users=news.users, ignored=ignored, untexted=news.texts.untexted)
 

@@ -58,7 +58,7 @@ def catalogue(**titles: str | None) -> pl.DataFrame:
 
 def encode(reader: TextReader, items: pl.DataFrame, seen: ItemVectors | None = None) -> ItemVectors:
     known = ItemVectors.of_nothing(reader.identity, 4) if seen is None else seen
-    return known.update(items["item_id"], item_texts(items, ["title"]), reader.encode)
+    return known.update(items.select("item_id"), item_texts(items, ["title"]), reader.encode)
 
 
 def test_items_without_text_have_the_learned_vector(reader: TextReader) -> None:
