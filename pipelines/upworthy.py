@@ -81,7 +81,7 @@ def main(folder: Path) -> None:
         lists, outcomes = lists_of(learnt, codes)
         model = fit_text(texts, lists, outcomes, SETTINGS, seed=fold)
         shown = dataset.items["item_id"].is_in(dataset.requests.filter(held_out)["item_id"].implode())
-        ids = dataset.items["item_id"].filter(shown)
+        ids = dataset.items.select("item_id").filter(shown)
         vectors = model.vectors(ids, [text for text, use in zip(texts, shown, strict=True) if use])
         appeal = pl.DataFrame({"item_id": vectors.item_ids, "appeal": vectors.appeal})
         pairs = clear_pairs(dataset.requests.filter(held_out))

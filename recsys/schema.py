@@ -1,6 +1,6 @@
 """The tables of the project: which columns they have and what each column means."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -8,6 +8,9 @@ import polars as pl
 
 TIME = pl.Datetime("us", "UTC")
 """The one type of every moment inside the package."""
+
+KNOWN_AT = "known_at"
+"""The column that says from when on a row is known, and so tells the versions of an item or of a user apart."""
 
 Kind = Literal["id", "time", "text", "number", "grade", "count", "probability", "position", "flag"]
 
@@ -47,7 +50,8 @@ class Table:
     columns
         The columns with a fixed meaning; a table may hold more.
     key
-        Columns that together may not repeat; empty when rows may repeat.
+        Columns that together may not repeat, those that a table may lack as far as it has them; empty when rows may
+        repeat.
     """
 
     name: str
@@ -57,6 +61,11 @@ class Table:
     def column(self, name: str) -> Column | None:
         """Return the column of that name, or None when the name has no fixed meaning here."""
         return next((column for column in self.columns if column.name == name), None)
+
+    def key_of(self, columns: Collection[str]) -> list[str]:
+        """Return the key of a table of this kind that has these columns."""
+        missing = {column.name for column in self.columns if not column.required} - {*columns}
+        return [name for name in self.key if name not in missing]
 
     @property
     def required(self) -> tuple[str, ...]:
@@ -73,12 +82,18 @@ _CONTEXT = (
     Column("propensity", "probability", False, "probability of this item at this position; never a feature"),
 )
 
+_VERSION = "from when on the {0} is what the row says, where it has several rows; empty where it always was"
+
 ITEMS = Table(
     "items",
-    (_ITEM, Column("available_at", "time", False, "when the item could first be shown")),
-    ("item_id",),
+    (
+        _ITEM,
+        Column(KNOWN_AT, "time", False, _VERSION.format("item")),
+        Column("available_at", "time", False, "when the item could first be shown; of versions, the first counts"),
+    ),
+    ("item_id", KNOWN_AT),
 )
-USERS = Table("users", (_USER,), ("user_id",))
+USERS = Table("users", (_USER, Column(KNOWN_AT, "time", False, _VERSION.format("user"))), ("user_id", KNOWN_AT))
 EVENTS = Table(
     "events",
     (
@@ -87,7 +102,7 @@ EVENTS = Table(
         Column("timestamp", "time", True, "when it happened"),
         Column("event", "text", True, "its kind: view, click, like, comment, share, purchase, read, ..."),
         Column("value", "number", False, "seconds read, price, ..."),
-        Column("known_at", "time", False, "when it became known, where that was later than `timestamp`"),
+        Column(KNOWN_AT, "time", False, "when it became known, where that was later than `timestamp`"),
         Column(
             "event_id", "id", False, "which event it is, so that one that is told twice counts once; never a feature"
         ),

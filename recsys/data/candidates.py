@@ -2,14 +2,16 @@
 
 from datetime import datetime
 from pathlib import Path
+from typing import Literal
 
 import polars as pl
 
 from recsys.data.clock import utc
 from recsys.data.plain import in_utc
+from recsys.data.tables import one_version
 from recsys.errors import DataError
 from recsys.reading import read_parquet
-from recsys.schema import TIME
+from recsys.schema import KNOWN_AT, TIME
 
 
 def read_rows(path: str | Path) -> pl.DataFrame:
@@ -30,9 +32,9 @@ def cross(users: pl.DataFrame, items: pl.DataFrame, at: datetime) -> pl.DataFram
     Parameters
     ----------
     users
-        `user_id` and, if the model wants them, context columns; one row per user.
+        `user_id` and, if the model wants them, context columns; one row per user, or its versions.
     items
-        `item_id`; items with an `available_at` after `at` are left out.
+        `item_id`; items with an `available_at` after `at` are left out, and those not known before it.
     at
         The moment; without a zone it is UTC.
 
@@ -46,6 +48,8 @@ def cross(users: pl.DataFrame, items: pl.DataFrame, at: datetime) -> pl.DataFram
         When an id column is missing, holds no integers or text, or holds a null or a repeat; when `available_at` holds
         no moments.
     """
+    at = utc(at)
+    users, items = _known(users, "user_id", "last", at), _known(items, "item_id", "first", at)
     for name, frame in (("user_id", users), ("item_id", items)):
         if name not in frame.columns:
             raise DataError(f"there is no column {name}; the columns are {', '.join(frame.columns)}")
@@ -57,7 +61,6 @@ def cross(users: pl.DataFrame, items: pl.DataFrame, at: datetime) -> pl.DataFram
         repeats = len(frame) - frame[name].n_unique()
         if repeats or frame[name].null_count():
             raise DataError(f"{name} holds {repeats} repeats and {frame[name].null_count()} nulls; keep one row per id")
-    at = utc(at)
     if "available_at" in items.columns:
         kind = items.schema["available_at"]
         if kind not in (pl.Datetime, pl.Date, pl.Null):
@@ -65,3 +68,17 @@ def cross(users: pl.DataFrame, items: pl.DataFrame, at: datetime) -> pl.DataFram
         items = in_utc(items).filter(pl.col("available_at").is_null() | (pl.col("available_at") <= at))
     requests = users.with_columns(request_id=pl.col("user_id"), timestamp=pl.lit(at).cast(TIME))
     return requests.join(items.select("item_id"), how="cross")
+
+
+def _known(table: pl.DataFrame, key: str, which: Literal["first", "last"], at: datetime) -> pl.DataFrame:
+    """Keep of each id a version that is known before a moment."""
+    if KNOWN_AT not in table.columns or key not in table.columns:
+        return table
+    kind = table.schema[KNOWN_AT]
+    if kind not in (pl.Datetime, pl.Date, pl.Null):
+        raise DataError(f"{KNOWN_AT} beside {key} holds {kind} values; write moments, or leave the column out")
+    known = in_utc(table).filter(pl.col(KNOWN_AT).is_null() | (pl.col(KNOWN_AT) < at))
+    repeats = known.select(key, KNOWN_AT).is_duplicated().sum()
+    if repeats:
+        raise DataError(f"{repeats} rows repeat {key} and {KNOWN_AT}; keep one row per version")
+    return one_version(known, key, which)

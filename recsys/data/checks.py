@@ -11,11 +11,11 @@ from recsys.data.faults import CheckedRows, CheckReport, Fault, Rule, broken, re
 from recsys.data.meeting import alike, apart
 from recsys.data.plain import is_pattern, plain_table
 from recsys.data.rules import fits, table_faults
-from recsys.data.tables import About, Dataset, read_about
+from recsys.data.tables import ALWAYS_KNOWN, About, Dataset, always_known, one_version, read_about
 from recsys.data.telling import clicks_told_twice, telling_columns
 from recsys.errors import DataError, first_line
 from recsys.reading import read_parquet
-from recsys.schema import CANDIDATES, EVENTS, ITEMS, REQUESTS, USERS, Table
+from recsys.schema import CANDIDATES, EVENTS, ITEMS, KNOWN_AT, REQUESTS, USERS, Table
 
 _TABLES = (ITEMS, EVENTS, REQUESTS, USERS)
 _MOST_UNKNOWN = 0.05
@@ -168,6 +168,7 @@ def _check(raw: Frames, faults: list[Fault], now: datetime, about: About) -> Che
         *_kinds_apart(frames),
         *_shown_before_available(frames),
         *_events_twice(frames),
+        *_always_known(frames),
     ]
     faults += _outcomes(frames, about)
     return report(faults, frames)
@@ -252,12 +253,21 @@ def _shown_before_available(frames: Frames) -> Iterator[Fault]:
     if not _comparable(items.schema["item_id"], requests.schema["item_id"]):
         return
     first = requests.group_by("item_id").agg(pl.col("timestamp").min().alias("first"))
+    items = one_version(items, "item_id", "first")
     shown = items.select("item_id", "available_at").drop_nulls().join(first, on="item_id", maintain_order="left")
     rule = Rule(
         "warning", "items available only after they were first shown", "mind the zones, or use the first showing"
     )
     rows = CheckedRows("items", "available_at", shown)
     yield from broken(rule, rows, pl.col("available_at") > pl.col("first"), pl.col("item_id"))
+
+
+def _always_known(frames: Frames) -> Iterator[Fault]:
+    rule = Rule(
+        "note", f"there is no such column: {ALWAYS_KNOWN}", "tell versions of the rows, or leave such columns out"
+    )
+    for table in always_known({name: frames.get(name) for name in ("items", "users")}):
+        yield whole(rule, table, KNOWN_AT)
 
 
 def _events_twice(frames: Frames) -> Iterator[Fault]:

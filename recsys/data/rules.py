@@ -8,7 +8,7 @@ import polars as pl
 
 from recsys.data.faults import CheckedRows, Fault, Rule, broken, whole
 from recsys.data.plain import EXACT
-from recsys.schema import CANDIDATES, EVENTS, ITEMS, REQUESTS, Column, Kind, Table
+from recsys.schema import CANDIDATES, EVENTS, ITEMS, KNOWN_AT, REQUESTS, Column, Kind, Table
 
 _MOST_CANDIDATES = 10_000
 _MUCH, _FAR, _SEVERAL = 0.2, 3, 5
@@ -117,6 +117,7 @@ def table_faults(table: Table, frame: pl.DataFrame, now: datetime | None, wide: 
         yield from _one_for_many(table, usable)
     if table is ITEMS:
         yield from _texts(usable)
+        yield from _available_otherwise(usable)
     if table is EVENTS and {"timestamp", "known_at"} <= set(usable.columns):
         rule = Rule("error", "known before it happened", "write the later moment into known_at, or leave it empty")
         yield from broken(rule, CheckedRows("events", "known_at", usable), pl.col("known_at") < pl.col("timestamp"))
@@ -199,6 +200,16 @@ def _other_columns(table: Table, frame: pl.DataFrame) -> Iterator[Fault]:
             yield from broken(rule, CheckedRows(table.name, name, frame), ~finite)
 
 
+def _available_otherwise(items: pl.DataFrame) -> Iterator[Fault]:
+    """Look for versions of an item that say otherwise than its first when it could be shown."""
+    if not {"item_id", KNOWN_AT, "available_at"} <= set(items.columns):
+        return
+    rule = Rule("warning", "another moment than in the item's first version", "the first counts; write it in all")
+    first = pl.col("available_at").sort_by(KNOWN_AT).first().over("item_id")
+    rows = CheckedRows("items", "available_at", items)
+    yield from broken(rule, rows, pl.col("available_at").ne_missing(first), pl.col("item_id"))
+
+
 def _one_for_many(table: Table, frame: pl.DataFrame) -> Iterator[Fault]:
     """Look for a user who holds so much of a log that the id may stand for many people, such as guests."""
     rows = frame["user_id"].drop_nulls().value_counts(sort=True)
@@ -236,7 +247,7 @@ def _aggregate_faults(requests: pl.DataFrame) -> Iterator[Fault]:
 
 
 def _repeats(table: Table, frame: pl.DataFrame) -> Iterator[Fault]:
-    key = list(table.key) or ["user_id", "item_id", "timestamp", "event"]
+    key = table.key_of(frame.columns) or ["user_id", "item_id", "timestamp", "event"]
     if not set(key) <= set(frame.columns):
         return
     what = "the same " + " and ".join(key) + " again"
@@ -248,7 +259,8 @@ def _repeats(table: Table, frame: pl.DataFrame) -> Iterator[Fault]:
     rows = CheckedRows(table.name, " + ".join(key), frame)
     repeated = ~(pl.struct(key) if len(key) > 1 else pl.col(key[0])).is_first_distinct()
     shown = pl.concat_str(pl.col(key).cast(pl.String), separator=" + ", ignore_nulls=True)
-    yield from broken(rule, rows, repeated & ~pl.any_horizontal(pl.col(key).is_null()), shown)
+    told = [name for name in key if name != KNOWN_AT]  # a row that was always known has no moment
+    yield from broken(rule, rows, repeated & ~pl.any_horizontal(pl.col(told).is_null()), shown)
 
 
 def reads_like_text(values: pl.Series) -> bool:

@@ -1,9 +1,10 @@
 """A data folder: the four tables as Parquet files, and what its importer has to say about them."""
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Literal
 
 import polars as pl
 
@@ -11,7 +12,7 @@ from recsys.data.plain import in_utc, plain_table
 from recsys.errors import DataError
 from recsys.files import new_folder, open_plain
 from recsys.reading import read_parquet
-from recsys.schema import EVENTS, ITEMS, REQUESTS, USERS
+from recsys.schema import EVENTS, ITEMS, KNOWN_AT, REQUESTS, USERS
 from recsys.shown import counted
 
 SAMPLED = (
@@ -19,6 +20,12 @@ SAMPLED = (
     "out. Figures say how well choices are told from random items; expect lower ones on lists that were really shown."
 )
 """What every report says of such lists."""
+
+ALWAYS_KNOWN = (
+    "what a row says counts as known at all times, so that a column written back after the click, such as a flag for "
+    "what sells best, makes every figure too good"
+)
+"""What check and report say of a table of items or users without `known_at`."""
 
 
 @dataclass(frozen=True)
@@ -90,8 +97,15 @@ class Dataset:
         return (
             f"{counted(self.requests['request_id'].n_unique(), 'request')}, "
             f"{counted(len(self.requests), 'candidate row')}, "
-            f"{counted(len(self.items), 'item')}, {counted(len(self.events), 'event')}"
+            f"{counted(self.items['item_id'].n_unique(), 'item')}, {counted(len(self.events), 'event')}"
         )
+
+    def notes(self) -> Iterator[str]:
+        """Say what a reader of a report must know of the tables."""
+        yield from self.about.notes
+        undated = " and ".join(always_known({"items": self.items, "users": self.users}))
+        if undated:
+            yield f"There is no {KNOWN_AT} in {undated}: {ALWAYS_KNOWN}."
 
     def plain(self, categories: Collection[str] = ()) -> "Dataset":
         """Bring every table to the types of the package, see `plain_table`; `categories` are columns of requests."""
@@ -118,6 +132,25 @@ class Dataset:
                     frame.write_parquet(staging / f"{table.name}.parquet")
             about = json.dumps(vars(self.about), indent=2, ensure_ascii=False)
             (staging / "about.json").write_text(f"{about}\n")
+
+
+def one_version(table: pl.DataFrame, key: str, which: Literal["first", "last"]) -> pl.DataFrame:
+    """Keep the first or the last version of each id of a table of items or users, whose ids are in the column `key`."""
+    if KNOWN_AT not in table.columns:
+        return table
+    return table.sort(KNOWN_AT, maintain_order=True).unique(key, keep=which, maintain_order=True)
+
+
+def always_known(tables: Mapping[str, pl.DataFrame | None]) -> list[str]:
+    """Name the tables, of those of items and users, whose rows say something and not from when on."""
+    fixed = ("item_id", "user_id", "available_at", KNOWN_AT)
+    return [
+        name
+        for name, table in tables.items()
+        if table is not None
+        and {*table.columns} - {*fixed}
+        and (KNOWN_AT not in table.columns or 0 < table.height == table[KNOWN_AT].null_count())
+    ]
 
 
 def read_table(folder: Path, name: str) -> pl.DataFrame:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import polars as pl
 
 from recsys.errors import SettingsError
+from recsys.schema import KNOWN_AT
 
 logger = logging.getLogger(__name__)
 
@@ -101,6 +102,29 @@ def item_texts(items: pl.DataFrame, fields: Sequence[str], template: str = "") -
     if template:
         return [_BLANK.sub(" ", _fill(literals, parts)).strip()[:LONGEST_TEXT] for parts in rows]
     return [_join(parts)[:LONGEST_TEXT] for parts in rows]
+
+
+def own_texts(items: pl.DataFrame, fields: Sequence[str], template: str = "") -> tuple[pl.DataFrame, list[str]]:
+    """Read the texts of a catalogue, of an item in versions those that are unlike the text before.
+
+    Parameters
+    ----------
+    items, fields, template
+        As for `item_texts`, with its errors.
+
+    Returns
+    -------
+    `item_id` and, where there are versions, `known_at` of n rows, and their n texts.
+    """
+    texts = item_texts(items, fields, template)
+    if KNOWN_AT not in items.columns or items[KNOWN_AT].null_count() == len(items):
+        return items.select("item_id"), texts
+    rows = items.select("item_id", KNOWN_AT, text=pl.Series(texts, dtype=pl.String)).with_row_index("row")
+    rows = rows.sort("item_id", KNOWN_AT)
+    before = pl.col("item_id", "text").shift()
+    own = pl.any_horizontal(pl.col("item_id", "text").ne_missing(before))
+    kept = rows.filter(own)["row"].sort()
+    return items.select("item_id", KNOWN_AT)[kept], [texts[row] for row in kept]
 
 
 def text_columns(fields: Sequence[str], template: str = "") -> tuple[str, ...]:
@@ -222,6 +246,8 @@ NO_TEXT = "(no text)"
 
 def item_titles(items: pl.DataFrame, fields: Sequence[str] = ()) -> dict[object, str]:
     """Give each item its `title` or, where there is no such column, the first of `fields` or its first text.
+
+    Items are told once each, see `recsys.data.tables.one_version`.
 
     Titles are as they stand, markup included: a page shows it as text. Items without one are called `NO_TEXT`.
     """

@@ -227,13 +227,11 @@ def _text(name: str, source: Source) -> npt.NDArray[np.floating]:
 
 
 def _of_item(name: str, source: Source) -> pl.Series:
-    log, codes = source.asked.log, source.asked.rows.codes
-    return _gather(log.behaviour.items[name], log.item_rows, codes["item"])
+    return _gather(source.asked.log.behaviour.items[name], source.asked.lookup.items)
 
 
 def _of_user(name: str, source: Source) -> pl.Series:
-    log, codes = source.asked.log, source.asked.rows.codes
-    return _gather(log.behaviour.users[name], log.user_rows, codes["user"])
+    return _gather(source.asked.log.behaviour.users[name], source.asked.lookup.users)
 
 
 def _context(name: str, source: Source) -> pl.Series:
@@ -247,10 +245,9 @@ _REQUEST_VALUES: dict[str, Callable[[Source], npt.NDArray[Any]]] = {
 }
 
 
-def _gather(values: pl.Series, rows: Ints, codes: Ints) -> pl.Series:
-    """Read values of the items or users with these codes, null for unknown ones."""
-    values = pl.concat([values, pl.Series(values.name, [None], dtype=values.dtype)])
-    return values.gather(np.append(rows, len(values) - 1)[codes])
+def _gather(values: pl.Series, rows: Ints) -> pl.Series:
+    """Read values of rows of items or users, null where there is none (-1)."""
+    return pl.concat([values, pl.Series(values.name, [None], dtype=values.dtype)]).gather(rows % (len(values) + 1))
 
 
 def neighbour_signals(
@@ -274,7 +271,7 @@ def neighbour_signals(
     Smoothed click rate of the neighbours together, ever and in the window, NaN as long as nothing was shown; and the
     dot product with the nearest neighbour, about -1 to 1, NaN without one. Each of shape [Q].
     """
-    items, similarity = reader.beside(rows.codes["item"])
+    items, similarity = reader.beside(log, rows)
     beside = Lookup(log, Rows({"item": items.ravel()}, np.repeat(rows.as_of, COUNT), np.repeat(rows.timestamp, COUNT)))
     shown, clicked = (beside.amount(OUTCOME, (), None, which)[::COUNT] for which in (0, 1))
     usual = divide(clicked, shown)

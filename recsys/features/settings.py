@@ -14,6 +14,7 @@ from recsys.features.feature import Feature, Per
 from recsys.features.moments import Age, HoursSince, Number, Pace, Same, Uncounted
 from recsys.past.behaviour import Kept
 from recsys.past.streams import CLICK, LAST, OUTCOME, SHOWING
+from recsys.schema import KNOWN_AT
 
 Declaration = Annotated[Counted | Uncounted, Field(discriminator="kind")]
 """A feature that settings can hold and a model folder can record."""
@@ -27,9 +28,9 @@ _ITEM, _USER, _BOTH = ("item",), ("user",), ("user", "item")
 
 _ROW = ("user", "item", "request_id", "user_id", "item_id", "timestamp")
 _TAKEN = {
-    "affinity": (*_ROW, "available_at"),
-    "numbers": (*_ROW, "available_at"),
-    "users": _ROW,
+    "affinity": (*_ROW, "available_at", KNOWN_AT),
+    "numbers": (*_ROW, "available_at", KNOWN_AT),
+    "users": (*_ROW, KNOWN_AT),
     "context": _ROW,
     "scores": _ROW,
     "events": (CLICK, SHOWING, OUTCOME, SKIP),

@@ -7,7 +7,7 @@ import numpy.typing as npt
 import polars as pl
 
 from recsys.data.made import Made, NotOut
-from recsys.data.tables import SAMPLED
+from recsys.data.tables import SAMPLED, one_version
 from recsys.data.texts import NO_TEXT, item_titles
 from recsys.evaluation import beyond
 from recsys.evaluation.beyond import output_quality
@@ -43,7 +43,7 @@ def collect_exhibits(sides: Sides, primary: str) -> Exhibits:
         examples=_examples(sides),
         facts=_facts(sides),
         warnings=list(_warnings(sides, k)),
-        notes=[*_of_ranks(sides), *notes, *_not_out(sides), *sides.dataset.about.notes],
+        notes=[*_of_ranks(sides), *notes, *_not_out(sides), *sides.dataset.notes()],
     )
 
 
@@ -170,7 +170,7 @@ def _past_clicks(sides: Sides, items: pl.DataFrame) -> npt.NDArray[np.int64]:
 
 def _ages(sides: Sides) -> Floats:
     """Give the hours from publication to the request for every candidate, NaN where they are not known."""
-    items = sides.dataset.items
+    items = one_version(sides.dataset.items, "item_id", "first")
     if "available_at" not in items.columns:
         return np.full(len(sides.requests), np.nan)
     known = items.select("item_id", "available_at")
@@ -184,7 +184,7 @@ def _vectors(sides: Sides, catalogue: pl.Series) -> npt.NDArray[np.float32] | No
     known = next((of.vectors for of in sides.systems if of.vectors is not None), None)
     if known is None:
         return None
-    rows = pl.DataFrame({"item_id": known.item_ids}).with_row_index("row")
+    rows = one_version(known.texts.with_row_index("row"), "item_id", "last")
     row = catalogue.to_frame().join(rows, on="item_id", how="left", maintain_order="left")["row"]
     padded = np.concatenate([known.candidate, np.zeros((1, known.candidate.shape[1]), np.float32)])
     found: npt.NDArray[np.float32] = padded[row.fill_null(len(known)).to_numpy()]
@@ -222,7 +222,8 @@ def _examples(sides: Sides) -> list[PairedLists]:
     chosen = fit[np.linspace(0, len(fit) - 1, min(EXAMPLES, len(fit))).astype(np.int64)]
     rows = [slice(lists.starts[request], lists.starts[request + 1]) for request in chosen]
     wanted = pl.concat([sides.requests["item_id"][own] for own in rows]) if rows else sides.requests["item_id"].clear()
-    titles = item_titles(sides.dataset.items.filter(pl.col("item_id").is_in(wanted.implode())))
+    named = sides.dataset.items.filter(pl.col("item_id").is_in(wanted.implode()))
+    titles = item_titles(one_version(named, "item_id", "last"))
     found = []
     for own in rows:
         first = sides.requests.row(own.start, named=True)
@@ -245,7 +246,7 @@ def _places(scores: Floats) -> list[int | None]:
 def _facts(sides: Sides) -> dict[str, str]:
     first, *_, last = sides.requests["timestamp"].sort().dt.to_string("%F %H:%M")
     facts = {
-        "Data": f"{sides.dataset.about.source}: {len(sides.dataset.items):,} items",
+        "Data": f"{sides.dataset.about.source}: {sides.dataset.items['item_id'].n_unique():,} items",
         "Requests": f"{len(sides.lists.users):,} with {len(sides.requests):,} candidates, {first} to {last} UTC",
         "Users": f"{len(np.unique(sides.lists.users)):,}",
     }

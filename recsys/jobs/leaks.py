@@ -3,25 +3,25 @@
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import datetime, timedelta
 from functools import partial
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from recsys.data.clock import TimeSettings
 from recsys.data.faults import CheckedRows, Fault, Rule, broken, refuse_errors, report, whole
-from recsys.data.tables import Dataset
+from recsys.data.tables import ALWAYS_KNOWN, Dataset, always_known, one_version
+from recsys.data.telling import TOO_WELL as SUSPICIOUS
 from recsys.data.telling import judged_lists, telling, vouch
 from recsys.data.windows import Windows
 from recsys.errors import SettingsError
-from recsys.features.moments import HoursSince
+from recsys.features.moments import HoursSince, Number
 from recsys.features.plan import TEXT_COLUMNS, build_features, with_comparisons
 from recsys.features.settings import FeatureSettings, declare
+from recsys.jobs.futures import two_futures
 from recsys.model.prepared import Prepared, behaviour_of
 from recsys.past.lookup import Asked
-from recsys.schema import AFTER_THE_LIST, TIME
+from recsys.schema import AFTER_THE_LIST, KNOWN_AT
 from recsys.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -80,6 +80,8 @@ def refuse_leaks(prepared: Prepared, windows: Windows) -> None:
     columns |= {feature.name for feature in declare(features) if columns & {*feature.per}}
     judged = [name for each in columns for name in with_comparisons(each)]
     told = [*telling_features(lists, table.drop(judged, strict=False)), *telling_kinds(asked, features)]
+    if always_known({"items": dataset.items}):
+        told += telling_attributes(lists, table, features)
     told = [fault for fault in told if fault.column not in vouched]
     if dataset.about.sampled:  # what was chosen is more popular, and chosen again, than what was drawn
         told = [replace(fault, severity="warning") for fault in told]
@@ -108,6 +110,28 @@ def telling_features(lists: pl.DataFrame, table: pl.DataFrame) -> Iterator[Fault
             what = f"the feature is too good to be true: it tells which candidates of a list were clicked, {judgement}"
             fix = f"see where its behaviour comes from and when it is known, or {vouch(name)}"
             yield whole(Rule("error", what, fix), "features", name)
+
+
+def telling_attributes(lists: pl.DataFrame, table: pl.DataFrame, settings: FeatureSettings) -> Iterator[Fault]:
+    """Name the attributes and numbers of items that tell the outcome as well as only what was written back would.
+
+    Parameters
+    ----------
+    lists
+        Requests of `judged_lists` in the order of `Asked`.
+    table
+        Their features.
+    settings
+        Which attributes and numbers are read.
+    """
+    names = [*(f"item_{name}" for name in settings.affinity), *(Number(name).name for name in settings.numbers)]
+    names = [name for name in names if name in table.columns]
+    labelled = pl.concat([lists.select("request_id", "label"), table.select(names)], how="horizontal")
+    for name, judgement in telling(labelled, names).items():
+        if SUSPICIOUS < judgement.least <= TOO_WELL:
+            what = f"tells which candidates of a list were clicked, {judgement}, and items hold no {KNOWN_AT}"
+            what += f": {ALWAYS_KNOWN}"
+            yield whole(Rule("error", what, f"tell versions of the items, or {vouch(name)}"), "features", name)
 
 
 def telling_kinds(asked: Asked, settings: FeatureSettings) -> Iterator[Fault]:
@@ -146,7 +170,9 @@ def telling_contexts(lists: pl.DataFrame, items: pl.DataFrame, settings: Feature
     """
     attributes = {name: f"item {name}" for name in settings.affinity}
     table = lists.join(
-        items.select("item_id", *(pl.col(name).alias(called) for name, called in attributes.items())),
+        one_version(items, "item_id", "last").select(
+            "item_id", *(pl.col(name).alias(called) for name, called in attributes.items())
+        ),
         on="item_id",
         how="left",
         maintain_order="left",
@@ -228,129 +254,3 @@ def _compute(candidates: pl.DataFrame, dataset: Dataset, settings: Settings) -> 
 
 def _bits(column: pl.Series) -> object:
     return column.to_numpy().tobytes() if column.dtype.is_float() else column.to_list()
-
-
-ROWS = 20_000
-"""Showings, and events, that are kept around a request: a feature that reads the future shows it in these."""
-
-_KINDS = 20
-"""Kinds of events that are added, at most."""
-
-_DELETED, _AT_ONCE, _LATER, _KEPT = range(4)
-
-
-def two_futures(
-    dataset: Dataset, asked: pl.DataFrame, clock: TimeSettings, random: np.random.Generator
-) -> tuple[Dataset, Dataset]:
-    """Cut a log to the rows around a request and change all that is known at its `as_of` or later.
-
-    In the second log such rows are deleted, moved to `as_of` or later, given to the asking user and to each other's
-    items, and labels that are not known yet are turned around: clicks from the click delay or `clicked_at` on, all
-    others from the feedback delay on. Both logs get lists of the same candidates whose labels, or clicks, become known
-    at `as_of`, and the second one events on every candidate that do, though they happened before.
-
-    Parameters
-    ----------
-    dataset
-        The log; `items` is the same in both, cut to what the rows name.
-    asked
-        The rows of one of its requests.
-    clock
-        When rows become known.
-    random
-        Source of the changes.
-    """
-    as_of = clock.known_at(asked["timestamp"][0])
-    edges = sorted({as_of - clock.feedback_delay, as_of - clock.clicks_known_after})
-    moments = [*edges, as_of, asked["timestamp"][0]]
-    others = dataset.requests.filter(pl.col("request_id") != asked["request_id"][0])
-    # A made list has fewer columns than what was logged, and as a showing lies where all is later: at its making.
-    shown = pl.concat([asked, *_edge_lists(asked, edges), _nearest(others, "timestamp", moments)], how="diagonal")
-    if "clicked_at" not in shown.columns:
-        shown = shown.with_columns(clicked_at=pl.lit(None, TIME))
-    known_at = pl.max_horizontal("timestamp", *{"known_at"} & set(dataset.events.columns))
-    done = dataset.events.with_columns(known_at.alias("known_at"), pl.col("event").cast(pl.String))
-    done = _nearest(done, "known_at", moments)
-    named = pl.concat([shown["item_id"], done["item_id"].cast(shown.schema["item_id"])]).unique()
-    items = dataset.items.filter(pl.col("item_id").is_in(named.implode()))
-    changed = (_other_showings(shown, asked, as_of, clock, random), _other_events(done, asked, as_of, random))
-    return Dataset(items, done, shown, dataset.users), Dataset(items, changed[1], changed[0], dataset.users)
-
-
-def _edge_lists(asked: pl.DataFrame, moments: list[datetime]) -> Iterator[pl.DataFrame]:
-    """Give lists of the same candidates at some moments, without a click."""
-    own = {"clicked_at": pl.lit(None, TIME)} if "clicked_at" in asked.columns else {}
-    for number, moment in enumerate(moments, 1):
-        yield asked.with_columns(
-            pl.lit(f"-{number}").cast(asked.schema["request_id"]).alias("request_id"),
-            pl.lit(moment, TIME).alias("timestamp"),
-            pl.lit(0).cast(asked.schema["label"]).alias("label"),
-            **own,
-        )
-
-
-def _nearest(frame: pl.DataFrame, moment: str, moments: list[datetime]) -> pl.DataFrame:
-    """Keep the `ROWS` rows whose moments are nearest to one of `moments`."""
-    if len(frame) <= ROWS:
-        return frame
-    away = pl.min_horizontal((pl.col(moment) - each).dt.total_microseconds().abs() for each in moments)
-    return frame[np.sort(np.argpartition(frame.select(away).to_series().to_numpy(), ROWS)[:ROWS])]
-
-
-def _other_showings(
-    shown: pl.DataFrame, asked: pl.DataFrame, as_of: datetime, clock: TimeSettings, random: np.random.Generator
-) -> pl.DataFrame:
-    """Turn around the labels that are not known before `as_of`, and scatter the lists that are shown from then on."""
-    clicked, shown_at = (pl.col("label") > 0) | pl.col("clicked_at").is_not_null(), pl.col("timestamp")
-    click_known = pl.coalesce("clicked_at", shown_at + clock.clicks_known_after)
-    unknown = pl.when(clicked).then(click_known >= as_of).otherwise(shown_at + clock.feedback_delay >= as_of)
-    soon = ~clicked & (shown_at + clock.clicks_known_after < as_of)  # as a click it would be known already
-    turned = (1 - clicked.cast(pl.Int8)).cast(shown.schema["label"])
-    shown = shown.with_columns(
-        label=pl.when(unknown).then(turned).otherwise("label"),
-        clicked_at=pl.when(unknown).then(pl.when(soon).then(pl.lit(as_of, TIME))).otherwise("clicked_at"),
-    )
-    lists = shown["request_id"].rank("dense").to_numpy().astype(np.int64) - 1
-    return _scatter(shown, "timestamp", lists, asked, as_of, random)
-
-
-def _other_events(
-    done: pl.DataFrame, asked: pl.DataFrame, as_of: datetime, random: np.random.Generator
-) -> pl.DataFrame:
-    """Scatter the events that become known from `as_of` on, and add some that become known at that very moment."""
-    kinds = pl.Series("event", ["click", *done["event"].unique().sort().head(_KINDS)]).unique(maintain_order=True)
-    known = [pl.lit(as_of - timedelta(hours=1), TIME).alias("timestamp"), pl.lit(as_of, TIME).alias("known_at")]
-    added = asked.select("user_id", "item_id", *known).join(kinds.to_frame(), how="cross")
-    scattered = _scatter(done, "known_at", np.arange(len(done)), asked, as_of, random)
-    scattered = scattered.with_columns(timestamp=pl.min_horizontal("timestamp", "known_at"))
-    return pl.concat([scattered, added], how="diagonal_relaxed")
-
-
-def _scatter(
-    frame: pl.DataFrame,
-    moment: str,
-    groups: NDArray[np.int64],
-    asked: pl.DataFrame,
-    as_of: datetime,
-    random: np.random.Generator,
-) -> pl.DataFrame:
-    """Delete groups of rows whose moments are `as_of` or later, move them, and give them to other users and items."""
-    later = (frame[moment] >= as_of).to_numpy()
-    size = int(groups.max(initial=-1)) + 1
-    fate = random.integers(_KEPT + 1, size=size)[groups]
-    asking = later & (random.random(size) < 0.5)[groups]
-    hours = pl.Series(random.integers(1, 48, size=size)[groups] * 3_600_000_000).cast(pl.Duration("us"))
-    places = np.arange(len(frame))
-    places[later] = random.permutation(places[later])
-    when = (
-        pl.when(pl.Series(later & (fate == _AT_ONCE)))
-        .then(pl.lit(as_of, TIME))
-        .when(pl.Series(later & (fate == _LATER)))
-        .then(pl.col(moment) + hours)
-        .otherwise(moment)
-    )
-    user = pl.when(pl.Series(asking)).then(pl.lit(asked["user_id"][0])).otherwise("user_id")
-    scattered = frame.with_columns(
-        when.alias(moment), user.cast(frame.schema["user_id"]).alias("user_id"), frame["item_id"].gather(places)
-    )
-    return scattered.filter(pl.Series(~later | (fate != _DELETED)))

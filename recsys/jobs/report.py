@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from recsys.data.tables import Dataset
+from recsys.data.tables import Dataset, one_version
 from recsys.data.texts import NO_TEXT, item_titles
 from recsys.evaluation.reports.evaluation_report import Example, Listed, to_html
 from recsys.jobs.judging import Judgement
@@ -28,7 +28,7 @@ def make_page(judgement: Judgement, model: Model, dataset: Dataset) -> str:
     cuts = " | ".join(f"{cut:%Y-%m-%d %H:%M}" for cut in model.windows.cuts)
     requests = dataset.requests["request_id"].n_unique()
     facts = {
-        "Data": f"{dataset.about.source}: {len(dataset.items):,} items, {requests:,} requests",
+        "Data": f"{dataset.about.source}: {dataset.items['item_id'].n_unique():,} items, {requests:,} requests",
         "Windows (UTC)": cuts,
         "Freshness": model.settings.time.in_words(),
         "Labels known after": model.clock.delays_in_words,
@@ -37,7 +37,7 @@ def make_page(judgement: Judgement, model: Model, dataset: Dataset) -> str:
         "Seed": str(model.settings.seed),
     }
     strongest = ", ".join(list(model.ranker.importance())[:8])
-    notes = [*dataset.about.notes, f"Features with the largest gain: {strongest}."]
+    notes = [*dataset.notes(), f"Features with the largest gain: {strongest}."]
     return to_html(judgement.evaluation, "Ranking report", facts, notes, _examples(judgement, model, dataset))
 
 
@@ -46,11 +46,11 @@ def _examples(judgement: Judgement, model: Model, dataset: Dataset) -> list[Exam
     window, log = judgement.window, judgement.log
     starts, labels = window.examples.starts, window.examples.labels
     rows = log.rows(window.requests[starts[:-1]])
-    recent, _ = log.last_clicks(rows.codes["user"], rows.as_of, RECENT)
+    recent, *_ = log.last_clicks(rows.codes["user"], rows.as_of, RECENT)
     clicked = np.add.reduceat(labels > 0, starts[:-1]) > 0
     fit = np.flatnonzero(clicked & (recent[:, 0] >= 0))
     chosen = fit[np.linspace(0, len(fit) - 1, min(EXAMPLES, len(fit))).astype(np.int64)]
-    titles = item_titles(dataset.items, model.settings.text.fields)
+    titles = item_titles(one_version(dataset.items, "item_id", "last"), model.settings.text.fields)
     ids = log.items.values.to_list()
 
     def title(item: object) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from recsys.data.tables import Dataset
+from recsys.data.tables import Dataset, one_version
 from recsys.errors import DataError, SettingsError
 from recsys.past.log import Log
 from recsys.past.lookup import Asked, Lookup, request_starts
@@ -134,6 +134,7 @@ def _by_column(requests: pl.DataFrame, dataset: Dataset, column: str) -> Mapping
         return _groups(column, _categories(column, values), requests, None)
     for table, key in ((dataset.users, "user_id"), (dataset.items, "item_id")):
         if table is not None and column in table.columns:
+            table = one_version(table, key, "last")
             categories = table.select(key, category=_categories(column, table[column]))
             values = requests.join(categories, on=key, how="left", maintain_order="left")["category"].fill_null(_NONE)
             if key == "item_id":

@@ -12,7 +12,7 @@ import polars as pl
 
 from recsys.data.clock import TimeSettings
 from recsys.data.tables import Dataset
-from recsys.data.texts import item_texts, warn_of_empty
+from recsys.data.texts import own_texts, warn_of_empty
 from recsys.data.windows import Block, Windows
 from recsys.encoders.settings import TextSettings
 from recsys.features.definitions import Rate
@@ -54,8 +54,8 @@ class TextLog:
     query_texts: list[str]
 
     @classmethod
-    def of(cls, requests: pl.DataFrame, log: Log, items: pl.Series, settings: TextSettings) -> "TextLog":
-        """Read logged requests; codes of items are rows of the catalogue `items`.
+    def of(cls, requests: pl.DataFrame, log: Log, items: pl.DataFrame, settings: TextSettings) -> "TextLog":
+        """Read logged requests; codes of items are rows of the texts that `items` names, see `find_items`.
 
         The text of a request is that of its first row, in order of items.
         """
@@ -211,12 +211,12 @@ class TextCourse:
         work: Path,
     ) -> None:
         self._dataset, self._settings, self._windows, self._time = dataset, settings, windows, log.time
-        self._texts = item_texts(dataset.items, settings.fields, settings.template)
+        self._items, self._texts = own_texts(dataset.items, settings.fields, settings.template)
         warn_of_empty(self._texts)
         inside = pl.col("timestamp") < windows.learnt_until
         if before is None:
             inside &= pl.col("timestamp") >= windows.cuts[0]
-        shown = TextLog.of(dataset.requests.filter(inside), log, dataset.items["item_id"], settings)
+        shown = TextLog.of(dataset.requests.filter(inside), log, self._items, settings)
         self.trainer = TextTrainer(self._texts + shown.query_texts, settings, seed, work, before)
         self.blocks = windows.blocks(settings.block)
         self._schedule = Schedule(self.trainer, shown, self.blocks, log.time, settings, seed)
@@ -244,7 +244,7 @@ class TextCourse:
         """Read with what is known now."""
         model, settings = self.trainer.model, self._settings
         embeddings = self.trainer.embed()[: len(self._texts)]
-        vectors = model.vectors(self._dataset.items["item_id"], self._texts, embeddings)
+        vectors = model.vectors(self._items, self._texts, embeddings)
         queries = QueryReader(settings.query, model.encode_query) if settings.query else None
         return Reader.of(log, vectors, model.tower, settings.history_length, queries)
 

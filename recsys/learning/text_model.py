@@ -48,7 +48,7 @@ class TextModel:
         self._made: tuple[TextReader, dict[str, bytes]] | None = None
 
     def vectors(
-        self, item_ids: pl.Series, texts: Sequence[str], embeddings: NDArray[np.float32] | None = None
+        self, items: pl.DataFrame, texts: Sequence[str], embeddings: NDArray[np.float32] | None = None
     ) -> ItemVectors:
         """Encode every item with the backend of the settings, each distinct text once.
 
@@ -57,10 +57,10 @@ class TextModel:
 
         Parameters
         ----------
-        item_ids
-            [n].
+        items
+            [n]; `item_id` and perhaps `known_at`, see `recsys.data.texts.own_texts`.
         texts
-            Their n texts, see `recsys.data.texts.item_texts`. Items without text share one learned vector.
+            Their n texts. Items without text share one learned vector.
         embeddings
             [n, d]; what encoder and lexicon make of the texts now, where it is at hand. The torch backend would give
             the same; any other gives something else, so it reads the texts: rankers shall learn from what serving will
@@ -74,10 +74,10 @@ class TextModel:
         reader, _ = self._make(texts)
         nothing = ItemVectors.of_nothing(reader.identity, len(reader.tower.candidate_map))
         if embeddings is None or self.settings.backend != "torch":
-            return nothing.update(item_ids, texts, reader.encode)
+            return nothing.update(items, texts, reader.encode)
         place = {text: row for row, text in enumerate(texts)}
         return nothing.update(
-            item_ids, texts, lambda new: reader.from_embeddings(new, embeddings[[place[text] for text in new]])
+            items, texts, lambda new: reader.from_embeddings(new, embeddings[[place[text] for text in new]])
         )
 
     def encode_query(self, text: str) -> NDArray[np.float32]:

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 import numpy as np
 import numpy.typing as npt
@@ -12,14 +13,14 @@ from recsys.data.checks import check_entries
 from recsys.data.faults import refuse_errors
 from recsys.data.plain import plain_table
 from recsys.data.texts import item_texts
-from recsys.encoders.settings import TextSettings
-from recsys.errors import ModelError, first_line
+from recsys.errors import DataError, ModelError, first_line
 from recsys.features.checks import check_id_types
 from recsys.model.prepared import kept_items, kept_users
 from recsys.past.behaviour import Kept
+from recsys.past.counters import Ints
 from recsys.past.log import Log
-from recsys.past.vocabulary import Entries
-from recsys.schema import ITEMS, USERS, Table
+from recsys.past.register import Entries
+from recsys.schema import ITEMS, KNOWN_AT, TIME, USERS, Table
 from recsys.settings import Settings
 from recsys.vectors.item_vectors import Encoded, ItemVectors, text_hashes
 from recsys.vectors.reader import Reader, TextSource
@@ -34,19 +35,22 @@ Flags = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True, eq=False)
 class NewTexts:
-    """Items that have other vectors now.
+    """Texts of items that were read.
 
     Attributes
     ----------
-    rows
-        `item_id` and `text_hash` of m items.
+    items
+        `item_id` and perhaps `known_at` of m texts.
+    hashes
+        Their hashes.
     encoded
         Their vectors.
     untexted
         How many texts no encoder could read, those of which the letters are read among them.
     """
 
-    rows: pl.DataFrame
+    items: pl.DataFrame
+    hashes: pl.Series
     encoded: Encoded
     untexted: int = 0
 
@@ -60,7 +64,9 @@ class News:
     items, users
         Rows that are new or unlike what was known, in the columns of `Behaviour`.
     texts
-        The vectors of new texts.
+        New texts.
+    places
+        The rows of the items in the vectors, those of `texts` counted on from the last, -1 where they have none.
     alike
         How many rows were told as they were known.
     """
@@ -68,11 +74,18 @@ class News:
     items: pl.DataFrame
     users: pl.DataFrame
     texts: NewTexts
+    places: Ints
     alike: int
 
     @classmethod
     def of(
-        cls, items: pl.DataFrame | None, users: pl.DataFrame | None, settings: Settings, log: Log, reader: Reader
+        cls,
+        items: pl.DataFrame | None,
+        users: pl.DataFrame | None,
+        settings: Settings,
+        log: Log,
+        reader: Reader,
+        at: datetime | None = None,
     ) -> "News":
         """Check rows, hold them against what is known, and read new texts.
 
@@ -82,17 +95,20 @@ class News:
         Parameters
         ----------
         items, users
-            Rows of the tables of these names, None where none were told. Where there is no column `available_at`, the
-            moments that are known stay.
+            Rows of the tables of these names, None where none were told, each with `known_at` a version of its own.
+            Where there is no column `available_at`, the moments that are known stay.
         settings
             The model's.
         log, reader
             What is known.
+        at
+            Versions that were known before this moment are known from then on.
 
         Raises
         ------
         DataError
-            When rows have faults, names all of them; or ids or attributes are of another kind than those before.
+            When rows have faults, names all of them; ids or attributes are of another kind than those before; or a row
+            does not say from when on it holds and there are versions of its id that do.
         SettingsError
             When a column that the model uses is missing, or of a kind that it cannot use.
         """
@@ -101,25 +117,34 @@ class News:
         users = _typed(users, register.users, USERS, kept)
         refuse_errors(check_entries(items, users))
         people, told = register.users.table.clear(), register.items.table.clear()
-        texts, given = _no_texts(reader.vectors), 0
+        given, places, texts = 0, np.empty(0, dtype=np.int64), _no_texts(reader.vectors)
         if users is not None:
             check_id_types(users, log.behaviour, "users")
-            people, given = register.users.fitted(kept_users(users, kept)), len(users)
+            codes, given = log.users.encode(users["user_id"]), len(users)
+            _refuse_undated(users, register.users, codes)
+            people = register.users.fitted(_known_from(kept_users(users, kept), at))
             people = people.filter(register.users.differ(people, log.users.encode(people["user_id"])))
         if items is not None:
             check_id_types(items, log.behaviour, "items")
-            told, given = register.items.fitted(kept_items(_dated(items, log), kept)), given + len(items)
-            words, unread = _unread(items, settings.text, log, reader)
-            fresh = unread | register.items.differ(told, log.items.encode(told["item_id"]))
-            texts = _read(told["item_id"].filter(unread), words, log, reader)
-            told = told.filter(fresh)
-        return cls(told, people, texts, given - len(told) - len(people))
+            codes, given = log.items.encode(items["item_id"]), given + len(items)
+            _refuse_undated(items, register.items, codes)
+            items = _known_from(_dated(items, log), at)
+            told = register.items.fitted(kept_items(items, kept))
+            codes = log.items.encode(told["item_id"])
+            places = np.append(reader.places, -1)[register.items.by_then(told, codes)]
+            words = item_texts(items, settings.text.fields, settings.text.template)
+            unread = _unread(words, places, reader.vectors)
+            fresh = unread | register.items.differ(told, codes)
+            places, texts = _read(told, words, unread, places, reader)
+            told, places = told.filter(fresh), places[fresh]
+        return cls(told, people, texts, places, given - len(told) - len(people))
 
     def known_by(self, reader: Reader, log: Log) -> Reader:
         """Give a reader that has the new texts, on top of a log that knows the rows."""
         if self.items.is_empty():
-            return reader.on(log)
-        return reader.told(log, self.items["item_id"], self.texts.rows, self.texts.encoded)
+            return reader
+        rows = log.register.items.rows_of(self.items, log.items.encode(self.items["item_id"]))
+        return reader.told(log, rows, self.places, (self.texts.items, self.texts.hashes, self.texts.encoded))
 
 
 def _typed(told: pl.DataFrame | None, known: Entries, table: Table, kept: Kept) -> pl.DataFrame | None:
@@ -131,45 +156,68 @@ def _typed(told: pl.DataFrame | None, known: Entries, table: Table, kept: Kept) 
     return told.cast({name: known.table.schema[name] for name in nothing})
 
 
+def _refuse_undated(told: pl.DataFrame, known: Entries, codes: Ints) -> None:
+    """Refuse rows that do not say from when on they hold where others of their ids do."""
+    versions = np.append(known.versioned, False)[codes]
+    if KNOWN_AT not in told.columns and versions.any():
+        kind, ids = known.table.columns[0].removesuffix("_id"), told[known.table.columns[0]]
+        raise DataError(
+            f"{kind} {ids[int(versions.argmax())]!r} has versions, and is told without {KNOWN_AT}; say in {KNOWN_AT} "
+            "from when on the row holds"
+        )
+
+
+def _known_from(told: pl.DataFrame, at: datetime | None) -> pl.DataFrame:
+    """Let versions that were known before a moment be known from then on; of several of an id the last remains."""
+    if at is None or KNOWN_AT not in told.columns:
+        return told
+    key, known_at = [told.columns[0], KNOWN_AT], pl.col(KNOWN_AT)
+    later = pl.when(known_at < at).then(pl.lit(at, TIME)).otherwise(known_at)
+    moved = told.sort(KNOWN_AT).with_columns(later.alias(KNOWN_AT))
+    return moved.unique(key, keep="last", maintain_order=True)
+
+
 def _dated(items: pl.DataFrame, log: Log) -> pl.DataFrame:
     """Let the moments that are known stay where none are told."""
     if "available_at" in items.columns:
         return items
-    known = log.register.items.table.select("item_id", "available_at")
+    first = log.register.items.firsts
+    known = log.register.items.table.select("item_id", "available_at")[first[first >= 0]]
     return items.join(known, on="item_id", how="left", maintain_order="left")
 
 
-def _unread(items: pl.DataFrame, settings: TextSettings, log: Log, reader: Reader) -> tuple[list[str], Flags]:
-    """Give the texts that are unlike those of the items' vectors, and of which rows they are."""
-    texts = item_texts(items, settings.fields, settings.template)
-    places = np.append(reader.places, -1)[log.items.encode(items["item_id"])]
+def _unread(texts: list[str], places: Ints, vectors: ItemVectors) -> Flags:
+    """Say which texts are unlike those of some rows of the vectors, -1 for none."""
     hashes, known = pl.Series(text_hashes(texts), dtype=pl.String), np.flatnonzero(places >= 0)
     unread = np.ones(len(texts), dtype=np.bool_)
-    unread[known] = (hashes.gather(known) != reader.vectors.text_hashes.gather(places[known])).to_numpy()
-    return [texts[row] for row in np.flatnonzero(unread)], unread
+    unread[known] = (hashes.gather(known) != vectors.text_hashes.gather(places[known])).to_numpy()
+    return unread
 
 
-def _read(item_ids: pl.Series, texts: Sequence[str], log: Log, reader: Reader) -> NewTexts:
-    """Read texts with the encoder, or with what there is of it."""
-    vectors = reader.vectors
-    if not texts or reader.texts is None:
-        return _no_texts(vectors)
-    rows = pl.DataFrame({"item_id": item_ids, "text_hash": pl.Series(text_hashes(texts), dtype=pl.String)})
+def _read(told: pl.DataFrame, texts: list[str], unread: Flags, places: Ints, reader: Reader) -> tuple[Ints, NewTexts]:
+    """Read texts with the encoder, or with what there is of it; and say where the vectors of all told rows stand."""
+    vectors, rows = reader.vectors, np.flatnonzero(unread)
+    if not len(rows) or reader.texts is None:
+        return places, _no_texts(vectors)
+    words, untexted = [texts[row] for row in rows], 0
+    hashes = pl.Series(text_hashes(words), dtype=pl.String)
     try:
-        return NewTexts(rows, reader.texts.encode(texts))
+        encoded = reader.texts.encode(words)
     except ModelError as error:
-        reason = first_line(error)
-    places = np.append(reader.places, -1)[log.items.encode(item_ids)]
-    read = np.append((vectors.text_hashes != BY_LETTERS).to_numpy(), False)[places]
-    letters = np.flatnonzero(~read)
-    encoded, known = _by_letters([texts[row] for row in letters.tolist()], reader.texts, vectors)
-    logger.warning(
-        "the texts of %d items could not be read (%s): %d are ranked by the text that they had, %d by what is known of "
-        "their letters, %d without a text; tell them again when it can be read",
-        *(len(texts), reason, int(read.sum()), int(known.sum()), int((~known).sum())),
+        untexted, read = len(words), np.append((vectors.text_hashes != BY_LETTERS).to_numpy(), False)[places[rows]]
+        encoded, known = _by_letters([texts[row] for row in rows[~read]], reader.texts, vectors)
+        logger.warning(
+            "the texts of %d items could not be read (%s): %d are ranked by the text that they had, %d by what is "
+            "known of their letters, %d without a text; tell them again when it can be read",
+            *(len(words), first_line(error), int(read.sum()), int(known.sum()), int((~known).sum())),
+        )
+        rows, encoded = rows[~read][known], Encoded(*(part[known] for part in encoded))
+        hashes = pl.Series([BY_LETTERS] * len(rows), dtype=pl.String)
+    places = places.copy()
+    places[rows] = len(vectors) + np.arange(len(rows))
+    return places, NewTexts(
+        told.select(name for name in told.columns if name in ("item_id", KNOWN_AT))[rows], hashes, encoded, untexted
     )
-    rows = rows[letters].filter(known).with_columns(text_hash=pl.lit(BY_LETTERS))
-    return NewTexts(rows, Encoded(*(part[known] for part in encoded)), len(texts))
 
 
 def _by_letters(texts: Sequence[str], source: TextSource, vectors: ItemVectors) -> tuple[Encoded, Flags]:
@@ -183,5 +231,5 @@ def _by_letters(texts: Sequence[str], source: TextSource, vectors: ItemVectors) 
 
 
 def _no_texts(vectors: ItemVectors) -> NewTexts:
-    rows = pl.DataFrame(schema={"item_id": vectors.item_ids.dtype, "text_hash": pl.String})
-    return NewTexts(rows, Encoded(vectors.candidate[:0], vectors.history[:0], vectors.appeal[:0]))
+    nothing = Encoded(vectors.candidate[:0], vectors.history[:0], vectors.appeal[:0])
+    return NewTexts(vectors.texts.clear(), pl.Series([], dtype=pl.String), nothing)

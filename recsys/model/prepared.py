@@ -24,7 +24,8 @@ from recsys.past.behaviour import (
     shown_candidates,
 )
 from recsys.past.log import Log
-from recsys.schema import TIME
+from recsys.past.register import ALWAYS
+from recsys.schema import KNOWN_AT, TIME
 from recsys.settings import Settings
 
 
@@ -102,8 +103,13 @@ def prepare(dataset: Dataset, settings: Settings) -> Prepared:
 
 
 def available_at(log: Log, items: pl.Series) -> Moments:
-    """Give when each of some items could first be shown, microseconds, NaN where it is not known."""
-    found: Moments = np.append(log.available_at, np.nan)[log.items.encode(items)]
+    """Give when each of some items could first be put into a list, microseconds, NaN where it is not known.
+
+    That is no sooner than anything was known of it.
+    """
+    since = log.register.items.first_since
+    known = np.where(since > ALWAYS, since + 1.0, np.nan)  # from just after its moment on
+    found: Moments = np.append(np.fmax(log.available_at, known), np.nan)[log.items.encode(items)]
     return found
 
 
@@ -154,14 +160,19 @@ def kept_items(items: pl.DataFrame, kept: Kept) -> pl.DataFrame:
                 f"[features] numbers names {name!r}, a column of items that holds {dtype} values; {mend}"
             )
     numbers = [pl.col(name).cast(pl.Float64) for name in kept.numbers]
-    return items.select("item_id", "available_at", *kept.affinity, *numbers)
+    return items.select("item_id", *_versions(items), "available_at", *kept.affinity, *numbers)
 
 
 def kept_users(users: pl.DataFrame, kept: Kept) -> pl.DataFrame:
     """Bring a table of users to the columns of `Behaviour.users`, with the errors of `behaviour_of`."""
     _refuse_absent("users", kept.users, users, "users")
     _refuse_no_categories("users", kept.users, users)
-    return users.select("user_id", *kept.users)
+    return users.select("user_id", *_versions(users), *kept.users)
+
+
+def _versions(table: pl.DataFrame) -> list[str]:
+    """Name the column that tells versions apart, where there is one and it says anything."""
+    return [name for name in table.columns if name == KNOWN_AT and table[name].null_count() < len(table)]
 
 
 def _refuse_no_categories(setting: str, names: tuple[str, ...], table: pl.DataFrame) -> None:

@@ -12,7 +12,7 @@ from recsys.data.faults import refuse_errors
 from recsys.data.made import Made, at_the_making
 from recsys.data.plain import plain_table
 from recsys.data.tables import Dataset
-from recsys.data.texts import item_texts
+from recsys.data.texts import own_texts
 from recsys.encoders.text_reader import read_identity
 from recsys.errors import SettingsError
 from recsys.features.checks import check_context, check_id_types, check_query
@@ -151,11 +151,10 @@ class Ready:
         -------
         `recsys.schema.RANKINGS`, sorted by request and rank; equal scores are ordered by a hash of request and item, or
         by item where `[ranker] ties` says so. `unknown_user` says that no list shown to the user and nothing that the
-        user read is known before `as_of`, `unknown_item` that the item is not in the items table; both are scored with
-        missing features.
+        user read is known before `as_of`, `unknown_item` that the items table does not hold the item, or not before
+        `as_of`; both are scored with missing features.
         """
         scores = self.model.ranker.score(self.features(asked))
-        listed = np.append(self.log.listed, False)  # code -1, an unknown item, finds the last element
         shown, read = asked.lookup.amount(SHOWING, ("user",), None), asked.lookup.codes[f"{LAST}item"] >= 0
         request = np.repeat(np.arange(len(asked.lengths)), asked.lengths)
         order = self._order(asked.candidates, scores, request)
@@ -167,7 +166,7 @@ class Ready:
             score=pl.Series(scores),
             click_probability=pl.Series(self.model.calibration.probability(scores)),
             unknown_user=pl.Series((shown == 0) & ~read),
-            unknown_item=pl.Series(~listed[asked.rows.codes["item"]]),
+            unknown_item=pl.Series(asked.lookup.items < 0),
         )[order]
         place = np.arange(len(request)) - asked.starts[request] + 1
         return ranked.with_columns(rank=pl.Series(place, dtype=pl.UInt32))
@@ -219,5 +218,6 @@ def current_vectors(model: Model, folder: Path, known: ItemVectors, items: pl.Da
     """
     known.check_encoder(read_identity(folder / "encoder"))
     text = model.settings.text
-    texts = item_texts(items, text.fields, text.template)
-    return known.update(items["item_id"], texts, lambda new: model.text_reader(folder).encode(new))
+    return known.update(
+        *own_texts(items, text.fields, text.template), lambda new: model.text_reader(folder).encode(new)
+    )

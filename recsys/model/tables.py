@@ -7,7 +7,7 @@ import polars as pl
 from recsys.data.tables import read_table
 from recsys.errors import DataError, ModelError
 from recsys.past.behaviour import CLICKED_AT, DONE, EVENT_ID, SHOWN, Behaviour, Kept
-from recsys.schema import TIME, Stored, misfit
+from recsys.schema import KNOWN_AT, TIME, Stored, misfit
 
 _IDS = Stored("integers or text", lambda dtype: dtype.is_integer() or dtype in (pl.String, pl.Null))
 """A table without rows may have ids of no type."""
@@ -17,7 +17,7 @@ _FIXED = {
     "user_id": _IDS,
     "available_at": Stored("moments", lambda dtype: dtype == TIME, gaps=True),
     "timestamp": _MOMENTS,
-    "known_at": _MOMENTS,
+    KNOWN_AT: _MOMENTS,
     "event": Stored("text", lambda dtype: dtype == pl.String),
     "value": Stored("numbers of 64 bits", lambda dtype: dtype == pl.Float64, gaps=True),
     "label": Stored("whole numbers", lambda dtype: dtype.is_integer(), gaps=True),
@@ -50,11 +50,12 @@ def read_behaviour(folder: Path, kept: Kept) -> Behaviour:
         values than are written.
     """
     columns = {
-        "items": _columns(("item_id", "available_at"), kept.affinity) | dict.fromkeys(kept.numbers, _NUMBERS),
-        "users": _columns(("user_id",), kept.users),
+        "items": _versions("item_id") | _columns(("available_at",), kept.affinity),
+        "users": _versions("user_id") | _columns((), kept.users),
         "showings": _columns((*SHOWN, CLICKED_AT), kept.context),
         "events": _columns((*DONE, EVENT_ID)),
     }
+    columns["items"] |= dict.fromkeys(kept.numbers, _NUMBERS)
     tables = {}
     for name, expected in columns.items():
         try:
@@ -90,6 +91,10 @@ def refuse_mixed_ids(folder: Path, behaviour: Behaviour, vectors: pl.Series) -> 
 
 def _columns(fixed: tuple[str, ...], categories: tuple[str, ...] = ()) -> dict[str, Stored]:
     return {name: _FIXED[name] for name in fixed} | dict.fromkeys(categories, _CATEGORIES)
+
+
+def _versions(name: str) -> dict[str, Stored]:
+    return {name: _IDS, KNOWN_AT: Stored("moments", lambda dtype: dtype == TIME, gaps=True, absent=True)}
 
 
 def _refuse(folder: Path, table: str, fault: str) -> None:

@@ -10,7 +10,7 @@ import polars as pl
 
 from recsys.data.clock import TimeSettings
 from recsys.errors import SettingsError
-from recsys.schema import TIME
+from recsys.schema import KNOWN_AT, TIME
 
 SHOWN = ("user_id", "item_id", "timestamp", "label", "list_size")
 CLICKED_AT, EVENT_ID = "clicked_at", "event_id"
@@ -44,9 +44,10 @@ class Behaviour:
     Attributes
     ----------
     items
-        `item_id`, `available_at` (null where it is not known), the attributes and the numbers.
+        `item_id`, `known_at` where the table has any, `available_at` (null where it is not known), the attributes and
+        the numbers; one row per version.
     users
-        `user_id` and the attributes of users.
+        `user_id`, `known_at` where the table has any, and the attributes of users; one row per version.
     showings
         One row per candidate that was shown: `user_id`, `item_id`, `timestamp`, `label`, `list_size`, `clicked_at`
         where the tables hold it, and the context categories.
@@ -63,17 +64,17 @@ class Behaviour:
     @property
     def attributes(self) -> tuple[str, ...]:
         """Names of the item attributes that are categories."""
-        return tuple(name for name in self.items.columns[2:] if is_category(self.items[name]))
+        return tuple(name for name in _further(self.items) if is_category(self.items[name]))
 
     @property
     def numbers(self) -> tuple[str, ...]:
         """Names of the item attributes that are numbers."""
-        return tuple(name for name in self.items.columns[2:] if not is_category(self.items[name]))
+        return tuple(name for name in _further(self.items) if not is_category(self.items[name]))
 
     @property
     def user_attributes(self) -> tuple[str, ...]:
         """Names of the user attributes."""
-        return tuple(self.users.columns[1:])
+        return _further(self.users)
 
     @property
     def context(self) -> tuple[str, ...]:
@@ -123,6 +124,10 @@ class Clicked:
         known_at = pl.coalesce(moment, pl.col("timestamp") + time.clicks_known_after).dt.epoch("us")
         known = showings.filter(clicked["rows"]).select(known_at.alias("known_at")).to_series()
         return cls(clicked["rows"].to_numpy(), clicked["in_time"].to_numpy(), known.to_numpy())
+
+
+def _further(table: pl.DataFrame) -> tuple[str, ...]:
+    return tuple(name for name in table.columns[1:] if name not in (KNOWN_AT, "available_at"))
 
 
 def shown_candidates(requests: pl.DataFrame, context: Sequence[str]) -> pl.DataFrame:

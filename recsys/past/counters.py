@@ -197,7 +197,7 @@ class Counter:
 
     @classmethod
     def build(
-        cls, keys: Ints, moments: Ints, width: int, amounts: tuple[Ints, ...] = (), ties: Ints | None = None
+        cls, keys: Ints, moments: Ints, width: int, amounts: tuple[Ints, ...] = (), ties: tuple[Ints, ...] = ()
     ) -> "Counter":
         """Sort a log.
 
@@ -212,19 +212,20 @@ class Counter:
         amounts
             What to add up, each of shape [N].
         ties
-            Order of rows of one key and moment, shape [N]; needed where single rows are read.
+            What orders rows of one key and moment, each of shape [N], the first of all last; needed where single rows
+            are read.
         """
         kept, numbers = np.flatnonzero(keys >= 0), None
         some = len(kept) < len(keys)
         if some:
-            keys, moments, ties = keys[kept], moments[kept], None if ties is None else ties[kept]
+            keys, moments, ties = keys[kept], moments[kept], tuple(each[kept] for each in ties)
         if keys.max(initial=0) >= _LARGEST // width:
             numbers, keys = np.unique(keys, return_inverse=True)
         rows = np.multiply(keys, width, dtype=np.int64)
         rows += moments
-        order = np.argsort(rows) if ties is None else np.lexsort((ties, rows))
+        order = np.lexsort((*ties, rows)) if ties else np.argsort(rows)
         places = kept[order] if some else order
-        stood = np.empty(0, dtype=np.int64) if ties is None else places
+        stood = places if ties else np.empty(0, dtype=np.int64)
         return cls(numbers, rows[order], Totals(amounts, places), stood, width)
 
     def before(self, keys: Ints, moments: Ints) -> Ints:

@@ -21,11 +21,14 @@ class History:
     ----------
     items
         Item codes, -1 where there is no further click, shape [R, H].
+    versions
+        Rows of the items table that said what each item was when it was read, -1 where none did, shape [R, H].
     hours
         Hours between the moment the click became known and `as_of`, 0 where there is none, shape [R, H].
     """
 
     items: Ints
+    versions: Ints
     hours: npt.NDArray[np.float32]
 
 
@@ -41,6 +44,6 @@ def read_history(log: "Log", users: Ints, as_of: Ints, length: int) -> History:
     length
         Number of clicks H.
     """
-    items, moments = log.last_clicks(users, as_of, length)
+    items, moments, happened = log.last_clicks(users, as_of, length)
     hours = np.where(items >= 0, (as_of[:, None] - moments) / MICROSECONDS_PER_HOUR, 0.0)
-    return History(items, hours.astype(np.float32))
+    return History(items, log.register.items.at(items, happened), hours.astype(np.float32))

@@ -14,6 +14,7 @@ from recsys.data.clock import TimeSettings
 from recsys.errors import DataError
 from recsys.past.behaviour import EVENT_ID, Behaviour, Clicked
 from recsys.past.counters import Counter, Ints, Timeline
+from recsys.past.register import ALWAYS, Changed, Register
 from recsys.past.streams import (
     CHANCE,
     CLICK,
@@ -26,7 +27,7 @@ from recsys.past.streams import (
     Stream,
     in_units,
 )
-from recsys.past.vocabulary import Register, Vocabularies, Vocabulary
+from recsys.past.vocabulary import Vocabularies, Vocabulary
 
 
 @dataclass(eq=False)
@@ -91,28 +92,37 @@ class Layer:
         return np.where(unknown, -1, key)
 
     @cached_property
-    def history(self) -> tuple[Counter, Ints]:
-        """What users read, by user, and the item code of each sorted row; at one moment in the order of items."""
+    def history(self) -> tuple[Counter, Ints, Ints]:
+        """What users read, by user, the item code of each sorted row, and when it happened.
+
+        At one moment they stand in the order of items, and those of one item in the order in which they happened.
+        """
         stream = self.history_rows
         keys, items = self.combine(stream.codes, ("user",)), stream.codes["item"]
         moments = self.timeline.places(stream.moments)
-        counter = Counter.build(keys, moments, self.timeline.width, ties=self.log.items.order[items])
-        return counter, items[counter.order]
+        ties = (stream.happened, self.log.items.order[items])
+        counter = Counter.build(keys, moments, self.timeline.width, ties=ties)
+        return counter, items[counter.order], stream.happened[counter.order]
 
     @cached_property
-    def held(self) -> Mapping[str, npt.NDArray[np.bool_]]:
-        """Whether every user and every item, by code, has rows."""
+    def held(self) -> Mapping[str, Ints]:
+        """When the last row of every user and every item, by code, happened, microseconds, `ALWAYS` without a row."""
         found = {}
         for name in ("user", "item"):
-            found[name] = np.zeros(self.sizes[name], dtype=np.bool_)
+            found[name] = np.full(self.sizes[name], ALWAYS)
             for stream in (self._showings, self._events):
-                found[name][stream.codes[name]] = True
+                np.maximum.at(found[name], stream.codes[name], stream.happened)
         return found
 
-    def touched(self, changed: Mapping[str, Ints]) -> set[str]:
-        """Name the attributes, of those that changed for these items or users, that are keys of rows."""
-        kinds = {name: self.held["item" if name in self.log.attributes else "user"] for name in changed}
-        return {name for name, codes in changed.items() if kinds[name][codes[codes < len(kinds[name])]].any()}
+    def touched(self, changed: Mapping[str, Changed]) -> set[str]:
+        """Name the attributes, of those that changed for these items or users, that are keys of rows since then."""
+        found = set()
+        for name, (codes, since) in changed.items():
+            last = self.held["item" if name in self.log.attributes else "user"]
+            here = codes < len(last)
+            if (last[codes[here]] > since[here]).any():
+                found.add(name)
+        return found
 
     def recoded(self, owner: "Log", names: Set[str]) -> "Layer":
         """Give the same rows in the codes of another log, whose key columns of these names differ."""
@@ -122,7 +132,7 @@ class Layer:
         layer.timeline, layer.history, layer.held = self.timeline, self.history, self.held
         layer._clicked, layer.event_ids = self._clicked, self.event_ids
         layer._showings, layer._events = (
-            replace(stream, codes={**stream.codes, **owner.attribute_codes(stream.codes)})
+            replace(stream, codes={**stream.codes, **owner.attribute_codes(stream.codes, stream.happened)})
             for stream in (self._showings, self._events)
         )
         return layer
@@ -130,11 +140,10 @@ class Layer:
     @cached_property
     def _showings(self) -> Stream:
         shown = self.behaviour.showings
-        codes = self.log.codes(shown)
+        moments = shown["timestamp"].dt.epoch("us").to_numpy()
         chance = np.rint(1 / (CHANCE * shown["list_size"].to_numpy())).astype(np.int64)
-        return Stream(
-            codes, shown["timestamp"].dt.epoch("us").to_numpy(), (self._clicked.in_time.astype(np.int8), chance)
-        )
+        codes = self.log.codes(shown, moments)
+        return Stream(codes, moments, moments, (self._clicked.in_time.astype(np.int8), chance))
 
     @cached_property
     def _clicked(self) -> Clicked:
@@ -143,7 +152,8 @@ class Layer:
     @cached_property
     def _events(self) -> Stream:
         done = self.behaviour.events
-        return Stream(self.log.codes(done), done["known_at"].dt.epoch("us").to_numpy(), in_units(done["value"]))
+        moments = done["known_at"].dt.epoch("us").to_numpy()
+        return Stream(self.log.codes(done, moments), moments, moments, in_units(done["value"]))
 
     @cached_property
     def event_ids(self) -> Vocabulary:
@@ -160,7 +170,7 @@ class Layer:
     def click_rows(self) -> Stream:
         """Clicks from events and from lists."""
         shown, nothing = self._showings.where(self._clicked.rows), np.zeros_like(self._clicked.known_at)
-        return self._stream(CLICK).joined(Stream(shown.codes, self._clicked.known_at, (nothing, nothing)))
+        return self._stream(CLICK).joined(replace(shown, moments=self._clicked.known_at, amounts=(nothing, nothing)))
 
     @cached_property
     def history_rows(self) -> Stream:
@@ -173,8 +183,9 @@ class Layer:
     @cached_property
     def _click_stream(self) -> Stream:
         """Clicks, with what their user had read last before each."""
-        last, _ = self.log.last_clicks(self.click_rows.codes["user"], self.click_rows.moments, 1)
-        return replace(self.click_rows, codes={**self.click_rows.codes, **self.log.last_codes(last[:, 0])})
+        last, _, happened = self.log.last_clicks(self.click_rows.codes["user"], self.click_rows.moments, 1)
+        codes = self.log.last_codes(last[:, 0], happened[:, 0])
+        return replace(self.click_rows, codes={**self.click_rows.codes, **codes})
 
 
 @dataclass(eq=False)
@@ -212,14 +223,14 @@ class Log:
         return Log(self.behaviour, self.time, tail, self, self.history)
 
     def told(self, items: pl.DataFrame, users: pl.DataFrame) -> "Log":
-        """Know new and changed rows of items and users, see `Register.told`; all behaviour counts under what they say.
+        """Know new and changed rows of items and users, see `Register.told`; behaviour counts under what they say.
 
         Counted anew is only what is kept per an attribute that is another one now, in layers with rows of such an item
-        or user; the rest is shared.
+        or user that happened since; the rest is shared.
         """
         return self._under(*self.register.told(items, users))
 
-    def _under(self, register: Register, changed: Mapping[str, Ints]) -> "Log":
+    def _under(self, register: Register, changed: Mapping[str, Changed]) -> "Log":
         base = None if self.base is None else self.base._under(register, changed)
         behaviour = replace(self.behaviour, items=register.items.table, users=register.users.table)
         log = Log(behaviour, self.time, self.tail, base, self.history)
@@ -284,12 +295,12 @@ class Log:
 
     @property
     def attributes(self) -> Mapping[str, Ints]:
-        """Per item attribute its code for every item code, -1 where it is not known."""
+        """Per item attribute its code for every row of the items table, -1 where it is not known."""
         return self.register.items.attributes
 
     @property
     def user_attributes(self) -> Mapping[str, Ints]:
-        """Per user attribute its code for every user code, -1 where it is not known."""
+        """Per user attribute its code for every row of the users table, -1 where it is not known."""
         return self.register.users.attributes
 
     @property
@@ -297,55 +308,45 @@ class Log:
         """When every item could first be shown, microseconds, NaN where it is not known."""
         return self.register.available_at
 
-    @property
-    def item_rows(self) -> Ints:
-        """Row in the items table of every item code; its length where the item is not in it."""
-        return self.register.items.rows
-
-    @property
-    def user_rows(self) -> Ints:
-        """Row in the users table of every user code; its length where the user is not in it."""
-        return self.register.users.rows
-
-    @cached_property
-    def listed(self) -> npt.NDArray[np.bool_]:
-        """Whether every item code is in the items table."""
-        return self.item_rows < len(self.behaviour.items)
-
     def rows(self, candidates: pl.DataFrame) -> Rows:
         """Encode candidates and give each the moment after which nothing may be known."""
         moments = candidates.select(
             pl.col("timestamp").dt.epoch("us").alias("timestamp"),
             self.time.as_of(pl.col("timestamp")).dt.epoch("us").alias("as_of"),
         )
-        return Rows(
-            codes=self.codes(candidates), as_of=moments["as_of"].to_numpy(), timestamp=moments["timestamp"].to_numpy()
-        )
+        as_of = moments["as_of"].to_numpy()
+        return Rows(codes=self.codes(candidates, as_of), as_of=as_of, timestamp=moments["timestamp"].to_numpy())
 
-    def codes(self, table: pl.DataFrame) -> dict[str, Ints]:
-        """Turn users, items, what is known of them, and context categories into codes; -1 where there is none."""
+    def codes(self, table: pl.DataFrame, moments: Ints) -> dict[str, Ints]:
+        """Turn users, items, what was known of them before some moments, and context categories into codes.
+
+        They are -1 where there is none.
+        """
         users, items = self.users.encode(table["user_id"]), self.items.encode(table["item_id"])
         found = {"user": users, "item": items}
-        found |= self.attribute_codes(found)
+        found |= self.attribute_codes(found, moments)
         for name in self.behaviour.context:
             present = name in table.columns
             found[name] = self.vocabularies[name].encode(table[name]) if present else np.full(len(table), -1)
         return found
 
-    def attribute_codes(self, codes: Codes) -> dict[str, Ints]:
-        """Give the key columns of what is known of users and items, of which codes are given."""
-        found = {name: np.append(of_item, -1)[codes["item"]] for name, of_item in self.attributes.items()}
-        return found | {name: np.append(of_user, -1)[codes["user"]] for name, of_user in self.user_attributes.items()}
+    def attribute_codes(self, codes: Codes, moments: Ints) -> dict[str, Ints]:
+        """Give the key columns of what was known before some moments of users and items, of which codes are given."""
+        items = self.register.items.at(codes["item"], moments)
+        users = self.register.users.at(codes["user"], moments)
+        found = {name: _of(each, items) for name, each in self.attributes.items()}
+        return found | {name: _of(each, users) for name, each in self.user_attributes.items()}
 
-    def last_codes(self, items: Ints) -> dict[str, Ints]:
-        """Give the key columns of users' last clicks, whose item codes are given."""
-        found = {f"{LAST}item": items}
-        return found | {f"{LAST}{name}": np.append(of_item, -1)[items] for name, of_item in self.attributes.items()}
+    def last_codes(self, items: Ints, happened: Ints) -> dict[str, Ints]:
+        """Give the key columns of users' last clicks, whose item codes and moments are given."""
+        rows = self.register.items.at(items, happened)
+        return {f"{LAST}item": items} | {f"{LAST}{name}": _of(each, rows) for name, each in self.attributes.items()}
 
-    def last_clicks(self, users: Ints, as_of: Ints, length: int) -> tuple[Ints, Ints]:
+    def last_clicks(self, users: Ints, as_of: Ints, length: int) -> tuple[Ints, Ints, Ints]:
         """Look up what users read before a moment, most recent first: clicks, and events of the kinds in `history`.
 
-        Of those that became known at one moment, the one on the larger item id counts as later.
+        Of those that became known at one moment, the one on the larger item id counts as later, and of two on one item
+        the one that happened later.
 
         Parameters
         ----------
@@ -358,21 +359,29 @@ class Log:
 
         Returns
         -------
-        Item codes, -1 where there is no further click, and when each became known, microseconds, each of shape [R, H].
+        Item codes, -1 where there is no further click, when each became known, and when it happened, microseconds, each
+        of shape [R, H].
         """
         found = [self._last_clicks(layer, users, as_of, length) for layer in self.layers]
         if len(found) == 1:
             return found[0]
-        items, moments = (np.concatenate(parts, axis=1) for parts in zip(*found, strict=True))
-        order = np.lexsort((-np.append(self.items.order, -1)[items], -moments), axis=1)[:, :length]
-        return np.take_along_axis(items, order, 1), np.take_along_axis(moments, order, 1)
+        items, moments, happened = (np.concatenate(parts, axis=1) for parts in zip(*found, strict=True))
+        order = np.lexsort((-happened, -_of(self.items.order, items), -moments), axis=1)[:, :length]
+        last, known_at, since = (np.take_along_axis(of, order, 1) for of in (items, moments, happened))
+        return last, known_at, since
 
-    def _last_clicks(self, layer: Layer, users: Ints, as_of: Ints, length: int) -> tuple[Ints, Ints]:
-        counter, clicked = layer.history
+    def _last_clicks(self, layer: Layer, users: Ints, as_of: Ints, length: int) -> tuple[Ints, Ints, Ints]:
+        counter, clicked, when = layer.history
         keys = layer.combine({"user": users}, ("user",))
         places = counter.before(keys, layer.timeline.before(as_of))[:, None] - 1 - np.arange(length)
         known = places >= counter.first(keys)[:, None]
         items, moments = np.full(places.shape, -1), np.full(places.shape, np.iinfo(np.int64).min // 2)
-        items[known] = clicked[places[known]]
+        happened = moments.copy()
+        items[known], happened[known] = clicked[places[known]], when[places[known]]
         moments[known] = layer.timeline.moments[counter.moment(places[known])]
-        return items, moments
+        return items, moments, happened
+
+
+def _of(values: Ints, places: Ints) -> Ints:
+    """Read values at places, -1 where these are -1."""
+    return np.append(values, -1)[places]

@@ -4,14 +4,17 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
 from recsys.past.counters import Counter, Ints, Pairs
-from recsys.past.log import Layer, Log
 from recsys.past.streams import CLICK, LAST, MICROSECONDS_PER_HOUR, OUTCOME, SHOWING, Per, Rows
+
+if TYPE_CHECKING:
+    from recsys.past.log import Layer, Log
 
 Floats = npt.NDArray[np.float64]
 
@@ -28,16 +31,16 @@ class Lookup:
         The candidates, in codes.
     """
 
-    log: Log
+    log: "Log"
     rows: Rows
-    _pairs: dict[tuple[Layer, Per], Pairs] = field(default_factory=dict)
-    _places: dict[tuple[Layer, str, int], Ints] = field(default_factory=dict)
-    _ends: dict[tuple[Layer, str, Per, int], Ints] = field(default_factory=dict)
-    _firsts: dict[tuple[Layer, str, Per], Ints] = field(default_factory=dict)
+    _pairs: "dict[tuple[Layer, Per], Pairs]" = field(default_factory=dict)
+    _places: "dict[tuple[Layer, str, int], Ints]" = field(default_factory=dict)
+    _ends: "dict[tuple[Layer, str, Per, int], Ints]" = field(default_factory=dict)
+    _firsts: "dict[tuple[Layer, str, Per], Ints]" = field(default_factory=dict)
     _amounts: dict[tuple[str, Per, timedelta | None, int], Ints] = field(default_factory=dict)
 
     @classmethod
-    def of_nobody(cls, log: Log) -> "Lookup":
+    def of_nobody(cls, log: "Log") -> "Lookup":
         """Look up no candidate at all: features asked of it build the counters that the first candidates would."""
         nobody = np.empty(0, dtype=np.int64)
         return cls(log, Rows(dict.fromkeys(log.vocabularies, nobody), nobody, nobody))
@@ -70,25 +73,34 @@ class Lookup:
 
     def hours_since_available(self) -> Floats:
         """Hours between `available_at` of each item and the request's own time, NaN where not known, shape [Q]."""
-        available_at = np.append(self.log.available_at, np.nan)[self.rows.codes["item"]]
+        available_at = np.append(self.log.available_at, np.nan)[np.where(self.items < 0, -1, self.rows.codes["item"])]
         hours: Floats = (self.rows.timestamp - available_at) / MICROSECONDS_PER_HOUR
         return hours
 
     def number(self, name: str) -> Floats:
         """Give a number that the table of items holds, NaN where it is not known, shape [Q]."""
         values = self.log.behaviour.items[name].fill_null(np.nan).to_numpy()
-        rows = np.append(self.log.item_rows, len(values))[self.rows.codes["item"]]
-        found: Floats = np.append(values, np.nan)[rows]
+        found: Floats = np.append(values, np.nan)[self.items]
         return found
+
+    @cached_property
+    def items(self) -> Ints:
+        """The row of the items table that says what each item is before `as_of`, -1 where none does, shape [Q]."""
+        return self.log.register.items.at(self.rows.codes["item"], self.rows.as_of)
+
+    @cached_property
+    def users(self) -> Ints:
+        """The same of the users table and of users."""
+        return self.log.register.users.at(self.rows.codes["user"], self.rows.as_of)
 
     @cached_property
     def codes(self) -> Mapping[str, Ints]:
         """The key columns of the candidates, those of their users' last clicks included."""
         of_user = Pairs.of(self.rows.codes["user"], self._as_of_places, len(self._moments) + 1)
-        last, _ = self.log.last_clicks(of_user.keys, self._moments[of_user.moments], 1)
-        return {**self.rows.codes, **self.log.last_codes(last[of_user.inverse, 0])}
+        last, _, happened = self.log.last_clicks(of_user.keys, self._moments[of_user.moments], 1)
+        return {**self.rows.codes, **self.log.last_codes(last[of_user.inverse, 0], happened[of_user.inverse, 0])}
 
-    def _of_layer(self, layer: Layer, of: str, per: Per, window: timedelta | None, which: int) -> Ints:
+    def _of_layer(self, layer: "Layer", of: str, per: Per, window: timedelta | None, which: int) -> Ints:
         counter = layer.counter(of, per)
         start, end = self._end(layer, counter, of, per, window), self._end(layer, counter, of, per, None)
         if window is None:
@@ -99,14 +111,14 @@ class Lookup:
             sums = np.subtract(total[end], total[start], dtype=np.int64)
         return sums[self._pairs_of(layer, per).inverse]
 
-    def _first(self, layer: Layer, counter: Counter, of: str, per: Per) -> Ints:
+    def _first(self, layer: "Layer", counter: Counter, of: str, per: Per) -> Ints:
         """Give the place of the first row of the key, per pair."""
         of = SHOWING if of == OUTCOME else of
         if (layer, of, per) not in self._firsts:
             self._firsts[layer, of, per] = self._pairs_of(layer, per).first(counter)
         return self._firsts[layer, of, per]
 
-    def _end(self, layer: Layer, counter: Counter, of: str, per: Per, window: timedelta | None) -> Ints:
+    def _end(self, layer: "Layer", counter: Counter, of: str, per: Per, window: timedelta | None) -> Ints:
         """Give the end of the rows that were known `window` before `as_of`, per pair."""
         back = 0 if window is None else int(window.total_seconds() * 1_000_000)
         if (layer, of, per, back) not in self._ends:
@@ -118,7 +130,7 @@ class Lookup:
             self._ends[layer, of, per, back] = counter.before(pairs.keys, places)
         return self._ends[layer, of, per, back]
 
-    def _pairs_of(self, layer: Layer, per: Per) -> Pairs:
+    def _pairs_of(self, layer: "Layer", per: Per) -> Pairs:
         if (layer, per) not in self._pairs:
             codes = self.codes if any(name.startswith(LAST) for name in per) else self.rows.codes
             keys = np.broadcast_to(layer.combine(codes, per), self.rows.as_of.shape)
@@ -166,10 +178,10 @@ class Asked:
 
     candidates: pl.DataFrame
     starts: Ints
-    log: Log
+    log: "Log"
 
     @classmethod
-    def of(cls, candidates: pl.DataFrame, log: Log) -> "Asked":
+    def of(cls, candidates: pl.DataFrame, log: "Log") -> "Asked":
         """Put candidates into the one order that features are computed in, and find where requests start."""
         candidates = candidates.sort("request_id", "item_id")
         return cls(candidates, request_starts(candidates), log)

@@ -58,24 +58,29 @@ class Stream:
         Per key column the codes, each of shape [N].
     moments
         Microseconds at which the rows became known, shape [N].
+    happened
+        Microseconds at which they happened, as far as the log says, shape [N]: a click on a list when that was shown.
+        Under what was known of their items and users before it they count for ever.
     amounts
         What to add up, each of shape [N].
     """
 
     codes: Codes
     moments: Ints
+    happened: Ints
     amounts: tuple[Ints, ...] = ()
 
     def where(self, rows: npt.NDArray[np.bool_]) -> "Stream":
         """Keep some rows."""
         codes = {name: of[rows] for name, of in self.codes.items()}
-        return Stream(codes, self.moments[rows], tuple(amount[rows] for amount in self.amounts))
+        return Stream(codes, self.moments[rows], self.happened[rows], tuple(amount[rows] for amount in self.amounts))
 
     def joined(self, other: "Stream") -> "Stream":
         """Append the rows of another stream with the same key columns and amounts."""
         return Stream(
             {name: np.concatenate([of, other.codes[name]]) for name, of in self.codes.items()},
             np.concatenate([self.moments, other.moments]),
+            np.concatenate([self.happened, other.happened]),
             tuple(np.concatenate(pair) for pair in zip(self.amounts, other.amounts, strict=True)),
         )
 

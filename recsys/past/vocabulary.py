@@ -1,19 +1,14 @@
-"""Ids and attribute values as small integers, and what the tables of items and users say by these."""
+"""Ids and attribute values as small integers."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
 from recsys.errors import DataError
 from recsys.past.counters import Ints, search
-
-if TYPE_CHECKING:
-    from recsys.past.behaviour import Behaviour
 
 FEW = 10_000
 """Up to so many strings are searched one by one; for more of them, a join over the whole vocabulary is faster."""
@@ -49,7 +44,7 @@ class Vocabulary:
         DataError
             When one column holds integers and another one strings.
         """
-        common = [_plain(column) for column in columns if column.null_count() < len(column)]
+        common = [in_one_type(column) for column in columns if column.null_count() < len(column)]
         if not common:
             return cls(pl.Series("value", [], dtype=pl.Int64))
         name, dtype = columns[0].name, common[0].dtype
@@ -123,7 +118,7 @@ class Vocabulary:
 
     def _places(self, column: pl.Series) -> Ints:
         """Find values among `values`, -1 where they are not."""
-        plain = _plain(column)
+        plain = in_one_type(column)
         if len(self.values) == 0 or plain.null_count() == len(plain):
             return np.full(len(plain), -1, dtype=np.int64)
         _same_kind(column.name, self.values.dtype, plain.dtype)
@@ -160,182 +155,10 @@ class Vocabulary:
         return table
 
 
-Kind = Literal["item", "user"]
-
 Vocabularies = Mapping[str, Vocabulary]
 
 
-@dataclass(frozen=True, eq=False)
-class Entries:
-    """One of the two tables.
-
-    Attributes
-    ----------
-    table
-        One row per id, as in `Behaviour`.
-    rows
-        Row in the table of every code; its length where the id is not in it.
-    attributes
-        Per attribute its code for every code of an id, -1 where it is not known.
-    """
-
-    table: pl.DataFrame
-    rows: Ints
-    attributes: Mapping[str, Ints]
-
-    @classmethod
-    def of(cls, table: pl.DataFrame, names: tuple[str, ...], kind: Kind, vocabularies: Vocabularies) -> "Entries":
-        """Encode a table."""
-        places, count = vocabularies[kind].encode(table[f"{kind}_id"]), len(vocabularies[kind])
-        rows = np.full(count, len(table), dtype=np.int64)
-        rows[places] = np.arange(len(table))
-        attributes = {}
-        for name in names:
-            attributes[name] = np.full(count, -1, dtype=np.int64)
-            attributes[name][places] = vocabularies[name].encode(table[name])
-        return cls(table, rows, attributes)
-
-    def padded(self, count: int) -> "Entries":
-        """Know nothing of ids that came later, up to so many codes."""
-        if count == len(self.rows):
-            return self
-        later = np.ones(count - len(self.rows), dtype=np.int64)
-        attributes = {name: np.concatenate([of, -later]) for name, of in self.attributes.items()}
-        return Entries(self.table, np.concatenate([self.rows, len(self.table) * later]), attributes)
-
-    def fitted(self, told: pl.DataFrame) -> pl.DataFrame:
-        """Bring told rows to the columns of the table.
-
-        Raises
-        ------
-        DataError
-            When an attribute is a number here and a text there.
-        """
-        kind = self.table.columns[0].removesuffix("_id")
-        for name in self.attributes:
-            before, given = self.table.schema[name], told.schema[name]
-            if pl.Null not in (before, given) and before.is_integer() != given.is_integer():
-                raise DataError(
-                    f"{kind}s hold {name} as {given}, and as {before} before; cast the column to the same kind"
-                )
-        return _plain_table(told.select(self.table.columns), self.attributes)
-
-    def differ(self, told: pl.DataFrame, codes: Ints) -> npt.NDArray[np.bool_]:
-        """Say which told rows, whose codes are given, -1 for new ids, are new or unlike those of the table."""
-        rows = np.append(self.rows, len(self.table))[codes]
-        differ: npt.NDArray[np.bool_] = rows == len(self.table)
-        known = np.flatnonzero(~differ)
-        before = _plain_table(self.table[rows[known]], self.attributes)
-        for name in self.table.columns[1:]:
-            differ[known] |= before[name].ne_missing(told[name].gather(known)).to_numpy()
-        return differ
-
-    def replaced(self, told: pl.DataFrame, kind: Kind, vocabularies: Vocabularies) -> "Entries":
-        """Put told rows in the place of those that were known, and new ones behind all."""
-        entries, codes = self.padded(len(vocabularies[kind])), vocabularies[kind].encode(told[f"{kind}_id"])
-        if told.is_empty():
-            return entries
-        before = len(self.table)
-        fresh = entries.rows[codes] == before
-        new, known = np.flatnonzero(fresh), np.flatnonzero(~fresh)
-        rows = np.where(entries.rows == before, before + len(new), entries.rows)
-        rows[codes[new]] = before + np.arange(len(new))
-        order = np.arange(before + len(new))
-        order[rows[codes[known]]] = before + len(new) + np.arange(len(known))
-        parts = [_plain_table(self.table, self.attributes), told[new], told[known]]
-        table = pl.concat(parts, how="vertical_relaxed")[order]
-        attributes = {name: of.copy() for name, of in entries.attributes.items()}
-        for name, of in attributes.items():
-            of[codes] = vocabularies[name].encode(told[name])
-        return Entries(table, rows, attributes)
-
-
-@dataclass(frozen=True, eq=False)
-class Register:
-    """Ids and values as codes, and what is known of items and users.
-
-    Codes never change: later ids and values get later codes.
-
-    Attributes
-    ----------
-    vocabularies
-        The values of every key column.
-    items, users
-        The two tables.
-    """
-
-    vocabularies: Vocabularies
-    items: Entries
-    users: Entries
-
-    @classmethod
-    def of(cls, behaviour: "Behaviour") -> "Register":
-        """Collect the ids and values of some tables."""
-        tables = {"user": behaviour.users, "item": behaviour.items}
-        found = {}
-        for name in ("user", "item", *behaviour.context):
-            listed = (tables[name][f"{name}_id"],) if name in tables else ()
-            found[name] = Vocabulary.of(*_columns(behaviour, name), *listed)
-        found |= {name: Vocabulary.of(behaviour.items[name]) for name in behaviour.attributes}
-        found |= {name: Vocabulary.of(behaviour.users[name]) for name in behaviour.user_attributes}
-        return cls(
-            found,
-            Entries.of(behaviour.items, behaviour.attributes, "item", found),
-            Entries.of(behaviour.users, behaviour.user_attributes, "user", found),
-        )
-
-    def with_tail(self, tail: "Behaviour") -> "Register":
-        """Know the ids and values of later rows, too."""
-        found = {
-            name: of.extended(*_columns(tail, name)) if _columns(tail, name) else of
-            for name, of in self.vocabularies.items()
-        }
-        return Register(found, self.items.padded(len(found["item"])), self.users.padded(len(found["user"])))
-
-    def told(self, items: pl.DataFrame, users: pl.DataFrame) -> "tuple[Register, dict[str, Ints]]":
-        """Take new and changed rows, each id once, in the columns of the tables, see `Entries.fitted`.
-
-        Returns
-        -------
-        The register that knows them, and per attribute the codes of items or users for which it is another one now.
-        """
-        vocabularies = dict(self.vocabularies)
-        for kind, told, entries in (("item", items, self.items), ("user", users, self.users)):
-            for name, column in ((kind, f"{kind}_id"), *((name, name) for name in entries.attributes)):
-                vocabularies[name] = vocabularies[name].extended(told[column])
-        register = Register(
-            vocabularies,
-            self.items.replaced(items, "item", vocabularies),
-            self.users.replaced(users, "user", vocabularies),
-        )
-        changed = {}
-        for before, after in ((self.items, register.items), (self.users, register.users)):
-            for name, of in before.attributes.items():
-                others = np.flatnonzero(of != after.attributes[name][: len(of)])
-                if len(others):
-                    changed[name] = others
-        return register, changed
-
-    @cached_property
-    def available_at(self) -> npt.NDArray[np.float64]:
-        """When every item could first be shown, microseconds, NaN where it is not known."""
-        moments = self.items.table["available_at"].dt.epoch("us").cast(pl.Float64).fill_null(np.nan).to_numpy()
-        return np.append(moments, np.nan)[self.items.rows]
-
-
-def _columns(behaviour: "Behaviour", name: str) -> tuple[pl.Series, ...]:
-    """Give the columns of behaviour that hold values of a key column."""
-    if name in ("user", "item"):
-        return behaviour.showings[f"{name}_id"], behaviour.events[f"{name}_id"]
-    return (behaviour.showings[name],) if name in behaviour.context else ()
-
-
-def _plain_table(table: pl.DataFrame, names: Collection[str]) -> pl.DataFrame:
-    """Bring attributes to the types that a vocabulary holds, so that rows can be compared and put below others."""
-    return table.with_columns(_plain(table[name]).alias(name) for name in names if table.schema[name] != pl.Null)
-
-
-def _plain(column: pl.Series) -> pl.Series:
+def in_one_type(column: pl.Series) -> pl.Series:
     """Bring a column to one of the two types that a vocabulary holds: integers or strings."""
     if column.dtype.is_integer():
         return column.cast(pl.Int64, strict=False).alias("value")  # beyond 63 bits nothing is known

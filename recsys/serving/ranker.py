@@ -155,7 +155,8 @@ class Ranker:
         Tell what is newer than the state; `known_until` says how far it goes. What was told before is left out and
         counted: lists that are told again as they were, and events by their `event_id`, where they and the state carry
         one. Events without an id count each time: two alike may both have happened. Lists are told whole. Items and
-        users may be told again: the last row of each holds, for all that happened before, too.
+        users may be told again. A row with `known_at` is a version: what happened before that moment still counts under
+        the rows before. One without holds for all that happened before, too.
 
         Parameters
         ----------
@@ -168,14 +169,15 @@ class Ranker:
             that was added without a label is added again with it. Until then it counts as shown and, after the feedback
             delay, as not clicked. A label that is told before the delays have passed is read when they have.
         items
-            Whole rows, one for each item that is new or changed: `item_id`, the columns of the text, the attributes and
-            numbers that the model uses, `available_at`? (where there is no such column, what is known of it stays).
+            Whole rows, one for each item, or version of one, that is new or changed: `item_id`, `known_at`?, the
+            columns of the text, the attributes and numbers that the model uses, `available_at`? (where there is no such
+            column, what is known of it stays).
         users
-            The same for users: `user_id` and the attributes that the model uses.
+            The same for users: `user_id`, `known_at`? and the attributes that the model uses.
         at
-            What would have been known before this moment is known from it on: events by `known_at`, clicks on lists by
-            `clicked_at`; lists stay where they were shown. UTC where it names no zone. Give the moment of the call, and
-            what comes late changes no answer of before. Left out, rows are known at their own moments.
+            What would have been known before this moment is known from it on: events and versions by `known_at`, clicks
+            on lists by `clicked_at`; lists stay where they were shown. UTC where it names no zone. Give the moment of
+            the call, and what comes late changes no answer of before. Left out, rows are known at their own moments.
 
         Returns
         -------
@@ -194,15 +196,20 @@ class Ranker:
         moment = None if at is None else _past_moment(at)
         told = items is not None or users is not None
         with self._telling if told else nullcontext():  # while texts are read, events may still be told
-            news = self._news(items, users)
-            with self._growing:
-                tail = self._tail.told(news.items, news.users)
-                taken = tail.untold(done, shown)
-                if moment is not None:
-                    taken = taken.known_from(moment, self._ready.model.clock)
-                tail = tail.grown(with_clicks(taken.events, self._ready.model.settings.labels), taken.requests)
-                reader = news.known_by(self._ready.reader, tail.log)
-                self._ready, self._tail = self._ready.knowing(tail.log, reader), tail
+            return self._taken(self._news(items, users, moment), done, shown, moment)
+
+    def _taken(
+        self, news: News, done: pl.DataFrame | None, shown: pl.DataFrame | None, moment: datetime | None
+    ) -> Taken:
+        """Know what was told and checked, from the next ranking on."""
+        with self._growing:
+            tail = self._tail.told(news.items, news.users)
+            taken = tail.untold(done, shown)
+            if moment is not None:
+                taken = taken.known_from(moment, self._ready.model.clock)
+            tail = tail.grown(with_clicks(taken.events, self._ready.model.settings.labels), taken.requests)
+            reader = news.known_by(self._ready.reader, tail.log)
+            self._ready, self._tail = self._ready.knowing(tail.log, reader), tail
         ignored = taken.ignored + news.alike
         return replace(taken, items=news.items, users=news.users, ignored=ignored, untexted=news.texts.untexted)
 
@@ -232,14 +239,19 @@ class Ranker:
             check_context(shown, unscored, (), "requests")
         return done, shown
 
-    def _news(self, items: pl.DataFrame | pd.DataFrame | None, users: pl.DataFrame | pd.DataFrame | None) -> News:
+    def _news(
+        self,
+        items: pl.DataFrame | pd.DataFrame | None,
+        users: pl.DataFrame | pd.DataFrame | None,
+        at: datetime | None,
+    ) -> News:
         """Check what is told of items and users, and read new texts."""
         ready = self._ready
         features, text = ready.model.settings.features, ready.model.settings.text
         named = (*features.affinity, *features.numbers, *text_columns(text.fields, text.template))
         told = None if items is None or not len(items) else _read(items, ITEMS, named)
         people = None if users is None or not len(users) else _read(users, USERS, features.users)
-        return News.of(told, people, ready.model.settings, ready.log, ready.reader)
+        return News.of(told, people, ready.model.settings, ready.log, ready.reader, at)
 
 
 def _past_moment(at: datetime | str) -> datetime:

@@ -3,7 +3,7 @@
 import hashlib
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,7 +12,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from recsys.errors import ModelError
-from recsys.schema import Stored, misfit
+from recsys.schema import KNOWN_AT, TIME, Stored, misfit
 from recsys.vectors.room import Room
 
 logger = logging.getLogger(__name__)
@@ -34,6 +34,7 @@ _VECTORS = Stored(
 )
 _COLUMNS = {
     "item_id": Stored("integers or text", lambda dtype: dtype.is_integer() or dtype == pl.String),
+    KNOWN_AT: Stored("moments", lambda dtype: dtype == TIME, gaps=True, absent=True),
     "text_hash": Stored("text", lambda dtype: dtype == pl.String),
     "candidate": _VECTORS,
     "history": _VECTORS,
@@ -81,7 +82,7 @@ class Encoded(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class ItemVectors:
-    """What the encoder says about n items; row i belongs to the item with code i.
+    """What the encoder says about n texts: one of each item, or of each of its versions that has a text of its own.
 
     Attributes
     ----------
@@ -93,6 +94,8 @@ class ItemVectors:
         See `Encoded`.
     encoder
         Identity of what made them, see `TextReader`; empty when they were not made of texts.
+    known_at
+        [n] moments from which the texts are known, null where they always were; None where all were.
     room
         Where the arrays lie when rows were appended to them.
     """
@@ -103,11 +106,18 @@ class ItemVectors:
     history: NDArray[np.float32]
     appeal: NDArray[np.float32]
     encoder: str = ""
+    known_at: pl.Series | None = None
     room: Room | None = field(default=None, repr=False)
 
     def __len__(self) -> int:
-        """Return the number of items."""
+        """Return the number of texts."""
         return len(self.item_ids)
+
+    @property
+    def texts(self) -> pl.DataFrame:
+        """`item_id` and, where there are any moments, `known_at` of the texts."""
+        named = [self.item_ids.alias("item_id")]
+        return pl.DataFrame(named if self.known_at is None else [*named, self.known_at.alias(KNOWN_AT)])
 
     @classmethod
     def of_nothing(cls, encoder: str, length: int) -> "ItemVectors":
@@ -115,6 +125,12 @@ class ItemVectors:
         no_text = pl.Series([], dtype=pl.String)
         matrix = np.empty((0, length), np.float32)
         return cls(no_text, no_text, matrix, matrix, np.empty(0, np.float32), encoder)
+
+    @classmethod
+    def of_texts(cls, items: pl.DataFrame, hashes: pl.Series, encoded: Encoded, encoder: str) -> "ItemVectors":
+        """Return the vectors of texts, `item_id` and perhaps `known_at` of which are given."""
+        known_at = items[KNOWN_AT] if KNOWN_AT in items.columns else None
+        return cls(items["item_id"], hashes, *encoded, encoder, known_at)
 
     def check_encoder(self, identity: str) -> None:
         """Refuse vectors that another encoder made: they mean nothing to this one.
@@ -131,28 +147,28 @@ class ItemVectors:
             )
 
     def update(
-        self, item_ids: pl.Series, texts: Sequence[str], encode: Callable[[Sequence[str]], Encoded]
+        self, items: pl.DataFrame, texts: Sequence[str], encode: Callable[[Sequence[str]], Encoded]
     ) -> "ItemVectors":
         """Return the vectors of a catalogue, encoding each text that has none yet once, under whatever ids it stands.
 
         Parameters
         ----------
-        item_ids
-            [n]; the catalogue as it is now.
+        items
+            [n]; `item_id` and perhaps `known_at` of the catalogue's texts as it is now, see `own_texts`.
         texts
-            Its n texts.
+            The n texts.
         encode
             Not called when every text has a vector.
 
         Returns
         -------
-        One row per item, in the order of `item_ids`; `self` when nothing changed.
+        One row per row of `items`, in their order; `self` when nothing changed.
         """
         hashes = text_hashes(texts)
         rows = {hashed: row for row, hashed in enumerate(self.text_hashes)}
         new = {hashed: text for hashed, text in zip(hashes, texts, strict=True) if hashed not in rows}
-        logger.info("%d items, %d of their texts are new", len(hashes), len(new))
-        if not new and hashes == self.text_hashes.to_list() and item_ids.to_list() == self.item_ids.to_list():
+        logger.info("%d items, %d of their texts are new", items["item_id"].n_unique(), len(new))
+        if not new and hashes == self.text_hashes.to_list() and items.rows() == self.texts.rows():
             return self
         known = Encoded(self.candidate, self.history, self.appeal)
         if new:
@@ -161,33 +177,33 @@ class ItemVectors:
             rows |= {hashed: len(self) + place for place, hashed in enumerate(new)}
         kept = np.array([rows[hashed] for hashed in hashes], np.int64)
         text_column = pl.Series("text_hash", hashes, pl.String)
-        return ItemVectors(item_ids, text_column, *Encoded(*(part[kept] for part in known)), self.encoder)
+        return ItemVectors.of_texts(items, text_column, Encoded(*(part[kept] for part in known)), self.encoder)
 
-    def followed_by(self, item_ids: pl.Series, hashes: pl.Series, encoded: Encoded) -> "ItemVectors":
+    def followed_by(self, items: pl.DataFrame, hashes: pl.Series, encoded: Encoded) -> "ItemVectors":
         """Append rows; those before them stay where they are, also those of the same items.
 
         Parameters
         ----------
-        item_ids, hashes
-            [m]; ids, and the hashes of the texts.
+        items, hashes
+            [m]; `item_id` and perhaps `known_at`, and the hashes of the texts.
         encoded
             Their m vectors.
         """
         room = self.room
-        if room is None or not room.fits(len(self), len(item_ids)):
-            room = Room((self.candidate, self.history, self.appeal), len(item_ids))
+        if room is None or not room.fits(len(self), len(items)):
+            room = Room((self.candidate, self.history, self.appeal), len(items))
         if len(self):
-            item_ids, hashes = (
-                pl.concat([before, new.cast(before.dtype).alias(before.name)], rechunk=True)
-                for before, new in ((self.item_ids, item_ids), (self.text_hashes, hashes))
-            )
-        return ItemVectors(item_ids, hashes, *Encoded(*room.filled(encoded)), self.encoder, room)
+            items = pl.concat([self.texts, items.cast({"item_id": self.item_ids.dtype})], how="diagonal", rechunk=True)
+            before = self.text_hashes
+            hashes = pl.concat([before, hashes.cast(before.dtype).alias(before.name)], rechunk=True)
+        appended = ItemVectors.of_texts(items, hashes, Encoded(*room.filled(encoded)), self.encoder)
+        return replace(appended, room=room)
 
     def save(self, path: str | Path) -> None:
-        """Write one Parquet file: item_id, text_hash, candidate, history, appeal, and the encoder's identity."""
+        """Write one Parquet file: ids, perhaps known_at, text_hash, the arrays, and the encoder's identity."""
         pl.DataFrame(
             {
-                "item_id": self.item_ids,
+                **self.texts.to_dict(),
                 "text_hash": self.text_hashes,
                 "candidate": _array_column(self.candidate),
                 "history": _array_column(self.history),
@@ -225,7 +241,7 @@ class ItemVectors:
                 raise ModelError(f"{path} holds vectors that are not multiples of 2**-11; encode the items again")
             if ((matrix * matrix).sum(axis=1) > 2).any():
                 raise ModelError(f"{path} holds vectors that are longer than 1; encode the items again")
-        return cls(table["item_id"], table["text_hash"], candidate, history, appeal, encoder)
+        return cls.of_texts(table, table["text_hash"], Encoded(candidate, history, appeal), encoder)
 
 
 def _array_column(matrix: NDArray[np.float32]) -> pl.Series:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from copy import copy
 from dataclasses import dataclass, replace
 from threading import Lock
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -12,13 +12,16 @@ import polars as pl
 
 from recsys.past.counters import Ints
 from recsys.past.history import read_history
-from recsys.past.log import Log
+from recsys.past.register import ALWAYS, Entries
 from recsys.past.streams import Rows
 from recsys.vectors.coded_lists import CodedLists
 from recsys.vectors.item_vectors import Encoded, ItemVectors
 from recsys.vectors.queries import QueryReader
 from recsys.vectors.signals import TextSignals, text_signals
 from recsys.vectors.user_tower import UserTower
+
+if TYPE_CHECKING:
+    from recsys.past.log import Log
 
 COUNT = 10
 """How many neighbours an item has, at most."""
@@ -33,7 +36,8 @@ class Neighbours:
     """The nearest older items of every item, found when first asked for; threads may share one.
 
     Older are items whose `available_at` is not after the item's own, so that the answer stays when newer items come.
-    An item without `available_at` has no neighbours and is nobody's: nothing tells what was there before it.
+    An item without `available_at` has no neighbours and is nobody's: nothing tells what was there before it. Of an item
+    in versions the first one counts, and only items that became known no later are older.
 
     Parameters
     ----------
@@ -43,16 +47,19 @@ class Neighbours:
         Vectors of the items.
     """
 
-    def __init__(self, log: Log, vectors: ItemVectors) -> None:
-        codes = log.items.encode(vectors.item_ids)
-        self._codes = np.where(np.append(log.listed, False)[codes], codes, -1)
+    def __init__(self, log: "Log", vectors: ItemVectors) -> None:
+        self._codes = np.full(len(vectors), -1)
+        first = np.append(find_items(log, vectors.texts), -1)[log.register.items.firsts]
+        self._codes[first[first >= 0]] = np.flatnonzero(first >= 0)
         self._found = np.full((len(vectors), COUNT), -2, dtype=np.int64)
         self._similarity = np.zeros((len(vectors), COUNT), dtype=np.float32)
         self._know(log, vectors)
 
-    def _know(self, log: Log, vectors: ItemVectors) -> None:
+    def _know(self, log: "Log", vectors: ItemVectors) -> None:
         self._history = vectors.history
         self._available = np.append(log.available_at, np.nan)[self._codes]
+        self._since = np.append(log.register.items.first_since, ALWAYS)[self._codes]
+        self._dated = bool(np.any(self._since > ALWAYS))
         self._count = len(log.items)  # of two equally near items, the smaller id is nearer
         self._later = self._count - 1 - np.append(log.items.order, -1)[self._codes]
         self._lock = Lock()
@@ -83,6 +90,8 @@ class Neighbours:
     def _find(self, places: Ints) -> None:
         products = self._history[places] @ self._history.T
         newer = ~(self._available <= self._available[places][:, None])  # what is not known (NaN) is not older
+        if self._dated:
+            newer |= self._since > self._since[places][:, None]
         keys = np.rint(products * _PER_UNIT).astype(np.int64) * self._count + self._later
         keys[newer] = np.iinfo(np.int64).min
         keys[np.arange(len(places)), places] = np.iinfo(np.int64).min
@@ -96,7 +105,7 @@ class Neighbours:
         self._found[places] = -1
         self._found[places, :count] = np.where(none, -1, codes)
 
-    def told(self, log: Log, vectors: ItemVectors, items: Ints, rows: tuple[Ints, Ints]) -> "Neighbours":
+    def told(self, log: "Log", vectors: ItemVectors, items: Ints, now: Ints) -> "Neighbours":
         """Know items whose vectors or dates are others now; lists that these cannot change are not looked for again.
 
         Parameters
@@ -104,13 +113,16 @@ class Neighbours:
         log, vectors
             What is known now; rows of vectors were appended only.
         items
-            Codes of the items, shape [T].
-        rows
-            Their rows in the vectors before and now, -1 where they have none, each of shape [T].
+            Codes of the items, each once, shape [T].
+        now
+            The rows in the vectors of their first versions, -1 where they have none, shape [T].
         """
-        was, now = rows
+        rows, held = np.full(len(log.items), -1), np.flatnonzero(self._codes >= 0)
+        rows[self._codes[held]] = held
+        was = rows[items]
         before, after = np.append(self._available, np.nan)[was], log.available_at[items]
         moved = (was != now) | ~((before == after) | (np.isnan(before) & np.isnan(after)))
+        moved |= np.append(self._since, ALWAYS)[was] != log.register.items.first_since[items]
         items, was, now = items[moved], was[moved], now[moved]
         told, more = copy(self), len(vectors) - len(self._codes)
         told._codes = np.append(self._codes, np.full(more, -1))
@@ -162,7 +174,7 @@ class Reader:
     vectors
         Vectors of the known items.
     places
-        Row in `vectors` of every item code of the log, -1 where there is none.
+        Row in `vectors` of every row of the log's items table, -1 where there is none.
     tower
         Turns vectors and past clicks into interest.
     history_length
@@ -186,7 +198,7 @@ class Reader:
     @classmethod
     def of(
         cls,
-        log: Log,
+        log: "Log",
         vectors: ItemVectors,
         tower: UserTower,
         history_length: int,
@@ -194,38 +206,33 @@ class Reader:
         texts: TextSource | None = None,
     ) -> "Reader":
         """Join the items of a log with their vectors."""
-        places = find_items(log, vectors.item_ids)
+        places = find_items(log, vectors.texts)
         return cls(vectors, places, tower, history_length, Neighbours(log, vectors), queries, texts)
 
-    def on(self, log: Log) -> "Reader":
-        """Read the same items on top of a tail, see `Log.with_tail`."""
-        later = np.full(len(log.items) - len(self.places), -1, dtype=np.int64)
-        return replace(self, places=np.concatenate([self.places, later]))
-
-    def told(self, log: Log, item_ids: pl.Series, texted: pl.DataFrame, encoded: Encoded) -> "Reader":
-        """Know new and changed items.
+    def told(self, log: "Log", rows: Ints, places: Ints, texts: tuple[pl.DataFrame, pl.Series, Encoded]) -> "Reader":
+        """Know new and changed rows of items.
 
         Parameters
         ----------
         log
             What is known of them now.
-        item_ids
-            The items.
-        texted
-            `item_id` and `text_hash` of those among them, m, that have other vectors now.
-        encoded
-            Their m vectors.
+        rows
+            Which rows of the items table are new or changed, shape [T].
+        places
+            Their rows in the vectors, those of `texts` counted on from the last, -1 where there is none, shape [T].
+        texts
+            The texts that are new: `item_id` and perhaps `known_at`, hashes, and vectors, see `ItemVectors`.
         """
-        places, items = self.on(log).places, log.items.encode(item_ids)
-        was = places[items]
-        places[log.items.encode(texted["item_id"])] = len(self.vectors) + np.arange(len(texted))
-        vectors = self.vectors
-        if len(texted):
-            vectors = vectors.followed_by(texted["item_id"], texted["text_hash"], encoded)
-        neighbours = self.neighbours.told(log, vectors, items, (was, places[items]))
-        return replace(self, vectors=vectors, places=places, neighbours=neighbours)
+        items = log.register.items
+        more = np.full(len(items.table) - len(self.places), -1, dtype=np.int64)
+        all_places = np.concatenate([self.places, more])
+        all_places[rows] = places
+        vectors = self.vectors.followed_by(*texts) if len(texts[0]) else self.vectors
+        codes = np.unique(items.keys[0][rows])
+        neighbours = self.neighbours.told(log, vectors, codes, all_places[items.firsts[codes]])
+        return replace(self, vectors=vectors, places=all_places, neighbours=neighbours)
 
-    def signals(self, log: Log, rows: Rows, starts: Ints, texts: pl.Series | None = None) -> TextSignals:
+    def signals(self, log: "Log", rows: Rows, starts: Ints, texts: pl.Series | None = None) -> TextSignals:
         """Compute the text signals of candidates, see `read_lists`.
 
         `texts` holds what each request asks with, of the column that `queries` names; None where there is none.
@@ -236,22 +243,25 @@ class Reader:
         codes, asked = self.queries.read(texts, self.vectors.history.shape[1])
         return text_signals(replace(lists, queries=codes), self.vectors, self.tower, asked)
 
-    def beside(self, items: Ints) -> tuple[Ints, npt.NDArray[np.float32]]:
-        """Find the text neighbours of items in codes, -1 for unknown ones, see `Neighbours.of`."""
-        return self.neighbours.of(np.append(self.places, -1)[items])
+    def beside(self, log: "Log", rows: Rows) -> tuple[Ints, npt.NDArray[np.float32]]:
+        """Find the text neighbours of candidates, see `Neighbours.of`; what is not known before `as_of` has none."""
+        items, codes = log.register.items, rows.codes["item"]
+        first = np.where(items.at(codes, rows.as_of) < 0, -1, np.append(items.firsts, -1)[codes])
+        return self.neighbours.of(np.append(self.places, -1)[first])
 
 
-def find_items(log: Log, item_ids: pl.Series) -> Ints:
-    """Give for every item code of the log its row in `item_ids`, -1 where it is not there or not in the items table."""
-    places = np.full(len(log.items), -1, dtype=np.int64)
-    codes = log.items.encode(item_ids)
-    known = codes >= 0
-    known[known] = log.listed[codes[known]]
-    places[codes[known]] = np.flatnonzero(known)
-    return places
+def find_items(log: "Log", texts: pl.DataFrame) -> Ints:
+    """Give for every row of the log's items table the row of its text, -1 where there is none.
+
+    Texts are rows of `item_id` and perhaps `known_at`, see `recsys.data.texts.own_texts`.
+    """
+    known = np.flatnonzero(log.items.encode(texts["item_id"]) >= 0)
+    found = Entries.of(texts[known], (), "item", log.vocabularies)
+    items, since = log.register.items.keys
+    return np.append(known, -1)[found.at(items, since + 1)]
 
 
-def read_lists(log: Log, rows: Rows, starts: Ints, places: Ints, history_length: int) -> CodedLists:
+def read_lists(log: "Log", rows: Rows, starts: Ints, places: Ints, history_length: int) -> CodedLists:
     """Turn candidates into what the text stage sees.
 
     Parameters
@@ -261,16 +271,16 @@ def read_lists(log: Log, rows: Rows, starts: Ints, places: Ints, history_length:
     rows, starts
         Candidates in codes, whole requests together, and the first row of each request.
     places
-        Row in the catalogue of every item code, see `find_items`.
+        Row in the vectors of every row of the items table, see `find_items`.
     history_length
         How many past clicks.
     """
-    padded = np.append(places, -1)  # code -1, an unknown item, finds the last element
-    first = starts[:-1]
+    padded = np.append(places, -1)  # row -1, an unknown item, finds the last element
+    first, items = starts[:-1], log.register.items.at(rows.codes["item"], rows.as_of)
     history = read_history(log, rows.codes["user"][first], rows.as_of[first], history_length)
     return CodedLists(
         starts=starts,
-        items=padded[rows.codes["item"]].astype(np.int32),
-        history=padded[history.items].astype(np.int32),
+        items=padded[items].astype(np.int32),
+        history=padded[history.versions].astype(np.int32),
         ages=history.hours,
     )

@@ -92,7 +92,7 @@ def read_corpus() -> Corpus:
     texts = item_texts(dataset.items, settings.text.fields)
     log = settings.log(behaviour_of(dataset, Kept()))
     inside = pl.col("timestamp").is_between(start, start + timedelta(days=1), closed="left")
-    day = TextLog.of(dataset.requests.filter(inside), log, dataset.items["item_id"], settings.text)
+    day = TextLog.of(dataset.requests.filter(inside), log, dataset.items.select("item_id"), settings.text)
     return Corpus(name, dataset, texts, log, day)
 
 
@@ -164,9 +164,9 @@ def bench_change(corpus: Corpus, folder: Path, limit: int) -> dict[str, object]:
     whole = part = np.inf
     for _ in range(2):
         started = time.perf_counter()
-        vectors = nothing.update(items["item_id"], item_texts(items, settings.fields), reader.encode)
+        vectors = nothing.update(items.select("item_id"), item_texts(items, settings.fields), reader.encode)
         between = time.perf_counter()
-        vectors.update(after["item_id"], item_texts(after, settings.fields), reader.encode)
+        vectors.update(after.select("item_id"), item_texts(after, settings.fields), reader.encode)
         whole, part = min(whole, between - started), min(part, time.perf_counter() - between)
     count = items.select(changed.sum()).item()
     note = f"{count} of {len(items):,} {corpus.name} texts changed, backend onnx: {part:.2f} s against {whole:.2f} s"

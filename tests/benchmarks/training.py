@@ -19,7 +19,7 @@ CLICKS = 30
 def bench_training(corpus: Corpus) -> dict[str, object]:
     """Count unpadded tokens of one fine-tuning pass over all requests, the held-out judgement included."""
     settings = TextSettings(history_length=CLICKS, epochs=1, head_epochs=0, steps_per_update=16)
-    shown = TextLog.of(corpus.dataset.requests, corpus.log, corpus.dataset.items["item_id"], settings)
+    shown = TextLog.of(corpus.dataset.requests, corpus.log, corpus.dataset.items.select("item_id"), settings)
     lengths = Encoder.load(settings.encoder).tokenize(corpus.texts, settings.max_tokens).lengths
     codes = np.concatenate([shown.lists.items, shown.lists.history.ravel()])
     everything = int(lengths[codes[codes >= 0]].sum())

@@ -148,3 +148,35 @@ def test_items_that_come_out_at_no_moment_are_refused(available):
         DataError, match="available_at of the items holds .* values; write moments, or leave the column"
     ):
         cross(pl.DataFrame({"user_id": [1]}), items, NOON)
+
+
+def test_of_versions_what_is_known_before_the_moment_counts():
+    moments = [None, NOON - timedelta(hours=1), NOON]
+    users = pl.DataFrame({"user_id": [1, 1, 1, 2], "device": ["a", "b", "c", "d"], "known_at": [*moments, NOON]})
+    out = [NOON, NOON + timedelta(days=1), NOON]
+    items = pl.DataFrame({"item_id": [3, 3, 4], "known_at": moments, "available_at": out})
+    table = cross(users, items, NOON)
+    assert table.select("user_id", "device", "item_id").rows() == [(1, "b", 3)]
+    later = cross(users, items, NOON + timedelta(seconds=1))
+    assert sorted(later.select("user_id", "device", "item_id").rows()) == [
+        (user, device, item) for user, device in ((1, "c"), (2, "d")) for item in (3, 4)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("items", "message"),
+    [
+        (
+            {"item_id": [1, 1], "known_at": [NOON - timedelta(1)] * 2},
+            "2 rows repeat item_id and known_at; keep one row per",
+        ),
+        ({"item_id": [1, 1], "known_at": [None, None]}, "2 rows repeat item_id and known_at; keep one row per version"),
+        (
+            {"item_id": [1], "known_at": ["noon"]},
+            "known_at beside item_id holds String values; write moments, or leave",
+        ),
+    ],
+)
+def test_versions_that_are_none_are_refused(items, message):
+    with pytest.raises(DataError, match=message):
+        cross(pl.DataFrame({"user_id": [1]}), pl.DataFrame(items), NOON)

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from recsys.data.tables import About, Dataset, in_utc, read_about, read_table
+from recsys.data.tables import About, Dataset, in_utc, one_version, read_about, read_table
 from recsys.errors import DataError
 from recsys.schema import TIME
 
@@ -164,3 +164,33 @@ def test_what_the_importer_says_is_read_from_a_plain_file_alone(tmp_path: Path, 
     make(tmp_path / "about.json")
     with pytest.raises(DataError, match=r"about\.json is not what an importer writes .*; delete it or import again"):
         read_about(tmp_path / "about.json")
+
+
+@pytest.mark.parametrize("key", ["item_id", "user_id"])
+def test_the_first_and_the_last_version_of_each_id_are_found_in_any_order_of_rows(key: str) -> None:
+    moments = [datetime(2024, 3, 2, tzinfo=UTC), None, datetime(2024, 3, 1, tzinfo=UTC), None]
+    table = pl.DataFrame({key: [1, 1, 1, 2], "known_at": moments, "name": ["c", "a", "b", "d"]})
+    for order in ([0, 1, 2, 3], [3, 2, 1, 0], [1, 3, 0, 2]):
+        for which, names in (("first", ["a", "d"]), ("last", ["c", "d"])):
+            assert one_version(table[order], key, which).sort(key)["name"].to_list() == names
+    plain = table.drop("known_at")
+    assert one_version(plain, key, "last") is plain
+
+
+def test_reports_say_which_tables_count_as_always_known() -> None:
+    words = "There is no known_at in {}: what a row says counts as known at all times, so that a column written back"
+    items = pl.DataFrame({"item_id": [1], "title": ["a"], "known_at": [datetime(2024, 3, 1, tzinfo=UTC)]})
+    users, no_users = pl.DataFrame({"user_id": [1], "age": [3]}), pl.DataFrame({"user_id": [1]})
+    undated = items.with_columns(known_at=pl.lit(None, TIME))
+    about = About(notes=("Said.",))
+    for tables, said in (
+        ((items, None), None),
+        ((items, no_users), None),
+        ((items, users), "users"),
+        ((undated, users), "items and users"),
+        ((items.drop("known_at"), None), "items"),
+    ):
+        notes = list(Dataset(tables[0], items, items, tables[1], about).notes())
+        assert notes[0] == "Said."
+        assert len(notes) == 1 + (said is not None)
+        assert said is None or notes[1].startswith(words.format(said))

@@ -1,7 +1,7 @@
 import doctest
 import logging
 import time
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import polars as pl
 import pytest
@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recsys.data import texts as fields
-from recsys.data.texts import LONGEST_TEXT, item_texts, item_titles, text_columns, warn_of_empty
+from recsys.data.texts import LONGEST_TEXT, item_texts, item_titles, own_texts, text_columns, warn_of_empty
 from recsys.errors import SettingsError
+from recsys.schema import TIME
 
 
 def texts(*rows: tuple[str | None, str | None]) -> list[str]:
@@ -270,3 +271,29 @@ def test_items_without_text_are_counted_in_one_warning(caplog: pytest.LogCapture
 def test_the_columns_that_are_read_are_those_of_the_template_where_there_is_one() -> None:
     assert text_columns(["title", "text"]) == ("title", "text")
     assert text_columns(["title"], "{{a}} {category}: {text}") == ("category", "text")
+
+
+def test_the_texts_of_versions_are_those_that_differ_from_the_text_before() -> None:
+    hours = [None, 3, 1, 2, None, 5, 4]
+    moments = [None if hour is None else datetime(2024, 3, 1, hour, tzinfo=UTC) for hour in hours]
+    items = pl.DataFrame(
+        {
+            "item_id": [1, 1, 1, 1, 2, 3, 3],
+            "title": ["sea", "boat", "sea", "boat", "sea", "sea", None],
+            "price": [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0],
+            "known_at": pl.Series(moments, dtype=TIME),
+        }
+    )
+    found, texts = own_texts(items, ["title"])
+    assert found.columns == ["item_id", "known_at"]
+    assert [*zip(found["item_id"], found["known_at"], texts, strict=True)] == [
+        (1, None, "sea"),
+        (1, moments[3], "boat"),
+        (2, None, "sea"),
+        (3, moments[5], "sea"),
+        (3, moments[6], ""),
+    ]
+    plain = items.drop("known_at").unique("item_id", keep="first", maintain_order=True)
+    for table in (plain, plain.with_columns(known_at=pl.lit(None, TIME))):
+        found, texts = own_texts(table, ["title"])
+        assert (found.columns, found["item_id"].to_list(), texts) == (["item_id"], [1, 2, 3], ["sea"] * 3)

@@ -58,7 +58,7 @@ def catalogue(**titles: str | None) -> pl.DataFrame:
 
 def encode(reader: TextReader, items: pl.DataFrame, seen: ItemVectors | None = None) -> ItemVectors:
     known = ItemVectors.of_nothing(reader.identity, 4) if seen is None else seen
-    return known.update(items["item_id"], item_texts(items, ["title"]), reader.encode)
+    return known.update(items.select("item_id"), item_texts(items, ["title"]), reader.encode)
 
 
 def test_items_without_text_have_the_learned_vector(reader: TextReader) -> None:
@@ -125,7 +125,7 @@ def folder(tiny_encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     settings = TextSettings(backend="onnx", fields=("title",), max_tokens=12)
     folder = tmp_path_factory.mktemp("model")
     model = TextModel(encoder, ItemHead(32), tower, settings)
-    model.vectors(pl.Series(["a", "b"]), ["sea boat", ""])
+    model.vectors(pl.DataFrame({"item_id": ["a", "b"]}), ["sea boat", ""])
     model.save(folder)
     return folder
 
@@ -138,7 +138,7 @@ def test_what_is_loaded_reads_as_what_was_saved(folder: Path) -> None:
     assert loaded.identity == read_identity(folder / "encoder")
     assert len(loaded.identity) == 64
     model = TextModel.load(folder)
-    one, other = loaded.encode(["sea boat", ""]), model.vectors(pl.Series(["a", "b"]), ["sea boat", ""])
+    one, other = loaded.encode(["sea boat", ""]), model.vectors(pl.DataFrame({"item_id": ["a", "b"]}), ["sea boat", ""])
     assert loaded.identity == other.encoder
     for name in Encoded._fields:
         assert np.array_equal(getattr(one, name), getattr(other, name))

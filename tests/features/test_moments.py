@@ -45,9 +45,10 @@ def test_moments_are_those_of_a_plain_loop(tools, data):
     check(tools, exact, rounded, data.draw(tools.case()))
 
 
+@pytest.mark.parametrize("versions", [False, True])
 @pytest.mark.parametrize("freshness", ["live", "1d"])
-def test_every_moment_of_a_full_log_is_that_of_a_plain_loop(tools, freshness):
-    case = tools.full_case(7, freshness=freshness, feedback_delay="6h", zone="Africa/Cairo")
+def test_every_moment_of_a_full_log_is_that_of_a_plain_loop(tools, freshness, versions):
+    case = tools.full_case(7, freshness=freshness, versions=versions, feedback_delay="6h", zone="Africa/Cairo")
     check(tools, EXACT, ROUNDED, case)
 
 

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from recsys.data.clock import TimeSettings
-from recsys.data.tables import Dataset
+from recsys.data.tables import Dataset, one_version
 from recsys.features.columns import COMPARISONS
 from recsys.features.plan import TEXT_COLUMNS, build_features, differs_in_list, feature_names
 from recsys.model.prepared import behaviour_of
@@ -26,7 +26,7 @@ NOON = datetime(2024, 3, 1, 12, tzinfo=UTC)
 SLOW = settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
 
 
-def future_changes_nothing(tools, compute, examples):
+def future_changes_nothing(tools, compute, examples, versions=True):
     """Give the time property: features of a request are the same under two logs that differ from `as_of` on."""
 
     @settings(
@@ -39,7 +39,7 @@ def future_changes_nothing(tools, compute, examples):
     )
     @given(data=st.data())
     def check(data):
-        case = data.draw(tools.case())
+        case = data.draw(tools.case(versions=versions))
         request = data.draw(st.sampled_from(case.candidates["request_id"].unique().sort().to_list()))
         asked = case.candidates.filter(pl.col("request_id") == request)
         other = data.draw(tools.other_future(case, case.as_of(request)))
@@ -139,6 +139,10 @@ def leaky(tools, leak):
             dataset = replace(dataset, events=dataset.events.drop("known_at"))
         if leak == "midnight of another zone":
             time = time.model_copy(update={"zone": "UTC" if time.zone != "UTC" else "Africa/Cairo"})
+        if leak == "versions of later":
+            last = {"items": one_version(dataset.items, "item_id", "last")}
+            last["users"] = one_version(dataset.users, "user_id", "last")
+            dataset = replace(dataset, **{name: of.drop("known_at", strict=False) for name, of in last.items()})
         return tools.compute(asked, dataset, time, history=history)
 
     return compute
@@ -147,10 +151,10 @@ def leaky(tools, leak):
 LEAKS = ["labels at once", "clicks at once", "moments of clicks", "today", "events when they happen"]
 
 
-@pytest.mark.parametrize("leak", [*LEAKS, "midnight of another zone"])
+@pytest.mark.parametrize("leak", [*LEAKS, "midnight of another zone", "versions of later"])
 def test_the_time_property_sees_a_wrong_clock(tools, leak):
     with pytest.raises(AssertionError):
-        future_changes_nothing(tools, leaky(tools, leak), examples=80)()
+        future_changes_nothing(tools, leaky(tools, leak), examples=80, versions=leak == "versions of later")()
 
 
 @SLOW

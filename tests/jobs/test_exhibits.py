@@ -1,4 +1,5 @@
 from dataclasses import replace
+from datetime import timedelta
 
 import numpy as np
 import polars as pl
@@ -9,6 +10,7 @@ from recsys.data.tables import SAMPLED
 from recsys.jobs.exhibits import collect_exhibits
 from recsys.jobs.sides import Opinion, Sides
 from recsys.jobs.systems import open_system
+from recsys.schema import TIME
 
 
 @pytest.fixture
@@ -86,3 +88,21 @@ def test_drawn_lists_and_a_weak_a_stand_beside_the_verdict(sides) -> None:
     for words in collect_exhibits(replace(sides, systems=(ranked, new)), "nDCG@10").warnings:
         assert "weak" not in words
         assert words != SAMPLED
+
+
+def test_versions_of_items_change_no_measure_but_by_their_first_moment_and_last_title(sides, line) -> None:
+    items = line.dataset.plain().items
+    later = items.with_columns(
+        title=pl.lit("mended"),
+        available_at=pl.col("available_at") + timedelta(days=9),
+        known_at=pl.lit(items["available_at"].max(), TIME),
+    )
+    dated = pl.concat([later, items.with_columns(known_at=pl.lit(None, TIME))])
+    plain = collect_exhibits(sides, "nDCG@10")
+    found = collect_exhibits(replace(sides, dataset=replace(sides.dataset, items=dated)), "nDCG@10")
+    assert [(of.name, of.a, of.b) for of in found.label_free] == [(of.name, of.a, of.b) for of in plain.label_free]
+    assert found.facts["Data"] == plain.facts["Data"]
+    assert {of.title for example in found.examples for of in example.listed} == {"mended"}
+    said = "There is no known_at in {}: "
+    assert any(note.startswith(said.format("items and users")) for note in plain.notes)
+    assert any(note.startswith(said.format("users")) for note in found.notes)

@@ -13,6 +13,7 @@ from recsys.model.prepared import behaviour_of
 from recsys.past.behaviour import Kept
 from recsys.past.log import Log
 from recsys.past.lookup import Asked
+from recsys.schema import TIME
 
 
 @pytest.fixture(scope="module")
@@ -210,3 +211,17 @@ def test_a_device_that_nobody_named_and_that_groups_no_requests_stops_nothing(sh
     assert not any(name.startswith("device") for name in segment_requests(asked, dataset))
     with pytest.raises((DataError, SettingsError), match="'device'"):
         segment_requests(asked, dataset, ["device"])
+
+
+def test_of_items_and_users_in_versions_the_last_one_groups(shown) -> None:
+    dataset, requests, log = shown
+    asked, moment = Asked.of(requests, log), datetime(2024, 1, 1, tzinfo=UTC)
+    plain = segment_requests(asked, dataset, ["category", "age_group"])
+    tables = {}
+    for name, column in (("items", "category"), ("users", "age_group")):
+        table = getattr(dataset, name)
+        early = table.with_columns(pl.lit("before").alias(column), known_at=pl.lit(None, TIME))
+        tables[name] = pl.concat([table.with_columns(known_at=pl.lit(moment, TIME)), early])
+    found = segment_requests(asked, replace(dataset, **tables), ["category", "age_group"])
+    assert found.keys() == plain.keys()
+    assert all(np.array_equal(flags, plain[name]) for name, flags in found.items())

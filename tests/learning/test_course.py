@@ -25,7 +25,7 @@ CLOCK = TimeSettings(feedback_delay=DELAY)
 
 def shown(line, requests: pl.DataFrame, settings: TextSettings) -> TextLog:
     log = Log(behaviour_of(line.dataset, Kept()), line.settings.time)
-    return TextLog.of(requests, log, line.dataset.items["item_id"], settings)
+    return TextLog.of(requests, log, line.dataset.items.select("item_id"), settings)
 
 
 @pytest.fixture
@@ -155,7 +155,7 @@ def test_popularity_is_what_click_rates_told_when_the_list_was_shown(line, setti
     time = line.settings.time.model_copy(update={"freshness": freshness})
     log = Log(behaviour_of(line.dataset, Kept()), time)
     requests = line.dataset.requests.sort("timestamp", "request_id", "item_id")
-    found = TextLog.of(requests, log, line.dataset.items["item_id"], settings).outcomes.popularity
+    found = TextLog.of(requests, log, line.dataset.items.select("item_id"), settings).outcomes.popularity
     moments = requests["timestamp"] + time.feedback_delay
     known_by = requests.select(time.as_of(pl.col("timestamp")))["timestamp"]
     for row in np.random.default_rng(0).choice(len(requests), 200, replace=False).tolist():

@@ -52,7 +52,7 @@ def test_scores_in_training_are_those_of_serving(learner: TextLearner, world) ->
     with torch.no_grad():
         scores, present = score(learner, steps(world)[0])
     model = TextModel(learner.encoder, learner.heads, learner.interest.tower(), learner.settings)
-    vectors = model.vectors(pl.Series(np.arange(len(world.texts))), world.texts)
+    vectors = model.vectors(pl.DataFrame({"item_id": np.arange(len(world.texts))}), world.texts)
     served = text_signals(world.lists.block(0, 20), vectors, model.tower).text_score
     assert scores[present].numpy() == pytest.approx(served, abs=0.02)  # vectors are rounded for serving
 

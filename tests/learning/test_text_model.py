@@ -39,7 +39,7 @@ def catalogue(*titles: str | None) -> pl.DataFrame:
 
 
 def encode(model: TextModel, items: pl.DataFrame) -> ItemVectors:
-    return model.vectors(items["item_id"], item_texts(items, model.settings.fields))
+    return model.vectors(items.select("item_id"), item_texts(items, model.settings.fields))
 
 
 def test_vectors_lie_on_the_grid_with_length_one(model: TextModel) -> None:
@@ -103,15 +103,15 @@ def test_embeddings_at_hand_are_taken_where_the_backend_would_give_the_same(mode
     tokens = model.encoder.tokenize(texts, model.settings.max_tokens)
     embeddings = np.concatenate([model.encoder.embed(tokens), model.lexicon.embed(texts)], axis=1)
     expected = encode(model, items)
-    found = model.vectors(items["item_id"], texts, embeddings)
+    found = model.vectors(items.select("item_id"), texts, embeddings)
     assert found.encoder == expected.encoder
     for name in NAMES:
         assert getattr(found, name) == pytest.approx(getattr(expected, name), abs=1e-3)
-    taken = model.vectors(items["item_id"], texts, -embeddings)
+    taken = model.vectors(items.select("item_id"), texts, -embeddings)
     assert (taken.candidate[[0, 1, 3]] != expected.candidate[[0, 1, 3]]).any(axis=1).all()
     assert np.array_equal(taken.candidate[2], expected.candidate[2])  # the learned vector of no text
     other = replace(model, settings=model.settings.model_copy(update={"backend": "onnx"}))
-    read = other.vectors(items["item_id"], texts, -embeddings)
+    read = other.vectors(items.select("item_id"), texts, -embeddings)
     for name in NAMES:
         assert np.array_equal(getattr(read, name), getattr(encode(other, items), name))
 

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.slow
 
 
 def mean_auc(model: TextModel, world) -> float:
-    vectors = model.vectors(pl.Series(np.arange(len(world.texts))), world.texts)
+    vectors = model.vectors(pl.DataFrame({"item_id": np.arange(len(world.texts))}), world.texts)
     scores = text_signals(world.lists, vectors, model.tower).interest.reshape(-1, 6)
     aucs = []
     for score, label in zip(scores, world.labels.reshape(-1, 6) > 0, strict=True):
@@ -128,7 +128,7 @@ def test_survives_hostile_texts_and_unknown_codes(world, tiny_settings: TextSett
     history[::3, 1] = -1
     lists = CodedLists(world.lists.starts, items, history, world.lists.ages)
     model = fit_text(texts, lists, Outcomes.of(world.labels), tiny_settings.model_copy(update={"epochs": 2}), 0)
-    vectors = model.vectors(pl.Series(np.arange(40)), texts)
+    vectors = model.vectors(pl.DataFrame({"item_id": np.arange(40)}), texts)
     assert np.isfinite(vectors.candidate).all()
     assert np.isfinite(vectors.appeal).all()
 
@@ -244,7 +244,7 @@ def test_appeal_learns_from_clicks_and_views_of_headlines(world, tiny_settings: 
     lists = CodedLists(np.arange(0, len(items) + 1, 5), items, nobody, np.zeros((80, 1), np.float32))
     settings = tiny_settings.model_copy(update={"held_out": 0.0, "head_epochs": 0, "requests_per_step": 8})
     model = fit_text(world.texts, lists, Outcomes(clicks, views), settings, 0)
-    appeal = model.vectors(pl.Series(np.arange(40)), world.texts).appeal
+    appeal = model.vectors(pl.DataFrame({"item_id": np.arange(40)}), world.texts).appeal
     assert appeal[liked].min() > appeal[~liked].max()
     assert appeal[liked].mean() - appeal[~liked].mean() == pytest.approx(np.log(3), abs=0.4)
 
@@ -261,7 +261,7 @@ def test_what_attracts_everybody_anyway_does_not_become_appeal(world, tiny_setti
     gaps = []
     for known in (np.zeros(len(items)), np.where(liked[items], np.log(3), 0)):
         model = fit_text(world.texts, lists, Outcomes.of(clicked, known), settings, 0)
-        appeal = model.vectors(pl.Series(np.arange(40)), world.texts).appeal
+        appeal = model.vectors(pl.DataFrame({"item_id": np.arange(40)}), world.texts).appeal
         gaps.append(appeal[liked].mean() - appeal[~liked].mean())
     assert gaps[0] > 0.5
     assert abs(gaps[1]) < gaps[0] / 3
@@ -335,7 +335,7 @@ def test_heads_that_came_apart_are_refused(world, tiny_settings: TextSettings) -
     with pytest.raises(
         ModelError, match=r"the heads have come apart while learning .*lower \[text\] head_learning_rate"
     ):
-        model.vectors(pl.Series(np.arange(40)), world.texts)
+        model.vectors(pl.DataFrame({"item_id": np.arange(40)}), world.texts)
 
 
 def test_an_earlier_model_is_read_as_it_is_from_the_first_step(

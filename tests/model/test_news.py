@@ -4,6 +4,7 @@ import hashlib
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 
 import numpy as np
 import polars as pl
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from recsys.data.clock import TimeSettings
-from recsys.data.texts import item_texts
+from recsys.data.texts import own_texts
 from recsys.errors import DataError, ModelError, SettingsError
 from recsys.features.definitions import Rate, Share
 from recsys.features.moments import HoursSince
@@ -81,8 +82,8 @@ class Source:
 
 
 def vectors_of(items: pl.DataFrame) -> ItemVectors:
-    texts = item_texts(items, ["title"])
-    return ItemVectors(items["item_id"], pl.Series(text_hashes(texts), dtype=pl.String), *read(texts), "one")
+    rows, texts = own_texts(items, ["title"])
+    return ItemVectors.of_texts(rows, pl.Series(text_hashes(texts), dtype=pl.String), read(texts), "one")
 
 
 def reader_of(log: Log, items: pl.DataFrame, source: Source | None = None) -> Reader:
@@ -94,23 +95,28 @@ SETTINGS_OF_ALL = Settings.model_validate({"text": {"fields": ["title"]}}).model
 
 @dataclass
 class Shop:
-    """What is told of items and users step by step, beside behaviour."""
+    """What is told of items and users step by step, beside behaviour; some rows from some moment on, in no order."""
 
     story: Story
     random: np.random.Generator
     items: pl.DataFrame
     users: pl.DataFrame
+    versions: bool = False
 
     @classmethod
-    def of(cls, seed: int, steps: int, texts: bool) -> "Shop":
+    def of(cls, seed: int, steps: int, texts: bool, versions: bool = False) -> "Shop":
         random = np.random.default_rng(seed)
         story = Story.of(seed, steps, bool(seed % 2), texts)
-        shop = cls(story, random, story.items, story.users)
-        shop.items = story.items.with_columns(title=pl.Series(random.choice(WORDS, len(story.items))))
-        return shop
+        items = story.items.with_columns(title=pl.Series(random.choice(WORDS, len(story.items))))
+        return cls(story, random, shop_columns(items), story.users.with_columns(known_at=pl.lit(None, TIME)), versions)
 
     def id(self, number: int) -> int | str:
         return f"é{number}" if self.items.schema["item_id"] == pl.String else number
+
+    def since(self) -> datetime | None:
+        """Some moment from which a row is known."""
+        moments = [None, *(START + 10 * int(ten) * MINUTE for ten in range(-1, 70, 4))] if self.versions else [None]
+        return moments[self.random.integers(len(moments))]
 
     def rows(self) -> tuple[pl.DataFrame, pl.DataFrame]:
         """Some items and users, new ones and ones that changed or did not; and know them."""
@@ -119,28 +125,29 @@ class Shop:
             [
                 {
                     "item_id": self.id(int(number)),
+                    "known_at": self.since(),
                     "available_at": pick([None, START - 10 * MINUTE, START, START + 30 * MINUTE, START + 90 * MINUTE]),
                     "category": pick(["sea", "code", None, "opera"]),
                     "price": pick([None, 1.0, float("nan"), 7.5]),
                     "title": str(pick(WORDS)),
                 }
-                for number in self.random.choice(13, self.random.integers(0, 5), replace=False)
+                for number in self.random.choice(13, self.random.integers(0, 5), replace=self.versions)
             ],
-            schema=self.items.select("item_id", "available_at", "category", "price", "title").schema,
-        )
+            schema=self.items.schema,
+        ).unique(ITEM, keep="first", maintain_order=True)
         users = pl.DataFrame(
             [
-                {"user_id": self.id(int(number)), "town": pick(["a", "b", "c", None])}
-                for number in self.random.choice(8, self.random.integers(0, 3), replace=False)
+                {"user_id": self.id(int(number)), "town": pick(["a", "b", "c", None]), "known_at": self.since()}
+                for number in self.random.choice(8, self.random.integers(0, 3), replace=self.versions)
             ],
             schema=self.users.schema,
-        )
+        ).unique(USER, keep="first", maintain_order=True)
         if len(self.items) and self.random.random() < 0.5:  # told again alike
-            again = self.items[int(self.random.integers(len(self.items)))].select(items.columns)
-            items = pl.concat([items.filter(pl.col("item_id") != again["item_id"][0]), again])
-        self.items = pl.concat([self.items.join(items, on="item_id", how="anti").select(items.columns), items])
-        self.users = pl.concat([self.users.join(users, on="user_id", how="anti"), users])
-        return items, users
+            again = self.items[int(self.random.integers(len(self.items)))]
+            items = pl.concat([items.join(again, on=ITEM, how="anti", nulls_equal=True), again])
+        self.items = pl.concat([self.items.join(items, on=ITEM, how="anti", nulls_equal=True), items])
+        self.users = pl.concat([self.users.join(users, on=USER, how="anti", nulls_equal=True), users])
+        return (items, users) if self.versions else (items.drop("known_at"), users.drop("known_at"))
 
     def whole(self, step: int, time: TimeSettings) -> tuple[Log, Reader]:
         story = replace(self.story, items=self.items, users=self.users)
@@ -151,6 +158,13 @@ class Shop:
         lists = self.story.candidates()
         items = pl.concat([lists["item_id"].unique(), self.items["item_id"]]).unique().sort().to_frame()
         return lists.drop("item_id").unique(maintain_order=True).join(items, how="cross")
+
+
+ITEM, USER = ["item_id", "known_at"], ["user_id", "known_at"]
+
+
+def shop_columns(items: pl.DataFrame) -> pl.DataFrame:
+    return items.select("item_id", pl.lit(None, TIME).alias("known_at"), "available_at", "category", "price", "title")
 
 
 def features_of(candidates: pl.DataFrame, log: Log, reader: Reader) -> pl.DataFrame:
@@ -173,11 +187,12 @@ def tell(
     st.sampled_from([1, 4, 10_000]),
     st.booleans(),
     st.sampled_from([1, 4_000_000]),
+    st.booleans(),
 )
 def test_what_is_told_of_items_and_users_gives_the_features_of_tables_that_hold_it(
-    seed, steps, rows, texts, numbers
+    seed, steps, rows, texts, numbers, versions
 ) -> None:
-    shop = Shop.of(seed, steps, texts)
+    shop = Shop.of(seed, steps, texts, versions)
     time = [TimeSettings(), TimeSettings(feedback_delay="0s"), TimeSettings(freshness="1d")][seed % 3]
     tail = Tail.on(Log(replace(shop.story, items=shop.items).behaviour(0), time))
     reader = reader_of(tail.log, shop.items)
@@ -188,14 +203,11 @@ def test_what_is_told_of_items_and_users_gives_the_features_of_tables_that_hold_
             if shop.random.random() < 0.5:
                 tail, reader, _ = tell(tail, reader, *shop.rows())
             tail = tail.grown(*shop.story.update(step))
-            reader = reader.on(tail.log)
             if shop.random.random() < 0.7:
                 tail, reader, _ = tell(tail, reader, *shop.rows())
             candidates = shop.candidates()
-            found, expected = (
-                features_of(candidates, tail.log, reader),
-                features_of(candidates, *shop.whole(step, time)),
-            )
+            expected = features_of(candidates, *shop.whole(step, time))
+            found = features_of(candidates, tail.log, reader)
             assert_frame_equal(found, expected, check_exact=True)
 
 
@@ -211,13 +223,18 @@ def row(number: int, **values: object) -> pl.DataFrame:
     return pl.DataFrame([base | values], schema_overrides={"available_at": TIME, "price": pl.Float64})
 
 
+def places_of(tail: Tail, reader: Reader, ids: list[int]) -> np.ndarray:
+    """Where the vectors of some items stand."""
+    return reader.places[tail.log.register.items.firsts[tail.log.items.encode(pl.Series("item_id", ids))]]
+
+
 def test_rows_told_again_alike_are_left_out_and_their_texts_not_read() -> None:
     source = Source()
     shop, tail, reader = shop_of(source)
     again, users = shop.items.sample(fraction=1, shuffle=True, seed=1), shop.users
     tail, reader, news = tell(tail, reader, again, users)
     assert (len(news.items), len(news.users), news.alike, source.asked) == (0, 0, len(again) + len(users), [])
-    mixed = pl.concat([again.select(row(1).columns), row(20, title="goal"), row(21, title="sea boat")])
+    mixed = pl.concat([again.drop("known_at").select(row(1).columns), row(20, title="goal"), row(21, title="sea boat")])
     tail, reader, news = tell(tail, reader, mixed, users.with_columns(town=pl.lit("b")))
     assert news.items["item_id"].to_list() == [20, 21]
     assert news.users["user_id"].to_list() == [1, 5]
@@ -238,7 +255,7 @@ def test_only_what_an_attribute_changes_is_counted_anew() -> None:
     fresh, fresh_reader, _ = tell(tail, reader, seen.with_columns(category=pl.lit("opera")), None)
     (other,) = fresh.log.layers
     assert other.timeline is layer.timeline
-    assert other.clicks is layer.clicks
+    assert other._clicked is layer._clicked
     stale = {key for key, counter in layer._counters.items() if other._counters.get(key) is not counter}
     assert stale == {key for key in layer._counters if {"category", "last_category"} & set(key[1])}
     user = tail.log.behaviour.showings["user_id"][0]
@@ -269,8 +286,8 @@ def test_without_an_encoder_an_item_is_ranked_by_what_is_left(caplog: pytest.Log
         "the texts of 3 items could not be read (the encoder is gone): 1 are ranked by the text that they had, 1 by "
         "what is known of their letters, 1 without a text; tell them again when it can be read"
     ]
-    by_id = dict(zip(tail.log.items.values.to_list(), reader.places, strict=False))
-    places = [int(place) for place in reader.places[tail.log.items.encode(pl.Series("item_id", [20, 21, 4]))]]
+    by_id = dict(zip(tail.log.register.items.table["item_id"], reader.places, strict=True))
+    places = places_of(tail, reader, [20, 21, 4]).tolist()
     assert reader.vectors.candidate[places[0]].tolist() == read(["letters of bread"]).candidate[0].tolist()
     assert places[1] == -1
     assert places[2] == by_id[4] == vectors_of(shop.items).item_ids.to_list().index(4)
@@ -279,12 +296,12 @@ def test_without_an_encoder_an_item_is_ranked_by_what_is_left(caplog: pytest.Log
     source.lexicon = False
     tail, reader, news = tell(tail, reader, row(22, title="bread"), None)
     assert news.texts.untexted == 1
-    assert reader.places[tail.log.items.encode(pl.Series("item_id", [22]))[0]] == -1
+    assert places_of(tail, reader, [22]).tolist() == [-1]
     source.encoder = True
     told = pl.concat([told, row(22, title="bread")])
     tail, reader, news = tell(tail, reader, told, None)
     assert (len(news.items), news.alike, news.texts.untexted) == (4, 0, 0)
-    places = reader.places[tail.log.items.encode(told["item_id"])]
+    places = places_of(tail, reader, told["item_id"].to_list())
     assert np.array_equal(reader.vectors.candidate[places], read(told["title"].to_list()).candidate)
 
 

@@ -1,12 +1,14 @@
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
+import numpy as np
 import polars as pl
 import pytest
 
 from recsys.data.labels import LabelSettings
 from recsys.errors import DataError, SettingsError
-from recsys.model.prepared import fingerprint, prepare
+from recsys.model.prepared import available_at, fingerprint, prepare
+from recsys.schema import TIME
 from recsys.settings import Settings
 
 
@@ -68,3 +70,25 @@ def test_the_fingerprint_sees_one_changed_value(line) -> None:
     changed, before = fingerprint(replace(line.dataset, items=items)), fingerprint(line.dataset)
     assert changed["items"] != before["items"]
     assert changed["requests"] == before["requests"]
+
+
+def test_an_item_can_be_put_into_a_list_when_it_is_out_and_known(line) -> None:
+    items, moment = line.dataset.items, line.dataset.requests["timestamp"].max()
+    first, second = items["available_at"].to_list()[:2]
+    known = [None, moment, *[first] * (len(items) - 2)]
+    dated = pl.concat([
+        items.with_columns(known_at=pl.Series(known, dtype=TIME)),
+        items[:1].with_columns(known_at=pl.lit(moment, TIME), available_at=pl.lit(moment, TIME)),
+    ])  # fmt: skip
+    ids = pl.concat([items["item_id"][:2], pl.Series("item_id", [-1])])
+    for table, expected in (
+        (items, [micro(first), micro(second), np.nan]),
+        (dated, [micro(first), micro(moment) + 1, np.nan]),
+        (dated.with_columns(available_at=pl.lit(None, TIME)), [np.nan, micro(moment) + 1, np.nan]),
+    ):
+        log = prepare(replace(line.dataset, items=table), line.settings).log
+        np.testing.assert_array_equal(available_at(log, ids), expected)
+
+
+def micro(moment: datetime) -> int:
+    return int(moment.timestamp() * 1_000_000)

@@ -77,7 +77,7 @@ def with_backend(line, backend: str, folder: Path) -> Path:
     text = TextModel.load(line.model)
     text = replace(text, settings=text.settings.model_copy(update={"backend": backend}))
     items = line.dataset.items
-    vectors = text.vectors(items["item_id"], item_texts(items, text.settings.fields, text.settings.template))
+    vectors = text.vectors(items.select("item_id"), item_texts(items, text.settings.fields, text.settings.template))
     text.save(folder)
     State(State.load(line.model / "state", line.model).behaviour, vectors).save(folder / "state", folder)
     write_manifest(folder, {name: manifest[name] for name in ("settings", "windows", "data")})

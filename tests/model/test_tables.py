@@ -125,3 +125,25 @@ def test_ids_of_two_kinds_are_refused_by_name(tmp_path, table, name, message) ->
 def test_vectors_of_other_ids_are_refused_by_name(tmp_path) -> None:
     with pytest.raises(ModelError, match=r"item_vectors.parquet: column item_id holds Int64 values where items holds"):
         refuse_mixed_ids(tmp_path, SAVED, pl.Series([1]))
+
+
+@pytest.mark.parametrize("name", ["items", "users"])
+def test_versions_have_moments_and_tables_of_before_have_none(tmp_path, name) -> None:
+    moments = pl.Series("known_at", [NOON] * len(getattr(SAVED, name)), dtype=MOMENTS)
+    written(tmp_path, name, lambda saved: saved.clone().insert_column(1, moments))
+    assert getattr(read_behaviour(tmp_path, KEPT), name)["known_at"].to_list() == moments.to_list()
+    read = read_behaviour(tmp_path, KEPT)
+    assert (read.attributes, read.numbers, read.user_attributes) == (KEPT.affinity, KEPT.numbers, KEPT.users)
+    nothing = moments.set(pl.Series([True] * len(moments)), None)
+    written(tmp_path, name, lambda saved: saved.clone().insert_column(1, nothing))
+    assert getattr(read_behaviour(tmp_path, KEPT), name)["known_at"].null_count() == len(moments)
+    for wrong, words in (
+        (
+            lambda saved: saved.clone().insert_column(1, moments.cast(pl.String)),
+            "known_at holds String values, not mom",
+        ),
+        (lambda saved: saved.with_columns(moments), "its columns stand in the order"),
+    ):
+        written(tmp_path, name, wrong)
+        with pytest.raises(ModelError, match=rf"{name}\.parquet: .*{words}"):
+            read_behaviour(tmp_path, KEPT)

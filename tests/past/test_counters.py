@@ -112,7 +112,7 @@ def test_ties_are_broken_as_they_are_told(rows, seed):
     keys, known_at, _ = arrays(rows, 3)
     ties = np.random.default_rng(seed).permutation(len(rows))
     timeline = Timeline.of(known_at)
-    counter = Counter.build(keys, timeline.before(known_at), timeline.width, ties=ties)
+    counter = Counter.build(keys, timeline.before(known_at), timeline.width, ties=(ties,))
     kept = [place for place in range(len(rows)) if keys[place] >= 0]
     assert counter.order.tolist() == sorted(kept, key=lambda place: (keys[place], known_at[place], ties[place]))
 

@@ -45,8 +45,8 @@ def test_every_user_and_item_has_a_code(tools):
     log = make_log(tools)
     assert log.users.values.to_list() == [5, 6, 7]
     assert log.items.values.to_list() == [1, 2, 3, 4, 9]
-    assert log.attributes["category"].tolist() == [1, 0, 1, -1, -1]
-    assert log.listed.tolist() == [True] * 4 + [False]
+    assert log.attributes["category"].tolist() == [-1, 1, 0, 1]  # by row
+    assert log.register.items.firsts.tolist() == [3, 2, 1, 0, -1]
     np.testing.assert_array_equal(log.available_at, [micro(NOON - HOUR), np.nan, np.nan, micro(NOON), np.nan])
 
 
@@ -211,7 +211,7 @@ def renamed(tail):
 def test_a_tail_may_bring_new_users_items_and_devices_and_moments_that_the_batch_has_too(tools, words, freshness):
     fitting, brought = 0, 0
     for seed in range(12):
-        case = tools.full_case(seed, feedback_delay="10m", freshness=freshness)
+        case = tools.full_case(seed, feedback_delay="10m", freshness=freshness, versions=seed % 2 == 1)
         odd = case.candidates["item_id"] % 2 == 1
         asked = case.candidates.with_columns(
             device=pl.lit("watch"), item_id=pl.when(odd).then(pl.col("item_id") + 20).otherwise("item_id")

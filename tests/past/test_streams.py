@@ -7,7 +7,9 @@ from recsys.past.streams import CHANCE, UNIT, Stream, in_units
 
 
 def test_rows_of_a_stream_keep_their_codes_moments_and_amounts_together():
-    stream = Stream({"user": np.array([3, 4, 5])}, np.array([10, 20, 30]), (np.array([1, 2, 4]),))
+    stream = Stream(
+        {"user": np.array([3, 4, 5])}, np.array([10, 20, 30]), np.array([10, 15, 30]), (np.array([1, 2, 4]),)
+    )
     kept = stream.where(np.array([True, False, True]))
     assert kept.codes["user"].tolist() == [3, 5]
     assert kept.moments.tolist() == [10, 30]
@@ -15,8 +17,10 @@ def test_rows_of_a_stream_keep_their_codes_moments_and_amounts_together():
 
 
 def test_streams_of_the_same_columns_are_joined_in_their_order():
-    one = Stream({"user": np.array([3])}, np.array([10]), (np.array([1]),))
-    other = Stream({"user": np.array([5, 4]), "more": np.array([0, 0])}, np.array([9, 8]), (np.array([2, 3]),))
+    one = Stream({"user": np.array([3])}, np.array([10]), np.array([7]), (np.array([1]),))
+    other = Stream(
+        {"user": np.array([5, 4]), "more": np.array([0, 0])}, np.array([9, 8]), np.array([9, 8]), (np.array([2, 3]),)
+    )
     both = one.joined(other)
     assert {name: of.tolist() for name, of in both.codes.items()} == {"user": [3, 5, 4]}
     assert (both.moments.tolist(), both.amounts[0].tolist()) == ([10, 9, 8], [1, 2, 3])
@@ -36,7 +40,7 @@ def test_values_are_rounded_to_units_and_missing_ones_are_marked():
 
 
 def test_a_stream_may_have_nothing_to_add_up():
-    assert Stream({}, np.array([1])).where(np.array([False])).amounts == ()
+    assert Stream({}, np.array([1]), np.array([1])).where(np.array([False])).amounts == ()
 
 
 def test_units_are_powers_of_two_so_that_sums_come_back_exactly():

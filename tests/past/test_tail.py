@@ -192,7 +192,6 @@ def test_what_is_told_in_parts_gives_the_features_of_what_is_known_from_the_star
         patch.setattr(tail_module, "ROWS", rows)
         for step in range(1, steps + 3):
             tail = add(tail, *story.update(step))
-            reader = reader.on(tail.log)
             whole = Log(story.behaviour(step), time, history=history)
             found = build_features(Asked.of(candidates, tail.log), SETTINGS, reader)
             expected = build_features(Asked.of(candidates, whole), SETTINGS, make_reader(whole, story.items))

@@ -22,6 +22,7 @@ from recsys.model.folder import Model, State
 from recsys.model.prepared import behaviour_of
 from recsys.model.ready import Ready, current_vectors
 from recsys.past import tail as tail_module
+from recsys.schema import TIME
 from tests.model.test_ready import with_backend
 from tests.serving.test_updating import Day
 
@@ -44,7 +45,7 @@ def folder(line, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Pa
 class Night:
     """A catalogue in two versions: what the state holds, and what is published, mended and known in between."""
 
-    def __init__(self, day: Day, folder: Path, seed: int = 1) -> None:
+    def __init__(self, day: Day, folder: Path, seed: int = 1, versions: bool = False) -> None:
         random = np.random.default_rng(seed)
         self.day, self.folder = replace(day, folder=folder), folder
         after = day.dataset.items.sample(fraction=1, shuffle=True, seed=seed)
@@ -60,7 +61,14 @@ class Night:
         )
         late = pl.Series(random.random(len(after)) < 0.3)
         self.before, self.after = after.filter(~late), mended
-        told = mended.filter(late | changed | changed.reverse() | often)
+        if versions:  # what is mended holds from some moment on, and before the state ends, too
+            moments = day.dataset.requests["timestamp"].sample(len(after), with_replacement=True, seed=seed)
+            always = after.with_columns(known_at=pl.lit(None, TIME))
+            mended = mended.with_columns(known_at=moments).filter(changed | changed.reverse() | often)
+            self.after = pl.concat([always, mended])
+            told = pl.concat([always.filter(late), mended])
+        else:
+            told = mended.filter(late | changed | changed.reverse() | often)
         self.told = list(told.sample(fraction=1, shuffle=True, seed=seed).iter_slices(17))
 
     def ranker(self, items: pl.DataFrame, cut: bool) -> Ranker:
@@ -75,10 +83,21 @@ class Night:
         return Ranker(Ready.of(model, State(behaviour, vectors), self.folder))
 
 
-@pytest.mark.parametrize(("backend", "rows", "seed"), [("onnx", 10_000, 1), ("static", 60, 2), ("onnx", 25, 3)])
-def test_what_is_told_of_items_ranks_as_if_it_had_been_in_the_tables(line, folder, monkeypatch, backend, rows, seed):
+@pytest.mark.parametrize(
+    ("backend", "rows", "seed", "versions"),
+    [
+        ("onnx", 10_000, 1, False),
+        ("static", 60, 2, False),
+        ("onnx", 25, 3, False),
+        ("static", 10_000, 4, True),
+        ("onnx", 60, 5, True),
+    ],
+)
+def test_what_is_told_of_items_ranks_as_if_it_had_been_in_the_tables(
+    line, folder, monkeypatch, backend, rows, seed, versions
+):
     monkeypatch.setattr(tail_module, "ROWS", rows)
-    night = Night(Day.of(line), folder(backend), seed)
+    night = Night(Day.of(line), folder(backend), seed, versions)
     ranker, candidates = night.ranker(night.before, cut=True), night.day.candidates()
     before = ranker.rank(candidates)
     parts = list(night.day.parts(seed, 6, in_order=seed != 3))
@@ -105,7 +124,10 @@ def test_the_torch_backend_reads_alone_what_it_reads_in_a_batch_within_rounding(
     whole = night.ranker(night.after, cut=True)
     one, other = ranker._ready.reader, whole._ready.reader
     ids = night.after["item_id"]
-    rows = [each.reader.places[each.log.items.encode(ids)] for each in (ranker._ready, whole._ready)]
+    rows = [
+        each.reader.places[each.log.register.items.firsts[each.log.items.encode(ids)]]
+        for each in (ranker._ready, whole._ready)
+    ]
     for name in ("candidate", "history"):
         moved = np.abs(getattr(one.vectors, name)[rows[0]] - getattr(other.vectors, name)[rows[1]])
         assert moved.max() <= 2**-11
@@ -133,6 +155,21 @@ def test_an_update_says_what_it_took(line, folder) -> None:
     fresh = candidates.with_columns(item_id=pl.when(pl.int_range(pl.len()) == 0).then(-5).otherwise("item_id"))
     assert not ranker.rank(fresh)["unknown_item"].any()
     assert Ranker.load(folder("static")).rank(fresh)["unknown_item"].sum() == 1
+
+
+def test_an_item_is_known_from_just_after_its_moment_on(line, folder) -> None:
+    ranker, candidates = Ranker.load(folder("static")), line.candidates(1)
+    moment = candidates["timestamp"][0]
+    new = line.dataset.items[:1].with_columns(item_id=pl.lit(-5, pl.Int64), known_at=pl.lit(moment, TIME))
+    taken = ranker.update(items=new.to_pandas())
+    assert taken.items["known_at"].to_list() == [moment]
+    now = candidates.with_columns(item_id=pl.when(pl.int_range(pl.len()) == 0).then(-5).otherwise("item_id"))
+    for after, unknown in ((timedelta(0), 1), (timedelta(microseconds=1), 0), (timedelta(days=1), 0)):
+        assert ranker.rank(now.with_columns(pl.col("timestamp") + after))["unknown_item"].sum() == unknown
+    with pytest.raises(DataError, match="^item -5 has versions, and is told without known_at; say in known_at from"):
+        ranker.update(items=new.drop("known_at"))
+    taken = ranker.update(items=new, at=moment + timedelta(days=1))
+    assert taken.items["known_at"].to_list() == [moment + timedelta(days=1)]
 
 
 def test_an_update_with_a_fault_adds_neither_items_nor_events(line, folder) -> None:

@@ -1,6 +1,7 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from fractions import Fraction
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recsys.errors import ModelError
+from recsys.schema import TIME
 from recsys.vectors.item_vectors import GRID, Encoded, ItemVectors, round_to_grid, text_hashes
 
 
@@ -90,18 +92,22 @@ def known(**texts: str) -> ItemVectors:
     return replace(base, text_hashes=pl.Series(text_hashes(list(texts.values())), dtype=pl.String), encoder="one")
 
 
+def ids(given: list) -> pl.DataFrame:
+    return pl.DataFrame({"item_id": pl.Series(given, dtype=pl.String if not given else None)})
+
+
 def nothing_to_encode(texts: Sequence[str]) -> Encoded:
     raise AssertionError(f"{texts} were encoded")
 
 
 def test_an_update_without_a_change_is_the_same_vectors() -> None:
     before = known(a="sea", b="boat")
-    assert before.update(pl.Series(["a", "b"]), ["sea", "boat"], nothing_to_encode) is before
+    assert before.update(ids(["a", "b"]), ["sea", "boat"], nothing_to_encode) is before
 
 
 def test_texts_are_known_under_whatever_ids_they_stand() -> None:
     before = known(a="sea", b="boat")
-    after = before.update(pl.Series(["new", "b", "a", "more"]), ["boat", "boat", "sea", "sea"], nothing_to_encode)
+    after = before.update(ids(["new", "b", "a", "more"]), ["boat", "boat", "sea", "sea"], nothing_to_encode)
     assert after.item_ids.to_list() == ["new", "b", "a", "more"]
     assert after.encoder == "one"
     for name in ("candidate", "history", "appeal"):
@@ -117,7 +123,7 @@ def test_new_texts_are_encoded_once_each() -> None:
         asked.extend(texts)
         return fresh(texts)
 
-    after = before.update(pl.Series(["a", "b", "c", "d"]), ["salt", "boat", "salt", "bug"], encode)
+    after = before.update(ids(["a", "b", "c", "d"]), ["salt", "boat", "salt", "bug"], encode)
     assert asked == ["salt", "bug"]
     assert after.appeal[[0, 2, 3]].tolist() == [9, 9, 9]
     assert np.array_equal(after.candidate[1], before.candidate[1])
@@ -125,13 +131,13 @@ def test_new_texts_are_encoded_once_each() -> None:
 
 def test_items_that_left_are_left_out() -> None:
     before = known(a="sea", b="boat")
-    after = before.update(pl.Series(["b"]), ["boat"], nothing_to_encode)
+    after = before.update(ids(["b"]), ["boat"], nothing_to_encode)
     assert len(after) == 1
-    assert len(before.update(pl.Series([], dtype=pl.String), [], nothing_to_encode)) == 0
+    assert len(before.update(ids([]), [], nothing_to_encode)) == 0
 
 
 def test_vectors_of_nothing_take_any_items() -> None:
-    after = ItemVectors.of_nothing("one", 8).update(pl.Series([7, 8]), ["sea", "sea"], fresh)
+    after = ItemVectors.of_nothing("one", 8).update(ids([7, 8]), ["sea", "sea"], fresh)
     assert after.item_ids.to_list() == [7, 8]
     assert after.candidate.shape == (2, 8)
 
@@ -228,7 +234,7 @@ def test_rows_are_appended_without_a_copy_of_those_before() -> None:
     grown, moved = known, 0
     for number in range(3, 3_000, 3):
         more = vectors_of_ids([number, number + 1, number + 2])
-        before, grown = grown, grown.followed_by(more.item_ids, more.text_hashes, Encoded(*parts_of(more)))
+        before, grown = grown, grown.followed_by(more.texts, more.text_hashes, Encoded(*parts_of(more)))
         moved += not np.shares_memory(before.candidate, grown.candidate)
     whole = vectors_of_ids([*range(1, 3_002)][: len(grown)])
     assert grown.item_ids.to_list() == whole.item_ids.to_list()
@@ -242,8 +248,8 @@ def test_rows_are_appended_without_a_copy_of_those_before() -> None:
 def test_two_ways_to_go_on_from_the_same_rows_do_not_meet() -> None:
     known = vectors_of_ids([1, 2])
     more = [vectors_of_ids([number]) for number in (3, 4, 5)]
-    first, *others = (known.followed_by(each.item_ids, each.text_hashes, Encoded(*parts_of(each))) for each in more)
-    one, other = (first.followed_by(each.item_ids, each.text_hashes, Encoded(*parts_of(each))) for each in more[1:])
+    first, *others = (known.followed_by(each.texts, each.text_hashes, Encoded(*parts_of(each))) for each in more)
+    one, other = (first.followed_by(each.texts, each.text_hashes, Encoded(*parts_of(each))) for each in more[1:])
     for found, ids in ((first, [1, 2, 3]), (one, [1, 2, 3, 4]), (other, [1, 2, 3, 5])):
         assert found.item_ids.to_list() == ids
         assert np.array_equal(found.appeal, vectors_of_ids(ids).appeal)
@@ -252,7 +258,7 @@ def test_two_ways_to_go_on_from_the_same_rows_do_not_meet() -> None:
 
 def test_rows_may_follow_none() -> None:
     more = vectors_of_ids([7])
-    grown = ItemVectors.of_nothing("one", 2).followed_by(more.item_ids, more.text_hashes, Encoded(*parts_of(more)))
+    grown = ItemVectors.of_nothing("one", 2).followed_by(more.texts, more.text_hashes, Encoded(*parts_of(more)))
     assert grown.item_ids.to_list() == [7]
     assert grown.encoder == "one"
 
@@ -267,3 +273,45 @@ def vectors_of_ids(ids: list[int]) -> ItemVectors:
 
 def parts_of(vectors: ItemVectors) -> tuple[np.ndarray, ...]:
     return vectors.candidate, vectors.history, vectors.appeal
+
+
+MOMENTS = [None, datetime(2024, 3, 1, tzinfo=UTC), datetime(2024, 3, 2, tzinfo=UTC)]
+
+
+def in_versions() -> ItemVectors:
+    items = pl.DataFrame({"item_id": [1, 1, 2], "known_at": pl.Series(MOMENTS, dtype=TIME)})
+    base = vectors(pl.Series("item_id", [1, 2, 3]))
+    return ItemVectors.of_texts(items, base.text_hashes, Encoded(base.candidate, base.history, base.appeal), "one")
+
+
+def test_the_moments_of_versions_are_kept_where_there_are_any(tmp_path: Path) -> None:
+    in_versions().save(tmp_path / "vectors.parquet")
+    assert ItemVectors.load(tmp_path / "vectors.parquet").texts.equals(in_versions().texts)
+    vectors(pl.Series("item_id", [1, 2, 3])).save(tmp_path / "plain.parquet")
+    assert pl.read_parquet(tmp_path / "plain.parquet").columns == [
+        "item_id", "text_hash", "candidate", "history", "appeal"
+    ]  # fmt: skip
+    for change, words in (
+        (pl.lit("noon").alias("known_at"), "column known_at holds String values, not moments"),
+        (pl.col("known_at").dt.date(), "column known_at holds Date values, not moments"),
+    ):
+        table = pl.read_parquet(tmp_path / "vectors.parquet").with_columns(change)
+        table.write_parquet(tmp_path / "other.parquet")
+        with pytest.raises(ModelError, match=rf"other\.parquet .*{words}"):
+            ItemVectors.load(tmp_path / "other.parquet")
+
+
+def test_an_update_knows_that_the_moments_of_texts_are_others() -> None:
+    before = known(a="sea", b="boat")
+    items = pl.DataFrame({"item_id": ["a", "b"], "known_at": pl.Series(MOMENTS[:2], dtype=TIME)})
+    after = before.update(items, ["sea", "boat"], nothing_to_encode)
+    assert after is not before
+    assert after.texts.equals(items)
+    assert after.update(items, ["sea", "boat"], nothing_to_encode) is after
+
+
+def test_a_version_may_follow_rows_that_have_none() -> None:
+    more, known = vectors_of_ids([7]), vectors_of_ids([1, 2])
+    text = more.texts.with_columns(known_at=pl.lit(MOMENTS[1], TIME))
+    grown = known.followed_by(text, more.text_hashes, Encoded(*parts_of(more)))
+    assert grown.texts.rows() == [(1, None), (2, None), (7, MOMENTS[1])]

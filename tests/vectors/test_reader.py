@@ -229,15 +229,15 @@ def test_neighbours_that_are_told_are_those_of_all(seed: int, size: int, texts: 
             told = told.with_columns(available_at=pl.Series(out, dtype=TIME))
             items = pl.concat([items.join(told, on="item_id", how="anti"), told])
             after = log.told(told, log.behaviour.users)
-            places = find_items(after, vectors.item_ids)
+            places = find_items(after, vectors.texts)
             codes = after.items.encode(told["item_id"])
-            was = places[codes].copy()
-            moved = np.flatnonzero((was < 0) | (random.random(len(told)) < 0.5))
+            first = after.register.items.firsts[codes]
+            moved = np.flatnonzero((places[first] < 0) | (random.random(len(told)) < 0.5))
             rows = vectors.history[random.integers(0, len(vectors), len(moved))]
             more = Encoded(rows, rows, np.zeros(len(moved), np.float32))
-            places[codes[moved]] = len(vectors) + np.arange(len(moved))
-            vectors = vectors.followed_by(told["item_id"].gather(moved), pl.Series([""] * len(moved)), more)
-            neighbours, log = neighbours.told(after, vectors, codes, (was, places[codes])), after
+            places[first[moved]] = len(vectors) + np.arange(len(moved))
+            vectors = vectors.followed_by(told.select("item_id")[moved], pl.Series([""] * len(moved)), more)
+            neighbours, log = neighbours.told(after, vectors, codes, places[first]), after
             kept = take(vectors, places[places >= 0])
             expected = found_by(Neighbours(log, kept), log, kept, np.arange(len(kept)))
             assert found_by(neighbours, log, vectors, places[places >= 0]) == expected
@@ -252,12 +252,12 @@ def test_a_newer_item_leaves_what_was_looked_for() -> None:
     told = pl.DataFrame({"item_id": [10**6]}).with_columns(available_at=pl.lit(START + 9 * HOUR, TIME))
     after = log.told(told, log.behaviour.users)
     more = Encoded(vectors.candidate[:1], vectors.history[:1], vectors.appeal[:1])
-    grown = vectors.followed_by(told["item_id"], pl.Series([""]), more)
-    rows = (np.array([-1]), np.array([len(vectors)]))
+    grown = vectors.followed_by(told.select("item_id"), pl.Series([""]), more)
+    rows = np.array([len(vectors)])
     newer = neighbours.told(after, grown, after.items.encode(told["item_id"]), rows)
     assert np.array_equal(newer._found[:-1], neighbours._found)
     assert (newer._found[-1] == -2).all()
-    assert newer.of(rows[1])[0][0, 0] >= 0
+    assert newer.of(rows)[0][0, 0] >= 0
 
 
 def test_the_columns_of_neighbours_and_of_the_last_click_need_a_reader(tools) -> None:
@@ -300,9 +300,62 @@ def test_lists_hold_rows_of_the_vectors_and_the_last_clicks(tools) -> None:
     )
     log = Log(behaviour_of(dataset, Kept()), TimeSettings())
     reader = tools.reader(log)
-    assert reader.places.tolist() == [0, 1, 2, 3, -1, -1]  # 6 has a vector but is not in the catalogue
+    assert reader.places.tolist() == [0, 1, 2, 3, -1]  # 6 has a vector but is not in the catalogue
     asked = tools.showings([(1, noon, dict.fromkeys([1, 2, 5, 6, 9], 0)), (2, noon + HOUR, {1: 0})])
     lists = read_lists(log, log.rows(asked), request_starts(asked), reader.places, 2)
     assert lists.items.tolist() == [0, 1, -1, -1, -1, 0]
     assert lists.history.tolist() == [[0, -1], [-1, -1]]
     assert lists.ages[0, 0] == pytest.approx(3 - 1 / 6)
+
+
+MOMENTS = {"item_id": pl.Int64, "known_at": TIME, "available_at": TIME}
+
+
+def test_candidates_have_the_text_of_as_of_and_past_clicks_that_of_then(tools) -> None:
+    noon = datetime(2024, 3, 1, 12, tzinfo=UTC)
+    versions = [(1, None, noon), (1, noon - 5 * HOUR, noon), (1, noon - 2 * HOUR, noon), (2, noon - 4 * HOUR, noon)]
+    items = pl.DataFrame(versions, schema=MOMENTS, orient="row")
+    dataset = Dataset(
+        items,
+        tools.events([(1, 1, "click", noon - 6 * HOUR, timedelta(0)), (1, 2, "click", noon - 4 * HOUR, timedelta(0))]),
+        tools.showings([(1, noon - 5 * HOUR / 2, {1: 1, 2: 0})]),
+    )
+    log = Log(behaviour_of(dataset, Kept()), TimeSettings(feedback_delay=HOUR))
+    texts = items.select("item_id", "known_at")
+    assert find_items(log, texts).tolist() == [0, 1, 2, 3]
+    assert find_items(log, texts[[0, 2]]).tolist() == [
+        0,
+        0,
+        1,
+        -1,
+    ]  # a version without a text of its own has the one before
+    assert find_items(log, texts[[2]].drop("known_at")).tolist() == [0, 0, 0, -1]
+    requests = [(1, noon - hours * HOUR, {1: 0, 2: 0}) for hours in (5, 4, 3, 2, 1)]
+    asked = tools.showings(requests)
+    lists = read_lists(log, log.rows(asked), request_starts(asked), find_items(log, texts), 3)
+    # Each holds from just after its moment; the click on the list is on the text that was shown.
+    assert lists.items.reshape(-1, 2).tolist() == [[0, -1], [1, -1], [1, 3], [1, 3], [2, 3]]
+    assert lists.history.tolist() == [[0, -1, -1], [0, -1, -1], [-1, 0, -1], [-1, 0, -1], [1, -1, 0]]
+
+
+def test_neighbours_are_known_no_later_and_are_those_of_the_first_text(tools) -> None:
+    noon = datetime(2024, 3, 1, 12, tzinfo=UTC)
+    known = {1: None, 2: noon, 3: noon + HOUR, 4: noon - HOUR}
+    items = pl.DataFrame([(item, since, noon) for item, since in known.items()], schema=MOMENTS, orient="row")
+    random = np.random.default_rng(2)
+    arrays = round_to_grid(random.normal(size=(6, 8)) / 3)
+    later = items[1:2].with_columns(known_at=pl.lit(noon + 9 * HOUR, TIME))
+    for rows in (items, pl.concat([items, later])):
+        texts = rows.select("item_id", "known_at")
+        vectors = ItemVectors.of_texts(
+            texts,
+            pl.Series([""] * len(texts)),
+            Encoded(arrays[: len(texts)], arrays[: len(texts)], np.zeros(len(texts), np.float32)),
+            "",
+        )
+        log = Log(behaviour_of(Dataset(rows, tools.events([]), tools.showings([])), Kept()), TimeSettings())
+        reader = Reader.of(log, vectors, TOWER, 1)
+        asked = tools.showings([(1, noon + 30 * HOUR, {1: 0, 2: 0, 3: 0, 4: 0}), (1, noon, {2: 0, 4: 0})])
+        codes, _ = reader.beside(log, log.rows(asked))
+        found = [{log.items.values[int(code)] for code in row if code >= 0} for row in codes]
+        assert found == [set(), {1, 4}, {1, 2, 4}, {1}, set(), {1}]

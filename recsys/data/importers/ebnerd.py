@@ -14,6 +14,8 @@ from recsys.data.importers.shared import (
 )
 from recsys.data.plain import in_utc
 from recsys.data.tables import About, Dataset
+from recsys.schema import KNOWN_AT
+from recsys.shown import counted
 
 _ITEM_NAMES = {"article_id": "item_id", "abstract": "description", "category_str": "category_name"}
 _ITEM_DROPPED = ("url", "image_ids", "last_modified_time", "total_inviews", "total_pageviews", "total_read_time")
@@ -48,8 +50,9 @@ def read_ebnerd(folder: Path) -> Dataset:
     Every in-view article is a candidate, with label 1 where it was clicked. `page` is the title of the article that
     the list was shown on, null on the front page; it is known when the list is asked for, so it may be context, or
     what the request asks with ([text] query). Earlier clicks become `click` events
-    whose `value` is the seconds read; a click that a list already holds is not repeated among the events. Moments
-    carry no zone in the files and are taken as UTC.
+    whose `value` is the seconds read; a click that a list already holds is not repeated among the events. What a
+    request says of its user is known with it: users are versions, one wherever it changes. Moments carry no zone in the
+    files and are taken as UTC.
 
     Raises
     ------
@@ -70,10 +73,12 @@ def read_ebnerd(folder: Path) -> Dataset:
     items, said = _items(articles, requests)
     notes += said
     requests = _with_page(requests, items)
+    users, said = _users(lists)
+    notes += said
     present = tuple(name for name in _RECORDED_AFTER if name in requests.columns)
     dated = "published_time" in articles.columns
     about = About("ebnerd", tuple(notes), present, first_shown=not dated)
-    return Dataset(items, events, requests, _users(lists), about)
+    return Dataset(items, events, requests, users, about)
 
 
 def _requests(lists: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:
@@ -204,10 +209,20 @@ def _with_page(requests: pl.DataFrame, items: pl.DataFrame) -> pl.DataFrame:
     return requests.join(pages, on="page_item_id", how="left", maintain_order="left")
 
 
-def _users(lists: pl.DataFrame) -> pl.DataFrame | None:
-    """Return one row per user of the lists, each attribute as last known."""
+def _users(lists: pl.DataFrame) -> tuple[pl.DataFrame | None, list[str]]:
+    """Return the versions of the users of the lists: one row wherever what is known of a user changes.
+
+    A row is known just before the first request that says so, which asks with it.
+    """
     attributes = [name for name in _USER_COLUMNS if name in lists.columns]
     if not attributes:
-        return None
-    by_time = lists.select("user_id", "impression_time", *attributes).sort("impression_time")
-    return by_time.group_by("user_id").agg(pl.col(attributes).drop_nulls().last()).sort("user_id")
+        return None, []
+    known_at = (pl.col("impression_time") - pl.duration(microseconds=1)).alias(KNOWN_AT)
+    rows = lists.sort("impression_time", "impression_id").select("user_id", known_at, *attributes)
+    rows = rows.with_columns(pl.col(attributes).forward_fill().over("user_id"))
+    rows = rows.unique(["user_id", KNOWN_AT], keep="last", maintain_order=True)
+    before = pl.struct(attributes).shift().over("user_id")
+    new = pl.col("user_id").is_first_distinct() | pl.struct(attributes).ne_missing(before)
+    users = rows.filter(new).sort("user_id", KNOWN_AT)
+    changes = len(users) - users["user_id"].n_unique()
+    return users, [f"What is known of users comes with their requests, and changes {counted(changes, 'time')}."]

@@ -165,12 +165,13 @@ def _tidied(frame: pl.DataFrame, table: Table, required: list[str], notes: list[
     whole = frame.drop_nulls(required)
     if table is EVENTS:
         whole = whole.filter(pl.col("event").cast(pl.String).str.strip_chars() != "")
-    distinct = whole.unique(table.key, keep="first", maintain_order=True) if table.key else whole
+    key = table.key_of(whole.columns)
+    distinct = whole.unique(key, keep="first", maintain_order=True) if key else whole
     if len(whole) < len(frame):
         notes.append(f"{len(frame) - len(whole)} rows of {table.name} lack {' or '.join(required)} and are left out.")
     if len(distinct) < len(whole):
-        key = " and ".join(table.key)
-        notes.append(f"{len(whole) - len(distinct)} rows of {table.name} repeat {key}; the first of each is kept.")
+        again = " and ".join(key)
+        notes.append(f"{len(whole) - len(distinct)} rows of {table.name} repeat {again}; the first of each is kept.")
     return distinct
 
 

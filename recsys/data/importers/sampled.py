@@ -7,8 +7,9 @@ import numpy.typing as npt
 import polars as pl
 
 from recsys.data.importers.mapping import RequestsMapping
+from recsys.data.tables import one_version
 from recsys.errors import DataError, SettingsError
-from recsys.schema import TIME
+from recsys.schema import ITEMS, KNOWN_AT, TIME
 
 Ints = npt.NDArray[np.int64]
 
@@ -73,7 +74,9 @@ def sample_lists(items: pl.DataFrame, events: pl.DataFrame | None, settings: Req
     events = _checked(items, events, settings)
     first = events.group_by("item_id").agg(_known_at(events).min().alias("_first"))
     given = pl.col("available_at") if "available_at" in items.columns else pl.lit(None, TIME)
-    dates = items.select("item_id", _given=given).join(first, on="item_id", how="left", maintain_order="left")
+    known = pl.col(KNOWN_AT) if KNOWN_AT in items.columns else pl.lit(None, TIME)
+    dates = one_version(items, "item_id", "first").select("item_id", _given=given, _known=known)
+    dates = dates.join(first, on="item_id", how="left", maintain_order="left")
     catalogue = _in_order_of_availability(dates)
     choices = _choices(events, catalogue, settings)
     lists = choices.filter("_fit").select("user_id", "timestamp").unique().sort("timestamp", "user_id")
@@ -94,7 +97,9 @@ def sample_lists(items: pl.DataFrame, events: pl.DataFrame | None, settings: Req
     left, stayed, late = _what_is_left(events, rows, settings)
     notes = _notes(settings, dates, rows["request_id"].n_unique(), stayed, late)
     rows = rows.join(_context(events, settings), on=["user_id", "timestamp"], how="left", maintain_order="left")
-    items = items.with_columns(dates.select(available_at=pl.coalesce("_given", "_first")).to_series())
+    available = dates.select("item_id", available_at=pl.coalesce("_given", "_first"))
+    available = items.select("item_id").join(available, on="item_id", how="left", maintain_order="left")
+    items = items.with_columns(available["available_at"])
     first_shown = dates.select((pl.col("_given").is_null() & pl.col("_first").is_not_null()).any()).item()
     return SampledLists(items, left, rows, notes, first_shown)
 
@@ -113,7 +118,7 @@ def _checked(items: pl.DataFrame, events: pl.DataFrame | None, settings: Request
     for name in ("user_id", "item_id", "timestamp"):
         if empty := events[name].null_count():
             raise DataError(f"{empty} events lack {name}; set tidy = true in the mapping to leave them out")
-    if items["item_id"].is_duplicated().any():
+    if items.select(ITEMS.key_of(items.columns)).is_duplicated().any():
         raise DataError("items holds an item_id twice; set tidy = true in the mapping to keep the first of each")
     return events
 
@@ -132,7 +137,10 @@ def _in_order_of_availability(dates: pl.DataFrame) -> pl.DataFrame:
     """Put items in the order in which they come out, so that those out at a moment are the first so many numbers."""
     given = pl.col("_given").dt.epoch("us")
     out = pl.coalesce(given, pl.col("_first").dt.epoch("us") + 1)  # a first event is known after its moment
-    ordered = dates.select("item_id", _out=out).drop_nulls("_out").sort("_out", "item_id")
+    known = pl.max_horizontal(out, pl.col("_known").dt.epoch("us") + 1)
+    ordered = (
+        dates.select("item_id", _out=pl.when(out.is_not_null()).then(known)).drop_nulls("_out").sort("_out", "item_id")
+    )
     return ordered.with_columns(_code=pl.int_range(pl.len()))
 
 

@@ -1,5 +1,5 @@
 from collections import Counter
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import polars as pl
@@ -132,9 +132,18 @@ def test_items_carry_text_codes_and_first_showing(flat: Path) -> None:
 
 
 def test_users_keep_what_was_last_known(flat: Path) -> None:
-    users = read_ebnerd(flat).users
+    data = read_ebnerd(flat)
+    users = data.users
     assert users is not None
-    assert users.rows(named=True) == [{"user_id": 1, "gender": 1, "age": 40}]
+    assert "What is known of users comes with their requests, and changes 1 time." in data.about.notes
+    just_before = [datetime(2023, 5, 18, hour, tzinfo=UTC) - timedelta(microseconds=1) for hour in (8, 9)]
+    assert users.rows(named=True) == [
+        {"user_id": 1, "known_at": just_before[0], "gender": 1, "age": 30},
+        {"user_id": 1, "known_at": just_before[1], "gender": 1, "age": 40},
+    ]
+    again = behaviors(7, 90).with_columns(pl.lit(None, pl.Int64).alias("gender"), age=pl.lit(40))
+    pl.concat([behaviors(), again], how="vertical_relaxed").write_parquet(flat / "behaviors.parquet")
+    assert read_ebnerd(flat).users.equals(users)  # told again alike, or not told
     behaviors().drop("gender", "age").write_parquet(flat / "behaviors.parquet")
     assert read_ebnerd(flat).users is None
 

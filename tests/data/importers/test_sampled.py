@@ -237,3 +237,21 @@ def test_what_cannot_be_sampled_is_told() -> None:
         sample_lists(items, events, RequestsMapping(sampled_from="buy", context=("device",)))
     with pytest.raises(DataError, match="need the column value of events"):
         sample_lists(items, events.drop("value"), RequestsMapping(sampled_from="buy", least=3))
+
+
+def test_an_item_in_versions_is_one_and_out_no_sooner_than_it_is_known() -> None:
+    versions = [(1, None, 0), (1, 4, 7), (2, 6, 0), (3, None, None), (3, 5, None)]
+    items = pl.DataFrame(
+        [(item, since and at(since), None if out is None else at(out)) for item, since, out in versions],
+        schema={"item_id": pl.Int64, "known_at": TIME, "available_at": TIME},
+        orient="row",
+    )
+    events = make_events([(user, item, hour, "buy", 1.0) for user in (1, 2) for item, hour in ((1, 3), (3, 2), (2, 7))])
+    made = sample_lists(items, events, RequestsMapping(sampled_from="buy", negatives=5))
+    assert made.items["available_at"].to_list() == [at(0), at(0), at(0), at(2), at(2)]
+    lists = made.requests.group_by("timestamp").agg(pl.col("item_id").unique().sort()).sort("timestamp")
+    assert dict(lists.iter_rows()) == {at(3): [1, 3], at(7): [1, 2, 3]}
+    assert not made.requests.select("request_id", "item_id").is_duplicated().any()
+    twice = pl.concat([items, items[1:2]])
+    with pytest.raises(DataError, match="items holds an item_id twice; set tidy = true"):
+        sample_lists(twice, events, RequestsMapping(sampled_from="buy"))

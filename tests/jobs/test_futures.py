@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -6,7 +7,8 @@ import pytest
 
 from recsys.data.clock import TimeSettings
 from recsys.data.tables import Dataset
-from recsys.jobs.leaks import ROWS, two_futures
+from recsys.jobs.futures import ROWS, two_futures
+from recsys.schema import TIME
 from recsys.world import WorldSettings, make_world
 
 HOUR = timedelta(hours=1)
@@ -153,3 +155,42 @@ def test_the_request_itself_is_in_the_future_that_is_scattered(dataset: Dataset)
         kept.append(len(other.requests.join(asked, on=key, how="semi")))
     assert min(kept) == 0  # deleted or moved as a whole
     assert max(kept) < len(asked)
+
+
+def in_versions(dataset: Dataset) -> Dataset:
+    """Give every item and user further versions an hour or so around the request in the middle."""
+    moment = middle(dataset)["timestamp"][0]
+    users = dataset.requests.select("user_id").unique().sort("user_id").with_columns(town=pl.lit("a"))
+    tables = []
+    for table, name in ((dataset.items, "category"), (users, "town")):
+        later = [
+            table.with_columns(pl.lit(f"{hours}").alias(name), known_at=pl.lit(moment + hours * HOUR))
+            for hours in (-30, -1, 0, 1, 40)
+        ]
+        tables.append(pl.concat([table.with_columns(known_at=pl.lit(None, TIME)), *later], how="vertical_relaxed"))
+    return replace(dataset, items=tables[0], users=tables[1])
+
+
+@pytest.mark.parametrize("clock", CLOCKS)
+def test_versions_known_before_as_of_stay_and_the_others_are_scattered(dataset: Dataset, clock: TimeSettings) -> None:
+    asked, before = middle(dataset), 0
+    as_of = clock.known_at(asked["timestamp"][0])
+    one, other = two_futures(in_versions(dataset), asked, clock, np.random.default_rng(0))
+    for table, others, key in ((one.items, other.items, "item_id"), (one.users, other.users, "user_id")):
+        known = (pl.col("known_at") < as_of).fill_null(value=True)
+        assert cut(table, known).equals(cut(others, known))
+        before += table.select(known.sum()).item()
+        later, scattered = (each.filter(~known) for each in (table, others))
+        assert len(later.join(scattered, on=later.columns, how="anti")) > len(later) / 2
+        assert 0 < len(scattered.join(later, on=[key, "known_at"], how="semi")) < len(later)
+        at_once = others.filter(pl.col("known_at") == as_of)
+        assert set(asked[key]) <= set(at_once[key])
+        assert not others.select(key, "known_at").is_duplicated().any()
+    assert before
+
+
+def test_tables_without_moments_are_the_same_in_both(dataset: Dataset) -> None:
+    users = dataset.requests.select("user_id").unique()
+    one, other = two_futures(replace(dataset, users=users), middle(dataset), CLOCKS[0], np.random.default_rng(0))
+    assert one.items.equals(other.items)
+    assert one.users.equals(other.users)

@@ -1,0 +1,316 @@
+"""What the tables of items and users say by code and moment: an id is what its last row known before says."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from recsys.errors import DataError
+from recsys.past.counters import Ints, Timeline, search
+from recsys.past.vocabulary import Vocabularies, Vocabulary, in_one_type
+from recsys.schema import KNOWN_AT, TIME
+
+if TYPE_CHECKING:
+    from recsys.past.behaviour import Behaviour
+
+Kind = Literal["item", "user"]
+
+ALWAYS = int(np.iinfo(np.int64).min)
+"""Stands for the moment of a row that was always known."""
+
+Changed = tuple[Ints, Ints]
+"""Codes of ids, and from when on what is known of them is another one now, microseconds, each of shape [C]."""
+
+
+@dataclass(frozen=True, eq=False)
+class Entries:
+    """One of the two tables, its v rows the versions of n ids.
+
+    Attributes
+    ----------
+    table
+        One row per version, as in `Behaviour`.
+    order
+        The rows of the table by code and, of each, by the moment they became known, shape [v].
+    first
+        Where in `order` those of each code begin and, last, v; shape [n + 1].
+    since
+        When each row of `order` became known, microseconds, `ALWAYS` where it always was, shape [v].
+    attributes
+        Per attribute its code for every row of the table, -1 where it is not known, shape [v].
+    """
+
+    table: pl.DataFrame
+    order: Ints
+    first: Ints
+    since: Ints
+    attributes: Mapping[str, Ints]
+
+    @classmethod
+    def of(cls, table: pl.DataFrame, names: tuple[str, ...], kind: Kind, vocabularies: Vocabularies) -> "Entries":
+        """Encode a table; all its ids are known to the vocabulary."""
+        codes, since = vocabularies[kind].encode(table[f"{kind}_id"]), _since(table)
+        order = np.lexsort((since, codes)) if KNOWN_AT in table.columns else np.argsort(codes, kind="stable")
+        counts = np.bincount(codes, minlength=len(vocabularies[kind]))
+        first = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
+        return cls(table, order, first, since[order], {name: vocabularies[name].encode(table[name]) for name in names})
+
+    def at(self, codes: Ints, moments: Ints) -> Ints:
+        """Find what is known of ids before some moments: the one place where a version is chosen.
+
+        Parameters
+        ----------
+        codes
+            Codes of ids, -1 for unknown ones.
+        moments
+            Microseconds, of the same shape.
+
+        Returns
+        -------
+        Rows of the table, -1 where nothing is known, in that shape.
+        """
+        if self._always is not None:
+            return self._always[codes]
+        asked = codes.ravel()
+        places = self._below(asked, moments.ravel()) - 1
+        return np.where(places >= self.first[asked], np.append(self.order, -1)[places], -1).reshape(codes.shape)
+
+    @cached_property
+    def firsts(self) -> Ints:
+        """The row of the first version of every code, -1 where there is none, shape [n]."""
+        rows, known = np.full(len(self.first) - 1, -1, dtype=np.int64), np.diff(self.first) > 0
+        rows[known] = self.order[self.first[:-1][known]]
+        return rows
+
+    @cached_property
+    def first_since(self) -> Ints:
+        """When every code became known, `ALWAYS` where it always was or never did, shape [n]."""
+        since, known = np.full(len(self.first) - 1, ALWAYS), np.diff(self.first) > 0
+        since[known] = self.since[self.first[:-1][known]]
+        return since
+
+    @cached_property
+    def versioned(self) -> npt.NDArray[np.bool_]:
+        """Whether there is a row of every code that was not always known, shape [n]."""
+        found = np.diff(self.first) > 0
+        found[found] = self.since[self.first[1:][found] - 1] > ALWAYS
+        return found
+
+    @cached_property
+    def keys(self) -> tuple[Ints, Ints]:
+        """The code of every row of the table and when it became known, each of shape [v]."""
+        codes, since = np.empty_like(self.order), np.empty_like(self.order)
+        codes[self.order], since[self.order] = self._codes, self.since
+        return codes, since
+
+    @cached_property
+    def _always(self) -> Ints | None:
+        """The row of every code and, last, -1, where all rows were always known; else None."""
+        if np.any(self.since > ALWAYS):
+            return None
+        rows, known = np.full(len(self.first), -1, dtype=np.int64), np.flatnonzero(np.diff(self.first))
+        rows[known] = self.order[self.first[known + 1] - 1]
+        return rows
+
+    @cached_property
+    def _codes(self) -> Ints:
+        return np.repeat(np.arange(len(self.first) - 1), np.diff(self.first))
+
+    @cached_property
+    def _timeline(self) -> Timeline:
+        return Timeline.of(self.since)
+
+    @cached_property
+    def _numbers(self) -> Ints:
+        return self._codes * self._timeline.width + self._timeline.places(self.since)
+
+    def _below(self, codes: Ints, moments: Ints) -> Ints:
+        """Count the places in `order` of smaller codes, and of these codes before these moments."""
+        if self._always is not None:
+            return np.where(codes < 0, 0, self.first[np.where(moments > ALWAYS, codes + 1, codes)])
+        return search(self._numbers, codes * self._timeline.width + self._timeline.before(moments))
+
+    def rows_of(self, told: pl.DataFrame, codes: Ints) -> Ints:
+        """Find the rows of the same ids, whose codes are given, and moments as told ones, -1 where there are none."""
+        since = _since(told)
+        places = self._below(codes, since)
+        same = (
+            (np.append(self._codes, -1)[places] == codes) & (np.append(self.since, 0)[places] == since) & (codes >= 0)
+        )
+        return np.where(same, np.append(self.order, -1)[places], -1)
+
+    def by_then(self, told: pl.DataFrame, codes: Ints) -> Ints:
+        """Find what is known of the ids of told rows, whose codes are given, by then; -1 for nothing."""
+        return self.at(codes, _since(told) + 1)
+
+    def padded(self, count: int) -> "Entries":
+        """Know nothing of ids that came later, up to so many codes."""
+        if count == len(self.first) - 1:
+            return self
+        later = np.full(count + 1 - len(self.first), len(self.order))
+        return Entries(self.table, self.order, np.append(self.first, later), self.since, self.attributes)
+
+    def fitted(self, told: pl.DataFrame) -> pl.DataFrame:
+        """Bring told rows to the columns of the table, with `known_at` where one of both has it.
+
+        Raises
+        ------
+        DataError
+            When an attribute is a number here and a text there.
+        """
+        kind = self.table.columns[0].removesuffix("_id")
+        for name in self.attributes:
+            before, given = self.table.schema[name], told.schema[name]
+            if pl.Null not in (before, given) and before.is_integer() != given.is_integer():
+                raise DataError(
+                    f"{kind}s hold {name} as {given}, and as {before} before; cast the column to the same kind"
+                )
+        table = dated(self.table) if KNOWN_AT in told.columns else self.table
+        told = dated(told) if KNOWN_AT in table.columns else told
+        return _plain_table(told.select(table.columns), self.attributes)
+
+    def differ(self, told: pl.DataFrame, codes: Ints) -> npt.NDArray[np.bool_]:
+        """Say which fitted rows, whose codes are given, -1 for new ids, are new or unlike those of the table."""
+        rows = self.rows_of(told, codes)
+        differ: npt.NDArray[np.bool_] = rows < 0
+        known = np.flatnonzero(~differ)
+        before = _plain_table(self.table[rows[known]], self.attributes)
+        for name in (name for name in self.table.columns[1:] if name != KNOWN_AT):
+            differ[known] |= before[name].ne_missing(told[name].gather(known)).to_numpy()
+        return differ
+
+    def replaced(self, told: pl.DataFrame, kind: Kind, vocabularies: Vocabularies) -> "Entries":
+        """Put fitted rows in the place of those of the same id and moment, and new ones behind all."""
+        entries, codes = self.padded(len(vocabularies[kind])), vocabularies[kind].encode(told[f"{kind}_id"])
+        if told.is_empty():
+            return entries
+        since, before = _since(told), len(self.table)
+        was = entries.rows_of(told, codes)
+        new, known = np.flatnonzero(was < 0), np.flatnonzero(was >= 0)
+        new = new[np.lexsort((since[new], codes[new]))]
+        rows = np.arange(before + len(new))
+        rows[was[known]] = before + len(new) + np.arange(len(known))
+        table = dated(self.table) if KNOWN_AT in told.columns else self.table
+        parts = [_plain_table(table, self.attributes), told[new], told[known]]
+        attributes = {}
+        for name, of in entries.attributes.items():
+            given = vocabularies[name].encode(told[name])
+            attributes[name] = np.concatenate([of, given[new], given[known]])[rows]
+        places = entries._below(codes[new], since[new])
+        return Entries(
+            pl.concat(parts, how="vertical_relaxed")[rows],
+            np.insert(entries.order, places, before + np.arange(len(new))),
+            entries.first + np.searchsorted(codes[new], np.arange(len(entries.first))),
+            np.insert(entries.since, places, since[new]),
+            attributes,
+        )
+
+    def changed(self, after: "Entries", told: pl.DataFrame, codes: Ints) -> dict[str, Changed]:
+        """Say for which ids of told rows, whose codes are given, each attribute is another one after them."""
+        since, found = _since(told), {}
+        was, now = self.padded(len(after.first) - 1).by_then(told, codes), after.rows_of(told, codes)
+        for name, of in self.attributes.items():
+            others = np.append(of, -1)[was] != after.attributes[name][now]
+            if others.any():
+                found[name] = (codes[others], since[others])
+        return found
+
+
+@dataclass(frozen=True, eq=False)
+class Register:
+    """Ids and values as codes, and what is known of items and users.
+
+    Codes never change, and rows keep their places: later ids, values and versions come after those before.
+
+    Attributes
+    ----------
+    vocabularies
+        The values of every key column.
+    items, users
+        The two tables.
+    """
+
+    vocabularies: Vocabularies
+    items: Entries
+    users: Entries
+
+    @classmethod
+    def of(cls, behaviour: "Behaviour") -> "Register":
+        """Collect the ids and values of some tables."""
+        tables = {"user": behaviour.users, "item": behaviour.items}
+        found = {}
+        for name in ("user", "item", *behaviour.context):
+            listed = (tables[name][f"{name}_id"],) if name in tables else ()
+            found[name] = Vocabulary.of(*_columns(behaviour, name), *listed)
+        found |= {name: Vocabulary.of(behaviour.items[name]) for name in behaviour.attributes}
+        found |= {name: Vocabulary.of(behaviour.users[name]) for name in behaviour.user_attributes}
+        return cls(
+            found,
+            Entries.of(behaviour.items, behaviour.attributes, "item", found),
+            Entries.of(behaviour.users, behaviour.user_attributes, "user", found),
+        )
+
+    def with_tail(self, tail: "Behaviour") -> "Register":
+        """Know the ids and values of later rows, too."""
+        found = {
+            name: of.extended(*_columns(tail, name)) if _columns(tail, name) else of
+            for name, of in self.vocabularies.items()
+        }
+        return Register(found, self.items.padded(len(found["item"])), self.users.padded(len(found["user"])))
+
+    def told(self, items: pl.DataFrame, users: pl.DataFrame) -> "tuple[Register, dict[str, Changed]]":
+        """Take new and changed rows, each version once, in the columns of the tables, see `Entries.fitted`.
+
+        Returns
+        -------
+        The register that knows them, and per attribute the items or users for which it is another one now.
+        """
+        vocabularies = dict(self.vocabularies)
+        for kind, told, entries in (("item", items, self.items), ("user", users, self.users)):
+            for name, column in ((kind, f"{kind}_id"), *((name, name) for name in entries.attributes)):
+                vocabularies[name] = vocabularies[name].extended(told[column])
+        register = Register(
+            vocabularies,
+            self.items.replaced(items, "item", vocabularies),
+            self.users.replaced(users, "user", vocabularies),
+        )
+        of_items = self.items.changed(register.items, items, vocabularies["item"].encode(items["item_id"]))
+        of_users = self.users.changed(register.users, users, vocabularies["user"].encode(users["user_id"]))
+        return register, of_items | of_users
+
+    @cached_property
+    def available_at(self) -> npt.NDArray[np.float64]:
+        """When every item could first be shown, as its first version says, microseconds, NaN where it is not known."""
+        moments = self.items.table["available_at"].dt.epoch("us").cast(pl.Float64).fill_null(np.nan).to_numpy()
+        return np.append(moments, np.nan)[self.items.firsts]
+
+
+def dated(table: pl.DataFrame) -> pl.DataFrame:
+    """Give a table of items or users the column `known_at`, null where it has none: always known."""
+    if KNOWN_AT in table.columns:
+        return table
+    ids, *others = table.get_columns()
+    return pl.DataFrame([ids, pl.Series(KNOWN_AT, [None] * len(table), TIME), *others])
+
+
+def _since(table: pl.DataFrame) -> Ints:
+    """Give when rows became known, microseconds."""
+    if KNOWN_AT not in table.columns:
+        return np.full(len(table), ALWAYS)
+    return table[KNOWN_AT].dt.epoch("us").fill_null(ALWAYS).to_numpy()
+
+
+def _columns(behaviour: "Behaviour", name: str) -> tuple[pl.Series, ...]:
+    """Give the columns of behaviour that hold values of a key column."""
+    if name in ("user", "item"):
+        return behaviour.showings[f"{name}_id"], behaviour.events[f"{name}_id"]
+    return (behaviour.showings[name],) if name in behaviour.context else ()
+
+
+def _plain_table(table: pl.DataFrame, names: Collection[str]) -> pl.DataFrame:
+    """Bring attributes to the types that a vocabulary holds, so that rows can be compared and put below others."""
+    return table.with_columns(in_one_type(table[name]).alias(name) for name in names if table.schema[name] != pl.Null)
