@@ -318,7 +318,7 @@ FAULTS = {
     "an attribute that is none": (row(20, category=[1.5]), SettingsError, r"affinity names 'category', which holds List"),
     "a number that is none": (row(20).with_columns(price=pl.lit("x")), SettingsError, "numbers names 'price', a column of items that holds String"),
     "a text that is none": (
-        row(20).with_columns(title=pl.lit(b"\xff")), SettingsError, r"\[text\] reads 'title', which holds Binary values that are no texts"),
+        row(20).with_columns(title=pl.lit(b"\xff")), SettingsError, r"\[text\] fields names 'title', which holds Binary values; write them as text"),
     "a moment that is none": (
         row(20).with_columns(available_at=pl.lit("now")), DataError, r"items.available_at: the column is String, not moments"),
 }  # fmt: skip
