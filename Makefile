@@ -47,12 +47,13 @@ bench: $(INSTALLED) ## measure speed against peers, into build/bench.json
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-deps sentence-transformers
 	$(BIN)/python -m tests.benchmarks.run
 
-prove: $(INSTALLED) ## the tests on examples never seen, fuzzers ten minutes each, and the long simulations: verdicts, off-policy estimates, daily looks, made shops, and where text helps; into build/prove
+prove: $(INSTALLED) ## the tests on examples never seen, fuzzers ten minutes each, and the long simulations: verdicts, off-policy estimates, daily looks, made shops, a day told as it becomes known, and where text helps; into build/prove
 	rm -rf build/prove
 	$(BIN)/python -m pytest --hypothesis-profile prove
 	$(BIN)/python -m pipelines.simulations --out build/prove/comparison.json
 	$(BIN)/python -m pipelines.offpolicy --out build/prove/offpolicy.json
 	$(BIN)/python -m pipelines.peeking --out build/prove/peeking.json
 	$(BIN)/python -m pipelines.shops --out build/prove/shops
+	$(BIN)/python -m pipelines.replay --out build/prove/replay
 	$(BIN)/recsys demo --out build/prove/demo
 	$(BIN)/python -m pipelines.ablation build/prove/demo/data --config pipelines/world.toml --out build/prove/ablation.json

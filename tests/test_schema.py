@@ -11,7 +11,10 @@ TABLES = (ITEMS, USERS, EVENTS, REQUESTS, CANDIDATES, RANKINGS)
 def test_a_table_names_each_column_once_and_its_key_among_them(table) -> None:
     names = [column.name for column in table.columns]
     assert len(set(names)) == len(names)
-    assert set(table.key) <= set(table.required) <= set(names)
+    assert {*table.required, *table.key} <= {*names}
+    assert table.key_of(names) == [*table.key]
+    assert [*table.key_of(table.required)] == [name for name in table.key if name in table.required]
+    assert not table.key or table.key_of(table.required)
     assert table.column(names[0]).name == names[0]
     assert table.column("no such column") is None
 

@@ -47,7 +47,7 @@ TEXT = (
 )
 AVAILABLE = (
     "available_at available published release released listed launched publication added created online verfugbar "
-    "veroffentlicht erschienen publicado publie"
+    "veroffentlicht erschienen eingestellt publicado publie"
 )
 CATEGORY = (
     "category subcategory genre genres brand author topic type department section collection color material style "

@@ -138,7 +138,7 @@ def _prepare(dataset: Dataset, settings: Settings) -> Prepared:
     if warnings:
         logger.warning("the table check has %s; `recsys check` says which", counted(warnings, "warning"))
     plain, after = prepared.dataset, dataset.about.recorded_after
-    refuse_late_clicks(plain.requests, prepared.log.time)
+    refuse_late_clicks(plain.requests, settings.labels.clock(settings.time))
     check_context(plain.requests, settings.features, after)
     check_events(dataset, settings.features)
     check_query(plain.requests, settings.text.query, after)

@@ -19,7 +19,7 @@ from recsys.model.prepared import kept_items, kept_users
 from recsys.past.behaviour import Kept
 from recsys.past.counters import Ints
 from recsys.past.log import Log
-from recsys.past.register import Entries
+from recsys.past.register import ALWAYS, Entries
 from recsys.schema import ITEMS, KNOWN_AT, TIME, USERS, Table
 from recsys.settings import Settings
 from recsys.vectors.item_vectors import Encoded, ItemVectors, text_hashes
@@ -122,13 +122,13 @@ class News:
             check_id_types(users, log.behaviour, "users")
             codes, given = log.users.encode(users["user_id"]), len(users)
             _refuse_undated(users, register.users, codes)
-            people = register.users.fitted(_known_from(kept_users(users, kept), at))
+            people = register.users.fitted(_known_from(kept_users(users, kept), at, register.users, codes))
             people = people.filter(register.users.differ(people, log.users.encode(people["user_id"])))
         if items is not None:
             check_id_types(items, log.behaviour, "items")
             codes, given = log.items.encode(items["item_id"]), given + len(items)
             _refuse_undated(items, register.items, codes)
-            items = _known_from(_dated(items, log), at)
+            items = _known_from(_dated(items, log), at, register.items, codes)
             told = register.items.fitted(kept_items(items, kept))
             codes = log.items.encode(told["item_id"])
             places = np.append(reader.places, -1)[register.items.by_then(told, codes)]
@@ -167,13 +167,18 @@ def _refuse_undated(told: pl.DataFrame, known: Entries, codes: Ints) -> None:
         )
 
 
-def _known_from(told: pl.DataFrame, at: datetime | None) -> pl.DataFrame:
-    """Let versions that were known before a moment be known from then on; of several of an id the last remains."""
+def _known_from(told: pl.DataFrame, at: datetime | None, known: Entries, codes: Ints) -> pl.DataFrame:
+    """Let versions that were known before a moment be known from then on; of several of an id the last remains.
+
+    One that a newer version, known by then, has followed already says nothing from then on, and is left out.
+    """
     if at is None or KNOWN_AT not in told.columns:
         return told
-    key, known_at = [told.columns[0], KNOWN_AT], pl.col(KNOWN_AT)
-    later = pl.when(known_at < at).then(pl.lit(at, TIME)).otherwise(known_at)
-    moved = told.sort(KNOWN_AT).with_columns(later.alias(KNOWN_AT))
+    key, known_at, moment = [told.columns[0], KNOWN_AT], pl.col(KNOWN_AT), pl.lit(at, TIME)
+    by_then = known.at(codes, np.full(len(codes), pl.select(moment.dt.epoch("us")).item() + 1))
+    newest = pl.Series(np.append(known.keys[1], ALWAYS)[by_then])
+    told = told.filter((newest <= told[KNOWN_AT].dt.epoch("us")).fill_null(value=True))
+    moved = told.sort(KNOWN_AT).with_columns(pl.when(known_at < at).then(moment).otherwise(known_at).alias(KNOWN_AT))
     return moved.unique(key, keep="last", maintain_order=True)
 
 

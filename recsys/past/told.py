@@ -11,6 +11,7 @@ from recsys.past.behaviour import CLICKED_AT, EVENT_ID, known_events
 from recsys.past.log import Log
 from recsys.past.vocabulary import Vocabulary
 from recsys.schema import TIME
+from recsys.shown import counted
 
 CANDIDATE = ["request_id", "item_id"]
 SHOWN_TO = ["user_id", "item_id", "timestamp"]
@@ -113,9 +114,9 @@ def untold_candidates(new: pl.DataFrame, before: pl.DataFrame) -> pl.DataFrame:
     other = both.filter(pl.col("label") != pl.col("was"))
     if len(other):
         raise DataError(
-            f"{len(other)} candidates were added with another label before, such as item {other['item_id'][0]!r} of "
-            f"request {other['request_id'][0]!r}, {other['was'][0]} then and {other['label'][0]} now; tell each label "
-            "once, or again as it was"
+            f"{counted(len(other), 'candidate')} added with another label before, such as item "
+            f"{other['item_id'][0]!r} of request {other['request_id'][0]!r}, {other['was'][0]} then and "
+            f"{other['label'][0]} now; tell each label once, or again as it was"
         )
     brings = pl.col("there").is_null() | (pl.col("was").is_null() & pl.col("label").is_not_null())
     return new.filter(both.select(brings).to_series())

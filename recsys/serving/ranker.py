@@ -1,5 +1,6 @@
 """`Ranker`: a model folder inside somebody's process, without torch."""
 
+import logging
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import replace
@@ -26,10 +27,15 @@ from recsys.features.settings import declare
 from recsys.model.news import News
 from recsys.model.ready import Ready, check_top, keep_top
 from recsys.past.lookup import Lookup
+from recsys.past.streams import CLICK
 from recsys.past.tail import Tail
 from recsys.past.told import Taken
 from recsys.schema import CANDIDATES, EVENTS, ITEMS, REQUESTS, USERS, Table
-from recsys.shown import counted
+from recsys.shown import counted, plain
+
+logger = logging.getLogger(__name__)
+
+_MOST_NAMED = 10
 
 Frame = TypeVar("Frame", pl.DataFrame, pd.DataFrame)
 
@@ -54,6 +60,7 @@ class Ranker:
         self._ready = ready
         self._tail = Tail.on(ready.log)
         self._growing, self._telling = Lock(), Lock()
+        self._unread: set[str] = set()
         known = ready.log.behaviour
         moments = (known.showings["timestamp"], known.events["known_at"])
         self._known_until = pl.select(pl.max_horizontal(*(pl.lit(each).max() for each in moments))).item()
@@ -176,8 +183,9 @@ class Ranker:
             The same for users: `user_id`, `known_at`? and the attributes that the model uses.
         at
             What would have been known before this moment is known from it on: events and versions by `known_at`, clicks
-            on lists by `clicked_at`; lists stay where they were shown. UTC where it names no zone. Give the moment of
-            the call, and what comes late changes no answer of before. Left out, rows are known at their own moments.
+            on lists by `clicked_at`; lists stay where they were shown, and a version that a newer one has followed by
+            then is left out. UTC where it names no zone. Give the moment of the call, and what comes late, lists apart,
+            changes no answer of before. Left out, rows are known at their own moments.
 
         Returns
         -------
@@ -233,11 +241,24 @@ class Ranker:
         refuse_errors(check_update(done, shown))
         if done is not None:
             check_id_types(done, known, "events")
+            self._warn_of_unread(done)
         if shown is not None:
             check_id_types(shown, known, "requests")
             unscored = settings.features.model_copy(update={"scores": ()})  # only who is ranked needs them
             check_context(shown, unscored, (), "requests")
         return done, shown
+
+    def _warn_of_unread(self, events: pl.DataFrame) -> None:
+        """Say once of each kind of events that it changes no ranking."""
+        settings = self._ready.model.settings
+        read = (CLICK, *settings.labels.clicks, *settings.text.history, *settings.features.kinds)
+        kinds = {*events["event"].cast(pl.String).unique()} - {*read, *self._unread}
+        if kinds:
+            self._unread |= kinds
+            logger.warning(
+                "events of kinds that this model does not read change no ranking: %s; it reads %s",
+                *(", ".join(map(plain, sorted(names)[:_MOST_NAMED])) for names in (kinds, {*read})),
+            )
 
     def _news(
         self,

@@ -113,3 +113,17 @@ def test_versions_that_are_told_late_may_be_known_from_a_moment_on_only() -> Non
     kept = news.items.sort("item_id", "known_at").select("item_id", "known_at", "category").rows()
     assert kept == [(20, at, "c"), (20, START + 90 * MINUTE, "b"), (21, None, "d")]
     assert news.alike == 1
+
+
+@pytest.mark.parametrize("newer", [50, 60])
+def test_a_late_version_that_a_newer_one_has_followed_by_then_is_left_out(newer) -> None:
+    _, tail, reader = shop_of()
+    at, known = START + 60 * MINUTE, START + newer * MINUTE
+    told = row(20, category="opera").with_columns(known_at=pl.lit(known, TIME))
+    tail, reader, _ = tell(tail, reader, told, None)
+    for minute, left in ((40, 0), (newer + 1, 1)):
+        late = row(20, category="sport").with_columns(known_at=pl.lit(START + minute * MINUTE, TIME))
+        news = News.of(late, None, SETTINGS_OF_ALL, tail.log, reader, at)
+        assert (len(news.items), news.alike) == (left, 1 - left)
+    last = tail.log.register.items.table.filter(pl.col("item_id") == 20).sort("known_at").row(-1, named=True)
+    assert (last["known_at"], last["category"]) == (known, "opera")

@@ -320,7 +320,7 @@ def test_a_candidate_that_is_labelled_twice_is_left_out_or_refused_by_name(empty
     monkeypatch.setattr(tail_module, "ROWS", rows)
     tail = add(empty, None, told(77, 1, 0, items=2))
     words = (
-        "1 candidates were added with another label before, such as item 3 of request 77, 0 then and 1 now; "
+        "1 candidate added with another label before, such as item 3 of request 77, 0 then and 1 now; "
         "tell each label once, or again as it was"
     )
     with pytest.raises(DataError, match=words):

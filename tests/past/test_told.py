@@ -111,9 +111,7 @@ def test_candidates_come_through_once_and_with_the_label_that_was_missing() -> N
     assert untold_candidates(new, before).rows() == new.rows()[:1]
     other = new.with_columns(request_id=pl.lit(6, pl.Int64))
     assert untold_candidates(other, before).rows() == other.rows()
-    with pytest.raises(
-        DataError, match="2 candidates were added with another label before, such as item 3 of request 5, 0"
-    ):
+    with pytest.raises(DataError, match="2 candidates added with another label before, such as item 3 of request 5, 0"):
         untold_candidates(candidates((3, 1), (4, 0)), before)
 
 

@@ -138,7 +138,8 @@ def test_a_frame_of_names_alone_is_one_without_candidates(line, ranker) -> None:
         ranked = ranker.rank(empty)
         assert type(ranked) is type(empty)
         assert len(ranked) == len(ranker.score(empty)) == 0
-        assert ranker.update(empty.assign(event=[]) if isinstance(empty, pd.DataFrame) else empty, empty) is None
+        taken = ranker.update(empty.assign(event=[]) if isinstance(empty, pd.DataFrame) else empty, empty)
+        assert len(taken.events) == len(taken.requests) == taken.ignored == 0
 
 
 @pytest.mark.parametrize("make", [list, tuple, np.array], ids=["lists", "tuples", "arrays"])

@@ -409,7 +409,7 @@ def test_a_candidate_is_labelled_once(line, monkeypatch) -> None:
     shown = shown.with_columns(pl.col("timestamp") + timedelta(days=30))
     assert ranker.update(requests=shown).ignored == 0
     item, request = shown["item_id"][0], shown["request_id"][0]
-    words = f"1 candidates were added with another label before, such as item {item} of request {request}, 1 then and 0"
+    words = f"1 candidate added with another label before, such as item {item} of request {request}, 1 then and 0"
     for _ in range(2):
         with pytest.raises(DataError, match=words):
             ranker.update(requests=shown.with_columns(label=0))
@@ -581,3 +581,12 @@ def test_events_of_huge_values_are_refused_and_leave_the_state_as_it_was(line) -
     for _ in range(3):
         ranker.update(event.with_columns(value=pl.lit(1e9)))
     ranker.rank(candidates)
+
+
+def test_kinds_that_the_model_does_not_read_are_named_once(day, caplog) -> None:
+    ranker = day.ranker(day.cut)
+    events = day.dataset.events.head(2).with_columns(timestamp=pl.lit(day.cut), event=pl.Series(["kauf", "click"]))
+    for told in (events, events):
+        ranker.update(events=told.drop("known_at", strict=False))
+    (told,) = [record.getMessage() for record in caplog.records if "kinds that this model" in record.getMessage()]
+    assert told.startswith("events of kinds that this model does not read change no ranking: kauf; it reads click")

@@ -29,7 +29,7 @@ def test_tables_have_their_columns_and_moments_are_utc(world):
     for table, frame in ((ITEMS, data.items), (EVENTS, data.events), (REQUESTS, data.requests), (USERS, data.users)):
         assert set(table.required) <= set(frame.columns)
         if table.key:
-            assert frame.select(table.key).is_unique().all()
+            assert frame.select(table.key_of(frame.columns)).is_unique().all()
         for column in table.columns:
             if column.kind == "time" and column.name in frame.columns:
                 assert frame.schema[column.name] == TIME

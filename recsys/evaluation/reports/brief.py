@@ -43,7 +43,7 @@ def brief(evaluation: Evaluation) -> Brief:
     opponent = _strongest(evaluation.overall)
     if opponent is None:
         return Brief("", (SAMPLED,) if evaluation.sampled else ())
-    return Brief(_sentence(evaluation.overall, opponent), tuple(_warnings(evaluation, opponent)))
+    return Brief(_sentence(evaluation, opponent), tuple(_warnings(evaluation, opponent)))
 
 
 def _strongest(results: Results) -> str | None:
@@ -57,14 +57,17 @@ def _strongest(results: Results) -> str | None:
     return max(simple, key=simple.__getitem__, default=None)
 
 
-def _sentence(results: Results, opponent: str) -> str:
+def _sentence(evaluation: Evaluation, opponent: str) -> str:
+    results = evaluation.overall
     difference = results.differences[f"{PRODUCT}-{opponent}"][HEADLINE]
     a, b = (results.rankers[name][HEADLINE].mean for name in (opponent, PRODUCT))
     rule = f"the strongest simple rule ({opponent})" if opponent in BASELINES else opponent
     size = f"{HEADLINE} goes from {number(a)} to {number(b)}, {signed(difference.mean)}"
     if a > 0:
         size += f" or {difference.mean / a:+.1%}".replace("%", " %")
-    where = f"on {count(results.requests, 'request')} of {count(results.users, 'user')}"
+    judged = results.requests - evaluation.left_out.get(HEADLINE, 0)
+    some = f"{judged:,} of " if judged < results.requests else ""
+    where = f"on {some}{count(results.requests, 'request')} of {count(results.users, 'user')}"
     if results.users < FEWEST_USERS:
         return (
             f"It is not known whether the model orders better than {rule}: {size}, {where}, and fewer than "

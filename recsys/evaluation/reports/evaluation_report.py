@@ -15,7 +15,7 @@ from recsys.evaluation.reports.charts import Chart, Row, interval_chart
 from recsys.evaluation.reports.pages import count, left_out, number, printed, render, signed, terminal
 from recsys.statistics.intervals import Interval
 
-_ONE_LINE = 118  # characters that a table of intervals `low..high` takes
+_ANY = 1_000  # characters, more than a table takes
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def to_text(evaluation: Evaluation, width: int = 120) -> str:
     evaluation
         What to write.
     width
-        Characters in a line; below 118 the ends of an interval stand under each other, down to 80.
+        Characters in a line, 80 at least; the ends of an interval stand under each other where they do not fit beside.
     """
     console = terminal(width)
     said = brief(evaluation)
@@ -80,7 +80,9 @@ def to_text(evaluation: Evaluation, width: int = 120) -> str:
             ("difference", results.differences, signed),
         ):
             if table:
-                console.print(_rich_table(caption, table, write, ".." if width >= _ONE_LINE else "\n"))
+                beside = _rich_table(caption, table, write, "..")
+                fits = console.measure(beside, options=console.options.update(width=_ANY)).maximum <= width
+                console.print(beside if fits else _rich_table(caption, table, write, "\n"))
     console.print(
         "Means over requests with 95 % intervals by bootstrap over users; AUC pooled is one list, no interval."
     )

@@ -35,6 +35,11 @@ def test_one_sentence_says_whether_by_how_much_how_sure_and_what_to_do(mean, hal
     assert said == f"{begin} the strongest simple rule (popularity): {SIZE.format(*numbers)}{end}"
 
 
+def test_requests_that_the_figure_is_not_defined_for_are_no_part_of_it():
+    said = brief(replace(make_evaluation(), left_out={"nDCG@10": 234})).sentence
+    assert "on 1,000 of 1,234 requests of 400 users;" in said
+
+
 def test_a_handful_of_users_says_nothing_sure():
     said = brief(make_evaluation(users=5))
     assert said.sentence.endswith(

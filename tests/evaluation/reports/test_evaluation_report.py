@@ -80,6 +80,13 @@ def test_text_fits_its_width_and_cuts_no_number(width):
     assert text.count("0.6532") == 10
 
 
+def test_intervals_are_whole_however_long_the_names_are():
+    evaluation = make_evaluation()
+    table = {f"{name}-{'x' * 30}": row for name, row in evaluation.overall.differences.items()}
+    long = replace(evaluation, overall=replace(evaluation.overall, differences=table))
+    assert "…" not in to_text(long, 120)
+
+
 def test_text_has_no_mark_up_of_its_own():
     evaluation = make_evaluation()
     odd = Evaluation("test", Results(1, 1, {"[bold]x[/bold]": row(0.5, 0.1)}, {}), {}, {})
