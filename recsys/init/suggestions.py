@@ -188,7 +188,7 @@ def _features(dataset: Dataset, graded: list[str], query: list[Entry]) -> tuple[
     elif span <= timedelta(days=21):
         windows, reason = ["1d", "3d", "7d"], "the log is of a few weeks at most, and its moments are days"
     elif span <= timedelta(days=365):
-        windows, reason = ["1d", "7d", "28d"], "the log is of some months"
+        windows, reason = ["1d", "7d", "28d"], "the log is of weeks or months"
     else:
         windows, reason = ["7d", "28d", "182d"], "the log is of years"
     affinity = _affinity(dataset.items)

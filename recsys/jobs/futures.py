@@ -23,13 +23,14 @@ _DELETED, _AT_ONCE, _LATER, _KEPT = range(4)
 def two_futures(
     dataset: Dataset, asked: pl.DataFrame, clock: TimeSettings, random: np.random.Generator
 ) -> tuple[Dataset, Dataset]:
-    """Cut a log to the rows around a request and change all that is known at its `as_of` or later.
+    """Cut a log to the rows around a request and change all that may not be known to it.
 
-    In the second log such rows are deleted, moved to `as_of` or later, given to the asking user and to each other's
-    items, and labels that are not known yet are turned around: clicks from the click delay or `clicked_at` on, all
-    others from the feedback delay on. Versions of items and users are deleted, moved and given each other's contents,
-    and those that are asked about get others at `as_of`. Both logs get lists of the same candidates whose labels, or
-    clicks, become known at `as_of`, and the second one events on every candidate that do, though they happened before.
+    In the second log what is known at `as_of` or later is deleted, moved within that, given to the asking user and to
+    each other's items, and labels that are not known yet are turned around: clicks from the click delay or `clicked_at`
+    on, all others from the feedback delay on. Versions of items and users known at the request's moment or later are
+    deleted, moved and given each other's contents, and those that are asked about get others at that moment. Both logs
+    get lists of the same candidates whose labels, or clicks, become known at `as_of`, and the second one events on
+    every candidate that do, though they happened before.
 
     Parameters
     ----------
@@ -59,8 +60,8 @@ def two_futures(
         _other_showings(shown, asked, as_of, clock, random),
         _other_events(done, asked, as_of, random),
     )
-    others = _other_versions(items, "item_id", asked, as_of, random)
-    users = None if dataset.users is None else _other_versions(dataset.users, "user_id", asked, as_of, random)
+    others = _other_versions(items, "item_id", asked, random)
+    users = None if dataset.users is None else _other_versions(dataset.users, "user_id", asked, random)
     return Dataset(items, done, shown, dataset.users), Dataset(others, other_done, other_shown, users)
 
 
@@ -113,15 +114,14 @@ def _other_events(
     return pl.concat([scattered, added], how="diagonal_relaxed")
 
 
-def _other_versions(
-    table: pl.DataFrame, key: str, asked: pl.DataFrame, as_of: datetime, random: np.random.Generator
-) -> pl.DataFrame:
-    """Scatter the versions that become known from `as_of` on, and add some that become known at that very moment."""
+def _other_versions(table: pl.DataFrame, key: str, asked: pl.DataFrame, random: np.random.Generator) -> pl.DataFrame:
+    """Scatter the versions that become known from the request on, and add some that become known right then."""
     if KNOWN_AT not in table.columns:
         return table
-    later = (table[KNOWN_AT] >= as_of).fill_null(value=False).to_numpy()
+    moment = asked["timestamp"][0]
+    later = (table[KNOWN_AT] >= moment).fill_null(value=False).to_numpy()
     fate, hours = random.integers(_KEPT + 1, size=len(table)), random.integers(0, 48, size=len(table))
-    when = pl.lit(as_of, TIME) + pl.duration(hours=pl.lit(pl.Series(np.where(fate == _LATER, hours, 0))))
+    when = pl.lit(moment, TIME) + pl.duration(hours=pl.lit(pl.Series(np.where(fate == _LATER, hours, 0))))
     moved = pl.when(pl.Series(later & (fate < _KEPT))).then(when).otherwise(KNOWN_AT)
     contents = table.drop(key, KNOWN_AT)
     places = np.arange(len(table))
@@ -129,7 +129,7 @@ def _other_versions(
     scattered = pl.concat([table.select(key, moved.alias(KNOWN_AT)), contents[places]], how="horizontal")
     ids = asked[key].unique(maintain_order=True).cast(table.schema[key])
     added = contents[random.integers(len(table), size=len(ids))] if len(table) else contents.clear(len(ids))
-    added = pl.concat([ids.to_frame().with_columns(pl.lit(as_of, TIME).alias(KNOWN_AT)), added], how="horizontal")
+    added = pl.concat([ids.to_frame().with_columns(pl.lit(moment, TIME).alias(KNOWN_AT)), added], how="horizontal")
     kept = scattered.filter(pl.Series(~later | (fate != _DELETED)))
     return pl.concat([kept, added]).unique([key, KNOWN_AT], keep="last", maintain_order=True).select(table.columns)
 

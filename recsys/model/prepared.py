@@ -184,6 +184,6 @@ def _refuse_absent(setting: str, names: tuple[str, ...], table: pl.DataFrame, ca
     for name in names:
         if name not in table.columns:
             raise SettingsError(
-                f"[features] {setting} names {name!r}, which is not a column of {called}; "
-                f"its columns are {', '.join(table.columns)}"
+                f"[features] {setting} names {name!r}, which is not a column of {called}; add it, with nulls where "
+                f"it is not known; its columns are {', '.join(table.columns)}"
             )

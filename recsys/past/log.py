@@ -309,13 +309,13 @@ class Log:
         return self.register.available_at
 
     def rows(self, candidates: pl.DataFrame) -> Rows:
-        """Encode candidates and give each the moment after which nothing may be known."""
+        """Encode candidates and give each the moment after which no behaviour may be known."""
         moments = candidates.select(
             pl.col("timestamp").dt.epoch("us").alias("timestamp"),
             self.time.as_of(pl.col("timestamp")).dt.epoch("us").alias("as_of"),
         )
-        as_of = moments["as_of"].to_numpy()
-        return Rows(codes=self.codes(candidates, as_of), as_of=as_of, timestamp=moments["timestamp"].to_numpy())
+        as_of, timestamp = moments["as_of"].to_numpy(), moments["timestamp"].to_numpy()
+        return Rows(codes=self.codes(candidates, timestamp), as_of=as_of, timestamp=timestamp)
 
     def codes(self, table: pl.DataFrame, moments: Ints) -> dict[str, Ints]:
         """Turn users, items, what was known of them before some moments, and context categories into codes.

@@ -85,13 +85,13 @@ class Lookup:
 
     @cached_property
     def items(self) -> Ints:
-        """The row of the items table that says what each item is before `as_of`, -1 where none does, shape [Q]."""
-        return self.log.register.items.at(self.rows.codes["item"], self.rows.as_of)
+        """The row of the items table that says what each item is by its request, -1 where none does, shape [Q]."""
+        return self.log.register.items.at(self.rows.codes["item"], self.rows.timestamp)
 
     @cached_property
     def users(self) -> Ints:
         """The same of the users table and of users."""
-        return self.log.register.users.at(self.rows.codes["user"], self.rows.as_of)
+        return self.log.register.users.at(self.rows.codes["user"], self.rows.timestamp)
 
     @cached_property
     def codes(self) -> Mapping[str, Ints]:

@@ -38,9 +38,10 @@ class Rows:
         Per key column (`user`, `item`, an attribute, a context category) the codes, -1 where unknown, each of shape
         [Q].
     as_of
-        Moment after which nothing may be known, microseconds, shape [Q].
+        Moment after which no behaviour may be known, microseconds, shape [Q].
     timestamp
-        The request's own moment, microseconds, shape [Q].
+        The request's own moment, or that of its making, after which nothing may be known of items and users either,
+        microseconds, shape [Q].
     """
 
     codes: Codes

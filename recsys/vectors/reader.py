@@ -244,9 +244,9 @@ class Reader:
         return text_signals(replace(lists, queries=codes), self.vectors, self.tower, asked)
 
     def beside(self, log: "Log", rows: Rows) -> tuple[Ints, npt.NDArray[np.float32]]:
-        """Find the text neighbours of candidates, see `Neighbours.of`; what is not known before `as_of` has none."""
+        """Find the text neighbours of candidates, see `Neighbours.of`; what is not known by its request has none."""
         items, codes = log.register.items, rows.codes["item"]
-        first = np.where(items.at(codes, rows.as_of) < 0, -1, np.append(items.firsts, -1)[codes])
+        first = np.where(items.at(codes, rows.timestamp) < 0, -1, np.append(items.firsts, -1)[codes])
         return self.neighbours.of(np.append(self.places, -1)[first])
 
 
@@ -276,7 +276,7 @@ def read_lists(log: "Log", rows: Rows, starts: Ints, places: Ints, history_lengt
         How many past clicks.
     """
     padded = np.append(places, -1)  # row -1, an unknown item, finds the last element
-    first, items = starts[:-1], log.register.items.at(rows.codes["item"], rows.as_of)
+    first, items = starts[:-1], log.register.items.at(rows.codes["item"], rows.timestamp)
     history = read_history(log, rows.codes["user"][first], rows.as_of[first], history_length)
     return CodedLists(
         starts=starts,

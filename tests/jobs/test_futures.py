@@ -172,18 +172,21 @@ def in_versions(dataset: Dataset) -> Dataset:
 
 
 @pytest.mark.parametrize("clock", CLOCKS)
-def test_versions_known_before_as_of_stay_and_the_others_are_scattered(dataset: Dataset, clock: TimeSettings) -> None:
-    asked, before = middle(dataset), 0
-    as_of = clock.known_at(asked["timestamp"][0])
+def test_versions_known_before_the_request_stay_and_the_others_are_scattered(
+    dataset: Dataset, clock: TimeSettings
+) -> None:
+    logged, before = middle(dataset), 0
+    moment = clock.known_at(logged["timestamp"][0]) if clock.nightly else logged["timestamp"][0]
+    asked = logged.with_columns(timestamp=pl.lit(moment))
     one, other = two_futures(in_versions(dataset), asked, clock, np.random.default_rng(0))
     for table, others, key in ((one.items, other.items, "item_id"), (one.users, other.users, "user_id")):
-        known = (pl.col("known_at") < as_of).fill_null(value=True)
+        known = (pl.col("known_at") < moment).fill_null(value=True)
         assert cut(table, known).equals(cut(others, known))
         before += table.select(known.sum()).item()
         later, scattered = (each.filter(~known) for each in (table, others))
         assert len(later.join(scattered, on=later.columns, how="anti")) > len(later) / 2
         assert 0 < len(scattered.join(later, on=[key, "known_at"], how="semi")) < len(later)
-        at_once = others.filter(pl.col("known_at") == as_of)
+        at_once = others.filter(pl.col("known_at") == moment)
         assert set(asked[key]) <= set(at_once[key])
         assert not others.select(key, "known_at").is_duplicated().any()
     assert before

@@ -338,7 +338,8 @@ def test_faults_of_users_are_named_beside_those_of_items() -> None:
     with pytest.raises(DataError, match=r"(?s)items.item_id: empty values.*users.user_id: the same user_id again"):
         tell(tail, reader, row(20, item_id=None), users)
     with pytest.raises(
-        SettingsError, match="users names 'town', which is not a column of users; its columns are user_id"
+        SettingsError,
+        match="users names 'town', which is not a column of users; add it, with nulls where it is not known; its columns are user_id",
     ):
         tell(tail, reader, None, users[:1].drop("town"))
     with pytest.raises(DataError, match="^users hold town as Int64, and as String before; cast the column"):

@@ -311,7 +311,8 @@ def test_lists_hold_rows_of_the_vectors_and_the_last_clicks(tools) -> None:
 MOMENTS = {"item_id": pl.Int64, "known_at": TIME, "available_at": TIME}
 
 
-def test_candidates_have_the_text_of_as_of_and_past_clicks_that_of_then(tools) -> None:
+@pytest.mark.parametrize("freshness", ["live", "1d"])
+def test_candidates_have_the_text_of_the_request_and_past_clicks_that_of_then(tools, freshness) -> None:
     noon = datetime(2024, 3, 1, 12, tzinfo=UTC)
     versions = [(1, None, noon), (1, noon - 5 * HOUR, noon), (1, noon - 2 * HOUR, noon), (2, noon - 4 * HOUR, noon)]
     items = pl.DataFrame(versions, schema=MOMENTS, orient="row")
@@ -320,7 +321,7 @@ def test_candidates_have_the_text_of_as_of_and_past_clicks_that_of_then(tools) -
         tools.events([(1, 1, "click", noon - 6 * HOUR, timedelta(0)), (1, 2, "click", noon - 4 * HOUR, timedelta(0))]),
         tools.showings([(1, noon - 5 * HOUR / 2, {1: 1, 2: 0})]),
     )
-    log = Log(behaviour_of(dataset, Kept()), TimeSettings(feedback_delay=HOUR))
+    log = Log(behaviour_of(dataset, Kept()), TimeSettings(feedback_delay=HOUR, freshness=freshness))
     texts = items.select("item_id", "known_at")
     assert find_items(log, texts).tolist() == [0, 1, 2, 3]
     assert find_items(log, texts[[0, 2]]).tolist() == [
@@ -335,7 +336,8 @@ def test_candidates_have_the_text_of_as_of_and_past_clicks_that_of_then(tools) -
     lists = read_lists(log, log.rows(asked), request_starts(asked), find_items(log, texts), 3)
     # Each holds from just after its moment; the click on the list is on the text that was shown.
     assert lists.items.reshape(-1, 2).tolist() == [[0, -1], [1, -1], [1, 3], [1, 3], [2, 3]]
-    assert lists.history.tolist() == [[0, -1, -1], [0, -1, -1], [-1, 0, -1], [-1, 0, -1], [1, -1, 0]]
+    read = {"live": [[0, -1, -1], [0, -1, -1], [-1, 0, -1], [-1, 0, -1], [1, -1, 0]], "1d": [[-1, -1, -1]] * 5}
+    assert lists.history.tolist() == read[freshness]
 
 
 def test_neighbours_are_known_no_later_and_are_those_of_the_first_text(tools) -> None:
