@@ -24,16 +24,19 @@ from recsys.settings import load_settings
 from recsys.world import WorldSettings, make_world
 
 HOUR = timedelta(hours=1)
-KEY = ["request_id", "item_id"]
+KEY, VERSION = ["request_id", "item_id"], ["item_id", "known_at"]
 OUTCOME = ("label", "clicked_at", "position", "propensity")
 LATE, TWICE, LISTS_TOLD = 0.1, 0.05, 5
 """Share of what arrives up to five hours after it is known, of what arrives again, and lists ranked between updates."""
+CHANGED = 0.5
+"""Versions of an item, on average, that follow its first."""
 SETTINGS = [
     "time.feedback_delay=3h",
     "time.click_delay=20m",
     "windows.fractions=[0.4, 0.3, 0.1, 0.2]",
     "text.epochs=0",
     "text.backend=onnx",
+    "text.fields=['title', 'description', 'category']",
     "ranker.rounds=60",
     "features.affinity=['category']",
 ]
@@ -75,22 +78,35 @@ class Replayed:
 
 
 def logged(settings: WorldSettings) -> Dataset:
-    """Make a world whose events have ids, a fifth of which is known late, and half of whose clicks have a moment."""
+    """Make a world with ids of events, a fifth known late, moments of half of the clicks, and versions of items."""
     made, random = make_world(settings).dataset, np.random.default_rng(settings.seed)
     after = pl.Series((random.exponential(1800, len(made.requests)) * 1e6).astype(int)).cast(pl.Duration("us"))
     seen = (pl.col("label") > 0) & pl.Series(random.random(len(made.requests)) < 0.5)
     in_time = pl.min_horizontal(pl.col("timestamp") + after, pl.col("timestamp") + 3 * HOUR)
     requests = made.requests.with_columns(clicked_at=pl.when(seen).then(in_time))
     slow = pl.when(pl.int_range(pl.len()) % 5 == 0).then(pl.col("timestamp") + 2 * HOUR)
-    return Dataset(made.items, made.events.with_columns(event_id=pl.int_range(pl.len()), known_at=slow), requests)
+    events = made.events.with_columns(event_id=pl.int_range(pl.len()), known_at=slow)
+    return Dataset(_in_versions(made.items, random), events, requests)
+
+
+def _in_versions(items: pl.DataFrame, random: np.random.Generator) -> pl.DataFrame:
+    """Give items further versions: other categories, which are a part of the text, from some moment on."""
+    first = items.with_columns(known_at=pl.lit(None, items.schema["available_at"]))
+    changed = first[random.integers(len(first), size=int(CHANGED * len(first)))]
+    hours = pl.Series((random.exponential(24, len(changed)) * 3.6e9).astype(int)).cast(pl.Duration("us"))
+    later = changed.with_columns(
+        items["category"].gather(random.integers(len(items), size=len(changed))),
+        known_at=pl.col("available_at") + hours,
+    )
+    return pl.concat([first, later]).unique(VERSION, maintain_order=True)
 
 
 def known_before(dataset: Dataset, moment: datetime) -> Dataset:
-    """Cut tables to what was known: items that were out, events, and lists that were shown."""
+    """Cut tables to what was known: versions of items that were out, events, and lists that were shown."""
     known_at = pl.max_horizontal("known_at", "timestamp")
     return replace(
         dataset,
-        items=dataset.items.filter(pl.col("available_at") < moment),
+        items=dataset.items.filter(pl.max_horizontal("known_at", "available_at") < moment),
         events=dataset.events.filter(known_at < moment),
         requests=dataset.requests.filter(pl.col("timestamp") < moment),
     )
@@ -99,7 +115,7 @@ def known_before(dataset: Dataset, moment: datetime) -> Dataset:
 def messages(dataset: Dataset, since: datetime, time: TimeSettings, random: np.random.Generator) -> list[Message]:
     """Give what becomes known from a moment on, in the order in which it arrives.
 
-    Items when they are out, events, lists without labels, clicks, and at last what was not clicked.
+    Items when they are out, versions of them, events, lists without labels, clicks, and at last what was not clicked.
     """
 
     def message(
@@ -108,8 +124,10 @@ def messages(dataset: Dataset, since: datetime, time: TimeSettings, random: np.r
         late = float(random.random()) * 5 * HOUR if random.random() < LATE else timedelta(0)
         return Message(table, rows, known, max(known + late, first))
 
-    new = dataset.items.filter(pl.col("available_at") >= since)
-    found = [message("items", row, row["available_at"][0], since) for row in new.iter_slices(1)]
+    new = dataset.items.with_columns(known=pl.max_horizontal("known_at", "available_at")).filter(
+        pl.col("known") >= since
+    )
+    found = [message("items", row.drop("known"), row["known"][0], since) for row in new.iter_slices(1)]
     known_at = pl.max_horizontal("known_at", "timestamp")
     done = dataset.events.filter(known_at >= since).with_columns(known=known_at)
     found += [message("events", row.drop("known"), row["known"][0], since) for row in done.iter_slices(1)]
@@ -128,33 +146,37 @@ def tell(ranker: Ranker, told: Sequence[Message], moment: datetime) -> Iterator[
     """Tell what arrived until a moment: lists, then what is in time, and what is late with the moment."""
     lists = [each for each in told if each.table == "requests" and each.rows["label"].null_count()]
     rest = [each for each in told if each.table != "requests" or not each.rows["label"].null_count()]
-    in_time = [each for each in rest if each.arrives == each.known or each.table == "items"]
-    late = [each for each in rest if each.arrives > each.known and each.table != "items"]
+    in_time = [each for each in rest if each.arrives == each.known]
+    late = [each for each in rest if each.arrives > each.known]
     for part, at in ((lists, None), (in_time, None), (late, moment)):
         if part:
             yield ranker.update(**_frames(part), at=at)
 
 
 def _frames(told: Sequence[Message]) -> dict[str, pl.DataFrame]:
-    """Put rows of each table together, each candidate once."""
+    """Put rows of each table together, each candidate and each version once."""
     found = {}
     for table in ("items", "events", "requests"):
         rows = [each.rows for each in told if each.table == table]
         if rows:
             found[table] = pl.concat(rows, how="vertical_relaxed")
-    if "requests" in found:
-        found["requests"] = found["requests"].unique(KEY, keep="first", maintain_order=True)
-    return found
+    once = {name: key for name, key in (("items", VERSION), ("requests", KEY)) if name in found}
+    return found | {name: found[name].unique(key, keep="first", maintain_order=True) for name, key in once.items()}
 
 
 def batch(before: Dataset, items: pl.DataFrame, taken: Sequence[Taken]) -> Dataset:
-    """Give the tables of before and what was taken: of each candidate the last row, its label 0 where none came."""
+    """Give the tables of before and what was taken: of each candidate and version the last row, and labels 0 for none.
+
+    The texts of items, which `Taken` does not hold, are those of `items`.
+    """
     events = pl.concat([before.events, *(each.events for each in taken)], how="diagonal_relaxed")
     shown = pl.concat([before.requests, *(each.requests for each in taken)], how="diagonal_relaxed")
     shown = shown.unique(KEY, keep="last", maintain_order=True).with_columns(pl.col("label").fill_null(0))
-    told = [each.items["item_id"] for each in taken if len(each.items)]
-    new = items.filter(pl.col("item_id").is_in(pl.concat(told).implode())) if told else items.clear()
-    return replace(before, items=pl.concat([before.items, new]), events=events, requests=shown)
+    told = pl.concat([before.items, *(each.items for each in taken)], how="diagonal_relaxed")
+    told = told.unique(VERSION, keep="last", maintain_order=True)
+    texts = items.select("item_id", "title", "description").unique("item_id")
+    told = told.drop("title", "description").join(texts, on="item_id", maintain_order="left")
+    return replace(before, items=told, events=events, requests=shown)
 
 
 def replay(world: WorldSettings, moments: int, folder: Path, changes: Sequence[str] = SETTINGS) -> Replayed:
