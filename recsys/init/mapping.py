@@ -55,8 +55,9 @@ def mapping_sections(tables: Tables, root: Path, talk: Talk) -> list[Section]:
         parts.append(_sampled(tables.events, talk))
     if tables.users is not None:
         reason = "its ids are those of the users"
-        columns = [_Theirs("user_id", tables.users.key, reason)]
-        parts += _table(USERS, tables.users.sample, root, columns)
+        since, formats = _versions(tables.users)
+        columns = [_Theirs("user_id", tables.users.key, reason), *since]
+        parts += _table(USERS, tables.users.sample, root, columns, formats)
     return parts
 
 
@@ -108,10 +109,20 @@ def _items(tables: Tables, root: Path, talk: Talk) -> list[Section]:
         columns += _attributes_of_items(sample, key, texts)
         others = Entry("others", False, "the other columns of this file say something about the event, not the item")
         return _table(ITEMS, sample, root, columns, extra=(missing, others))
+    since, known_formats = _versions(catalogue)
     available, formats = _availability(catalogue, tables, talk)
     if available is not None:
         columns.append(_Theirs("available_at", available, "a moment that lies before the first events of the items"))
-    return _table(ITEMS, sample, root, columns, formats, (missing,))
+    return _table(ITEMS, sample, root, columns + since, known_formats or formats, (missing,))
+
+
+def _versions(catalogue: IdFile) -> tuple[list[_Theirs], tuple[str, ...]]:
+    """Give the column that says since when each of several rows of an id is known, and how it is written."""
+    name = catalogue.known_at
+    if name is None:
+        return [], ()
+    reason = "an id has several rows, each known since this moment"
+    return [_Theirs("known_at", name, reason)], tuple(catalogue.sample.times[name])
 
 
 def _attributes_of_items(sample: Sample, key: str, texts: list[str]) -> list[_Theirs]:
@@ -125,6 +136,9 @@ def _availability(catalogue: IdFile, tables: Tables, talk: Talk) -> tuple[str | 
     """Find the column that says when items came out, if the events agree with it."""
     sample = catalogue.sample
     named = [name for name in words.most_like(sample.times, words.AVAILABLE) if name in sample.stamps]
+    if (known_at := catalogue.known_at) is not None:  # the moments of one table are written in one way
+        written = sample.times[known_at][:1]
+        named = [name for name in named if name != known_at and sample.times[name][:1] == written]
     first = _first_events(tables)
     for name in named:
         formats = tuple(sample.times[name])

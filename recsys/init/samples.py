@@ -15,6 +15,7 @@ from recsys.data.importers.foreign import SUFFIXES, TEXT_FILES, is_record, read_
 from recsys.data.importers.mapping import TableMapping
 from recsys.data.importers.numbers import NO_NUMBER, NOT_KNOWN, number_form, plain_values, without
 from recsys.errors import DataError
+from recsys.init.words import KNOWN_AT, most_like
 from recsys.reading import read_bytes
 from recsys.shown import plain
 
@@ -76,6 +77,17 @@ class Sample:
     def keys(self) -> list[str]:
         """Id columns that hardly repeat, which number the rows."""
         return [name for name in self.ids if self.frame[name].n_unique() >= 0.9 * len(self.frame)]
+
+    @cached_property
+    def versions(self) -> dict[str, str]:
+        """Id columns that repeat, and the moments, named as such, since when each of their rows is known."""
+        moments = [name for name in most_like(self.times, KNOWN_AT) if name in self.stamps]
+        return {
+            name: moment
+            for moment in reversed(moments)
+            for name in self.ids
+            if name not in self.keys and self.frame.select(name, moment).n_unique() == len(self.frame)
+        }
 
     def values(self, name: str) -> pl.Series:
         """Give the distinct values of a column as text."""

@@ -44,11 +44,15 @@ class Found:
 
 @dataclass(frozen=True)
 class IdFile:
-    """A file of items or users, the column of their ids, and in what they are spelt otherwise than in behaviour."""
+    """A file of items or users, the column of their ids, and in what they are spelt otherwise than in behaviour.
+
+    Where an id has several rows, `known_at` is the column of moments since when each is known.
+    """
 
     sample: Sample
     key: str
     differences: tuple[Difference, ...] = ()
+    known_at: str | None = None
 
 
 @dataclass(frozen=True)
@@ -231,7 +235,7 @@ def _catalogue(table: str, tables: Tables, samples: Iterable[Sample], talk: Talk
     for sample in samples:
         if table == "users" and sum(not dtype.is_nested() for dtype in sample.frame.schema.values()) < 2:
             continue  # nothing is said of a user but lists
-        for key in sample.keys:
+        for key in (*sample.keys, *sample.versions):
             found = meet(ids, sample.values(key))
             covered = (found.met + found.would) / max(found.ids, 1)
             named = key in theirs or words.likeness(key, meaning) > 0
@@ -240,7 +244,10 @@ def _catalogue(table: str, tables: Tables, samples: Iterable[Sample], talk: Talk
             texts = len(text_columns(sample)) if table == "items" else 0
             foreign = table == "items" and words.likeness(key, words.USER) > 0
             if covered >= _COVERED and (named or texts) and not foreign:
-                scored.append((covered + named + min(texts, 2), found, IdFile(sample, key, found.differences)))
+                known_at = sample.versions.get(key)
+                scored.append(
+                    (covered + named + min(texts, 2), found, IdFile(sample, key, found.differences, known_at))
+                )
     if not scored:
         return None
     _, found, best = max(scored, key=lambda each: each[0])
@@ -248,6 +255,10 @@ def _catalogue(table: str, tables: Tables, samples: Iterable[Sample], talk: Talk
     talk.said.append(
         f"{table}: {best.sample.name}, whose {plain(best.key)} holds {covered:.0%} of the {table} seen in behaviour."
     )
+    if best.known_at is not None:
+        talk.said.append(
+            f"{table}: {best.sample.name} holds versions of an id, each known since its {plain(best.known_at)}."
+        )
     if found.would:
         pairs = ", ".join(f"{plain(own)} as {plain(other)}" for own, other in found.pairs)
         talk.doubts.append(

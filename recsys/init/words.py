@@ -49,6 +49,10 @@ AVAILABLE = (
     "available_at available published release released listed launched publication added created online verfugbar "
     "veroffentlicht erschienen eingestellt publicado publie"
 )
+KNOWN_AT = (
+    "known_at valid_from effective_from updated_at changed_at modified_at updated modified changed version_date "
+    "gueltig_ab gultig_ab geandert geaendert valide_depuis modifie_le valido_desde valido_dal"
+)
 CATEGORY = (
     "category subcategory genre genres brand author topic type department section collection color material style "
     "kategorie warengruppe gruppe marke hersteller autor categorie marque categoria marca kategori artist publisher"

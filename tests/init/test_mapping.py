@@ -9,6 +9,7 @@ from recsys.init.mapping import mapping_sections
 from recsys.init.samples import read_samples
 from recsys.init.tables import Talk, choose_tables
 from recsys.init.toml import write_toml
+from recsys.shown import plain
 
 EXPECTED: dict[str, dict[str, Any]] = {
     "german": {
@@ -277,3 +278,43 @@ def test_lists_of_numbers_of_which_one_is_clicked_are_lists(tmp_path, clicked):
     content, _ = mapped(tmp_path, lists=[f"user,time,{shown},{clicked}", *rows], goods=goods)
     assert content["requests"]["candidates"] == shown
     assert content["requests"]["clicked"] == clicked
+
+
+VERSIONS = {
+    "german": ("Gültig ab", "%d.%m.%Y %H:%M", "02.01.2024 08:00", "09.01.2024 12:30"),
+    "films": ("updated_at", "iso", "2024-01-02T08:00:00Z", "2024-01-09T12:30:00Z"),
+    "radio": ("valid from", "iso", "2024-01-02", "2024-01-09"),
+}
+
+
+@pytest.mark.parametrize("name", VERSIONS)
+def test_a_catalogue_may_hold_several_rows_of_an_item_and_since_when_each_is_known(shop, name: str) -> None:
+    since, time_format, first, second = VERSIONS[name]
+    folder = shop(name)
+    file, encoding = folder / EXPECTED[name]["items"]["file"], "cp1252" if name == "german" else "utf-8"
+    header, *rows = file.read_text(encoding).splitlines()
+    mark = EXPECTED[name]["items"]["delimiter"]
+    lines = [
+        f"{header}{mark}{since}",
+        *(f"{row}{mark}{first}" for row in rows),
+        *(f"{row}{mark}{second}" for row in rows),
+    ]
+    file.write_text("\n".join(lines), encoding)
+    content, talk = guessed(folder, root=folder)
+    columns = EXPECTED[name]["items"]["columns"] | {"known_at": since}
+    assert content["items"]["columns"] == columns
+    assert content["items"].get("time_format", "iso") == time_format
+    assert any(
+        f"{file.name} holds versions of an id, each known since its {plain(since)}" in line for line in talk.said
+    )
+
+
+def test_users_may_have_versions_too_and_lines_of_orders_are_none(shop) -> None:
+    folder = shop("radio")
+    file = folder / "people/users.csv"
+    header, *rows = file.read_text().splitlines()
+    file.write_text("\n".join([f"{header},modified", *(f"{row},2024-01-0{day}" for day in (1, 5) for row in rows)]))
+    content, _ = guessed(folder, folder / "people", root=folder)
+    assert content["users"]["columns"] == {"user_id": "uid", "known_at": "modified"}
+    (sample,) = read_samples([shop("german") / "bestellungen.csv"])
+    assert sample.versions == {}

@@ -41,6 +41,18 @@ def test_the_folder_has_no_faults_and_its_mapping_imports_the_same_again(shop, t
     assert shlex.split(command)[:2] == ["train", str(project / "data")]
 
 
+def test_a_catalogue_of_versions_is_imported_as_versions(shop, tmp_path: Path) -> None:
+    folder = shop("films")
+    header, *films = (folder / "movies.csv").read_text().splitlines()
+    versions = [f"{film},2024-01-{day:02}" for day in (2, 9) for film in films]
+    (folder / "movies.csv").write_text("\n".join([f"{header},valid_from", *versions]))
+    report = init_project([folder], tmp_path / "project")
+    assert "items: movies.csv holds versions of an id, each known since its valid_from." in report
+    items = Dataset.read(tmp_path / "project/data").items
+    assert items.group_by("item_id").len()["len"].to_list() == [2] * len(films)
+    assert items["known_at"].dt.day().unique().sort().to_list() == [2, 9]
+
+
 @pytest.mark.parametrize("name", ["german", "clicklog", "news"])
 def test_the_folder_trains_as_it_stands(shop, tmp_path: Path, tiny_encoder: Path, capsys, name: str) -> None:
     """The settings as written, but for a tiny encoder and few trees; sampled lists are called so in every report."""
