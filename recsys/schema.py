@@ -12,6 +12,9 @@ TIME = pl.Datetime("us", "UTC")
 KNOWN_AT = "known_at"
 """The column that says from when on a row is known, and so tells the versions of an item or of a user apart."""
 
+LARGEST_NUMBER = 1e30
+"""Numbers of items, and scores, beyond it count as not known: differences between larger ones may overflow."""
+
 Kind = Literal["id", "time", "text", "number", "grade", "count", "probability", "position", "flag"]
 
 

@@ -140,7 +140,7 @@ def broken(rule: Rule, rows: CheckedRows, bad: pl.Expr | pl.Series, shown: pl.Ex
     count = int(marked.sum() or 0)
     if count:
         places = marked.arg_true().head(100)
-        examples = frame.get_column(rows.column) if shown is None else frame.select(shown).to_series()
+        examples = (frame.get_column(rows.column) if shown is None else frame.select(shown).to_series())[places]
         yield Fault(
             rows.table,
             rows.column,
@@ -148,7 +148,7 @@ def broken(rule: Rule, rows: CheckedRows, bad: pl.Expr | pl.Series, shown: pl.Ex
             rule.what,
             count,
             count / frame.height,
-            cut(examples[places].to_list()),
+            cut(examples.drop_nulls().to_list()),
             rule.fix,
         )
 

@@ -8,12 +8,12 @@ import polars as pl
 
 from recsys.data.faults import CheckedRows, Fault, Rule, broken, whole
 from recsys.data.plain import EXACT
-from recsys.schema import CANDIDATES, EVENTS, ITEMS, KNOWN_AT, REQUESTS, Column, Kind, Table
+from recsys.schema import CANDIDATES, EVENTS, ITEMS, KNOWN_AT, LARGEST_NUMBER, REQUESTS, Column, Kind, Table
 
 _MOST_CANDIDATES = 10_000
 _MUCH, _FAR, _SEVERAL = 0.2, 3, 5
 """A user stands out with this share of the rows, so many times the mean, among so many users."""
-_LARGEST_NUMBER = 1_000_000_000
+_LARGEST_VALUE = 1_000_000_000
 """Values are added up exactly, which four million numbers of this size can be in one log."""
 _FIRST, _LAST = datetime(1990, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
 """Between these lie the moments of requests; what is logged is no later than now, and items may be out at any time."""
@@ -47,10 +47,10 @@ _VALUES: dict[Kind, _Values] = {
         (
             Rule(
                 "error",
-                f"numbers outside -{_LARGEST_NUMBER:,} to {_LARGEST_NUMBER:,}",
+                f"numbers outside -{_LARGEST_VALUE:,} to {_LARGEST_VALUE:,}",
                 "write them in a larger unit, or leave them empty (null)",
             ),
-            lambda number: number.cast(pl.Float64).is_finite() & (number.cast(pl.Float64).abs() > _LARGEST_NUMBER),
+            lambda number: number.cast(pl.Float64).is_finite() & (number.cast(pl.Float64).abs() > _LARGEST_VALUE),
         ),
     ),
     "grade": (
@@ -185,7 +185,9 @@ def _column_faults(table: Table, column: Column, frame: pl.DataFrame, now: datet
 
 def _other_columns(table: Table, frame: pl.DataFrame) -> Iterator[Fault]:
     """Look at all columns for emptiness, and at those without a fixed meaning for numbers that are not finite."""
-    rule = Rule("warning", "numbers that are not finite", "leave them empty (null)")
+    rule = Rule(
+        "warning", "numbers that are not finite or too large, which count as not known", "leave them empty (null)"
+    )
     nothing = Rule("warning", "the column holds nothing but nulls", "fill it or leave it out")
     for values in frame.get_columns():  # names such as `*` are names, and no patterns
         name, dtype = values.name, values.dtype
@@ -193,7 +195,8 @@ def _other_columns(table: Table, frame: pl.DataFrame) -> Iterator[Fault]:
         if frame.height and values.null_count() == frame.height and not (column and column.required):
             yield whole(nothing, table.name, name)
         if column is None and dtype.is_float():
-            yield from broken(rule, CheckedRows(table.name, name, frame), ~values.is_finite())
+            fine = pl.select(values.cast(pl.Float64).abs() <= LARGEST_NUMBER).to_series()
+            yield from broken(rule, CheckedRows(table.name, name, frame), ~fine)
         inner = dtype.inner if isinstance(dtype, pl.List | pl.Array) else None
         if isinstance(inner, pl.DataType) and inner.is_float():
             finite = values.cast(pl.List(inner)).list.eval(pl.element().is_finite()).list.all()

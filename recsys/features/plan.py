@@ -25,6 +25,7 @@ from recsys.features.feature import Feature, Floats, Past, Per, Told, spoken
 from recsys.features.moments import Age
 from recsys.features.settings import FeatureSettings, declare_families
 from recsys.features.within_list import Singles, compare_columns, divide
+from recsys.past.behaviour import known_number
 from recsys.past.counters import Ints
 from recsys.past.log import Log
 from recsys.past.lookup import Asked, Lookup
@@ -219,7 +220,7 @@ def _declared(feature: Feature, source: Source) -> Floats:
 
 
 def _score(name: str, source: Source) -> Floats:
-    return source.asked.candidates[name].cast(pl.Float64).fill_null(np.nan).to_numpy()
+    return known_number(source.asked.candidates[name]).fill_null(np.nan).to_numpy()
 
 
 def _text(name: str, source: Source) -> npt.NDArray[np.floating]:

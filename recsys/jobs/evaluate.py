@@ -58,9 +58,9 @@ def evaluate(
         logger.warning("%s after the test window left out of the count", counted(later, "request"))
     asked = ready.ask(model.windows.of(requests, window))
     logged = read_logged(asked, model.settings.features, ready.reader)
-    if lists is not None and len(asked.candidates):
-        _write_lists(Path(lists), asked, ready.columns)
     judgement = judge(logged, ready.log, window, model.rankers, model.settings.seed)
+    if lists is not None:
+        _write_lists(Path(lists), asked, ready.columns)
     not_out = prepared.not_out(model.windows, window)
     return replace(judgement, sampled=dataset.about.sampled, not_out=not_out).evaluation
 

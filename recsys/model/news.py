@@ -177,8 +177,8 @@ def _known_from(told: pl.DataFrame, at: datetime | None, known: Entries, codes: 
     key, known_at, moment = [told.columns[0], KNOWN_AT], pl.col(KNOWN_AT), pl.lit(at, TIME)
     by_then = known.at(codes, np.full(len(codes), pl.select(moment.dt.epoch("us")).item() + 1))
     newest = pl.Series(np.append(known.keys[1], ALWAYS)[by_then])
-    told = told.filter((newest <= told[KNOWN_AT].dt.epoch("us")).fill_null(value=True))
-    moved = told.sort(KNOWN_AT).with_columns(pl.when(known_at < at).then(moment).otherwise(known_at).alias(KNOWN_AT))
+    told = told.filter(newest <= told[KNOWN_AT].dt.epoch("us").fill_null(ALWAYS))
+    moved = told.sort(KNOWN_AT).with_columns(pl.max_horizontal(known_at, moment))  # an empty one is always known
     return moved.unique(key, keep="last", maintain_order=True)
 
 

@@ -19,6 +19,7 @@ from recsys.past.behaviour import (
     Behaviour,
     Kept,
     known_events,
+    known_number,
     refuse_lost_categories,
     refuse_no_categories,
     shown_candidates,
@@ -105,12 +106,13 @@ def prepare(dataset: Dataset, settings: Settings) -> Prepared:
 def available_at(log: Log, items: pl.Series) -> Moments:
     """Give when each of some items could first be put into a list, microseconds, NaN where it is not known.
 
-    That is no sooner than anything was known of it.
+    That is no sooner than anything was known of it, and never (infinity) where nothing is.
     """
-    since = log.register.items.first_since
+    codes, register = log.items.encode(items), log.register.items
+    since = np.append(register.first_since, ALWAYS)[codes]
     known = np.where(since > ALWAYS, since + 1.0, np.nan)  # from just after its moment on
-    found: Moments = np.append(np.fmax(log.available_at, known), np.nan)[log.items.encode(items)]
-    return found
+    found: Moments = np.fmax(np.append(log.available_at, np.nan)[codes], known)
+    return np.where(np.append(register.firsts, -1)[codes] < 0, np.inf, found)
 
 
 def fingerprint(dataset: Dataset) -> dict[str, Any]:
@@ -159,7 +161,7 @@ def kept_items(items: pl.DataFrame, kept: Kept) -> pl.DataFrame:
             raise SettingsError(
                 f"[features] numbers names {name!r}, a column of items that holds {dtype} values; {mend}"
             )
-    numbers = [pl.col(name).cast(pl.Float64) for name in kept.numbers]
+    numbers = [known_number(items[name]) for name in kept.numbers]
     return items.select("item_id", *_versions(items), "available_at", *kept.affinity, *numbers)
 
 

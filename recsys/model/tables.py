@@ -9,8 +9,8 @@ from recsys.errors import DataError, ModelError
 from recsys.past.behaviour import CLICKED_AT, DONE, EVENT_ID, SHOWN, Behaviour, Kept
 from recsys.schema import KNOWN_AT, TIME, Stored, misfit
 
-_IDS = Stored("integers or text", lambda dtype: dtype.is_integer() or dtype in (pl.String, pl.Null))
-"""A table without rows may have ids of no type."""
+_IDS = Stored("integers or text", lambda dtype: dtype.is_signed_integer() or dtype in (pl.String, pl.Null))
+"""A table without rows may have ids of no type; ids have 63 bits at most."""
 _MOMENTS = Stored("moments", lambda dtype: dtype == TIME)
 _FIXED = {
     "item_id": _IDS,

@@ -182,10 +182,10 @@ class Ranker:
         users
             The same for users: `user_id`, `known_at`? and the attributes that the model uses.
         at
-            What would have been known before this moment is known from it on: events and versions by `known_at`, clicks
-            on lists by `clicked_at`; lists stay where they were shown, and a version that a newer one has followed by
-            then is left out. UTC where it names no zone. Give the moment of the call, and what comes late, lists apart,
-            changes no answer of before. Left out, rows are known at their own moments.
+            What would have been known before this moment (UTC where it names no zone) is known from it on: events and
+            versions by `known_at`, an empty one too, clicks on lists by `clicked_at`. Lists stay where they were shown,
+            items and users without that column hold for all time, and a version that a newer one has followed by then
+            is left out. Give the moment of the call, and what else comes late changes no answer of before.
 
         Returns
         -------
@@ -233,8 +233,8 @@ class Ranker:
                 "before them; run `recsys score` with newer tables and load the state that it writes"
             )
         context = settings.features.context
-        done = None if events is None or not len(events) else plain_table(_read(events, EVENTS), EVENTS)
-        shown = None if requests is None or not len(requests) else _read(requests, REQUESTS, context)
+        done, shown = _told(events, EVENTS), _told(requests, REQUESTS, context)
+        done = None if done is None else plain_table(done, EVENTS)
         if shown is not None:
             labelled = shown if "label" in shown.columns else shown.with_columns(label=pl.lit(None, pl.Int64))
             shown = plain_table(labelled, REQUESTS, context)
@@ -270,8 +270,7 @@ class Ranker:
         ready = self._ready
         features, text = ready.model.settings.features, ready.model.settings.text
         named = (*features.affinity, *features.numbers, *text_columns(text.fields, text.template))
-        told = None if items is None or not len(items) else _read(items, ITEMS, named)
-        people = None if users is None or not len(users) else _read(users, USERS, features.users)
+        told, people = _told(items, ITEMS, named), _told(users, USERS, features.users)
         return News.of(told, people, ready.model.settings, ready.log, ready.reader, at)
 
 
@@ -283,6 +282,12 @@ def _past_moment(at: datetime | str) -> datetime:
     if moment > datetime.now(UTC):
         raise DataError(f"at: {moment.isoformat()} lies in the future; give the moment from which the rows are known")
     return moment
+
+
+def _told(frame: pl.DataFrame | pd.DataFrame | None, table: Table, further: Sequence[str] = ()) -> pl.DataFrame | None:
+    """Take what is told, None where that is nothing."""
+    nothing = frame is None or (isinstance(frame, pl.DataFrame | pd.DataFrame) and not len(frame))
+    return None if frame is None or nothing else _read(frame, table, further)
 
 
 def _read(frame: pl.DataFrame | pd.DataFrame, table: Table, further: Sequence[str] = ()) -> pl.DataFrame:

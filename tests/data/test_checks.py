@@ -137,6 +137,7 @@ VALUE_FAULTS = {
     "text position": (fill("requests", "position", pl.lit("top")), "position", "error", "String, not whole", 0),
     "infinite value": (put("events", "value", 3, float("inf")), "value", "error", "not finite", 1),
     "NaN attribute": (put("items", "price", 3, float("nan")), "price", "warning", "not finite", 1),
+    "a number too large": (put("items", "price", 3, 1e300), "price", "warning", "too large, which count as not known", 1),
     "NaN in a vector": (
         fill("items", "image", pl.concat_list("price", pl.col("price") / pl.col("price"))),
         "image", "warning", "not finite", 1,

@@ -21,6 +21,11 @@ def test_examples_may_show_another_column() -> None:
     assert fault.examples == ("'a'", "'d'", "'e'")
 
 
+def test_what_is_not_there_is_no_example() -> None:
+    fault = next(broken(RULE, CheckedRows("requests", "label", FRAME), pl.col("label").is_null()))
+    assert str(fault) == "error: requests.label: labels below 0 in 1 (20 %); write 0 for nothing"
+
+
 def test_no_bad_row_is_no_fault() -> None:
     assert list(broken(RULE, CheckedRows("requests", "label", FRAME), pl.col("label") < -5)) == []
 

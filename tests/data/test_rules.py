@@ -60,7 +60,7 @@ def test_text_is_what_mostly_differs() -> None:
         {"item_id": range(6), "title": ["a", "b", "c", "d", "", None], "category": ["x", "x", "y", "y", "", "x"]}
     )
     assert lines(ITEMS, items) == [
-        "warning: items.title: empty texts in 2 (33.3 %), such as '', None; write a text, or rely on the other columns"
+        "warning: items.title: empty texts in 2 (33.3 %), such as ''; write a text, or rely on the other columns"
     ]
 
 

@@ -82,9 +82,9 @@ def test_an_item_can_be_put_into_a_list_when_it_is_out_and_known(line) -> None:
     ])  # fmt: skip
     ids = pl.concat([items["item_id"][:2], pl.Series("item_id", [-1])])
     for table, expected in (
-        (items, [micro(first), micro(second), np.nan]),
-        (dated, [micro(first), micro(moment) + 1, np.nan]),
-        (dated.with_columns(available_at=pl.lit(None, TIME)), [np.nan, micro(moment) + 1, np.nan]),
+        (items, [micro(first), micro(second), np.inf]),
+        (dated, [micro(first), micro(moment) + 1, np.inf]),
+        (dated.with_columns(available_at=pl.lit(None, TIME)), [np.nan, micro(moment) + 1, np.inf]),
     ):
         log = prepare(replace(line.dataset, items=table), line.settings).log
         np.testing.assert_array_equal(available_at(log, ids), expected)

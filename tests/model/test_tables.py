@@ -88,6 +88,16 @@ CHANGES = [
     ("showings", lambda table: table.with_columns(clicked_at=pl.lit(1)), "clicked_at holds Int32 values, not moments"),
     ("events", lambda table: table.with_columns(event_id=pl.lit(0.5)), "event_id holds Float64 values, not integers"),
     ("events", lambda table: table.with_columns(event=pl.lit(1)), "column event holds Int32 values, not text"),
+    (
+        "users",
+        lambda table: table.with_columns(user_id=pl.Series([2**64 - 1])),
+        "user_id holds UInt64 values, not inte",
+    ),
+    (
+        "events",
+        lambda table: table.with_columns(user_id=pl.Series([2**64 - 1])),
+        "user_id holds UInt64 values, not int",
+    ),
     ("events", lambda table: table.with_columns(known_at=pl.Series([2**62]).cast(MOMENTS)), "outside the calendar"),
 ]
 

@@ -111,7 +111,7 @@ def test_versions_that_are_told_late_may_be_known_from_a_moment_on_only() -> Non
     told = told.with_columns(known_at=pl.Series(moments, dtype=TIME))
     news = News.of(told, None, SETTINGS_OF_ALL, tail.log, reader, at)
     kept = news.items.sort("item_id", "known_at").select("item_id", "known_at", "category").rows()
-    assert kept == [(20, at, "c"), (20, START + 90 * MINUTE, "b"), (21, None, "d")]
+    assert kept == [(20, at, "c"), (20, START + 90 * MINUTE, "b"), (21, at, "d")]
     assert news.alike == 1
 
 
@@ -127,3 +127,18 @@ def test_a_late_version_that_a_newer_one_has_followed_by_then_is_left_out(newer)
         assert (len(news.items), news.alike) == (left, 1 - left)
     last = tail.log.register.items.table.filter(pl.col("item_id") == 20).sort("known_at").row(-1, named=True)
     assert (last["known_at"], last["category"]) == (known, "opera")
+
+
+@pytest.mark.parametrize("known", [None, START + 2 * MINUTE])
+def test_a_late_row_without_a_moment_of_its_own_is_known_from_then_on_only(known) -> None:
+    """As any other that would have been known before; what a newer version has followed by then stays unsaid."""
+    at = START + 8 * MINUTE
+    _, tail, reader = shop_of()
+    newer = row(5, category="opera").with_columns(known_at=pl.lit(START + 5 * MINUTE, TIME))
+    tail, reader, _ = tell(tail, reader, newer, None)
+    late = pl.concat([row(each, category="sport") for each in (4, 5, 20)]).with_columns(known_at=pl.lit(known, TIME))
+    news = News.of(late, None, SETTINGS_OF_ALL, tail.log, reader, at)
+    assert news.items["item_id"].to_list() == [4, 20]
+    assert news.items["known_at"].to_list() == [at, at]
+    alone = News.of(late.drop("known_at").filter(pl.col("item_id") != 5), None, SETTINGS_OF_ALL, tail.log, reader, at)
+    assert alone.items["known_at"].to_list() == [None, None]  # rows of a table without versions hold for all time

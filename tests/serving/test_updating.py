@@ -369,6 +369,9 @@ FAULTS = {
     "a device of another kind": ("requests", lambda frame: frame.with_columns(device=1), "requests hold device as Int32, and as String before"),
     "a dictionary": ("events", lambda frame: frame.to_dict(), "^events are a dict; pass a polars or pandas DataFrame"),
     "a list of rows": ("requests", lambda frame: frame.to_dicts(), "^requests are a list; pass a polars or pandas DataFrame"),
+    "a plan": ("events", lambda frame: frame.lazy(), "^events are a LazyFrame; pass a polars or pandas DataFrame"),
+    "a number": ("requests", lambda frame: 7, "^requests are a int; pass a polars or pandas DataFrame"),
+    "an empty list": ("events", lambda frame: [], "^events are a list; pass a polars or pandas DataFrame"),
     "columns of one name": (
         "events", lambda frame: frame.to_pandas().set_axis(["item_id"] * len(frame.columns), axis=1), "the pandas frame of events holds 'item_id' 5 times; keep one of them"),
 }  # fmt: skip
