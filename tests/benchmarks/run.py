@@ -11,6 +11,7 @@ from pathlib import Path
 from tests.benchmarks.evaluating import bench_evaluate
 from tests.benchmarks.features import bench_features
 from tests.benchmarks.growth import bench_growth
+from tests.benchmarks.news import bench_news
 from tests.benchmarks.serving import bench_serving
 from tests.benchmarks.state import bench_state
 
@@ -30,6 +31,7 @@ BENCHMARKS: dict[str, Callable[[], list[dict[str, object]]]] = {
     "evaluate": bench_evaluate,
     "features": bench_features,
     "growth": bench_growth,
+    "news": bench_news,
     "serving": bench_serving,
     "state": bench_state,
     "texts": bench_texts,
