@@ -1,6 +1,7 @@
 """The whole line on the simulated world: tables, model, evaluation beside the best possible, rankings, report."""
 
 import json
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +16,12 @@ from recsys.jobs.score import score
 from recsys.jobs.train import train
 from recsys.model.folder import Model
 from recsys.settings import Settings
+from recsys.shown import counted
 from recsys.world.sizes import WorldSettings
 from recsys.world.world import World, make_world
+
+
+logger = logging.getLogger(__name__)
 
 
 def demo_settings(world: WorldSettings) -> Settings:
@@ -68,6 +73,10 @@ def run_demo(out: str | Path, world: WorldSettings | None = None, settings: Sett
     out = Path(out)
     refuse_existing(out)
     world = world or WorldSettings()
+    logger.info(
+        "a simulated world of %s, %s and %s; what it is made of, learns and answers goes to %s",
+        *(counted(world.items, "item"), counted(world.users, "user"), counted(world.requests, "list"), out),
+    )
     made = make_world(world)
     with new_folder(out) as staging:
         made.dataset.write(staging / "data")

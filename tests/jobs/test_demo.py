@@ -12,9 +12,11 @@ from recsys.world import WorldSettings
 pytestmark = pytest.mark.slow
 
 
-def test_the_demonstration_leaves_tables_model_rankings_and_report(small_settings, tmp_path) -> None:
+def test_the_demonstration_leaves_tables_model_rankings_and_report(small_settings, tmp_path, caplog) -> None:
     world = WorldSettings(seed=4, items=200, users=60, days=5, history_days=3, requests=500)
-    said = run_demo(tmp_path / "demo", world, small_settings)
+    with caplog.at_level("INFO"):
+        said = run_demo(tmp_path / "demo", world, small_settings)
+    assert caplog.messages[0].startswith("a simulated world of 200 items, 60 users and 500 lists; what it is made of, ")
     assert "best possible" in said
     assert "both-behaviour" in said
     figures = json.loads((tmp_path / "demo/metrics.json").read_text())
