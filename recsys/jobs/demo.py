@@ -20,7 +20,6 @@ from recsys.shown import counted
 from recsys.world.sizes import WorldSettings
 from recsys.world.world import World, make_world
 
-
 logger = logging.getLogger(__name__)
 
 
