@@ -1,6 +1,7 @@
 import json
 import shutil
 import socket
+import tomllib
 from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
@@ -8,6 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from packaging.requirements import Requirement
 from torch.optim import AdamW
 from transformers import MPNetConfig, MPNetModel
 
@@ -319,3 +321,10 @@ def test_the_default_encoder_can_be_adapted(tmp_path: Path, config: dict[str, ob
     assert embed(encoder) == pytest.approx(learned, abs=1e-5)
     encoder.save(tmp_path / "saved")
     assert embed(Encoder.load(tmp_path / "saved")) == pytest.approx(learned, abs=1e-5)
+
+
+def test_no_peft_that_runs_code_of_a_folder_can_be_installed() -> None:
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+    (peft,) = [each for each in map(Requirement, project["dependencies"]) if each.name == "peft"]
+    assert not any(peft.specifier.contains(version) for version in ("0.15.2", "0.17.1"))
+    assert peft.specifier.contains("0.18.0")
