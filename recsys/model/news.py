@@ -67,6 +67,8 @@ class News:
         New texts.
     places
         The rows of the items in the vectors, those of `texts` counted on from the last, -1 where they have none.
+    guesses
+        What those without a vector are taken to appeal: the mean of their category, float32, NaN for all others.
     alike
         How many rows were told as they were known.
     """
@@ -75,6 +77,7 @@ class News:
     users: pl.DataFrame
     texts: NewTexts
     places: Ints
+    guesses: npt.NDArray[np.float32]
     alike: int
 
     @classmethod
@@ -90,7 +93,8 @@ class News:
         """Check rows, hold them against what is known, and read new texts.
 
         Where the encoder cannot be loaded, which is logged as a warning, an item keeps the vector of the text that it
-        had, or else has one of what the lexicon knows of the new text, or else none.
+        had, or else has one of what the lexicon knows of the new text, or else none, and of its text features only the
+        mean appeal of its category, which is the first of `[features] affinity`.
 
         Parameters
         ----------
@@ -118,6 +122,7 @@ class News:
         refuse_errors(check_entries(items, users))
         people, told = register.users.table.clear(), register.items.table.clear()
         given, places, texts = 0, np.empty(0, dtype=np.int64), _no_texts(reader.vectors)
+        guesses = np.empty(0, dtype=np.float32)
         if users is not None:
             check_id_types(users, log.behaviour, "users")
             codes, given = log.users.encode(users["user_id"]), len(users)
@@ -137,14 +142,16 @@ class News:
             fresh = unread | register.items.differ(told, codes)
             places, texts = _read(told, words, unread, places, reader)
             told, places = told.filter(fresh), places[fresh]
-        return cls(told, people, texts, places, given - len(told) - len(people))
+            guesses = np.where(places < 0, _appeal_of_category(told, kept, log, reader), np.float32(np.nan))
+        return cls(told, people, texts, places, guesses, given - len(told) - len(people))
 
     def known_by(self, reader: Reader, log: Log) -> Reader:
         """Give a reader that has the new texts, on top of a log that knows the rows."""
         if self.items.is_empty():
             return reader
         rows = log.register.items.rows_of(self.items, log.items.encode(self.items["item_id"]))
-        return reader.told(log, rows, self.places, (self.texts.items, self.texts.hashes, self.texts.encoded))
+        texts = self.texts.items, self.texts.hashes, self.texts.encoded
+        return reader.told(log, rows, self.places, texts, self.guesses)
 
 
 def _typed(told: pl.DataFrame | None, known: Entries, table: Table, kept: Kept) -> pl.DataFrame | None:
@@ -213,7 +220,7 @@ def _read(told: pl.DataFrame, texts: list[str], unread: Flags, places: Ints, rea
         encoded, known = _by_letters([texts[row] for row in rows[~read]], reader.texts, vectors)
         logger.warning(
             "the texts of %d items could not be read (%s): %d are ranked by the text that they had, %d by what is "
-            "known of their letters, %d without a text; tell them again when it can be read",
+            "known of their letters, %d by the appeal of their category; tell them again when it can be read",
             *(len(words), first_line(error), int(read.sum()), int(known.sum()), int((~known).sum())),
         )
         rows, encoded = rows[~read][known], Encoded(*(part[known] for part in encoded))
@@ -223,6 +230,20 @@ def _read(told: pl.DataFrame, texts: list[str], unread: Flags, places: Ints, rea
     return places, NewTexts(
         told.select(name for name in told.columns if name in ("item_id", KNOWN_AT))[rows], hashes, encoded, untexted
     )
+
+
+def _appeal_of_category(told: pl.DataFrame, kept: Kept, log: Log, reader: Reader) -> npt.NDArray[np.float32]:
+    """Give the mean appeal of the texts known of each row's category, NaN where there are none."""
+    means = np.full(len(told), np.nan, dtype=np.float32)
+    if not kept.affinity:
+        return means
+    name = kept.affinity[0]
+    categories, known = log.vocabularies[name].encode(told[name]), log.attributes[name]
+    for category in np.unique(categories[categories >= 0]):
+        places = reader.places[(known == category) & (reader.places >= 0)]
+        if len(places):
+            means[categories == category] = reader.vectors.appeal[places].mean()
+    return means
 
 
 def _by_letters(texts: Sequence[str], source: TextSource, vectors: ItemVectors) -> tuple[Encoded, Flags]:

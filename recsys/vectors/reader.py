@@ -185,6 +185,9 @@ class Reader:
         What reads the requests' own texts; None when they have none.
     texts
         What reads the texts of new items; None where none will come.
+    guesses
+        The appeal that rows of the log's items table are taken to have as long as their texts could not be read,
+        float32, NaN where nothing says; None where it does of none.
     """
 
     vectors: ItemVectors
@@ -194,6 +197,7 @@ class Reader:
     neighbours: Neighbours
     queries: QueryReader | None = None
     texts: TextSource | None = None
+    guesses: npt.NDArray[np.float32] | None = None
 
     @classmethod
     def of(
@@ -209,7 +213,14 @@ class Reader:
         places = find_items(log, vectors.texts)
         return cls(vectors, places, tower, history_length, Neighbours(log, vectors), queries, texts)
 
-    def told(self, log: "Log", rows: Ints, places: Ints, texts: tuple[pl.DataFrame, pl.Series, Encoded]) -> "Reader":
+    def told(
+        self,
+        log: "Log",
+        rows: Ints,
+        places: Ints,
+        texts: tuple[pl.DataFrame, pl.Series, Encoded],
+        guesses: npt.NDArray[np.float32],
+    ) -> "Reader":
         """Know new and changed rows of items.
 
         Parameters
@@ -222,26 +233,37 @@ class Reader:
             Their rows in the vectors, those of `texts` counted on from the last, -1 where there is none, shape [T].
         texts
             The texts that are new: `item_id` and perhaps `known_at`, hashes, and vectors, see `ItemVectors`.
+        guesses
+            What the rows are taken to appeal as long as they have no text, NaN where nothing says, shape [T].
         """
         items = log.register.items
         more = np.full(len(items.table) - len(self.places), -1, dtype=np.int64)
         all_places = np.concatenate([self.places, more])
         all_places[rows] = places
+        all_guesses = np.full(len(items.table), np.nan, np.float32)
+        all_guesses[: len(self.places)] = np.nan if self.guesses is None else self.guesses
+        all_guesses[rows] = guesses
         vectors = self.vectors.followed_by(*texts) if len(texts[0]) else self.vectors
         codes = np.unique(items.keys[0][rows])
         neighbours = self.neighbours.told(log, vectors, codes, all_places[items.firsts[codes]])
-        return replace(self, vectors=vectors, places=all_places, neighbours=neighbours)
+        guessed = None if np.isnan(all_guesses).all() else all_guesses
+        return replace(self, vectors=vectors, places=all_places, neighbours=neighbours, guesses=guessed)
 
     def signals(self, log: "Log", rows: Rows, starts: Ints, texts: pl.Series | None = None) -> TextSignals:
         """Compute the text signals of candidates, see `read_lists`.
 
         `texts` holds what each request asks with, of the column that `queries` names; None where there is none.
         """
-        lists = read_lists(log, rows, starts, self.places, self.history_length)
-        if self.queries is None or texts is None:
-            return text_signals(lists, self.vectors, self.tower)
-        codes, asked = self.queries.read(texts, self.vectors.history.shape[1])
-        return text_signals(replace(lists, queries=codes), self.vectors, self.tower, asked)
+        lists, asked = read_lists(log, rows, starts, self.places, self.history_length), None
+        if self.queries is not None and texts is not None:
+            codes, asked = self.queries.read(texts, self.vectors.history.shape[1])
+            lists = replace(lists, queries=codes)
+        found = text_signals(lists, self.vectors, self.tower, asked)
+        if self.guesses is None:
+            return found
+        guess = np.append(self.guesses, np.float32(np.nan))[log.register.items.at(rows.codes["item"], rows.timestamp)]
+        appeal, text_score = (np.where(lists.items < 0, guess, known) for known in (found.appeal, found.text_score))
+        return replace(found, appeal=appeal, text_score=text_score)
 
     def beside(self, log: "Log", rows: Rows) -> tuple[Ints, npt.NDArray[np.float32]]:
         """Find the text neighbours of candidates, see `Neighbours.of`; what is not known by its request has none."""

@@ -279,12 +279,14 @@ def test_without_an_encoder_an_item_is_ranked_by_what_is_left(caplog: pytest.Log
     source = Source(encoder=False)
     shop, tail, reader = shop_of(source)
     told = pl.concat([row(20, title="bread"), row(21, title="goal"), row(4, title="sea sea")])
+    appeal = dict(zip(vectors_of(shop.items).item_ids, vectors_of(shop.items).appeal, strict=True))
+    by_sea = np.mean([appeal[each] for each in shop.items.filter(pl.col("category") == "sea")["item_id"]])
     with caplog.at_level(logging.WARNING, logger="recsys"):
         tail, reader, news = tell(tail, reader, told, None)
     assert news.texts.untexted == 3
     assert caplog.messages == [
         "the texts of 3 items could not be read (the encoder is gone): 1 are ranked by the text that they had, 1 by "
-        "what is known of their letters, 1 without a text; tell them again when it can be read"
+        "what is known of their letters, 1 by the appeal of their category; tell them again when it can be read"
     ]
     by_id = dict(zip(tail.log.register.items.table["item_id"], reader.places, strict=True))
     places = places_of(tail, reader, [20, 21, 4]).tolist()
@@ -292,7 +294,10 @@ def test_without_an_encoder_an_item_is_ranked_by_what_is_left(caplog: pytest.Log
     assert places[1] == -1
     assert places[2] == by_id[4] == vectors_of(shop.items).item_ids.to_list().index(4)
     signals = features_of(shop.candidates().with_columns(item_id=pl.lit(21)).head(1), tail.log, reader)
-    assert np.isnan(signals["appeal"][0])
+    assert signals["appeal"][0] == signals["text_score"][0] == pytest.approx(by_sea)
+    assert np.isnan(signals["interest"][0])
+    assert reader.guesses is not None
+    assert np.isnan(reader.guesses).sum() == len(reader.guesses) - 1
     source.lexicon = False
     tail, reader, news = tell(tail, reader, row(22, title="bread"), None)
     assert news.texts.untexted == 1
