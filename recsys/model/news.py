@@ -92,9 +92,8 @@ class News:
     ) -> "News":
         """Check rows, hold them against what is known, and read new texts.
 
-        Where the encoder cannot be loaded, which is logged as a warning, an item keeps the vector of the text that it
-        had, or else has one of what the lexicon knows of the new text, or else none, and of its text features only the
-        mean appeal of its category, which is the first of `[features] affinity`.
+        Where the encoder cannot be loaded, which is logged as a warning, an item keeps the vector of its former text,
+        or has one of what the lexicon knows of the new one, or only the mean appeal of its first affinity attribute.
 
         Parameters
         ----------
@@ -103,10 +102,8 @@ class News:
             Where there is no column `available_at`, the moments that are known stay.
         settings
             The model's.
-        log, reader
-            What is known.
-        at
-            Versions that were known before this moment are known from then on.
+        log, reader, at
+            What is known; versions that were known before a moment are known from then on.
 
         Raises
         ------
@@ -122,7 +119,6 @@ class News:
         refuse_errors(check_entries(items, users))
         people, told = register.users.table.clear(), register.items.table.clear()
         given, places, texts = 0, np.empty(0, dtype=np.int64), _no_texts(reader.vectors)
-        guesses = np.empty(0, dtype=np.float32)
         if users is not None:
             check_id_types(users, log.behaviour, "users")
             codes, given = log.users.encode(users["user_id"]), len(users)
@@ -142,8 +138,8 @@ class News:
             fresh = unread | register.items.differ(told, codes)
             places, texts = _read(told, words, unread, places, reader)
             told, places = told.filter(fresh), places[fresh]
-            guesses = np.where(places < 0, _appeal_of_category(told, kept, log, reader), np.float32(np.nan))
-        return cls(told, people, texts, places, guesses, given - len(told) - len(people))
+        guesses, alike = _appeal_of_category(told, places, kept, log, reader), given - len(told) - len(people)
+        return cls(told, people, texts, places, guesses, alike)
 
     def known_by(self, reader: Reader, log: Log) -> Reader:
         """Give a reader that has the new texts, on top of a log that knows the rows."""
@@ -232,17 +228,20 @@ def _read(told: pl.DataFrame, texts: list[str], unread: Flags, places: Ints, rea
     )
 
 
-def _appeal_of_category(told: pl.DataFrame, kept: Kept, log: Log, reader: Reader) -> npt.NDArray[np.float32]:
-    """Give the mean appeal of the texts known of each row's category, NaN where there are none."""
+def _appeal_of_category(
+    told: pl.DataFrame, places: Ints, kept: Kept, log: Log, reader: Reader
+) -> npt.NDArray[np.float32]:
+    """Give the mean appeal of the texts known of the category of each row without a place, NaN where there are none."""
     means = np.full(len(told), np.nan, dtype=np.float32)
-    if not kept.affinity:
+    if not kept.affinity or (places >= 0).all():
         return means
     name = kept.affinity[0]
-    categories, known = log.vocabularies[name].encode(told[name]), log.attributes[name]
+    known = log.attributes[name]
+    categories = np.where(places < 0, log.vocabularies[name].encode(told[name]), -1)
     for category in np.unique(categories[categories >= 0]):
-        places = reader.places[(known == category) & (reader.places >= 0)]
-        if len(places):
-            means[categories == category] = reader.vectors.appeal[places].mean()
+        alike = reader.places[(known == category) & (reader.places >= 0)]
+        if len(alike):
+            means[categories == category] = reader.vectors.appeal[alike].mean()
     return means
 
 
