@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import polars as pl
 
 from recsys.errors import DataError
-from recsys.schema import CANDIDATES, TIME, Kind, Table
+from recsys.schema import CANDIDATES, LARGEST_NUMBER, TIME, Kind, Table
 
 _PER_SECOND = {"ms": 10**3, "us": 10**6, "ns": 10**9}
 _CALENDAR = tuple(int(end.replace(tzinfo=UTC).timestamp()) for end in (datetime.min, datetime.max))
@@ -136,3 +136,9 @@ def _whole(values: pl.Series) -> pl.Series:
 
 def _number(values: pl.Series) -> pl.Series:
     return values.cast(pl.Float64) if values.dtype.is_decimal() else values
+
+
+def known_number(values: pl.Series) -> pl.Series:
+    """Give a column as numbers that features can be made of: what is not finite, or beyond 1e30, counts as null."""
+    numbers = values.cast(pl.Float64)
+    return numbers.set(~(numbers.abs() <= LARGEST_NUMBER), None)

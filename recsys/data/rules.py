@@ -7,8 +7,8 @@ from difflib import get_close_matches
 import polars as pl
 
 from recsys.data.faults import CheckedRows, Fault, Rule, broken, whole
-from recsys.data.plain import EXACT
-from recsys.schema import CANDIDATES, EVENTS, ITEMS, KNOWN_AT, LARGEST_NUMBER, REQUESTS, Column, Kind, Table
+from recsys.data.plain import EXACT, known_number
+from recsys.schema import CANDIDATES, EVENTS, ITEMS, KNOWN_AT, REQUESTS, Column, Kind, Table
 
 _MOST_CANDIDATES = 10_000
 _MUCH, _FAR, _SEVERAL = 0.2, 3, 5
@@ -195,8 +195,8 @@ def _other_columns(table: Table, frame: pl.DataFrame) -> Iterator[Fault]:
         if frame.height and values.null_count() == frame.height and not (column and column.required):
             yield whole(nothing, table.name, name)
         if column is None and dtype.is_float():
-            fine = pl.select(values.cast(pl.Float64).abs() <= LARGEST_NUMBER).to_series()
-            yield from broken(rule, CheckedRows(table.name, name, frame), ~fine)
+            lost = known_number(values).is_null() & values.is_not_null()
+            yield from broken(rule, CheckedRows(table.name, name, frame), lost)
         inner = dtype.inner if isinstance(dtype, pl.List | pl.Array) else None
         if isinstance(inner, pl.DataType) and inner.is_float():
             finite = values.cast(pl.List(inner)).list.eval(pl.element().is_finite()).list.all()

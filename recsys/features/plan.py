@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from recsys.data.plain import known_number
 from recsys.features.columns import (
     COMPARISONS,
     NEIGHBOURS,
@@ -25,7 +26,6 @@ from recsys.features.feature import Feature, Floats, Past, Per, Told, spoken
 from recsys.features.moments import Age
 from recsys.features.settings import FeatureSettings, declare_families
 from recsys.features.within_list import Singles, compare_columns, divide
-from recsys.past.behaviour import known_number
 from recsys.past.counters import Ints
 from recsys.past.log import Log
 from recsys.past.lookup import Asked, Lookup

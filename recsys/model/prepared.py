@@ -12,6 +12,7 @@ from recsys.data.checks import check_tables
 from recsys.data.faults import CheckReport, refuse_errors
 from recsys.data.labels import grade_labels, labels_in_time, refuse_unseen
 from recsys.data.made import Made, Moments, NotOut, made_lists
+from recsys.data.plain import known_number
 from recsys.data.tables import Dataset
 from recsys.data.windows import Window, Windows
 from recsys.errors import DataError, SettingsError
@@ -19,7 +20,6 @@ from recsys.past.behaviour import (
     Behaviour,
     Kept,
     known_events,
-    known_number,
     refuse_lost_categories,
     refuse_no_categories,
     shown_candidates,

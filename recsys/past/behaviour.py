@@ -10,7 +10,7 @@ import polars as pl
 
 from recsys.data.clock import TimeSettings
 from recsys.errors import SettingsError
-from recsys.schema import KNOWN_AT, LARGEST_NUMBER, TIME
+from recsys.schema import KNOWN_AT, TIME
 
 SHOWN = ("user_id", "item_id", "timestamp", "label", "list_size")
 CLICKED_AT, EVENT_ID = "clicked_at", "event_id"
@@ -135,12 +135,6 @@ def shown_candidates(requests: pl.DataFrame, context: Sequence[str]) -> pl.DataF
     size = pl.len().over("request_id").cast(pl.Int32).alias("list_size")
     known = [name for name in (CLICKED_AT,) if name in requests.columns]
     return as_text(requests.with_columns(size).select(*SHOWN, *known, *context), context)
-
-
-def known_number(values: pl.Series) -> pl.Series:
-    """Give a column as numbers that features can be made of: what is not finite, or beyond 1e30, counts as null."""
-    numbers = values.cast(pl.Float64)
-    return numbers.set(~(numbers.abs() <= LARGEST_NUMBER), None)
 
 
 def known_events(events: pl.DataFrame) -> pl.DataFrame:

@@ -286,8 +286,9 @@ def _past_moment(at: datetime | str) -> datetime:
 
 def _told(frame: pl.DataFrame | pd.DataFrame | None, table: Table, further: Sequence[str] = ()) -> pl.DataFrame | None:
     """Take what is told, None where that is nothing."""
-    nothing = frame is None or (isinstance(frame, pl.DataFrame | pd.DataFrame) and not len(frame))
-    return None if frame is None or nothing else _read(frame, table, further)
+    if frame is None or (isinstance(frame, pl.DataFrame | pd.DataFrame) and not len(frame)):
+        return None
+    return _read(frame, table, further)
 
 
 def _read(frame: pl.DataFrame | pd.DataFrame, table: Table, further: Sequence[str] = ()) -> pl.DataFrame:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recsys.data.plain import in_utc, plain_table
+from recsys.data.plain import in_utc, known_number, plain_table
 from recsys.schema import CANDIDATES, EVENTS, ITEMS, REQUESTS, TIME
 
 NOON = datetime(2025, 3, 1, 12, tzinfo=UTC)
@@ -86,3 +86,13 @@ def test_moments_are_utc_and_names_that_look_like_patterns_are_names():
 def test_a_column_that_polars_cannot_name_is_left_out(name: str) -> None:
     frame = pl.DataFrame({"item_id": [1, 2], name: [0.5, None], "a*": ["x", "y"], "^open": [1, 2]})
     assert plain_table(frame, ITEMS).columns == ["item_id", "a*", "^open"]
+
+
+@pytest.mark.parametrize("dtype", [pl.Float64, pl.Float32, pl.Int64, pl.Null])
+def test_numbers_that_no_feature_can_be_made_of_are_not_known(dtype) -> None:
+    inf = float("inf")
+    values = {pl.Float64: [1e300, -2e30, inf, -inf, float("nan"), None, 1e30, -0.5], pl.Float32: [inf, None, 2.5]}
+    found = known_number(pl.Series("price", values.get(dtype, [None, None]), dtype=dtype))
+    kept = {pl.Float64: [None] * 6 + [1e30, -0.5], pl.Float32: [None, None, 2.5]}
+    assert found.to_list() == kept.get(dtype, [None, None])
+    assert found.dtype == pl.Float64

@@ -10,7 +10,7 @@ from polars.testing import assert_frame_equal
 from recsys.data.tables import Dataset
 from recsys.errors import SettingsError
 from recsys.model.prepared import behaviour_of
-from recsys.past.behaviour import Behaviour, Kept, known_number
+from recsys.past.behaviour import Behaviour, Kept
 from recsys.schema import TIME
 
 NOON = datetime(2024, 3, 1, 12, tzinfo=UTC)
@@ -185,13 +185,3 @@ def test_what_is_saved_is_loaded(tmp_path: Path, kind):
         assert getattr(loaded, name) == getattr(behaviour, name)
     for name in ("items", "users", "showings", "events"):
         assert_frame_equal(getattr(loaded, name), getattr(behaviour, name))
-
-
-@pytest.mark.parametrize("dtype", [pl.Float64, pl.Float32, pl.Int64, pl.Null])
-def test_numbers_that_no_feature_can_be_made_of_are_not_known(dtype) -> None:
-    inf = float("inf")
-    values = {pl.Float64: [1e300, -2e30, inf, -inf, float("nan"), None, 1e30, -0.5], pl.Float32: [inf, None, 2.5]}
-    found = known_number(pl.Series("price", values.get(dtype, [None, None]), dtype=dtype))
-    kept = {pl.Float64: [None] * 6 + [1e30, -0.5], pl.Float32: [None, None, 2.5]}
-    assert found.to_list() == kept.get(dtype, [None, None])
-    assert found.dtype == pl.Float64
