@@ -13,6 +13,7 @@ from recsys.evaluation.evaluation import BEST_POSSIBLE
 from recsys.evaluation.reports.evaluation_report import to_text
 from recsys.jobs.evaluate import evaluate
 from recsys.jobs.judging import text_alone
+from recsys.model.folder import Model
 
 
 def test_the_folder_evaluated_again_gives_the_figures_of_its_training(line) -> None:
@@ -91,3 +92,11 @@ def test_requests_after_the_test_window_are_told(line, caplog: pytest.LogCapture
 def test_text_alone_puts_items_without_a_text_score_last() -> None:
     table = pl.DataFrame({"text_score": pl.Series([0.5, float("nan"), -3.0], dtype=pl.Float32)})
     assert text_alone(table).tolist() == [0.5, -4.0, -3.0]
+
+
+def test_lists_that_could_not_be_judged_are_not_written(line, tmp_path) -> None:
+    last = Model.load(line.model).windows.cuts[3]
+    before = replace(line.dataset, requests=line.dataset.requests.filter(pl.col("timestamp") < last))
+    with pytest.raises(DataError, match="the test window holds no request; evaluate another window"):
+        evaluate(line.model, before, lists=tmp_path / "lists")
+    assert not list(tmp_path.iterdir())
