@@ -18,6 +18,7 @@ from recsys.features.settings import FeatureSettings
 from recsys.past.behaviour import Behaviour
 from recsys.past.log import Log
 from recsys.ranking.settings import RankerSettings
+from recsys.sources.settings import CandidateSettings
 from recsys.validation import read_toml, validate
 
 _LARGEST, _DEEPEST = 2**31 - 1, 16
@@ -30,7 +31,7 @@ class Settings(BaseModel):
     ----------
     seed
         Starts every random draw; same data, settings and machine give the same model.
-    time, windows, labels, text, features, ranker
+    time, windows, labels, text, features, candidates, ranker
         The settings of the stages, each documented at its class.
     """
 
@@ -42,6 +43,7 @@ class Settings(BaseModel):
     labels: LabelSettings = Field(default_factory=LabelSettings)
     text: TextSettings = Field(default_factory=TextSettings)
     features: FeatureSettings = Field(default_factory=FeatureSettings)
+    candidates: CandidateSettings = Field(default_factory=CandidateSettings)
     ranker: RankerSettings = Field(default_factory=RankerSettings)
 
     @model_validator(mode="after")

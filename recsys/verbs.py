@@ -351,9 +351,10 @@ def score(
     candidates
         Parquet file or folder of candidates.
     users
-        Parquet file of users to rank all items for: user_id and the context columns of the model.
+        Parquet file of users to make lists for: user_id and the context columns of the model.
     items
-        Parquet file of items to rank for --users; all items when left out.
+        Parquet file of items to rank for --users; when left out, what the [candidates] sources of the model find, or
+        all items where it has none.
     at
         Moment for --users, such as 2023-05-24T07:00:00Z; UTC when it names no zone.
     out
@@ -365,7 +366,7 @@ def score(
         raise SettingsError("give --candidates FILE_OR_DIR, or --users FILE and --at TIME")
     if candidates is not None and (users or items or at):
         raise SettingsError("--candidates comes with neither --users nor --items nor --at; give one or the other")
-    from recsys.data.candidates import cross, read_rows
+    from recsys.data.candidates import ask, cross, read_rows
     from recsys.data.tables import Dataset
     from recsys.files import refuse_existing
     from recsys.jobs.score import score as score_lists
@@ -373,7 +374,7 @@ def score(
     refuse_existing(out)
     dataset = Dataset.read(data)
     if users is not None and at is not None:
-        asked = cross(read_rows(users), dataset.items if items is None else read_rows(items), at)
+        asked = ask(read_rows(users), at) if items is None else cross(read_rows(users), read_rows(items), at)
     else:
         asked = read_rows(str(candidates))
     _say(score_lists(model, dataset, asked, out, top).in_words(out))

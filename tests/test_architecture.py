@@ -33,7 +33,18 @@ FLOORS = [
     "past",
     "vectors",
 ]
-FLOORS += ["encoders", "evaluation", "offpolicy", "experiment", "features", "learning", "ranking", "settings", "model"]
+FLOORS += [
+    "encoders",
+    "evaluation",
+    "offpolicy",
+    "experiment",
+    "features",
+    "sources",
+    "learning",
+    "ranking",
+    "settings",
+    "model",
+]
 FLOORS += ["init", "jobs", "serving", "arguments", "verbs", "cli"]
 """The folders and files of the package, lowest first."""
 

@@ -26,17 +26,39 @@ def read_rows(path: str | Path) -> pl.DataFrame:
     return in_utc(read_parquet(Path(path), missing, "write Parquet with equal columns"))
 
 
-def cross(users: pl.DataFrame, items: pl.DataFrame, at: datetime) -> pl.DataFrame:
-    """Make one request per user, at one moment, with every item as a candidate.
+def ask(users: pl.DataFrame, at: datetime) -> pl.DataFrame:
+    """Make one request per user, at one moment, which has no candidates yet.
 
     Parameters
     ----------
     users
         `user_id` and, if the model wants them, context columns; one row per user, or its versions.
-    items
-        `item_id`; items with an `available_at` after `at` are left out, and those not known before it.
     at
         The moment; without a zone it is UTC.
+
+    Returns
+    -------
+    Requests whose `request_id` is the user's id.
+
+    Raises
+    ------
+    DataError
+        When the column is missing, holds no integers or text, or holds a null or a repeat.
+    """
+    users = _known(users, "user_id", "last", at := utc(at))
+    _check_ids(users, "user_id")
+    return users.with_columns(request_id=pl.col("user_id"), timestamp=pl.lit(at).cast(TIME))
+
+
+def cross(users: pl.DataFrame, items: pl.DataFrame, at: datetime) -> pl.DataFrame:
+    """Make one request per user, at one moment, with every item as a candidate.
+
+    Parameters
+    ----------
+    users, at
+        As of `ask`.
+    items
+        `item_id`; items with an `available_at` after `at` are left out, and those not known before it.
 
     Returns
     -------
@@ -48,26 +70,31 @@ def cross(users: pl.DataFrame, items: pl.DataFrame, at: datetime) -> pl.DataFram
         When an id column is missing, holds no integers or text, or holds a null or a repeat; when `available_at` holds
         no moments.
     """
-    at = utc(at)
-    users, items = _known(users, "user_id", "last", at), _known(items, "item_id", "first", at)
-    for name, frame in (("user_id", users), ("item_id", items)):
-        if name not in frame.columns:
-            raise DataError(f"there is no column {name}; the columns are {', '.join(frame.columns)}")
-        kind = frame.schema[name]
-        if not (kind.is_integer() or kind in (pl.String, pl.Categorical, pl.Enum, pl.Null)):
-            raise DataError(
-                f"{name} holds {kind} values; ids are integers or text, as in the other tables: cast it first"
-            )
-        repeats = len(frame) - frame[name].n_unique()
-        if repeats or frame[name].null_count():
-            raise DataError(f"{name} holds {repeats} repeats and {frame[name].null_count()} nulls; keep one row per id")
+    return every_item(ask(users, at), items)
+
+
+def every_item(requests: pl.DataFrame, items: pl.DataFrame) -> pl.DataFrame:
+    """Give requests of one moment, see `ask`, every item as a candidate; arguments and errors as for `cross`."""
+    at = requests.select(pl.col("timestamp").max()).item() or utc("1970-01-01")  # nobody asks: any moment will do
+    items = _known(items, "item_id", "first", at)
+    _check_ids(items, "item_id")
     if "available_at" in items.columns:
         kind = items.schema["available_at"]
         if kind not in (pl.Datetime, pl.Date, pl.Null):
             raise DataError(f"available_at of the items holds {kind} values; write moments, or leave the column out")
         items = in_utc(items).filter(pl.col("available_at").is_null() | (pl.col("available_at") <= at))
-    requests = users.with_columns(request_id=pl.col("user_id"), timestamp=pl.lit(at).cast(TIME))
     return requests.join(items.select("item_id"), how="cross")
+
+
+def _check_ids(frame: pl.DataFrame, name: str) -> None:
+    if name not in frame.columns:
+        raise DataError(f"there is no column {name}; the columns are {', '.join(frame.columns)}")
+    kind = frame.schema[name]
+    if not (kind.is_integer() or kind in (pl.String, pl.Categorical, pl.Enum, pl.Null)):
+        raise DataError(f"{name} holds {kind} values; ids are integers or text, as in the other tables: cast it first")
+    repeats = len(frame) - frame[name].n_unique()
+    if repeats or frame[name].null_count():
+        raise DataError(f"{name} holds {repeats} repeats and {frame[name].null_count()} nulls; keep one row per id")
 
 
 def _known(table: pl.DataFrame, key: str, which: Literal["first", "last"], at: datetime) -> pl.DataFrame:

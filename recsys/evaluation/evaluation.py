@@ -9,6 +9,7 @@ import polars as pl
 
 from recsys.data.made import NotOut
 from recsys.errors import DataError, SettingsError
+from recsys.evaluation.field_results import FieldResults, MeasureTable
 from recsys.evaluation.measures import AUC, FIRST_HIT_MRR, MRR, POOLED, Measure, auc_pooled, ndcg, per_request
 from recsys.evaluation.requests import Requests
 from recsys.statistics.intervals import Interval, intervals_over_users
@@ -30,8 +31,6 @@ BEST_POSSIBLE = "best possible"
 
 RANDOM, POPULARITY, CHOSEN_BEFORE = BASELINES = ("random", "popularity", "chosen before")
 """Simple rules that learn nothing, in the order of every table: the least that a model must beat."""
-
-MeasureTable = Mapping[str, Mapping[str, Interval]]
 
 
 @dataclass(frozen=True)
@@ -75,6 +74,8 @@ class Evaluation:
         Ranker, the share of candidates that it gives the score of another one of their request.
     not_out
         What nightly lists leave out; None where lists are not made.
+    made
+        What lists that candidate sources make are worth; None where there are no sources, or nothing was chosen.
     """
 
     window: str
@@ -84,6 +85,7 @@ class Evaluation:
     sampled: bool = False
     tied: Mapping[str, float] = field(default_factory=dict)
     not_out: NotOut | None = None
+    made: FieldResults | None = None
 
     def to_json(self) -> dict[str, object]:
         """Return plain objects for `json.dumps`; what is not a number is None."""
@@ -95,6 +97,7 @@ class Evaluation:
             "sampled": self.sampled,
             "tied": dict(self.tied),
             **({} if self.not_out is None else {"not_out": self.not_out.to_json()}),
+            **({} if self.made is None else {"made": self.made.to_json()}),
         }
 
 

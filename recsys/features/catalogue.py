@@ -5,7 +5,7 @@ from itertools import groupby
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from recsys.features.columns import COMPARISONS
+from recsys.features.columns import BESIDE_FIELD, COMPARISONS
 from recsys.features.plan import feature_names, plan
 from recsys.features.settings import FeatureSettings
 from recsys.shown import finish
@@ -36,7 +36,7 @@ def to_html(settings: FeatureSettings, facts: Mapping[str, str], notes: Sequence
         families=[(family, list(those)) for family, those in groupby(columns, lambda column: column.family)],
         features=len(columns),
         columns=len(feature_names(settings)),
-        comparisons=COMPARISONS,
+        comparisons=BESIDE_FIELD if settings.compared == "field" else COMPARISONS,
         facts=facts,
         notes=notes,
     )

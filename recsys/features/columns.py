@@ -88,6 +88,50 @@ NEIGHBOURS: dict[str, Described] = {
 }
 """Text neighbours, see `recsys.features.plan.neighbour_signals`."""
 
+_NOT_CLICKED = "missing where no click on it was known when the field was counted last"
+
+FIELD: dict[str, Described] = {
+    "popular": (
+        ("item",),
+        Told(
+            "how popular the item was when the field was counted last, a click of then counting 1",
+            "sum over clicks of 2 ^ -(age / half-life)",
+            "0 without a click",
+        ),
+    ),
+    "popular_place": (("item",), Told("its place by that in the whole field", "1 = largest", _NOT_CLICKED)),
+    "covisited": (
+        ("user", "item"),
+        Told(
+            "how much the item was chosen beside what the user clicked last, by all users",
+            "sum over the user's last clicks of 0.9 ^ place * pairs / (clicks * clicks) ^ (1/3)",
+            "missing where no click of the user is known; 0 without a pair",
+        ),
+    ),
+    "covisited_place": (
+        ("user", "item"),
+        Told("its place by that in the whole field", "1 = largest", "missing without a pair"),
+    ),
+    "recent_place": (
+        ("item",),
+        Told(
+            "how many items came out after it until the request, and one",
+            "1 + count(items out in (available_at, timestamp])",
+            "missing where `available_at` is null",
+        ),
+    ),
+}
+"""Where a candidate stands in the field of all items, see `recsys.features.field`."""
+
+BESIDE_FIELD = {
+    "rank": "how many of some 20 items of the field, from the most popular to the least, have a larger value, and one; "
+    "equal ones count one half; missing where the value is",
+    "share": "part of the sum of these and the value, where values below 0 count as 0; of the family text, part of the "
+    "sum of exp(value); missing where the value is, or the sum is not above 0",
+    "gap": "value less the largest of these; missing where the value is, or all of these are",
+}
+"""The same where `[features] compared` says that the field and not the list is what candidates are compared with."""
+
 REQUEST: dict[str, Described] = {
     "list_size": (("request",), Told("how many candidates the request has", "count(candidates)", "never missing")),
     "hour": (

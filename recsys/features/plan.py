@@ -12,8 +12,10 @@ import numpy.typing as npt
 import polars as pl
 
 from recsys.data.plain import known_number
+from recsys.features.beside import ComparedWith
 from recsys.features.columns import (
     COMPARISONS,
+    FIELD,
     NEIGHBOURS,
     REQUEST,
     SIGNALS,
@@ -23,9 +25,10 @@ from recsys.features.columns import (
     user_column,
 )
 from recsys.features.feature import Feature, Floats, Past, Per, Told, spoken
+from recsys.features.field import field_values, references
 from recsys.features.moments import Age
 from recsys.features.settings import FeatureSettings, declare_families
-from recsys.features.within_list import Singles, compare_columns, divide
+from recsys.features.within_list import Singles, divide
 from recsys.past.counters import Ints
 from recsys.past.log import Log
 from recsys.past.lookup import Asked, Lookup
@@ -77,6 +80,11 @@ class Source:
         signals = self.reader.signals(asked.log, rows, asked.starts, words)
         beside = neighbour_signals(self.reader, rows, asked.log, self.settings.windows[-1:], self.settings.prior)
         return {**vars(signals), **dict(zip(NEIGHBOURS, beside, strict=True))}
+
+    @cached_property
+    def field(self) -> Mapping[str, Floats]:
+        """Where candidates stand in the field: `FIELD`, each of shape [Q]."""
+        return field_values(self.asked, self.settings)
 
     @cached_property
     def local(self) -> pl.Series:
@@ -150,13 +158,15 @@ def build_features(asked: Asked, settings: FeatureSettings, reader: Reader | Non
     -------
     One row per candidate in the same order: numbers as Float32 (NaN = not known), categories as strings or integers.
     """
-    source, rows = Source(asked, settings, reader), len(asked.candidates)
-    columns = plan(settings)
+    in_field = settings.compared == "field"
+    beside = ComparedWith.of(asked, references(asked, settings), settings.scores) if in_field else ComparedWith(asked)
+    source = Source(beside.asked, settings, reader)
+    columns, rows = plan(settings), len(source.asked.candidates)
     numbers = np.empty((sum(len(column.columns) for column in columns), rows), dtype=np.float32)
     names: list[str] = []
     categories: list[pl.Series] = []
     waiting: dict[bool, list[int]] = {True: [], False: []}
-    with ThreadPoolExecutor(1) as beside:
+    with ThreadPoolExecutor(1) as thread:
         running: list[Future[None]] = []
         for column in columns:
             values = column.values(source)
@@ -168,22 +178,23 @@ def build_features(asked: Asked, settings: FeatureSettings, reader: Reader | Non
                 logits = column.name in SIGNALS
                 waiting[logits].append(len(names))
                 if len(waiting[logits]) * rows >= _LONG:
-                    running.append(beside.submit(_compare, numbers, waiting[logits], asked.starts, logits))
+                    running.append(thread.submit(_compare, numbers, waiting[logits], beside, logits))
                     waiting[logits] = []
             names += column.columns
         for logits, places in waiting.items():
             if places:
-                _compare(numbers, places, asked.starts, logits)
+                _compare(numbers, places, beside, logits)
         for each in running:
             each.result()
-    whole = pl.Series(numbers[: len(names)].ravel())  # one series cut into columns is made faster than many
+    numbers, rows = beside.own(numbers[: len(names)]), len(asked.candidates)
+    whole = pl.Series(numbers.ravel())  # one series cut into columns is made faster than many
     cut = [whole.slice(place * rows, rows).alias(name) for place, name in enumerate(names)]
-    return pl.DataFrame([*cut, *categories])
+    return pl.DataFrame([*cut, *(beside.own_series(each) for each in categories)])
 
 
-def _compare(numbers: Singles, places: list[int], starts: Ints, logits: bool) -> None:
-    """Fill in the rows after each of these, which hold how it is compared within its list."""
-    within = compare_columns(numbers[places], starts, logits)
+def _compare(numbers: Singles, places: list[int], beside: ComparedWith, logits: bool) -> None:
+    """Fill in the rows after each of these, which hold how it is compared within its list, or with the field."""
+    within = beside.compare(numbers[places], logits)
     for place, comparison in enumerate(COMPARISONS, 1):
         numbers[np.add(places, place)] = getattr(within, comparison)
 
@@ -199,9 +210,14 @@ def _columns(settings: FeatureSettings) -> Iterator[PlannedColumn]:
         for feature in features:
             compared = differs_in_list(feature.per, settings)
             yield PlannedColumn(family, feature.name, feature.per, feature.told, partial(_declared, feature), compared)
+        for name, described in FIELD.items() if family == "field" else ():
+            compared = name in ("popular", "covisited")
+            yield PlannedColumn(family, name, *described, partial(_field, name), compared)
     for name in settings.scores:
         yield PlannedColumn("scores", name, *score_column(name), partial(_score, name), compared=True)
     for name, described in REQUEST.items():
+        if name == "list_size" and settings.compared == "field":
+            continue  # it would tell lists that were learnt from and lists that are asked apart
         yield PlannedColumn("request", name, *described, _REQUEST_VALUES[name])
     for family, those in (("text", SIGNALS), ("text neighbours", NEIGHBOURS)):
         for name, described in those.items():
@@ -221,6 +237,10 @@ def _declared(feature: Feature, source: Source) -> Floats:
 
 def _score(name: str, source: Source) -> Floats:
     return known_number(source.asked.candidates[name]).fill_null(np.nan).to_numpy()
+
+
+def _field(name: str, source: Source) -> Floats:
+    return source.field[name]
 
 
 def _text(name: str, source: Source) -> npt.NDArray[np.floating]:

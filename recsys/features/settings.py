@@ -20,9 +20,11 @@ Declaration = Annotated[Counted | Uncounted, Field(discriminator="kind")]
 """A feature that settings can hold and a model folder can record."""
 
 Family = Literal[
-    "popularity", "trend", "freshness", "activity", "affinity", "exposure", "transitions", "context", "values"
+    "popularity", "trend", "freshness", "activity", "affinity", "exposure", "transitions", "context", "values", "field"
 ]
 FAMILIES: tuple[Family, ...] = get_args(Family)
+FOR_LOGGED = FAMILIES[:-1]
+"""What lists that were shown are ranked by; those that candidate sources make need where items stand in the field."""
 
 _ITEM, _USER, _BOTH = ("item",), ("user",), ("user", "item")
 
@@ -45,7 +47,11 @@ class FeatureSettings(BaseModel):
     Attributes
     ----------
     families
-        Which of them; each is told under the settings; `recsys features` writes a page of what they hold.
+        Which of them; each is told under the settings; `recsys features` writes a page of what they hold. `"field"`,
+        which says where items stand among all there are, is for lists that candidate sources make.
+    compared
+        What a candidate is compared with: `"list"`, the others of its list, or `"field"`, some items of the whole
+        field, the same whatever is asked beside it, so that short and long lists have features alike.
     windows
         How far back counts and rates look, beside without limit; ascending.
     affinity
@@ -75,7 +81,8 @@ class FeatureSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    families: tuple[Family, ...] = FAMILIES
+    families: tuple[Family, ...] = FOR_LOGGED
+    compared: Literal["list", "field"] = "list"
     windows: tuple[Duration, ...] = (timedelta(hours=1), timedelta(hours=6), timedelta(days=1))
     affinity: tuple[str, ...] = ()
     numbers: tuple[str, ...] = ()
@@ -288,4 +295,5 @@ _FAMILIES: dict[Family, Callable[[FeatureSettings], list[Feature]]] = {
     "transitions": _transitions,
     "context": _context,
     "values": _values,
+    "field": lambda _: [],  # its columns are declared in the plan
 }

@@ -19,6 +19,7 @@ from recsys.features.plan import feature_names
 from recsys.features.settings import FeatureSettings
 from recsys.init import words
 from recsys.init.columns import MOST_EMPTY, are_groups, number
+from recsys.init.lists import candidate_section, field_entries
 from recsys.init.toml import Entry, Section, Value
 from recsys.past.streams import CLICK
 from recsys.schema import AFTER_THE_LIST, CANDIDATES
@@ -73,7 +74,8 @@ def suggest_settings(dataset: Dataset, several_kinds: bool) -> list[Section]:
     if labels:
         sections.append(Section(("labels",), labels))
     sections.append(Section(("text",), (fields, *query, *_pace(dataset, windows))))
-    sections.append(Section(("features",), _features(dataset, list(grades), query)))
+    sections.append(Section(("features",), (*_features(dataset, list(grades), query), *field_entries(dataset))))
+    sections += candidate_section(dataset, _says_nothing(dataset.items))
     sections.append(Section(("ranker",), (_leaves(dataset, windows),)))
     return sections
 

@@ -10,6 +10,7 @@ from recsys.data.tables import Dataset
 from recsys.data.windows import Window
 from recsys.evaluation.evaluation import Evaluation
 from recsys.files import new_folder, refuse_existing
+from recsys.jobs.field_lists import judge_field
 from recsys.jobs.judging import judge, read_logged
 from recsys.model.ready import Ready
 from recsys.past.lookup import Asked
@@ -62,7 +63,8 @@ def evaluate(
     if lists is not None:
         _write_lists(Path(lists), asked, ready.columns)
     not_out = prepared.not_out(model.windows, window)
-    return replace(judgement, sampled=dataset.about.sampled, not_out=not_out).evaluation
+    made = judge_field(asked.candidates, ready.finder, model.rankers, model.settings.seed)
+    return replace(judgement, sampled=dataset.about.sampled, not_out=not_out, made=made).evaluation
 
 
 def labels_beside(lists: Path) -> Path:

@@ -12,6 +12,7 @@ from recsys.data.made import NotOut
 from recsys.data.windows import Window
 from recsys.errors import DataError
 from recsys.evaluation.evaluation import BASELINES, Evaluation, evaluate_rankers
+from recsys.evaluation.field_results import FieldResults
 from recsys.features.plan import build_features
 from recsys.features.settings import FeatureSettings
 from recsys.jobs.baselines import baseline_scores
@@ -38,18 +39,28 @@ class LoggedWindow:
         Rows of the requests table.
     examples
         Feature rows, labels and request starts of the same rows.
+    found
+        The same of lists that candidate sources made at the moments of the requests; None where there are no sources.
     """
 
     requests: pl.DataFrame
     examples: Examples
+    found: Examples | None = None
+
+    @property
+    def learnt(self) -> Examples:
+        """All lists that are learnt from."""
+        return self.examples if self.found is None else self.examples.joined(self.found)
 
     def where(self, rows: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> "LoggedWindow":
         """Keep some rows; a request is kept whole or not at all."""
-        return LoggedWindow(self.requests.filter(pl.Series(rows)), self.examples.where(rows))
+        return replace(self, requests=self.requests.filter(pl.Series(rows)), examples=self.examples.where(rows))
 
     def joined(self, later: "LoggedWindow") -> "LoggedWindow":
         """Append later requests."""
-        return LoggedWindow(pl.concat([self.requests, later.requests]), self.examples.joined(later.examples))
+        found = self.found if later.found is None or self.found is None else self.found.joined(later.found)
+        requests = pl.concat([self.requests, later.requests])
+        return LoggedWindow(requests, self.examples.joined(later.examples), found)
 
 
 def read_logged(asked: Asked, settings: FeatureSettings, reader: Reader | None) -> LoggedWindow:
@@ -92,6 +103,8 @@ class Judgement:
         Whether the lists were drawn by an importer instead of logged.
     not_out
         What nightly lists leave out; None where lists are not made.
+    made
+        What lists that candidate sources made are worth; None where there are no sources.
     """
 
     window: LoggedWindow
@@ -101,6 +114,7 @@ class Judgement:
     scores: Mapping[str, Floats]
     sampled: bool = False
     not_out: NotOut | None = None
+    made: FieldResults | None = None
 
     @cached_property
     def evaluation(self) -> Evaluation:
@@ -108,7 +122,7 @@ class Judgement:
         segments = {"cold items": cold_requests(self.window.requests, self.log)}
         requests, sampled = self.window.requests, self.sampled
         found = evaluate_rankers(requests, self.scores, segments, self.name, self.seed, sampled=sampled)
-        return replace(found, not_out=self.not_out)
+        return replace(found, not_out=self.not_out, made=self.made)
 
     def beside(self, name: str, scores: Floats) -> "Judgement":
         """Judge one more ranker on the same requests, given its scores per row of the window."""
@@ -135,12 +149,12 @@ def judge(logged: LoggedWindow, log: Log, window: Window, rankers: Mapping[str, 
     scores = {
         **{name: baseline_scores(name, lookup, seed) for name in BASELINES},
         "text": text_alone(table),
-        **{name: ranker.score(_known_to(ranker, table)) for name, ranker in rankers.items()},
+        **{name: ranker.score(known_to(ranker, table)) for name, ranker in rankers.items()},
     }
     return Judgement(logged, log, window, seed, scores)
 
 
-def _known_to(ranker: TreeRanker, table: pl.DataFrame) -> pl.DataFrame:
+def known_to(ranker: TreeRanker, table: pl.DataFrame) -> pl.DataFrame:
     """Leave out what a ranker has not learnt from."""
     return table.select(name for name in table.columns if name in ranker.contract.names)
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import polars as pl
 
+from recsys.data.candidates import every_item
 from recsys.data.checks import check_candidates
 from recsys.data.faults import refuse_errors
 from recsys.data.made import NotOut
@@ -85,8 +86,10 @@ def score(
     dataset
         Today's tables: items and the behaviour so far.
     candidates
-        Whole requests, rows in any order. Under nightly each is ranked as the list made for the day in which its moment
-        lies, without what was not out then; a `label` is never read, but tells how many clicks that costs.
+        Whole requests, rows in any order; or requests without the column `item_id`, see `recsys.data.candidates.ask`:
+        then the model's sources find candidates, or all items are where it has none. Under nightly each is ranked as
+        the list made for the day in which its moment lies, without what was not out then; a `label` is never read, but
+        tells how many clicks that costs.
     out
         Folder to write; must not hold anything.
     top
@@ -104,8 +107,12 @@ def score(
     folder, out = Path(folder), Path(out)
     refuse_existing(out)
     check_top(top)
-    refuse_errors(check_candidates(candidates))  # before new texts are encoded
+    if "item_id" in candidates.columns:
+        refuse_errors(check_candidates(candidates))  # before new texts are encoded
     ready, _ = Ready.today(folder, dataset)
+    if "item_id" not in candidates.columns:
+        sources = ready.model.settings.candidates.sources
+        candidates = ready.find(candidates) if sources else every_item(candidates, dataset.items)
     made = ready.made(candidates)
     time = ready.log.time
     if len(made.left_out) and made.lists.is_empty():

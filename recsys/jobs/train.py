@@ -7,6 +7,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import polars as pl
+
 from recsys.data.labels import refuse_late_clicks
 from recsys.data.tables import Dataset
 from recsys.data.windows import WINDOWS, Window, Windows, place_windows
@@ -18,6 +20,7 @@ from recsys.evaluation.evaluation import AGELESS, PRODUCT
 from recsys.features.checks import check_context, check_events, check_query
 from recsys.features.plan import AGE_COLUMNS, TEXT_COLUMNS, feature_names
 from recsys.files import new_folder, refuse_existing
+from recsys.jobs.field_lists import judge_field
 from recsys.jobs.judging import Judgement, LoggedWindow, judge, read_logged
 from recsys.jobs.leaks import refuse_leaks
 from recsys.jobs.report import write_report
@@ -30,8 +33,9 @@ from recsys.ranking.calibration import Calibration
 from recsys.ranking.trees import Contract, Examples, TreeRanker, grow, refuse_without_click
 from recsys.settings import Settings
 from recsys.shown import counted
-from recsys.vectors.reader import Reader
-from recsys.vectors.user_tower import UserTower
+from recsys.sources.finding import Finder
+from recsys.sources.lists import found_lists, learn_merging
+from recsys.sources.merging import EVEN
 
 if TYPE_CHECKING:
     from recsys.learning.course import TextCourse
@@ -97,15 +101,16 @@ def train(dataset: Dataset, settings: Settings, target: str | Path, start: str |
     encoder = encoder_hash(settings.text.encoder) if start is None else identity(Path(start))
     with work_folder(target, {**facts, "encoder": encoder, "versions": _versions()}) as work:
         course = TextCourse(dataset, settings.text, settings.seed, windows, log, before, work)
-        logged, reader = _read(course, prepared, windows)
-        model, judgement = _learn_to_rank(prepared, windows, logged, reader.tower)
+        logged, finder = _read(course, prepared, windows)
+        model, rankers, judgement = _learn_to_rank(prepared, windows, logged, finder)
         not_out = prepared.not_out(windows, judgement.name)
-        judgement = replace(judgement, sampled=dataset.about.sampled, not_out=not_out)
+        made = judge_field(windows.of(dataset.requests, judgement.name), finder, rankers, settings.seed)
+        judgement = replace(judgement, sampled=dataset.about.sampled, not_out=not_out, made=made)
         lessons = [asdict(lesson) for lesson in course.trainer.lessons]
         with new_folder(target) as folder:
             model.save(folder)
             course.trainer.model.save(folder)
-            State(log.behaviour, reader.vectors).save(folder / "state", folder)
+            State(log.behaviour, finder.reader.vectors).save(folder / "state", folder)
             write_report(folder, judgement, model, prepared.dataset)
             write_manifest(folder, {**facts, "lessons": lessons})
     return judgement
@@ -174,23 +179,38 @@ def open_start(before: Model, folder: Path, settings: TextSettings, windows: Win
     return TextModel.load(folder)
 
 
-def _read(course: "TextCourse", prepared: Prepared, windows: Windows) -> tuple[dict[Window, LoggedWindow], Reader]:
+def _read(course: "TextCourse", prepared: Prepared, windows: Windows) -> tuple[dict[Window, LoggedWindow], Finder]:
     """Compute the features of each block before the encoder learns from it, and those of test by what it is then."""
-    log, features = prepared.log, prepared.settings.features
+    log, settings = prepared.log, prepared.settings
+    merging = EVEN
     logged: dict[Window, LoggedWindow] = {}
     for block in course.blocks:
         if block.window != "text":
-            part = read_logged(Asked.of(course.read(block), log), features, course.reader(log))
+            finder = Finder(settings.candidates, settings.features, log, course.reader(log), merging)
+            requests = course.read(block)
+            if settings.candidates.sources and merging is EVEN:
+                merging = learn_merging(requests, finder, settings.seed)
+            part = _read_block(requests, replace(finder, merging=merging), settings.seed)
             logged[block.window] = logged[block.window].joined(part) if block.window in logged else part
         course.learn(block)
-    reader = course.reader(log)
-    logged["test"] = read_logged(Asked.of(windows.of(prepared.made.lists, "test"), log), features, reader)
-    return logged, reader
+    reader, asked = course.reader(log), Asked.of(windows.of(prepared.made.lists, "test"), log)
+    logged["test"] = read_logged(asked, settings.features, reader)
+    return logged, Finder(settings.candidates, settings.features, log, reader, merging)
+
+
+def _read_block(requests: pl.DataFrame, finder: Finder, seed: int) -> LoggedWindow:
+    """Compute the features of logged requests and of lists that candidate sources make in their place."""
+    log, features, reader = finder.log, finder.features, finder.reader
+    part = read_logged(Asked.of(requests, log), features, reader)
+    if not finder.settings.sources:
+        return part
+    found = found_lists(requests, finder, seed)
+    return replace(part, found=read_logged(Asked.of(found, log), features, reader).examples)
 
 
 def _learn_to_rank(
-    prepared: Prepared, windows: Windows, logged: Mapping[Window, LoggedWindow], tower: UserTower
-) -> tuple[Model, Judgement]:
+    prepared: Prepared, windows: Windows, logged: Mapping[Window, LoggedWindow], finder: Finder
+) -> tuple[Model, Mapping[str, TreeRanker], Judgement]:
     """Grow the rankers, calibrate, and judge them on a window they have not learnt from."""
     settings, log = prepared.settings, prepared.log
     ranker, valid, test = (logged[window] for window in WINDOWS[1:])
@@ -198,17 +218,18 @@ def _learn_to_rank(
     if _ages_tell_later(prepared):
         left_out[AGELESS] = AGE_COLUMNS
     grown = {
-        name: grow_with_valid(ranker.examples.without(columns), valid.examples.without(columns), settings)
+        name: grow_with_valid(ranker.learnt.without(columns), valid.learnt.without(columns), settings)
         for name, columns in left_out.items()
     }
     both, behaviour = grown[PRODUCT], grown["behaviour"]
     calibration = Calibration.fit(both.chosen.score(valid.examples.table), valid.examples.labels)
     ageless = grown[AGELESS].final if AGELESS in grown else None
-    model = Model(settings, windows, both.final, behaviour.final, calibration, tower, ageless)
+    tower = finder.reader.tower
+    model = Model(settings, windows, both.final, behaviour.final, calibration, tower, ageless, finder.merging)
     if test.requests.is_empty():
         chosen = {name: grown[name].chosen for name in model.rankers}
-        return model, judge(valid, log, "valid", chosen, settings.seed)
-    return model, judge(test, log, "test", model.rankers, settings.seed)
+        return model, chosen, judge(valid, log, "valid", chosen, settings.seed)
+    return model, model.rankers, judge(test, log, "test", model.rankers, settings.seed)
 
 
 def _ages_tell_later(prepared: Prepared) -> bool:

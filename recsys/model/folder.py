@@ -21,6 +21,7 @@ from recsys.past.log import Log
 from recsys.ranking.calibration import Calibration
 from recsys.ranking.trees import Contract, TreeRanker
 from recsys.settings import Settings
+from recsys.sources.merging import EVEN, Merging
 from recsys.vectors.item_tower import ItemTower
 from recsys.vectors.item_vectors import ItemVectors
 from recsys.vectors.queries import QueryReader
@@ -29,6 +30,7 @@ from recsys.vectors.user_tower import UserTower
 
 _TREES = {PRODUCT: "ranker.txt", "behaviour": "behaviour.txt", AGELESS: "ageless.txt"}
 """The file of each ranker."""
+_SOURCES = "sources.json"
 
 
 @dataclass(frozen=True)
@@ -93,6 +95,8 @@ class Model:
         Turns item vectors and past clicks into interest.
     ageless_ranker
         `ranker` without ages of items, to be judged beside it; None where ages say nothing that was not known.
+    merging
+        How often what each source of candidates found was chosen.
     files
         sha256 of the files it was read from; none where it was just trained.
     """
@@ -104,6 +108,7 @@ class Model:
     calibration: Calibration
     tower: UserTower
     ageless_ranker: TreeRanker | None = None
+    merging: Merging = EVEN
     files: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @cached_property
@@ -194,6 +199,8 @@ class Model:
             ranker.save(folder / _TREES[name])
         self.tower.save(folder / "user_tower.safetensors")
         write_json(folder / "calibration.json", self.calibration.to_json())
+        if self.settings.candidates.sources:
+            write_json(folder / _SOURCES, self.merging.to_json())
         write_json(folder / "features.json", {name: each.contract.to_json() for name, each in rankers.items()})
 
     @classmethod
@@ -215,6 +222,8 @@ class Model:
             calibration = Calibration.from_json(knots)
             read = {name: Contract.from_json(contracts[name]) for name in _TREES if name in contracts}
             both, behaviour = read[PRODUCT], read["behaviour"]
+            sources = settings.candidates.sources
+            merging = Merging.from_json(read_json(folder / _SOURCES, mend), sources) if sources else EVEN
         except (KeyError, ValueError, TypeError) as error:
             raise _unread(folder, error) from error
         return cls(
@@ -225,6 +234,7 @@ class Model:
             calibration=calibration,
             tower=UserTower.load(folder / "user_tower.safetensors"),
             ageless_ranker=TreeRanker.load(folder / _TREES[AGELESS], read[AGELESS]) if AGELESS in read else None,
+            merging=merging,
             files=manifest["files"],
         )
 

@@ -25,7 +25,6 @@ from recsys.past.behaviour import (
     shown_candidates,
 )
 from recsys.past.log import Log
-from recsys.past.register import ALWAYS
 from recsys.schema import KNOWN_AT, TIME
 from recsys.settings import Settings
 
@@ -108,11 +107,8 @@ def available_at(log: Log, items: pl.Series) -> Moments:
 
     That is no sooner than anything was known of it, and never (infinity) where nothing is.
     """
-    codes, register = log.items.encode(items), log.register.items
-    since = np.append(register.first_since, ALWAYS)[codes]
-    known = np.where(since > ALWAYS, since + 1.0, np.nan)  # from just after its moment on
-    found: Moments = np.fmax(np.append(log.available_at, np.nan)[codes], known)
-    return np.where(np.append(register.firsts, -1)[codes] < 0, np.inf, found)
+    found: Moments = np.append(log.register.out_at, np.inf)[log.items.encode(items)]
+    return found
 
 
 def fingerprint(dataset: Dataset) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from recsys.past.log import Log
 from recsys.past.lookup import Asked
 from recsys.past.streams import LAST, SHOWING
 from recsys.schema import CANDIDATES
+from recsys.sources.finding import Finder
 from recsys.statistics.numbers import Floats
 from recsys.statistics.ties import tie_keys, tied_rows
 from recsys.vectors.item_vectors import ItemVectors
@@ -97,9 +98,48 @@ class Ready:
         return (*settings.features.context, *settings.features.scores, *query)
 
     @property
+    def finder(self) -> Finder:
+        """What finds candidates for users who have none."""
+        settings = self.model.settings
+        return Finder(settings.candidates, settings.features, self.log, self.reader, self.model.merging)
+
+    @property
     def state(self) -> State:
         """What serving needs to give the same answers."""
         return State(self.log.behaviour, self.reader.vectors)
+
+    def find(self, requests: pl.DataFrame) -> pl.DataFrame:
+        """Let the sources of the model find candidates.
+
+        Parameters
+        ----------
+        requests
+            `request_id`, `user_id`, `timestamp` and the columns that the model reads, one row per request.
+
+        Returns
+        -------
+        Candidates of the same columns and `item_id`; a request for which nothing was found has none.
+
+        Raises
+        ------
+        DataError
+            When requests have faults, names all of them.
+        SettingsError
+            When the model has no sources.
+        """
+        if not self.model.settings.candidates.sources:
+            raise SettingsError(
+                "the model has no sources of candidates; name some in [candidates] sources and train, or give "
+                "candidates"
+            )
+        as_asked = requests.drop("item_id", strict=False).with_columns(item_id=pl.int_range(pl.len()))
+        plain = plain_table(as_asked, CANDIDATES, self.model.settings.features.context, self.columns)
+        refuse_errors(check_candidates(plain))
+        check_id_types(plain.drop("item_id"), self.log.behaviour)
+        plain = (
+            plain.with_columns(timestamp=self.log.time.as_of(pl.col("timestamp"))) if self.log.time.nightly else plain
+        )
+        return self.finder.candidates(plain, self.finder.find(plain))
 
     def ask(self, candidates: pl.DataFrame) -> Asked:
         """Check candidates of whole requests, and put them in order; arguments and errors as for `made`."""

@@ -14,6 +14,7 @@ from recsys.data.clock import TimeSettings
 from recsys.errors import DataError
 from recsys.past.behaviour import EVENT_ID, Behaviour, Clicked
 from recsys.past.counters import Counter, Ints, Timeline
+from recsys.past.field import Clicks, Fields, marks, rows_of
 from recsys.past.register import ALWAYS, Changed, Register
 from recsys.past.streams import (
     CHANCE,
@@ -66,7 +67,7 @@ class Layer:
         """Give the sorted rows of one stream per key; an outcome lies at its showing, see `before`."""
         of = SHOWING if of == OUTCOME else of
         if (of, per) not in self._counters:
-            stream = self._click_stream if of == CLICK else self._stream(of)
+            stream = self._click_stream if of == CLICK else self.stream(of)
             keys = self.combine(stream.codes, per)
             if of not in self._moments:
                 self._moments[of] = self.timeline.places(stream.moments)
@@ -161,7 +162,8 @@ class Layer:
         events = self.behaviour.events
         return Vocabulary.of(*(events[name] for name in (EVENT_ID,) if name in events.columns))
 
-    def _stream(self, of: str) -> Stream:
+    def stream(self, of: str) -> Stream:
+        """Give the rows of the lists, or the events of a kind."""
         if of == SHOWING:
             return self._showings
         return self._events.where((self.behaviour.events["event"] == of).to_numpy())
@@ -170,7 +172,12 @@ class Layer:
     def click_rows(self) -> Stream:
         """Clicks from events and from lists."""
         shown, nothing = self._showings.where(self._clicked.rows), np.zeros_like(self._clicked.known_at)
-        return self._stream(CLICK).joined(replace(shown, moments=self._clicked.known_at, amounts=(nothing, nothing)))
+        return self.stream(CLICK).joined(replace(shown, moments=self._clicked.known_at, amounts=(nothing, nothing)))
+
+    @cached_property
+    def click_marks(self) -> tuple[Ints, Ints]:
+        """When clicks became known, ascending, and before each what tells them from others, shape [N] and [N + 1]."""
+        return marks(self.click_rows)
 
     @cached_property
     def history_rows(self) -> Stream:
@@ -206,6 +213,8 @@ class Log:
         Kinds of events that users read as they read clicks; they are no clicks in what is counted.
     origin
         The log that owns the top layer, where this one has it from another.
+    fields
+        What was counted of all items last.
     """
 
     behaviour: Behaviour
@@ -214,13 +223,14 @@ class Log:
     base: "Log | None" = None
     history: tuple[str, ...] = ()
     origin: "Log | None" = None
+    fields: Fields = field(default_factory=Fields)
 
     def with_tail(self, tail: Behaviour) -> "Log":
         """Put later rows on top of a log; every feature is the same as of one log of all rows.
 
         What users read on top must not come before a click of the same user below, see `fits`.
         """
-        return Log(self.behaviour, self.time, tail, self, self.history)
+        return Log(self.behaviour, self.time, tail, self, self.history, fields=self.fields)
 
     def told(self, items: pl.DataFrame, users: pl.DataFrame) -> "Log":
         """Know new and changed rows of items and users, see `Register.told`; behaviour counts under what they say.
@@ -233,15 +243,12 @@ class Log:
     def _under(self, register: Register, changed: Mapping[str, Changed]) -> "Log":
         base = None if self.base is None else self.base._under(register, changed)
         behaviour = replace(self.behaviour, items=register.items.table, users=register.users.table)
-        log = Log(behaviour, self.time, self.tail, base, self.history)
+        log = Log(behaviour, self.time, self.tail, base, self.history, fields=self.fields)
         log.register = register
-        top = self.layers[-1]
-        # What users read last before a row may lie in any layer below.
+        top = self.layers[-1]  # what users read last before a row of it may lie in any layer below
         names = top.touched(changed) | {f"{LAST}{name}" for layer in self.layers for name in layer.touched(changed)}
-        if names:
-            top = top.recoded(log, names)
-        else:
-            log.origin = top.log
+        log.origin = None if names else top.log
+        top = top.recoded(log, names) if names else top
         log.layers = (top,) if base is None else (*base.layers, top)
         return log
 
@@ -341,6 +348,11 @@ class Log:
         """Give the key columns of users' last clicks, whose item codes and moments are given."""
         rows = self.register.items.at(items, happened)
         return {f"{LAST}item": items} | {f"{LAST}{name}": _of(each, rows) for name, each in self.attributes.items()}
+
+    @cached_property
+    def clicks(self) -> Clicks:
+        """All clicks of all layers."""
+        return rows_of(self, CLICK)
 
     def last_clicks(self, users: Ints, as_of: Ints, length: int) -> tuple[Ints, Ints, Ints]:
         """Look up what users read before a moment, most recent first: clicks, and events of the kinds in `history`.

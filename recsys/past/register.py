@@ -288,6 +288,17 @@ class Register:
         moments = self.items.table["available_at"].dt.epoch("us").cast(pl.Float64).fill_null(np.nan).to_numpy()
         return np.append(moments, np.nan)[self.items.firsts]
 
+    @cached_property
+    def out_at(self) -> npt.NDArray[np.float64]:
+        """From when on every item can be put into a list, microseconds: once it is out and known.
+
+        NaN where nothing says, which counts as always, infinity where nothing is known of the item; shape [n].
+        """
+        since = self.items.first_since
+        known = np.where(since > ALWAYS, since + 1.0, np.nan)  # from just after its moment on
+        found: npt.NDArray[np.float64] = np.fmax(self.available_at, known)
+        return np.where(self.items.firsts < 0, np.inf, found)
+
 
 def dated(table: pl.DataFrame) -> pl.DataFrame:
     """Give a table of items or users the column `known_at`, null where it has none: always known."""

@@ -100,6 +100,13 @@ class Vocabulary:
         own = (self.values, start + (np.arange(len(self.values)) if self.codes is None else self.codes))
         return [own] if self.later is None else [own, *self.later._parts(start + len(self.values))]
 
+    @cached_property
+    def by_code(self) -> pl.Series:
+        """The value of every code, shape [n]."""
+        parts = [part for part in self._parts() if len(part[0])] or [self._parts()[0]]
+        codes = np.concatenate([codes for _, codes in parts])
+        return pl.concat([values for values, _ in parts]).gather(np.argsort(codes))
+
     def encode(self, column: pl.Series) -> Ints:
         """Turn values into codes, shape [len(column)]; unknown values and nulls become -1.
 

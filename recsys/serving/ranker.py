@@ -128,6 +128,33 @@ class Ranker:
         ranked = keep_top(ready.rank(ready.ask(_read(candidates, CANDIDATES, ready.columns))), top)
         return ranked if isinstance(candidates, pl.DataFrame) else ranked.to_pandas()
 
+    def find(self, requests: Frame) -> Frame:
+        """Find candidates for requests that have none, by the sources of the model's `[candidates]`.
+
+        Parameters
+        ----------
+        requests
+            polars or pandas frame, one row per request: `request_id`, `user_id`, `timestamp`, the context columns and
+            the query column of the model.
+
+        Returns
+        -------
+        A frame of the same kind and columns with `item_id`, for `rank`; without requests for which nothing was found.
+
+        Raises
+        ------
+        DataError
+            When the requests have faults; names all of them.
+        SettingsError
+            When the model has no sources, or a context column or the query column is missing.
+        """
+        if not isinstance(requests, pl.DataFrame | pd.DataFrame):
+            raise DataError(f"requests are a {type(requests).__name__}; pass a polars or pandas DataFrame")
+        ready = self._ready
+        frame = requests.assign(item_id=0) if isinstance(requests, pd.DataFrame) else requests.with_columns(item_id=0)
+        found = ready.find(_read(frame, CANDIDATES, ready.columns))
+        return found if isinstance(requests, pl.DataFrame) else found.to_pandas()
+
     def score(self, candidates: Frame) -> "pl.Series | pd.Series[float]":
         """Score candidates: one number per row, in the order of the rows; arguments and errors as for `rank`.
 

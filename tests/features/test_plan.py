@@ -9,10 +9,12 @@ from hypothesis import strategies as st
 
 from recsys.data.clock import TimeSettings
 from recsys.data.tables import Dataset, one_version
+from recsys.features import field as features_field
 from recsys.features.columns import COMPARISONS
 from recsys.features.plan import TEXT_COLUMNS, build_features, differs_in_list, feature_names
 from recsys.model.prepared import behaviour_of
 from recsys.past import counters
+from recsys.past import field as field_module
 from recsys.past.counters import Timeline
 from recsys.past.log import Log
 from recsys.past.lookup import Asked
@@ -51,6 +53,41 @@ def future_changes_nothing(tools, compute, examples, versions=True):
 
 def test_what_is_known_at_or_after_as_of_changes_no_feature(tools):
     future_changes_nothing(tools, tools.compute, examples=80)()
+
+
+def in_field(tools):
+    """Compute the columns of lists that sources make."""
+
+    def compute(asked, dataset, time, history=()):
+        return tools.compute(asked, dataset, time, tools.in_field, history)
+
+    return compute
+
+
+def test_what_is_known_at_or_after_as_of_changes_no_place_in_the_field(tools):
+    future_changes_nothing(tools, in_field(tools), examples=80)()
+
+
+def test_the_time_property_sees_one_click_too_many_in_the_field(tools, monkeypatch):
+    monkeypatch.setattr(field_module, "refreshed", lambda as_of, *others: as_of + 1)
+    monkeypatch.setattr(features_field, "refreshed", lambda as_of, *others: as_of + 1)
+    with pytest.raises(AssertionError):
+        future_changes_nothing(tools, in_field(tools), examples=300)()
+
+
+@SLOW
+@given(data=st.data())
+def test_what_else_is_asked_changes_no_comparison_with_the_field(tools, data):
+    """The same candidate has the same features in a list of its own, in its list, and beside others in another order."""
+    case = data.draw(tools.case())
+    whole = in_field(tools)(case.candidates, case.dataset, case.time, case.history)
+    asked = case.candidates.sort("request_id", "item_id").with_row_index("row")
+    number = data.draw(st.integers(1, 3))
+    some = asked.filter(pl.col("row") % number == 0)
+    found = in_field(tools)(some.drop("row"), case.dataset, case.time, case.history)
+    assert tools.bits(found) == tools.bits(whole[some["row"].to_list()])
+    shuffled = some.sample(fraction=1, shuffle=True, seed=data.draw(st.integers(0, 99))).drop("row")
+    assert tools.bits(in_field(tools)(shuffled, case.dataset, case.time, case.history)) == tools.bits(found)
 
 
 def changed_labels(case, change, moment, delay):

@@ -15,7 +15,7 @@ from recsys.data.clock import TimeSettings
 from recsys.data.tables import Dataset
 from recsys.errors import DataError
 from recsys.features.plan import build_features
-from recsys.features.settings import FeatureSettings
+from recsys.features.settings import FAMILIES, FeatureSettings
 from recsys.model.prepared import behaviour_of
 from recsys.past import tail as tail_module
 from recsys.past.behaviour import Behaviour, shown_candidates
@@ -42,6 +42,7 @@ SETTINGS = FeatureSettings(
     context=("device",),
     prior=3.0,
 )
+IN_FIELD = SETTINGS.model_copy(update={"families": FAMILIES, "compared": "field"})
 LISTED = [2, 4, 5, 7, 8]  # 1 to 9 are shown: what comes up later lies before, between and behind
 TIMES = [TimeSettings(), TimeSettings(feedback_delay="0s"), TimeSettings(freshness="1d", feedback_delay="6h")]
 TIMES += [TimeSettings(click_delay="1m"), TimeSettings(freshness="1d", feedback_delay="6h", click_delay="0s")]
@@ -193,9 +194,10 @@ def test_what_is_told_in_parts_gives_the_features_of_what_is_known_from_the_star
         for step in range(1, steps + 3):
             tail = add(tail, *story.update(step))
             whole = Log(story.behaviour(step), time, history=history)
-            found = build_features(Asked.of(candidates, tail.log), SETTINGS, reader)
-            expected = build_features(Asked.of(candidates, whole), SETTINGS, make_reader(whole, story.items))
-            assert_frame_equal(found, expected, check_exact=True)
+            for features in (SETTINGS, IN_FIELD) if step == steps + 1 else (SETTINGS,):
+                found = build_features(Asked.of(candidates, tail.log), features, reader)
+                expected = build_features(Asked.of(candidates, whole), features, make_reader(whole, story.items))
+                assert_frame_equal(found, expected, check_exact=True)
             closed = sizes(tail.closed)
             assert all(large > 2 * small for large, small in pairwise(closed)), closed
             assert tail.log.fits

@@ -90,10 +90,7 @@ def sample_lists(items: pl.DataFrame, events: pl.DataFrame | None, settings: Req
             f"no {settings.sampled_from!r} happened while another item was out, so no list can be made; "
             "import a longer log, or one of more items, and one whose known_at is not after the timestamp"
         )
-    rows = pl.concat([chosen.with_columns(label=1), drawn.with_columns(label=0)]).cast({"label": pl.Int32})
-    rows = rows.join(lists, on="_list").join(catalogue.select("_code", "item_id"), on="_code").sort("_list", "item_id")
-    rows = rows.with_columns(request_id=pl.col("_list").rle_id().cast(pl.Int64) + 1)
-    rows = rows.select("request_id", "user_id", "timestamp", "item_id", "label")
+    rows = _rows(chosen, drawn, lists, catalogue)
     left, stayed, late = _what_is_left(events, rows, settings)
     notes = _notes(settings, dates, rows["request_id"].n_unique(), stayed, late)
     rows = rows.join(_context(events, settings), on=["user_id", "timestamp"], how="left", maintain_order="left")
@@ -102,6 +99,17 @@ def sample_lists(items: pl.DataFrame, events: pl.DataFrame | None, settings: Req
     items = items.with_columns(available["available_at"])
     first_shown = dates.select((pl.col("_given").is_null() & pl.col("_first").is_not_null()).any()).item()
     return SampledLists(items, left, rows, notes, first_shown)
+
+
+def _rows(chosen: pl.DataFrame, drawn: pl.DataFrame, lists: pl.DataFrame, catalogue: pl.DataFrame) -> pl.DataFrame:
+    """Give the candidates of all lists; a choice is known when it happens."""
+    rows = pl.concat([chosen.with_columns(label=1), drawn.with_columns(label=0)]).cast({"label": pl.Int32})
+    rows = rows.join(lists, on="_list").join(catalogue.select("_code", "item_id"), on="_code").sort("_list", "item_id")
+    rows = rows.with_columns(
+        request_id=pl.col("_list").rle_id().cast(pl.Int64) + 1,
+        clicked_at=pl.when(pl.col("label") > 0).then("timestamp"),
+    )
+    return rows.select("request_id", "user_id", "timestamp", "item_id", "label", "clicked_at")
 
 
 def _checked(items: pl.DataFrame, events: pl.DataFrame | None, settings: RequestsMapping) -> pl.DataFrame:

@@ -5,10 +5,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from rich.box import SIMPLE
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from recsys.evaluation.evaluation import BEST_POSSIBLE, PRODUCT, Evaluation, MeasureTable, Results
+from recsys.evaluation.evaluation import BEST_POSSIBLE, PRODUCT, Evaluation, Results
+from recsys.evaluation.field_results import MeasureTable
 from recsys.evaluation.measures import POOLED
 from recsys.evaluation.reports.brief import HEADLINE, brief
 from recsys.evaluation.reports.charts import Chart, Row, interval_chart
@@ -72,23 +74,29 @@ def to_text(evaluation: Evaluation, width: int = 120) -> str:
     for line in (said.sentence, *(f"Mind: {warning}" for warning in said.warnings)):
         if line:
             console.print(line)
+    if (made := evaluation.made) is not None:
+        console.print(made.in_words())
+        tables = (("ranker", made.rankers), ("difference", made.differences), ("source", made.sources))
+        _print_tables(console, tables, width)
     parts = {f"{evaluation.window} window": evaluation.overall, **evaluation.segments}
     for name, results in parts.items():
         console.print(f"{name}: {_requests(results)}")
-        for caption, table, write in (
-            ("ranker", results.rankers, number),
-            ("difference", results.differences, signed),
-        ):
-            if table:
-                beside = _rich_table(caption, table, write, "..")
-                fits = console.measure(beside, options=console.options.update(width=_ANY)).maximum <= width
-                console.print(beside if fits else _rich_table(caption, table, write, "\n"))
+        _print_tables(console, (("ranker", results.rankers), ("difference", results.differences)), width)
     console.print(
         "Means over requests with 95 % intervals by bootstrap over users; AUC pooled is one list, no interval."
     )
     for sentence in _left_out(evaluation):
         console.print(sentence)
     return printed(console)
+
+
+def _print_tables(console: Console, tables: Sequence[tuple[str, MeasureTable]], width: int) -> None:
+    for caption, table in tables:
+        write = signed if caption == "difference" else number
+        if table:
+            beside = _rich_table(caption, table, write, "..")
+            fits = console.measure(beside, options=console.options.update(width=_ANY)).maximum <= width
+            console.print(beside if fits else _rich_table(caption, table, write, "\n"))
 
 
 def to_html(

@@ -315,9 +315,10 @@ def test_events_become_sampled_lists_where_the_mapping_says_so(folder: Path) -> 
     (folder / "events.csv").write_text(EVENTS + later)
     data = read_mapped(folder, mapping(requests={"sampled_from": "click", "negatives": 1}))
     assert data.requests.rows() == [
-        (1, 7, NOON + timedelta(days=1), 1, 0), (1, 7, NOON + timedelta(days=1), 2, 1),
-        (2, 8, NOON + timedelta(days=1), 1, 1), (2, 8, NOON + timedelta(days=1), 2, 0),
+        (1, 7, NOON + timedelta(days=1), 1, 0, None), (1, 7, NOON + timedelta(days=1), 2, 1, NOON + timedelta(days=1)),
+        (2, 8, NOON + timedelta(days=1), 1, 1, NOON + timedelta(days=1)), (2, 8, NOON + timedelta(days=1), 2, 0, None),
     ]  # fmt: skip
+    assert data.requests.columns[-1] == "clicked_at"  # a choice is known when it happens
     assert data.about.sampled
     assert data.about.first_shown == any("available_at is the first event of" in note for note in data.about.notes)
     assert data.about.notes[0] == SAMPLED

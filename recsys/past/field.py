@@ -1,0 +1,261 @@
+"""The field: what all items were to all users at one moment, by clicks alone; how popular, and chosen beside which."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from functools import cached_property
+from threading import Lock
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import polars as pl
+from scipy import sparse
+
+from recsys.past.counters import Ints
+from recsys.past.streams import CLICK, Stream
+from recsys.schema import TIME
+
+if TYPE_CHECKING:
+    from recsys.past.log import Log
+
+READ = 20
+"""How many of a user's last clicks say what the user may choose next."""
+
+UNIT = 1024
+"""A click of this moment counts so much; one that is a half-life old counts half."""
+
+_BESIDE, _MOST = 10, 200
+"""How many clicks of the same user a click is paired with, and how many items are kept beside each item."""
+
+_DEBIASED = 1 / 3
+"""Power of the items' own clicks that pairs are divided by: 1/2 would be the cosine, 0 would favour what is popular."""
+
+GRID = 2**20
+"""What is kept of a pair of items is a whole multiple of one over this."""
+
+_FADING = 0.9
+"""What a click counts beside the one after it, when a user's last clicks are read."""
+
+_KEPT = 3
+
+
+class Clicks(NamedTuple):
+    """All clicks of a log, or all its events of another kind.
+
+    Attributes
+    ----------
+    users, items, moments
+        Codes, and when each became known, microseconds, by user, moment and item, each of shape [N].
+    """
+
+    users: Ints
+    items: Ints
+    moments: Ints
+
+    def of_users(self, users: Ints, as_of: Ints) -> tuple[Ints, Ints]:
+        """Find what users, -1 for unknown ones, did before some moments, each of shape [R].
+
+        Returns
+        -------
+        The place among the users and the place among the clicks of each that was known, in their order.
+        """
+        first, last = (np.searchsorted(self.users, users, side=side) for side in ("left", "right"))
+        many = np.where(users < 0, 0, last - first)
+        which = np.repeat(np.arange(len(users)), many)
+        places = np.arange(len(which)) - np.repeat(np.cumsum(many) - many, many) + np.repeat(first, many)
+        known = self.moments[places] < as_of[which]
+        return which[known], places[known]
+
+
+class Beside(NamedTuple):
+    """What users may choose next, for R users over n items, sparse.
+
+    Attributes
+    ----------
+    scores
+        [R, n] how much stands for each item in what users clicked last; whole numbers, so that no order of adding them
+        matters.
+    places
+        [nnz] for every entry of `scores` its place among those of its user, 1 = largest; equal ones share the first.
+    """
+
+    scores: "sparse.csr_array"
+    places: Ints
+
+
+@dataclass(frozen=True, eq=False)
+class Field:
+    """What clicks known before one moment say of n items.
+
+    Attributes
+    ----------
+    cut
+        The moment, microseconds.
+    clicks
+        These clicks.
+    weights
+        What each of them counts, `UNIT` at the moment and half of it a half-life before, shape [N].
+    order
+        The place of each item's id among all ids, shape [n].
+    """
+
+    cut: int
+    clicks: Clicks
+    weights: Ints
+    order: Ints
+
+    @classmethod
+    def of(cls, clicks: Clicks, order: Ints, cut: int, half_life: timedelta) -> "Field":
+        """Take the clicks that are known before a moment, microseconds."""
+        known = clicks.moments < cut
+        clicks = Clicks(*(of[known] for of in clicks))
+        age = (cut - clicks.moments) / (half_life.total_seconds() * 1_000_000)
+        return cls(cut, clicks, np.rint(UNIT * np.exp2(-age)).astype(np.int64), order)
+
+    @cached_property
+    def popular(self) -> Ints:
+        """What the clicks on each item count, shape [n]."""
+        return np.bincount(self.clicks.items, self.weights, len(self.order)).astype(np.int64)
+
+    @cached_property
+    def covisits(self) -> "sparse.csr_array":
+        """How often two items were clicked by one user, few clicks apart, over the cube root of both items' clicks.
+
+        Whole multiples of one over `GRID`, the largest of each item alone, shape [n, n].
+        """
+        users, items, _ = self.clicks
+        first, second, together = [], [], []
+        for back in range(1, _BESIDE + 1):
+            same = (users[back:] == users[:-back]) & (items[back:] != items[:-back])
+            first += [items[:-back][same], items[back:][same]]
+            second += [items[back:][same], items[:-back][same]]
+            together += [self.weights[back:][same]] * 2
+        where, count = (np.concatenate(first), np.concatenate(second)), len(self.order)
+        pairs = sparse.coo_array((np.concatenate(together), where), (count, count)).tocsr()
+        each = np.maximum(self.popular, 1) / UNIT
+        row = np.repeat(np.arange(count), np.diff(pairs.indptr))
+        # Divided by a power of both items' clicks, so that what everybody clicks is not beside everything.
+        shares = pairs.data / UNIT / (each[row] * each[pairs.indices]) ** _DEBIASED
+        data = np.rint(GRID * shares).astype(np.int64)
+        return _largest(sparse.csr_array((data, pairs.indices, pairs.indptr), pairs.shape), self.order)
+
+    @cached_property
+    def by_popularity(self) -> Ints:
+        """Items that were clicked, the most popular first, of equal ones the smaller id."""
+        clicked = np.flatnonzero(self.popular)
+        return clicked[np.lexsort((self.order[clicked], -self.popular[clicked]))]
+
+    @cached_property
+    def popular_places(self) -> Ints:
+        """The place of every item by popularity, 1 = first, equal ones share the first; shape [n]."""
+        ascending = np.sort(self.popular)
+        return len(ascending) - np.searchsorted(ascending, self.popular, side="right") + 1
+
+    def find(self, history: Ints) -> Beside:
+        """Find what stands beside what users clicked last.
+
+        Parameters
+        ----------
+        history
+            Item codes, most recent first, -1 where there is no further click, shape [R, H].
+        """
+        known = (history >= 0) & (history < len(self.popular))
+        fading = np.rint(UNIT * _FADING ** np.arange(history.shape[1])).astype(np.int64)
+        weights = np.broadcast_to(fading, history.shape)[known]
+        ends = np.concatenate([[0], np.cumsum(known.sum(axis=1))])
+        read = sparse.csr_array((weights, history[known], ends), shape=(len(history), len(self.popular)))
+        scores = sparse.csr_array(read @ self.covisits)
+        scores.sort_indices()
+        return Beside(scores, _places(scores))
+
+
+def _largest(pairs: "sparse.csr_array", order: Ints) -> "sparse.csr_array":
+    """Keep the largest entries of every row, of equal ones the smaller ids."""
+    count, kept = len(order), pairs.data > 0
+    for row in np.flatnonzero(np.diff(pairs.indptr) > _MOST):
+        start, end = pairs.indptr[row : row + 2]
+        keys = pairs.data[start:end] * count + (count - 1 - order[pairs.indices[start:end]])
+        kept[start + np.argpartition(keys, -_MOST)[:-_MOST]] = False
+    ends = np.concatenate([[0], np.cumsum(kept)])[pairs.indptr]
+    return sparse.csr_array((pairs.data[kept], pairs.indices[kept], ends), pairs.shape)
+
+
+def _places(scores: "sparse.csr_array") -> Ints:
+    row = np.repeat(np.arange(scores.shape[0]), np.diff(scores.indptr))
+    ranked = np.lexsort((-scores.data, row))
+    place = np.arange(len(row)) - scores.indptr[row] + 1  # of the ranked entries, whose rows stay in order
+    begins = np.ones(len(row), dtype=bool)
+    begins[1:] = (scores.data[ranked][1:] != scores.data[ranked][:-1]) | (row[1:] != row[:-1])
+    places = np.empty(len(row), dtype=np.int64)
+    places[ranked] = place[begins][np.cumsum(begins) - 1] if len(row) else place
+    return places
+
+
+@dataclass(eq=False)
+class Fields:
+    """The last fields that were counted; logs of which one is the other's tail share them, and threads may."""
+
+    _kept: dict[tuple[int, timedelta, int], Field] = field(default_factory=dict)
+    _lock: Lock = field(default_factory=Lock)
+
+    def of(self, key: tuple[int, timedelta, int], count: Callable[[], Field]) -> Field:
+        """Give the field of a moment, a half-life and a number of clicks known before; count it where it is new."""
+        with self._lock:
+            if key not in self._kept:
+                self._kept[key] = count()
+                for oldest in list(self._kept)[:-_KEPT]:
+                    del self._kept[oldest]
+            return self._kept[key]
+
+
+def refreshed(as_of: Ints, every: timedelta, zone: str, daily: bool) -> Ints:
+    """Give when the field was counted last before some moments, microseconds.
+
+    Parameters
+    ----------
+    as_of
+        Microseconds, shape [Q].
+    every
+        How often it is: once a day, at the daily cut, or after so many days.
+    zone
+        Of midnight.
+    daily
+        Whether the moments are daily cuts themselves.
+    """
+    if every > timedelta(days=1):
+        step = int(every.total_seconds() * 1_000_000)
+        return as_of // step * step
+    if daily:
+        return as_of
+    moments = pl.Series(as_of).cast(TIME).dt.convert_time_zone(zone).dt.truncate("1d")
+    return moments.dt.convert_time_zone("UTC").dt.epoch("us").to_numpy()
+
+
+def field_at(log: "Log", cut: int, half_life: timedelta) -> Field:
+    """Give what clicks known before a moment say of all items; rows that are told later change it."""
+    known = 0
+    for layer in log.layers:
+        moments, sums = layer.click_marks
+        known ^= int(sums[np.searchsorted(moments, cut)])
+    return log.fields.of((cut, half_life, known), lambda: Field.of(log.clicks, log.items.order, cut, half_life))
+
+
+def marks(clicks: Stream) -> tuple[Ints, Ints]:
+    """Give the moments of clicks, ascending, and before each the exclusive or of a hash of every click until then.
+
+    Of two sets of clicks it tells whether they are the same, in whatever layers they lie.
+    """
+    rows = pl.DataFrame([clicks.codes["user"], clicks.codes["item"], clicks.moments], schema=["user", "item", "moment"])
+    counted = rows.with_columns(pl.int_range(pl.len()).over("user", "item", "moment").alias("again"))
+    order = np.argsort(clicks.moments, kind="stable")
+    hashes = counted.hash_rows(0).to_numpy().view(np.int64)[order]
+    return clicks.moments[order], np.concatenate([[0], np.bitwise_xor.accumulate(hashes)])
+
+
+def rows_of(log: "Log", kind: str) -> Clicks:
+    """Give all events of a kind, or all clicks, those on lists among them."""
+    rows = [layer.click_rows if kind == CLICK else layer.stream(kind) for layer in log.layers]
+    users, items = (np.concatenate([each.codes[name] for each in rows]) for name in ("user", "item"))
+    moments = np.concatenate([each.moments for each in rows])
+    order = np.lexsort((log.items.order[items], moments, users))
+    return Clicks(users[order], items[order], moments[order])

@@ -1,0 +1,1 @@
+"""Candidate sources: what finds a list for those who have none, from what is known before its moment."""

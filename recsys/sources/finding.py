@@ -1,0 +1,135 @@
+"""Find candidates: each source ranks the field for a user and a moment, and their best are merged into one list."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from recsys.features.field import fields_of
+from recsys.features.settings import FeatureSettings
+from recsys.past.counters import Ints
+from recsys.past.field import READ, Clicks, Field, rows_of
+from recsys.progress import progress
+from recsys.sources.merging import EVEN, Merging, Ranked, merge
+from recsys.sources.ranking import Asking, rank_field
+from recsys.sources.settings import CandidateSettings, SourceName
+
+if TYPE_CHECKING:
+    from recsys.past.log import Log
+    from recsys.vectors.reader import Reader
+
+Flags = npt.NDArray[np.bool_]
+
+_CELLS = 4_000_000
+"""Users times items that are held against each other at once; any other number finds the same."""
+
+
+@dataclass(frozen=True, eq=False)
+class Finder:
+    """What finds candidates.
+
+    Attributes
+    ----------
+    settings
+        Which sources, and how many candidates.
+    features
+        How the field is counted.
+    log, reader
+        What is known.
+    merging
+        What is known of the sources.
+    """
+
+    settings: CandidateSettings
+    features: FeatureSettings
+    log: "Log"
+    reader: "Reader"
+    merging: Merging = EVEN
+
+    @cached_property
+    def _done(self) -> tuple[Clicks, ...]:
+        """What leaves an item out for its user."""
+        return tuple(rows_of(self.log, kind) for kind in self.settings.once)
+
+    def find(self, requests: pl.DataFrame, size: int | None = None) -> Ranked:
+        """Find candidates, of all sources together up to `size` for every request; arguments as of `find_each`."""
+        size = self.settings.size if size is None else size
+        return merge(self.find_each(requests, size), self.log, size, self.merging)
+
+    def find_each(self, requests: pl.DataFrame, size: int) -> dict[SourceName, Ranked]:
+        """Let every source find up to `size` candidates for every request.
+
+        Parameters
+        ----------
+        requests
+            `user_id` and `timestamp` of R requests, each once.
+        size
+            How many candidates.
+        """
+        parts: dict[SourceName, list[Ranked]] = {name: [] for name in self.settings.sources}
+        with progress(len(requests), "candidates", "list") as advance:
+            for rows, asking in self._askings(requests):
+                for name, found in parts.items():
+                    ranked = rank_field(name, asking, size)
+                    found.append(ranked._replace(requests=rows[ranked.requests]))
+                advance(len(rows))
+        return {name: _joined(found) for name, found in parts.items()}
+
+    def candidates(self, requests: pl.DataFrame, found: Ranked) -> pl.DataFrame:
+        """Give what was found as rows of the columns of the requests it was found for, with `item_id` last."""
+        items = self.log.items.by_code.gather(found.items).alias("item_id")
+        return requests.drop("item_id", strict=False)[found.requests].with_columns(items)
+
+    def fits(self, requests: pl.DataFrame, which: Ints, items: Ints) -> Flags:
+        """Say which items may be candidates: out, and not left out for their users.
+
+        Parameters
+        ----------
+        requests
+            As of `find_each`.
+        which, items
+            Places of requests, ascending, and item codes, each of shape [C].
+        """
+        found = np.zeros(len(which), dtype=bool)
+        for rows, asking in self._askings(requests):
+            here = np.full(len(requests), -1)
+            here[rows] = np.arange(len(rows))
+            some = np.flatnonzero(here[which] >= 0)
+            found[some] = asking.fits(here[which[some]], items[some])
+        return found
+
+    def _askings(self, requests: pl.DataFrame) -> Iterator[tuple[Ints, Asking]]:
+        """Cut requests into blocks that know one field, and give their places."""
+        moments = requests.select(
+            as_of=self.log.time.as_of(pl.col("timestamp")).dt.epoch("us"), timestamp=pl.col("timestamp").dt.epoch("us")
+        )
+        as_of, timestamp = (moments[name].to_numpy() for name in ("as_of", "timestamp"))
+        users = self.log.users.encode(requests["user_id"])
+        block = max(1, _CELLS // max(1, len(self.log.items)))
+        for field, rows in fields_of(self.log, as_of, self.features):
+            for start in range(0, len(rows), block):
+                some = rows[start : start + block]
+                yield some, self._asking(field, users[some], as_of[some], timestamp[some])
+
+    def _asking(self, field: Field, users: Ints, as_of: Ints, timestamp: Ints) -> Asking:
+        history = self.log.last_clicks(users, as_of, READ)
+        busy = []
+        for done in self._done:
+            which, places = done.of_users(users, as_of)
+            busy.append(which * len(self.log.items) + done.items[places])
+        taken = np.unique(np.concatenate(busy)) if busy else np.empty(0, dtype=np.int64)
+        return Asking(self.log, self.reader, field, users, as_of, timestamp, history, taken)
+
+
+def _joined(parts: list[Ranked]) -> Ranked:
+    """Put parts together, requests in their order."""
+    nothing = np.empty(0, dtype=np.int64)
+    requests, items, places = (
+        (np.concatenate([nothing, *of]) for of in zip(*parts, strict=True)) if parts else (nothing,) * 3
+    )
+    order = np.argsort(requests, kind="stable")
+    return Ranked(requests[order], items[order], places[order])

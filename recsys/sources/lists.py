@@ -1,0 +1,61 @@
+"""Lists that are learnt from, made as they will be made for those who have none."""
+
+import numpy as np
+import polars as pl
+
+from recsys.sources.finding import Finder
+from recsys.sources.merging import Merging
+
+_MOST = 2_000
+"""Requests, at most, that say how often what a source finds is chosen."""
+
+
+def first_rows(requests: pl.DataFrame) -> pl.DataFrame:
+    """Give one row for each request, in their order, with the columns that all its rows share."""
+    return requests.unique("request_id", keep="first", maintain_order=True).drop("item_id")
+
+
+def learn_merging(requests: pl.DataFrame, finder: Finder, seed: int) -> Merging:
+    """Learn how often what sources find is chosen, from some of the requests, see `found_lists`."""
+    chosen = requests.filter(pl.col("label") > 0)
+    asked = first_rows(chosen)
+    asked = asked.sample(min(_MOST, len(asked)), seed=seed, shuffle=True).sort("timestamp", "request_id")
+    places = asked.select("request_id", which=pl.int_range(pl.len()))
+    rows = chosen.select("request_id", "item_id").join(places, on="request_id")
+    choices = (rows["which"].to_numpy(), finder.log.items.encode(rows["item_id"]))
+    return Merging.learn(finder.find_each(asked, finder.settings.size), choices, len(finder.log.items))
+
+
+def found_lists(requests: pl.DataFrame, finder: Finder, seed: int) -> pl.DataFrame:
+    """Make a list of what sources find by the moment of each request: what was chosen of it, and some of the others.
+
+    The others are drawn evenly from all that was found, so that what stands far down is no rarer in lists that are
+    learnt from than in those that are made; drawn from the top alone, they would teach that the top is not chosen. A
+    request of which no choice was found makes no list, for the same reason.
+
+    Parameters
+    ----------
+    requests
+        Rows of the requests table, requests whole.
+    finder
+        What finds candidates; its settings say how many others a list holds.
+    seed
+        Of the draw.
+
+    Returns
+    -------
+    Rows of the same columns.
+    """
+    chosen = requests.filter(pl.col("label") > 0)
+    asked = first_rows(chosen)
+    found = finder.candidates(asked, finder.find(asked)).with_columns(
+        pl.col("item_id").cast(requests.schema["item_id"]), label=pl.lit(0, requests.schema["label"])
+    )
+    labels = chosen.select("request_id", "item_id", "label")
+    found = found.update(labels, on=["request_id", "item_id"]).with_columns(
+        _drawn=pl.Series(np.random.default_rng(seed).permutation(len(found)), dtype=pl.Int64)
+    )
+    some = pl.when(pl.col("label") > 0).then(-1).otherwise("_drawn").rank("ordinal").over("request_id")
+    positives = (pl.col("label") > 0).sum().over("request_id")
+    kept = (positives > 0) & (some <= positives + finder.settings.learnt)
+    return found.filter(kept).select(requests.columns)

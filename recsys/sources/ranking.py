@@ -1,0 +1,146 @@
+"""One function a source: how it ranks the field for some users, each at a moment."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from recsys.past.counters import Ints
+from recsys.past.field import Field
+from recsys.sources.merging import Ranked
+from recsys.sources.settings import SourceName
+
+if TYPE_CHECKING:
+    from recsys.past.log import Log
+    from recsys.vectors.reader import Reader
+
+_PER_UNIT = 2**22
+"""Dot products of item vectors are whole multiples of one over this, see `recsys.vectors.item_vectors.GRID`."""
+
+
+@dataclass(frozen=True, eq=False)
+class Asking:
+    """Users who are to get a list.
+
+    Attributes
+    ----------
+    log, reader, field
+        What is known; of the field all moments know the same.
+    users
+        User codes, -1 for unknown ones, shape [R].
+    as_of, timestamp
+        When no more may be known of behaviour, and of items, microseconds, each of shape [R].
+    history
+        Item codes of the last clicks, when each became known, and when it happened, each of shape [R, H].
+    taken
+        Places of users times n plus codes of the items that are no candidates for them, ascending.
+    """
+
+    log: "Log"
+    reader: "Reader"
+    field: Field
+    users: Ints
+    as_of: Ints
+    timestamp: Ints
+    history: tuple[Ints, Ints, Ints]
+    taken: Ints
+
+    @cached_property
+    def most_taken(self) -> int:
+        """How many items are no candidates for one user, at most."""
+        return int(np.bincount(self.taken // len(self.log.items)).max(initial=0)) if len(self.taken) else 0
+
+    def fits(self, requests: Ints, items: Ints) -> npt.NDArray[np.bool_]:
+        """Say which items are out and not taken; codes of -1 are not."""
+        out = np.append(self.log.register.out_at, np.inf)[items]
+        there = ~(out > self.timestamp[requests])
+        keys = requests * len(self.log.items) + items
+        at = np.searchsorted(self.taken, keys)
+        found: npt.NDArray[np.bool_] = there & (np.append(self.taken, -1)[at] != keys)
+        return found
+
+    def first(self, requests: Ints, items: Ints, size: int) -> Ranked:
+        """Keep the first so many of every user that fit; rows come by user, best first."""
+        fit = self.fits(requests, items)
+        requests, items = requests[fit], items[fit]
+        places = np.arange(len(requests)) - np.searchsorted(requests, requests) + 1
+        kept = places <= size
+        return Ranked(requests[kept], items[kept], places[kept])
+
+    def wide(self, items: Ints, size: int) -> Ranked:
+        """Keep the first so many of rows of items, shape [R, P]."""
+        return self.first(np.repeat(np.arange(len(items)), items.shape[1]), items.ravel(), size)
+
+
+def rank_field(name: SourceName, asking: Asking, size: int) -> Ranked:
+    """Let a source find up to `size` candidates for every user."""
+    return _SOURCES[name](asking, size)
+
+
+def _popular(asking: Asking, size: int) -> Ranked:
+    best = asking.field.by_popularity[: size + asking.most_taken]
+    return asking.wide(np.broadcast_to(best, (len(asking.users), len(best))), size)
+
+
+def _recent(asking: Asking, size: int) -> Ranked:
+    out, order = asking.log.register.out_at, asking.log.items.order
+    dated = np.flatnonzero(np.isfinite(out))
+    dated = dated[np.lexsort((-order[dated], out[dated]))]
+    last = np.searchsorted(out[dated], asking.timestamp, side="right")
+    places = last[:, None] - 1 - np.arange(min(size + asking.most_taken, len(dated)))
+    return asking.wide(np.where(places < 0, -1, np.append(dated, -1)[places]), size)
+
+
+def _covisited(asking: Asking, size: int) -> Ranked:
+    scores, places = asking.field.find(asking.history[0])
+    users = np.repeat(np.arange(len(asking.users)), np.diff(scores.indptr))
+    best = np.lexsort((asking.log.items.order[scores.indices], places, users))
+    return asking.first(users[best], scores.indices[best].astype(np.int64), size)
+
+
+def _nearest(asking: Asking, size: int) -> Ranked:
+    """Rank by the mean dot product of an item's text with those of the last clicks, exactly."""
+    log, vectors = asking.log, asking.reader.vectors
+    rows = np.append(asking.reader.places, -1)
+    codes = np.arange(len(log.items))
+    known = log.register.items.at(codes, np.full(len(codes), asking.field.cut))
+    texts = rows[np.where(known < 0, log.register.items.firsts, known)]
+    there = np.flatnonzero(texts >= 0)
+    items, _, happened = asking.history
+    read = rows[log.register.items.at(items, happened)]
+    some = np.flatnonzero((read >= 0).any(axis=1))
+    if not len(there) or not len(some):
+        return asking.first(codes[:0], codes[:0], size)
+    clicked = np.where((read[some] >= 0)[:, :, None], vectors.history[read[some]].astype(np.float64), 0.0)
+    products = clicked.sum(axis=1) @ vectors.candidate[texts[there]].astype(np.float64).T
+    later = len(codes) - 1 - log.items.order[there]  # of two equally near ones, the smaller id is nearer
+    keys = np.rint(products * _PER_UNIT).astype(np.int64) * len(codes) + later
+    keys[~asking.fits(np.repeat(some, len(there)), np.tile(there, len(some))).reshape(keys.shape)] = np.iinfo(int).min
+    count = min(size, len(there))
+    nearest = np.argpartition(keys, -count, axis=1)[:, -count:]
+    nearest = np.take_along_axis(nearest, np.argsort(-np.take_along_axis(keys, nearest, 1), axis=1), 1)
+    return asking.first(np.repeat(some, count), there[nearest].ravel(), size)
+
+
+def _again(asking: Asking, size: int) -> Ranked:
+    """Rank what users clicked before by how often they did, then by how lately."""
+    clicks, order, count = asking.log.clicks, asking.log.items.order, len(asking.log.items)
+    which, places = clicks.of_users(asking.users, asking.as_of)
+    keys, inverse, often = np.unique(which * count + clicks.items[places], return_inverse=True, return_counts=True)
+    last = np.full(len(keys), np.iinfo(np.int64).min)
+    np.maximum.at(last, inverse, clicks.moments[places])
+    users, items = np.divmod(keys, max(1, count))
+    best = np.lexsort((order[items], -last, -often, users))
+    return asking.first(users[best], items[best], size)
+
+
+_SOURCES: Mapping[SourceName, Callable[[Asking, int], Ranked]] = {
+    "popular": _popular,
+    "recent": _recent,
+    "covisited": _covisited,
+    "nearest": _nearest,
+    "again": _again,
+}

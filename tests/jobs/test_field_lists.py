@@ -1,0 +1,149 @@
+"""A shop that logged purchases alone: its lists are made by sources, learnt from, judged and served in one way."""
+
+import json
+from dataclasses import replace
+from datetime import timedelta
+from typing import NamedTuple
+
+import numpy as np
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+
+from recsys import Ranker
+from recsys.data.candidates import ask
+from recsys.data.importers.mapping import RequestsMapping
+from recsys.data.importers.sampled import sample_lists
+from recsys.data.tables import About, Dataset
+from recsys.errors import DataError, SettingsError
+from recsys.features.settings import FAMILIES
+from recsys.jobs.evaluate import evaluate
+from recsys.jobs.score import score
+from recsys.jobs.train import train
+from recsys.settings import Settings
+from recsys.sources.settings import SOURCES
+
+pytestmark = pytest.mark.slow
+
+
+class Shop(NamedTuple):
+    dataset: Dataset
+    settings: Settings
+    model: object
+    evaluation: object
+
+
+@pytest.fixture(scope="module")
+def shop(small_world, small_settings, tmp_path_factory):
+    """What the users of the small world clicked, as purchases, and a model of the lists made of them."""
+    clicked = small_world.dataset.requests.filter(pl.col("label") > 0)
+    events = clicked.select("user_id", "item_id", "timestamp", event=pl.lit("purchase"))
+    lists = sample_lists(small_world.dataset.items, events, RequestsMapping(sampled_from="purchase", negatives=5))
+    dataset = Dataset(lists.items, lists.events, lists.requests, about=About(sampled=True))
+    features = small_settings.features.model_copy(
+        update={"families": FAMILIES, "compared": "field", "context": (), "events": (), "declarations": ()}
+    )
+    text = small_settings.text.model_copy(update={"epochs": 0})
+    settings = Settings.model_validate(
+        {
+            **small_settings.model_dump(),
+            "features": features.model_dump(),
+            "text": text.model_dump(),
+            "candidates": {"sources": SOURCES, "size": 60, "learnt": 15},
+        }
+    )
+    folder = tmp_path_factory.mktemp("shop") / "model"
+    return Shop(dataset, settings, folder, train(dataset, settings, folder).evaluation)
+
+
+def test_training_and_evaluate_say_the_same_of_made_lists(shop):
+    again = evaluate(shop.model, shop.dataset)
+    assert json.dumps(again.to_json()["made"]) == json.dumps(shop.evaluation.to_json()["made"])
+    made = shop.evaluation.made
+    assert set(made.rankers) == {"popularity", "chosen before", "text", "behaviour", "both"}
+    assert set(made.sources) == {*SOURCES, "all"}
+    assert made.size <= 60 < made.field <= 200
+    assert "Lists made as a night makes them" in made.in_words()
+
+
+def test_what_is_judged_is_what_a_serving_process_would_have_answered(shop):
+    """Recount hit@10 and recall@50 of made lists by asking a ranker for every list of the test window."""
+    ranker = Ranker.load(shop.model)
+    cuts = shop.evaluation.overall.requests
+    chosen = shop.dataset.requests.filter(pl.col("label") > 0)
+    test = chosen.filter(
+        pl.col("request_id").is_in(
+            shop.dataset.requests.select("request_id", "timestamp")
+            .unique()
+            .sort("timestamp")
+            .tail(cuts)["request_id"]
+            .implode()
+        )
+    )
+    asked = test.select("request_id", "user_id", "timestamp").unique("request_id", maintain_order=True)
+    ranked = ranker.rank(ranker.find(asked))
+    assert ranked.group_by("request_id").len()["len"].max() <= 60
+    first = ranked.join(test.select("request_id", "item_id"), on=["request_id", "item_id"])
+    out = shop.dataset.items.select("item_id", "available_at")
+    of_field = test.join(out, on="item_id").filter(pl.col("available_at") <= pl.col("timestamp"))
+    choices = of_field.group_by("request_id").len("choices")
+    hits = first.filter(pl.col("rank") <= 50).group_by("request_id").len("hits")
+    table = choices.join(hits, on="request_id", how="left").fill_null(0)
+    assert shop.evaluation.made.lists == len(choices)
+    assert shop.evaluation.made.rankers["both"]["recall@50"].mean == pytest.approx(
+        (table["hits"] / table["choices"]).mean()
+    )
+    top = set(first.filter(pl.col("rank") <= 10)["request_id"])
+    hit = np.mean([request in top for request in choices["request_id"]])
+    assert shop.evaluation.made.rankers["both"]["hit@10"].mean == pytest.approx(hit)
+
+
+def test_score_finds_the_lists_that_a_ranker_finds(shop, tmp_path):
+    users = shop.dataset.requests.select("user_id").unique().sort("user_id").head(20)
+    at = shop.dataset.requests["timestamp"].max() + timedelta(hours=1)
+    requests = ask(users, at)
+    done = score(shop.model, shop.dataset, requests, tmp_path / "out", top=10)
+    assert done.requests == 20
+    ranker = Ranker.load(shop.model, tmp_path / "out/state")
+    served = ranker.rank(ranker.find(requests), top=10)
+    assert_frame_equal(pl.read_parquet(tmp_path / "out/rankings/*.parquet"), served)
+    assert_frame_equal(pl.from_pandas(ranker.find(requests.to_pandas())), ranker.find(requests), check_dtypes=False)
+    crowd = ranker.find(requests)
+    few = crowd.filter(pl.col("item_id").hash(1) % 7 == 0)
+    whole = ranker.rank(crowd).join(few.select("request_id", "item_id"), on=["request_id", "item_id"])
+    keys = ["request_id", "item_id"]
+    assert_frame_equal(ranker.rank(few).sort(keys).select("score"), whole.sort(keys).select("score"))
+
+
+def test_made_lists_are_as_of_their_moment(shop, tmp_path):
+    """Whatever happens after a moment, the lists made for it stay."""
+    users = shop.dataset.requests.select("user_id").unique().sort("user_id")
+    at = shop.dataset.requests["timestamp"].sort()[len(shop.dataset.requests) * 3 // 4]
+    past = replace(
+        shop.dataset,
+        requests=shop.dataset.requests.filter(pl.col("timestamp") < at),
+        events=shop.dataset.events.filter(pl.col("timestamp") < at),
+    )
+    for name, dataset in (("all", shop.dataset), ("past", past)):
+        score(shop.model, dataset, ask(users, at), tmp_path / name)
+    found = [pl.read_parquet(tmp_path / name / "rankings/*.parquet") for name in ("all", "past")]
+    assert_frame_equal(*found)
+
+
+def test_a_model_without_sources_finds_nothing_and_says_what_to_do(line):
+    ranker = Ranker.load(line.model)
+    requests = line.dataset.requests.head(1).select("request_id", "user_id", "timestamp", "device")
+    with pytest.raises(SettingsError, match=r"no sources of candidates; name some in \[candidates\] sources and train"):
+        ranker.find(requests)
+    with pytest.raises(DataError, match="requests are a list; pass a polars or pandas DataFrame"):
+        ranker.find([1])
+    assert line.judgement.evaluation.made is None
+
+
+def test_requests_with_faults_are_refused_with_all_of_them(shop):
+    ranker = Ranker.load(shop.model)
+    requests = shop.dataset.requests.head(2).select("request_id", "user_id", "timestamp")
+    with pytest.raises(DataError, match="user_id"):
+        ranker.find(requests.with_columns(user_id=pl.lit(None, pl.Int64)))
+    with pytest.raises(DataError, match="timestamp"):
+        ranker.find(requests.drop("timestamp"))

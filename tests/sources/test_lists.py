@@ -1,0 +1,79 @@
+from datetime import UTC, datetime, timedelta
+
+import polars as pl
+import pytest
+
+from recsys.data.clock import TimeSettings
+from recsys.data.tables import Dataset
+from recsys.features.settings import FeatureSettings
+from recsys.model.prepared import behaviour_of
+from recsys.past.behaviour import Kept
+from recsys.past.log import Log
+from recsys.sources.finding import Finder
+from recsys.sources.lists import first_rows, found_lists
+from recsys.sources.settings import CandidateSettings
+
+NOON = datetime(2024, 3, 10, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def finder(tools):
+    """Items 1 to 30 were clicked, the smaller the more often."""
+    clicks = [
+        (user, item, "click", NOON - timedelta(days=3), timedelta(0))
+        for item in range(1, 31)
+        for user in range(31 - item)
+    ]
+    log = Log(
+        behaviour_of(
+            Dataset(pl.DataFrame({"item_id": range(1, 41)}), tools.events(clicks), tools.showings([])), Kept()
+        ),
+        TimeSettings(),
+    )
+    settings = CandidateSettings(sources=("popular",), size=20, learnt=5)
+    return Finder(settings, FeatureSettings(windows=("25d",)), log, tools.reader(log))
+
+
+def requests(tools, chosen):
+    """Lists of what was chosen, beside item 40, which nobody clicked."""
+    return tools.showings([(1, NOON, {**dict.fromkeys(items, 1), 40: 0}) for items in chosen])
+
+
+def test_a_list_holds_what_was_chosen_of_what_was_found_and_some_of_the_others(finder, tools):
+    found = found_lists(requests(tools, [[3], [25], [1, 19, 22], [40]]), finder, 0)
+    assert found.columns == requests(tools, [[1]]).columns
+    by_list = {number[0]: rows for number, rows in found.group_by("request_id", maintain_order=True)}
+    assert len(by_list) == 2  # 25 and 40 are not among the first twenty
+    for number, chosen in ((0, {3}), (2, {1, 19})):
+        rows = by_list[number]
+        assert set(rows.filter(pl.col("label") > 0)["item_id"]) == chosen
+        others = rows.filter(pl.col("label") == 0)["item_id"]
+        assert len(others) == 5
+        assert set(others) <= set(range(1, 21)) - chosen
+
+
+def test_what_stands_far_down_is_drawn_as_often_as_the_top(finder, tools):
+    counts = pl.concat([found_lists(requests(tools, [[1]] * 20), finder, seed) for seed in range(40)])
+    often = counts.filter(pl.col("label") == 0)["item_id"].value_counts()["count"]
+    assert len(often) == 19
+    assert often.min() > 0.7 * 800 * 5 / 19
+    assert often.max() < 1.3 * 800 * 5 / 19
+
+
+def test_a_seed_gives_the_same_lists_and_another_one_others(finder, tools):
+    lists = requests(tools, [[3], [4]])
+    first = found_lists(lists, finder, 1)
+    assert first.equals(found_lists(lists, finder, 1))
+    assert not first.equals(found_lists(lists, finder, 2))
+
+
+def test_no_choice_makes_no_list(finder, tools):
+    nothing = requests(tools, [[3]]).with_columns(label=pl.lit(0, pl.Int64))
+    assert found_lists(nothing, finder, 0).is_empty()
+    assert found_lists(nothing.clear(), finder, 0).columns == nothing.columns
+
+
+def test_each_request_is_one_row_with_what_all_of_its_rows_share(tools):
+    asked = first_rows(requests(tools, [[3], [4, 5]]))
+    assert asked["request_id"].to_list() == [0, 1]
+    assert "item_id" not in asked.columns
