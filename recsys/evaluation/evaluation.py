@@ -10,6 +10,7 @@ import polars as pl
 from recsys.data.made import NotOut
 from recsys.errors import DataError, SettingsError
 from recsys.evaluation.measures import AUC, FIRST_HIT_MRR, MRR, POOLED, Measure, auc_pooled, ndcg, per_request
+from recsys.evaluation.reliability import ListReliability
 from recsys.evaluation.requests import Requests
 from recsys.statistics.intervals import Interval, intervals_over_users
 from recsys.statistics.numbers import Flags, Floats, Scores
@@ -75,6 +76,8 @@ class Evaluation:
         Ranker, the share of candidates that it gives the score of another one of their request.
     not_out
         What nightly lists leave out; None where lists are not made.
+    reliability
+        Whether click probabilities of `both` mean what they say; None where there are none that could be judged.
     """
 
     window: str
@@ -84,6 +87,7 @@ class Evaluation:
     sampled: bool = False
     tied: Mapping[str, float] = field(default_factory=dict)
     not_out: NotOut | None = None
+    reliability: ListReliability | None = None
 
     def to_json(self) -> dict[str, object]:
         """Return plain objects for `json.dumps`; what is not a number is None."""
@@ -94,6 +98,7 @@ class Evaluation:
             "left_out": dict(self.left_out),
             "sampled": self.sampled,
             "tied": dict(self.tied),
+            "reliability": None if self.reliability is None else self.reliability.to_json(),
             **({} if self.not_out is None else {"not_out": self.not_out.to_json()}),
         }
 

@@ -219,8 +219,10 @@ def test_facts_that_nobody_wrote_are_refused(model_copy, change) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("calibration.json", {"scores": [10**400], "probabilities": [0.5]}, "scores of the calibration is no list"),
-        ("calibration.json", {"scores": ["1.0"], "probabilities": [0.5]}, "scores of the calibration is no list"),
+        ("calibration.json", {"sizes": [10**400]}, "sizes of the calibration is no list"),
+        ("calibration.json", {"sizes": ["1.0"]}, "sizes of the calibration is no list"),
+        ("calibration.json", {"sizes": [2.0]}, "'base'"),
+        ("calibration.json", {"scores": [0.5], "probabilities": [0.5]}, "'sizes'"),
         ("features.json", {"both": [{"name": 1}], "behaviour": []}, "a feature is called 1"),
         ("features.json", {"both": [{"name": "a", "categories": [2**64]}], "behaviour": []}, "beyond 64 bits"),
     ],
