@@ -132,7 +132,9 @@ RANKINGS = Table(
         _ITEM,
         Column("rank", "position", True, "place in its request, 1 = first"),
         Column("score", "number", True, "the ranker's number; only its order inside a request has a meaning"),
-        Column("click_probability", "probability", True, "calibrated probability of a click"),
+        Column(
+            "click_probability", "probability", True, "calibrated probability of a click; empty where it is not known"
+        ),
         Column("unknown_user", "flag", True, "whether nothing is known of the user"),
         Column("unknown_item", "flag", True, "whether the item is not in the items table"),
     ),

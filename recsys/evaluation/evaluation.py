@@ -11,6 +11,7 @@ from recsys.data.made import NotOut
 from recsys.errors import DataError, SettingsError
 from recsys.evaluation.field_results import FieldResults, MeasureTable
 from recsys.evaluation.measures import AUC, FIRST_HIT_MRR, MRR, POOLED, Measure, auc_pooled, ndcg, per_request
+from recsys.evaluation.reliability import ListReliability
 from recsys.evaluation.requests import Requests
 from recsys.statistics.intervals import Interval, intervals_over_users
 from recsys.statistics.numbers import Flags, Floats, Scores
@@ -76,6 +77,8 @@ class Evaluation:
         What nightly lists leave out; None where lists are not made.
     made
         What lists that candidate sources make are worth; None where there are no sources, or nothing was chosen.
+    reliability
+        Whether click probabilities of `both` mean what they say; None where there are none that could be judged.
     """
 
     window: str
@@ -86,6 +89,7 @@ class Evaluation:
     tied: Mapping[str, float] = field(default_factory=dict)
     not_out: NotOut | None = None
     made: FieldResults | None = None
+    reliability: ListReliability | None = None
 
     def to_json(self) -> dict[str, object]:
         """Return plain objects for `json.dumps`; what is not a number is None."""
@@ -96,6 +100,7 @@ class Evaluation:
             "left_out": dict(self.left_out),
             "sampled": self.sampled,
             "tied": dict(self.tied),
+            "reliability": None if self.reliability is None else self.reliability.to_json(),
             **({} if self.not_out is None else {"not_out": self.not_out.to_json()}),
             **({} if self.made is None else {"made": self.made.to_json()}),
         }

@@ -24,7 +24,7 @@ class Aligned:
     scores
         [C] a number per row, higher is better; -inf where the system did not list the candidate.
     click_probabilities
-        [C] as in the file, NaN where not listed; None when the file has none.
+        [C] as in the file, NaN where it is empty or not listed; None when the file has none.
     unanswered_requests
         Requests of the table that the file does not rank.
     unlisted_candidates
@@ -76,8 +76,9 @@ class Rankings:
         if table.is_empty():
             raise DataError(f"{name} ranks nothing; write one row per ranked item")
         _check_types(table, name)
-        missing = [column for column in table.columns if table[column].null_count()]
-        holed = table.filter(pl.any_horizontal(pl.all().is_null()))
+        needed = pl.all().exclude("click_probability")
+        missing = [column.name for column in table.select(needed) if column.null_count()]
+        holed = table.filter(pl.any_horizontal(needed.is_null()))
         _refuse(holed, name, f"lack a value in {missing}", "give every row all of them")
         if "rank" in table.columns:
             table = _scored_by_rank(table, name)
@@ -142,7 +143,7 @@ def read_rankings(path: str | Path) -> Rankings:
     path
         A name that ends in `.parquet`, or a folder of such files as `recsys score` writes: `request_id`, `item_id` and
         `rank` (1 = first; gaps do not matter) or `score` (higher is better); `rank`, which is what was shown, wins
-        where both are there. `click_probability` may be there, from 0 to 1.
+        where both are there. `click_probability` may be there, from 0 to 1, empty where it is not known.
 
         Any other name is a TREC run: lines of `request Q0 item rank score tag`, separated by white space. The score
         orders and the rank is not read, as in trec_eval.

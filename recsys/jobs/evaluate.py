@@ -39,7 +39,8 @@ def evaluate(
     Returns
     -------
     Measures, paired differences and segments of the rankers random, popularity, chosen before, text, behaviour and
-    both; and of both without ages where `available_at` is the first showing and the model is no live one.
+    both; and of both without ages where `available_at` is the first showing and the model is no live one. On `test`
+    also the reliability of click probabilities, unless lists were drawn.
 
     Raises
     ------
@@ -59,7 +60,7 @@ def evaluate(
         logger.warning("%s after the test window left out of the count", counted(later, "request"))
     asked = ready.ask(model.windows.of(requests, window))
     logged = read_logged(asked, model.settings.features, ready.reader)
-    judgement = judge(logged, ready.log, window, model.rankers, model.settings.seed)
+    judgement = judge(logged, ready.log, window, model.rankers, model.settings.seed).calibrated(model.calibration)
     if lists is not None:
         _write_lists(Path(lists), asked, ready.columns)
     not_out = prepared.not_out(model.windows, window)

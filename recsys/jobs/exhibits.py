@@ -13,7 +13,7 @@ from recsys.evaluation import beyond
 from recsys.evaluation.beyond import output_quality
 from recsys.evaluation.measures import ndcg, per_request
 from recsys.evaluation.movement import movement
-from recsys.evaluation.reliability import Reliability, reliability
+from recsys.evaluation.reliability import list_reliability
 from recsys.evaluation.reports.comparison_report import Exhibits, LabelFree, PairedLists, Placed
 from recsys.jobs.sides import Sides, last_learnt, making
 from recsys.statistics.intervals import intervals_over_users
@@ -33,7 +33,11 @@ Floats = npt.NDArray[np.float64]
 def collect_exhibits(sides: Sides, primary: str) -> Exhibits:
     """Collect what is looked at beside the comparison of two sides that the measure `primary` decides."""
     _, _, k = primary.partition("@")
-    curves = [_reliability(sides.lists.labels, answer.probability) for answer in sides.answers]
+    labels, starts = sides.lists.labels, sides.lists.starts
+    curves = [
+        None if answer.probability is None else list_reliability(labels, answer.probability, starts, sides.seed)
+        for answer in sides.answers
+    ]
     free, notes = _label_free(sides)
     return Exhibits(
         movement=movement(*sides.scores, sides.lists.starts, K),
@@ -45,14 +49,6 @@ def collect_exhibits(sides: Sides, primary: str) -> Exhibits:
         warnings=list(_warnings(sides, k)),
         notes=[*_of_ranks(sides), *notes, *_not_out(sides), *sides.dataset.notes()],
     )
-
-
-def _reliability(labels: npt.NDArray[np.int64], probability: Floats | None) -> Reliability | None:
-    """Judge click probabilities where they are given."""
-    if probability is None:
-        return None
-    given = ~np.isnan(probability)
-    return reliability(labels[given], probability[given])
 
 
 def _warnings(sides: Sides, k: str) -> Iterator[str]:

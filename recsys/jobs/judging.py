@@ -11,8 +11,9 @@ import polars as pl
 from recsys.data.made import NotOut
 from recsys.data.windows import Window
 from recsys.errors import DataError
-from recsys.evaluation.evaluation import BASELINES, Evaluation, evaluate_rankers
+from recsys.evaluation.evaluation import BASELINES, PRODUCT, Evaluation, evaluate_rankers
 from recsys.evaluation.field_results import FieldResults
+from recsys.evaluation.reliability import ListReliability, list_reliability
 from recsys.features.plan import build_features
 from recsys.features.settings import FeatureSettings
 from recsys.jobs.baselines import baseline_scores
@@ -20,6 +21,7 @@ from recsys.jobs.segments import cold_requests
 from recsys.past.log import Log
 from recsys.past.lookup import Asked, Lookup
 from recsys.progress import progress
+from recsys.ranking.calibration import Calibration
 from recsys.ranking.trees import Examples, TreeRanker
 from recsys.vectors.reader import Reader
 
@@ -105,6 +107,8 @@ class Judgement:
         What nightly lists leave out; None where lists are not made.
     made
         What lists that candidate sources made are worth; None where there are no sources.
+    calibration
+        Of the ranker `both`, where click probabilities are judged.
     """
 
     window: LoggedWindow
@@ -115,6 +119,7 @@ class Judgement:
     sampled: bool = False
     not_out: NotOut | None = None
     made: FieldResults | None = None
+    calibration: Calibration | None = None
 
     @cached_property
     def evaluation(self) -> Evaluation:
@@ -122,7 +127,19 @@ class Judgement:
         segments = {"cold items": cold_requests(self.window.requests, self.log)}
         requests, sampled = self.window.requests, self.sampled
         found = evaluate_rankers(requests, self.scores, segments, self.name, self.seed, sampled=sampled)
-        return replace(found, not_out=self.not_out, made=self.made)
+        return replace(found, not_out=self.not_out, made=self.made, reliability=self._reliability())
+
+    def _reliability(self) -> ListReliability | None:
+        """Hold click probabilities against the clicks of lists that were logged."""
+        if self.calibration is None or self.sampled:
+            return None
+        examples = self.window.examples
+        probabilities = self.calibration.probability(self.scores[PRODUCT], examples.starts)
+        return list_reliability(examples.labels, probabilities, examples.starts, self.seed)
+
+    def calibrated(self, calibration: Calibration) -> "Judgement":
+        """Judge click probabilities of `both` too, in the one window that neither ranker nor calibration has seen."""
+        return replace(self, calibration=calibration) if self.name == "test" else self
 
     def beside(self, name: str, scores: Floats) -> "Judgement":
         """Judge one more ranker on the same requests, given its scores per row of the window."""

@@ -31,7 +31,7 @@ class Opinion:
     scores
         [C]; -inf where the system did not list the candidate.
     probability
-        [C] click probabilities; None where it gives none.
+        [C] click probabilities, NaN where it gives none; None where it gives none at all.
     notes
         Sentences for the reader, such as how many requests were not answered.
     """

@@ -70,7 +70,7 @@ def _of_model(name: str, folder: Path, dataset: Dataset) -> System:
     def answer(asked: Asked) -> Opinion:
         logged = read_logged(ready.ask(asked.candidates), model.settings.features, ready.reader)
         scores = model.ranker.score(logged.examples.table)
-        return Opinion(scores, model.calibration.probability(scores))
+        return Opinion(scores, model.calibration.probability(scores, logged.examples.starts))
 
     learnt_until, time = model.windows.learnt_until, model.settings.time
     return System(name, answer, prepared, ready.reader.vectors, learnt_until=learnt_until, time=time)

@@ -29,7 +29,7 @@ from recsys.manifest import write_manifest
 from recsys.model.folder import Model, State, identity
 from recsys.model.prepared import Prepared, fingerprint, prepare
 from recsys.past.lookup import Asked
-from recsys.ranking.calibration import Calibration
+from recsys.ranking.calibration import Calibration, Fold
 from recsys.ranking.trees import Contract, Examples, TreeRanker, grow, refuse_without_click
 from recsys.settings import Settings
 from recsys.shown import counted
@@ -59,9 +59,10 @@ def train(dataset: Dataset, settings: Settings, target: str | Path, start: str |
     """Train both stages and write a model folder, whole or not at all.
 
     The encoder learns block after block, from text, ranker and valid; each block is scored by what had learnt from the
-    blocks before it alone. LightGBM learns from ranker; it stops early on valid, where click probabilities are
-    calibrated, and is grown once more, to that size, with valid too. Checkpoints lie in `<target>.training`: the same
-    call, made again after a kill, goes on from there; only its logs stay.
+    blocks before it alone. LightGBM learns from ranker; it stops early on valid, and is grown once more, to
+    that size, with valid too. Click probabilities are learnt from valid and from the later half of ranker, by trees
+    that have not learnt from them. Checkpoints lie in `<target>.training`: the same call, made again after a kill, goes
+    on from there; only its logs stay.
 
     Parameters
     ----------
@@ -222,14 +223,31 @@ def _learn_to_rank(
         for name, columns in left_out.items()
     }
     both, behaviour = grown[PRODUCT], grown["behaviour"]
-    calibration = Calibration.fit(both.chosen.score(valid.examples.table), valid.examples.labels)
+    sampled = prepared.dataset.about.sampled
+    calibration = Calibration.unknown() if sampled else _calibrate(both, ranker, valid.examples, settings)
     ageless = grown[AGELESS].final if AGELESS in grown else None
     tower = finder.reader.tower
     model = Model(settings, windows, both.final, behaviour.final, calibration, tower, ageless, finder.merging)
     if test.requests.is_empty():
         chosen = {name: grown[name].chosen for name in model.rankers}
         return model, chosen, judge(valid, log, "valid", chosen, settings.seed)
-    return model, model.rankers, judge(test, log, "test", model.rankers, settings.seed)
+    return model, model.rankers, judge(test, log, "test", model.rankers, settings.seed).calibrated(calibration)
+
+
+def _calibrate(grown: Grown, ranker: LoggedWindow, valid: Examples, settings: Settings) -> Calibration:
+    """Learn click probabilities of the final ranker from lists that their own ranker has not learnt from.
+
+    Those are valid, and the later half of the ranker window by trees that were grown on the earlier half, where that
+    holds a click: one window alone is too few lists.
+    """
+    folds = [Fold(grown.chosen.score(valid.table), valid.labels, valid.starts)]
+    moments = ranker.requests["timestamp"]
+    early = (moments < moments.median()).to_numpy()
+    before, after = (ranker.examples.where(rows) for rows in (early, ~early))
+    if (before.labels > 0).any():
+        half = grow(before, Contract.of(before.table), settings.ranker, settings.seed, rounds=grown.chosen.size)
+        folds = [Fold(half.score(after.table), after.labels, after.starts), *folds]
+    return Calibration.fit(folds).of_ranker(grown.final.score(valid.table), valid.starts)
 
 
 def _ages_tell_later(prepared: Prepared) -> bool:

@@ -90,7 +90,7 @@ class Model:
     behaviour_ranker
         The same without text.
     calibration
-        Scores of `ranker` into click probabilities.
+        Scores of `ranker`, list by list, into click probabilities.
     tower
         Turns item vectors and past clicks into interest.
     ageless_ranker

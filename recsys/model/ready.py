@@ -190,9 +190,10 @@ class Ready:
         Returns
         -------
         `recsys.schema.RANKINGS`, sorted by request and rank; equal scores are ordered by a hash of request and item, or
-        by item where `[ranker] ties` says so. `unknown_user` says that no list shown to the user and nothing that the
-        user read is known before `as_of`, `unknown_item` that the items table does not hold the item, or not before
-        `as_of`; both are scored with missing features.
+        by item where `[ranker] ties` says so. `click_probability` is null in a list of a size that calibration has not
+        seen, and everywhere for a model that learnt from drawn lists. `unknown_user` says that no list shown to the
+        user and nothing that the user read is known before `as_of`, `unknown_item` that the items table does not hold
+        the item, or not before `as_of`; both are scored with missing features.
         """
         scores = self.model.ranker.score(self.features(asked))
         shown, read = asked.lookup.amount(SHOWING, ("user",), None), asked.lookup.codes[f"{LAST}item"] >= 0
@@ -204,7 +205,7 @@ class Ready:
             "item_id",
             rank=pl.lit(0, dtype=pl.UInt32),
             score=pl.Series(scores),
-            click_probability=pl.Series(self.model.calibration.probability(scores)),
+            click_probability=pl.Series(self.model.calibration.probability(scores, asked.starts)).fill_nan(None),
             unknown_user=pl.Series((shown == 0) & ~read),
             unknown_item=pl.Series(asked.lookup.items < 0),
         )[order]

@@ -114,7 +114,8 @@ class Ranker:
         Returns
         -------
         A frame of the same kind, sorted by request and rank: `request_id`, `user_id`, `item_id`, `rank` (1 = first),
-        `score`, `click_probability` in (0, 1), `unknown_user`, `unknown_item`.
+        `score`, `click_probability` in (0, 1) or null (in pandas NaN), see `docs/serving.md`, `unknown_user`,
+        `unknown_item`.
 
         Raises
         ------

@@ -4,7 +4,7 @@ import pytest
 
 from recsys.evaluation.comparison import Comparison, Difference
 from recsys.evaluation.movement import Movement, Moves
-from recsys.evaluation.reliability import Bin, Reliability
+from recsys.evaluation.reliability import Bin, ListReliability, Reliability
 from recsys.evaluation.reports.comparison_report import Exhibits, LabelFree, PairedLists, Placed
 from recsys.statistics.intervals import Interval
 from recsys.statistics.verdict import Verdict
@@ -54,6 +54,7 @@ def make_exhibits():
         moves = (Moves(-2, -2, 10), Moves(-1, -1, 30), Moves(0, 0, 50), Moves(1, 1, 40), Moves(2, 2, 0))
         quantiles = {0.05: -1.5, 0.5: 0.25, 0.95: math.nan}
         bins = (Bin(0.1, 0.12, 500), Bin(0.4, 0.35, 500))
+        small = Reliability(bins[:1], 0.0234, 0.0345, 0.08, 0.31)
         listed = (
             Placed(text, 1, 3, 0),
             Placed("second", 2, 1, 1),
@@ -62,8 +63,8 @@ def make_exhibits():
         )
         return Exhibits(
             movement=Movement(1300, 0.375, 10, 0.8, 0.61, 1290, moves, 7, 3, quantiles, quantiles),
-            reliability_a=Reliability(bins, 0.0123, 0.08, 0.3),
-            reliability_b=Reliability(bins[:1], 0.0456, 0.07, math.inf),
+            reliability_a=ListReliability(bins, 0.0123, 0.0135, 0.08, 0.3, {"5 to 6": small}),
+            reliability_b=ListReliability(bins[:1], 0.0456, 0.0333, 0.07, math.inf, unknown=1234),
             label_free=(
                 LabelFree(text, 0.5, 0.75, text),
                 LabelFree("novelty", 8.0, 8.5, "surprise", Interval(0.5, 0.25, 0.75)),

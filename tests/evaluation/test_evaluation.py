@@ -170,6 +170,7 @@ def test_json_has_the_agreed_keys_and_null_for_no_number():
         "left_out",
         "sampled",
         "tied",
+        "reliability",
     ]
     assert found["window"] == "valid"
     assert found["requests"] == 60

@@ -64,6 +64,19 @@ def test_click_probabilities_come_with_the_ranks(tmp_path):
     np.testing.assert_array_equal(found, [np.nan, 0.25, 1.0, np.nan, np.nan])
 
 
+def test_a_click_probability_may_be_empty_and_nothing_else(tmp_path):
+    columns = {"request_id": [1, 2], "item_id": [8, 7], "score": [0.5, 1.5], "click_probability": [0.25, None]}
+    found = read_rankings(parquet(tmp_path, **columns)).align(requests())
+    np.testing.assert_array_equal(found.click_probabilities, [np.nan, 0.25, np.nan, np.nan, np.nan])
+    assert found.unlisted_candidates == 3
+    none = read_rankings(
+        parquet(tmp_path, **columns | {"click_probability": pl.Series([None, None], dtype=pl.Float64)})
+    )
+    assert np.isnan(none.align(requests()).click_probabilities).all()
+    with pytest.raises(DataError, match=r"1 rows lack a value in \['score'\], in requests such as 1; give every row"):
+        read_rankings(parquet(tmp_path, **columns | {"score": [None, 1.5]}))
+
+
 def test_a_folder_of_parts_is_read_as_one_table(tmp_path):
     parquet(tmp_path, "part-0.parquet", request_id=[1], item_id=[8], rank=[1])
     parquet(tmp_path, "part-1.parquet", request_id=[2], item_id=[7], rank=[1])

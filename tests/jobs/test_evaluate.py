@@ -5,7 +5,7 @@ from datetime import timedelta
 import numpy as np
 import polars as pl
 import pytest
-from sklearn.metrics import roc_auc_score
+from sklearn.metrics import log_loss, roc_auc_score
 
 from recsys.data.tables import SAMPLED
 from recsys.errors import DataError, SettingsError
@@ -14,6 +14,7 @@ from recsys.evaluation.reports.evaluation_report import to_text
 from recsys.jobs.evaluate import evaluate
 from recsys.jobs.judging import text_alone
 from recsys.model.folder import Model
+from recsys.model.ready import Ready
 
 
 def test_the_folder_evaluated_again_gives_the_figures_of_its_training(line) -> None:
@@ -24,11 +25,34 @@ def test_the_folder_evaluated_again_gives_the_figures_of_its_training(line) -> N
     assert list(evaluation["differences"]) == [f"both-{name}" for name in evaluation["rankers"] if name != "both"]
 
 
+def test_click_probabilities_are_held_against_the_clicks_of_the_test_window(line) -> None:
+    ready, _ = Ready.today(line.model, line.dataset)
+    lists = ready.model.windows.of(line.dataset.requests, "test")
+    ranked = ready.rank(ready.ask(lists)).join(lists, on=["request_id", "item_id"]).drop_nulls("click_probability")
+    sizes = ranked.with_columns(size=pl.len().over("request_id"))
+    found = evaluate(line.model, line.dataset).reliability
+    assert found is not None
+    labels = (ranked["label"] > 0).to_numpy()
+    assert found.log_loss == pytest.approx(log_loss(labels, ranked["click_probability"].to_numpy()), abs=1e-12)
+    assert found.count == len(ranked) > 500
+    assert found.by_size["11 to 20"].count == sizes.filter(pl.col("size").is_between(11, 20)).height
+    assert found.unknown == len(lists) - len(ranked)
+    text = to_text(evaluate(line.model, line.dataset))
+    assert f"{found.log_loss:.4f}" in text
+    assert "lists of 11 to 20" in text
+
+
+@pytest.mark.parametrize("window", ["valid", "ranker"])
+def test_click_probabilities_are_not_judged_where_they_were_learnt(line, window) -> None:
+    assert evaluate(line.model, line.dataset, window).reliability is None
+
+
 @pytest.mark.parametrize("sampled", [True, False])
 def test_sampled_lists_are_said_to_be_sampled(line, sampled: bool) -> None:
     dataset = replace(line.dataset, about=replace(line.dataset.about, sampled=sampled))
     evaluation = evaluate(line.model, dataset)
     assert evaluation.sampled is sampled
+    assert (evaluation.reliability is None) is sampled
     assert (SAMPLED.split(":")[0] in " ".join(to_text(evaluation).split())) is sampled
 
 

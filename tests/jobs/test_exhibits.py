@@ -30,8 +30,16 @@ def test_click_probabilities_are_judged_where_they_are_given(sides) -> None:
     assert found.reliability_b is None
     assert found.reliability_a is not None
     assert sum(part.count for part in found.reliability_a.bins) == len(sides.requests) - 7
+    assert found.reliability_a.unknown == 7
+    assert sum(part.count for part in found.reliability_a.by_size.values()) == len(sides.requests) - 7
     labels, given = (sides.requests["label"] > 0).to_numpy()[7:], sides.answers[0].probability[7:]
     assert found.reliability_a.brier == pytest.approx(np.mean((given - labels) ** 2), abs=1e-12)
+
+
+def test_a_side_that_gives_no_probability_to_any_of_these_lists_is_not_judged(sides) -> None:
+    scores = sides.answers[0].scores
+    silent = replace(sides, answers=(Opinion(scores, np.full(len(scores), np.nan)), sides.answers[1]))
+    assert collect_exhibits(silent, "nDCG@10").reliability_a is None
 
 
 def test_what_cannot_be_measured_is_said(sides) -> None:

@@ -22,7 +22,7 @@ from recsys.jobs.features import write_features
 from recsys.jobs.train import train
 from recsys.model.folder import Model
 from recsys.model.ready import Ready
-from recsys.ranking.calibration import Calibration
+from recsys.ranking.calibration import Calibration, Fold
 from recsys.ranking.trees import grow
 from recsys.settings import Settings
 
@@ -129,8 +129,12 @@ def test_what_is_calibrated_and_judged_on_valid_has_not_learnt_from_it(line, tmp
         tmp_path / "model/encoder/heads.safetensors"
     ).read_bytes()
     model = Model.load(tmp_path / "model")
-    expected = Calibration.fit(judgement.scores["both"], judgement.window.examples.labels)
-    np.testing.assert_array_equal(model.calibration.scores, expected.scores)
+    examples, scores = judgement.window.examples, judgement.scores["both"]
+    final = model.ranker.score(examples.table)
+    own, of_final = (Calibration.fit([Fold(each, examples.labels, examples.starts)]) for each in (scores, final))
+    assert model.calibration.levels[1] == pytest.approx(of_final.levels[1], abs=1e-12)
+    assert abs(own.levels[1] - of_final.levels[1]) > 1e-6
+    assert judgement.evaluation.reliability is None  # on valid, which it was learnt from, it could only look good
     assert not np.array_equal(model.ranker.score(judgement.window.examples.table), judgement.scores["both"])
 
 
@@ -148,6 +152,49 @@ def test_both_rankers_learn_from_the_same_requests_with_text_scores_for_all(line
     delay = line.settings.time.feedback_delay
     assert len(both.table) == len(behaviour.table) == windows.of(line.dataset.requests, "ranker", delay).height
     assert not both.table["appeal"].is_nan().any()
+
+
+def test_click_probabilities_are_learnt_from_lists_that_their_own_ranker_has_not_seen(
+    line, tmp_path, monkeypatch
+) -> None:
+    grown, fitted = [], []
+
+    def growing(examples, *arguments, **options):
+        grown.append((examples, grow(examples, *arguments, **options)))
+        return grown[-1][1]
+
+    def fitting(folds):
+        fitted.append(folds)
+        return fit(folds)
+
+    fit = Calibration.fit
+    monkeypatch.setattr("recsys.jobs.train.grow", growing)
+    monkeypatch.setattr(Calibration, "fit", fitting)
+    train(line.dataset, changed(line.settings, text={"epochs": 0}), tmp_path / "model")
+    (folds,) = fitted
+    (ranker, chosen), (half, trees) = grown[0], grown[-1]
+    of_valid = len(folds[1].labels)
+    assert len(half.labels) + len(folds[0].labels) == len(ranker.labels)
+    assert 0.4 < len(half.labels) / len(ranker.labels) < 0.6
+    windows, delay = Model.load(tmp_path / "model").windows, line.settings.time.feedback_delay
+    lists = windows.of(line.dataset.requests, "ranker", delay)
+    earlier = lists.filter(pl.col("timestamp") < pl.col("timestamp").median())
+    assert (len(half.labels), half.labels.sum()) == (len(earlier), earlier["label"].sum())
+    valid = windows.of(line.dataset.requests, "valid", delay)
+    assert (of_valid, folds[1].labels.sum()) == (len(valid), valid["label"].sum())
+    assert trees.size == chosen.size
+
+
+def test_of_lists_that_were_drawn_no_click_probability_is_learnt(line, tmp_path) -> None:
+    """Nor any said of lists that were logged: what is learnt from draws does not hold there."""
+    drawn = replace(line.dataset, about=replace(line.dataset.about, sampled=True))
+    judgement = train(drawn, changed(line.settings, text={"epochs": 0}), tmp_path / "model")
+    assert judgement.evaluation.reliability is None
+    ready = Ready.load(tmp_path / "model", tmp_path / "model" / "state")
+    ranked = ready.rank(ready.ask(line.candidates()))
+    assert ranked.schema["click_probability"] == pl.Float64
+    assert ranked["click_probability"].null_count() == len(ranked) > 0
+    assert ranked["score"].null_count() == 0
 
 
 def test_an_earlier_model_goes_on_learning_and_is_told_what_it_must_not_know(line, tmp_path) -> None:
@@ -261,6 +308,7 @@ def test_production_training_with_an_empty_test_window_judges_on_valid(line, tmp
     settings = changed(line.settings, windows={"fractions": [0.4, 0.4, 0.2, 0.0]})
     judgement = train(line.dataset, settings, tmp_path / "model")
     assert judgement.evaluation.window == "valid"
+    assert json.loads((tmp_path / "model/metrics.json").read_text())["reliability"] is None
     assert json.loads((tmp_path / "model/metrics.json").read_text())["window"] == "valid"
     assert Model.load(tmp_path / "model").windows.cuts[3] == Model.load(tmp_path / "model").windows.cuts[4]
 

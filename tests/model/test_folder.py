@@ -55,7 +55,7 @@ def test_a_folder_that_is_no_model_is_refused(tmp_path, model_copy) -> None:
     folder = model_copy()
     manifest = json.loads((folder / "manifest.json").read_text())
     (folder / "manifest.json").write_text(json.dumps(manifest | {"format": 99}))
-    with pytest.raises(ModelError, match="has format 99, this version reads 2; train again with this version"):
+    with pytest.raises(ModelError, match="has format 99, this version reads 3; train again with this version"):
         Model.load(folder)
     (folder / "manifest.json").write_text("{")
     with pytest.raises(ModelError, match=r"manifest.json is damaged"):
@@ -219,8 +219,10 @@ def test_facts_that_nobody_wrote_are_refused(model_copy, change) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("calibration.json", {"scores": [10**400], "probabilities": [0.5]}, "scores of the calibration is no list"),
-        ("calibration.json", {"scores": ["1.0"], "probabilities": [0.5]}, "scores of the calibration is no list"),
+        ("calibration.json", {"sizes": [10**400]}, "sizes of the calibration is no list"),
+        ("calibration.json", {"sizes": ["1.0"]}, "sizes of the calibration is no list"),
+        ("calibration.json", {"sizes": [2.0]}, "'base'"),
+        ("calibration.json", {"scores": [0.5], "probabilities": [0.5]}, "'sizes'"),
         ("features.json", {"both": [{"name": 1}], "behaviour": []}, "a feature is called 1"),
         ("features.json", {"both": [{"name": "a", "categories": [2**64]}], "behaviour": []}, "beyond 64 bits"),
     ],

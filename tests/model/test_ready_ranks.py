@@ -18,7 +18,7 @@ from recsys.model.prepared import behaviour_of
 from recsys.model.ready import Ready
 from recsys.past.log import Log
 from recsys.past.lookup import Asked
-from recsys.ranking.calibration import Calibration
+from recsys.ranking.calibration import Calibration, Fold
 from recsys.ranking.settings import RankerSettings
 from recsys.ranking.trees import Contract, Examples, grow
 from recsys.schema import RANKINGS, TIME
@@ -76,7 +76,7 @@ def world():
     contract = Contract.of(table)
     grown = RankerSettings(leaves=5, rows_per_leaf=10)
     ranker = grow(Examples(table, labels, asked.starts), contract, grown, seed=1, rounds=12)
-    calibration = Calibration.fit(ranker.score(table), labels)
+    calibration = Calibration.fit([Fold(ranker.score(table), labels, asked.starts)])
     model = Model(Settings(features=SETTINGS), Windows((NOON,) * 5), ranker, ranker, calibration, tower)
     return World(Ready(model, log, reader))
 
@@ -104,9 +104,23 @@ def test_the_answer_is_a_table_of_rankings(world):
 def test_scores_are_the_rankers_own(world):
     ranked = world.rank(ASKED).sort("request_id", "item_id")
     ready = world.ready
-    scores = ready.model.ranker.score(build_features(Asked.of(ASKED, ready.log), SETTINGS, ready.reader))
+    asked = Asked.of(ASKED, ready.log)
+    scores = ready.model.ranker.score(build_features(asked, SETTINGS, ready.reader))
     assert ranked["score"].to_list() == scores.tolist()
-    assert ranked["click_probability"].to_list() == ready.model.calibration.probability(scores).tolist()
+    assert ranked["click_probability"].to_list() == ready.model.calibration.probability(scores, asked.starts).tolist()
+
+
+def test_a_list_of_a_size_that_was_not_learnt_from_has_an_order_and_no_click_probabilities(world):
+    known = world.ready.model.calibration.sizes
+    long = pl.concat([ASKED[:1].with_columns(item_id=pl.lit(f"new {place}")) for place in range(int(known[-1]) + 1)])
+    ranked = world.rank(pl.concat([ASKED.filter(pl.col("request_id") != long["request_id"][0]), long]))
+    of_long = pl.col("request_id") == long["request_id"][0]
+    assert ranked.schema["click_probability"] == pl.Float64
+    assert ranked.filter(of_long)["click_probability"].null_count() == len(long)
+    assert ranked.filter(of_long)["rank"].to_list() == [*range(1, len(long) + 1)]
+    others = ranked.filter(~of_long)
+    assert others.equals(world.rank(ASKED).filter(~of_long))
+    assert others["click_probability"].null_count() == 0
 
 
 @settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from recsys.evaluation.comparison import Comparison, Difference
 from recsys.evaluation.movement import Movement
-from recsys.evaluation.reliability import Reliability
+from recsys.evaluation.reliability import ListReliability
 from recsys.evaluation.reports.answer import answer
 from recsys.evaluation.reports.charts import SQUARE, Chart, CurveChart, Row, curve_chart, interval_chart
 from recsys.evaluation.reports.pages import (
@@ -136,8 +136,8 @@ class Exhibits:
     """
 
     movement: Movement | None = None
-    reliability_a: Reliability | None = None
-    reliability_b: Reliability | None = None
+    reliability_a: ListReliability | None = None
+    reliability_b: ListReliability | None = None
     label_free: Sequence[LabelFree] = ()
     examples: Sequence[PairedLists] = ()
     warnings: Sequence[str] = ()
@@ -261,7 +261,7 @@ class _Reliabilities:
 
     chart: CurveChart
     side: int
-    of: tuple[tuple[str, str, Reliability], ...]  # a or b, name, what
+    of: tuple[tuple[str, str, ListReliability], ...]  # a or b, name, what
 
 
 def _row(name: str, of: Difference, note: str = "") -> Row:

@@ -12,6 +12,7 @@ from rich.text import Text
 from recsys.evaluation.evaluation import BEST_POSSIBLE, PRODUCT, Evaluation, Results
 from recsys.evaluation.field_results import MeasureTable
 from recsys.evaluation.measures import POOLED
+from recsys.evaluation.reliability import ListReliability
 from recsys.evaluation.reports.brief import HEADLINE, brief
 from recsys.evaluation.reports.charts import Chart, Row, interval_chart
 from recsys.evaluation.reports.pages import count, left_out, number, printed, render, signed, terminal
@@ -85,6 +86,12 @@ def to_text(evaluation: Evaluation, width: int = 120) -> str:
     console.print(
         "Means over requests with 95 % intervals by bootstrap over users; AUC pooled is one list, no interval."
     )
+    if evaluation.reliability is not None:
+        console.print(_reliability_table(evaluation.reliability))
+        console.print(
+            "Calibration error: mean of |share clicked - click probability| over ten bins of as many candidates; "
+            "probabilities that are exactly right stay within `by chance` 95 times of 100."
+        )
     for sentence in _left_out(evaluation):
         console.print(sentence)
     return printed(console)
@@ -131,6 +138,7 @@ def to_html(
         "product": PRODUCT,
         "verdict": _verdict,
         "left_out": _left_out(evaluation),
+        "reliability": evaluation.reliability,
         "facts": facts,
         "notes": notes,
         "examples": [(example, sorted(example.listed, key=lambda listed: listed.both)) for example in examples],
@@ -177,6 +185,17 @@ def _rich_table(caption: str, table: MeasureTable, write: Callable[[float], str]
     return drawn
 
 
+def _reliability_table(of: ListReliability) -> Table:
+    drawn = Table(box=SIMPLE, padding=(0, 1, 0, 0), pad_edge=False)
+    drawn.add_column(f"click probabilities of {PRODUCT}", no_wrap=True)
+    for name in ("candidates", "calibration error", "by chance", "log loss"):
+        drawn.add_column(name, justify="right")
+    for name, row in of.rows.items():
+        figures = (row.count, row.calibration_error, row.by_chance, row.log_loss)
+        drawn.add_row(Text(name), *(number(each) for each in figures))
+    return drawn
+
+
 def _cell(interval: Interval, write: Callable[[float], str], between: str) -> str:
     if math.isnan(interval.low):
         return write(interval.mean)
@@ -196,6 +215,9 @@ def _verdict(interval: Interval) -> str:
 def _left_out(evaluation: Evaluation) -> list[str]:
     """Say what measures leave out, and nightly lists."""
     of_lists = [] if evaluation.not_out is None else [evaluation.not_out.in_words()]
+    unknown = 0 if evaluation.reliability is None else evaluation.reliability.unknown
+    if unknown:
+        of_lists.append(f"Click probabilities: {count(unknown, 'candidate')} left out, lists of sizes not learnt from.")
     return [*left_out(evaluation.left_out, evaluation.overall.requests), *of_lists]
 
 

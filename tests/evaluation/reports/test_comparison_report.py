@@ -244,6 +244,12 @@ def test_reliability_is_shown_for_those_that_give_click_probabilities(read_page,
     both = to_html(make_comparison(), make_exhibits())
     assert text_of_rows(both, "Calibration error") == ["Calibration error 0.0123 0.0456"]
     assert both.count("<polyline") == 2
+    assert text_of_rows(both, "all lists") == [
+        "all lists 1,000 0.0123 0.0135 0.3000",
+        "all lists 500 0.0456 0.0333 inf",
+    ]
+    assert text_of_rows(both, "lists of 5 to 6") == ["lists of 5 to 6 500 0.0234 0.0345 0.3100"]
+    assert both.count("1,234 candidates without a click probability left out.") == 1
     only_b = replace(make_exhibits(), reliability_a=None)
     source = to_html(make_comparison(), only_b)
     assert text_of_rows(source, "Calibration error") == ["Calibration error 0.0456"]

@@ -7,6 +7,7 @@ import pytest
 from recsys.data.made import NotOut
 from recsys.data.tables import SAMPLED
 from recsys.evaluation.evaluation import Evaluation, Results
+from recsys.evaluation.reliability import Bin, ListReliability, Reliability
 from recsys.evaluation.reports.evaluation_report import Example, Listed, to_html, to_text
 from recsys.statistics.intervals import Interval
 
@@ -63,6 +64,23 @@ def test_what_nightly_lists_leave_out_is_told_and_of_others_nothing(read_page):
     assert "were not out" not in to_text(logged) + make_page(logged)
     assert nightly.to_json()["not_out"] == {"candidates": 1_412, "clicks": 71, "of_clicks": 139, "share": 71 / 139}
     assert "not_out" not in logged.to_json()
+
+
+def test_reliability_is_shown_by_size_of_list_where_there_is_one(read_page):
+    few = Reliability((Bin(0.2, 0.25, 1500),), 0.05, 0.0123, 0.1, 0.4321)
+    bins = (Bin(0.1, 0.12, 1000), Bin(0.3, 0.25, 1000))
+    found = ListReliability(bins, 0.035, 0.0111, 0.1, 0.5432, {"5 to 6": few}, unknown=12)
+    told = replace(make_evaluation(), reliability=found)
+    lines = [" ".join(line.split()) for line in to_text(told).splitlines()]
+    assert "all lists 2,000 0.0350 0.0111 0.5432" in lines
+    assert "lists of 5 to 6 1,500 0.0500 0.0123 0.4321" in lines
+    assert "Click probabilities: 12 candidates left out, lists of sizes not learnt from." in lines
+    page = make_page(told)
+    for figure in ("0.0350", "0.0111", "0.5432", "0.0500", "0.0123", "0.4321", "lists of 5 to 6", "Calibration error"):
+        assert figure in page
+    assert "12 candidates without a click probability left out." in read_page(page).text
+    for silent in (to_text(make_evaluation()), make_page()):
+        assert "robabilities" not in silent
 
 
 def test_sampled_lists_are_called_so_and_logged_ones_are_not(read_page):
