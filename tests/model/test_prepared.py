@@ -92,3 +92,12 @@ def test_an_item_can_be_put_into_a_list_when_it_is_out_and_known(line) -> None:
 
 def micro(moment: datetime) -> int:
     return int(moment.timestamp() * 1_000_000)
+
+
+def test_lists_whose_labels_are_not_known_yet_are_shown_but_neither_learnt_from_nor_judged(line) -> None:
+    requests = line.dataset.requests
+    late = pl.col("timestamp") > requests["timestamp"].sort()[-200]
+    waiting = requests.with_columns(label=pl.when(~late).then("label"))
+    whole, found = (prepare(replace(line.dataset, requests=each), line.settings) for each in (requests, waiting))
+    assert found.made.lists.equals(whole.made.lists.filter(~late))
+    assert len(found.log.behaviour.showings) == len(whole.log.behaviour.showings)
