@@ -34,7 +34,7 @@ FLOORS = [
     "vectors",
 ]
 FLOORS += ["encoders", "evaluation", "offpolicy", "experiment", "features", "learning", "ranking", "settings", "model"]
-FLOORS += ["init", "jobs", "serving", "arguments", "verbs", "cli"]
+FLOORS += ["init", "jobs", "serving", "arguments", "answers", "night_verbs", "verbs", "cli"]
 """The folders and files of the package, lowest first."""
 
 DEEPEST = 9
