@@ -68,7 +68,7 @@ class Prepared:
         Raises
         ------
         DataError
-            When no candidate was out when its list was made.
+            When no candidate was out when its list was made, or every list waits for a label.
         """
         requests = self.dataset.requests
         made = made_lists(requests, partial(available_at, self.log), self.log.time)
@@ -78,7 +78,13 @@ class Prepared:
                 f"{self.log.time.made_at} {self.log.time.zone}: available_at of every item lies later; mind its zone, "
                 "or leave the column out where it is not known"
             )
-        return replace(made, lists=fully_labelled(made.lists))
+        known = fully_labelled(made.lists)
+        if known.is_empty() and len(requests):
+            raise DataError(
+                f"of {made.lists['request_id'].n_unique():,} lists none has all its labels, so there is nothing to "
+                "learn from or to judge; import a longer log, or write 0 where it is known that nothing was clicked"
+            )
+        return replace(made, lists=known)
 
     def not_out(self, windows: Windows, window: Window) -> NotOut | None:
         """Count what the made lists of a window leave out; None where lists are not made."""

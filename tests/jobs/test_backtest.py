@@ -176,12 +176,12 @@ def test_killed_five_times_the_folder_holds_the_same_bytes(dataset, config, othe
     dataset.write(tmp_path / "data")
     out, dates = tmp_path / "out", [f"{BEGIN + night * DAY:%F}" for night in range(NIGHTS)]
     moments = [
-        f"models/.{dates[0]}-a.*/manifest.json",
-        f"nights/{dates[0]}/.b.*/rankings",
-        f"models/{dates[2]}-a.training/identity.txt",
-        f"nights/{dates[3]}/.a.*/state/items.parquet",
-        ".b.*/rankings",
-    ]
+        f"models/*{dates[0]}-a*/ranker.txt",
+        f"nights/{dates[0]}/*b*/rankings",
+        f"models/{dates[2]}-a.training",
+        f"nights/{dates[3]}/*a*/state/items.parquet",
+        "*b*/rankings",
+    ]  # as soon as such a path is there, under the hidden name of what is not whole yet or under its own
     given = [str(tmp_path / "data"), config.model_dump_json(), other.model_dump_json()]
     words = [sys.executable, "-c", PROGRAM, *given, BEGIN.isoformat(), str(NIGHTS), str(out)]
     for moment in moments:
@@ -197,16 +197,16 @@ def test_killed_five_times_the_folder_holds_the_same_bytes(dataset, config, othe
 
 @pytest.fixture(scope="module")
 def with_gaps(dataset) -> Dataset:
-    """Nobody was shown a list on the second night, and nobody clicked on the third."""
+    """Nobody was shown a list on the second night, and nobody clicked on the fourth."""
     day = (pl.col("timestamp") - BEGIN).dt.total_days()
     requests = dataset.requests.filter(day != 1)
-    return replace(dataset, requests=requests.with_columns(label=pl.when(day == 2).then(0).otherwise("label")))
+    return replace(dataset, requests=requests.with_columns(label=pl.when(day == 3).then(0).otherwise("label")))
 
 
 def test_seldom_training_and_nights_that_say_nothing(with_gaps, config, tmp_path) -> None:
     out = tmp_path / "out"
     found = backtest(with_gaps, config, BEGIN, 4, out, retrain=3 * DAY, warm=True)
-    assert [night.note for night in found.nights] == ["", "no list was shown", "no list was clicked", ""]
+    assert [night.note for night in found.nights] == ["", "no list was shown", "", "no list was clicked"]
     assert sorted(path.name for path in (out / "models").iterdir()) == ["2025-03-05-b", "2025-03-08-b"]
     assert [night.night.trained.get("b") for night in found.nights] == [
         "2025-03-05", None, "2025-03-05", "2025-03-08",
@@ -255,8 +255,8 @@ def test_what_cannot_be_judged_or_learnt_is_told_before_anything_is_written(data
         ),
         (
             dataset,
-            START + timedelta(hours=8),
-            r"B cannot be trained for the night of 2025-03-03, on what was known before 2025-03-03 08:00:00 UTC: .*begin",
+            START + timedelta(hours=1),
+            r"B cannot be trained for the night of 2025-03-03, on what was known before 2025-03-03 01:00:00 UTC: .*begin",
         ),
     ]
     for tables, begin, told in cases:
