@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from recsys.data.candidates import cross
     from recsys.data.tables import Dataset
     from recsys.errors import DataError, ModelError, RecsysError, SettingsError
+    from recsys.jobs.backtest import backtest
     from recsys.jobs.compare import compare
     from recsys.jobs.evaluate import evaluate
     from recsys.jobs.score import score
@@ -31,6 +32,7 @@ _HOMES = {
     "Settings": "recsys.settings",
     "SettingsError": "recsys.errors",
     "WorldSettings": "recsys.world.sizes",
+    "backtest": "recsys.jobs.backtest",
     "compare": "recsys.jobs.compare",
     "cross": "recsys.data.candidates",
     "evaluate": "recsys.jobs.evaluate",
@@ -50,6 +52,7 @@ __all__ = [
     "Settings",
     "SettingsError",
     "WorldSettings",
+    "backtest",
     "compare",
     "cross",
     "evaluate",

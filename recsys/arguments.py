@@ -1,7 +1,7 @@
 """Kinds of words that verbs take: how each is read, and what is looked at before long work is done."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -21,11 +21,23 @@ def _moment(_: Any, tokens: Sequence[Any]) -> datetime:
     return utc(tokens[0].value)
 
 
+def _duration(_: Any, tokens: Sequence[Any]) -> timedelta:
+    from recsys.data.clock import parse_duration
+
+    return parse_duration(tokens[0].value)
+
+
 Whole = Annotated[int, Parameter(converter=lambda _, tokens: int(tokens[0].value))]
 """A whole number; 1.5 is none, and is not rounded."""
 
 Moment = Annotated[datetime | None, Parameter(converter=_moment)]
 """A moment; UTC when it names no zone."""
+
+Begin = Annotated[datetime, Parameter(name="--from", converter=_moment)]
+"""The moment with which something begins; UTC when it names no zone."""
+
+Days = Annotated[timedelta, Parameter(converter=_duration, show_default=lambda given: f"{given.days}d")]
+"""A duration of days, such as 7d."""
 
 Written = Annotated[Path | None, Parameter(validator=_can_be_written)]
 """A file to write; one that cannot be written is refused before anything else is done."""

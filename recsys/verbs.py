@@ -1,15 +1,16 @@
 """The verbs of the command line, each one call of a library function; signatures and docstrings are words and helps."""
 
-import json
 from pathlib import Path
 from shutil import get_terminal_size
 from typing import Annotated
 
 from cyclopts import App, Parameter
 
+from recsys.answers import say, write
 from recsys.arguments import Changes, Judged, Moment, Whole, Written
-from recsys.errors import DataError, SettingsError
-from recsys.shown import counted, shown
+from recsys.errors import SettingsError
+from recsys.night_verbs import backtest
+from recsys.shown import counted
 
 
 def _version() -> str:
@@ -45,7 +46,7 @@ def demo(*, out: Path = Path("demo")) -> None:
     """
     from recsys.jobs.demo import run_demo
 
-    _say(run_demo(out))
+    say(run_demo(out))
 
 
 @APP.command
@@ -83,7 +84,7 @@ def world(
     sizes = {"seed": seed, "items": items, "users": users, "requests": requests, "days": days}
     made = make_world(validate(WorldSettings, sizes, "the world"))
     made.write(out)
-    _say(f"{made.dataset.in_words()} written to {out}; the truth is in {out / 'truth.parquet'}")
+    say(f"{made.dataset.in_words()} written to {out}; the truth is in {out / 'truth.parquet'}")
 
 
 @APP.command
@@ -99,7 +100,7 @@ def init(files: list[Path], /, *, out: Path = Path("project")) -> None:
     """
     from recsys.init.project import init_project
 
-    _say(init_project(files, out))
+    say(init_project(files, out))
 
 
 @APP.command(name="import")
@@ -124,8 +125,8 @@ def import_(source: str, folder: Path, /, *, out: Path, mapping: Path | None = N
     dataset = read_source(source, folder, mapping)
     dataset.write(out)
     for note in dataset.about.notes:
-        _say(f"note: {note}")
-    _say(f"{dataset.in_words()} written to {out}")
+        say(f"note: {note}")
+    say(f"{dataset.in_words()} written to {out}")
 
 
 @APP.command
@@ -142,8 +143,8 @@ def check(data: Path, /, *, json: Written = None) -> bool:
     from recsys.data.checks import check_folder
 
     report = check_folder(data)
-    _write(json, report.to_json())
-    _say(report.to_text())
+    write(json, report.to_json())
+    say(report.to_text())
     return report.ok
 
 
@@ -182,8 +183,8 @@ def train(
     from recsys.jobs.train import train as train_model
 
     judgement = train_model(Dataset.read(data), settings, out, start)
-    _say(to_text(judgement.evaluation))
-    _say(f"model written to {out}; open {out / 'report.html'}")
+    say(to_text(judgement.evaluation))
+    say(f"model written to {out}; open {out / 'report.html'}")
 
 
 @APP.command
@@ -226,17 +227,17 @@ def features(
 
     dataset = Dataset.read(data)
     if out is None:
-        _say(show_features(dataset, basis, str(request), get_terminal_size((120, 24)).columns), end="")
+        say(show_features(dataset, basis, str(request), get_terminal_size((120, 24)).columns), end="")
         return
     done = write_features(dataset, basis, out)
-    _say(
+    say(
         f"{counted(done.features, 'feature')} of {counted(done.rows, 'candidate')} of "
         f"{counted(done.requests, 'request')} written to {out}; "
         f"{counted(done.outside, 'request')} outside the windows left out"
     )
     if model is None:
-        _say("text columns are left out: they need an encoder; give --model MODEL instead of --config")
-    _say(f"open {out / 'catalogue.html'}")
+        say("text columns are left out: they need an encoder; give --model MODEL instead of --config")
+    say(f"open {out / 'catalogue.html'}")
 
 
 @APP.command
@@ -263,9 +264,9 @@ def evaluate(
     from recsys.jobs.evaluate import evaluate as evaluate_model
 
     evaluation = evaluate_model(model, Dataset.read(data), window, lists)
-    _write(json, evaluation.to_json())
+    write(json, evaluation.to_json())
     flattered = "" if window == "test" else f"the model has learnt from the {window} window: these figures flatter it\n"
-    _say(flattered + to_text(evaluation))
+    say(flattered + to_text(evaluation))
 
 
 @APP.command
@@ -317,14 +318,12 @@ def compare(
 
     plan = Plan.of(primary, measures.split(","), matters, seed)
     compared = compare_sides(a, b, Dataset.read(data), plan, list(segment))
-    _write(json, compared.to_json())
-    _write(html, compared.to_html())
-    _say(compared.to_text(get_terminal_size((120, 24)).columns))
+    write(json, compared.to_json())
+    write(html, compared.to_html())
+    say(compared.to_text(get_terminal_size((120, 24)).columns))
 
 
-def _say(text: str, end: str = "\n") -> None:
-    """Print what may hold names from the data: nothing in it commands the terminal."""
-    print(shown(text), end=end)
+APP.command(backtest)
 
 
 @APP.command
@@ -377,17 +376,4 @@ def score(
         asked = ask(read_rows(users), at) if items is None else cross(read_rows(users), read_rows(items), at)
     else:
         asked = read_rows(str(candidates))
-    _say(score_lists(model, dataset, asked, out, top).in_words(out))
-
-
-def _write(path: Path | None, content: object) -> None:
-    """Write a text as it is, anything else as JSON, if there is a path."""
-    if path is None:
-        return
-    from recsys.files import write_whole
-
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, content if isinstance(content, str) else json.dumps(content, indent=2) + "\n")
-    except OSError as error:
-        raise DataError(f"{path} cannot be written ({error}); choose another file") from error
+    say(score_lists(model, dataset, asked, out, top).in_words(out))

@@ -33,19 +33,8 @@ FLOORS = [
     "past",
     "vectors",
 ]
-FLOORS += [
-    "encoders",
-    "evaluation",
-    "offpolicy",
-    "experiment",
-    "features",
-    "sources",
-    "learning",
-    "ranking",
-    "settings",
-    "model",
-]
-FLOORS += ["init", "jobs", "serving", "arguments", "verbs", "cli"]
+FLOORS += ["encoders", "evaluation", "offpolicy", "experiment", "features", "sources", "learning", "ranking"]
+FLOORS += ["settings", "model", "init", "jobs", "serving", "arguments", "answers", "night_verbs", "verbs", "cli"]
 """The folders and files of the package, lowest first."""
 
 DEEPEST = 9

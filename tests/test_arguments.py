@@ -1,12 +1,12 @@
 """Kinds of words: what they are read as, and what is refused."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from cyclopts import App, CycloptsError
 
-from recsys.arguments import Moment, Whole, Written
+from recsys.arguments import Days, Moment, Whole, Written
 from recsys.errors import DataError
 
 
@@ -30,6 +30,12 @@ def test_a_whole_number_is_not_rounded() -> None:
 
 def test_a_moment_without_a_zone_is_utc() -> None:
     assert heard(Moment, "--word", "2025-01-02T03:04:05") == datetime(2025, 1, 2, 3, 4, 5, tzinfo=UTC)
+
+
+def test_days_are_a_duration() -> None:
+    assert heard(Days, "--word", "7d") == timedelta(days=7)
+    with pytest.raises(CycloptsError, match="'7' is not a duration"):
+        heard(Days, "--word", "7")
 
 
 def test_a_file_that_cannot_be_written_is_refused_and_none_is_none(tmp_path: Path) -> None:

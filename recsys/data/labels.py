@@ -128,6 +128,13 @@ def refuse_late_clicks(requests: pl.DataFrame, time: TimeSettings) -> None:
         )
 
 
+def fully_labelled(requests: pl.DataFrame) -> pl.DataFrame:
+    """Keep the lists of which every label is known: from others nothing can be learnt, nor can they be judged."""
+    if not requests["label"].null_count():
+        return requests
+    return requests.filter(pl.col("label").is_not_null().all().over("request_id"))
+
+
 def _late(requests: pl.DataFrame, time: TimeSettings) -> tuple[pl.Series, pl.Series]:
     """Give how long clicks took whose moment is known, sorted, and which rows were clicked after the delay."""
     if "clicked_at" not in requests.columns:

@@ -98,8 +98,9 @@ def made_lists(requests: pl.DataFrame, available_at: Availability, time: TimeSet
     """Turn logged requests into what is learnt and judged from: under nightly, one made list for each user and day.
 
     A made list holds each item once that any of the user's lists between two makings held, with the largest label of
-    them, null only where none is known. Its `timestamp` is the making, its `request_id` that of the first of these
-    lists (of two at one moment, the smaller id). What only a request knew is gone, but `views` and `clicks` add up.
+    them, null where one of them is not known yet. Its `timestamp` is the making, its `request_id` that of the first of
+    these lists (of two at one moment, the smaller id). What only a request knew is gone, but `views` and `clicks` add
+    up.
 
     Parameters
     ----------
@@ -128,7 +129,8 @@ def made_lists(requests: pl.DataFrame, available_at: Availability, time: TimeSet
     order = ["request_id", "user_id", "timestamp", "item_id", "label", SHOWN_UNTIL]
 
     def united(rows: pl.DataFrame) -> pl.DataFrame:
-        items = rows.group_by(*day, "item_id").agg(pl.col("label").max(), *counts)
+        known = pl.when(pl.col("label").is_not_null().all()).then(pl.col("label").max())
+        items = rows.group_by(*day, "item_id").agg(known, *counts)
         named = items.join(of_day, on=day).select(*order, *(name for name in items.columns if name not in order))
         return named.sort("timestamp", "request_id", "item_id")
 

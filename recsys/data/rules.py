@@ -163,7 +163,13 @@ def _column_faults(table: Table, column: Column, frame: pl.DataFrame, now: datet
         fix = "fill them in or remove the rows"
         if column.name == "user_id":
             fix += "; guests need an id each, such as that of their session (one for all, or NULL, is one person)"
-        yield from broken(Rule("error", "empty values (null)", fix), rows, values.is_null())
+        empty = values.is_null()
+        if (table, column.name) == (REQUESTS, "label"):
+            waiting, fix = _waiting(frame), f"{fix}; only lists after the last label of 0 may wait for theirs"
+            rule = Rule("note", "labels that are not known yet", "their lists are neither learnt from nor judged")
+            yield from broken(rule, rows, empty & waiting)
+            empty &= ~waiting
+        yield from broken(Rule("error", "empty values (null)", fix), rows, empty)
     if dtype == pl.Null:
         return
     for rule, bad in _VALUES.get(column.kind, ()):
@@ -181,6 +187,14 @@ def _column_faults(table: Table, column: Column, frame: pl.DataFrame, now: datet
         fix = "mind the zone and the unit" if logged else "see whether the item is really to be shown only then"
         rule = Rule("error" if logged else "warning", f"moments later than now, {now.isoformat()}", fix)
         yield from broken(rule, rows, values > now)
+
+
+def _waiting(requests: pl.DataFrame) -> pl.Expr:
+    """Tell the rows at the end of a log, later than all that is known not to be clicked."""
+    if not isinstance(requests.schema.get("timestamp"), pl.Datetime):
+        return pl.lit(value=False)
+    known = pl.col("timestamp").filter(pl.col("label") == 0).max()
+    return (pl.col("timestamp") > known).fill_null(value=False)
 
 
 def _other_columns(table: Table, frame: pl.DataFrame) -> Iterator[Fault]:

@@ -30,10 +30,13 @@ class Compared:
         Differences and the verdict.
     exhibits
         Movement, reliability, measures without labels, examples, facts and notes.
+    sides
+        The requests and what either side says of them.
     """
 
     comparison: Comparison
     exhibits: Exhibits
+    sides: Sides
 
     def to_text(self, width: int = 120) -> str:
         """Write it for a terminal of at least 80 characters a line."""
@@ -48,7 +51,14 @@ class Compared:
         return {**self.comparison.to_json(), **self.exhibits.to_json()}
 
 
-def compare(a: Source, b: Source, dataset: Dataset, plan: Plan = DEFAULT_PLAN, columns: Sequence[str] = ()) -> Compared:
+def compare(
+    a: Source,
+    b: Source,
+    dataset: Dataset,
+    plan: Plan = DEFAULT_PLAN,
+    columns: Sequence[str] = (),
+    names: tuple[str, str] | None = None,
+) -> Compared:
     """Compare two systems on logged requests.
 
     The requests are those that no model has learnt from, which end with its valid window, be it in a folder of
@@ -66,6 +76,8 @@ def compare(a: Source, b: Source, dataset: Dataset, plan: Plan = DEFAULT_PLAN, c
         What to measure, which measure decides, what matters.
     columns
         Columns of requests, users or items to compare by, beside the segments that are always there.
+    names
+        What people call A and B; what they are given as when left out.
 
     Raises
     ------
@@ -85,7 +97,8 @@ def compare(a: Source, b: Source, dataset: Dataset, plan: Plan = DEFAULT_PLAN, c
     better
     """
     first, second = (
-        open_system(source, dataset, name, plan.seed) for source, name in zip((a, b), _names(a, b), strict=True)
+        open_system(source, dataset, name, plan.seed)
+        for source, name in zip((a, b), names or _names(a, b), strict=True)
     )
     prepared = _prepare(first, second, dataset)
     window, chosen = _judged(first, second, prepared.made.lists)
@@ -95,7 +108,7 @@ def compare(a: Source, b: Source, dataset: Dataset, plan: Plan = DEFAULT_PLAN, c
     sides = Sides(requests, prepared.dataset, prepared.made, both, answers, plan.seed)
     segments = segment_requests(asked, replace(prepared.dataset, requests=prepared.made.lists), columns)
     comparison = compare_rankers(requests, *sides.scores, (first.name, second.name), segments, window, plan)
-    return Compared(comparison, collect_exhibits(sides, plan.primary))
+    return Compared(comparison, collect_exhibits(sides, plan.primary), sides)
 
 
 def _names(a: Source, b: Source) -> tuple[str, str]:

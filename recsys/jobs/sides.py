@@ -1,6 +1,6 @@
 """The two sides of a comparison: who answers, what they say of the same requests, and until when they have learnt."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -92,7 +92,12 @@ def making(*systems: System) -> TimeSettings | None:
     SettingsError
         When two are made at different times of day.
     """
-    found = {system.name: system.time for system in systems if system.time is not None and system.time.nightly}
+    return one_making({system.name: system.time for system in systems if system.time is not None})
+
+
+def one_making(clocks: Mapping[str, TimeSettings]) -> TimeSettings | None:
+    """Return the clock of the lists that are made, of those that systems of some names know; errors as of `making`."""
+    found = {name: time for name, time in clocks.items() if time.nightly}
     if len({(time.made_at, time.zone) for time in found.values()}) > 1:
         said = " and ".join(f"those of {name} {time.in_words()}" for name, time in found.items())
         raise SettingsError(f"lists made at different times of day are different lists: {said}; compare under one")

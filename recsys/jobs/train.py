@@ -100,7 +100,7 @@ def train(dataset: Dataset, settings: Settings, target: str | Path, start: str |
     facts = _facts(settings, windows) | {"data": prints}
     before = open_start(older, Path(start), settings.text, windows) if older and start else None
     encoder = encoder_hash(settings.text.encoder) if start is None else identity(Path(start))
-    with work_folder(target, {**facts, "encoder": encoder, "versions": _versions()}) as work:
+    with work_folder(target, {**facts, "encoder": encoder, "versions": library_versions()}) as work:
         course = TextCourse(dataset, settings.text, settings.seed, windows, log, before, work)
         logged, finder = _read(course, prepared, windows)
         model, rankers, judgement = _learn_to_rank(prepared, windows, logged, finder)
@@ -132,7 +132,7 @@ def _facts(settings: Settings, windows: Windows) -> dict[str, object]:
     return {"settings": settings.model_dump(mode="json"), "windows": windows.to_json(), "threads": threads()}
 
 
-def _versions() -> dict[str, str]:
+def library_versions() -> dict[str, str]:
     """Name the libraries that decide what comes of a training."""
     return {name: version(name) for name in ("recsys", "torch", "transformers", "lightgbm", "polars", "numpy")}
 

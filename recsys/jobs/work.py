@@ -1,16 +1,16 @@
-"""The working folder of a training: what an interrupted run leaves and its repetition finds."""
+"""Folders of long work: what an interrupted run leaves and its repetition finds."""
 
 import fcntl
 import hashlib
 import json
 import logging
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 from recsys.errors import DataError, RecsysError
-from recsys.files import telling_full
+from recsys.files import read_json, refuse_existing, telling_full, write_whole
 
 logger = logging.getLogger(__name__)
 
@@ -44,11 +44,7 @@ def work_folder(target: Path, facts: object) -> Iterator[Path]:
             f"{folder} is where training keeps its checkpoints, but holds other files; move them or choose another "
             "folder"
         )
-    with (folder / "lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise DataError(f"another process is training {target}; wait for it or choose another folder") from error
+    with alone(folder, f"another process is training {target}; wait for it or choose another folder"):
         identity = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
         if not (mark.is_file() and mark.read_text() == identity):
             _clear(folder)
@@ -63,6 +59,77 @@ def work_folder(target: Path, facts: object) -> Iterator[Path]:
                     shutil.rmtree(folder)
                 raise
         _keep_logs(folder)
+
+
+@contextmanager
+def alone(folder: Path, taken: str) -> Iterator[None]:
+    """Let no other process that asks for the same work in an existing folder while the block runs.
+
+    The lock ends with the process, however it ends; its empty file `lock` stays.
+
+    Raises
+    ------
+    DataError
+        Saying `taken`, when another process has it.
+    """
+    with (folder / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise DataError(taken) from error
+        yield
+
+
+@contextmanager
+def filled_again(folder: Path, facts: Mapping[str, object]) -> Iterator[None]:
+    """Work in a folder that the same call, made again after a kill, goes on filling; nobody else does meanwhile.
+
+    What was asked for stands in its `asked.json`. When the block ends with an error of this package before any folder
+    in it is whole, nothing stays.
+
+    Parameters
+    ----------
+    folder
+        What is filled, by folders that each appear whole or not at all.
+    facts
+        All that decides the outcome, by name, as JSON can write it.
+
+    Raises
+    ------
+    DataError
+        When another process is at work in it, or it holds something else or what came of other facts, which are named.
+    """
+    mark = folder / "asked.json"
+    if not mark.is_file() and not (folder.is_dir() and all(map(_of_nothing_yet, folder.iterdir()))):
+        refuse_existing(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+    with alone(folder, f"another process is at work in {folder}; wait for it or choose another folder"):
+        now = json.loads(json.dumps(facts))
+        was = read_json(mark, "choose another folder") if mark.is_file() else now
+        others = [_other(name, was.get(name), now[name]) for name in now if was.get(name) != now[name]]
+        if others:
+            raise DataError(
+                f"{folder} was begun with {', '.join(others)}; give the same again to go on, or choose another folder"
+            )
+        write_whole(mark, json.dumps(now, indent=2, ensure_ascii=False) + "\n")
+        try:
+            yield
+        except RecsysError:
+            if not any(folder.glob("*/*/manifest.json")):
+                shutil.rmtree(folder)
+            raise
+
+
+def _of_nothing_yet(path: Path) -> bool:
+    """Tell what a process leaves that is killed before it has said what it was asked for."""
+    return path.name == "lock" or path.name.startswith(".asked.json.")
+
+
+def _other(name: str, was: object, now: object) -> str:
+    """Say what was asked for otherwise; tables and settings are too long to be told."""
+    if isinstance(was, dict) or isinstance(now, dict):
+        return f"other {name}" if was and now else f"{name} {'given' if was else 'left out'}"
+    return f"{name} = {was}, not {now}"
 
 
 def _clear(folder: Path) -> None:

@@ -10,7 +10,7 @@ import polars as pl
 
 from recsys.data.checks import check_tables
 from recsys.data.faults import CheckReport, refuse_errors
-from recsys.data.labels import grade_labels, labels_in_time, refuse_unseen
+from recsys.data.labels import fully_labelled, grade_labels, labels_in_time, refuse_unseen
 from recsys.data.made import Made, Moments, NotOut, made_lists
 from recsys.data.plain import known_number
 from recsys.data.tables import Dataset
@@ -62,10 +62,12 @@ class Prepared:
     def made(self) -> Made:
         """What is learnt and judged from: the logged requests, or the lists that were made in their place.
 
+        Lists that wait for a label, at the end of a log, are not among them.
+
         Raises
         ------
         DataError
-            When no candidate was out when its list was made.
+            When no candidate was out when its list was made, or every list waits for a label.
         """
         requests = self.dataset.requests
         made = made_lists(requests, partial(available_at, self.log), self.log.time)
@@ -75,7 +77,13 @@ class Prepared:
                 f"{self.log.time.made_at} {self.log.time.zone}: available_at of every item lies later; mind its zone, "
                 "or leave the column out where it is not known"
             )
-        return made
+        known = fully_labelled(made.lists)
+        if known.is_empty() and len(requests):
+            raise DataError(
+                f"of {made.lists['request_id'].n_unique():,} lists none has all its labels, so there is nothing to "
+                "learn from or to judge; import a longer log, or write 0 where it is known that nothing was clicked"
+            )
+        return replace(made, lists=known)
 
     def not_out(self, windows: Windows, window: Window) -> NotOut | None:
         """Count what the made lists of a window leave out; None where lists are not made."""

@@ -485,3 +485,30 @@ def test_a_few_rows_of_items_and_users_are_checked_as_their_tables_are() -> None
     ]
     (fault,) = check_entries(items.with_columns(available_at=pl.lit("soon")), None, NOW).errors
     assert (fault.column, fault.what) == ("available_at", "the column is String, not moments")
+
+
+@pytest.mark.parametrize(
+    ("first", "errors", "waiting"),
+    [
+        (76, 0, 4),  # the last list waits for all its labels
+        (72, 0, 8),
+        (0, 80, 0),  # nothing at all is known
+    ],
+)
+def test_labels_at_the_end_of_a_log_may_be_unknown(first: int, errors: int, waiting: int) -> None:
+    dataset = clean()
+    label = pl.when(pl.int_range(pl.len()) < first).then("label")
+    report = check_tables(replace(dataset, requests=dataset.requests.with_columns(label)), NOW)
+    rows = {fault.what: fault.rows for fault in report.faults if fault.column == "label"}
+    assert rows.get("empty values (null)", 0) == errors
+    assert rows.get("labels that are not known yet", 0) == waiting
+    assert report.ok == (not errors)
+
+
+def test_a_label_that_is_missing_before_others_are_known_is_a_fault() -> None:
+    dataset = clean()
+    for row in (0, 40, 75):
+        report = check_tables(plant(dataset, put("requests", "label", row, None)), NOW)
+        told = found(report, "requests", "label", "empty values (null)")
+        assert told.rows == 1
+        assert told.fix.endswith("; only lists after the last label of 0 may wait for theirs")

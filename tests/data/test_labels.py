@@ -9,7 +9,14 @@ from polars.testing import assert_frame_equal
 from pydantic import ValidationError
 
 from recsys.data.clock import TimeSettings
-from recsys.data.labels import LabelSettings, grade_labels, labels_in_time, refuse_late_clicks, with_clicks
+from recsys.data.labels import (
+    LabelSettings,
+    fully_labelled,
+    grade_labels,
+    labels_in_time,
+    refuse_late_clicks,
+    with_clicks,
+)
 from recsys.data.tables import Dataset
 from recsys.errors import DataError, SettingsError
 from recsys.schema import TIME
@@ -303,3 +310,12 @@ def test_kinds_that_never_occur_or_are_clicks_already_are_refused():
         grade_labels(data, LabelSettings(clicks=("sale",)))
     with pytest.raises(ValidationError, match="clicks names 'click', which is one already; leave it out"):
         LabelSettings(clicks=("click",))
+
+
+@pytest.mark.parametrize(
+    ("labels", "kept"),
+    [([0, 1, 0, 2], [1, 1, 2, 2]), ([0, 1, None, 1], [1, 1]), ([None, 1, None, None], [])],
+)
+def test_lists_that_wait_for_a_label_are_left_out_whole(labels, kept):
+    requests = pl.DataFrame({"request_id": [1, 1, 2, 2], "label": labels})
+    assert fully_labelled(requests)["request_id"].to_list() == kept

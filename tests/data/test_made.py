@@ -59,9 +59,9 @@ def oracle(rows, published, clock):
         request = min((moment, request) for request, _, moment, _, _ in own)[1]
         until = max(moment for _, _, moment, _, _ in own)
         for item in {row[3] for row in own}:
-            labels = [row[4] for row in own if row[3] == item and row[4] is not None]
+            labels = [row[4] for row in own if row[3] == item]
             out = published.get(item) is None or published[item] <= made
-            (kept if out else lost)[request, user, made, item] = (max(labels, default=None), until)
+            (kept if out else lost)[request, user, made, item] = (None if None in labels else max(labels), until)
     return kept, lost
 
 

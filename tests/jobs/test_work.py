@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from recsys.errors import DataError
-from recsys.jobs.work import work_folder
+from recsys.jobs.work import alone, filled_again, work_folder
 
 
 class Killed(BaseException):
@@ -78,7 +78,7 @@ def test_nothing_stays_after_an_error_of_the_user(tmp_path: Path) -> None:
 
 def test_two_processes_do_not_share_a_folder(tmp_path: Path) -> None:
     program = (
-        "import sys\nfrom pathlib import Path\nfrom recsys.jobs.work import work_folder\n"
+        "import sys\nfrom pathlib import Path\nfrom recsys.jobs.work import alone, filled_again, work_folder\n"
         "with work_folder(Path(sys.argv[1]), {}):\n    print('in', flush=True)\n    sys.stdin.read()\n"
     )
     words = [sys.executable, "-c", program, str(tmp_path / "model")]
@@ -91,3 +91,44 @@ def test_two_processes_do_not_share_a_folder(tmp_path: Path) -> None:
         other.communicate("")
     with work_folder(tmp_path / "model", {}):
         pass
+
+
+def test_nobody_else_works_in_a_folder_while_somebody_is_alone_in_it(tmp_path: Path) -> None:
+    with alone(tmp_path, ""), pytest.raises(DataError, match="it is taken"), alone(tmp_path, "it is taken"):
+        pass
+    with alone(tmp_path, "it is taken"):
+        pass
+
+
+def test_a_folder_is_filled_by_the_same_call_again_and_by_no_other(tmp_path: Path) -> None:
+    folder, facts = tmp_path / "deep/out", {"nights": 5, "config": {"seed": 1}, "against": None}
+    with pytest.raises(Killed), filled_again(folder, facts):  # noqa: PT012
+        (folder / "models/one").mkdir(parents=True)
+        (folder / "models/one/manifest.json").write_text("{}")
+        raise Killed
+    with filled_again(folder, facts):
+        assert (folder / "models/one/manifest.json").is_file()
+    for change, told in [
+        ({"nights": 4}, "out was begun with nights = 5, not 4; give the same again to go on, or choose another"),
+        ({"config": {"seed": 2}}, "was begun with other config;"),
+        ({"against": {"seed": 2}, "nights": 1}, "was begun with nights = 5, not 1, against left out;"),
+    ]:
+        with pytest.raises(DataError, match=told), filled_again(folder, facts | change):
+            pass
+    with pytest.raises(DataError, match="bad"), filled_again(folder, facts):
+        raise DataError("bad")
+    assert (folder / "models/one/manifest.json").is_file()
+
+
+def test_an_error_before_anything_is_whole_leaves_nothing_to_fill(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="bad"), filled_again(tmp_path / "out", {}):
+        raise DataError("bad")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_process_leaves_that_is_killed_at_once_is_no_reason_to_refuse(tmp_path: Path) -> None:
+    (tmp_path / "lock").touch()
+    (tmp_path / ".asked.json.0123abcd.unfinished").touch()
+    with filled_again(tmp_path, {}):
+        pass
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["asked.json", "lock"]

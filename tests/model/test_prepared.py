@@ -92,3 +92,27 @@ def test_an_item_can_be_put_into_a_list_when_it_is_out_and_known(line) -> None:
 
 def micro(moment: datetime) -> int:
     return int(moment.timestamp() * 1_000_000)
+
+
+def test_lists_whose_labels_are_not_known_yet_are_shown_but_neither_learnt_from_nor_judged(line) -> None:
+    requests = line.dataset.requests
+    late = pl.col("timestamp") > requests["timestamp"].sort()[-200]
+    waiting = requests.with_columns(label=pl.when(~late).then("label"))
+    whole, found = (prepare(replace(line.dataset, requests=each), line.settings) for each in (requests, waiting))
+    assert found.made.lists.equals(whole.made.lists.filter(~late))
+    assert len(found.log.behaviour.showings) == len(whole.log.behaviour.showings)
+
+
+def test_a_log_of_which_every_made_list_waits_for_a_label_is_refused(line) -> None:
+    """The lists of one day are one made list for each user, and each of them was shown one more since."""
+    requests = line.dataset.requests
+    day = requests.filter(pl.col("timestamp").dt.date() == requests["timestamp"][0].date())
+    evening = requests["timestamp"][0].replace(hour=23, minute=59)
+    again = day.with_columns(
+        request_id=pl.col("request_id") + 1_000_000, timestamp=pl.lit(evening, TIME), label=pl.lit(None, pl.Int64)
+    )
+    one_list = again.unique(["user_id", "item_id"], keep="first").with_columns(request_id=pl.col("user_id") + 1_000_000)
+    table = pl.concat([day, one_list.cast(dict(day.schema))])
+    nightly = Settings.model_validate({"time": {"freshness": "nightly", "made_at": "00:00"}})
+    with pytest.raises(DataError, match="lists none has all its labels, so .*; import a longer log, or write 0"):
+        _ = prepare(replace(line.dataset, requests=table), nightly).made

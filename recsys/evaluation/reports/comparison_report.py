@@ -36,8 +36,8 @@ LISTED = 10
 _BETWEEN = " = "  # "device = phone" belongs to the group "device"
 _UNGROUPED = "requests"
 _ONE_LINE = 112  # characters from which an interval stands beside its difference instead of under it
-_KINDS = {Verdict.BETTER: "better", Verdict.WORSE: "worse"}
-_SIGNS = {Verdict.BETTER: "▲", Verdict.WORSE: "▼", Verdict.NO_DIFFERENCE: "=", Verdict.UNDERPOWERED: "?"}
+KINDS = {Verdict.BETTER: "better", Verdict.WORSE: "worse"}
+SIGNS = {Verdict.BETTER: "▲", Verdict.WORSE: "▼", Verdict.NO_DIFFERENCE: "=", Verdict.UNDERPOWERED: "?"}
 
 
 @dataclass(frozen=True)
@@ -209,8 +209,8 @@ def to_html(comparison: Comparison, exhibits: Exhibits | None = None) -> str:
         "comparison": comparison,
         "answer": said,
         "primary": primary,
-        "signs": _SIGNS,
-        "kinds": _KINDS,
+        "signs": SIGNS,
+        "kinds": KINDS,
         "picture": interval_chart([_row(comparison.primary, primary)], with_zero=True, matters=comparison.matters),
         "overall": _overall(comparison),
         "measures": _measure_chart(comparison),
@@ -265,8 +265,8 @@ class _Reliabilities:
 
 
 def _row(name: str, of: Difference, note: str = "") -> Row:
-    word = f"{_SIGNS[of.verdict]} {of.verdict}"
-    return Row(short(name), of.interval, _KINDS.get(of.verdict, "unclear"), word, note)
+    word = f"{SIGNS[of.verdict]} {of.verdict}"
+    return Row(short(name), of.interval, KINDS.get(of.verdict, "unclear"), word, note)
 
 
 def _overall(comparison: Comparison) -> Mapping[str, Difference]:
@@ -356,13 +356,14 @@ def _differences(caption: str, differences: Mapping[str, Difference], wide: bool
         drawn.add_column(name, justify="right", no_wrap=True)
     drawn.add_column("verdict", min_width=len(Verdict.UNDERPOWERED))
     for name, of in differences.items():
-        means, change = [number(of.a), number(of.b)], [signed(of.interval.mean), _ends(of.interval)]
+        means, change = [number(of.a), number(of.b)], [signed(of.interval.mean), interval_ends(of.interval)]
         numbers = [*means, *change] if wide else ["\n".join(means), "\n".join(change)]
         drawn.add_row(Text(short(name)), *numbers, chance(of.p_adjusted), number(of.detectable), str(of.verdict))
     return drawn
 
 
-def _ends(interval: Interval) -> str:
+def interval_ends(interval: Interval) -> str:
+    """Write both ends of an interval of a difference; a dash where there is none."""
     return NOTHING if math.isnan(interval.low) else f"{signed(interval.low)}..{signed(interval.high)}"
 
 

@@ -1,0 +1,26 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from recsys.answers import say, write
+from recsys.errors import DataError
+
+
+def test_what_comes_from_the_data_commands_no_terminal(capsys) -> None:
+    say("a\x1b[31mred")
+    assert "\x1b" not in capsys.readouterr().out
+
+
+def test_texts_are_written_as_they_are_and_anything_else_as_json(tmp_path: Path) -> None:
+    write(None, "nowhere")
+    write(tmp_path / "deep/page.html", "<p>")
+    write(tmp_path / "deep/numbers.json", {"a": [1]})
+    assert (tmp_path / "deep/page.html").read_text() == "<p>"
+    assert json.loads((tmp_path / "deep/numbers.json").read_text()) == {"a": [1]}
+
+
+def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DataError, match=r"file/page.html cannot be written \(.*\); choose another file"):
+        write(tmp_path / "file/page.html", "<p>")
