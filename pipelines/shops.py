@@ -38,6 +38,8 @@ class Outcome:
         What the report tells who decides.
     guesses
         What `init` said.
+    made
+        What lists that the sources made come to, where none were logged.
     """
 
     shop: str
@@ -45,6 +47,7 @@ class Outcome:
     sentence: str
     warnings: tuple[str, ...]
     guesses: str
+    made: dict[str, object] | None = None
 
 
 def orders_only(world: World, folder: Path, seed: int) -> None:
@@ -108,7 +111,8 @@ def run(shop: str, world: World, folder: Path, changes: list[str], seed: int = 0
     evaluation = judgement.evaluation
     means = {name: evaluation.overall.rankers[name][HEADLINE].mean for name in (PRODUCT, POPULARITY, CHOSEN_BEFORE)}
     said = brief(evaluation)
-    return Outcome(shop, means, said.sentence, said.warnings, guesses)
+    made = None if evaluation.made is None else evaluation.made.to_json()
+    return Outcome(shop, means, said.sentence, said.warnings, guesses, made)
 
 
 def _orders(world: World) -> pl.DataFrame:

@@ -91,6 +91,12 @@ class Evaluation:
     made: FieldResults | None = None
     reliability: ListReliability | None = None
 
+    @property
+    def first(self) -> Results:
+        """What decides: lists made of the whole field where there are any, else the requests of the window."""
+        made = self.made
+        return self.overall if made is None else Results(made.lists, made.users, made.rankers, made.differences)
+
     def to_json(self) -> dict[str, object]:
         """Return plain objects for `json.dumps`; what is not a number is None."""
         return {

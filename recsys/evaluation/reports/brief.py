@@ -12,6 +12,12 @@ from recsys.statistics.intervals import Interval
 from recsys.statistics.power import FEWEST_USERS
 from recsys.statistics.ties import SMALL_SHARE
 
+SECOND = (
+    "Lists that the sources made are measured first. The lists of the window, further down, were drawn at random and "
+    "not logged: their figures say how well choices are told from random items."
+)
+"""What reports say of drawn lists where made ones are measured, too."""
+
 _CHANGE = (
     "What may help: ids that meet in all tables and no columns left out (`recsys check`), kinds of events that "
     "count as clicks ([labels] clicks), texts of items, and a longer log."
@@ -40,7 +46,7 @@ class Brief:
 
 def brief(evaluation: Evaluation) -> Brief:
     """Put an evaluation into words."""
-    opponent = _strongest(evaluation.overall)
+    opponent = _strongest(evaluation.first)
     if opponent is None:
         return Brief("", (SAMPLED,) if evaluation.sampled else ())
     return Brief(_sentence(evaluation, opponent), tuple(_warnings(evaluation, opponent)))
@@ -58,7 +64,7 @@ def _strongest(results: Results) -> str | None:
 
 
 def _sentence(evaluation: Evaluation, opponent: str) -> str:
-    results = evaluation.overall
+    results = evaluation.first
     difference = results.differences[f"{PRODUCT}-{opponent}"][HEADLINE]
     a, b = (results.rankers[name][HEADLINE].mean for name in (opponent, PRODUCT))
     rule = f"the strongest simple rule ({opponent})" if opponent in BASELINES else opponent
@@ -68,6 +74,8 @@ def _sentence(evaluation: Evaluation, opponent: str) -> str:
     judged = results.requests - evaluation.left_out.get(HEADLINE, 0)
     some = f"{judged:,} of " if judged < results.requests else ""
     where = f"on {some}{count(results.requests, 'request')} of {count(results.users, 'user')}"
+    if evaluation.made is not None:
+        where = f"on {count(results.requests, 'list')} made of the whole field for {count(results.users, 'user')}"
     if results.users < FEWEST_USERS:
         return (
             f"It is not known whether the model orders better than {rule}: {size}, {where}, and fewer than "
@@ -87,9 +95,9 @@ def _sentence(evaluation: Evaluation, opponent: str) -> str:
 
 
 def _warnings(evaluation: Evaluation, opponent: str) -> Iterator[str]:
-    results, tied = evaluation.overall, evaluation.tied.get(PRODUCT, 0.0)
+    results, tied = evaluation.first, evaluation.tied.get(PRODUCT, 0.0)
     if evaluation.sampled:
-        yield SAMPLED
+        yield SAMPLED if evaluation.made is None else SECOND
     if AGELESS in results.rankers:
         yield (
             "available_at is the first that the log tells of an item, so that before then nobody could know how old it "

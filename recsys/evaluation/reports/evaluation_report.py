@@ -129,9 +129,13 @@ def to_html(
         A few requests to look at.
     """
     parts = {"all requests": evaluation.overall, **evaluation.segments}
+    if evaluation.made is not None:
+        parts = {"lists made of the whole field": evaluation.first, **parts}
     values: dict[str, object] = {
         "title": title,
         "window": evaluation.window,
+        "requests": evaluation.overall.requests,
+        "made": evaluation.made,
         "brief": brief(evaluation),
         "parts": [_part(name, results) for name, results in parts.items()],
         "headline": HEADLINE,

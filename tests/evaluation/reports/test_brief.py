@@ -5,7 +5,8 @@ import pytest
 
 from recsys.data.tables import SAMPLED
 from recsys.evaluation.evaluation import Evaluation, Results
-from recsys.evaluation.reports.brief import brief
+from recsys.evaluation.field_results import FieldResults
+from recsys.evaluation.reports.brief import SECOND, brief
 from recsys.evaluation.reports.evaluation_report import to_html, to_text
 from recsys.statistics.intervals import Interval
 
@@ -106,3 +107,23 @@ def test_ages_from_first_showings_come_with_the_figure_to_rely_on():
     said = [each for each in brief(replace(evaluation, overall=beside)).warnings if "ages of items" in each]
     assert said[0].endswith('"both without ages" is the same model without ages of items, and the safer figure.')
     assert not any("ages of items" in each for each in brief(evaluation).warnings)
+
+
+def test_lists_made_of_the_whole_field_decide_where_there_are_any():
+    better, worse = make_evaluation(0.02), make_evaluation(-0.02)
+    made = FieldResults(
+        77,
+        55,
+        better.overall.rankers,
+        better.overall.differences,
+        {},
+        field=900.0,
+        size=99.0,
+        choices=80,
+        not_candidates=3,
+    )
+    said = brief(replace(worse, sampled=True, made=made))
+    assert said.sentence.startswith("The model orders better than the strongest simple rule (popularity)")
+    assert "on 77 lists made of the whole field for 55 users;" in said.sentence
+    assert said.warnings[0] == SECOND
+    assert SAMPLED not in said.warnings

@@ -7,6 +7,7 @@ import pytest
 from recsys.data.made import NotOut
 from recsys.data.tables import SAMPLED
 from recsys.evaluation.evaluation import Evaluation, Results
+from recsys.evaluation.field_results import FieldResults
 from recsys.evaluation.reliability import Bin, ListReliability, Reliability
 from recsys.evaluation.reports.evaluation_report import Example, Listed, to_html, to_text
 from recsys.statistics.intervals import Interval
@@ -203,3 +204,29 @@ def test_headings_keep_the_letters_of_names(read_page):
 
 def test_the_same_evaluation_gives_the_same_page():
     assert make_page() == make_page()
+
+
+def test_made_lists_stand_before_those_of_the_window_with_what_each_source_finds(read_page):
+    logged = make_evaluation()
+    made = FieldResults(
+        77,
+        55,
+        {"popularity": row(0.31, 0.01), "both": row(0.42, 0.01)},
+        {"both-popularity": row(0.11, 0.01)},
+        {"popular": row(0.2345, 0.01), "all": row(0.3456, 0.01)},
+        field=900.0,
+        size=99.0,
+        choices=80,
+        not_candidates=3,
+    )
+    with_made = replace(logged, made=made)
+    text = to_text(with_made, 160)
+    assert text.index("for 77 moments of 55 users") < text.index("test window: 12,345 requests")
+    assert "0.2345" in text
+    assert "made" not in to_text(logged)
+    page = read_page(make_page(with_made)).text
+    assert page.index("Lists made of the whole field") < page.index("All requests")
+    assert "What each source finds" in page
+    assert "0.3456" in page
+    assert "12,345 requests" in page
+    assert "What each source finds" not in read_page(make_page(logged)).text
