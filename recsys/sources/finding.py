@@ -80,9 +80,14 @@ class Finder:
         return {name: _joined(found) for name, found in parts.items()}
 
     def candidates(self, requests: pl.DataFrame, found: Ranked) -> pl.DataFrame:
-        """Give what was found as rows of the columns of the requests it was found for, with `item_id` last."""
+        """Give what was found as rows of the columns of the requests it was found for, with `item_id` last.
+
+        Nothing is known of `[features] scores`, which a retriever of one's own gives to its candidates alone.
+        """
         items = self.log.items.by_code.gather(found.items).alias("item_id")
-        return requests.drop("item_id", strict=False)[found.requests].with_columns(items)
+        rows = requests.drop("item_id", strict=False)[found.requests]
+        unknown = [pl.lit(None, rows.schema[name]).alias(name) for name in self.features.scores if name in rows.columns]
+        return rows.with_columns(*unknown, items)
 
     def fits(self, requests: pl.DataFrame, which: Ints, items: Ints) -> Flags:
         """Say which items may be candidates: out, and not left out for their users.

@@ -113,3 +113,13 @@ def test_nothing_is_found_of_an_empty_log(log, tools):
     assert [len(each) for each in found] == [0, 0, 0]
     assert finder.candidates(asked_by(1), found).is_empty()
     assert finder.find(asked_by(1, 2).clear(), 3).items.tolist() == []
+
+
+def test_scores_of_retrievers_are_not_known_of_what_was_found(log, tools):
+    finder = finder_of(log, tools, "popular")
+    scored = replace(finder, features=finder.features.model_copy(update={"scores": ("bm25", "ann")}))
+    asked = asked_by(1, 4).with_columns(bm25=pl.lit(7.5), device=pl.lit("tv"))
+    found = scored.candidates(asked, scored.find(asked, 2))
+    assert found["bm25"].null_count() == len(found) == 4
+    assert found["bm25"].dtype == pl.Float64
+    assert set(found["device"]) == {"tv"}
