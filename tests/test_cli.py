@@ -50,7 +50,7 @@ def test_the_version_is_said(capsys) -> None:
     assert capsys.readouterr().out == f"{version('recsys')}\n"
 
 
-VERBS = ("check", "compare", "demo", "evaluate", "features", "import", "init", "score", "train", "world")
+VERBS = ("backtest", "check", "compare", "demo", "evaluate", "features", "import", "init", "score", "train", "world")
 
 
 def test_the_help_lists_every_verb_in_plain_letters() -> None:
@@ -72,7 +72,7 @@ def test_every_verb_says_what_it_does_and_what_each_word_of_it_means(verb, capsy
 
 WRONG_WORDS = {
     "": "give a verb; `recsys --help` lists them",
-    "rnak": "'rnak' is no verb; Verbs are demo, world, init, import, check, train, features, evaluate, compare, score; see",
+    "rnak": "'rnak' is no verb; Verbs are demo, world, init, import, check, train, features, evaluate, compare, backtest, score; see",
     "scored": "'scored' is no verb; did you mean score? Verbs are demo, world, init,",
     "--bogus": "'--bogus' is no verb; ",
     "demo extra": "Unused Tokens: ['extra']; see `recsys demo --help`",
@@ -96,6 +96,8 @@ WRONG_WORDS = {
     "compare a b": 'Command "compare" parameter DATA requires an argument',
     "compare a b d --matters x": 'Invalid value for --matters: unable to convert "x" into float',
     "compare a b d --seed 0.5": "Invalid value for --seed: invalid literal for int() with base 10: '0.5'",
+    "backtest d": 'Command "backtest" parameter --config requires an argument',
+    "backtest d --config c --from noon --nights 1 --out o": "Invalid value for --from: 'noon' is not a time",
     "score m d": 'Command "score" parameter --out requires an argument',
     "score m d --out o --users u": "give --candidates FILE_OR_DIR, or --users FILE and --at TIME",
     "score m d --out o --candidates c --items i": "--candidates comes with neither --users nor --items nor --at",
