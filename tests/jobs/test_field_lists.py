@@ -147,3 +147,31 @@ def test_requests_with_faults_are_refused_with_all_of_them(shop):
         ranker.find(requests.with_columns(user_id=pl.lit(None, pl.Int64)))
     with pytest.raises(DataError, match="timestamp"):
         ranker.find(requests.drop("timestamp"))
+
+
+@pytest.mark.parametrize("steps", [1, 5])
+def test_a_process_that_was_told_everything_makes_the_lists_of_a_batch_that_knew_it(shop, tmp_path, steps):
+    requests, events = shop.dataset.requests, shop.dataset.events
+    cut = requests["timestamp"].sort()[len(requests) // 2]
+    past = replace(
+        shop.dataset,
+        requests=requests.filter(pl.col("timestamp") < cut),
+        events=events.filter(pl.col("timestamp") < cut),
+    )
+    users = requests.select("user_id").unique().sort("user_id")
+    end = requests["timestamp"].max() + timedelta(hours=1)
+    score(shop.model, past, ask(users.head(1), cut), tmp_path / "past")
+    score(shop.model, shop.dataset, ask(users.head(1), end), tmp_path / "all")
+    told = Ranker.load(shop.model, tmp_path / "past/state")
+    whole = Ranker.load(shop.model, tmp_path / "all/state")
+    assert len(told.find(ask(users, end)))  # a field that is counted now must not stay
+    later = requests.filter(pl.col("timestamp") >= cut).sort("request_id")
+    done = events.filter(pl.col("timestamp") >= cut)
+    for step in range(steps):  # in no order of time
+        told.update(
+            events=done.filter(pl.col("item_id").hash(3) % steps == step),
+            requests=later.filter(pl.col("request_id").hash(5) % steps == step),
+        )
+    for at in (cut, end, end + timedelta(days=2)):
+        found = [ranker.rank(ranker.find(ask(users, at))) for ranker in (told, whole)]
+        assert_frame_equal(*found, check_exact=True)
