@@ -49,7 +49,7 @@ def judge_field(
         return None
     names = tuple(dict.fromkeys(("popular", "again", *finder.settings.sources)))
     every = replace(finder, settings=finder.settings.model_copy(update={"sources": names}))
-    ranked = every.find_each(asked, max(finder.settings.size, 100))
+    ranked = every.find_each(asked, finder.settings.size)
     own = {name: ranked[name] for name in finder.settings.sources}
     union = merge(own, finder.log, finder.settings.size, finder.merging)
     systems = {

@@ -8,6 +8,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 from scipy import sparse
 
@@ -233,23 +234,20 @@ def refreshed(as_of: Ints, every: timedelta, zone: str, daily: bool) -> Ints:
 
 def field_at(log: "Log", cut: int, half_life: timedelta) -> Field:
     """Give what clicks known before a moment say of all items; rows that are told later change it."""
-    known = 0
-    for layer in log.layers:
-        moments, sums = layer.click_marks
-        known ^= int(sums[np.searchsorted(moments, cut)])
+    marked = (layer.click_marks for layer in log.layers)
+    known = sum(int(sums[np.searchsorted(moments, cut)]) for moments, sums in marked) % 2**64
     return log.fields.of((cut, half_life, known), lambda: Field.of(log.clicks, log.items.order, cut, half_life))
 
 
-def marks(clicks: Stream) -> tuple[Ints, Ints]:
-    """Give the moments of clicks, ascending, and before each the exclusive or of a hash of every click until then.
+def marks(clicks: Stream) -> tuple[Ints, npt.NDArray[np.uint64]]:
+    """Give the moments of clicks, ascending, and before each the sum of a hash of every click until then.
 
-    Of two sets of clicks it tells whether they are the same, in whatever layers they lie.
+    Added up over layers, modulo 2 ** 64, they tell whether two logs hold the same clicks, each as often.
     """
     rows = pl.DataFrame([clicks.codes["user"], clicks.codes["item"], clicks.moments], schema=["user", "item", "moment"])
-    counted = rows.with_columns(pl.int_range(pl.len()).over("user", "item", "moment").alias("again"))
     order = np.argsort(clicks.moments, kind="stable")
-    hashes = counted.hash_rows(0).to_numpy().view(np.int64)[order]
-    return clicks.moments[order], np.concatenate([[0], np.bitwise_xor.accumulate(hashes)])
+    hashes = rows.hash_rows(0).to_numpy()[order]
+    return clicks.moments[order], np.concatenate([[np.uint64(0)], np.cumsum(hashes, dtype=np.uint64)])
 
 
 def rows_of(log: "Log", kind: str) -> Clicks:

@@ -175,7 +175,7 @@ class Layer:
         return self.stream(CLICK).joined(replace(shown, moments=self._clicked.known_at, amounts=(nothing, nothing)))
 
     @cached_property
-    def click_marks(self) -> tuple[Ints, Ints]:
+    def click_marks(self) -> tuple[Ints, npt.NDArray[np.uint64]]:
         """When clicks became known, ascending, and before each what tells them from others, shape [N] and [N + 1]."""
         return marks(self.click_rows)
 

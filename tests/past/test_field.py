@@ -146,6 +146,17 @@ def test_a_branch_that_was_told_other_clicks_has_a_field_of_its_own(tools):
     assert found[0] == found[2] != found[1]
 
 
+def test_the_same_click_told_twice_counts_twice(tools):
+    log = log_of(tools, [(1, item, "click", NOON - 3 * DAY, timedelta(0)) for item in (1, 2, 3)])
+    nothing = replace(log.behaviour, showings=log.behaviour.showings.clear())
+    again = replace(nothing, events=log.behaviour.events.head(1))
+    counted = []
+    for _ in range(4):
+        counted.append(field_at(log, micro(NOON), 300 * DAY).popular[0])
+        log = log.with_tail(again)
+    assert counted == [counted[0] * times for times in range(1, 5)]
+
+
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2), st.integers(0, 3)), max_size=12), st.randoms())
 def test_marks_tell_sets_of_clicks_apart_whatever_their_order(rows, random):
