@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from recsys.jobs.judging import Judgement
     from recsys.settings import Settings
 
-pytest_plugins = ["tests.fixtures.behaviour", "tests.fixtures.commands", "tests.fixtures.texts"]
+pytest_plugins = ["tests.fixtures.behaviour", "tests.fixtures.commands", "tests.fixtures.shops", "tests.fixtures.texts"]
 
 # The same examples each time: a test that fails tells of a change. `make prove` looks at others each time.
 settings.register_profile("same", deadline=None, derandomize=True)  # a busy machine is no fault of an example
@@ -31,7 +31,7 @@ settings.register_profile("prove", deadline=None, print_blob=True)  # what `make
 settings.load_profile("same")
 
 
-TRAINED = {"line", "asking"}
+TRAINED = {"line", "asking", "made_shop"}
 """Fixtures that train a model; what needs one is no quick test."""
 
 

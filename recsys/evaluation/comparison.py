@@ -217,6 +217,8 @@ def compare_rankers(
         sizes = np.diff(lists.starts)
         rows, starts = np.repeat(inside, sizes), np.concatenate([[0], np.cumsum(sizes[inside])])
         (of_a, weights), (of_b, _) = (pooled_auc_parts(lists.labels[rows], of[rows], starts) for of in (a, b))
+        if not plan.pooled:
+            return paired.where(inside)
         return paired.where(inside).joined(POOLED, of_a, of_b, weights)
 
     inside = {name: lists.flags(name, flags) for name, flags in segments.items()}

@@ -6,12 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from recsys.evaluation.field_results import MeasureTable
-from recsys.evaluation.measures import hit, ndcg, per_request, recall
+from recsys.evaluation.measures import per_request
+from recsys.evaluation.plan import OF_FIELD
 from recsys.statistics.intervals import intervals_over_users
 from recsys.statistics.numbers import Floats, Integers
-
-JUDGED = (ndcg(10), hit(10), recall(10), recall(50), recall(100))
-"""What is computed of made lists."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +64,7 @@ def judge_lists(systems: Mapping[str, OrderedItems], choices: Choices, seed: int
     if product:
         values |= {f"{product}-{name}": values[product] - values[name] for name in systems if name != product}
     intervals = iter(intervals_over_users(np.concatenate(list(values.values())), choices.users, seed=seed))
-    return {name: {str(measure): next(intervals) for measure in JUDGED} for name in values}
+    return {name: {str(measure): next(intervals) for measure in OF_FIELD} for name in values}
 
 
 def _values(listed: OrderedItems, choices: Choices) -> Floats:
@@ -79,4 +77,4 @@ def _values(listed: OrderedItems, choices: Choices) -> Floats:
     order = np.argsort(every // items, kind="stable")
     starts = np.searchsorted(every[order] // items, np.arange(len(choices.users) + 1))
     labels = np.isin(every[order], chosen).astype(np.int64)
-    return per_request(JUDGED, labels, scores[order], starts)
+    return per_request(OF_FIELD, labels, scores[order], starts)

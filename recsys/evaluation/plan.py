@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from recsys.errors import SettingsError
 from recsys.evaluation.measures import (
@@ -19,6 +19,10 @@ from recsys.evaluation.measures import (
 
 MEASURES = (ndcg(10), AUC, FIRST_HIT_MRR, average_precision(), hit(1), recall(5))
 """What is compared unless other measures are named."""
+
+
+OF_FIELD = (ndcg(10), hit(10), recall(10), recall(50), recall(100))
+"""What is computed of lists that were made of the whole field."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,8 @@ class Plan:
         Permutations of the test; with m segments the Holm correction needs more than 20 m to find anything.
     seed
         Seed of both; the same seed gives the same numbers, whatever the order of the rows.
+    pooled
+        Whether the AUC over the candidates of all requests as one list is computed, too.
     """
 
     measures: tuple[Measure, ...] = MEASURES
@@ -47,6 +53,7 @@ class Plan:
     resamples: int = 2000
     permutations: int = 10_000
     seed: int = 0
+    pooled: bool = True
 
     @classmethod
     def of(
@@ -63,6 +70,32 @@ class Plan:
         deciding = [] if primary == POOLED else [parse_measure(primary)]  # pooled, it is always there
         chosen = {str(measure): measure for measure in (*deciding, *others)}
         return cls(tuple(chosen.values()), primary, matters, seed=seed)
+
+    def of_field(self, decides: bool = True) -> "Plan":
+        """Give the same plan for lists that were made of the whole field.
+
+        No AUC is computed: it would change with what the other side lists.
+
+        Parameters
+        ----------
+        decides
+            Whether these lists give the verdict; where they do not, nDCG@10 stands in for an AUC that does.
+
+        Raises
+        ------
+        SettingsError
+            When an AUC is to decide.
+        """
+        areas = (str(AUC), POOLED)
+        if self.primary in areas and decides:
+            raise SettingsError(
+                f"{self.primary} cannot decide between lists made of the whole field, for each side chooses its own "
+                "candidates; name nDCG@10 or recall@50"
+            )
+        primary = MEASURES[0] if self.primary in areas else parse_measure(self.primary)
+        others = [measure for measure in self.measures if str(measure) not in areas]
+        chosen = {str(measure): measure for measure in (primary, *others, *OF_FIELD)}
+        return replace(self, measures=tuple(chosen.values()), primary=str(primary), pooled=False)
 
     def __post_init__(self) -> None:
         if not 0 < self.matters < math.inf:

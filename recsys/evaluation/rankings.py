@@ -92,6 +92,36 @@ class Rankings:
             _refuse(wrong, name, "have a click_probability outside 0 to 1", "give calibrated probabilities")
         return cls(name, table)
 
+    def lists_more(self, requests: pl.DataFrame) -> bool:
+        """Say whether it ranks an item that is no candidate of its request; other requests are not looked at."""
+        asked, table = _alike(requests.select(KEY), self.table)
+        return not table.join(asked, on="request_id", how="semi").join(asked, on=KEY, how="anti").is_empty()
+
+    def lists(self, requests: pl.Series, items: pl.Series) -> pl.DataFrame:
+        """Give the answers to some requests: `request_id`, `item_id` and `score`, ids as in the arguments.
+
+        Parameters
+        ----------
+        requests, items
+            Distinct ids of the requests, and of all items there are.
+
+        Raises
+        ------
+        DataError
+            When it ranks an item that is not there.
+        """
+        found = self.table.select(*KEY, "score")
+        for name, known in zip(KEY, (requests, items), strict=True):
+            ids = known.alias(name).to_frame().with_columns(_text=pl.col(name).cast(pl.String))
+            rows = found.with_columns(_text=pl.col(name).cast(pl.String)).drop(name)
+            if name == "item_id":
+                strange = rows.join(ids, on="_text", how="anti").rename({"_text": "item"})
+                _refuse(
+                    strange, self.name, "rank an item that the items table does not hold", "rank items of this data"
+                )
+            found = rows.join(ids, on="_text", maintain_order="left").drop("_text")
+        return found.select(*KEY, "score")
+
     def scores(self, requests: pl.DataFrame) -> Floats:
         """Return a score per row of a table of requests, -inf where the system did not list it; see `align`."""
         return self.align(requests).scores
@@ -111,10 +141,7 @@ class Rankings:
         DataError
             When the file ranks none of the requests, or an item that is not a candidate of its request.
         """
-        asked, table = requests.select(KEY), self.table
-        for column in KEY:
-            if asked.schema[column] != table.schema[column]:
-                asked, table = (frame.with_columns(pl.col(column).cast(pl.String)) for frame in (asked, table))
+        asked, table = _alike(requests.select(KEY), self.table)
         inside = table.join(asked, on="request_id", how="semi")
         if inside.is_empty():
             raise DataError(
@@ -159,6 +186,14 @@ def read_rankings(path: str | Path) -> Rankings:
         raise DataError(f"{path} is missing; name a TREC run, a Parquet file or a folder of Parquet files")
     read = _read_parquet if path.is_dir() or path.suffix == ".parquet" else _read_run
     return Rankings.of(read(path), str(path))
+
+
+def _alike(asked: pl.DataFrame, table: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Write ids of two different types as text."""
+    for column in KEY:
+        if asked.schema[column] != table.schema[column]:
+            asked, table = (frame.with_columns(pl.col(column).cast(pl.String)) for frame in (asked, table))
+    return asked, table
 
 
 def _check_types(table: pl.DataFrame, name: str) -> None:

@@ -30,6 +30,7 @@ from recsys.model.prepared import fingerprint, prepare
 from recsys.schema import AFTER_THE_LIST
 from recsys.settings import Settings
 from recsys.shown import counted
+from recsys.sources.lists import first_rows
 
 if TYPE_CHECKING:
     from recsys.jobs.compare import Compared
@@ -37,6 +38,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 Lists = Mapping[int, pl.DataFrame]
+
+_ALIKE = ("top", "time", "candidates", "windows")
+"""What the rankings of all nights share of what `score` writes of them."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +88,9 @@ def backtest(
 
     B is `config`, A is `against`, or what is popular. A night's model is what `train` makes of the tables cut at its
     beginning; it ranks the lists of the day that follows, from tables cut at the day's end, so that each list knows
-    what its freshness allows. Writes into `out`: `models/<date>-<side>`, `nights/<date>/<side>` as `score` writes,
+    what its freshness allows. Where no lists were logged and a side has candidate sources, it makes the lists for the
+    moments of the choices instead; a side without sources ranks all items then. Writes into `out`:
+    `models/<date>-<side>`, `nights/<date>/<side>` as `score` writes,
     the rankings of all nights in `a` and `b`, `backtest.json`, `backtest.html` and a manifest. The same call, made
     again after a kill, goes on where it was.
 
@@ -121,6 +127,8 @@ def backtest(
     words = {"a": "--against", "b": "--config"}
     made = refuse_unfit({words[side]: settings for side, settings in sides.items()}, plan.every, warm)
     lists = _lists_of(dataset, plan, made or TimeSettings())
+    if dataset.about.sampled and any(settings.candidates.sources for settings in sides.values()):
+        lists = {night: first_rows(own) for night, own in lists.items()}  # whose candidates the models find themselves
     facts = {
         "from": plan.first.isoformat(),
         "nights": nights,
@@ -246,7 +254,7 @@ class _Replay:
         for night in self.lists:
             folder = self.out / "nights" / self.plan.name(night) / side
             written = read_manifest(folder, "written by `recsys backtest`")
-            facts |= {name: written[name] for name in ("top", "time") if name in written}
+            facts |= {name: written[name] for name in _ALIKE if name in written}
             parts += sorted((folder / "rankings").iterdir())
         with new_folder(self.out / side) as staging:
             (staging / "rankings").mkdir()
@@ -274,5 +282,6 @@ class _Replay:
         a, names = (self.out / "a", ("A", "B")) if "a" in sides else (POPULARITY, (POPULARITY, "B"))
         compared = compare(a, self.out / "b", self.dataset, DEFAULT_PLAN, names=names)
         requests, scores = compared.sides.requests, compared.sides.scores
-        nights = (judge_night(night, requests, scores, names, DEFAULT_PLAN) for night in self._nights(sides))
+        plan = DEFAULT_PLAN.of_field() if compared.sides.of_field else DEFAULT_PLAN
+        nights = (judge_night(night, requests, scores, names, plan) for night in self._nights(sides))
         return Backtested(tuple(nights), compared, facts)

@@ -10,8 +10,9 @@ from recsys.data.tables import Dataset
 from recsys.errors import DataError, SettingsError
 from recsys.evaluation.comparison import Comparison, compare_rankers
 from recsys.evaluation.plan import DEFAULT_PLAN, Plan
-from recsys.evaluation.reports.comparison_report import Exhibits, to_html, to_text
+from recsys.evaluation.reports.comparison_report import MADE_LISTS, Exhibits, to_html, to_text
 from recsys.jobs.exhibits import collect_exhibits
+from recsys.jobs.made_sides import has_candidates, make_lists
 from recsys.jobs.segments import segment_requests
 from recsys.jobs.sides import Sides, System, last_learnt, making
 from recsys.jobs.systems import Source, open_system
@@ -65,6 +66,10 @@ def compare(
     `recsys train` or of `recsys score`. Where no model folder takes part, they are, of these, those that one of the
     rankings ranks; for two baselines all. Where one side makes nightly lists, both are asked the made lists.
 
+    Where a model has candidate sources, or rankings hold more than the candidates of drawn lists, the two are compared
+    on lists that they make of the whole field, against what was chosen of it; a side that finds no candidates orders
+    those of the other. These lists decide where those of the tables were drawn, and come second where they were logged.
+
     Parameters
     ----------
     a, b
@@ -102,12 +107,29 @@ def compare(
     )
     prepared = _prepare(first, second, dataset)
     window, chosen = _judged(first, second, prepared.made.lists)
-    asked = Asked.of(chosen, prepared.log)
-    requests = asked.candidates
-    both, answers = (first, second), (first.answer(asked), second.answer(asked))
-    sides = Sides(requests, prepared.dataset, prepared.made, both, answers, plan.seed)
-    segments = segment_requests(asked, replace(prepared.dataset, requests=prepared.made.lists), columns)
-    comparison = compare_rankers(requests, *sides.scores, (first.name, second.name), segments, window, plan)
+    both, sampled = (first, second), dataset.about.sampled
+    more = [has_candidates(side, chosen) for side in both]
+    written = [own for side, own in zip(both, more, strict=True) if side.rankings is not None]
+    found = []
+    if any(more) and all(written) and (sampled or not written):
+        made = make_lists(both, chosen, prepared.log, plan.seed)
+        sides = Sides(made.asked.candidates, prepared.dataset, prepared.made, both, made.answers, plan.seed, True)
+        found.append(_compared(made.asked, sides, columns, MADE_LISTS, plan.of_field(sampled)))
+    if not (found and written):
+        asked = Asked.of(chosen, prepared.log)
+        answers = (first.answer(asked), second.answer(asked))
+        sides = Sides(asked.candidates, prepared.dataset, prepared.made, both, answers, plan.seed)
+        found.append(_compared(asked, sides, columns, window, plan))
+    shown, *others = found if sampled else found[::-1]
+    beside = others[0].comparison if others else None
+    return replace(shown, exhibits=replace(shown.exhibits, second=beside))
+
+
+def _compared(asked: Asked, sides: Sides, columns: Sequence[str], window: str, plan: Plan) -> Compared:
+    """Hold the answers of two sides against what was chosen."""
+    segments = segment_requests(asked, replace(sides.dataset, requests=sides.made.lists), columns)
+    a, b = (system.name for system in sides.systems)
+    comparison = compare_rankers(sides.requests, *sides.scores, (a, b), segments, window, plan)
     return Compared(comparison, collect_exhibits(sides, plan.primary), sides)
 
 
@@ -122,9 +144,10 @@ def _prepare(first: System, second: System, dataset: Dataset) -> Prepared:
 
     Where one side's lists are made, both are asked these.
     """
-    made, models = making(first, second), [each.prepared for each in (first, second) if each.prepared is not None]
+    made, clocks = making(first, second), [each.time for each in (first, second) if each.time is not None]
+    models = [each.prepared for each in (first, second) if each.prepared is not None]
     if not models:
-        return prepare(dataset, Settings(time=made or TimeSettings()))
+        return prepare(dataset, Settings(time=made or next(iter(clocks), TimeSettings())))
     labels = [prepared.settings.labels for prepared in models]
     if labels[0] != labels[-1]:
         raise SettingsError(
@@ -155,7 +178,8 @@ def _judged(first: System, second: System, requests: pl.DataFrame) -> tuple[str,
                 f"no request is left that the models have not learnt from: they have learnt until {learnt:%F %T} "
                 f"UTC, requests end at {last} UTC; import later requests"
             )
-    ranked = [system.ranked.cast(pl.String) for system in sides if system.ranked is not None]
+    rankings = [system.rankings.table for system in sides if system.rankings is not None]
+    ranked = [table["request_id"].unique().cast(pl.String) for table in rankings]
     if ranked and all(system.prepared is None for system in sides):
         window = "test" if learnt else "ranked"
         chosen = chosen.filter(pl.col("request_id").cast(pl.String).is_in(pl.concat(ranked).unique().implode()))

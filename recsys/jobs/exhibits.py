@@ -18,6 +18,8 @@ from recsys.evaluation.reports.comparison_report import Exhibits, LabelFree, Pai
 from recsys.jobs.sides import Sides, last_learnt, making
 from recsys.statistics.intervals import intervals_over_users
 
+OF_FIELD = "each side's own, of all items that were out; what was chosen and is not listed earns nothing"
+
 K = 10
 """Places of a list that are looked at."""
 
@@ -53,7 +55,7 @@ def collect_exhibits(sides: Sides, primary: str) -> Exhibits:
 
 def _warnings(sides: Sides, k: str) -> Iterator[str]:
     """Say what makes the verdict mean less than it seems: drawn lists, a weak A, what one side leaves open."""
-    if sides.dataset.about.sampled:
+    if sides.dataset.about.sampled and not sides.of_field:
         yield SAMPLED
     if sides.systems[0].kind == "baseline":
         yield (
@@ -73,7 +75,7 @@ def _warnings(sides: Sides, k: str) -> Iterator[str]:
     learnt, logged = last_learnt(*sides.systems), sides.made.lists
     fit = (logged if learnt is None else logged.filter(pl.col("timestamp") >= learnt))["request_id"].n_unique()
     compared = len(sides.lists.users)
-    if compared < fit:
+    if compared < fit and not sides.of_field:
         yield (
             f"{compared:,} of {fit:,} logged requests are ranked and compared; who leaves out what is hard looks "
             "better than it is."
@@ -83,7 +85,7 @@ def _warnings(sides: Sides, k: str) -> Iterator[str]:
 def _of_ranks(sides: Sides) -> Iterator[str]:
     """Say of which side the pooled AUC is no more than a word."""
     for system in sides.systems:
-        if system.ranked is not None:
+        if system.rankings is not None and not sides.of_field:
             yield f"AUC pooled compares scores of different lists; where {system.name} gives ranks, it says little."
 
 
@@ -250,4 +252,5 @@ def _facts(sides: Sides) -> dict[str, str]:
         facts[side] = f"{system.name} ({system.kind})"
     made = making(*sides.systems)
     facts |= {} if made is None else {"Lists": made.in_words()}
+    facts |= {"Candidates": OF_FIELD} if sides.of_field else {}
     return {**facts, "Seed": str(sides.seed)}

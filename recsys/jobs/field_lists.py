@@ -16,6 +16,7 @@ from recsys.ranking.trees import TreeRanker
 from recsys.sources.finding import Finder
 from recsys.sources.lists import first_rows
 from recsys.sources.merging import Ranked, merge
+from recsys.sources.settings import SourceName
 from recsys.statistics.numbers import Floats
 
 MOST = 2_000
@@ -44,17 +45,14 @@ def judge_field(
     """
     if not finder.settings.sources:
         return None
-    asked, choices, beside = _chosen(requests.filter(pl.col("label") > 0), finder, seed)
+    asked, choices, beside = moments_of(requests, finder, seed)
     if asked.is_empty():
         return None
-    names = tuple(dict.fromkeys(("popular", "again", *finder.settings.sources)))
-    every = replace(finder, settings=finder.settings.model_copy(update={"sources": names}))
-    ranked = every.find_each(asked, finder.settings.size)
+    ranked = _ranked(finder, asked, ("popular", "again", *finder.settings.sources))
     own = {name: ranked[name] for name in finder.settings.sources}
     union = merge(own, finder.log, finder.settings.size, finder.merging)
     systems = {
-        POPULARITY: _listed(ranked["popular"]),
-        CHOSEN_BEFORE: _after(ranked["again"], ranked["popular"], len(finder.log.items)),
+        **_rules(ranked, len(finder.log.items)),
         **_of_rankers(asked, finder, union, rankers),
     }
     table = judge_lists(systems, choices, seed, PRODUCT)
@@ -72,9 +70,24 @@ def judge_field(
     )
 
 
-def _chosen(chosen: pl.DataFrame, finder: Finder, seed: int) -> tuple[pl.DataFrame, Choices, int]:
-    """Choose lists, and say what was chosen of what may be a candidate for them, and how much of what may not."""
-    asked = _spread(first_rows(chosen), seed)
+def moments_of(
+    requests: pl.DataFrame, finder: Finder, seed: int, most: int | None = MOST
+) -> tuple[pl.DataFrame, Choices, int]:
+    """Choose moments that lists are made for.
+
+    Parameters
+    ----------
+    requests, finder, seed
+        As of `judge_field`.
+    most
+        How many; all when None.
+
+    Returns
+    -------
+    One row for each moment, what was chosen then of what may be a candidate, and how much of what may not.
+    """
+    chosen = requests.filter(pl.col("label") > 0)
+    asked = _spread(first_rows(chosen), seed, most)
     places = asked.select("request_id", which=pl.int_range(pl.len()))
     rows = chosen.select("request_id", "item_id").join(places, on="request_id").sort("which", "item_id")
     which, items = rows["which"].to_numpy(), finder.log.items.encode(rows["item_id"])
@@ -85,6 +98,24 @@ def _chosen(chosen: pl.DataFrame, finder: Finder, seed: int) -> tuple[pl.DataFra
     return asked, Choices(numbers, items[fit], users), int((~fit).sum())
 
 
+def rule_lists(finder: Finder, asked: pl.DataFrame) -> dict[str, OrderedItems]:
+    """Make the lists of simple rules: what is popular, and what the user chose before in front of it."""
+    return _rules(_ranked(finder, asked, ("popular", "again")), len(finder.log.items))
+
+
+def _ranked(finder: Finder, asked: pl.DataFrame, names: tuple[SourceName, ...]) -> dict[SourceName, Ranked]:
+    """Let some sources find candidates, each once."""
+    some = replace(finder, settings=finder.settings.model_copy(update={"sources": tuple(dict.fromkeys(names))}))
+    return some.find_each(asked, finder.settings.size)
+
+
+def _rules(ranked: Mapping[SourceName, Ranked], items: int) -> dict[str, OrderedItems]:
+    return {
+        POPULARITY: _listed(ranked["popular"]),
+        CHOSEN_BEFORE: _after(ranked["again"], ranked["popular"], items),
+    }
+
+
 def _out(asked: pl.DataFrame, finder: Finder) -> float:
     """Count the items that were out when lists were made, on average."""
     out = finder.log.register.out_at
@@ -92,13 +123,13 @@ def _out(asked: pl.DataFrame, finder: Finder) -> float:
     return float(np.searchsorted(np.sort(out[np.isfinite(out)]), moments, side="right").mean() + np.isnan(out).sum())
 
 
-def _spread(asked: pl.DataFrame, seed: int) -> pl.DataFrame:
+def _spread(asked: pl.DataFrame, seed: int, most: int | None) -> pl.DataFrame:
     """Choose lists: by a seeded order first one of every user, then a second one, until there are enough."""
     drawn = asked.sort("request_id").with_columns(
         _drawn=pl.Series(np.random.default_rng(seed).permutation(len(asked)), dtype=pl.Int64)
     )
     drawn = drawn.with_columns(_turn=pl.col("_drawn").rank("ordinal").over("user_id"))
-    return drawn.sort("_turn", "_drawn").head(MOST).sort("timestamp", "request_id").drop("_turn", "_drawn")
+    return drawn.sort("_turn", "_drawn")[:most].sort("timestamp", "request_id").drop("_turn", "_drawn")
 
 
 def _listed(found: Ranked) -> OrderedItems:

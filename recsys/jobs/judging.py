@@ -22,6 +22,7 @@ from recsys.past.log import Log
 from recsys.past.lookup import Asked, Lookup
 from recsys.progress import progress
 from recsys.ranking.calibration import Calibration
+from recsys.ranking.experience import Experience, Kind
 from recsys.ranking.trees import Examples, TreeRanker
 from recsys.vectors.reader import Reader
 
@@ -43,11 +44,14 @@ class LoggedWindow:
         Feature rows, labels and request starts of the same rows.
     found
         The same of lists that candidate sources made at the moments of the requests; None where there are no sources.
+    experience
+        What all these lists have in common; None where there is none.
     """
 
     requests: pl.DataFrame
     examples: Examples
     found: Examples | None = None
+    experience: Experience | None = None
 
     @property
     def learnt(self) -> Examples:
@@ -62,10 +66,11 @@ class LoggedWindow:
         """Append later requests."""
         found = self.found if later.found is None or self.found is None else self.found.joined(later.found)
         requests = pl.concat([self.requests, later.requests])
-        return LoggedWindow(requests, self.examples.joined(later.examples), found)
+        known = later.experience if self.experience is None else self.experience.joined(later.experience)
+        return LoggedWindow(requests, self.examples.joined(later.examples), found, known)
 
 
-def read_logged(asked: Asked, settings: FeatureSettings, reader: Reader | None) -> LoggedWindow:
+def read_logged(asked: Asked, settings: FeatureSettings, reader: Reader | None, kind: Kind = "logged") -> LoggedWindow:
     """Compute the features of logged requests.
 
     Parameters
@@ -74,15 +79,19 @@ def read_logged(asked: Asked, settings: FeatureSettings, reader: Reader | None) 
         Rows of the requests table, requests whole.
     settings, reader
         What features are computed from; without a reader the text columns are NaN.
+    kind
+        Where the lists come from.
     """
-    tables = []
+    tables, unseen = [], [np.empty(0)]
     with progress(len(asked.candidates), "features", "row") as advance:
         for part in asked.parts(ROWS_PER_BATCH):
             tables.append(build_features(part, settings, reader))
+            unseen.append(part.unseen())
             advance(len(part.candidates))
     table = pl.concat(tables) if tables else build_features(asked, settings, reader)
     labels = asked.candidates["label"].cast(pl.Int64).to_numpy()
-    return LoggedWindow(asked.candidates, Examples(table, labels, asked.starts))
+    experience = Experience.of(kind, asked.lengths, np.concatenate(unseen))
+    return LoggedWindow(asked.candidates, Examples(table, labels, asked.starts), experience=experience)
 
 
 @dataclass(frozen=True)

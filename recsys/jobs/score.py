@@ -1,6 +1,8 @@
 """Score: the nightly batch that turns candidates into ranked lists."""
 
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import polars as pl
@@ -16,6 +18,7 @@ from recsys.manifest import read_manifest, write_manifest
 from recsys.model.ready import Ready, check_top, keep_top
 from recsys.past.lookup import Asked
 from recsys.progress import progress
+from recsys.settings import Settings
 from recsys.shown import counted
 from recsys.statistics.ties import tied_rows
 
@@ -35,6 +38,10 @@ class Scored:
         Distinct users without behaviour and distinct items that are not in the items table; both were scored.
     tied
         Candidates that have the score of another one of their request.
+    unlike
+        Why lists are unlike all that the model has learnt from, and how many are.
+    learnt
+        The lists that it has learnt from, in words.
     not_out
         Candidates that came in but were not out when nightly lists were made, and what was clicked of them where the
         candidates have labels; None where lists are not made.
@@ -46,11 +53,13 @@ class Scored:
     unknown_users: int
     unknown_items: int
     tied: int
+    unlike: Mapping[str, int] = field(default_factory=dict)
+    learnt: str = ""
     not_out: NotOut | None = None
 
     def to_json(self) -> dict[str, object]:
         """Return plain objects for `json.dumps`."""
-        return {name: each for name, each in vars(self).items() if name != "not_out"} | (
+        return {name: each for name, each in vars(self).items() if name not in ("learnt", "not_out")} | (
             {} if self.not_out is None else {"not_out": self.not_out.to_json()}
         )
 
@@ -66,6 +75,9 @@ class Scored:
                 f"\n{self.tied:,} of {self.candidates:,} candidates have the score of another one in their list; "
                 "[ranker] ties says what orders them"
             )
+        if self.unlike:
+            why = ", ".join(f"{counted(many, 'list')} by {reason}" for reason, many in self.unlike.items())
+            said += f"\nunlike any list that the model has learnt from: {why}; it has learnt from {self.learnt}"
         if self.not_out is not None:
             said += f"\n{self.not_out.in_words()}"
         return said
@@ -128,23 +140,42 @@ def score(
         ready.state.save(staging / "state", folder)
         model_files = read_manifest(folder, "written by `recsys train`")["files"]
         facts = {"ranker": model_files["ranker.txt"], "learnt_until": ready.model.windows.learnt_until.isoformat()}
-        how = {"time": ready.model.settings.time.model_dump(mode="json")} if time.nightly else {}
-        write_manifest(staging, {"counts": scored.to_json(), "top": top, **facts, **how})
+        write_manifest(staging, {"counts": scored.to_json(), "top": top, **facts, **_how_made(ready.model.settings)})
     return scored
+
+
+def _how_made(settings: Settings) -> dict[str, object]:
+    """Say what was known when, and what found candidates: `recsys compare` reads it."""
+    written = settings.model_dump(mode="json")
+    found = {"candidates": written["candidates"], "windows": written["features"]["windows"]}
+    return {"time": written["time"], **(found if settings.candidates.sources else {})}
 
 
 def _write_rankings(ready: Ready, asked: Asked, folder: Path, top: int | None) -> Scored:
     rankings = tied = 0
     unknown_users: set[object] = set()
     unknown_items: set[object] = set()
+    unlike = Counter[str]()
     with progress(len(asked.candidates), "score", "row") as advance:
         for number, part in enumerate(asked.parts(ROWS_PER_PART)):
             ranked = ready.rank(part)
             unknown_users.update(ranked.filter("unknown_user")["user_id"].unique())
             unknown_items.update(ranked.filter("unknown_item")["item_id"].unique())
             tied += int(tied_rows(ranked["score"].to_numpy(), ranked["request_id"].rle_id().to_numpy()).sum())
+            strange = ranked.group_by("request_id").agg(pl.col("unlike").first())["unlike"].drop_nulls()
+            unlike.update(reason for words in strange for reason in words.split(", "))
             ranked = keep_top(ranked, top)
             ranked.write_parquet(folder / f"part-{number:05}.parquet")
             rankings += len(ranked)
             advance(len(part.candidates))
-    return Scored(len(asked.lengths), len(asked.candidates), rankings, len(unknown_users), len(unknown_items), tied)
+    known = ready.model.experience
+    return Scored(
+        requests=len(asked.lengths),
+        candidates=len(asked.candidates),
+        rankings=rankings,
+        unknown_users=len(unknown_users),
+        unknown_items=len(unknown_items),
+        tied=tied,
+        unlike=dict(sorted(unlike.items())),
+        learnt="" if known is None else known.in_words(),
+    )

@@ -13,9 +13,12 @@ from recsys.data.clock import TimeSettings
 from recsys.data.made import Made
 from recsys.data.tables import Dataset
 from recsys.errors import SettingsError
+from recsys.evaluation.rankings import Rankings
 from recsys.evaluation.requests import Requests
 from recsys.model.prepared import Prepared
+from recsys.past.log import Log
 from recsys.past.lookup import Asked
+from recsys.sources.finding import Finder
 from recsys.vectors.item_vectors import ItemVectors
 
 Floats = npt.NDArray[np.float64]
@@ -55,8 +58,12 @@ class System:
         The tables as a model reads them, where it is one.
     vectors
         What its encoder says about items.
-    ranked
-        Ids of the requests it ranks, where it is a list of rankings.
+    rankings
+        What it answered, where that is all there is of it.
+    finder, lists
+        Where it may have candidates of its own: what finds them in a log, and from moments (`request_id`, `user_id`,
+        `timestamp` and what requests have beside, a row each) and a finder of either side to its lists: `request_id`,
+        `item_id` and `score`. Rules have lists without a finder.
     learnt_until
         The first moment that has not been learnt from, where a model gave the answers.
     time
@@ -67,7 +74,9 @@ class System:
     answer: Callable[[Asked], Opinion]
     prepared: Prepared | None = None
     vectors: ItemVectors | None = None
-    ranked: pl.Series | None = None
+    rankings: Rankings | None = None
+    finder: Callable[[Log], Finder] | None = None
+    lists: Callable[[pl.DataFrame, Finder], pl.DataFrame] | None = None
     learnt_until: datetime | None = None
     time: TimeSettings | None = None
 
@@ -76,7 +85,7 @@ class System:
         """What it is, for people."""
         if self.prepared is not None:
             return "model"
-        return "baseline" if self.ranked is None else "rankings"
+        return "baseline" if self.rankings is None else "rankings"
 
 
 def last_learnt(*systems: System) -> datetime | None:
@@ -120,6 +129,8 @@ class Sides:
         Both sides, A first.
     seed
         Seed of whatever is drawn.
+    of_field
+        Whether the lists are those that the sides made of the whole field.
     """
 
     requests: pl.DataFrame
@@ -128,6 +139,7 @@ class Sides:
     systems: tuple[System, System]
     answers: tuple[Opinion, Opinion]
     seed: int
+    of_field: bool = False
 
     @cached_property
     def lists(self) -> Requests:

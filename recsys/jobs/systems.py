@@ -3,21 +3,27 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 import polars as pl
+from pydantic import BaseModel
 
-from recsys.data.clock import TimeSettings
+from recsys.data.clock import Duration, TimeSettings
 from recsys.data.tables import Dataset
 from recsys.errors import DataError
-from recsys.evaluation.evaluation import BASELINES
-from recsys.evaluation.rankings import Aligned, Rankings, read_rankings
+from recsys.evaluation.evaluation import BASELINES, RANDOM
+from recsys.evaluation.rankings import KEY, Aligned, Rankings, read_rankings
+from recsys.features.settings import FeatureSettings
 from recsys.jobs.baselines import baseline_scores
-from recsys.jobs.judging import read_logged
+from recsys.jobs.field_lists import rule_lists
+from recsys.jobs.judging import ROWS_PER_BATCH, read_logged
 from recsys.jobs.sides import Opinion, System
 from recsys.manifest import read_manifest
 from recsys.model.ready import Ready
 from recsys.past.lookup import Asked
+from recsys.sources.finding import Finder
+from recsys.sources.settings import CandidateSettings
 
 Source = str | Path | pl.DataFrame
 
@@ -48,11 +54,13 @@ def open_system(source: Source, dataset: Dataset, name: str, seed: int) -> Syste
     if isinstance(source, pl.DataFrame):
         return _of_rankings(name, Rankings.of(source, name))
     if source in BASELINES:
-        return System(name, lambda asked: Opinion(baseline_scores(str(source), asked.lookup, seed)))
+        return _of_rule(name, str(source), seed)
     path = Path(source)
     if (path / "rankings").is_dir():
-        learnt_until, time = _learnt_until(path)
-        return replace(_of_rankings(name, read_rankings(path / "rankings")), learnt_until=learnt_until, time=time)
+        how = _how_made(path)
+        finder = partial(Finder, how.candidates, FeatureSettings(windows=how.windows), reader=None)
+        read = _of_rankings(name, read_rankings(path / "rankings"))
+        return replace(read, learnt_until=how.learnt_until, time=how.time, finder=finder)
     if (path / "manifest.json").is_file():
         return _of_model(name, path, dataset)
     if path.exists():
@@ -72,16 +80,48 @@ def _of_model(name: str, folder: Path, dataset: Dataset) -> System:
         scores = model.ranker.score(logged.examples.table)
         return Opinion(scores, model.calibration.probability(scores, logged.examples.starts))
 
-    learnt_until, time = model.windows.learnt_until, model.settings.time
-    return System(name, answer, prepared, ready.reader.vectors, learnt_until=learnt_until, time=time)
+    def lists(asked: pl.DataFrame, finder: Finder) -> pl.DataFrame:
+        found = ready.ask(ready.find(asked.drop("label", strict=False)))
+        parts = [ready.rank(part).select(*KEY, "score") for part in found.parts(ROWS_PER_BATCH)]
+        return pl.concat(parts) if parts else ready.rank(found).select(*KEY, "score")
+
+    system = System(name, answer, prepared, ready.reader.vectors, time=model.settings.time)
+    system = replace(system, learnt_until=model.windows.learnt_until)
+    return replace(system, finder=lambda _: ready.finder, lists=lists) if model.settings.candidates.sources else system
 
 
-def _learnt_until(folder: Path) -> tuple[datetime, TimeSettings]:
-    """Read until when the model behind rankings had learnt, and, where lists were made for it, when."""
+def _of_rule(name: str, rule: str, seed: int) -> System:
+    def lists(asked: pl.DataFrame, finder: Finder) -> pl.DataFrame:
+        found, items = rule_lists(finder, asked)[rule], finder.log.items.by_code
+        return pl.DataFrame(
+            [
+                asked["request_id"].gather(found.requests),
+                items.gather(found.items).alias("item_id"),
+                pl.Series("score", found.scores),
+            ]
+        )
+
+    def answer(asked: Asked) -> Opinion:
+        return Opinion(baseline_scores(rule, asked.lookup, seed))
+
+    return System(name, answer, lists=None if rule == RANDOM else lists)
+
+
+class _HowMade(BaseModel):
+    """What `recsys score` writes of how rankings were made."""
+
+    learnt_until: datetime
+    time: TimeSettings = TimeSettings()
+    candidates: CandidateSettings = CandidateSettings()
+    windows: tuple[Duration, ...] = FeatureSettings().windows
+
+
+def _how_made(folder: Path) -> _HowMade:
+    """Read until when the model behind rankings had learnt, what it knew when, and what found candidates."""
     written = read_manifest(folder, "written by `recsys score`")
     if "learnt_until" not in written:
         raise DataError(f"{folder} does not say until when its model had learnt; run `recsys score` again")
-    return datetime.fromisoformat(written["learnt_until"]), TimeSettings.model_validate(written.get("time", {}))
+    return _HowMade.model_validate({name: of for name, of in written.items() if name in _HowMade.model_fields})
 
 
 def _of_rankings(name: str, rankings: Rankings) -> System:
@@ -89,7 +129,11 @@ def _of_rankings(name: str, rankings: Rankings) -> System:
         found = rankings.align(asked.candidates)
         return Opinion(found.scores, found.click_probabilities, tuple(_missing(name, found)))
 
-    return System(name, answer, ranked=rankings.table["request_id"].unique())
+    def lists(asked: pl.DataFrame, finder: Finder) -> pl.DataFrame:
+        return rankings.lists(asked["request_id"], finder.log.items.by_code)
+
+    default = partial(Finder, CandidateSettings(), FeatureSettings(), reader=None)
+    return System(name, answer, rankings=rankings, finder=default, lists=lists)
 
 
 def _missing(name: str, found: Aligned) -> Iterator[str]:

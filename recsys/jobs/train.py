@@ -35,7 +35,9 @@ from recsys.settings import Settings
 from recsys.shown import counted
 from recsys.sources.finding import Finder
 from recsys.sources.lists import found_lists, learn_merging
-from recsys.sources.merging import EVEN
+from recsys.sources.merging import EVEN, Merging
+from recsys.vectors.reader import Reader
+from recsys.vectors.user_tower import UserTower
 
 if TYPE_CHECKING:
     from recsys.learning.course import TextCourse
@@ -102,8 +104,8 @@ def train(dataset: Dataset, settings: Settings, target: str | Path, start: str |
     encoder = encoder_hash(settings.text.encoder) if start is None else identity(Path(start))
     with work_folder(target, {**facts, "encoder": encoder, "versions": library_versions()}) as work:
         course = TextCourse(dataset, settings.text, settings.seed, windows, log, before, work)
-        logged, finder = _read(course, prepared, windows)
-        model, rankers, judgement = _learn_to_rank(prepared, windows, logged, finder)
+        logged, finder, reader = _read(course, prepared, windows)
+        model, rankers, judgement = _learn_to_rank(prepared, windows, logged, finder.merging, reader.tower)
         not_out = prepared.not_out(windows, judgement.name)
         made = judge_field(windows.of(dataset.requests, judgement.name), finder, rankers, settings.seed)
         judgement = replace(judgement, sampled=dataset.about.sampled, not_out=not_out, made=made)
@@ -111,7 +113,7 @@ def train(dataset: Dataset, settings: Settings, target: str | Path, start: str |
         with new_folder(target) as folder:
             model.save(folder)
             course.trainer.model.save(folder)
-            State(log.behaviour, finder.reader.vectors).save(folder / "state", folder)
+            State(log.behaviour, reader.vectors).save(folder / "state", folder)
             write_report(folder, judgement, model, prepared.dataset)
             write_manifest(folder, {**facts, "lessons": lessons})
     return judgement
@@ -180,9 +182,11 @@ def open_start(before: Model, folder: Path, settings: TextSettings, windows: Win
     return TextModel.load(folder)
 
 
-def _read(course: "TextCourse", prepared: Prepared, windows: Windows) -> tuple[dict[Window, LoggedWindow], Finder]:
+def _read(
+    course: "TextCourse", prepared: Prepared, windows: Windows
+) -> tuple[dict[Window, LoggedWindow], Finder, Reader]:
     """Compute the features of each block before the encoder learns from it, and those of test by what it is then."""
-    log, settings = prepared.log, prepared.settings
+    log, settings, sampled = prepared.log, prepared.settings, prepared.dataset.about.sampled
     merging = EVEN
     logged: dict[Window, LoggedWindow] = {}
     for block in course.blocks:
@@ -191,26 +195,27 @@ def _read(course: "TextCourse", prepared: Prepared, windows: Windows) -> tuple[d
             requests = course.read(block)
             if settings.candidates.sources and merging is EVEN:
                 merging = learn_merging(requests, finder, settings.seed)
-            part = _read_block(requests, replace(finder, merging=merging), settings.seed)
+            part = _read_block(requests, replace(finder, merging=merging), settings.seed, sampled)
             logged[block.window] = logged[block.window].joined(part) if block.window in logged else part
         course.learn(block)
     reader, asked = course.reader(log), Asked.of(windows.of(prepared.made.lists, "test"), log)
     logged["test"] = read_logged(asked, settings.features, reader)
-    return logged, Finder(settings.candidates, settings.features, log, reader, merging)
+    return logged, Finder(settings.candidates, settings.features, log, reader, merging), reader
 
 
-def _read_block(requests: pl.DataFrame, finder: Finder, seed: int) -> LoggedWindow:
+def _read_block(requests: pl.DataFrame, finder: Finder, seed: int, sampled: bool) -> LoggedWindow:
     """Compute the features of logged requests and of lists that candidate sources make in their place."""
     log, features, reader = finder.log, finder.features, finder.reader
-    part = read_logged(Asked.of(requests, log), features, reader)
+    part = read_logged(Asked.of(requests, log), features, reader, "drawn" if sampled else "logged")
     if not finder.settings.sources:
         return part
-    found = found_lists(requests, finder, seed)
-    return replace(part, found=read_logged(Asked.of(found, log), features, reader).examples)
+    found = read_logged(Asked.of(found_lists(requests, finder, seed), log), features, reader, "found")
+    known = found.experience if part.experience is None else part.experience.joined(found.experience)
+    return replace(part, found=found.examples, experience=known)
 
 
 def _learn_to_rank(
-    prepared: Prepared, windows: Windows, logged: Mapping[Window, LoggedWindow], finder: Finder
+    prepared: Prepared, windows: Windows, logged: Mapping[Window, LoggedWindow], merging: Merging, tower: UserTower
 ) -> tuple[Model, Mapping[str, TreeRanker], Judgement]:
     """Grow the rankers, calibrate, and judge them on a window they have not learnt from."""
     settings, log = prepared.settings, prepared.log
@@ -226,8 +231,8 @@ def _learn_to_rank(
     sampled = prepared.dataset.about.sampled
     calibration = Calibration.unknown() if sampled else _calibrate(both, ranker, valid.examples, settings)
     ageless = grown[AGELESS].final if AGELESS in grown else None
-    tower = finder.reader.tower
-    model = Model(settings, windows, both.final, behaviour.final, calibration, tower, ageless, finder.merging)
+    known = None if ranker.experience is None else ranker.experience.joined(valid.experience)
+    model = Model(settings, windows, both.final, behaviour.final, calibration, tower, ageless, merging, known)
     if test.requests.is_empty():
         chosen = {name: grown[name].chosen for name in model.rankers}
         return model, chosen, judge(valid, log, "valid", chosen, settings.seed)

@@ -19,6 +19,7 @@ from recsys.model.tables import read_behaviour, refuse_mixed_ids
 from recsys.past.behaviour import Behaviour
 from recsys.past.log import Log
 from recsys.ranking.calibration import Calibration
+from recsys.ranking.experience import Experience
 from recsys.ranking.trees import Contract, TreeRanker
 from recsys.settings import Settings
 from recsys.sources.merging import EVEN, Merging
@@ -30,7 +31,7 @@ from recsys.vectors.user_tower import UserTower
 
 _TREES = {PRODUCT: "ranker.txt", "behaviour": "behaviour.txt", AGELESS: "ageless.txt"}
 """The file of each ranker."""
-_SOURCES = "sources.json"
+_SOURCES, _EXPERIENCE = "sources.json", "experience.json"
 
 
 @dataclass(frozen=True)
@@ -97,6 +98,8 @@ class Model:
         `ranker` without ages of items, to be judged beside it; None where ages say nothing that was not known.
     merging
         How often what each source of candidates found was chosen.
+    experience
+        Lists that `ranker` has learnt from; None where nothing is known of them.
     files
         sha256 of the files it was read from; none where it was just trained.
     """
@@ -109,6 +112,7 @@ class Model:
     tower: UserTower
     ageless_ranker: TreeRanker | None = None
     merging: Merging = EVEN
+    experience: Experience | None = None
     files: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @cached_property
@@ -199,6 +203,7 @@ class Model:
             ranker.save(folder / _TREES[name])
         self.tower.save(folder / "user_tower.safetensors")
         write_json(folder / "calibration.json", self.calibration.to_json())
+        write_json(folder / _EXPERIENCE, None if self.experience is None else self.experience.to_json())
         if self.settings.candidates.sources:
             write_json(folder / _SOURCES, self.merging.to_json())
         write_json(folder / "features.json", {name: each.contract.to_json() for name, each in rankers.items()})
@@ -224,6 +229,7 @@ class Model:
             both, behaviour = read[PRODUCT], read["behaviour"]
             sources = settings.candidates.sources
             merging = Merging.from_json(read_json(folder / _SOURCES, mend), sources) if sources else EVEN
+            experience = Experience.from_json(read_json(folder / _EXPERIENCE, mend))
         except (KeyError, ValueError, TypeError) as error:
             raise _unread(folder, error) from error
         return cls(
@@ -235,6 +241,7 @@ class Model:
             tower=UserTower.load(folder / "user_tower.safetensors"),
             ageless_ranker=TreeRanker.load(folder / _TREES[AGELESS], read[AGELESS]) if AGELESS in read else None,
             merging=merging,
+            experience=experience,
             files=manifest["files"],
         )
 

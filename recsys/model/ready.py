@@ -193,7 +193,8 @@ class Ready:
         by item where `[ranker] ties` says so. `click_probability` is null in a list of a size that calibration has not
         seen, and everywhere for a model that learnt from drawn lists. `unknown_user` says that no list shown to the
         user and nothing that the user read is known before `as_of`, `unknown_item` that the items table does not hold
-        the item, or not before `as_of`; both are scored with missing features.
+        the item, or not before `as_of`; both are scored with missing features. `unlike` says why the list is unlike
+        all that the model has learnt from, and is null where it is not, see `recsys.ranking.experience`.
         """
         scores = self.model.ranker.score(self.features(asked))
         shown, read = asked.lookup.amount(SHOWING, ("user",), None), asked.lookup.codes[f"{LAST}item"] >= 0
@@ -208,9 +209,18 @@ class Ready:
             click_probability=pl.Series(self.model.calibration.probability(scores, asked.starts)).fill_nan(None),
             unknown_user=pl.Series((shown == 0) & ~read),
             unknown_item=pl.Series(asked.lookup.items < 0),
+            unlike=self._unlike(asked).gather(request),
         )[order]
         place = np.arange(len(request)) - asked.starts[request] + 1
         return ranked.with_columns(rank=pl.Series(place, dtype=pl.UInt32))
+
+    def _unlike(self, asked: Asked) -> pl.Series:
+        """Say of each request why its list is unlike all that were learnt from; null where it is not."""
+        known = self.model.experience
+        if known is None:
+            return pl.Series([None] * len(asked.lengths), dtype=pl.String)
+        by_length = self.model.settings.features.compared == "list"
+        return pl.Series(known.unlike(asked.lengths, asked.unseen(), by_length), dtype=pl.String)
 
     def _order(self, candidates: pl.DataFrame, scores: Floats, request: Ints) -> Ints:
         """Order rows by request, score and what breaks ties; they come by request and item."""

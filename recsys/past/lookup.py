@@ -201,6 +201,14 @@ class Asked:
         """How many candidates each request has, shape [R]."""
         return np.diff(self.starts)
 
+    def unseen(self) -> Floats:
+        """Give the share of each request's candidates of whose items no showing and no click is known, shape [R]."""
+        if not len(self.lengths):
+            return np.empty(0)
+        known = self.lookup.amount(SHOWING, ("item",), None) + self.lookup.amount(CLICK, ("item",), None)
+        shares: Floats = np.add.reduceat(known == 0, self.starts[:-1], dtype=np.int64) / self.lengths
+        return shares
+
     def parts(self, rows: int) -> Iterator["Asked"]:
         """Cut into parts, see `cut_requests`."""
         for first, last in cut_requests(self.starts, rows):

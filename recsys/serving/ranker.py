@@ -115,7 +115,7 @@ class Ranker:
         -------
         A frame of the same kind, sorted by request and rank: `request_id`, `user_id`, `item_id`, `rank` (1 = first),
         `score`, `click_probability` in (0, 1) or null (in pandas NaN), see `docs/serving.md`, `unknown_user`,
-        `unknown_item`.
+        `unknown_item`, and `unlike`: why the list is unlike all that the model has learnt from, null where it is not.
 
         Raises
         ------

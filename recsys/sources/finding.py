@@ -39,7 +39,7 @@ class Finder:
     features
         How the field is counted.
     log, reader
-        What is known.
+        What is known; without a reader no source reads texts.
     merging
         What is known of the sources.
     """
@@ -47,7 +47,7 @@ class Finder:
     settings: CandidateSettings
     features: FeatureSettings
     log: "Log"
-    reader: "Reader"
+    reader: "Reader | None"
     merging: Merging = EVEN
 
     @cached_property

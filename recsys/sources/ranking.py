@@ -40,7 +40,7 @@ class Asking:
     """
 
     log: "Log"
-    reader: "Reader"
+    reader: "Reader | None"
     field: Field
     users: Ints
     as_of: Ints
@@ -103,8 +103,9 @@ def _covisited(asking: Asking, size: int) -> Ranked:
 
 def _nearest(asking: Asking, size: int) -> Ranked:
     """Rank by the mean dot product of an item's text with those of the last clicks, exactly."""
-    log, vectors = asking.log, asking.reader.vectors
-    rows = np.append(asking.reader.places, -1)
+    log, reader = asking.log, asking.reader
+    assert reader is not None  # who names this source has one
+    vectors, rows = reader.vectors, np.append(reader.places, -1)
     codes = np.arange(len(log.items))
     known = log.register.items.at(codes, np.full(len(codes), asking.field.cut))
     texts = rows[np.where(known < 0, log.register.items.firsts, known)]

@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from recsys.evaluation.field_lists import JUDGED, Choices, OrderedItems, judge_lists
+from recsys.evaluation.field_lists import OF_FIELD, Choices, OrderedItems, judge_lists
 
 
 def listed(*lists):
@@ -21,7 +21,7 @@ def test_a_choice_that_a_list_lacks_earns_nothing_and_a_list_of_nothing_is_a_lis
     assert table["hit@10"].mean == pytest.approx(2 / 3)
     first = 1 / (1 + 1 / math.log2(3))
     assert table["nDCG@10"].mean == pytest.approx((first + 1 / math.log2(3) + 0) / 3)
-    assert set(table) == {str(measure) for measure in JUDGED}
+    assert set(table) == {str(measure) for measure in OF_FIELD}
 
 
 def test_recall_counts_the_first_places_alone():

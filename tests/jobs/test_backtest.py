@@ -13,7 +13,9 @@ import polars as pl
 import pytest
 
 from recsys import backtest, compare, score, train
-from recsys.data.tables import Dataset
+from recsys.data.importers.mapping import RequestsMapping
+from recsys.data.importers.sampled import sample_lists
+from recsys.data.tables import About, Dataset
 from recsys.errors import DataError, SettingsError
 from recsys.evaluation.comparison import Comparison
 from recsys.jobs.backtest import Backtested
@@ -269,3 +271,44 @@ def test_what_cannot_be_judged_or_learnt_is_told_before_anything_is_written(data
     with pytest.raises(DataError, match="already exists and is not empty; choose another folder or remove it first"):
         backtest(dataset, config, BEGIN, 2, out)
     assert [path.name for path in out.iterdir()] == ["thesis"]
+
+
+@pytest.fixture(scope="module")
+def purchases(dataset: Dataset) -> Dataset:
+    """The same clicks, told as purchases of a shop that logged no lists."""
+    clicked = dataset.requests.filter(pl.col("label") > 0)
+    events = clicked.select("user_id", "item_id", "timestamp", event=pl.lit("purchase"))
+    lists = sample_lists(dataset.items, events, RequestsMapping(sampled_from="purchase", negatives=5))
+    return Dataset(lists.items, lists.events, lists.requests, about=About(sampled=True))
+
+
+def test_a_shop_without_lists_is_judged_on_those_that_its_nights_would_make(purchases, config, tmp_path) -> None:
+    features = {"families": ["popularity", "field"], "compared": "field", "affinity": []}
+    sources = {"sources": ["popular", "recent"], "size": 30, "learnt": 10}
+    settings = changed(config, features=features, candidates=sources)
+    other = changed(settings, candidates={"sources": ["popular", "covisited", "again"]})
+    found = backtest(purchases, settings, BEGIN, 2, tmp_path / "out", other)
+    assert found.compared.comparison.window == "made lists"
+    pooled = compare(tmp_path / "out/a", tmp_path / "out/b", purchases, names=("A", "B"))
+    assert pooled.to_json() == found.compared.to_json()
+    measure = found.compared.comparison.overall["recall@10"]
+    assert sum(each.requests for each in found.nights) == measure.requests
+    weights = [each.requests for each in found.nights]
+    means = [each.overall["recall@10"].b for each in found.nights]
+    assert sum(w * m for w, m in zip(weights, means, strict=True)) / sum(weights) == pytest.approx(measure.b)
+    for night in found.nights:
+        ranked = pl.read_parquet(tmp_path / f"out/nights/{night.night.name}/b/rankings/*.parquet")
+        assert ranked.group_by("request_id").len()["len"].max() <= 30
+    assert "made lists" in found.to_html()
+
+
+def test_a_shop_without_lists_is_held_against_what_is_popular(purchases, config, tmp_path) -> None:
+    features = {"families": ["popularity", "field"], "compared": "field", "affinity": []}
+    sources = {"sources": ["popular", "recent"], "size": 30, "learnt": 10}
+    settings = changed(config, features=features, candidates=sources)
+    found = backtest(purchases, settings, BEGIN, 1, tmp_path / "out")
+    assert found.compared.comparison.window == "made lists"
+    lists = pl.read_parquet(tmp_path / "out/nights/*/b/rankings/*.parquet")
+    assert lists.group_by("request_id").len()["len"].max() <= 30
+    again = compare("popularity", tmp_path / "out/b", purchases, names=("popularity", "B"))
+    assert again.comparison.to_json() == found.compared.comparison.to_json()

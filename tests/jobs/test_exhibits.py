@@ -7,6 +7,7 @@ import pytest
 
 from recsys.data.made import Made
 from recsys.data.tables import SAMPLED
+from recsys.evaluation.rankings import Rankings
 from recsys.jobs.exhibits import collect_exhibits
 from recsys.jobs.sides import Opinion, Sides
 from recsys.jobs.systems import open_system
@@ -92,7 +93,7 @@ def test_drawn_lists_and_a_weak_a_stand_beside_the_verdict(sides) -> None:
     )
     assert SAMPLED not in found.notes
     old, new = sides.systems
-    ranked = replace(old, ranked=sides.requests["request_id"].unique())
+    ranked = replace(old, rankings=Rankings("old", sides.requests.select("request_id", "item_id", score=1.0)))
     for words in collect_exhibits(replace(sides, systems=(ranked, new)), "nDCG@10").warnings:
         assert "weak" not in words
         assert words != SAMPLED

@@ -3,7 +3,6 @@
 import json
 from dataclasses import replace
 from datetime import timedelta
-from typing import NamedTuple
 
 import numpy as np
 import polars as pl
@@ -12,48 +11,17 @@ from polars.testing import assert_frame_equal
 
 from recsys import Ranker
 from recsys.data.candidates import ask
-from recsys.data.importers.mapping import RequestsMapping
-from recsys.data.importers.sampled import sample_lists
-from recsys.data.tables import About, Dataset
 from recsys.errors import DataError, SettingsError
-from recsys.features.settings import FAMILIES
 from recsys.jobs.evaluate import evaluate
 from recsys.jobs.score import score
-from recsys.jobs.train import train
-from recsys.settings import Settings
 from recsys.sources.settings import SOURCES
 
 pytestmark = pytest.mark.slow
 
 
-class Shop(NamedTuple):
-    dataset: Dataset
-    settings: Settings
-    model: object
-    evaluation: object
-
-
-@pytest.fixture(scope="module")
-def shop(small_world, small_settings, tmp_path_factory):
-    """What the users of the small world clicked, as purchases, and a model of the lists made of them."""
-    clicked = small_world.dataset.requests.filter(pl.col("label") > 0)
-    events = clicked.select("user_id", "item_id", "timestamp", event=pl.lit("purchase"))
-    lists = sample_lists(small_world.dataset.items, events, RequestsMapping(sampled_from="purchase", negatives=5))
-    dataset = Dataset(lists.items, lists.events, lists.requests, about=About(sampled=True))
-    features = small_settings.features.model_copy(
-        update={"families": FAMILIES, "compared": "field", "context": (), "events": (), "declarations": ()}
-    )
-    text = small_settings.text.model_copy(update={"epochs": 0})
-    settings = Settings.model_validate(
-        {
-            **small_settings.model_dump(),
-            "features": features.model_dump(),
-            "text": text.model_dump(),
-            "candidates": {"sources": SOURCES, "size": 60, "learnt": 15},
-        }
-    )
-    folder = tmp_path_factory.mktemp("shop") / "model"
-    return Shop(dataset, settings, folder, train(dataset, settings, folder).evaluation)
+@pytest.fixture
+def shop(made_shop):
+    return made_shop
 
 
 def test_training_and_evaluate_say_the_same_of_made_lists(shop):

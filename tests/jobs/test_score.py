@@ -175,3 +175,24 @@ def test_a_moment_with_a_zone_beside_one_without_is_taken_as_utc(line, scored, t
     naive = line.candidates().with_columns(pl.col("timestamp").dt.replace_time_zone(None), seen=pl.col("timestamp"))
     score(line.model, line.dataset, naive, tmp_path / "out")
     assert_frame_equal(rankings(tmp_path / "out"), rankings(scored), check_exact=True)
+
+
+def test_lists_unlike_any_that_were_learnt_from_are_told(line, tmp_path) -> None:
+    """One candidate alone, and the whole catalogue: no list of the world is so short, or so long."""
+    lists = line.dataset.requests
+    first = lists.filter(pl.col("request_id") == lists["request_id"].max()).drop("label", "clicked_at", strict=False)
+    short = first.head(1)
+    every = line.dataset.items.select("item_id").join(short.drop("item_id"), how="cross").select(short.columns)
+    asked = {"as logged": first, "short": short, "long": every}
+    reasons = {}
+    for name, candidates in asked.items():
+        done = score(line.model, line.dataset, candidates, tmp_path / name)
+        words = pl.read_parquet(tmp_path / name / "rankings/*.parquet")["unlike"].unique().to_list()
+        assert len(words) == 1
+        reasons[name] = words[0]
+        said = done.in_words(tmp_path / name)
+        assert ("unlike any list that the model has learnt from: 1 list by length" in said) == (name != "as logged")
+        assert done.to_json()["unlike"] == done.unlike
+    assert reasons["as logged"] is None
+    assert reasons["short"] == "length"
+    assert reasons["long"].startswith("length")

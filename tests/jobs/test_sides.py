@@ -8,6 +8,7 @@ import pytest
 from recsys.data.clock import TimeSettings
 from recsys.data.made import Made
 from recsys.errors import SettingsError
+from recsys.evaluation.rankings import Rankings
 from recsys.jobs.sides import Opinion, Sides, System, last_learnt, making
 from recsys.model.prepared import prepare
 
@@ -20,7 +21,7 @@ def system(**facts) -> System:
 
 def test_a_side_is_a_model_a_list_of_rankings_or_a_baseline(line) -> None:
     assert system(prepared=prepare(line.dataset, line.settings)).kind == "model"
-    assert system(ranked=pl.Series([1])).kind == "rankings"
+    assert system(rankings=Rankings("r", pl.DataFrame())).kind == "rankings"
     assert system().kind == "baseline"
 
 

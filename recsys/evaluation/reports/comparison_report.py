@@ -33,6 +33,9 @@ from recsys.statistics.verdict import Verdict
 LISTED = 10
 """Places of an example list that the page shows; clicked items are shown wherever they stand."""
 
+MADE_LISTS = "made lists"
+"""Name of the window of lists that two sides made of the whole field."""
+
 _BETWEEN = " = "  # "device = phone" belongs to the group "device"
 _UNGROUPED = "requests"
 _ONE_LINE = 112  # characters from which an interval stands beside its difference instead of under it
@@ -133,6 +136,8 @@ class Exhibits:
         What was compared and on what, as name and value: data, window, seed.
     notes
         Sentences for the reader, such as what the importer had to say.
+    second
+        The same two on another kind of lists, which decides nothing.
     """
 
     movement: Movement | None = None
@@ -143,6 +148,7 @@ class Exhibits:
     warnings: Sequence[str] = ()
     facts: Mapping[str, str] = field(default_factory=dict)
     notes: Sequence[str] = ()
+    second: Comparison | None = None
 
     def to_json(self) -> dict[str, object]:
         """Return plain objects for `json.dumps`, the examples aside."""
@@ -154,6 +160,7 @@ class Exhibits:
             "warnings": list(self.warnings),
             "facts": dict(self.facts),
             "notes": list(self.notes),
+            **({} if self.second is None else {"second": self.second.to_json()}),
         }
 
 
@@ -182,6 +189,9 @@ def to_text(comparison: Comparison, exhibits: Exhibits | None = None, width: int
     if segments:
         console.print(f"{comparison.primary} by segment, p corrected for all of them")
         console.print(_differences("segment", segments, wide))
+    if exhibits.second is not None:
+        console.print(second_in_words(exhibits.second))
+        console.print(_differences("measure", exhibits.second.overall, wide))
     console.print("Verdicts beside the deciding one go by p, corrected; detects: the difference found with 80 % power.")
     if exhibits.label_free:
         console.print(_label_free(exhibits.label_free))
@@ -228,9 +238,18 @@ def to_html(comparison: Comparison, exhibits: Exhibits | None = None) -> str:
         "warnings": [*exhibits.warnings, *said.warnings],
         "facts": exhibits.facts,
         "notes": exhibits.notes,
+        "second": exhibits.second,
+        "second_words": exhibits.second and second_in_words(exhibits.second),
         "left_out": _left_out(comparison),
     }
     return render("comparison.html.j2", values)
+
+
+def second_in_words(second: Comparison) -> str:
+    """Say which lists come second."""
+    if second.window == MADE_LISTS:
+        return "Second, and deciding nothing: lists that both make of the whole field, against what was chosen of it"
+    return "Second, and deciding nothing: the lists that were drawn at random around what was chosen"
 
 
 @dataclass(frozen=True)
