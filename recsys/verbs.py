@@ -336,6 +336,7 @@ def score(
     users: Path | None = None,
     items: Path | None = None,
     at: Moment = None,
+    find: bool = False,
     out: Path,
     top: Whole | None = None,
 ) -> None:
@@ -356,6 +357,8 @@ def score(
         all items where it has none.
     at
         Moment for --users, such as 2023-05-24T07:00:00Z; UTC when it names no zone.
+    find
+        Let the sources of the model add to --candidates or --items.
     out
         Folder to write.
     top
@@ -376,4 +379,4 @@ def score(
         asked = ask(read_rows(users), at) if items is None else cross(read_rows(users), read_rows(items), at)
     else:
         asked = read_rows(str(candidates))
-    say(score_lists(model, dataset, asked, out, top).in_words(out))
+    say(score_lists(model, dataset, asked, out, top, find).in_words(out))

@@ -74,8 +74,14 @@ def cross(users: pl.DataFrame, items: pl.DataFrame, at: datetime) -> pl.DataFram
 
 
 def every_item(requests: pl.DataFrame, items: pl.DataFrame) -> pl.DataFrame:
-    """Give requests of one moment, see `ask`, every item as a candidate; arguments and errors as for `cross`."""
-    at = requests.select(pl.col("timestamp").max()).item() or utc("1970-01-01")  # nobody asks: any moment will do
+    """Give requests, see `ask`, every item that is out as a candidate; arguments and errors as for `cross`."""
+    moments = requests.partition_by("timestamp", maintain_order=True) or [requests]
+    return pl.concat([_every_item(own, items) for own in moments])
+
+
+def _every_item(requests: pl.DataFrame, items: pl.DataFrame) -> pl.DataFrame:
+    """Do so for requests of one moment; where they have none, which is told later, any will do."""
+    at = next((utc(at) for at in requests["timestamp"] if isinstance(at, datetime)), utc("1970-01-01"))
     items = _known(items, "item_id", "first", at)
     _check_ids(items, "item_id")
     if "available_at" in items.columns:

@@ -84,7 +84,12 @@ class Scored:
 
 
 def score(
-    folder: str | Path, dataset: Dataset, candidates: pl.DataFrame, out: str | Path, top: int | None = None
+    folder: str | Path,
+    dataset: Dataset,
+    candidates: pl.DataFrame,
+    out: str | Path,
+    top: int | None = None,
+    find: bool = False,
 ) -> Scored:
     """Rank candidates and write the answer, whole or not at all.
 
@@ -106,6 +111,8 @@ def score(
         Folder to write; must not hold anything.
     top
         Keep the first so many of each request; all when left out.
+    find
+        Whether the model's sources add to candidates that came in, up to `[candidates] size` for each request.
 
     Raises
     ------
@@ -122,9 +129,10 @@ def score(
     if "item_id" in candidates.columns:
         refuse_errors(check_candidates(candidates))  # before new texts are encoded
     ready, _ = Ready.today(folder, dataset)
-    if "item_id" not in candidates.columns:
-        sources = ready.model.settings.candidates.sources
-        candidates = ready.find(candidates) if sources else every_item(candidates, dataset.items)
+    if find or ("item_id" not in candidates.columns and ready.model.settings.candidates.sources):
+        candidates = ready.find(candidates)
+    elif "item_id" not in candidates.columns:
+        candidates = every_item(candidates, dataset.items)
     made = ready.made(candidates)
     time = ready.log.time
     if len(made.left_out) and made.lists.is_empty():

@@ -25,6 +25,7 @@ from recsys.past.lookup import Asked
 from recsys.past.streams import LAST, SHOWING
 from recsys.schema import CANDIDATES
 from recsys.sources.finding import Finder
+from recsys.sources.lists import first_rows
 from recsys.statistics.numbers import Floats
 from recsys.statistics.ties import tie_keys, tied_rows
 from recsys.vectors.item_vectors import ItemVectors
@@ -114,11 +115,13 @@ class Ready:
         Parameters
         ----------
         requests
-            `request_id`, `user_id`, `timestamp` and the columns that the model reads, one row per request.
+            `request_id`, `user_id`, `timestamp` and the columns that the model reads, one row per request; or
+            candidates of one's own with `item_id`, which all stay and come first.
 
         Returns
         -------
-        Candidates of the same columns and `item_id`; a request for which nothing was found has none.
+        Candidates of the same columns and `item_id`, as many per request as `[candidates] size` says unless more were
+        brought; a request for which nothing was found has none.
 
         Raises
         ------
@@ -132,14 +135,31 @@ class Ready:
                 "the model has no sources of candidates; name some in [candidates] sources and train, or give "
                 "candidates"
             )
-        as_asked = requests.drop("item_id", strict=False).with_columns(item_id=pl.int_range(pl.len()))
+        brings = "item_id" in requests.columns
+        as_asked = requests if brings else requests.with_columns(item_id=pl.int_range(pl.len()))
         plain = plain_table(as_asked, CANDIDATES, self.model.settings.features.context, self.columns)
         refuse_errors(check_candidates(plain))
-        check_id_types(plain.drop("item_id"), self.log.behaviour)
+        check_id_types(plain if brings else plain.drop("item_id"), self.log.behaviour)
         plain = (
             plain.with_columns(timestamp=self.log.time.as_of(pl.col("timestamp"))) if self.log.time.nightly else plain
         )
-        return self.finder.candidates(plain, self.finder.find(plain))
+        asked = first_rows(plain)
+        found = self.finder.candidates(asked, self.finder.find(asked))
+        return self._beside(plain, found) if brings else found
+
+    def _beside(self, brought: pl.DataFrame, found: pl.DataFrame) -> pl.DataFrame:
+        """Put what was found behind what was brought, up to the size of a list."""
+        key, size = ["request_id", "item_id"], self.model.settings.candidates.size
+        new = found.with_columns(pl.col("item_id").cast(brought.schema["item_id"])).join(
+            brought, on=key, how="anti", maintain_order="left"
+        )
+        many = brought.group_by("request_id").len("_brought")
+        room = new.join(many, on="request_id", how="left", maintain_order="left")["_brought"]
+        place = new.select(pl.int_range(pl.len()).over("request_id")).to_series()
+        whole = pl.concat([brought, new.filter(place + room < size).select(brought.columns)])
+        turns = first_rows(brought).select("request_id", _turn=pl.int_range(pl.len()))
+        turn = whole.join(turns, on="request_id", how="left", maintain_order="left")["_turn"]
+        return whole[np.argsort(turn.to_numpy(), kind="stable")]
 
     def ask(self, candidates: pl.DataFrame) -> Asked:
         """Check candidates of whole requests, and put them in order; arguments and errors as for `made`."""

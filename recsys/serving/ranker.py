@@ -130,17 +130,19 @@ class Ranker:
         return ranked if isinstance(candidates, pl.DataFrame) else ranked.to_pandas()
 
     def find(self, requests: Frame) -> Frame:
-        """Find candidates for requests that have none, by the sources of the model's `[candidates]`.
+        """Find candidates by the sources of the model's `[candidates]`, for requests that have none or too few.
 
         Parameters
         ----------
         requests
             polars or pandas frame, one row per request: `request_id`, `user_id`, `timestamp`, the context columns and
-            the query column of the model.
+            the query column of the model; or candidates of your own with `item_id` and the scores of your retrievers,
+            which stay and come first.
 
         Returns
         -------
         A frame of the same kind and columns with `item_id`, for `rank`; without requests for which nothing was found.
+        Scores of retrievers are null beside what the sources found.
 
         Raises
         ------
@@ -152,8 +154,11 @@ class Ranker:
         if not isinstance(requests, pl.DataFrame | pd.DataFrame):
             raise DataError(f"requests are a {type(requests).__name__}; pass a polars or pandas DataFrame")
         ready = self._ready
-        frame = requests.assign(item_id=0) if isinstance(requests, pd.DataFrame) else requests.with_columns(item_id=0)
-        found = ready.find(_read(frame, CANDIDATES, ready.columns))
+        if "item_id" in requests.columns:
+            found = ready.find(_read(requests, CANDIDATES, ready.columns))
+        else:
+            own = requests.assign(item_id=0) if isinstance(requests, pd.DataFrame) else requests.with_columns(item_id=0)
+            found = ready.find(_read(own, CANDIDATES, ready.columns).drop("item_id"))
         return found if isinstance(requests, pl.DataFrame) else found.to_pandas()
 
     def score(self, candidates: Frame) -> "pl.Series | pd.Series[float]":

@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from recsys.data.candidates import cross, read_rows
+from recsys.data.candidates import cross, every_item, read_rows
 from recsys.data.plain import in_utc
 from recsys.errors import DataError
 from recsys.schema import TIME
@@ -180,3 +180,18 @@ def test_of_versions_what_is_known_before_the_moment_counts():
 def test_versions_that_are_none_are_refused(items, message):
     with pytest.raises(DataError, match=message):
         cross(pl.DataFrame({"user_id": [1]}), pl.DataFrame(items), NOON)
+
+
+def test_each_request_gets_the_items_that_are_out_by_its_own_moment():
+    items = pl.DataFrame(
+        {"item_id": ["a", "b", "c"], "available_at": [None, NOON, NOON + timedelta(hours=2)]},
+        schema_overrides={"available_at": TIME},
+    )
+    hours = [timedelta(hours=hour) for hour in (1, -1, 3, 1)]
+    requests = pl.DataFrame(
+        {"request_id": [1, 2, 3, 4], "user_id": [5, 5, 6, 6], "timestamp": [NOON + hour for hour in hours]},
+        schema_overrides={"timestamp": TIME},
+    )
+    found = every_item(requests, items).group_by("request_id").agg(pl.col("item_id").sort().str.join())
+    assert dict(found.sort("request_id").iter_rows()) == {1: "ab", 2: "a", 3: "abc", 4: "ab"}
+    assert every_item(requests.clear(), items).is_empty()

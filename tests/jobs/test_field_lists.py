@@ -143,3 +143,24 @@ def test_a_process_that_was_told_everything_makes_the_lists_of_a_batch_that_knew
     for at in (cut, end, end + timedelta(days=2)):
         found = [ranker.rank(ranker.find(ask(users, at))) for ranker in (told, whole)]
         assert_frame_equal(*found, check_exact=True)
+
+
+def test_lists_that_are_brought_stay_and_sources_add_to_them(shop, tmp_path):
+    users = shop.dataset.requests.select("user_id").unique().sort("user_id").head(5)
+    at = shop.dataset.requests["timestamp"].max() + timedelta(hours=1)
+    requests = ask(users, at)
+    own = shop.dataset.items.select("item_id").sort("item_id").head(7)
+    brought = requests[[4, 0, 2]].join(own, how="cross")
+    ranker = Ranker.load(shop.model)
+    found, alone = ranker.find(brought), ranker.find(requests)
+    assert found["request_id"].unique(maintain_order=True).to_list() == requests["request_id"][[4, 0, 2]].to_list()
+    for request in requests["request_id"][[4, 0, 2]]:
+        items = found.filter(pl.col("request_id") == request)["item_id"].to_list()
+        theirs = alone.filter(pl.col("request_id") == request)["item_id"].to_list()
+        assert items[:7] == own["item_id"].to_list()
+        assert items[7:] == [item for item in theirs if item not in items[:7]][:53]
+    assert_frame_equal(ranker.find(found.sample(fraction=1, shuffle=True, seed=1)).sort(pl.all()), found.sort(pl.all()))
+    score(shop.model, shop.dataset, brought, tmp_path / "out", find=True)
+    assert_frame_equal(pl.read_parquet(tmp_path / "out/rankings/*.parquet"), ranker.rank(found))
+    with pytest.raises(DataError, match="item_id"):
+        ranker.find(brought.with_columns(item_id=pl.lit(None, pl.Int64)))
