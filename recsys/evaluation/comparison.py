@@ -210,17 +210,15 @@ def compare_rankers(
     lists = Requests.of(requests)
     a, b = lists.rows(a), lists.rows(b)
     measured = (per_request(plan.measures, lists.labels, of, lists.starts) for of in (a, b))
-    values = dict(zip(map(str, plan.measures), zip(*measured, strict=True), strict=True))
-    paired = Paired.of(values, lists.users)
+    paired = Paired.of(dict(zip(map(str, plan.measures), zip(*measured, strict=True), strict=True)), lists.users)
 
-    def part(inside: Flags) -> Paired:
+    def pooled(inside: Flags) -> Paired:
         sizes = np.diff(lists.starts)
         rows, starts = np.repeat(inside, sizes), np.concatenate([[0], np.cumsum(sizes[inside])])
         (of_a, weights), (of_b, _) = (pooled_auc_parts(lists.labels[rows], of[rows], starts) for of in (a, b))
-        if not plan.pooled:
-            return paired.where(inside)
         return paired.where(inside).joined(POOLED, of_a, of_b, weights)
 
+    part = pooled if plan.pooled else paired.where
     inside = {name: lists.flags(name, flags) for name, flags in segments.items()}
     everything = part(np.ones(len(lists.users), dtype=bool))
     return _compare(everything, ((name, part(of)) for name, of in inside.items()), names, window, plan)

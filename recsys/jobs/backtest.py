@@ -39,6 +39,9 @@ logger = logging.getLogger(__name__)
 
 Lists = Mapping[int, pl.DataFrame]
 
+_WORDS = {"a": "--against", "b": "--config"}
+"""What whoever asks calls the sides."""
+
 _ALIKE = ("top", "time", "candidates", "windows")
 """What the rankings of all nights share of what `score` writes of them."""
 
@@ -88,11 +91,10 @@ def backtest(
 
     B is `config`, A is `against`, or what is popular. A night's model is what `train` makes of the tables cut at its
     beginning; it ranks the lists of the day that follows, from tables cut at the day's end, so that each list knows
-    what its freshness allows. Where no lists were logged and a side has candidate sources, it makes the lists for the
-    moments of the choices instead; a side without sources ranks all items then. Writes into `out`:
-    `models/<date>-<side>`, `nights/<date>/<side>` as `score` writes,
-    the rankings of all nights in `a` and `b`, `backtest.json`, `backtest.html` and a manifest. The same call, made
-    again after a kill, goes on where it was.
+    what its freshness allows. Where no lists were logged and a side has sources, it makes the lists for the moments of
+    the choices; a side without sources ranks all items then. Writes into `out`: `models/<date>-<side>`,
+    `nights/<date>/<side>` as `score` writes, the rankings of all nights in `a` and `b`, `backtest.json`,
+    `backtest.html` and a manifest. The same call, made again after a kill, goes on where it was.
 
     Parameters
     ----------
@@ -124,11 +126,8 @@ def backtest(
     dataset, out = dataset.plain(), Path(out)
     sides = {"b": config} if against is None else {"a": against, "b": config}
     plan = Nights.of(begin, nights, config.time.zone, retrain)
-    words = {"a": "--against", "b": "--config"}
-    made = refuse_unfit({words[side]: settings for side, settings in sides.items()}, plan.every, warm)
-    lists = _lists_of(dataset, plan, made or TimeSettings())
-    if dataset.about.sampled and any(settings.candidates.sources for settings in sides.values()):
-        lists = {night: first_rows(own) for night, own in lists.items()}  # whose candidates the models find themselves
+    made = refuse_unfit({_WORDS[side]: settings for side, settings in sides.items()}, plan.every, warm)
+    lists = _lists_of(dataset, plan, made or TimeSettings(), any(each.candidates.sources for each in sides.values()))
     facts = {
         "from": plan.first.isoformat(),
         "nights": nights,
@@ -140,8 +139,10 @@ def backtest(
         return _Replay(out, dataset, plan, lists, warm).run(sides, facts)
 
 
-def _lists_of(dataset: Dataset, plan: Nights, time: TimeSettings) -> Lists:
+def _lists_of(dataset: Dataset, plan: Nights, time: TimeSettings, sources: bool) -> Lists:
     """Give the lists of each night that has any, without what was recorded after them.
+
+    Where lists were drawn and a side has sources, they come without candidates.
 
     Raises
     ------
@@ -168,7 +169,9 @@ def _lists_of(dataset: Dataset, plan: Nights, time: TimeSettings) -> Lists:
     found = {
         night: asked.filter(pl.col("timestamp").is_between(start, end, closed="left")) for night, start, end in nights
     }
-    return {night: own for night, own in found.items() if len(own)}
+    return {
+        night: first_rows(own) if sources and dataset.about.sampled else own for night, own in found.items() if len(own)
+    }
 
 
 def _deciding(dataset: Dataset, config: Settings, against: Settings | None) -> dict[str, object]:

@@ -10,7 +10,8 @@ from recsys.data.tables import Dataset
 from recsys.errors import DataError, SettingsError
 from recsys.evaluation.comparison import Comparison, compare_rankers
 from recsys.evaluation.plan import DEFAULT_PLAN, Plan
-from recsys.evaluation.reports.comparison_report import MADE_LISTS, Exhibits, to_html, to_text
+from recsys.evaluation.reports.answer import MADE_LISTS
+from recsys.evaluation.reports.comparison_report import Exhibits, to_html, to_text
 from recsys.jobs.exhibits import collect_exhibits
 from recsys.jobs.made_sides import has_candidates, make_lists
 from recsys.jobs.segments import segment_requests
@@ -107,17 +108,28 @@ def compare(
     )
     prepared = _prepare(first, second, dataset)
     window, chosen = _judged(first, second, prepared.made.lists)
-    both, sampled = (first, second), dataset.about.sampled
+    return _of_lists((first, second), prepared, window, chosen, columns, plan)
+
+
+def _of_lists(
+    both: tuple[System, System],
+    prepared: Prepared,
+    window: str,
+    chosen: pl.DataFrame,
+    columns: Sequence[str],
+    plan: Plan,
+) -> Compared:
+    """Compare on the lists of the tables, on made ones, or on both, those first that are more like what is shown."""
+    sampled, found = prepared.dataset.about.sampled, []
     more = [has_candidates(side, chosen) for side in both]
     written = [own for side, own in zip(both, more, strict=True) if side.rankings is not None]
-    found = []
     if any(more) and all(written) and (sampled or not written):
         made = make_lists(both, chosen, prepared.log, plan.seed)
         sides = Sides(made.asked.candidates, prepared.dataset, prepared.made, both, made.answers, plan.seed, True)
         found.append(_compared(made.asked, sides, columns, MADE_LISTS, plan.of_field(sampled)))
-    if not (found and written):
+    if not (found and written):  # rankings of made lists say nothing of others
         asked = Asked.of(chosen, prepared.log)
-        answers = (first.answer(asked), second.answer(asked))
+        answers = (both[0].answer(asked), both[1].answer(asked))
         sides = Sides(asked.candidates, prepared.dataset, prepared.made, both, answers, plan.seed)
         found.append(_compared(asked, sides, columns, window, plan))
     shown, *others = found if sampled else found[::-1]

@@ -14,11 +14,11 @@ from recsys.data.made import NotOut
 from recsys.data.tables import Dataset
 from recsys.errors import DataError
 from recsys.files import new_folder, refuse_existing
-from recsys.manifest import read_manifest, write_manifest
+from recsys.manifest import write_manifest
+from recsys.model.folder import Model
 from recsys.model.ready import Ready, check_top, keep_top
 from recsys.past.lookup import Asked
 from recsys.progress import progress
-from recsys.settings import Settings
 from recsys.shown import counted
 from recsys.statistics.ties import tied_rows
 
@@ -104,15 +104,14 @@ def score(
         Today's tables: items and the behaviour so far.
     candidates
         Whole requests, rows in any order; or requests without the column `item_id`, see `recsys.data.candidates.ask`:
-        then the model's sources find candidates, or all items are where it has none. Under nightly each is ranked as
-        the list made for the day in which its moment lies, without what was not out then; a `label` is never read, but
-        tells how many clicks that costs.
+        then the model's sources find them, or all items are. Under nightly each is ranked as the list made for the day
+        in which its moment lies, without what was not out then; a `label` only tells how many clicks that costs.
     out
         Folder to write; must not hold anything.
     top
         Keep the first so many of each request; all when left out.
     find
-        Whether the model's sources add to candidates that came in, up to `[candidates] size` for each request.
+        Whether the model's sources add to candidates, up to `[candidates] size` for each request.
 
     Raises
     ------
@@ -129,11 +128,7 @@ def score(
     if "item_id" in candidates.columns:
         refuse_errors(check_candidates(candidates))  # before new texts are encoded
     ready, _ = Ready.today(folder, dataset)
-    if find or ("item_id" not in candidates.columns and ready.model.settings.candidates.sources):
-        candidates = ready.find(candidates)
-    elif "item_id" not in candidates.columns:
-        candidates = every_item(candidates, dataset.items)
-    made = ready.made(candidates)
+    made = ready.made(_found(ready, candidates, dataset.items, find))
     time = ready.log.time
     if len(made.left_out) and made.lists.is_empty():
         raise DataError(
@@ -142,24 +137,35 @@ def score(
             "for as timestamp"
         )
     with new_folder(out) as staging:
-        (staging / "rankings").mkdir()
         scored = _write_rankings(ready, Asked.of(made.lists, ready.log), staging / "rankings", top)
         scored = replace(scored, not_out=NotOut.of(made) if time.nightly else None)
         ready.state.save(staging / "state", folder)
-        model_files = read_manifest(folder, "written by `recsys train`")["files"]
-        facts = {"ranker": model_files["ranker.txt"], "learnt_until": ready.model.windows.learnt_until.isoformat()}
-        write_manifest(staging, {"counts": scored.to_json(), "top": top, **facts, **_how_made(ready.model.settings)})
+        write_manifest(staging, {"counts": scored.to_json(), "top": top, **_how_made(ready.model)})
     return scored
 
 
-def _how_made(settings: Settings) -> dict[str, object]:
-    """Say what was known when, and what found candidates: `recsys compare` reads it."""
-    written = settings.model_dump(mode="json")
+def _found(ready: Ready, candidates: pl.DataFrame, items: pl.DataFrame, find: bool) -> pl.DataFrame:
+    """Let sources find candidates where that is asked for, or there are none."""
+    brought = "item_id" in candidates.columns
+    if find or (ready.model.settings.candidates.sources and not brought):
+        return ready.find(candidates)
+    return candidates if brought else every_item(candidates, items)
+
+
+def _how_made(model: Model) -> dict[str, object]:
+    """Say what ranked and until when it had learnt, what was known when, and what found candidates, for `compare`."""
+    written = model.settings.model_dump(mode="json")
     found = {"candidates": written["candidates"], "windows": written["features"]["windows"]}
-    return {"time": written["time"], **(found if settings.candidates.sources else {})}
+    return {
+        "ranker": model.files["ranker.txt"],
+        "learnt_until": model.windows.learnt_until.isoformat(),
+        "time": written["time"],
+        **(found if model.settings.candidates.sources else {}),
+    }
 
 
 def _write_rankings(ready: Ready, asked: Asked, folder: Path, top: int | None) -> Scored:
+    folder.mkdir()
     rankings = tied = 0
     unknown_users: set[object] = set()
     unknown_items: set[object] = set()

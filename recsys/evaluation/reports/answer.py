@@ -14,6 +14,10 @@ _OUT_OF_SIGHT = 1e5  # times what matters: so little is known that a number of u
 _NAMED = 3  # exceptions named in one sentence
 
 
+MADE_LISTS = "made lists"
+"""Name of the window of lists that two sides made of the whole field."""
+
+
 @dataclass(frozen=True)
 class Answer:
     """A comparison in words.
@@ -168,3 +172,10 @@ def _listed(names: Iterable[tuple[str, Difference]]) -> str:
 
 def _equal(chance: str) -> str:
     return chance if chance.startswith("<") else f"= {chance}"
+
+
+def second_in_words(second: Comparison) -> str:
+    """Say which lists come second."""
+    if second.window == MADE_LISTS:
+        return "Second, and deciding nothing: lists that both make of the whole field, against what was chosen of it"
+    return "Second, and deciding nothing: the lists that were drawn at random around what was chosen"

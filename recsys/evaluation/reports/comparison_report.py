@@ -11,7 +11,7 @@ from rich.text import Text
 from recsys.evaluation.comparison import Comparison, Difference
 from recsys.evaluation.movement import Movement
 from recsys.evaluation.reliability import ListReliability
-from recsys.evaluation.reports.answer import answer
+from recsys.evaluation.reports.answer import answer, second_in_words
 from recsys.evaluation.reports.charts import SQUARE, Chart, CurveChart, Row, curve_chart, interval_chart
 from recsys.evaluation.reports.pages import (
     NOTHING,
@@ -32,9 +32,6 @@ from recsys.statistics.verdict import Verdict
 
 LISTED = 10
 """Places of an example list that the page shows; clicked items are shown wherever they stand."""
-
-MADE_LISTS = "made lists"
-"""Name of the window of lists that two sides made of the whole field."""
 
 _BETWEEN = " = "  # "device = phone" belongs to the group "device"
 _UNGROUPED = "requests"
@@ -243,13 +240,6 @@ def to_html(comparison: Comparison, exhibits: Exhibits | None = None) -> str:
         "left_out": _left_out(comparison),
     }
     return render("comparison.html.j2", values)
-
-
-def second_in_words(second: Comparison) -> str:
-    """Say which lists come second."""
-    if second.window == MADE_LISTS:
-        return "Second, and deciding nothing: lists that both make of the whole field, against what was chosen of it"
-    return "Second, and deciding nothing: the lists that were drawn at random around what was chosen"
 
 
 @dataclass(frozen=True)
