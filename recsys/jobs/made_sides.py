@@ -1,6 +1,6 @@
 """Made lists compared: what two systems list for moments of logged choices, of all items that were out then."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
@@ -11,6 +11,7 @@ from recsys.jobs.field_lists import MOST, moments_of
 from recsys.jobs.sides import Opinion, System
 from recsys.past.log import Log
 from recsys.past.lookup import Asked
+from recsys.sources.finding import Finder
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ def make_lists(sides: tuple[System, System], requests: pl.DataFrame, log: Log, s
     DataError
         When nothing was chosen that could have been a candidate, or neither side lists anything.
     """
-    finder = next(side.finder(log) for side in reversed(sides) if side.finder is not None)
+    finder = _common(sides, log)
     written = all(side.prepared is None for side in sides)  # then nothing is computed anew
     asked, choices, beside = moments_of(requests, finder, seed, None if written else MOST)
     if asked.is_empty():
@@ -77,6 +78,14 @@ def make_lists(sides: tuple[System, System], requests: pl.DataFrame, log: Log, s
         note = f"{beside:,} more choices were not out, or left out by [candidates] once."
         answers[0] = Opinion(answers[0].scores, notes=(*answers[0].notes, note))
     return MadeSides(rows, (answers[0], answers[1]))
+
+
+def _common(sides: tuple[System, System], log: Log) -> Finder:
+    """Give what finds the candidates of simple rules, and says what may be one: what either side may list."""
+    finders = [side.finder(log) for side in sides if side.finder is not None]
+    known = [finder for finder in finders if finder.settings.sources] or finders
+    once = [kind for kind in known[-1].settings.once if all(kind in finder.settings.once for finder in known)]
+    return replace(known[-1], settings=known[-1].settings.model_copy(update={"once": tuple(once)}))
 
 
 def has_candidates(side: System, requests: pl.DataFrame) -> bool:

@@ -1,6 +1,7 @@
 """Two systems on lists that they make of the whole field, against what was chosen of it."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import polars as pl
@@ -11,6 +12,7 @@ from recsys.errors import DataError, SettingsError
 from recsys.evaluation.plan import DEFAULT_PLAN, OF_FIELD, Plan
 from recsys.jobs.compare import compare
 from recsys.jobs.score import score
+from recsys.manifest import write_manifest
 from recsys.sources.lists import first_rows
 
 pytestmark = pytest.mark.slow
@@ -131,3 +133,19 @@ def test_nothing_chosen_is_told(made_shop):
     )
     with pytest.raises(DataError, match="nothing was chosen that could have been a candidate, so that made lists"):
         compare("popularity", made_shop.model, silent, QUICK)
+
+
+def test_what_either_side_may_list_may_be_chosen(made_shop, made, tmp_path):
+    """`once` of one side leaves nothing out for the other: choices count where one of the two may list them."""
+    strict = pl.read_parquet(made / "rankings/*.parquet")
+    loose = compare(made, strict, made_shop.dataset, QUICK, names=("A", "B")).comparison
+    manifest = json.loads((made / "manifest.json").read_text())
+    assert manifest["candidates"]["once"] == []
+    shutil.copytree(made, tmp_path / "once")
+    facts = {name: manifest[name] for name in ("learnt_until", "time", "windows")}
+    (tmp_path / "once/manifest.json").unlink()
+    write_manifest(tmp_path / "once", facts | {"candidates": manifest["candidates"] | {"once": ["click", "purchase"]}})
+    both = compare(made, tmp_path / "once", made_shop.dataset, QUICK).comparison
+    alone = compare("popularity", tmp_path / "once", made_shop.dataset, QUICK).comparison
+    assert both.overall["recall@10"].requests == loose.overall["recall@10"].requests
+    assert alone.overall["recall@10"].requests < both.overall["recall@10"].requests
