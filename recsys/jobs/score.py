@@ -38,6 +38,8 @@ class Scored:
         Distinct users without behaviour and distinct items that are not in the items table; both were scored.
     tied
         Candidates that have the score of another one of their request.
+    unlisted
+        Requests for which the sources found nothing; they have no list.
     unlike
         Why lists are unlike all that the model has learnt from, and how many are.
     learnt
@@ -53,6 +55,7 @@ class Scored:
     unknown_users: int
     unknown_items: int
     tied: int
+    unlisted: int = 0
     unlike: Mapping[str, int] = field(default_factory=dict)
     learnt: str = ""
     not_out: NotOut | None = None
@@ -75,6 +78,8 @@ class Scored:
                 f"\n{self.tied:,} of {self.candidates:,} candidates have the score of another one in their list; "
                 "[ranker] ties says what orders them"
             )
+        if self.unlisted:
+            said += f"\nno list for {counted(self.unlisted, 'request')}: the sources of the model found nothing there"
         if self.unlike:
             why = ", ".join(f"{counted(many, 'list')} by {reason}" for reason, many in self.unlike.items())
             said += f"\nunlike any list that the model has learnt from: {why}; it has learnt from {self.learnt}"
@@ -128,7 +133,8 @@ def score(
     if "item_id" in candidates.columns:
         refuse_errors(check_candidates(candidates))  # before new texts are encoded
     ready, _ = Ready.today(folder, dataset)
-    made = ready.made(_found(ready, candidates, dataset.items, find))
+    listed = _found(ready, candidates, dataset.items, find)
+    unlisted, made = _unlisted(candidates, listed), ready.made(listed)
     time = ready.log.time
     if len(made.left_out) and made.lists.is_empty():
         raise DataError(
@@ -138,7 +144,7 @@ def score(
         )
     with new_folder(out) as staging:
         scored = _write_rankings(ready, Asked.of(made.lists, ready.log), staging / "rankings", top)
-        scored = replace(scored, not_out=NotOut.of(made) if time.nightly else None)
+        scored = replace(scored, unlisted=unlisted, not_out=NotOut.of(made) if time.nightly else None)
         ready.state.save(staging / "state", folder)
         write_manifest(staging, {"counts": scored.to_json(), "top": top, **_how_made(ready.model)})
     return scored
@@ -150,6 +156,11 @@ def _found(ready: Ready, candidates: pl.DataFrame, items: pl.DataFrame, find: bo
     if find or (ready.model.settings.candidates.sources and not brought):
         return ready.find(candidates)
     return candidates if brought else every_item(candidates, items)
+
+
+def _unlisted(asked: pl.DataFrame, listed: pl.DataFrame) -> int:
+    """Count the requests for which no candidate was found."""
+    return asked["request_id"].n_unique() - listed["request_id"].n_unique() if "request_id" in asked.columns else 0
 
 
 def _how_made(model: Model) -> dict[str, object]:
@@ -171,7 +182,7 @@ def _write_rankings(ready: Ready, asked: Asked, folder: Path, top: int | None) -
     unknown_items: set[object] = set()
     unlike = Counter[str]()
     with progress(len(asked.candidates), "score", "row") as advance:
-        for number, part in enumerate(asked.parts(ROWS_PER_PART)):
+        for number, part in enumerate([*asked.parts(ROWS_PER_PART)] or [asked]):  # nothing is a part, too
             ranked = ready.rank(part)
             unknown_users.update(ranked.filter("unknown_user")["user_id"].unique())
             unknown_items.update(ranked.filter("unknown_item")["item_id"].unique())

@@ -14,6 +14,8 @@ from recsys.data.candidates import ask
 from recsys.errors import DataError, SettingsError
 from recsys.jobs.evaluate import evaluate
 from recsys.jobs.score import score
+from recsys.jobs.train import train
+from recsys.schema import RANKINGS
 from recsys.sources.settings import SOURCES
 
 pytestmark = pytest.mark.slow
@@ -164,3 +166,24 @@ def test_lists_that_are_brought_stay_and_sources_add_to_them(shop, tmp_path):
     assert_frame_equal(pl.read_parquet(tmp_path / "out/rankings/*.parquet"), ranker.rank(found))
     with pytest.raises(DataError, match="item_id"):
         ranker.find(brought.with_columns(item_id=pl.lit(None, pl.Int64)))
+
+
+def test_users_for_whom_sources_find_nothing_have_no_list_and_are_counted(shop, tmp_path):
+    """Who never chose anything chooses nothing again."""
+    settings = shop.settings.model_copy(
+        update={"candidates": shop.settings.candidates.model_copy(update={"sources": ("again",), "size": 5})}
+    )
+    evaluation = train(shop.dataset, settings, tmp_path / "model").evaluation
+    assert evaluation.made.size <= 5
+    at = shop.dataset.requests["timestamp"].max() + timedelta(hours=1)
+    known = shop.dataset.requests.select("user_id").head(1)
+    strangers = pl.DataFrame({"user_id": [1_000_000, 1_000_001]}, schema=known.schema)
+    ranker = Ranker.load(tmp_path / "model")
+    assert ranker.rank(ranker.find(ask(strangers, at))).is_empty()
+    for name, users, lists in (("nobody", strangers, 0), ("one", pl.concat([strangers, known]), 1)):
+        done = score(tmp_path / "model", shop.dataset, ask(users, at), tmp_path / name)
+        assert (done.requests, done.unlisted) == (lists, 2)
+        assert "no list for 2 requests: the sources of the model found nothing there" in done.in_words(tmp_path / name)
+        written = pl.read_parquet(tmp_path / name / "rankings/*.parquet")
+        assert written["request_id"].n_unique() == lists
+        assert written.columns == [column.name for column in RANKINGS.columns]
