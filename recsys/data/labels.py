@@ -165,7 +165,7 @@ def with_clicks(events: pl.DataFrame, settings: LabelSettings) -> pl.DataFrame:
     return pl.concat([events, also])
 
 
-def refuse_unseen(events: pl.DataFrame, setting: str, named: Iterable[str]) -> None:
+def refuse_unseen(events: pl.DataFrame, setting: str, named: Iterable[str], hint: str = "") -> None:
     """Refuse kinds that never occur: most likely they are misspelt.
 
     Raises
@@ -176,7 +176,7 @@ def refuse_unseen(events: pl.DataFrame, setting: str, named: Iterable[str]) -> N
     kinds = sorted(set(events["event"].unique()))
     for kind in named:
         if kind not in kinds:
-            raise SettingsError(f"{setting} names {kind!r}, an event that never occurs; events holds {kinds}")
+            raise SettingsError(f"{setting} names {kind!r}, an event that never occurs; events holds {kinds}{hint}")
 
 
 def _moved(events: pl.DataFrame, requests: pl.DataFrame, settings: LabelSettings) -> pl.DataFrame:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from recsys.data.labels import refuse_late_clicks
+from recsys.data.labels import refuse_late_clicks, refuse_unseen
 from recsys.data.tables import Dataset
 from recsys.data.windows import WINDOWS, Window, Windows, place_windows
 from recsys.encoders.backends.choice import check_extra
@@ -29,6 +29,7 @@ from recsys.manifest import write_manifest
 from recsys.model.folder import Model, State, identity
 from recsys.model.prepared import Prepared, fingerprint, prepare
 from recsys.past.lookup import Asked
+from recsys.past.streams import CLICK
 from recsys.ranking.calibration import Calibration, Fold
 from recsys.ranking.trees import Contract, Examples, TreeRanker, grow, refuse_without_click
 from recsys.settings import Settings
@@ -149,6 +150,8 @@ def _prepare(dataset: Dataset, settings: Settings) -> Prepared:
     refuse_late_clicks(plain.requests, settings.labels.clock(settings.time))
     check_context(plain.requests, settings.features, after)
     check_events(dataset, settings.features)
+    once = [kind for kind in settings.candidates.once if kind != CLICK]
+    refuse_unseen(dataset.events, "[candidates] once", once, "; what a list was made of is a 'click', too")
     check_query(plain.requests, settings.text.query, after)
     check_extra(settings.text.backend)
     return prepared

@@ -1,7 +1,7 @@
 """A model that knows a moment: what is asked of it is checked in one place, and answered in one way by every caller."""
 
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -98,7 +98,7 @@ class Ready:
         query = (settings.text.query,) if settings.text.query else ()
         return (*settings.features.context, *settings.features.scores, *query)
 
-    @property
+    @cached_property
     def finder(self) -> Finder:
         """What finds candidates for users who have none."""
         settings = self.model.settings
@@ -121,14 +121,14 @@ class Ready:
         Returns
         -------
         Candidates of the same columns and `item_id`, as many per request as `[candidates] size` says unless more were
-        brought; a request for which nothing was found has none.
+        brought; a request for which nothing was found has none. Under nightly the moments are those of the making.
 
         Raises
         ------
         DataError
             When requests have faults, names all of them.
         SettingsError
-            When the model has no sources.
+            When the model has no sources, or a column that it reads is missing.
         """
         if not self.model.settings.candidates.sources:
             raise SettingsError(
@@ -138,11 +138,17 @@ class Ready:
         brings = "item_id" in requests.columns
         as_asked = requests if brings else requests.with_columns(item_id=pl.int_range(pl.len()))
         plain = plain_table(as_asked, CANDIDATES, self.model.settings.features.context, self.columns)
-        refuse_errors(check_candidates(plain))
-        check_id_types(plain if brings else plain.drop("item_id"), self.log.behaviour)
-        plain = (
-            plain.with_columns(timestamp=self.log.time.as_of(pl.col("timestamp"))) if self.log.time.nightly else plain
-        )
+        checked = check_candidates(plain)
+        if not brings:  # lists of one are no fault here, and nothing that is found has scores
+            checked = replace(checked, faults=checked.errors)
+            scores = [name for name in self.model.settings.features.scores if name not in plain.columns]
+            plain = plain.drop("item_id").with_columns(pl.lit(None, pl.Float64).alias(name) for name in scores)
+        refuse_errors(checked)
+        check_id_types(plain, self.log.behaviour)
+        check_context(plain, self.model.settings.features, self.recorded_after, "requests")
+        check_query(plain, self.model.settings.text.query, self.recorded_after)
+        if self.log.time.nightly:
+            plain = plain.with_columns(timestamp=self.log.time.as_of(pl.col("timestamp")))
         asked = first_rows(plain)
         found = self.finder.candidates(asked, self.finder.find(asked))
         return self._beside(plain, found) if brings else found

@@ -284,7 +284,8 @@ class Ranker:
     def _warn_of_unread(self, events: pl.DataFrame) -> None:
         """Say once of each kind of events that it changes no ranking."""
         settings = self._ready.model.settings
-        read = (CLICK, *settings.labels.clicks, *settings.text.history, *settings.features.kinds)
+        named = (*settings.text.history, *settings.features.kinds, *settings.candidates.once)
+        read = (CLICK, *settings.labels.clicks, *named)
         kinds = {*events["event"].cast(pl.String).unique()} - {*read, *self._unread}
         if kinds:
             self._unread |= kinds

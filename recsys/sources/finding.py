@@ -13,6 +13,7 @@ from recsys.features.field import fields_of
 from recsys.features.settings import FeatureSettings
 from recsys.past.counters import Ints
 from recsys.past.field import READ, Clicks, Field, rows_of
+from recsys.past.streams import CLICK
 from recsys.progress import progress
 from recsys.sources.merging import EVEN, Merging, Ranked, merge
 from recsys.sources.ranking import Asking, rank_field
@@ -53,7 +54,7 @@ class Finder:
     @cached_property
     def _done(self) -> tuple[Clicks, ...]:
         """What leaves an item out for its user."""
-        return tuple(rows_of(self.log, kind) for kind in self.settings.once)
+        return tuple(self.log.clicks if kind == CLICK else rows_of(self.log, kind) for kind in self.settings.once)
 
     def find(self, requests: pl.DataFrame, size: int | None = None) -> Ranked:
         """Find candidates, of all sources together up to `size` for every request; arguments as of `find_each`."""

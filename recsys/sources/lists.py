@@ -12,7 +12,7 @@ _MOST = 2_000
 
 def first_rows(requests: pl.DataFrame) -> pl.DataFrame:
     """Give one row for each request, in their order, with the columns that all its rows share."""
-    return requests.unique("request_id", keep="first", maintain_order=True).drop("item_id")
+    return requests.unique("request_id", keep="first", maintain_order=True).drop("item_id", strict=False)
 
 
 def learn_merging(requests: pl.DataFrame, finder: Finder, seed: int) -> Merging:

@@ -81,8 +81,14 @@ def rank_field(name: SourceName, asking: Asking, size: int) -> Ranked:
 
 
 def _popular(asking: Asking, size: int) -> Ranked:
-    best = asking.field.by_popularity[: size + asking.most_taken]
-    return asking.wide(np.broadcast_to(best, (len(asking.users), len(best))), size)
+    """Rank by clicks; go on down the field until everybody has enough of what may be a candidate."""
+    every, reach = asking.field.by_popularity, size + asking.most_taken
+    while True:
+        best = every[:reach]
+        found = asking.wide(np.broadcast_to(best, (len(asking.users), len(best))), size)
+        if reach >= len(every) or len(found.requests) == size * len(asking.users):
+            return found
+        reach *= 2
 
 
 def _recent(asking: Asking, size: int) -> Ranked:
@@ -105,7 +111,10 @@ def _nearest(asking: Asking, size: int) -> Ranked:
     """Rank by the mean dot product of an item's text with those of the last clicks, exactly."""
     log, reader = asking.log, asking.reader
     assert reader is not None  # who names this source has one
-    vectors, rows = reader.vectors, np.append(reader.places, -1)
+    vectors = reader.vectors
+    # An item without a text is near to nothing, though all of them have one vector.
+    places = np.where(np.append(reader.texted, False)[reader.places], reader.places, -1)
+    rows = np.append(places, -1)
     codes = np.arange(len(log.items))
     known = log.register.items.at(codes, np.full(len(codes), asking.field.cut))
     texts = rows[np.where(known < 0, log.register.items.firsts, known)]

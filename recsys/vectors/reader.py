@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from copy import copy
 from dataclasses import dataclass, replace
+from functools import cached_property
 from threading import Lock
 from typing import TYPE_CHECKING, Protocol
 
@@ -15,7 +16,7 @@ from recsys.past.history import read_history
 from recsys.past.register import ALWAYS, Entries
 from recsys.past.streams import Rows
 from recsys.vectors.coded_lists import CodedLists
-from recsys.vectors.item_vectors import Encoded, ItemVectors
+from recsys.vectors.item_vectors import Encoded, ItemVectors, text_hashes
 from recsys.vectors.queries import QueryReader
 from recsys.vectors.signals import TextSignals, text_signals
 from recsys.vectors.user_tower import UserTower
@@ -198,6 +199,12 @@ class Reader:
     queries: QueryReader | None = None
     texts: TextSource | None = None
     guesses: npt.NDArray[np.float32] | None = None
+
+    @cached_property
+    def texted(self) -> npt.NDArray[np.bool_]:
+        """Which of the vectors were made of a text; all items without one share a vector that says nothing."""
+        found: npt.NDArray[np.bool_] = (self.vectors.text_hashes != text_hashes([""])[0]).to_numpy()
+        return found
 
     @classmethod
     def of(

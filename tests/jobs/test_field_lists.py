@@ -187,3 +187,43 @@ def test_users_for_whom_sources_find_nothing_have_no_list_and_are_counted(shop, 
         written = pl.read_parquet(tmp_path / name / "rankings/*.parquet")
         assert written["request_id"].n_unique() == lists
         assert written.columns == [column.name for column in RANKINGS.columns]
+
+
+def test_a_kind_after_which_items_are_left_out_and_that_never_occurs_is_refused(shop, tmp_path):
+    once = shop.settings.candidates.model_copy(update={"once": ("click", "bananas")})
+    with pytest.raises(
+        SettingsError, match=r"\[candidates\] once names 'bananas', an event that never occurs; .*'click'"
+    ):
+        train(shop.dataset, shop.settings.model_copy(update={"candidates": once}), tmp_path / "model")
+
+
+def test_a_column_that_the_model_reads_is_missed_before_anything_is_found(shop):
+    ranker = Ranker.load(shop.model)
+    features = ranker._ready.model.settings.features.model_copy(update={"context": ("device",)})
+    settings = ranker._ready.model.settings.model_copy(update={"features": features})
+    ready = replace(ranker._ready, model=replace(ranker._ready.model, settings=settings))
+    requests = shop.dataset.requests.head(1).select("request_id", "user_id", "timestamp")
+    with pytest.raises(
+        SettingsError, match=r"\[features\] context names 'device', which is not a column of the requests"
+    ):
+        ready.find(requests)
+    with pytest.raises(DataError) as told:
+        ranker.find(requests.with_columns(timestamp=pl.lit(None, pl.Datetime("us", "UTC"))))
+    assert "timestamp" in str(told.value)
+    assert "one candidate" not in str(told.value)
+
+
+def test_events_that_leave_items_out_are_read(shop, caplog):
+    ranker = Ranker.load(shop.model)
+    once = shop.settings.candidates.model_copy(update={"once": ("wish",)})
+    model = ranker._ready.model
+    settings = model.settings.model_copy(update={"candidates": once})
+    ranker._ready = replace(ranker._ready, model=replace(model, settings=settings))
+    at = shop.dataset.requests["timestamp"].max() + timedelta(minutes=1)
+    first = shop.dataset.requests.head(1).select("user_id")
+    request = ask(first, at + timedelta(hours=1))
+    items = ranker.find(request)["item_id"]
+    wished = first.with_columns(item_id=items[0], timestamp=at, event=pl.lit("wish"))
+    ranker.update(events=wished)
+    assert not [record for record in caplog.records if "change no ranking" in record.message]
+    assert items[0] not in ranker.find(request)["item_id"]

@@ -123,3 +123,32 @@ def test_scores_of_retrievers_are_not_known_of_what_was_found(log, tools):
     assert found["bm25"].null_count() == len(found) == 4
     assert found["bm25"].dtype == pl.Float64
     assert set(found["device"]) == {"tv"}
+
+
+def test_what_is_popular_and_may_be_no_candidate_takes_nobody_s_place(log, tools):
+    """However many of the most clicked items are not out or unknown, and whoever is asked for beside."""
+    items = pl.DataFrame(
+        {"item_id": list(range(40)), "available_at": [NOON + DAY if item < 20 else None for item in range(40)]},
+        schema_overrides={"available_at": pl.Datetime("us", "UTC")},
+    )
+    done = [(user, item, "click", NOON - 5 * DAY, timedelta(0)) for item in range(30) for user in range(60 - item)]
+    done += [(1, 100 + item, "click", NOON - 5 * DAY, timedelta(0)) for item in range(10) for _ in range(80)]
+    log = Log(behaviour_of(Dataset(items, tools.events(done), tools.showings([])), Kept()), TimeSettings())
+    for once in ((), ("click",)):
+        finder = finder_of(log, tools, "popular", once=once)
+        together = lists(finder, finder.find(asked_by(1, 35, 1000), 6))
+        assert together[2] == [20, 21, 22, 23, 24, 25]
+        assert together[1] == ([25, 26, 27, 28, 29] if once else together[2])
+        alone = [lists(finder, finder.find(asked_by(user), 6))[0] for user in (35, 1000)]
+        assert alone == together[1:]
+
+
+def test_items_without_a_text_are_near_to_nothing(log, tools):
+    finder = finder_of(log, tools, "nearest")
+    vectors = finder.reader.vectors
+    blank = pl.Series(["e3b0c44298fc1c14" if item in (2, 3) else "x" for item in vectors.item_ids])
+    silent = replace(finder, reader=replace(finder.reader, vectors=replace(vectors, text_hashes=blank)))
+    found = lists(silent, silent.find(asked_by(2, 1), 5))
+    assert found
+    assert not {2, 3} & {item for each in found for item in each}
+    assert {2, 3} & {item for each in lists(finder, finder.find(asked_by(2, 1), 5)) for item in each}
