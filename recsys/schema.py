@@ -138,7 +138,7 @@ RANKINGS = Table(
         Column("unknown_user", "flag", True, "whether nothing is known of the user"),
         Column("unknown_item", "flag", True, "whether the item is not in the items table"),
         Column(
-            "unlike", "text", False, "why the list is unlike all that the model has learnt from; empty where it is not"
+            "unlike", "text", True, "why the list is unlike all that the model has learnt from; empty where it is not"
         ),
     ),
     ("request_id", "item_id"),
