@@ -8,7 +8,7 @@ from cyclopts import App, Parameter
 
 from recsys.answers import say, write
 from recsys.arguments import Changes, Judged, Moment, Whole, Written
-from recsys.errors import SettingsError
+from recsys.errors import DataError, SettingsError
 from recsys.night_verbs import backtest
 from recsys.shown import counted
 
@@ -381,4 +381,9 @@ def score(
         asked = ask(read_rows(users), at) if items is None else cross(read_rows(users), read_rows(items), at)
     else:
         asked = read_rows(str(candidates))
+        if "item_id" not in asked.columns and not find:
+            raise DataError(
+                f"{candidates} has no column item_id; its columns are {', '.join(asked.columns)}; name the items in "
+                "it, or give --find, and the sources of the model find candidates"
+            )
     say(score_lists(model, dataset, asked, out, top, find).in_words(out))

@@ -92,10 +92,15 @@ class Rankings:
             _refuse(wrong, name, "have a click_probability outside 0 to 1", "give calibrated probabilities")
         return cls(name, table)
 
-    def lists_more(self, requests: pl.DataFrame) -> bool:
-        """Say whether it ranks an item that is no candidate of its request; other requests are not looked at."""
+    def of_field(self, requests: pl.DataFrame) -> bool:
+        """Say whether most of what it ranks is no candidate of its request, so that it ranks the whole field.
+
+        A few such items are a fault of a ranking of the candidates, which `align` refuses: among candidates that hold
+        what was chosen they would make it look better than any list of the field. Other requests are not looked at.
+        """
         asked, table = _alike(requests.select(KEY), self.table)
-        return not table.join(asked, on="request_id", how="semi").join(asked, on=KEY, how="anti").is_empty()
+        inside = table.join(asked, on="request_id", how="semi")
+        return 2 * len(inside.join(asked, on=KEY, how="anti")) > len(inside)
 
     def lists(self, requests: pl.Series, items: pl.Series) -> pl.DataFrame:
         """Give the answers to some requests: `request_id`, `item_id` and `score`, ids as in the arguments.
@@ -110,17 +115,15 @@ class Rankings:
         DataError
             When it ranks an item that is not there.
         """
-        found = self.table.select(*KEY, "score")
-        for name, known in zip(KEY, (requests, items), strict=True):
-            ids = known.alias(name).to_frame().with_columns(_text=pl.col(name).cast(pl.String))
-            rows = found.with_columns(_text=pl.col(name).cast(pl.String)).drop(name)
-            if name == "item_id":
-                strange = rows.join(ids, on="_text", how="anti").rename({"_text": "item"})
-                _refuse(
-                    strange, self.name, "rank an item that the items table does not hold", "rank items of this data"
-                )
-            found = rows.join(ids, on="_text", maintain_order="left").drop("_text")
-        return found.select(*KEY, "score")
+        found = _written_as(self.table.select(*KEY, "score"), requests.alias("request_id"))
+        listed = _written_as(found, items.alias("item_id"))
+        if len(listed) < len(found):
+            strange = found.filter(~pl.col("item_id").cast(pl.String).is_in(items.cast(pl.String).implode()))
+            raise DataError(
+                f"{self.name}: {len(strange)} rows rank an item that the items table does not hold, such as "
+                f"{strange['item_id'][0]!r} in request {strange['request_id'][0]!r}; rank items of this data"
+            )
+        return listed
 
     def scores(self, requests: pl.DataFrame) -> Floats:
         """Return a score per row of a table of requests, -inf where the system did not list it; see `align`."""
@@ -186,6 +189,13 @@ def read_rankings(path: str | Path) -> Rankings:
         raise DataError(f"{path} is missing; name a TREC run, a Parquet file or a folder of Parquet files")
     read = _read_parquet if path.is_dir() or path.suffix == ".parquet" else _read_run
     return Rankings.of(read(path), str(path))
+
+
+def _written_as(table: pl.DataFrame, known: pl.Series) -> pl.DataFrame:
+    """Write ids as those of the same name that are known, by their text; rows with other ids are left out."""
+    ids = known.to_frame().with_columns(_text=pl.col(known.name).cast(pl.String))
+    texts = table.with_columns(_text=pl.col(known.name).cast(pl.String)).drop(known.name)
+    return texts.join(ids, on="_text", maintain_order="left").select(table.columns)
 
 
 def _alike(asked: pl.DataFrame, table: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:

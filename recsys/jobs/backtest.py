@@ -42,7 +42,7 @@ Lists = Mapping[int, pl.DataFrame]
 _WORDS = {"a": "--against", "b": "--config"}
 """What whoever asks calls the sides."""
 
-_ALIKE = ("top", "time", "candidates", "windows")
+_ALIKE = ("top", "time", "made", "candidates", "windows")
 """What the rankings of all nights share of what `score` writes of them."""
 
 

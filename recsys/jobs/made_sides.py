@@ -89,10 +89,10 @@ def _common(sides: tuple[System, System], log: Log) -> Finder:
 
 
 def has_candidates(side: System, requests: pl.DataFrame) -> bool:
-    """Say whether a side lists more than the candidates of requests: its sources find it, or its rankings hold it."""
+    """Say whether a side lists the whole field: its sources find what, or its rankings do not hold the candidates."""
     if side.rankings is None:
         return side.finder is not None
-    return side.rankings.lists_more(requests)
+    return side.rankings.of_field(requests) if side.made is None else side.made
 
 
 def _as_requests(

@@ -133,9 +133,8 @@ def score(
     if "item_id" in candidates.columns:
         refuse_errors(check_candidates(candidates))  # before new texts are encoded
     ready, _ = Ready.today(folder, dataset)
-    listed = _found(ready, candidates, dataset.items, find)
+    listed, time = _found(ready, candidates, dataset.items, find), ready.log.time
     unlisted, made = _unlisted(candidates, listed), ready.made(listed)
-    time = ready.log.time
     if len(made.left_out) and made.lists.is_empty():
         raise DataError(
             f"none of the {len(made.left_out):,} candidates was out when its list was made, at {time.made_at} "
@@ -146,7 +145,8 @@ def score(
         scored = _write_rankings(ready, Asked.of(made.lists, ready.log), staging / "rankings", top)
         scored = replace(scored, unlisted=unlisted, not_out=NotOut.of(made) if time.nightly else None)
         ready.state.save(staging / "state", folder)
-        write_manifest(staging, {"counts": scored.to_json(), "top": top, **_how_made(ready.model)})
+        how = _how_made(ready.model, made="item_id" not in candidates.columns)
+        write_manifest(staging, {"counts": scored.to_json(), "top": top, **how})
     return scored
 
 
@@ -163,14 +163,18 @@ def _unlisted(asked: pl.DataFrame, listed: pl.DataFrame) -> int:
     return asked["request_id"].n_unique() - listed["request_id"].n_unique() if "request_id" in asked.columns else 0
 
 
-def _how_made(model: Model) -> dict[str, object]:
-    """Say what ranked and until when it had learnt, what was known when, and what found candidates, for `compare`."""
+def _how_made(model: Model, made: bool) -> dict[str, object]:
+    """Say what ranked and until when it had learnt, what was known when, and what found candidates, for `compare`.
+
+    `made` says that no candidates came in.
+    """
     written = model.settings.model_dump(mode="json")
     found = {"candidates": written["candidates"], "windows": written["features"]["windows"]}
     return {
         "ranker": model.files["ranker.txt"],
         "learnt_until": model.windows.learnt_until.isoformat(),
         "time": written["time"],
+        "made": made,
         **(found if model.settings.candidates.sources else {}),
     }
 

@@ -60,6 +60,8 @@ class System:
         What its encoder says about items.
     rankings
         What it answered, where that is all there is of it.
+    made
+        Whether its rankings are of candidates that it found itself; None where nothing says so.
     finder, lists
         Where it may have candidates of its own: what finds them in a log, and from moments (`request_id`, `user_id`,
         `timestamp` and what requests have beside, a row each) and a finder of either side to its lists: `request_id`,
@@ -75,6 +77,7 @@ class System:
     prepared: Prepared | None = None
     vectors: ItemVectors | None = None
     rankings: Rankings | None = None
+    made: bool | None = None
     finder: Callable[[Log], Finder] | None = None
     lists: Callable[[pl.DataFrame, Finder], pl.DataFrame] | None = None
     learnt_until: datetime | None = None

@@ -60,7 +60,7 @@ def open_system(source: Source, dataset: Dataset, name: str, seed: int) -> Syste
         how = _how_made(path)
         finder = partial(Finder, how.candidates, FeatureSettings(windows=how.windows), reader=None)
         read = _of_rankings(name, read_rankings(path / "rankings"))
-        return replace(read, learnt_until=how.learnt_until, time=how.time, finder=finder)
+        return replace(read, learnt_until=how.learnt_until, time=how.time, made=how.made, finder=finder)
     if (path / "manifest.json").is_file():
         return _of_model(name, path, dataset)
     if path.exists():
@@ -85,8 +85,14 @@ def _of_model(name: str, folder: Path, dataset: Dataset) -> System:
         parts = [ready.rank(part).select(*KEY, "score") for part in found.parts(ROWS_PER_BATCH)]
         return pl.concat(parts) if parts else ready.rank(found).select(*KEY, "score")
 
-    system = System(name, answer, prepared, ready.reader.vectors, time=model.settings.time)
-    system = replace(system, learnt_until=model.windows.learnt_until)
+    system = System(
+        name,
+        answer,
+        prepared,
+        ready.reader.vectors,
+        learnt_until=model.windows.learnt_until,
+        time=model.settings.time,
+    )
     return replace(system, finder=lambda _: ready.finder, lists=lists) if model.settings.candidates.sources else system
 
 
@@ -112,6 +118,7 @@ class _HowMade(BaseModel):
 
     learnt_until: datetime
     time: TimeSettings = TimeSettings()
+    made: bool | None = None
     candidates: CandidateSettings = CandidateSettings()
     windows: tuple[Duration, ...] = FeatureSettings().windows
 

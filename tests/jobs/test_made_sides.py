@@ -84,11 +84,14 @@ def test_ids_written_as_text_are_those_of_the_tables(made_shop, made):
 
 def test_lists_of_nobody_s_items_are_refused(made_shop, made):
     strange = pl.read_parquet(made / "rankings/*.parquet").with_columns(pl.col("item_id") + 10_000_000)
-    with pytest.raises(DataError, match="rank an item that the items table does not hold, in requests such as"):
+    with pytest.raises(
+        DataError,
+        match=r"rows rank an item that the items table does not hold, such as 1\d{7} in request",
+    ):
         compare("popularity", strange, made_shop.dataset, QUICK)
 
 
-def test_who_finds_nothing_orders_what_the_other_lists(made_shop, line):
+def test_who_finds_nothing_orders_what_the_other_lists(made_shop):
     found = compare("random", made_shop.model, made_shop.dataset, QUICK)
     words = "random finds no candidates itself: it orders what the other side lists."
     assert words in found.exhibits.warnings
@@ -114,7 +117,7 @@ def test_an_area_under_the_curve_decides_between_no_made_lists(made_shop):
     assert Plan.of("AUC").of_field(decides=False).primary == "nDCG@10"
 
 
-def test_made_lists_come_second_where_lists_were_logged(made_shop, small_world, tmp_path):
+def test_made_lists_come_second_where_lists_were_logged(made_shop):
     """The same tables, as if a shop had logged them: whoever trains with sources gets both, logged lists first."""
     logged = replace(made_shop.dataset, about=About())
     found = compare("popularity", made_shop.model, logged, QUICK)
@@ -149,3 +152,18 @@ def test_what_either_side_may_list_may_be_chosen(made_shop, made, tmp_path):
     alone = compare("popularity", tmp_path / "once", made_shop.dataset, QUICK).comparison
     assert both.overall["recall@10"].requests == loose.overall["recall@10"].requests
     assert alone.overall["recall@10"].requests < both.overall["recall@10"].requests
+
+
+def test_drawn_lists_with_an_item_more_are_no_lists_of_the_field(made_shop, made, tmp_path):
+    """They hold what was chosen among few others, and would beat whatever has to find it."""
+    drawn = made_shop.dataset.requests.select("request_id", "item_id", score=pl.lit(1.0))
+    listed = pl.read_parquet(made / "rankings/*.parquet").select("request_id", "item_id", score=pl.lit(0.5))
+    more = listed.join(drawn, on=["request_id", "item_id"], how="anti")
+    for few in (more.head(1), more.unique("request_id")):
+        with pytest.raises(DataError, match="rank an item that is not a candidate of its request"):
+            compare("popularity", pl.concat([drawn, few]), made_shop.dataset, QUICK, names=("popularity", "B"))
+    brought = made_shop.dataset.requests.join(listed.select("request_id").unique(), on="request_id")
+    asked = brought.select("request_id", "user_id", "timestamp", "item_id")
+    score(made_shop.model, made_shop.dataset, asked, tmp_path / "out", find=True)  # mostly found, but not all
+    with pytest.raises(DataError, match="rank an item that is not a candidate of its request"):
+        compare("popularity", tmp_path / "out", made_shop.dataset, QUICK)

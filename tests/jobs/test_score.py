@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from recsys import Ranker
+from recsys import Ranker, verbs
 from recsys.data.candidates import cross
 from recsys.errors import DataError, SettingsError
 from recsys.jobs import score as scoring
@@ -196,3 +196,13 @@ def test_lists_unlike_any_that_were_learnt_from_are_told(line, tmp_path) -> None
     assert reasons["as logged"] is None
     assert reasons["short"] == "length"
     assert reasons["long"].startswith("length")
+
+
+def test_a_file_whose_items_have_another_name_is_no_request_for_lists(line, tmp_path) -> None:
+    wrong = line.candidates(1).rename({"item_id": "sku"})
+    wrong.write_parquet(tmp_path / "wrong.parquet")
+    with pytest.raises(
+        DataError, match=r"wrong\.parquet has no column item_id; its columns are .*sku.*, or give --find"
+    ):
+        verbs.score(line.model, line.data, candidates=tmp_path / "wrong.parquet", out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
