@@ -1,7 +1,10 @@
-"""Public names that are imported when first asked for, so that a package costs next to nothing to import."""
+"""What is imported when it is first asked for: public names, so that a package costs nothing to import, and extras."""
 
 from collections.abc import Callable, Mapping
 from importlib import import_module
+from typing import Any
+
+from recsys.errors import ModelError, first_line
 
 
 def exports(package: str, homes: Mapping[str, str]) -> tuple[Callable[[str], object], Callable[[], list[str]]]:
@@ -27,3 +30,29 @@ def exports(package: str, homes: Mapping[str, str]) -> tuple[Callable[[str], obj
         return getattr(import_module(homes[name]), name)
 
     return get, lambda: names
+
+
+def need(module: str, extra: str, setting: str) -> Any:
+    """Import a module of an extra.
+
+    Parameters
+    ----------
+    module
+        Its whole dotted name.
+    extra
+        What to install for it.
+    setting
+        What asks for it.
+
+    Raises
+    ------
+    ModelError
+        When it is not installed; says what to type.
+    """
+    try:
+        return import_module(module)
+    except ImportError as error:
+        raise ModelError(
+            f"{setting} needs {module} ({first_line(error)}); type, in the checkout of this package: "
+            f"pip install --constraint constraints.txt --editable '.[{extra}]'"
+        ) from error

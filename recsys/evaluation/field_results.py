@@ -22,7 +22,8 @@ class FieldResults:
     lists, users
         How many lists were made, for how many users.
     rankers
-        Ranker, measure, interval of the mean over lists; a choice that a list lacks earns nothing.
+        Ranker, baseline or single source, measure, interval of the mean over lists; a choice that a list lacks earns
+        nothing.
     differences
         `both-<other>`, measure, interval of the mean difference paired by list.
     sources

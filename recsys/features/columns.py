@@ -1,7 +1,10 @@
 """Columns of the feature table that no declaration computes: what texts, the request and the tables say."""
 
 import re
+from collections.abc import Iterable
+from datetime import timedelta
 
+from recsys.data.clock import format_duration
 from recsys.features.feature import Per, Told
 
 Described = tuple[Per, Told]
@@ -88,18 +91,9 @@ NEIGHBOURS: dict[str, Described] = {
 }
 """Text neighbours, see `recsys.features.plan.neighbour_signals`."""
 
-_NOT_CLICKED = "missing where no click on it was known when the field was counted last"
+RECENT_PLACE = "recent_place"
 
-FIELD: dict[str, Described] = {
-    "popular": (
-        ("item",),
-        Told(
-            "how popular the item was when the field was counted last, a click of then counting 1",
-            "sum over clicks of 2 ^ -(age / half-life)",
-            "0 without a click",
-        ),
-    ),
-    "popular_place": (("item",), Told("its place by that in the whole field", "1 = largest", _NOT_CLICKED)),
+_FIELD: dict[str, Described] = {
     "covisited": (
         ("user", "item"),
         Told(
@@ -112,7 +106,7 @@ FIELD: dict[str, Described] = {
         ("user", "item"),
         Told("its place by that in the whole field", "1 = largest", "missing without a pair"),
     ),
-    "recent_place": (
+    RECENT_PLACE: (
         ("item",),
         Told(
             "how many items came out after it until the request, and one",
@@ -121,7 +115,46 @@ FIELD: dict[str, Described] = {
         ),
     ),
 }
-"""Where a candidate stands in the field of all items, see `recsys.features.field`."""
+
+
+def popular_columns(half_life: timedelta) -> tuple[str, str]:
+    """Name how popular an item is by clicks that count half after some age, and its place by that."""
+    written = format_duration(half_life)
+    return f"popular_{written}", f"popular_{written}_place"
+
+
+def field_columns(half_lives: Iterable[timedelta]) -> dict[str, Described]:
+    """Describe where a candidate stands in the field of all items, see `recsys.features.field`."""
+    found: dict[str, Described] = {}
+    for life in half_lives:
+        written, (value, place) = format_duration(life), popular_columns(life)
+        popular = Told(
+            f"how popular the item was when that was counted last: clicks, which count half after {written}",
+            f"sum over clicks of 2 ^ -(age / {written})",
+            "0 without a click",
+        )
+        placed = Told(f"its place by `{value}` among all items", "1 = largest", f"missing where `{value}` is 0")
+        found |= {value: (("item",), popular), place: (("item",), placed)}
+    return found | _FIELD
+
+
+_UNFACTORED = "missing where no click on it, or of the user on what has factors, was known then"
+
+FACTORS: dict[str, Described] = {
+    "factors": (
+        ("user", "item"),
+        Told(
+            "how well the item matches the user's last clicks by factors of the matrix of users and items",
+            "factors(user) . factors(item), by alternating least squares",
+            _UNFACTORED,
+        ),
+    ),
+    "factors_place": (
+        ("user", "item"),
+        Told("its place by that among all items with factors", "1 = largest", _UNFACTORED),
+    ),
+}
+"""What factors say of a candidate, see `recsys.past.factors`."""
 
 BESIDE_FIELD = {
     "rank": "how many of some 20 items of the field, from the most popular to the least, have a larger value, and one; "

@@ -1,14 +1,18 @@
 """Where candidates stand in the field of all items: what the sources of candidates rank by, for whatever is asked."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from recsys.features.columns import FACTORS, RECENT_PLACE, field_columns, popular_columns
+from recsys.past.clicks import FADES, READ, UNIT
 from recsys.past.counters import Ints
-from recsys.past.field import GRID, READ, UNIT, Field, field_at, refreshed
+from recsys.past.factors import Factors
+from recsys.past.field import GRID, Covisits, Popularity, refreshed
 
 if TYPE_CHECKING:
     from recsys.features.settings import FeatureSettings
@@ -24,29 +28,62 @@ REFERENCES = 20
 """So many items of the field, at most, every candidate is compared with instead of its list."""
 
 
-def half_life(settings: "FeatureSettings") -> timedelta:
-    """Give after which age a click counts half in the field: four times the longest window."""
-    return 4 * max((*settings.windows, timedelta(days=1)))
+def half_lives(settings: "FeatureSettings") -> tuple[timedelta, ...]:
+    """Give after which ages a click counts half in the field: a sixteenth of the longest window to four times it."""
+    longest = max((*settings.windows, timedelta(days=1)))
+    return tuple(timedelta(seconds=longest * times // timedelta(seconds=16)) for times in (1, 4, 16, 64))
+
+
+def usual_half_life(settings: "FeatureSettings") -> timedelta:
+    """Give the one that serves where nothing says which is better: the longest window."""
+    return half_lives(settings)[2]
+
+
+class Field(NamedTuple):
+    """The field at one moment.
+
+    Attributes
+    ----------
+    popular
+        How popular items are, by half-life.
+    covisited
+        What stands beside what.
+    factors
+        Gives the factors of items; only who asks needs the extra.
+    """
+
+    popular: Mapping[timedelta, Popularity]
+    covisited: Covisits
+    factors: Callable[[], Factors]
 
 
 def fields_of(log: "Log", as_of: Ints, settings: "FeatureSettings") -> Iterator[tuple[Field, Ints]]:
     """Give the field that each moment knows, the earliest first, and which of the moments know it.
 
-    It is counted anew once a day, or where a hundredth of the half-life is longer, after so many whole days.
+    How popular items are is counted anew after a twelfth of the half-life, in whole hours; which stand beside each
+    other once a day, or where a hundredth of the half-life is longer, after so many whole days; factors once a day or
+    after a twentieth.
     """
-    every = timedelta(days=max(1, half_life(settings).days // 100))
-    cuts = refreshed(as_of, every, log.time.zone, log.time.freshness != "live")
-    order = np.argsort(cuts, kind="stable")
-    moments, begins = np.unique(cuts[order], return_index=True)
-    for cut, rows in zip(moments.tolist(), np.split(order, begins)[1:], strict=True):
-        yield field_at(log, cut, half_life(settings)), rows
+    lives, zone, daily = half_lives(settings), log.time.zone, log.time.freshness != "live"
+    hour, day = timedelta(hours=1), timedelta(days=1)
+    steps = [max(1, life // (12 * hour)) * hour for life in lives]
+    steps += [max(1, lives[-1].days // times) * day for times in (100, 20)]
+    cuts = np.stack([refreshed(as_of, every, zone, daily) for every in steps])
+    moments, which = np.unique(cuts, axis=1, return_inverse=True)
+    order = np.argsort(which, kind="stable")
+    begins = np.searchsorted(which[order], np.arange(moments.shape[1]))
+    for (*popular, beside, factored), rows in zip(moments.T.tolist(), np.split(order, begins)[1:], strict=True):
+        counted = zip(lives, popular, strict=True)
+        popularity = {life: log.fields.of(log, Popularity, cut, life) for life, cut in counted}
+        covisited = log.fields.of(log, Covisits, beside, lives[-1])
+        yield Field(popularity, covisited, partial(log.fields.of, log, Factors, factored, lives[-1])), rows
 
 
 def field_values(asked: "Asked", settings: "FeatureSettings") -> Mapping[str, Floats]:
-    """Compute the columns of `recsys.features.columns.FIELD`, each of shape [Q]."""
+    """Compute the columns of `field_columns` and, where they are asked for, `FACTORS`, each of shape [Q]."""
     rows, first, lengths = asked.rows, asked.starts[:-1], asked.lengths
-    found = {name: np.full(len(rows.as_of), np.nan) for name in ("popular", "popular_place")}
-    found |= {name: np.full(len(rows.as_of), np.nan) for name in ("covisited", "covisited_place")}
+    names = [*field_columns(half_lives(settings)), *(FACTORS if "factors" in settings.families else ())]
+    found = {name: np.full(len(rows.as_of), np.nan) for name in names}
     users, as_of = rows.codes["user"][first], rows.as_of[first]
     for field, requests in fields_of(asked.log, as_of, settings):
         for start in range(0, len(requests), _AT_ONCE):
@@ -56,29 +93,50 @@ def field_values(asked: "Asked", settings: "FeatureSettings") -> Mapping[str, Fl
             places = np.arange(len(which)) - np.repeat(np.cumsum(many) - many, many) + np.repeat(first[some], many)
             items = rows.codes["item"][places]
             history = asked.log.last_clicks(users[some], as_of[some], READ)[0]
-            for name, values in _in_field(field, items, which, history).items():
-                found[name][places] = values
-    return found | {"recent_place": _recent_places(asked)}
+            values = _in_field(field, items, which, history)
+            if "factors" in settings.families:
+                values |= _by_factors(field.factors(), items, which, history)
+            for name, of in values.items():
+                found[name][places] = of
+    return found | {RECENT_PLACE: _recent_places(asked)}
 
 
 def _in_field(field: Field, items: Ints, which: Ints, history: Ints) -> dict[str, Floats]:
     """Look up items of some users; an item that came after the field was counted has no click in it."""
-    count = len(field.popular)
+    count = len(field.covisited.order)
     inside = np.where((items >= 0) & (items < count), items, count)
-    scores, places = field.find(history)
+    scores, places = field.covisited.find(history)
     entries = np.repeat(np.arange(len(history)), np.diff(scores.indptr)) * count + scores.indices
     wanted = which * count + inside
     at = np.searchsorted(entries, wanted)
     known = (np.append(entries, -1)[at] == wanted) & (inside < count)
     nobody = np.all(history < 0, axis=1, keepdims=True)[which, 0]
-    covisited = np.where(known, np.append(scores.data, 0)[at] / (UNIT * GRID), 0.0)
-    clicks = np.append(field.popular, 0)[inside]
-    return {
-        "popular": clicks / UNIT,
-        "popular_place": np.where(clicks > 0, np.append(field.popular_places, 0)[inside], np.nan),
+    covisited = np.where(known, np.append(scores.data, 0)[at] / (FADES * GRID), 0.0)
+    found = {
         "covisited": np.where(nobody, np.nan, covisited),
         "covisited_place": np.where(known, np.append(places, 0)[at], np.nan),
     }
+    for life, popular in field.popular.items():
+        count = len(popular.order)
+        inside = np.where((items >= 0) & (items < count), items, count)
+        clicks = np.append(popular.clicks, 0)[inside]
+        place = np.where(clicks > 0, np.append(popular.places, 0)[inside], np.nan)
+        found |= dict(zip(popular_columns(life), (clicks / UNIT, place), strict=True))
+    return found
+
+
+def _by_factors(factors: Factors, items: Ints, which: Ints, history: Ints) -> dict[str, Floats]:
+    """Look up how well items of some users match, and their place among all that have factors."""
+    column = np.append(factors.column, -1)[np.where((items >= 0) & (items < len(factors.column)), items, -1)]
+    matches, places = np.full(len(items), np.nan), np.full(len(items), np.nan)
+    for some, scores in factors.match(history):
+        ascending = np.sort(scores, axis=1)
+        for user in range(len(scores)):
+            begin, end = np.searchsorted(which, [some.start + user, some.start + user + 1])
+            own = begin + np.flatnonzero(column[begin:end] >= 0)
+            matches[own] = scores[user, column[own]]
+            places[own] = scores.shape[1] - np.searchsorted(ascending[user], matches[own], side="right") + 1.0
+    return {"factors": matches, "factors_place": np.where(np.isnan(matches), np.nan, places)}
 
 
 def _recent_places(asked: "Asked") -> Floats:
@@ -103,7 +161,7 @@ def references(asked: "Asked", settings: "FeatureSettings") -> Ints:
     as_of = asked.rows.as_of[asked.starts[:-1]]
     found = np.full((len(as_of), REFERENCES), -1)
     for field, requests in fields_of(asked.log, as_of, settings):
-        clicked = field.by_popularity
+        clicked = field.popular[usual_half_life(settings)].ranked
         if len(clicked):
             places = np.unique(np.rint(np.geomspace(1, len(clicked), REFERENCES)).astype(np.int64)) - 1
             found[requests, : len(places)] = clicked[places]

@@ -15,17 +15,18 @@ from recsys.data.plain import known_number
 from recsys.features.beside import ComparedWith
 from recsys.features.columns import (
     COMPARISONS,
-    FIELD,
+    FACTORS,
     NEIGHBOURS,
     REQUEST,
     SIGNALS,
     context_column,
+    field_columns,
     item_column,
     score_column,
     user_column,
 )
 from recsys.features.feature import Feature, Floats, Past, Per, Told, spoken
-from recsys.features.field import field_values, references
+from recsys.features.field import field_values, half_lives, references
 from recsys.features.moments import Age
 from recsys.features.settings import FeatureSettings, declare_families
 from recsys.features.within_list import Singles, divide
@@ -83,7 +84,7 @@ class Source:
 
     @cached_property
     def field(self) -> Mapping[str, Floats]:
-        """Where candidates stand in the field: `FIELD`, each of shape [Q]."""
+        """Where candidates stand in the field: `recsys.features.columns.field_columns`, each of shape [Q]."""
         return field_values(self.asked, self.settings)
 
     @cached_property
@@ -210,9 +211,11 @@ def _columns(settings: FeatureSettings) -> Iterator[PlannedColumn]:
         for feature in features:
             compared = differs_in_list(feature.per, settings)
             yield PlannedColumn(family, feature.name, feature.per, feature.told, partial(_declared, feature), compared)
-        for name, described in FIELD.items() if family == "field" else ():
-            compared = name in ("popular", "covisited")
+        for name, described in field_columns(half_lives(settings)).items() if family == "field" else ():
+            compared = not name.endswith("_place")
             yield PlannedColumn(family, name, *described, partial(_field, name), compared)
+        for name, described in FACTORS.items() if family == "factors" else ():
+            yield PlannedColumn(family, name, *described, partial(_field, name), not name.endswith("_place"))
     for name in settings.scores:
         yield PlannedColumn("scores", name, *score_column(name), partial(_score, name), compared=True)
     for name, described in REQUEST.items():

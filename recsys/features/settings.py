@@ -20,10 +20,20 @@ Declaration = Annotated[Counted | Uncounted, Field(discriminator="kind")]
 """A feature that settings can hold and a model folder can record."""
 
 Family = Literal[
-    "popularity", "trend", "freshness", "activity", "affinity", "exposure", "transitions", "context", "values", "field"
+    "popularity",
+    "trend",
+    "freshness",
+    "activity",
+    "affinity",
+    "exposure",
+    "transitions",
+    "context",
+    "values",
+    "field",
+    "factors",
 ]
 FAMILIES: tuple[Family, ...] = get_args(Family)
-FOR_LOGGED = FAMILIES[:-1]
+FOR_LOGGED, FOR_MADE = FAMILIES[:-2], FAMILIES[:-1]
 """What lists that were shown are ranked by; those that candidate sources make need where items stand in the field."""
 
 _ITEM, _USER, _BOTH = ("item",), ("user",), ("user", "item")
@@ -48,7 +58,8 @@ class FeatureSettings(BaseModel):
     ----------
     families
         Which of them; each is told under the settings; `recsys features` writes a page of what they hold. `"field"`,
-        which says where items stand among all there are, is for lists that candidate sources make.
+        which says where items stand among all there are, is for lists that candidate sources make; `"factors"` goes
+        with the source of that name.
     compared
         What a candidate is compared with: `"list"`, the others of its list, or `"field"`, some items of the whole
         field, the same whatever is asked beside it, so that short and long lists have features alike.
@@ -285,6 +296,16 @@ def _values(settings: FeatureSettings) -> list[Feature]:
     return features
 
 
+def _field(settings: FeatureSettings) -> list[Feature]:
+    """Tell where items stand in the field: how popular, how new, and beside what the user clicked last."""
+    return []  # the plan declares its columns
+
+
+def _factors(settings: FeatureSettings) -> list[Feature]:
+    """Tell how well the item's factors match those of the user's last clicks; needs the extra `factors`."""
+    return []  # so are these
+
+
 _FAMILIES: dict[Family, Callable[[FeatureSettings], list[Feature]]] = {
     "popularity": _popularity,
     "trend": _trend,
@@ -295,5 +316,6 @@ _FAMILIES: dict[Family, Callable[[FeatureSettings], list[Feature]]] = {
     "transitions": _transitions,
     "context": _context,
     "values": _values,
-    "field": lambda _: [],  # its columns are declared in the plan
+    "field": _field,
+    "factors": _factors,
 }

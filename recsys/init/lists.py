@@ -3,7 +3,7 @@
 import polars as pl
 
 from recsys.data.tables import Dataset
-from recsys.features.settings import FAMILIES
+from recsys.features.settings import FOR_MADE
 from recsys.init import words
 from recsys.init.toml import Entry, Section, Value
 from recsys.past.streams import CLICK
@@ -37,7 +37,7 @@ def field_entries(dataset: Dataset) -> tuple[Entry, ...]:
     if not dataset.about.sampled:
         return ()
     return (
-        Entry("families", list(FAMILIES), "all, and where candidates stand among all items"),
+        Entry("families", list(FOR_MADE), "all, and where candidates stand among all items"),
         Entry("compared", "field", "lists that are made are longer than those that are learnt from"),
     )
 

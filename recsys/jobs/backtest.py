@@ -30,7 +30,7 @@ from recsys.model.prepared import fingerprint, prepare
 from recsys.schema import AFTER_THE_LIST
 from recsys.settings import Settings
 from recsys.shown import counted
-from recsys.sources.lists import first_rows
+from recsys.sources.finding import first_rows
 
 if TYPE_CHECKING:
     from recsys.jobs.compare import Compared
@@ -42,7 +42,7 @@ Lists = Mapping[int, pl.DataFrame]
 _WORDS = {"a": "--against", "b": "--config"}
 """What whoever asks calls the sides."""
 
-_ALIKE = ("top", "time", "made", "candidates", "windows")
+_ALIKE = ("top", "time", "made", "candidates", "windows", "half_life")
 """What the rankings of all nights share of what `score` writes of them."""
 
 

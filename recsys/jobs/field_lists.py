@@ -13,8 +13,7 @@ from recsys.jobs.judging import known_to, read_logged, text_alone
 from recsys.past.counters import Ints
 from recsys.past.lookup import Asked
 from recsys.ranking.trees import TreeRanker
-from recsys.sources.finding import Finder
-from recsys.sources.lists import first_rows
+from recsys.sources.finding import Finder, first_rows
 from recsys.sources.merging import Ranked, merge
 from recsys.sources.settings import SourceName
 from recsys.statistics.numbers import Floats
@@ -51,12 +50,15 @@ def judge_field(
     ranked = _ranked(finder, asked, ("popular", "again", *finder.settings.sources))
     own = {name: ranked[name] for name in finder.settings.sources}
     union = merge(own, finder.log, finder.settings.size, finder.merging)
+    single = {str(name): _listed(of) for name, of in own.items()}
+    rules = {name: of for name, of in single.items() if name not in ("popular", "again")}  # those are baselines
     systems = {
         **_rules(ranked, len(finder.log.items)),
+        **rules,
         **_of_rankers(asked, finder, union, rankers),
     }
     table = judge_lists(systems, choices, seed, PRODUCT)
-    together = {**{str(name): _listed(of) for name, of in own.items()}, ALL_SOURCES: _listed(union)}
+    together = {**single, ALL_SOURCES: _listed(union)}
     return FieldResults(
         lists=len(asked),
         users=int(choices.users.max()) + 1,

@@ -169,7 +169,12 @@ def _how_made(model: Model, made: bool) -> dict[str, object]:
     `made` says that no candidates came in.
     """
     written = model.settings.model_dump(mode="json")
-    found = {"candidates": written["candidates"], "windows": written["features"]["windows"]}
+    half_life = model.merging.to_json()["half_life"]
+    found = {
+        "candidates": written["candidates"],
+        "windows": written["features"]["windows"],
+        "half_life": half_life,
+    }
     return {
         "ranker": model.files["ranker.txt"],
         "learnt_until": model.windows.learnt_until.isoformat(),

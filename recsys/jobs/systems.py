@@ -23,6 +23,7 @@ from recsys.manifest import read_manifest
 from recsys.model.ready import Ready
 from recsys.past.lookup import Asked
 from recsys.sources.finding import Finder
+from recsys.sources.merging import EVEN
 from recsys.sources.settings import CandidateSettings
 
 Source = str | Path | pl.DataFrame
@@ -58,7 +59,8 @@ def open_system(source: Source, dataset: Dataset, name: str, seed: int) -> Syste
     path = Path(source)
     if (path / "rankings").is_dir():
         how = _how_made(path)
-        finder = partial(Finder, how.candidates, FeatureSettings(windows=how.windows), reader=None)
+        merging = replace(EVEN, half_life=how.half_life)
+        finder = partial(Finder, how.candidates, FeatureSettings(windows=how.windows), reader=None, merging=merging)
         read = _of_rankings(name, read_rankings(path / "rankings"))
         return replace(read, learnt_until=how.learnt_until, time=how.time, made=how.made, finder=finder)
     if (path / "manifest.json").is_file():
@@ -121,6 +123,7 @@ class _HowMade(BaseModel):
     made: bool | None = None
     candidates: CandidateSettings = CandidateSettings()
     windows: tuple[Duration, ...] = FeatureSettings().windows
+    half_life: Duration | None = None
 
 
 def _how_made(folder: Path) -> _HowMade:

@@ -13,6 +13,7 @@ from recsys.encoders.lexicon import Lexicon
 from recsys.encoders.text_reader import LateReader, TextReader, load_lexical
 from recsys.errors import ModelError
 from recsys.evaluation.evaluation import AGELESS, PRODUCT
+from recsys.features.field import half_lives
 from recsys.files import read_json
 from recsys.manifest import check_files, file_hash, read_manifest, write_json, write_manifest
 from recsys.model.tables import read_behaviour, refuse_mixed_ids
@@ -227,8 +228,7 @@ class Model:
             calibration = Calibration.from_json(knots)
             read = {name: Contract.from_json(contracts[name]) for name in _TREES if name in contracts}
             both, behaviour = read[PRODUCT], read["behaviour"]
-            sources = settings.candidates.sources
-            merging = Merging.from_json(read_json(folder / _SOURCES, mend), sources) if sources else EVEN
+            merging = _merging(read_json(folder / _SOURCES, mend), settings) if settings.candidates.sources else EVEN
             experience = Experience.from_json(read_json(folder / _EXPERIENCE, mend))
         except (KeyError, ValueError, TypeError) as error:
             raise _unread(folder, error) from error
@@ -257,6 +257,10 @@ def _settings(folder: Path, manifest: dict[str, Any]) -> Settings:
         return Settings.model_validate(manifest["settings"])
     except (KeyError, ValueError, TypeError) as error:
         raise _unread(folder, error) from error
+
+
+def _merging(content: dict[str, Any], settings: Settings) -> Merging:
+    return Merging.from_json(content, settings.candidates.sources, half_lives(settings.features))
 
 
 def _unread(folder: Path, error: Exception) -> ModelError:

@@ -24,8 +24,7 @@ from recsys.past.log import Log
 from recsys.past.lookup import Asked
 from recsys.past.streams import LAST, SHOWING
 from recsys.schema import CANDIDATES
-from recsys.sources.finding import Finder
-from recsys.sources.lists import first_rows
+from recsys.sources.finding import Finder, first_rows
 from recsys.statistics.numbers import Floats
 from recsys.statistics.ties import tie_keys, tied_rows
 from recsys.vectors.item_vectors import ItemVectors

@@ -1,29 +1,23 @@
 """The field: what all items were to all users at one moment, by clicks alone; how popular, and chosen beside which."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cached_property
 from threading import Lock
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 from scipy import sparse
 
+from recsys.past.clicks import FADES, FADING, UNIT, Clicks, weigh
 from recsys.past.counters import Ints
 from recsys.past.streams import CLICK, Stream
 from recsys.schema import TIME
 
 if TYPE_CHECKING:
     from recsys.past.log import Log
-
-READ = 20
-"""How many of a user's last clicks say what the user may choose next."""
-
-UNIT = 1024
-"""A click of this moment counts so much; one that is a half-life old counts half."""
 
 _BESIDE, _MOST = 10, 200
 """How many clicks of the same user a click is paired with, and how many items are kept beside each item."""
@@ -34,38 +28,7 @@ _DEBIASED = 1 / 3
 GRID = 2**20
 """What is kept of a pair of items is a whole multiple of one over this."""
 
-_FADING = 0.9
-"""What a click counts beside the one after it, when a user's last clicks are read."""
-
 _KEPT = 3
-
-
-class Clicks(NamedTuple):
-    """All clicks of a log, or all its events of another kind.
-
-    Attributes
-    ----------
-    users, items, moments
-        Codes, and when each became known, microseconds, by user, moment and item, each of shape [N].
-    """
-
-    users: Ints
-    items: Ints
-    moments: Ints
-
-    def of_users(self, users: Ints, as_of: Ints) -> tuple[Ints, Ints]:
-        """Find what users, -1 for unknown ones, did before some moments, each of shape [R].
-
-        Returns
-        -------
-        The place among the users and the place among the clicks of each that was known, in their order.
-        """
-        first, last = (np.searchsorted(self.users, users, side=side) for side in ("left", "right"))
-        many = np.where(users < 0, 0, last - first)
-        which = np.repeat(np.arange(len(users)), many)
-        places = np.arange(len(which)) - np.repeat(np.cumsum(many) - many, many) + np.repeat(first, many)
-        known = self.moments[places] < as_of[which]
-        return which[known], places[known]
 
 
 class Beside(NamedTuple):
@@ -85,8 +48,43 @@ class Beside(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Field:
-    """What clicks known before one moment say of n items.
+class Popularity:
+    """How popular n items are at one moment.
+
+    Attributes
+    ----------
+    clicks
+        What the clicks on each item that were known before count, `UNIT` for one of the moment itself and half of it
+        for one that is a half-life old, shape [n].
+    order
+        The place of each item's id among all ids, shape [n].
+    """
+
+    clicks: Ints
+    order: Ints
+
+    @classmethod
+    def of(cls, clicks: Clicks, order: Ints, cut: int, half_life: timedelta) -> "Popularity":
+        """Count the clicks that are known before a moment, microseconds."""
+        some, weights = weigh(clicks, cut, half_life)
+        return cls(np.bincount(some.items, weights, len(order)).astype(np.int64), order)
+
+    @cached_property
+    def ranked(self) -> Ints:
+        """Items that were clicked, the most popular first, of equal ones the smaller id."""
+        clicked = np.flatnonzero(self.clicks)
+        return clicked[np.lexsort((self.order[clicked], -self.clicks[clicked]))]
+
+    @cached_property
+    def places(self) -> Ints:
+        """The place of every item, 1 = most popular, equal ones share the first; shape [n]."""
+        ascending = np.sort(self.clicks)
+        return len(ascending) - np.searchsorted(ascending, self.clicks, side="right") + 1
+
+
+@dataclass(frozen=True, eq=False)
+class Covisits:
+    """What clicks known before one moment say of n items beside each other.
 
     Attributes
     ----------
@@ -95,7 +93,7 @@ class Field:
     clicks
         These clicks.
     weights
-        What each of them counts, `UNIT` at the moment and half of it a half-life before, shape [N].
+        What each of them counts, as of `Popularity`, shape [N].
     order
         The place of each item's id among all ids, shape [n].
     """
@@ -106,20 +104,12 @@ class Field:
     order: Ints
 
     @classmethod
-    def of(cls, clicks: Clicks, order: Ints, cut: int, half_life: timedelta) -> "Field":
+    def of(cls, clicks: Clicks, order: Ints, cut: int, half_life: timedelta) -> "Covisits":
         """Take the clicks that are known before a moment, microseconds."""
-        known = clicks.moments < cut
-        clicks = Clicks(*(of[known] for of in clicks))
-        age = (cut - clicks.moments) / (half_life.total_seconds() * 1_000_000)
-        return cls(cut, clicks, np.rint(UNIT * np.exp2(-age)).astype(np.int64), order)
+        return cls(cut, *weigh(clicks, cut, half_life), order)
 
     @cached_property
-    def popular(self) -> Ints:
-        """What the clicks on each item count, shape [n]."""
-        return np.bincount(self.clicks.items, self.weights, len(self.order)).astype(np.int64)
-
-    @cached_property
-    def covisits(self) -> "sparse.csr_array":
+    def pairs(self) -> "sparse.csr_array":
         """How often two items were clicked by one user, few clicks apart, over the cube root of both items' clicks.
 
         Whole multiples of one over `GRID`, the largest of each item alone, shape [n, n].
@@ -133,24 +123,12 @@ class Field:
             together += [self.weights[back:][same]] * 2
         where, count = (np.concatenate(first), np.concatenate(second)), len(self.order)
         pairs = sparse.coo_array((np.concatenate(together), where), (count, count)).tocsr()
-        each = np.maximum(self.popular, 1) / UNIT
+        each = np.maximum(np.bincount(items, self.weights, count), 1) / UNIT
         row = np.repeat(np.arange(count), np.diff(pairs.indptr))
         # Divided by a power of both items' clicks, so that what everybody clicks is not beside everything.
         shares = pairs.data / UNIT / (each[row] * each[pairs.indices]) ** _DEBIASED
         data = np.rint(GRID * shares).astype(np.int64)
         return _largest(sparse.csr_array((data, pairs.indices, pairs.indptr), pairs.shape), self.order)
-
-    @cached_property
-    def by_popularity(self) -> Ints:
-        """Items that were clicked, the most popular first, of equal ones the smaller id."""
-        clicked = np.flatnonzero(self.popular)
-        return clicked[np.lexsort((self.order[clicked], -self.popular[clicked]))]
-
-    @cached_property
-    def popular_places(self) -> Ints:
-        """The place of every item by popularity, 1 = first, equal ones share the first; shape [n]."""
-        ascending = np.sort(self.popular)
-        return len(ascending) - np.searchsorted(ascending, self.popular, side="right") + 1
 
     def find(self, history: Ints) -> Beside:
         """Find what stands beside what users clicked last.
@@ -160,12 +138,12 @@ class Field:
         history
             Item codes, most recent first, -1 where there is no further click, shape [R, H].
         """
-        known = (history >= 0) & (history < len(self.popular))
-        fading = np.rint(UNIT * _FADING ** np.arange(history.shape[1])).astype(np.int64)
+        known = (history >= 0) & (history < len(self.order))
+        fading = np.rint(FADES * FADING ** np.arange(history.shape[1])).astype(np.int64)
         weights = np.broadcast_to(fading, history.shape)[known]
         ends = np.concatenate([[0], np.cumsum(known.sum(axis=1))])
-        read = sparse.csr_array((weights, history[known], ends), shape=(len(history), len(self.popular)))
-        scores = sparse.csr_array(read @ self.covisits)
+        read = sparse.csr_array((weights, history[known], ends), shape=(len(history), len(self.order)))
+        scores = sparse.csr_array(read @ self.pairs)
         scores.sort_indices()
         return Beside(scores, _places(scores))
 
@@ -192,51 +170,59 @@ def _places(scores: "sparse.csr_array") -> Ints:
     return places
 
 
+class Countable(Protocol):
+    """What is counted of the clicks that are known before a moment."""
+
+    @classmethod
+    def of(cls, clicks: Clicks, order: Ints, cut: int, half_life: timedelta) -> Self:
+        """Count; arguments as of `Popularity.of`."""
+
+
+Counted = TypeVar("Counted", bound=Countable)
+
+
 @dataclass(eq=False)
 class Fields:
-    """The last fields that were counted; logs of which one is the other's tail share them, and threads may."""
+    """What was counted last; logs of which one is the other's tail share it, and threads may."""
 
-    _kept: dict[tuple[int, timedelta, int], Field] = field(default_factory=dict)
+    _kept: dict[tuple[str, timedelta], dict[tuple[int, int], object]] = field(default_factory=dict)
     _lock: Lock = field(default_factory=Lock)
 
-    def of(self, key: tuple[int, timedelta, int], count: Callable[[], Field]) -> Field:
-        """Give the field of a moment, a half-life and a number of clicks known before; count it where it is new."""
+    def of(self, log: "Log", what: type[Counted], cut: int, half_life: timedelta) -> Counted:
+        """Give what clicks known before a moment say; count it where it is new, or rows were told that change it."""
+        marked = (layer.click_marks for layer in log.layers)
+        known = sum(int(sums[np.searchsorted(moments, cut)]) for moments, sums in marked) % 2**64
         with self._lock:
-            if key not in self._kept:
-                self._kept[key] = count()
-                for oldest in list(self._kept)[:-_KEPT]:
-                    del self._kept[oldest]
-            return self._kept[key]
+            kept = self._kept.setdefault((what.__name__, half_life), {})
+            found = kept.get((cut, known))
+            if not isinstance(found, what):
+                found = kept[cut, known] = what.of(log.clicks, log.items.order, cut, half_life)
+                for oldest in list(kept)[:-_KEPT]:
+                    del kept[oldest]
+            return found
 
 
 def refreshed(as_of: Ints, every: timedelta, zone: str, daily: bool) -> Ints:
-    """Give when the field was counted last before some moments, microseconds.
+    """Give when something was counted last before some moments, microseconds.
 
     Parameters
     ----------
     as_of
         Microseconds, shape [Q].
     every
-        How often it is: once a day, at the daily cut, or after so many days.
+        How often it is: after so much of a day, once a day at the daily cut, or after so many days.
     zone
         Of midnight.
     daily
-        Whether the moments are daily cuts themselves.
+        Whether the moments are daily cuts themselves, so that only more days than one count.
     """
-    if every > timedelta(days=1):
-        step = int(every.total_seconds() * 1_000_000)
-        return as_of // step * step
-    if daily:
+    if daily and every <= timedelta(days=1):
         return as_of
+    if every != timedelta(days=1):
+        step = every // timedelta(microseconds=1)
+        return as_of // step * step
     moments = pl.Series(as_of).cast(TIME).dt.convert_time_zone(zone).dt.truncate("1d")
     return moments.dt.convert_time_zone("UTC").dt.epoch("us").to_numpy()
-
-
-def field_at(log: "Log", cut: int, half_life: timedelta) -> Field:
-    """Give what clicks known before a moment say of all items; rows that are told later change it."""
-    marked = (layer.click_marks for layer in log.layers)
-    known = sum(int(sums[np.searchsorted(moments, cut)]) for moments, sums in marked) % 2**64
-    return log.fields.of((cut, half_life, known), lambda: Field.of(log.clicks, log.items.order, cut, half_life))
 
 
 def marks(clicks: Stream) -> tuple[Ints, npt.NDArray[np.uint64]]:

@@ -13,8 +13,9 @@ import polars as pl
 from recsys.data.clock import TimeSettings
 from recsys.errors import DataError
 from recsys.past.behaviour import EVENT_ID, Behaviour, Clicked
+from recsys.past.clicks import Clicks
 from recsys.past.counters import Counter, Ints, Timeline
-from recsys.past.field import Clicks, Fields, marks, rows_of
+from recsys.past.field import Fields, marks, rows_of
 from recsys.past.register import ALWAYS, Changed, Register
 from recsys.past.streams import (
     CHANCE,

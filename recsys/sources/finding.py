@@ -9,10 +9,11 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from recsys.features.field import fields_of
+from recsys.features.field import Field, fields_of, usual_half_life
 from recsys.features.settings import FeatureSettings
+from recsys.past.clicks import READ, Clicks
 from recsys.past.counters import Ints
-from recsys.past.field import READ, Clicks, Field, rows_of
+from recsys.past.field import rows_of
 from recsys.past.streams import CLICK
 from recsys.progress import progress
 from recsys.sources.merging import EVEN, Merging, Ranked, merge
@@ -122,13 +123,19 @@ class Finder:
                 yield some, self._asking(field, users[some], as_of[some], timestamp[some])
 
     def _asking(self, field: Field, users: Ints, as_of: Ints, timestamp: Ints) -> Asking:
+        half_life = self.merging.half_life or usual_half_life(self.features)
         history = self.log.last_clicks(users, as_of, READ)
         busy = []
         for done in self._done:
             which, places = done.of_users(users, as_of)
             busy.append(which * len(self.log.items) + done.items[places])
         taken = np.unique(np.concatenate(busy)) if busy else np.empty(0, dtype=np.int64)
-        return Asking(self.log, self.reader, field, users, as_of, timestamp, history, taken)
+        return Asking(self.log, self.reader, field, half_life, users, as_of, timestamp, history, taken)
+
+
+def first_rows(requests: pl.DataFrame) -> pl.DataFrame:
+    """Give one row for each request, in their order, with the columns that all its rows share."""
+    return requests.unique("request_id", keep="first", maintain_order=True).drop("item_id", strict=False)
 
 
 def _joined(parts: list[Ranked]) -> Ranked:

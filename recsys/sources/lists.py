@@ -1,29 +1,49 @@
 """Lists that are learnt from, made as they will be made for those who have none."""
 
+from dataclasses import replace
+from datetime import timedelta
+
 import numpy as np
 import polars as pl
 
-from recsys.sources.finding import Finder
-from recsys.sources.merging import Merging
+from recsys.features.field import half_lives
+from recsys.past.counters import Ints
+from recsys.sources.finding import Finder, first_rows
+from recsys.sources.merging import Merging, Ranked
 
 _MOST = 2_000
 """Requests, at most, that say how often what a source finds is chosen."""
 
 
-def first_rows(requests: pl.DataFrame) -> pl.DataFrame:
-    """Give one row for each request, in their order, with the columns that all its rows share."""
-    return requests.unique("request_id", keep="first", maintain_order=True).drop("item_id", strict=False)
-
-
 def learn_merging(requests: pl.DataFrame, finder: Finder, seed: int) -> Merging:
-    """Learn how often what sources find is chosen, from some of the requests, see `found_lists`."""
+    """Learn how often what sources find is chosen, from some of the requests, see `found_lists`.
+
+    Before that, which half-life puts choices furthest up among what is popular, by their mean of 1 / log2(1 + place).
+    """
     chosen = requests.filter(pl.col("label") > 0)
     asked = first_rows(chosen)
     asked = asked.sample(min(_MOST, len(asked)), seed=seed, shuffle=True).sort("timestamp", "request_id")
     places = asked.select("request_id", which=pl.int_range(pl.len()))
     rows = chosen.select("request_id", "item_id").join(places, on="request_id")
     choices = (rows["which"].to_numpy(), finder.log.items.encode(rows["item_id"]))
-    return Merging.learn(finder.find_each(asked, finder.settings.size), choices, len(finder.log.items))
+    count = len(finder.log.items)
+    worth = {life: _worth_of(popularity(finder, asked, life), choices, count) for life in half_lives(finder.features)}
+    half_life = max(worth, key=lambda life: worth[life])
+    finder = replace(finder, merging=replace(finder.merging, half_life=half_life))
+    return Merging.learn(finder.find_each(asked, finder.settings.size), choices, count, half_life)
+
+
+def popularity(finder: Finder, asked: pl.DataFrame, half_life: timedelta) -> Ranked:
+    """Rank the field by popularity with a half-life; arguments as of `Finder.find_each`."""
+    alone = finder.settings.model_copy(update={"sources": ("popular",)})
+    counted = replace(finder, settings=alone, merging=replace(finder.merging, half_life=half_life))
+    return counted.find_each(asked, finder.settings.size)["popular"]
+
+
+def _worth_of(found: Ranked, choices: tuple[Ints, Ints], items: int) -> float:
+    """Say how far up choices stand, the sum of 1 / log2(1 + place)."""
+    hit = np.isin(found.requests * items + found.items, choices[0] * items + choices[1])
+    return float(np.sum(1 / np.log2(1 + found.places[hit])))
 
 
 def found_lists(requests: pl.DataFrame, finder: Finder, seed: int) -> pl.DataFrame:

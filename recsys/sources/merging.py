@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 
 import numpy as np
 import numpy.typing as npt
 
+from recsys.data.clock import format_duration, parse_duration
 from recsys.past.counters import Ints
 from recsys.sources.settings import SourceName
 
@@ -32,18 +34,27 @@ class Ranked(NamedTuple):
 
 @dataclass(frozen=True)
 class Merging:
-    """How often what a source found was chosen.
+    """What is known of the sources.
 
     Attributes
     ----------
     rates
         Per source the share of what it put into each band of places that was chosen, never rising, shape [`_BANDS`].
+    half_life
+        After which age a click counts half for source `popular`; None where nothing says which is best.
     """
 
     rates: Mapping[SourceName, Floats]
+    half_life: timedelta | None = None
 
     @classmethod
-    def learn(cls, ranked: Mapping[SourceName, Ranked], choices: tuple[Ints, Ints], items: int) -> "Merging":
+    def learn(
+        cls,
+        ranked: Mapping[SourceName, Ranked],
+        choices: tuple[Ints, Ints],
+        items: int,
+        half_life: timedelta | None = None,
+    ) -> "Merging":
         """Count how often what sources found was chosen.
 
         Half a choice more among as many as would be expected by chance keeps a band that nobody chose from above 0.
@@ -56,6 +67,8 @@ class Merging:
             Requests and items of what was chosen.
         items
             How many items there are.
+        half_life
+            That of popularity.
         """
         from scipy.optimize import isotonic_regression
 
@@ -67,7 +80,7 @@ class Merging:
             found, hits = (np.bincount(band, each, _BANDS) for each in (None, hit))
             rate = (hits + 0.5) / (found + 0.5 / max(chance, 1e-9))
             rates[name] = isotonic_regression(rate, weights=found + 1e-6, increasing=False).x
-        return cls(rates)
+        return cls(rates, half_life)
 
     def worth(self, name: SourceName, places: Ints) -> Ints:
         """Give in whole parts how often what a source put at some places was chosen, falling from band to band."""
@@ -76,28 +89,34 @@ class Merging:
         worth: Ints = np.rint(_PARTS * rate).astype(np.int64)
         return worth
 
-    def to_json(self) -> dict[str, list[float]]:
+    def to_json(self) -> dict[str, object]:
         """Write as plain JSON."""
-        return {name: of.tolist() for name, of in self.rates.items()}
+        written = None if self.half_life is None else format_duration(self.half_life)
+        return {"half_life": written, "rates": {name: of.tolist() for name, of in self.rates.items()}}
 
     @classmethod
-    def from_json(cls, content: dict[str, Any], sources: tuple[SourceName, ...]) -> "Merging":
-        """Read what `to_json` wrote for some sources.
+    def from_json(
+        cls, content: dict[str, Any], sources: tuple[SourceName, ...], half_lives: tuple[timedelta, ...]
+    ) -> "Merging":
+        """Read what `to_json` wrote for some sources, where popularity is counted with some half-lives.
 
         Raises
         ------
         KeyError, TypeError, ValueError
             When it is something else.
         """
-        if not isinstance(content, dict) or list(content) != list(sources):
+        if not isinstance(content, dict) or list(content["rates"]) != list(sources):
             raise ValueError(f"what is known of sources is not of {', '.join(sources) or 'none'}")
-        found = {}
+        found, written = {}, content["half_life"]
+        half_life = None if written is None else parse_duration(written)
+        if half_life not in (None, *half_lives):
+            raise ValueError(f"popularity is not counted with a half-life of {written!r}")
         for name in sources:
-            rates = np.array(content[name], np.float64)
+            rates = np.array(content["rates"][name], np.float64)
             if rates.shape != (_BANDS,) or not ((rates >= 0) & (rates <= 1)).all() or (np.diff(rates) > 0).any():
                 raise ValueError(f"the rates of source {name!r} are not {_BANDS} numbers from 0 to 1 that never rise")
             found[name] = rates
-        return cls(found)
+        return cls(found, half_life)
 
 
 EVEN = Merging({name: 1 / (60 + 1.5 * 2.0 ** np.arange(_BANDS)) for name in get_args(SourceName)})

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -9,11 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from recsys.past.counters import Ints
-from recsys.past.field import Field
 from recsys.sources.merging import Ranked
 from recsys.sources.settings import SourceName
 
 if TYPE_CHECKING:
+    from recsys.features.field import Field
     from recsys.past.log import Log
     from recsys.vectors.reader import Reader
 
@@ -27,8 +28,12 @@ class Asking:
 
     Attributes
     ----------
-    log, reader, field
-        What is known; of the field all moments know the same.
+    log, reader
+        What is known.
+    field
+        What all moments know alike of it.
+    half_life
+        That of popularity.
     users
         User codes, -1 for unknown ones, shape [R].
     as_of, timestamp
@@ -41,7 +46,8 @@ class Asking:
 
     log: "Log"
     reader: "Reader | None"
-    field: Field
+    field: "Field"
+    half_life: timedelta
     users: Ints
     as_of: Ints
     timestamp: Ints
@@ -82,7 +88,7 @@ def rank_field(name: SourceName, asking: Asking, size: int) -> Ranked:
 
 def _popular(asking: Asking, size: int) -> Ranked:
     """Rank by clicks; go on down the field until everybody has enough of what may be a candidate."""
-    every, reach = asking.field.by_popularity, size + asking.most_taken
+    every, reach = asking.field.popular[asking.half_life].ranked, size + asking.most_taken
     while True:
         best = every[:reach]
         found = asking.wide(np.broadcast_to(best, (len(asking.users), len(best))), size)
@@ -101,7 +107,7 @@ def _recent(asking: Asking, size: int) -> Ranked:
 
 
 def _covisited(asking: Asking, size: int) -> Ranked:
-    scores, places = asking.field.find(asking.history[0])
+    scores, places = asking.field.covisited.find(asking.history[0])
     users = np.repeat(np.arange(len(asking.users)), np.diff(scores.indptr))
     best = np.lexsort((asking.log.items.order[scores.indices], places, users))
     return asking.first(users[best], scores.indices[best].astype(np.int64), size)
@@ -116,7 +122,7 @@ def _nearest(asking: Asking, size: int) -> Ranked:
     places = np.where(np.append(reader.texted, False)[reader.places], reader.places, -1)
     rows = np.append(places, -1)
     codes = np.arange(len(log.items))
-    known = log.register.items.at(codes, np.full(len(codes), asking.field.cut))
+    known = log.register.items.at(codes, np.full(len(codes), asking.field.covisited.cut))
     texts = rows[np.where(known < 0, log.register.items.firsts, known)]
     there = np.flatnonzero(texts >= 0)
     items, _, happened = asking.history
@@ -147,10 +153,23 @@ def _again(asking: Asking, size: int) -> Ranked:
     return asking.first(users[best], items[best], size)
 
 
+def _factors(asking: Asking, size: int) -> Ranked:
+    """Rank by how well factors match; of two that match alike, the smaller id first."""
+    factors = asking.field.factors()
+    found = [asking.first(factors.items[:0], factors.items[:0], size)]
+    for some, scores in factors.match(asking.history[0]):
+        users = np.flatnonzero(~np.isnan(scores).any(axis=1))
+        best = np.argsort(-scores[users], axis=1, kind="stable")  # their items come by id
+        of_each = np.repeat(some.start + users, best.shape[1])
+        found.append(asking.first(of_each, factors.items[best].ravel(), size))
+    return Ranked(*(np.concatenate(of) for of in zip(*found, strict=True)))
+
+
 _SOURCES: Mapping[SourceName, Callable[[Asking, int], Ranked]] = {
     "popular": _popular,
     "recent": _recent,
     "covisited": _covisited,
     "nearest": _nearest,
     "again": _again,
+    "factors": _factors,
 }

@@ -4,7 +4,7 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-SourceName = Literal["popular", "recent", "covisited", "nearest", "again"]
+SourceName = Literal["popular", "recent", "covisited", "nearest", "again", "factors"]
 SOURCES: tuple[SourceName, ...] = get_args(SourceName)
 
 
@@ -14,10 +14,12 @@ class CandidateSettings(BaseModel):
     Attributes
     ----------
     sources
-        What finds candidates: `"popular"` items, by clicks that count half with every half-life of age (four times the
-        longest of `[features] windows`); `"recent"` ones, which came out last; those that were `"covisited"`: clicked
-        by the same users soon before or after what this one clicked last; the `"nearest"` to it by text; and what the
-        user clicked before, `"again"`. None: lists come with whoever asks, or hold all items.
+        What finds candidates: `"popular"` items, by clicks that count half after a half-life, which training chooses
+        between a sixteenth of the longest of `[features] windows` and four times it; `"recent"` ones, which came out
+        last; those that were `"covisited"`: clicked by the same users soon before or after what this one clicked last;
+        the `"nearest"` to it by text; what the user clicked before, `"again"`; and `"factors"`: items whose factors
+        match what the user clicked last, which take the extra `factors`. None: lists come with whoever asks, or hold
+        all items.
     size
         How many candidates a list has at most. Where sources find more together, those that stand near the top of
         several stay.

@@ -39,7 +39,7 @@ def test_no_column_of_the_table_is_left_out(settings) -> None:
 def test_features_stand_under_their_family_and_say_what_they_are() -> None:
     entries = {entry.name: entry for entry in plan(EVERYTHING)}
     families = list(dict.fromkeys(entry.family for entry in entries.values()))
-    assert families == [*FAMILIES[:-1], "declarations", "scores", "request", "text", "text neighbours", "categories"]
+    assert families == [*FAMILIES[:-2], "declarations", "scores", "request", "text", "text neighbours", "categories"]
     for feature in declare(EVERYTHING):
         assert entries[feature.name].told == feature.told
     own = entries["like_count_user_category_7d"]

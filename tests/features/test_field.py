@@ -9,10 +9,12 @@ import pytest
 from recsys.data.clock import TimeSettings
 from recsys.data.tables import Dataset
 from recsys.features import field as field_module
-from recsys.features.field import REFERENCES, field_values, half_life, references
+from recsys.features.columns import popular_columns
+from recsys.features.field import REFERENCES, field_values, half_lives, references, usual_half_life
 from recsys.features.settings import FeatureSettings
 from recsys.model.prepared import behaviour_of
 from recsys.past.behaviour import Kept
+from recsys.past.clicks import UNIT
 from recsys.past.log import Log
 from recsys.past.lookup import Asked
 from recsys.schema import TIME
@@ -37,18 +39,37 @@ CLICKS = [(1, 10, 5), (2, 10, 4), (2, 11, 4), (3, 11, 3), (3, 12, 2), (4, 12, 0)
 ITEMS = {10: NOON - 9 * DAY, 11: NOON - 8 * DAY, 12: None, 13: NOON - DAY, 14: NOON + DAY}
 
 
+def test_half_lives_reach_from_a_sixteenth_of_the_longest_window_to_four_times_it():
+    hours = [life / timedelta(hours=1) for life in half_lives(SETTINGS)]
+    assert hours == [37.5, 150, 600, 2400]
+    assert usual_half_life(SETTINGS) == 25 * DAY
+    assert half_lives(FeatureSettings(windows=()))[2] == DAY
+
+
+def test_quick_popularity_is_counted_anew_within_the_day_and_slow_one_is_not(tools):
+    last = NOON.replace(hour=13) - 2 * DAY  # the steps of the quickest are three hours, of the next one twelve
+    clicks = [(1, 10, (NOON - last - timedelta(hours=1)) / DAY), (2, 11, 20)]
+    asked = asked_of(tools, clicks, ITEMS, {1: [10, 11]})
+    asked = Asked.of(asked.candidates.with_columns(timestamp=pl.lit(last + timedelta(hours=4), TIME)), asked.log)
+    found = field_values(asked, SETTINGS)
+    for life, known in zip(half_lives(SETTINGS), (True, False, False, False), strict=True):
+        assert (found[popular_columns(life)[0]] > 0).tolist() == [known, True]
+    daily = Log(asked.log.behaviour, TimeSettings(freshness="1d"))
+    found = field_values(Asked.of(asked.candidates, daily), SETTINGS)
+    assert all((found[popular_columns(life)[0]] > 0).tolist() == [False, True] for life in half_lives(SETTINGS))
+
+
 def test_places_are_those_of_the_whole_field_whatever_is_asked(tools):
-    assert half_life(SETTINGS) == 100 * DAY
     asked = asked_of(tools, CLICKS, ITEMS, {1: [10, 11, 12, 13, 14, 99], 9: [11]})
     found = field_values(asked, SETTINGS)
-    now = NOON.replace(hour=0)
+    now = datetime(2024, 3, 9, 16, tzinfo=UTC)  # steps of 200 hours, counted from 1970
 
     def weight(days):
-        return round(1024 * 2 ** -((now - (NOON - days * DAY)) / (100 * DAY))) / 1024
+        return round(UNIT * 2 ** -((now - (NOON - days * DAY)) / (100 * DAY))) / UNIT
 
     popular = [weight(5) + weight(4), weight(4) + weight(3), weight(2), 0, 0, 0, weight(4) + weight(3)]
-    assert found["popular"].tolist() == popular
-    np.testing.assert_array_equal(found["popular_place"], [2, 1, 3, np.nan, np.nan, np.nan, 1])
+    assert found["popular_100d"].tolist() == popular
+    np.testing.assert_array_equal(found["popular_100d_place"], [2, 1, 3, np.nan, np.nan, np.nan, 1])
     np.testing.assert_array_equal(found["recent_place"], [3, 2, np.nan, 1, np.nan, np.nan, 2])
     assert (found["covisited"][:2] > 0).tolist() == [False, True]  # user 2 clicked 11 beside 10
     np.testing.assert_array_equal(found["covisited_place"], [np.nan, 1, *[np.nan] * 5])

@@ -4,7 +4,7 @@ import polars as pl
 import pytest
 
 from recsys.data.tables import About, Dataset
-from recsys.features.settings import FAMILIES
+from recsys.features.settings import FOR_MADE
 from recsys.init.lists import candidate_section, field_entries
 from recsys.schema import TIME
 
@@ -48,4 +48,4 @@ def test_what_is_hardly_chosen_twice_is_no_candidate_again(repeats, kind, once):
 
 def test_features_of_made_lists_are_those_of_the_field():
     found = {entry.key: entry.value for entry in field_entries(shop(0))}
-    assert found == {"families": list(FAMILIES), "compared": "field"}
+    assert found == {"families": list(FOR_MADE), "compared": "field"}

@@ -30,7 +30,8 @@ def test_training_and_evaluate_say_the_same_of_made_lists(shop):
     again = evaluate(shop.model, shop.dataset)
     assert json.dumps(again.to_json()["made"]) == json.dumps(shop.evaluation.to_json()["made"])
     made = shop.evaluation.made
-    assert set(made.rankers) == {"popularity", "chosen before", "text", "behaviour", "both"}
+    sources = {"covisited", "nearest", "recent"}
+    assert set(made.rankers) == {"popularity", "chosen before", *sources, "text", "behaviour", "both"}
     assert set(made.sources) == {*SOURCES, "all"}
     assert made.size <= 60 < made.field <= 200
     assert "Lists made as a night makes them" in made.in_words()

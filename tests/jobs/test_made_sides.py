@@ -13,7 +13,7 @@ from recsys.evaluation.plan import DEFAULT_PLAN, OF_FIELD, Plan
 from recsys.jobs.compare import compare
 from recsys.jobs.score import score
 from recsys.manifest import write_manifest
-from recsys.sources.lists import first_rows
+from recsys.sources.finding import first_rows
 
 pytestmark = pytest.mark.slow
 

@@ -55,7 +55,7 @@ def test_a_folder_that_is_no_model_is_refused(tmp_path, model_copy) -> None:
     folder = model_copy()
     manifest = json.loads((folder / "manifest.json").read_text())
     (folder / "manifest.json").write_text(json.dumps(manifest | {"format": 99}))
-    with pytest.raises(ModelError, match="has format 99, this version reads 3; train again with this version"):
+    with pytest.raises(ModelError, match="has format 99, this version reads 4; train again with this version"):
         Model.load(folder)
     (folder / "manifest.json").write_text("{")
     with pytest.raises(ModelError, match=r"manifest.json is damaged"):

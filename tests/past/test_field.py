@@ -1,7 +1,6 @@
 from collections import defaultdict
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from itertools import count
 
 import numpy as np
 import polars as pl
@@ -14,7 +13,8 @@ from recsys.data.tables import Dataset
 from recsys.model.prepared import behaviour_of
 from recsys.past import field as field_module
 from recsys.past.behaviour import Kept
-from recsys.past.field import GRID, UNIT, Clicks, Field, Fields, field_at, marks, refreshed, rows_of
+from recsys.past.clicks import UNIT, Clicks
+from recsys.past.field import GRID, Covisits, Fields, Popularity, marks, refreshed, rows_of
 from recsys.past.log import Log
 from recsys.past.streams import Stream
 
@@ -63,20 +63,27 @@ ROWS = st.lists(
 @settings(max_examples=150, deadline=None)
 @given(ROWS)
 def test_a_field_counts_as_a_plain_loop_does_and_only_what_is_known_before_its_moment(rows):
-    found = Field.of(clicks_of(rows), np.arange(6), micro(NOON), timedelta(hours=10))
-    popular, pairs = plain_field(rows, 10)
-    assert found.popular.tolist() == [popular[item] for item in range(6)]
-    dense = found.covisits.toarray()
+    known = clicks_of(rows), np.arange(6), micro(NOON), timedelta(hours=10)
+    found, (popular, pairs) = Popularity.of(*known), plain_field(rows, 10)
+    assert found.clicks.tolist() == [popular[item] for item in range(6)]
+    dense = Covisits.of(*known).pairs.toarray()
     assert {(a, b): int(dense[a, b]) for a, b in zip(*np.nonzero(dense), strict=True)} == pytest.approx(pairs, abs=1)
     clicked = sorted((item for item in range(6) if popular[item]), key=lambda item: (-popular[item], item))
-    assert found.by_popularity.tolist() == clicked
-    assert found.popular_places.tolist() == [1 + sum(o > popular[item] for o in found.popular) for item in range(6)]
+    assert found.ranked.tolist() == clicked
+    assert found.places.tolist() == [1 + sum(o > popular[item] for o in found.clicks) for item in range(6)]
+
+
+def test_a_click_counts_for_twenty_half_lives_and_then_for_nothing():
+    rows = [(0, item, hours) for item, hours in enumerate([1, 20, 21, 22])]
+    found = Popularity.of(clicks_of(rows), np.arange(4), micro(NOON), timedelta(hours=1))
+    assert found.clicks.tolist() == [UNIT // 2, 1, 0, 0]
+    assert found.ranked.tolist() == [0, 1]
 
 
 def test_what_stands_beside_last_clicks_is_added_up_and_fades_with_each_older_one():
     rows = [(0, 1, 5), (0, 2, 4), (1, 1, 3), (1, 3, 2), (2, 4, 1)]
-    field = Field.of(clicks_of(rows), np.arange(5), micro(NOON), timedelta(days=9000))
-    beside = field.covisits.toarray()
+    field = Covisits.of(clicks_of(rows), np.arange(5), micro(NOON), timedelta(days=9_000_000))
+    beside = field.pairs.toarray()
     found = field.find(np.array([[1, 4, -1], [4, 1, 7], [-1, -1, -1]]))
     assert found.scores.toarray()[0].tolist() == (beside[1] * 1024 + beside[4] * 922).tolist()
     assert found.scores.toarray()[1].tolist() == (beside[4] * 1024 + beside[1] * 922).tolist()
@@ -88,15 +95,15 @@ def test_only_the_nearest_of_an_item_are_kept_and_of_equal_ones_the_smaller_ids(
     monkeypatch.setattr(field_module, "_MOST", 2)
     rows = [(user, item, 2 + hour) for user, item in enumerate([1, 2, 3, 4]) for hour, item in enumerate([0, item])]
     order = np.array([0, 4, 3, 2, 1])  # the code 4 has the second smallest id
-    field = Field.of(clicks_of([*rows, (9, 0, 2), (9, 1, 3)]), order, micro(NOON), timedelta(days=9000))
-    assert np.flatnonzero(field.covisits.toarray()[0]).tolist() == [1, 4]
+    field = Covisits.of(clicks_of([*rows, (9, 0, 2), (9, 1, 3)]), order, micro(NOON), timedelta(days=9_000_000))
+    assert np.flatnonzero(field.pairs.toarray()[0]).tolist() == [1, 4]
 
 
 def test_a_field_of_no_click_finds_nothing():
-    field = Field.of(clicks_of([]), np.arange(3), micro(NOON), DAY)
-    assert field.popular.tolist() == [0, 0, 0]
-    assert field.by_popularity.tolist() == []
-    assert field.find(np.array([[0, 1]])).scores.nnz == 0
+    known = clicks_of([]), np.arange(3), micro(NOON), DAY
+    assert Popularity.of(*known).clicks.tolist() == [0, 0, 0]
+    assert Popularity.of(*known).ranked.tolist() == []
+    assert Covisits.of(*known).find(np.array([[0, 1]])).scores.nnz == 0
 
 
 def test_what_users_did_before_their_moments_is_found_in_its_order():
@@ -115,17 +122,13 @@ def test_what_users_did_before_their_moments_is_found_in_its_order():
         (DAY, "UTC", True, "2024-03-01T12:00:00"),
         (7 * DAY, "UTC", False, "2024-02-29T00:00:00"),  # weeks of 1970-01-01, a Thursday
         (7 * DAY, "UTC", True, "2024-02-29T00:00:00"),
+        (timedelta(hours=5), "Asia/Kathmandu", False, "2024-03-01T08:00:00"),  # five hours of 1970-01-01
+        (timedelta(hours=5), "UTC", True, "2024-03-01T12:00:00"),
     ],
 )
-def test_a_field_is_counted_anew_at_the_daily_cut_or_after_some_days(every, zone, daily, expected):
+def test_what_is_counted_is_counted_anew_after_hours_at_the_daily_cut_or_after_days(every, zone, daily, expected):
     found = refreshed(np.array([micro(NOON)]), every, zone, daily)
     assert found.tolist() == [micro(datetime.fromisoformat(expected).replace(tzinfo=UTC))]
-
-
-def test_the_last_fields_are_kept():
-    counted, fields = count(), Fields()
-    keys = [(cut, DAY, 0) for cut in (1, 2, 1, 3, 4, 1, 4)]
-    assert [fields.of(key, lambda: next(counted)) for key in keys] == [0, 1, 0, 2, 3, 4, 3]
 
 
 def log_of(tools, clicks):
@@ -142,7 +145,7 @@ def test_a_branch_that_was_told_other_clicks_has_a_field_of_its_own(tools):
         return log.with_tail(replace(nothing, events=late))
 
     cut = micro(NOON)
-    found = [field_at(told(item), cut, DAY).popular.tolist() for item in (2, 3, 2)]
+    found = [log.fields.of(told(item), Popularity, cut, DAY).clicks.tolist() for item in (2, 3, 2)]
     assert found[0] == found[2] != found[1]
 
 
@@ -152,9 +155,20 @@ def test_the_same_click_told_twice_counts_twice(tools):
     again = replace(nothing, events=log.behaviour.events.head(1))
     counted = []
     for _ in range(4):
-        counted.append(field_at(log, micro(NOON), 300 * DAY).popular[0])
+        counted.append(log.fields.of(log, Popularity, micro(NOON), 300 * DAY).clicks[0])
         log = log.with_tail(again)
     assert counted == [counted[0] * times for times in range(1, 5)]
+
+
+def test_what_was_counted_last_is_kept_apart_by_what_it_is(tools):
+    log, fields = log_of(tools, [(1, 2, "click", NOON - 3 * DAY, timedelta(0))]), Fields()
+    seen = [fields.of(log, Popularity, micro(NOON) + cut, DAY) for cut in (1, 2, 1, 3, 4, 1, 4)]
+    assert [seen.index(each) for each in seen] == [0, 1, 0, 3, 4, 5, 4]  # the last three
+    beside = fields.of(log, Covisits, micro(NOON) + 4, DAY)
+    assert isinstance(beside, Covisits)
+    assert fields.of(log, Popularity, micro(NOON) + 4, DAY) is seen[-1]
+    assert fields.of(log, Popularity, micro(NOON) + 4, 2 * DAY) is not seen[-1]
+    assert fields.of(log, Covisits, micro(NOON) + 4, DAY) is beside
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))

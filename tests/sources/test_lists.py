@@ -9,8 +9,8 @@ from recsys.features.settings import FeatureSettings
 from recsys.model.prepared import behaviour_of
 from recsys.past.behaviour import Kept
 from recsys.past.log import Log
-from recsys.sources.finding import Finder
-from recsys.sources.lists import first_rows, found_lists
+from recsys.sources.finding import Finder, first_rows
+from recsys.sources.lists import found_lists, learn_merging
 from recsys.sources.settings import CandidateSettings
 
 NOON = datetime(2024, 3, 10, 12, tzinfo=UTC)
@@ -65,6 +65,25 @@ def test_a_seed_gives_the_same_lists_and_another_one_others(finder, tools):
     first = found_lists(lists, finder, 1)
     assert first.equals(found_lists(lists, finder, 1))
     assert not first.equals(found_lists(lists, finder, 2))
+
+
+@pytest.mark.parametrize(("ago", "windows", "best"), [(40, ("7d",), 28), (1, ("7d",), 7 / 16), (20, ("2d",), 8)])
+def test_the_half_life_of_popularity_is_that_which_puts_choices_furthest_up(tools, ago, windows, best):
+    """Item 1 has thirty clicks of some days ago; each day since had another item, with fewer."""
+    day = timedelta(days=1)
+    clicks = [(user, 1, "click", NOON - ago * day - day / 2, timedelta(0)) for user in range(30)]
+    since = [
+        (user, 2 + back, "click", NOON - (back + 1) * day, timedelta(0)) for back in range(30) for user in range(4)
+    ]
+    catalogue = pl.DataFrame({"item_id": range(1, 41)})
+    log = Log(
+        behaviour_of(Dataset(catalogue, tools.events(clicks + since), tools.showings([])), Kept()), TimeSettings()
+    )
+    finder = Finder(
+        CandidateSettings(sources=("popular",), size=20), FeatureSettings(windows=windows), log, tools.reader(log)
+    )
+    chosen = requests(tools, [[1 if ago > 1 else 2]])
+    assert learn_merging(chosen, finder, 0).half_life == best * day
 
 
 def test_no_choice_makes_no_list(finder, tools):

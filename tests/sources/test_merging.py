@@ -1,10 +1,13 @@
 import json
+from datetime import timedelta
 
 import numpy as np
 import pytest
 
 from recsys.sources.merging import EVEN, Merging, Ranked, merge
 from recsys.sources.settings import SOURCES
+
+DAY = timedelta(days=1)
 
 
 class Items:
@@ -70,9 +73,12 @@ def test_nothing_found_teaches_and_merges_nothing():
     assert merge({"popular": ranked([])}, Items(), 3, learnt).items.tolist() == []
 
 
-def test_what_was_learnt_is_read_as_it_was_written():
-    learnt = Merging.learn({"popular": ranked([0, 1, 2])}, (np.array([0]), np.array([1])), 10)
-    again = Merging.from_json(json.loads(json.dumps(learnt.to_json())), ("popular",))
+@pytest.mark.parametrize("half_life", [None, DAY])
+def test_what_was_learnt_is_read_as_it_was_written(half_life):
+    found, choices = {"popular": ranked([0, 1, 2])}, (np.array([0]), np.array([1]))
+    learnt = Merging.learn(found, choices, 10, half_life)
+    again = Merging.from_json(json.loads(json.dumps(learnt.to_json())), ("popular",), (DAY,))
+    assert again.half_life == half_life
     assert again.rates["popular"].tolist() == learnt.rates["popular"].tolist()
 
 
@@ -81,14 +87,23 @@ def test_what_was_learnt_is_read_as_it_was_written():
     [
         {},
         [],
-        {"popular": [0.5] * 13},
-        {"popular": [0.1, *[0.5] * 13]},
-        {"popular": [1.5] * 14},
-        {"popular": [float("nan")] * 14},
-        {"popular": "x"},
-        {"recent": [0.5] * 14},
+        {"rates": {"popular": [0.5] * 14}},
+        {"rates": {"popular": [0.5] * 14}, "half_life": "2d"},
+        {"rates": {"popular": [0.5] * 14}, "half_life": 1},
+        *(
+            {"half_life": None, "rates": rates}
+            for rates in (
+                None,
+                {"popular": [0.5] * 13},
+                {"popular": [0.1, *[0.5] * 13]},
+                {"popular": [1.5] * 14},
+                {"popular": [float("nan")] * 14},
+                {"popular": "x"},
+                {"recent": [0.5] * 14},
+            )
+        ),
     ],
 )
 def test_anything_else_is_refused(content):
     with pytest.raises((KeyError, TypeError, ValueError)):
-        Merging.from_json(content, ("popular",))
+        Merging.from_json(content, ("popular",), (DAY,))

@@ -19,9 +19,8 @@ class Items:
 def asking(out, taken, moments):
     empty = np.empty((len(moments), 0), dtype=np.int64)
     users = np.arange(len(moments))
-    return Asking(
-        Items(out), None, None, users, np.array(moments), np.array(moments), (empty,) * 3, np.array(taken, np.int64)
-    )
+    at = np.array(moments)
+    return Asking(Items(out), None, None, None, users, at, at, (empty,) * 3, np.array(taken, np.int64))
 
 
 def test_only_items_that_are_out_and_not_taken_fit():

@@ -1,6 +1,5 @@
 """What a backend is, and what those that need no torch share."""
 
-import importlib
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys.encoders.tokens import Tokens
-from recsys.errors import ModelError, first_line
+from recsys.lazy import need
 from recsys.progress import progress
 
 
@@ -41,21 +40,9 @@ class Backend:
         return embeddings[np.array([place[text] for text in texts], np.int64)]
 
 
-def need(module: str, extra: str) -> Any:
-    """Import a module of an extra.
-
-    Raises
-    ------
-    ModelError
-        When it is not installed; says what to type.
-    """
-    try:
-        return importlib.import_module(module)
-    except ImportError as error:
-        raise ModelError(
-            f"[text] backend = {extra!r} needs {module} ({first_line(error)}); type, in the checkout of this "
-            f"package: pip install --constraint constraints.txt --editable '.[{extra}]'"
-        ) from error
+def need_backend(module: str, extra: str) -> Any:
+    """Import a module of the extra of a backend, see `recsys.lazy.need`."""
+    return need(module, extra, f"[text] backend = {extra!r}")
 
 
 def thread_count() -> int:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from recsys.encoders.backends.backend import Backend, need
+from recsys.encoders.backends.backend import Backend, need_backend
 from recsys.encoders.backends.tokenizer import TextTokenizer
 from recsys.encoders.settings import TextSettings
 from recsys.errors import ModelError, first_line
@@ -87,8 +87,8 @@ def check_extra(name: str) -> None:
     """
     match name:
         case "onnx":
-            need("onnx", "onnx")
-            need("onnxruntime.quantization", "onnx")
+            need_backend("onnx", "onnx")
+            need_backend("onnxruntime.quantization", "onnx")
         case "openvino":
             from recsys.encoders.backends.openvino import import_openvino
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from recsys.encoders.backends.backend import Backend, need, one_by_one
+from recsys.encoders.backends.backend import Backend, need_backend, one_by_one
 from recsys.encoders.backends.tokenizer import TextTokenizer
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def open_onnx(model: bytes, tokenizer: TextTokenizer) -> Backend:
     tokenizer
         The encoder's.
     """
-    runtime = need("onnxruntime", "onnx")
+    runtime = need_backend("onnxruntime", "onnx")
     runtime.disable_telemetry_events()
     options = runtime.SessionOptions()
     options.intra_op_num_threads = 1
@@ -57,8 +57,8 @@ def export_onnx(encoder: "Encoder", texts: Sequence[str], max_tokens: int) -> di
     ModelError
         When the extra is not installed or the encoder cannot be exported.
     """
-    onnx = need("onnx", "onnx")
-    quantization = need("onnxruntime.quantization", "onnx")
+    onnx = need_backend("onnx", "onnx")
+    quantization = need_backend("onnxruntime.quantization", "onnx")
     from recsys.encoders.backends.graph import smooth, to_onnx
 
     model = onnx.load_from_string(to_onnx(smooth(encoder, texts, max_tokens)))

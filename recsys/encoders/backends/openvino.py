@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from recsys.encoders.backends.backend import Backend, need, one_by_one, thread_count
+from recsys.encoders.backends.backend import Backend, need_backend, one_by_one, thread_count
 from recsys.encoders.backends.tokenizer import TextTokenizer
 
 if TYPE_CHECKING:
@@ -73,12 +73,12 @@ def export_openvino(encoder: "Encoder") -> dict[str, bytes]:
 def import_openvino() -> Any:
     """Import OpenVINO without openvino_telemetry, in whose place it then takes a stand-in that sends nothing."""
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
-    return need("openvino", "openvino")
+    return need_backend("openvino", "openvino")
 
 
 def _in_8_bits(product: Any) -> Any:
     """Return the weights of a product as 8-bit numbers times a scale for each output."""
-    operators = need("openvino.opset13", "openvino")
+    operators = need_backend("openvino.opset13", "openvino")
     weights = product.input_value(1).get_node().get_data()
     inputs = 1 if product.get_attributes()["transpose_b"] else 0
     scale = np.maximum(np.abs(weights).max(axis=inputs, keepdims=True), np.finfo(np.float32).tiny) / 127

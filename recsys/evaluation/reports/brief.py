@@ -1,11 +1,12 @@
 """An evaluation in words: one sentence for who decides, and what makes the figures mean less than they seem."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from recsys.data.tables import SAMPLED
 from recsys.evaluation.evaluation import AGELESS, BASELINES, PRODUCT, Evaluation, Results
+from recsys.evaluation.field_results import MeasureTable
 from recsys.evaluation.plan import DEFAULT_PLAN
 from recsys.evaluation.reports.pages import count, number, percent, signed
 from recsys.statistics.intervals import Interval
@@ -46,28 +47,30 @@ class Brief:
 
 def brief(evaluation: Evaluation) -> Brief:
     """Put an evaluation into words."""
-    opponent = _strongest(evaluation.first)
+    rules = (*BASELINES, *(evaluation.made.sources if evaluation.made else ()))
+    opponent = _strongest(evaluation.first, rules)
     if opponent is None:
         return Brief("", (SAMPLED,) if evaluation.sampled else ())
-    return Brief(_sentence(evaluation, opponent), tuple(_warnings(evaluation, opponent)))
+    is_rule = opponent in rules
+    return Brief(_sentence(evaluation, opponent, is_rule), tuple(_warnings(evaluation, opponent, is_rule)))
 
 
-def _strongest(results: Results) -> str | None:
-    """Name the best of the baselines, or of all others where there is no baseline; None without a difference."""
+def _strongest(results: Results, rules: Collection[str]) -> str | None:
+    """Name the best of the simple rules, or of all others where there is none; None without a difference."""
     means = {
         name: row[HEADLINE].mean
         for name, row in results.rankers.items()
         if f"{PRODUCT}-{name}" in results.differences and HEADLINE in row and not math.isnan(row[HEADLINE].mean)
     }
-    simple = {name: mean for name, mean in means.items() if name in BASELINES} or means
+    simple = {name: mean for name, mean in means.items() if name in rules} or means
     return max(simple, key=simple.__getitem__, default=None)
 
 
-def _sentence(evaluation: Evaluation, opponent: str) -> str:
+def _sentence(evaluation: Evaluation, opponent: str, is_rule: bool) -> str:
     results = evaluation.first
     difference = results.differences[f"{PRODUCT}-{opponent}"][HEADLINE]
     a, b = (results.rankers[name][HEADLINE].mean for name in (opponent, PRODUCT))
-    rule = f"the strongest simple rule ({opponent})" if opponent in BASELINES else opponent
+    rule = f"the strongest simple rule ({opponent})" if is_rule else opponent
     size = f"{HEADLINE} goes from {number(a)} to {number(b)}, {signed(difference.mean)}"
     if a > 0:
         size += f" or {difference.mean / a:+.1%}".replace("%", " %")
@@ -94,7 +97,7 @@ def _sentence(evaluation: Evaluation, opponent: str) -> str:
     return f"The model orders no better than {rule}: {sure}; the simple rule does as well."
 
 
-def _warnings(evaluation: Evaluation, opponent: str) -> Iterator[str]:
+def _warnings(evaluation: Evaluation, opponent: str, is_rule: bool) -> Iterator[str]:
     results, tied = evaluation.first, evaluation.tied.get(PRODUCT, 0.0)
     if evaluation.sampled:
         yield SAMPLED if evaluation.made is None else SECOND
@@ -103,7 +106,7 @@ def _warnings(evaluation: Evaluation, opponent: str) -> Iterator[str]:
             "available_at is the first that the log tells of an item, so that before then nobody could know how old it "
             f'would be: "{AGELESS}" is the same model without ages of items, and the safer figure.'
         )
-    if opponent in BASELINES:
+    if is_rule:
         yield (
             f"{opponent} is a weak opponent, a rule that needs no training: beating it is the least a model must do. "
             "`recsys compare` holds it against what you use today."
@@ -111,6 +114,8 @@ def _warnings(evaluation: Evaluation, opponent: str) -> Iterator[str]:
     difference = results.differences[f"{PRODUCT}-{opponent}"][HEADLINE]
     if not difference.mean > 0:
         yield _CHANGE
+    elif evaluation.made is not None:
+        yield from _worse(evaluation.made.differences)
     if results.users < FEWEST_USERS or _wide(difference):
         yield (
             f"{count(results.users, 'user')} {'is' if results.users == 1 else 'are'} few: the difference is known to "
@@ -121,6 +126,14 @@ def _warnings(evaluation: Evaluation, opponent: str) -> Iterator[str]:
             f"{percent(tied)} of the candidates have the score of another one in their list: nothing that the model "
             "knows tells them apart, and [ranker] ties says what orders them."
         )
+
+
+def _worse(differences: MeasureTable) -> Iterator[str]:
+    """Name what a model is worse at, than whichever rule."""
+    for pair, row in differences.items():
+        behind = [f"{measure} ({signed(of.mean)})" for measure, of in row.items() if of.high < 0]
+        if behind:
+            yield f"By {', '.join(behind)} the model is worse than {pair.removeprefix(f'{PRODUCT}-')}."
 
 
 def _wide(difference: Interval) -> bool:

@@ -4,7 +4,7 @@ import threading
 import numpy as np
 import pytest
 
-from recsys.encoders.backends.backend import Backend, need, one_by_one, thread_count
+from recsys.encoders.backends.backend import Backend, need_backend, one_by_one, thread_count
 from recsys.encoders.tokens import Tokens, pack
 
 
@@ -54,4 +54,4 @@ def test_distinct_texts_are_encoded_in_order_of_first_appearance() -> None:
 
 
 def test_need_returns_the_module() -> None:
-    assert need("json", "onnx").loads("1") == 1
+    assert need_backend("json", "onnx").loads("1") == 1

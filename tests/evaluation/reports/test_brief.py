@@ -124,6 +124,24 @@ def test_lists_made_of_the_whole_field_decide_where_there_are_any():
     )
     said = brief(replace(worse, sampled=True, made=made))
     assert said.sentence.startswith("The model orders better than the strongest simple rule (popularity)")
+    assert not any(each.startswith("By ") for each in said.warnings)
     assert "on 77 lists made of the whole field for 55 users;" in said.sentence
     assert said.warnings[0] == SECOND
     assert SAMPLED not in said.warnings
+
+
+def test_a_single_source_is_a_simple_rule_and_where_a_model_is_worse_is_said():
+    others = ("popularity", "covisited", "behaviour")
+    means = {"popularity": 0.2, "covisited": 0.3, "behaviour": 0.5, "both": 0.4}
+    rankers = {name: {"nDCG@10": Interval(mean, 0.0, 1.0)} for name, mean in means.items()}
+    better, less, same = Interval(0.1, 0.05, 0.15), Interval(-0.2, -0.3, -0.1), Interval(-0.1, -0.3, 0.1)
+    differences = {
+        f"both-{name}": {"nDCG@10": better, "recall@50": less if name == "covisited" else same} for name in others
+    }
+    made = FieldResults(
+        77, 55, rankers, differences, {"covisited": {}}, field=900.0, size=99.0, choices=80, not_candidates=3
+    )
+    said = brief(replace(make_evaluation(), sampled=True, made=made))
+    assert said.sentence.startswith("The model orders better than the strongest simple rule (covisited)")
+    assert said.warnings[1].startswith("covisited is a weak opponent, a rule that needs no training")
+    assert said.warnings[2:3] == ("By recall@50 (-0.2000) the model is worse than covisited.",)
