@@ -43,7 +43,7 @@ docs: $(INSTALLED) ## the pages, into build/docs
 
 # The peer for texts goes in by itself, so that it changes no other version.
 bench: $(INSTALLED) ## measure speed against peers, into build/bench.json
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[onnx,openvino]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[onnx,openvino,factors,ann]'
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-deps sentence-transformers
 	$(BIN)/python -m tests.benchmarks.run
 

@@ -76,7 +76,7 @@ def suggest_settings(dataset: Dataset, several_kinds: bool) -> list[Section]:
     sections.append(Section(("text",), (fields, *query, *_pace(dataset, windows))))
     sections.append(Section(("features",), (*_features(dataset, list(grades), query), *field_entries(dataset))))
     sections += candidate_section(dataset, _says_nothing(dataset.items))
-    sections.append(Section(("ranker",), (_leaves(dataset, windows),)))
+    sections.append(Section(("ranker",), _trees(dataset, windows)))
     return sections
 
 
@@ -322,10 +322,16 @@ def _kinds(dataset: Dataset, graded: list[str]) -> list[Value]:
     ][:_MOST_EVENTS]
 
 
-def _leaves(dataset: Dataset, windows: Windows) -> Entry:
+def _trees(dataset: Dataset, windows: Windows) -> tuple[Entry, ...]:
     rows = len(windows.of(dataset.requests, "ranker"))
-    fewest = max(5, min(100, rows // 200))
-    return Entry("rows_per_leaf", fewest, f"fewest candidates in a leaf; there are {rows} to learn from")
+    made = dataset.about.sampled
+    fewest = max(5, min(1000, rows // 80) if made else min(100, rows // 200))
+    leaf = Entry("rows_per_leaf", fewest, f"fewest candidates in a leaf; there are {rows} to learn from")
+    if not made:
+        return (leaf,)
+    reason = "a choice of all there is says little: small trees learn less by heart"
+    penalty = float(max(5, min(100, rows // 800)))
+    return leaf, Entry("leaves", 7, reason), Entry("l2", penalty, "and none of them says much")
 
 
 def in_words(sections: list[Section]) -> list[str]:

@@ -42,32 +42,23 @@ class LoggedWindow:
         Rows of the requests table.
     examples
         Feature rows, labels and request starts of the same rows.
-    found
-        The same of lists that candidate sources made at the moments of the requests; None where there are no sources.
+    learnt
+        The same of the lists that are learnt from: these, or what candidate sources made at their moments.
     experience
-        What all these lists have in common; None where there is none.
+        What those have in common; None where there is none.
     """
 
     requests: pl.DataFrame
     examples: Examples
-    found: Examples | None = None
+    learnt: Examples
     experience: Experience | None = None
-
-    @property
-    def learnt(self) -> Examples:
-        """All lists that are learnt from."""
-        return self.examples if self.found is None else self.examples.joined(self.found)
-
-    def where(self, rows: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> "LoggedWindow":
-        """Keep some rows; a request is kept whole or not at all."""
-        return replace(self, requests=self.requests.filter(pl.Series(rows)), examples=self.examples.where(rows))
 
     def joined(self, later: "LoggedWindow") -> "LoggedWindow":
         """Append later requests."""
-        found = self.found if later.found is None or self.found is None else self.found.joined(later.found)
         requests = pl.concat([self.requests, later.requests])
         known = later.experience if self.experience is None else self.experience.joined(later.experience)
-        return LoggedWindow(requests, self.examples.joined(later.examples), found, known)
+        examples, learnt = (getattr(self, name).joined(getattr(later, name)) for name in ("examples", "learnt"))
+        return LoggedWindow(requests, examples, learnt, known)
 
 
 def read_logged(asked: Asked, settings: FeatureSettings, reader: Reader | None, kind: Kind = "logged") -> LoggedWindow:
@@ -91,7 +82,8 @@ def read_logged(asked: Asked, settings: FeatureSettings, reader: Reader | None, 
     table = pl.concat(tables) if tables else build_features(asked, settings, reader)
     labels = asked.candidates["label"].cast(pl.Int64).to_numpy()
     experience = Experience.of(kind, asked.lengths, np.concatenate(unseen))
-    return LoggedWindow(asked.candidates, Examples(table, labels, asked.starts), experience=experience)
+    examples = Examples(table, labels, asked.starts)
+    return LoggedWindow(asked.candidates, examples, examples, experience)
 
 
 @dataclass(frozen=True)

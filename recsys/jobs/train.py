@@ -34,7 +34,7 @@ from recsys.ranking.calibration import Calibration, Fold
 from recsys.ranking.trees import Contract, Examples, TreeRanker, grow, refuse_without_click
 from recsys.settings import Settings
 from recsys.shown import counted
-from recsys.sources.finding import Finder
+from recsys.sources.finding import Finder, check_extras
 from recsys.sources.lists import found_lists, learn_merging
 from recsys.sources.merging import EVEN, Merging
 from recsys.vectors.reader import Reader
@@ -154,6 +154,7 @@ def _prepare(dataset: Dataset, settings: Settings) -> Prepared:
     refuse_unseen(dataset.events, "[candidates] once", once, "; what a list was made of is a 'click', too")
     check_query(plain.requests, settings.text.query, after)
     check_extra(settings.text.backend)
+    check_extras(settings.candidates, settings.features)
     return prepared
 
 
@@ -207,14 +208,25 @@ def _read(
 
 
 def _read_block(requests: pl.DataFrame, finder: Finder, seed: int, sampled: bool) -> LoggedWindow:
-    """Compute the features of logged requests and of lists that candidate sources make in their place."""
+    """Compute the features of logged requests and of lists that candidate sources make in their place.
+
+    Where the logged ones were drawn, those that sources made are learnt from alone; where they were shown, both are.
+    """
     log, features, reader = finder.log, finder.features, finder.reader
     part = read_logged(Asked.of(requests, log), features, reader, "drawn" if sampled else "logged")
     if not finder.settings.sources:
         return part
     found = read_logged(Asked.of(found_lists(requests, finder, seed), log), features, reader, "found")
-    known = found.experience if part.experience is None else part.experience.joined(found.experience)
-    return replace(part, found=found.examples, experience=known)
+    if found.experience is None:
+        logger.warning(
+            "no source found what was chosen in %s; they are learnt from as they are",
+            counted(len(part.examples.starts) - 1, "list"),
+        )
+        return part
+    if sampled:
+        return replace(part, learnt=found.learnt, experience=found.experience)
+    known = found.experience.joined(part.experience)
+    return replace(part, learnt=part.learnt.joined(found.learnt), experience=known)
 
 
 def _learn_to_rank(

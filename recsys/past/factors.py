@@ -55,7 +55,7 @@ class Factors:
         ModelError
             When the extra is not installed.
         """
-        als = need("implicit.cpu.als", "factors", '[candidates] source "factors"')
+        als = need_implicit()
         known, weights = weigh(clicks, cut, half_life)
         items = np.unique(known.items)
         items = items[np.argsort(order[items])]
@@ -106,6 +106,11 @@ class Factors:
             yield some, users[some] @ items.T / _PER_UNIT**2
 
 
+def need_implicit() -> Any:
+    """Import the module that fits factors, or say what to type, see `recsys.lazy.need`."""
+    return need("implicit.cpu.als", "factors", '"factors" in [candidates] sources or [features] families')
+
+
 def _turns(users: Ints, columns: Ints, weights: Ints) -> Ints:
     """Give users numbers by what they clicked, whatever their codes; those who clicked alike are alike."""
     rows = pl.DataFrame({"user": users, "item": columns, "weight": weights})
@@ -116,4 +121,6 @@ def _turns(users: Ints, columns: Ints, weights: Ints) -> Ints:
 
 def _one_thread() -> Any:
     """Keep the linear algebra to one thread: more would add up in another order."""
-    return need("threadpoolctl", "factors", '[candidates] source "factors"').threadpool_limits(1)
+    from threadpoolctl import threadpool_limits
+
+    return threadpool_limits(1)

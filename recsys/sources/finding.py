@@ -13,9 +13,11 @@ from recsys.features.field import Field, fields_of, usual_half_life
 from recsys.features.settings import FeatureSettings
 from recsys.past.clicks import READ, Clicks
 from recsys.past.counters import Ints
+from recsys.past.factors import need_implicit
 from recsys.past.field import rows_of
 from recsys.past.streams import CLICK
 from recsys.progress import progress
+from recsys.sources.index import Index, need_faiss
 from recsys.sources.merging import EVEN, Merging, Ranked, merge
 from recsys.sources.ranking import Asking, rank_field
 from recsys.sources.settings import CandidateSettings, SourceName
@@ -28,6 +30,20 @@ Flags = npt.NDArray[np.bool_]
 
 _CELLS = 4_000_000
 """Users times items that are held against each other at once; any other number finds the same."""
+
+
+def check_extras(settings: CandidateSettings, features: FeatureSettings) -> None:
+    """Refuse what could not be found in the end.
+
+    Raises
+    ------
+    ModelError
+        When an extra is not installed.
+    """
+    if "factors" in (*settings.sources, *features.families):
+        need_implicit()
+    if settings.index == "faiss":
+        need_faiss()
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +72,10 @@ class Finder:
     def _done(self) -> tuple[Clicks, ...]:
         """What leaves an item out for its user."""
         return tuple(self.log.clicks if kind == CLICK else rows_of(self.log, kind) for kind in self.settings.once)
+
+    @cached_property
+    def _index(self) -> Index | None:
+        return Index() if self.settings.index == "faiss" else None
 
     def find(self, requests: pl.DataFrame, size: int | None = None) -> Ranked:
         """Find candidates, of all sources together up to `size` for every request; arguments as of `find_each`."""
@@ -130,7 +150,7 @@ class Finder:
             which, places = done.of_users(users, as_of)
             busy.append(which * len(self.log.items) + done.items[places])
         taken = np.unique(np.concatenate(busy)) if busy else np.empty(0, dtype=np.int64)
-        return Asking(self.log, self.reader, field, half_life, users, as_of, timestamp, history, taken)
+        return Asking(self.log, self.reader, field, half_life, users, as_of, timestamp, history, taken, self._index)
 
 
 def first_rows(requests: pl.DataFrame) -> pl.DataFrame:

@@ -11,6 +11,9 @@ from recsys.past.counters import Ints
 from recsys.sources.finding import Finder, first_rows
 from recsys.sources.merging import Merging, Ranked
 
+_UNIFORM = 5
+"""For so many items that sources found one more is drawn from all there are."""
+
 _MOST = 2_000
 """Requests, at most, that say how often what a source finds is chosen."""
 
@@ -51,7 +54,8 @@ def found_lists(requests: pl.DataFrame, finder: Finder, seed: int) -> pl.DataFra
 
     The others are drawn evenly from all that was found, so that what stands far down is no rarer in lists that are
     learnt from than in those that are made; drawn from the top alone, they would teach that the top is not chosen. A
-    request of which no choice was found makes no list, for the same reason.
+    request of which no choice was found makes no list, for the same reason. A fifth more are drawn evenly from all
+    items that may be candidates, so that something is known of what no source finds.
 
     Parameters
     ----------
@@ -71,11 +75,29 @@ def found_lists(requests: pl.DataFrame, finder: Finder, seed: int) -> pl.DataFra
     found = finder.candidates(asked, finder.find(asked)).with_columns(
         pl.col("item_id").cast(requests.schema["item_id"]), label=pl.lit(0, requests.schema["label"])
     )
+    rng = np.random.default_rng(seed)
     labels = chosen.select("request_id", "item_id", "label")
     found = found.update(labels, on=["request_id", "item_id"]).with_columns(
-        _drawn=pl.Series(np.random.default_rng(seed).permutation(len(found)), dtype=pl.Int64)
+        _drawn=pl.Series(rng.permutation(len(found)), dtype=pl.Int64)
     )
     some = pl.when(pl.col("label") > 0).then(-1).otherwise("_drawn").rank("ordinal").over("request_id")
     positives = (pl.col("label") > 0).sum().over("request_id")
     kept = (positives > 0) & (some <= positives + finder.settings.learnt)
-    return found.filter(kept).select(requests.columns)
+    lists = found.filter(kept).select(requests.columns)
+    return pl.concat([lists, _uniform(lists, chosen, finder, rng)])
+
+
+def _uniform(lists: pl.DataFrame, chosen: pl.DataFrame, finder: Finder, rng: np.random.Generator) -> pl.DataFrame:
+    """Draw further items for lists, which were not chosen."""
+    asked = first_rows(lists)
+    which = np.repeat(np.arange(len(asked)), max(1, finder.settings.learnt // _UNIFORM))
+    items = rng.integers(0, max(1, len(finder.log.items)), len(which))
+    fit = finder.fits(asked, which, items)
+    rows = finder.candidates(asked, Ranked(which[fit], items[fit], which[fit]))
+    drawn = rows.with_columns(pl.col("item_id").cast(lists.schema["item_id"])).select(lists.columns)
+    key = ["request_id", "item_id"]
+    return (
+        drawn.unique(key, keep="first", maintain_order=True)
+        .join(pl.concat([lists, chosen]), on=key, how="anti")
+        .with_columns(label=pl.lit(0, lists.schema["label"]))
+    )

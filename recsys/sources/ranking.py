@@ -16,7 +16,10 @@ from recsys.sources.settings import SourceName
 if TYPE_CHECKING:
     from recsys.features.field import Field
     from recsys.past.log import Log
+    from recsys.sources.index import Index
     from recsys.vectors.reader import Reader
+
+Floats = npt.NDArray[np.float64]
 
 _PER_UNIT = 2**22
 """Dot products of item vectors are whole multiples of one over this, see `recsys.vectors.item_vectors.GRID`."""
@@ -42,6 +45,8 @@ class Asking:
         Item codes of the last clicks, when each became known, and when it happened, each of shape [R, H].
     taken
         Places of users times n plus codes of the items that are no candidates for them, ascending.
+    index
+        What `nearest` looks in; None where it looks at all items.
     """
 
     log: "Log"
@@ -53,6 +58,7 @@ class Asking:
     timestamp: Ints
     history: tuple[Ints, Ints, Ints]
     taken: Ints
+    index: "Index | None" = None
 
     @cached_property
     def most_taken(self) -> int:
@@ -114,7 +120,7 @@ def _covisited(asking: Asking, size: int) -> Ranked:
 
 
 def _nearest(asking: Asking, size: int) -> Ranked:
-    """Rank by the mean dot product of an item's text with those of the last clicks, exactly."""
+    """Rank by the mean dot product of an item's text with those of the last clicks: all, or what an index finds."""
     log, reader = asking.log, asking.reader
     assert reader is not None  # who names this source has one
     vectors = reader.vectors
@@ -130,15 +136,40 @@ def _nearest(asking: Asking, size: int) -> Ranked:
     some = np.flatnonzero((read >= 0).any(axis=1))
     if not len(there) or not len(some):
         return asking.first(codes[:0], codes[:0], size)
-    clicked = np.where((read[some] >= 0)[:, :, None], vectors.history[read[some]].astype(np.float64), 0.0)
-    products = clicked.sum(axis=1) @ vectors.candidate[texts[there]].astype(np.float64).T
-    later = len(codes) - 1 - log.items.order[there]  # of two equally near ones, the smaller id is nearer
-    keys = np.rint(products * _PER_UNIT).astype(np.int64) * len(codes) + later
-    keys[~asking.fits(np.repeat(some, len(there)), np.tile(there, len(some))).reshape(keys.shape)] = np.iinfo(int).min
-    count = min(size, len(there))
+    clicked = np.where((read[some] >= 0)[:, :, None], vectors.history[read[some]].astype(np.float64), 0.0).sum(axis=1)
+
+    def exactly(users: Ints) -> Ranked:
+        candidate = vectors.candidate[texts[there]].astype(np.float64)
+        return _by_products(asking, users, there, clicked[np.searchsorted(some, users)] @ candidate.T, size)
+
+    if asking.index is None:
+        return exactly(some)
+    count = min(len(there), 4 * size + asking.most_taken)
+    near = asking.index.near(vectors.candidate, texts[there], clicked.astype(np.float32), count)
+    products = np.einsum("rd,rkd->rk", clicked, vectors.candidate[texts[there][near]].astype(np.float64))
+    found = _by_products(asking, some, np.where(near < 0, -1, there[near]), products, size)
+    # Where too little of what the index gave may be a candidate, all items are looked at.
+    few = some[np.bincount(found.requests, minlength=len(asking.users))[some] < min(size, len(there))]
+    kept = ~np.isin(found.requests, few)
+    joined = [np.concatenate([one[kept], other]) for one, other in zip(found, exactly(few), strict=True)]
+    order = np.argsort(joined[0], kind="stable")
+    return Ranked(*(each[order] for each in joined))
+
+
+def _by_products(asking: Asking, users: Ints, items: Ints, products: Floats, size: int) -> Ranked:
+    """Rank items of some users by products, shape [U, P]; items are the same for all, shape [P], or of each."""
+    if not len(users):
+        return asking.first(users, users, size)
+    every = np.broadcast_to(items, products.shape)
+    # Of two equally near ones, the smaller id is nearer.
+    later = len(asking.log.items) - 1 - np.append(asking.log.items.order, 0)[every]
+    keys = np.rint(products * _PER_UNIT).astype(np.int64) * len(asking.log.items) + later
+    fit = asking.fits(np.repeat(users, products.shape[1]), every.ravel()).reshape(keys.shape)
+    keys[~fit | (every < 0)] = np.iinfo(int).min
+    count = min(size, keys.shape[1])
     nearest = np.argpartition(keys, -count, axis=1)[:, -count:]
     nearest = np.take_along_axis(nearest, np.argsort(-np.take_along_axis(keys, nearest, 1), axis=1), 1)
-    return asking.first(np.repeat(some, count), there[nearest].ravel(), size)
+    return asking.first(np.repeat(users, count), np.take_along_axis(every, nearest, 1).ravel(), size)
 
 
 def _again(asking: Asking, size: int) -> Ranked:

@@ -20,6 +20,9 @@ class CandidateSettings(BaseModel):
         the `"nearest"` to it by text; what the user clicked before, `"again"`; and `"factors"`: items whose factors
         match what the user clicked last, which take the extra `factors`. None: lists come with whoever asks, or hold
         all items.
+    index
+        What source `"nearest"` looks in: `"exact"`, all items; or `"faiss"`, an index, which is faster among a hundred
+        thousand items and more, misses some, and takes the extra `ann`.
     size
         How many candidates a list has at most. Where sources find more together, those that stand near the top of
         several stay.
@@ -34,6 +37,7 @@ class CandidateSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     sources: tuple[SourceName, ...] = ()
+    index: Literal["exact", "faiss"] = "exact"
     size: Annotated[int, Field(ge=1, le=10_000)] = 200
     learnt: Annotated[int, Field(ge=1, le=1_000)] = 40
     once: tuple[str, ...] = ()

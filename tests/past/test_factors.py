@@ -74,5 +74,8 @@ def test_no_click_gives_no_factors():
 
 def test_without_the_extra_it_says_what_to_type(monkeypatch):
     monkeypatch.setitem(sys.modules, "implicit.cpu.als", None)
-    with pytest.raises(ModelError, match=r'source "factors" needs implicit\.cpu\.als .*--editable \'\.\[factors\]\''):
+    with pytest.raises(
+        ModelError,
+        match=r'"factors" in \[candidates\] sources or .* needs implicit\.cpu\.als .*--editable \'\.\[factors\]\'',
+    ):
         Factors.of(clicks_of(TASTES), np.arange(12), NOON, LONG)

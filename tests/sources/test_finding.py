@@ -15,7 +15,7 @@ from recsys.past.behaviour import Kept
 from recsys.past.log import Log
 from recsys.sources import finding
 from recsys.sources.finding import Finder
-from recsys.sources.settings import CandidateSettings
+from recsys.sources.settings import SOURCES, CandidateSettings
 
 NOON = datetime(2024, 3, 1, 12, tzinfo=UTC)
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
@@ -96,7 +96,7 @@ def test_what_was_chosen_or_is_not_out_is_left_out_for_its_user_alone(log, tools
 
 
 def test_any_blocks_and_any_order_of_requests_find_the_same(log, tools, monkeypatch):
-    finder = finder_of(log, tools, "popular", "recent", "covisited", "again", "nearest", once=("buy",))
+    finder = finder_of(log, tools, *SOURCES, once=("buy",))
     users = [1, 2, 3, 4, 8, 9]
     whole = lists(finder, finder.find(asked_by(*users), 4))
     assert len(whole) == 6
@@ -108,7 +108,7 @@ def test_any_blocks_and_any_order_of_requests_find_the_same(log, tools, monkeypa
 
 def test_nothing_is_found_of_an_empty_log(log, tools):
     behaviour = replace(log.behaviour, events=log.behaviour.events.clear(), items=log.behaviour.items.clear())
-    finder = finder_of(Log(behaviour, TimeSettings()), tools, "popular", "recent", "covisited", "again", "nearest")
+    finder = finder_of(Log(behaviour, TimeSettings()), tools, *SOURCES)
     found = finder.find(asked_by(1, 2), 3)
     assert [len(each) for each in found] == [0, 0, 0]
     assert finder.candidates(asked_by(1), found).is_empty()
@@ -152,3 +152,36 @@ def test_items_without_a_text_are_near_to_nothing(log, tools):
     assert found
     assert not {2, 3} & {item for each in found for item in each}
     assert {2, 3} & {item for each in lists(finder, finder.find(asked_by(2, 1), 5)) for item in each}
+
+
+def with_index(finder):
+    return replace(finder, settings=finder.settings.model_copy(update={"index": "faiss"}))
+
+
+def test_an_index_of_few_items_finds_what_all_items_give(log, tools):
+    finder = finder_of(log, tools, "nearest")
+    for users in ((1, 4), (8,), (2, 8, 1, 3)):
+        exact, found = (each.find(asked_by(*users), 3) for each in (finder, with_index(finder)))
+        for one, other in zip(exact, found, strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
+def test_where_an_index_gives_too_few_that_are_out_all_items_are_looked_at(log, tools):
+    finder = finder_of(log, tools, "nearest")
+    vectors, given = finder.reader.vectors, []
+
+    class Blind:
+        """An index that finds the item with vector 0 alone."""
+
+        def near(self, of, rows, queries, count):
+            given.append(count)
+            found = np.full((len(queries), count), -1)
+            found[:, 0] = 0
+            return found
+
+    assert len(vectors) > 2
+    blind = with_index(finder)
+    blind.__dict__["_index"] = Blind()
+    for one, other in zip(finder.find(asked_by(1, 8, 4), 3), blind.find(asked_by(1, 8, 4), 3), strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert given
