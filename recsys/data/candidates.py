@@ -1,6 +1,8 @@
 """Candidates to score: lists from files, or every item for every user at one moment."""
 
+from collections.abc import Sequence
 from datetime import datetime
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Literal
 
@@ -115,3 +117,20 @@ def _known(table: pl.DataFrame, key: str, which: Literal["first", "last"], at: d
     if repeats:
         raise DataError(f"{repeats} rows repeat {key} and {KNOWN_AT}; keep one row per version")
     return one_version(known, key, which)
+
+
+def refuse_misnamed(columns: Sequence[object]) -> None:
+    """Refuse requests without `item_id` and with a column that was most likely meant to be it.
+
+    Raises
+    ------
+    DataError
+        Naming the column.
+    """
+    plain = {str(column).lower().replace(" ", "_"): column for column in columns}
+    near = [] if "item_id" in columns else get_close_matches("item_id", plain, n=1, cutoff=0.8)
+    if near:
+        raise DataError(
+            f"requests have a column {plain[near[0]]!r} and none named item_id; call it item_id if candidates are "
+            "meant, which then stay and come first, or leave it out"
+        )

@@ -81,7 +81,8 @@ def utc(moment: object) -> datetime:
 Moment = Annotated[AwareDatetime, BeforeValidator(utc)]
 
 
-def _known_zone(zone: str) -> str:
+def known_zone(zone: str) -> str:
+    """Refuse what names no time zone, with a ValueError."""
     try:
         ZoneInfo(zone)
         pl.Series([0], dtype=pl.Datetime("us", "UTC")).dt.convert_time_zone(zone).dt.hour()
@@ -131,7 +132,7 @@ class TimeSettings(BaseModel):
     made_at: Annotated[str, BeforeValidator(_hour_and_minute)] = ""
     feedback_delay: Duration = timedelta(minutes=10)
     click_delay: Duration | None = None
-    zone: Annotated[str, AfterValidator(_known_zone)] = "UTC"
+    zone: Annotated[str, AfterValidator(known_zone)] = "UTC"
 
     @model_validator(mode="after")
     def _check(self) -> "TimeSettings":

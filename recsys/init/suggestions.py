@@ -20,6 +20,7 @@ from recsys.features.settings import FeatureSettings
 from recsys.init import words
 from recsys.init.columns import MOST_EMPTY, are_groups, number
 from recsys.init.lists import candidate_section, field_entries
+from recsys.init.samples import time_formats
 from recsys.init.toml import Entry, Section, Value
 from recsys.past.streams import CLICK
 from recsys.schema import AFTER_THE_LIST, CANDIDATES
@@ -144,7 +145,7 @@ def _fields(items: pl.DataFrame) -> Entry:
         ):
             address = number(items[name].str.contains(r"^(https?://|www\.)").mean())
             several = number((items[name].str.count_matches(r"[\s|]+") + 1).mean())
-            if address < 0.5 and several >= 1.8:
+            if address < 0.5 and several >= 1.8 and not time_formats(items[name]):
                 texts.append(name)
     lengths = {name: _length(items[name]) for name in texts}
     chosen = sorted(texts, key=lambda name: -lengths[name])
@@ -206,7 +207,7 @@ def _features(dataset: Dataset, graded: list[str], query: list[Entry]) -> tuple[
         Entry("numbers", _numbers(dataset.items, affinity), "columns of items that are numbers"),
         Entry("users", _user_groups(dataset, {*affinity, *context}), "columns of users with few different values"),
         Entry("scores", _scores(dataset, context), "columns of requests that retrievers seem to have written"),
-        Entry("values", [kind for kind in (CLICK, *kinds) if kind in with_value], "kinds whose value is a number"),
+        Entry("values", [kind for kind in (CLICK, *kinds) if kind in with_value], "kinds of events that have a number"),
     )
 
 

@@ -46,8 +46,8 @@ TEXT = (
     "beskrivelse omschrijving"
 )
 AVAILABLE = (
-    "available_at available published release released listed launched publication added created online verfugbar "
-    "veroffentlicht erschienen eingestellt publicado publie"
+    "available_at available on_sale since published release released listed launched publication added created online "
+    "verfugbar veroffentlicht erschienen eingestellt publicado publie"
 )
 KNOWN_AT = (
     "known_at valid_from effective_from updated_at changed_at modified_at updated modified changed version_date "

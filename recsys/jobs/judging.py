@@ -53,6 +53,11 @@ class LoggedWindow:
     learnt: Examples
     experience: Experience | None = None
 
+    def where(self, rows: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> "LoggedWindow":
+        """Keep some rows, to judge on and to learn from; a request is kept whole or not at all."""
+        examples = self.examples.where(rows)
+        return replace(self, requests=self.requests.filter(pl.Series(rows)), examples=examples, learnt=examples)
+
     def joined(self, later: "LoggedWindow") -> "LoggedWindow":
         """Append later requests."""
         requests = pl.concat([self.requests, later.requests])

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import polars as pl
@@ -42,6 +43,8 @@ class Scored:
         Requests for which the sources found nothing; they have no list.
     unlike
         Why lists are unlike all that the model has learnt from, and how many are.
+    days_behind
+        By how many days the first list is later than all behaviour, where that is more than the longest window.
     learnt
         The lists that it has learnt from, in words.
     not_out
@@ -57,6 +60,7 @@ class Scored:
     tied: int
     unlisted: int = 0
     unlike: Mapping[str, int] = field(default_factory=dict)
+    days_behind: float = 0.0
     learnt: str = ""
     not_out: NotOut | None = None
 
@@ -83,6 +87,11 @@ class Scored:
         if self.unlike:
             why = ", ".join(f"{counted(many, 'list')} by {reason}" for reason, many in self.unlike.items())
             said += f"\nunlike any list that the model has learnt from: {why}; it has learnt from {self.learnt}"
+        if self.days_behind:
+            said += (
+                f"\nthe last behaviour in the tables is {self.days_behind:,.1f} days older than the first of these "
+                "lists: nothing that happened since is known; give newer tables, or an earlier moment"
+            )
         if self.not_out is not None:
             said += f"\n{self.not_out.in_words()}"
         return said
@@ -143,7 +152,8 @@ def score(
         )
     with new_folder(out) as staging:
         scored = _write_rankings(ready, Asked.of(made.lists, ready.log), staging / "rankings", top)
-        scored = replace(scored, unlisted=unlisted, not_out=NotOut.of(made) if time.nightly else None)
+        not_out = NotOut.of(made) if time.nightly else None
+        scored = replace(scored, unlisted=unlisted, days_behind=_days_behind(ready, made.lists), not_out=not_out)
         ready.state.save(staging / "state", folder)
         how = _how_made(ready.model, made="item_id" not in candidates.columns)
         write_manifest(staging, {"counts": scored.to_json(), "top": top, **how})
@@ -161,6 +171,18 @@ def _found(ready: Ready, candidates: pl.DataFrame, items: pl.DataFrame, find: bo
 def _unlisted(asked: pl.DataFrame, listed: pl.DataFrame) -> int:
     """Count the requests for which no candidate was found."""
     return asked["request_id"].n_unique() - listed["request_id"].n_unique() if "request_id" in asked.columns else 0
+
+
+def _days_behind(ready: Ready, lists: pl.DataFrame) -> float:
+    """Say by how many days the first list is later than all behaviour; 0 within the longest window, or a day."""
+    behaviour = ready.log.behaviour
+    known = (behaviour.showings["timestamp"].max(), behaviour.events["known_at"].max(), lists["timestamp"].min())
+    *ends, first = (moment if isinstance(moment, datetime) else None for moment in known)
+    last = max((moment for moment in ends if moment is not None), default=None)
+    if last is None or first is None:
+        return 0.0
+    longest = max((*ready.model.settings.features.windows, timedelta(days=1)))
+    return (first - last) / timedelta(days=1) if first - last > longest else 0.0
 
 
 def _how_made(model: Model, made: bool) -> dict[str, object]:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from recsys.data.candidates import refuse_misnamed
 from recsys.data.checks import check_candidates
 from recsys.data.faults import refuse_errors
 from recsys.data.made import Made, at_the_making
@@ -135,6 +136,7 @@ class Ready:
                 "candidates"
             )
         brings = "item_id" in requests.columns
+        refuse_misnamed(requests.columns)
         as_asked = requests if brings else requests.with_columns(item_id=pl.int_range(pl.len()))
         plain = plain_table(as_asked, CANDIDATES, self.model.settings.features.context, self.columns)
         checked = check_candidates(plain)

@@ -15,6 +15,7 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 
+from recsys.data.candidates import refuse_misnamed
 from recsys.data.checks import check_update
 from recsys.data.clock import utc
 from recsys.data.faults import refuse_errors
@@ -154,6 +155,7 @@ class Ranker:
         if not isinstance(requests, pl.DataFrame | pd.DataFrame):
             raise DataError(f"requests are a {type(requests).__name__}; pass a polars or pandas DataFrame")
         ready = self._ready
+        refuse_misnamed(list(requests.columns))
         if "item_id" in requests.columns:
             found = ready.find(_read(requests, CANDIDATES, ready.columns))
         else:

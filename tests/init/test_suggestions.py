@@ -201,6 +201,12 @@ def test_a_description_that_three_quarters_lack_is_text_all_the_same():
     assert suggested(replace(dataset, items=items))["text"]["fields"] == ["title", "story", "body"]
 
 
+def test_a_column_of_dates_is_no_text():
+    dataset = make_dataset()
+    dates = pl.Series("On sale since", [f"{1 + n} Mar 2024" for n in range(20)])
+    assert suggested(replace(dataset, items=dataset.items.with_columns(dates)))["text"]["fields"] == ["title", "body"]
+
+
 @pytest.mark.parametrize(("kind", "clicks"), [("order", ["order"]), ("like", ["like"]), ("impression", None)])
 def test_choices_beside_logged_lists_count_as_clicks(kind, clicks):
     dataset = make_dataset()

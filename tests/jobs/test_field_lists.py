@@ -30,7 +30,7 @@ def test_training_and_evaluate_say_the_same_of_made_lists(shop):
     again = evaluate(shop.model, shop.dataset)
     assert json.dumps(again.to_json()["made"]) == json.dumps(shop.evaluation.to_json()["made"])
     made = shop.evaluation.made
-    sources = {"covisited", "nearest", "recent"}
+    sources = {"covisited", "factors", "nearest", "recent"}
     assert set(made.rankers) == {"popularity", "chosen before", *sources, "text", "behaviour", "both"}
     assert set(made.sources) == {*SOURCES, "all"}
     assert made.size <= 60 < made.field <= 200
@@ -167,6 +167,15 @@ def test_lists_that_are_brought_stay_and_sources_add_to_them(shop, tmp_path):
     assert_frame_equal(pl.read_parquet(tmp_path / "out/rankings/*.parquet"), ranker.rank(found))
     with pytest.raises(DataError, match="item_id"):
         ranker.find(brought.with_columns(item_id=pl.lit(None, pl.Int64)))
+
+
+@pytest.mark.parametrize("name", ["itemid", "Item ID", "item_ids"])
+def test_a_column_that_is_nearly_item_id_is_no_list_of_nothing(shop, name):
+    asked = ask(shop.dataset.requests.select("user_id").head(1), shop.dataset.requests["timestamp"].max())
+    ranker = Ranker.load(shop.model)
+    with pytest.raises(DataError, match=f"requests have a column '{name}' and none named item_id; call it item_id if"):
+        ranker.find(asked.with_columns(pl.lit(3).alias(name)))
+    assert len(ranker.find(asked.with_columns(pl.lit(3).alias("items"))))
 
 
 def test_users_for_whom_sources_find_nothing_have_no_list_and_are_counted(shop, tmp_path):

@@ -1,4 +1,5 @@
 import json
+from datetime import timedelta
 
 import numpy as np
 import polars as pl
@@ -175,6 +176,18 @@ def test_a_moment_with_a_zone_beside_one_without_is_taken_as_utc(line, scored, t
     naive = line.candidates().with_columns(pl.col("timestamp").dt.replace_time_zone(None), seen=pl.col("timestamp"))
     score(line.model, line.dataset, naive, tmp_path / "out")
     assert_frame_equal(rankings(tmp_path / "out"), rankings(scored), check_exact=True)
+
+
+def test_lists_long_after_all_behaviour_are_told(line, tmp_path) -> None:
+    lists = line.candidates()
+    known = pl.concat([line.dataset.events["timestamp"], line.dataset.requests["timestamp"]]).max()
+    for days, told in ((0.5, False), (612.4, True)):
+        asked = lists.with_columns(timestamp=pl.lit(known + timedelta(days=days)))
+        done = score(line.model, line.dataset, asked, tmp_path / str(days))
+        assert done.days_behind == pytest.approx(days * told, abs=0.1)
+        said = done.in_words(tmp_path)
+        assert ("the last behaviour in the tables is 612.4 days older than the first of these lists" in said) == told
+        assert done.to_json()["days_behind"] == done.days_behind
 
 
 def test_lists_unlike_any_that_were_learnt_from_are_told(line, tmp_path) -> None:

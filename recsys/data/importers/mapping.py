@@ -5,16 +5,12 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from recsys.data.clock import TimeSettings
+from recsys.data.clock import known_zone
 from recsys.data.importers.numbers import NOT_KNOWN, Form
 from recsys.data.meeting import Difference
 
 _CLICK = "click"
 """The kind of events that labels count as, see `recsys.past.streams.CLICK`."""
-
-
-def _known_zone(zone: str) -> str:
-    return TimeSettings(zone=zone).zone
 
 
 def _known_encoding(encoding: str) -> str:
@@ -187,7 +183,7 @@ class Mapping(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    zone: Annotated[str, AfterValidator(_known_zone)] = "UTC"
+    zone: Annotated[str, AfterValidator(known_zone)] = "UTC"
     id_type: Literal["auto", "string"] = "auto"
     tidy: bool = False
     ids: IdsMapping = IdsMapping()

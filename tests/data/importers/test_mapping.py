@@ -42,7 +42,7 @@ def test_reads_tables_and_columns(tmp_path: Path) -> None:
         ('[items]\nflie = "x"', r"items.flie is not known; did you mean file\? Known are file, columns"),
         ('[items]\ncandidate = "x"', "items.candidate is not known"),
         ('[requests]\ncandidate = "x"', "requests.candidate is not known; did you mean candidates"),
-        ('zone = "Mars"', "zone = 'Mars' does not fit: .*'Mars' is not a time zone"),
+        ('zone = "Mars"', "toml: zone = 'Mars' does not fit: .*'Mars' is not a time zone"),
         ('id_type = "int"', "id_type = 'int' does not fit"),
         ("[items.columns]\nitem_id = 3", "items.columns.item_id = 3 does not fit"),
         ("zone = ", "cannot be read as TOML"),
