@@ -110,7 +110,7 @@ def test_every_setting_is_documented(settings):
             '[time]\nfreshness = "nightly"\nmade_at = "04:00"\n[text]\nquery = "asked"',
             "[text] query names 'asked', which only a request knows",
         ),
-        ('[features]\nfamilies = ["popular"]', "'values' or 'field'; did you mean 'popularity'?"),
+        ('[features]\nfamilies = ["popular"]', "'field' or 'factors'; did you mean 'popularity'?"),
         ('[features]\nevents = ["click"]', ": features does not fit: events names 'click'"),
         ('[text]\nbackend = "onx"', "text.backend = 'onx' does not fit: Input should be 'torch', 'bf16', 'onnx',"),
         ('[time]\nzone = "Mars"', "time.zone = 'Mars' does not fit: 'Mars' is not a time zone; write a name such"),

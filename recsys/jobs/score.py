@@ -136,14 +136,13 @@ def score(
     SettingsError
         When `top` is below 1, or a context column or the query column is missing.
     """
-    folder, out = Path(folder), Path(out)
-    refuse_existing(out)
+    refuse_existing(out := Path(out))
     check_top(top)
     if "item_id" in candidates.columns:
         refuse_errors(check_candidates(candidates))  # before new texts are encoded
-    ready, _ = Ready.today(folder, dataset)
+    ready, _ = Ready.today(folder := Path(folder), dataset)
     listed, time = _found(ready, candidates, dataset.items, find), ready.log.time
-    unlisted, made = _unlisted(candidates, listed), ready.made(listed)
+    made = ready.made(listed)
     if len(made.left_out) and made.lists.is_empty():
         raise DataError(
             f"none of the {len(made.left_out):,} candidates was out when its list was made, at {time.made_at} "
@@ -153,7 +152,7 @@ def score(
     with new_folder(out) as staging:
         scored = _write_rankings(ready, Asked.of(made.lists, ready.log), staging / "rankings", top)
         not_out = NotOut.of(made) if time.nightly else None
-        scored = replace(scored, unlisted=unlisted, days_behind=_days_behind(ready, made.lists), not_out=not_out)
+        scored = replace(scored, unlisted=_unlisted(candidates, listed), not_out=not_out)
         ready.state.save(staging / "state", folder)
         how = _how_made(ready.model, made="item_id" not in candidates.columns)
         write_manifest(staging, {"counts": scored.to_json(), "top": top, **how})
@@ -233,5 +232,6 @@ def _write_rankings(ready: Ready, asked: Asked, folder: Path, top: int | None) -
         unknown_items=len(unknown_items),
         tied=tied,
         unlike=dict(sorted(unlike.items())),
+        days_behind=_days_behind(ready, asked.candidates),
         learnt="" if known is None else known.in_words(),
     )

@@ -19,6 +19,10 @@ _SEARCHED = 16
 """One cell of so many is looked into, and 8 at least."""
 
 
+_ROUNDS = 10
+"""Of the k-means that places the cells."""
+
+
 @dataclass(eq=False)
 class Index:
     """The cells that vectors lie in, an inverted file of faiss; those of the last vectors are kept, for all threads."""
@@ -67,6 +71,7 @@ def need_faiss() -> Any:
 def _build(faiss: Any, vectors: Singles) -> Any:
     cells = max(1, min(4 * int(len(vectors) ** 0.5), len(vectors) // _PER_CELL))
     index = faiss.index_factory(vectors.shape[1], f"IVF{cells},Flat", faiss.METRIC_INNER_PRODUCT)
+    index.cp.niter = _ROUNDS
     index.train(vectors)
     index.add(vectors)
     index.nprobe = min(cells, max(8, cells // _SEARCHED))
