@@ -45,14 +45,14 @@ class Field(NamedTuple):
     Attributes
     ----------
     popular
-        How popular items are, by half-life.
+        Says how popular items are by one of `half_lives`.
     covisited
         What stands beside what.
     factors
         Gives the factors of items; only who asks needs the extra.
     """
 
-    popular: Mapping[timedelta, Popularity]
+    popular: Callable[[timedelta], Popularity]
     covisited: Covisits
     factors: Callable[[], Factors]
 
@@ -73,10 +73,18 @@ def fields_of(log: "Log", as_of: Ints, settings: "FeatureSettings") -> Iterator[
     order = np.argsort(which, kind="stable")
     begins = np.searchsorted(which[order], np.arange(moments.shape[1]))
     for (*popular, beside, factored), rows in zip(moments.T.tolist(), np.split(order, begins)[1:], strict=True):
-        counted = zip(lives, popular, strict=True)
-        popularity = {life: log.fields.of(log, Popularity, cut, life) for life, cut in counted}
-        covisited = log.fields.of(log, Covisits, beside, lives[-1])
-        yield Field(popularity, covisited, partial(log.fields.of, log, Factors, factored, lives[-1])), rows
+        yield (
+            Field(
+                partial(_popularity, log, dict(zip(lives, popular, strict=True))),
+                log.fields.of(log, Covisits, beside, lives[-1]),
+                partial(log.fields.of, log, Factors, factored, lives[-1]),
+            ),
+            rows,
+        )
+
+
+def _popularity(log: "Log", cuts: Mapping[timedelta, int], half_life: timedelta) -> Popularity:
+    return log.fields.of(log, Popularity, cuts[half_life], half_life)
 
 
 def field_values(asked: "Asked", settings: "FeatureSettings") -> Mapping[str, Floats]:
@@ -93,7 +101,7 @@ def field_values(asked: "Asked", settings: "FeatureSettings") -> Mapping[str, Fl
             places = np.arange(len(which)) - np.repeat(np.cumsum(many) - many, many) + np.repeat(first[some], many)
             items = rows.codes["item"][places]
             history = asked.log.last_clicks(users[some], as_of[some], READ)[0]
-            values = _in_field(field, items, which, history)
+            values = _in_field(field, half_lives(settings), items, which, history)
             if "factors" in settings.families:
                 values |= _by_factors(field.factors(), items, which, history)
             for name, of in values.items():
@@ -101,7 +109,7 @@ def field_values(asked: "Asked", settings: "FeatureSettings") -> Mapping[str, Fl
     return found | {RECENT_PLACE: _recent_places(asked)}
 
 
-def _in_field(field: Field, items: Ints, which: Ints, history: Ints) -> dict[str, Floats]:
+def _in_field(field: Field, lives: tuple[timedelta, ...], items: Ints, which: Ints, history: Ints) -> dict[str, Floats]:
     """Look up items of some users; an item that came after the field was counted has no click in it."""
     count = len(field.covisited.order)
     inside = np.where((items >= 0) & (items < count), items, count)
@@ -116,7 +124,8 @@ def _in_field(field: Field, items: Ints, which: Ints, history: Ints) -> dict[str
         "covisited": np.where(nobody, np.nan, covisited),
         "covisited_place": np.where(known, np.append(places, 0)[at], np.nan),
     }
-    for life, popular in field.popular.items():
+    for life in lives:
+        popular = field.popular(life)
         count = len(popular.order)
         inside = np.where((items >= 0) & (items < count), items, count)
         clicks = np.append(popular.clicks, 0)[inside]
@@ -161,7 +170,7 @@ def references(asked: "Asked", settings: "FeatureSettings") -> Ints:
     as_of = asked.rows.as_of[asked.starts[:-1]]
     found = np.full((len(as_of), REFERENCES), -1)
     for field, requests in fields_of(asked.log, as_of, settings):
-        clicked = field.popular[usual_half_life(settings)].ranked
+        clicked = field.popular(usual_half_life(settings)).ranked
         if len(clicked):
             places = np.unique(np.rint(np.geomspace(1, len(clicked), REFERENCES)).astype(np.int64)) - 1
             found[requests, : len(places)] = clicked[places]

@@ -65,7 +65,7 @@ def judge_field(
         rankers={name: table[name] for name in systems},
         differences={name: row for name, row in table.items() if name not in systems},
         sources=judge_lists(together, choices, seed),
-        field=_out(asked, finder),
+        field=finder.out(asked),
         size=len(union.items) / len(asked),
         choices=len(choices.items),
         not_candidates=beside,
@@ -116,13 +116,6 @@ def _rules(ranked: Mapping[SourceName, Ranked], items: int) -> dict[str, Ordered
         POPULARITY: _listed(ranked["popular"]),
         CHOSEN_BEFORE: _after(ranked["again"], ranked["popular"], items),
     }
-
-
-def _out(asked: pl.DataFrame, finder: Finder) -> float:
-    """Count the items that were out when lists were made, on average."""
-    out = finder.log.register.out_at
-    moments = asked["timestamp"].dt.epoch("us").to_numpy()
-    return float(np.searchsorted(np.sort(out[np.isfinite(out)]), moments, side="right").mean() + np.isnan(out).sum())
 
 
 def _spread(asked: pl.DataFrame, seed: int, most: int | None) -> pl.DataFrame:

@@ -1,5 +1,6 @@
 """The field: what all items were to all users at one moment, by clicks alone; how popular, and chosen beside which."""
 
+from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cached_property
@@ -186,14 +187,15 @@ class Fields:
     """What was counted last; logs of which one is the other's tail share it, and threads may."""
 
     _kept: dict[tuple[str, timedelta], dict[tuple[int, int], object]] = field(default_factory=dict)
-    _lock: Lock = field(default_factory=Lock)
+    _locks: dict[tuple[str, timedelta], Lock] = field(default_factory=lambda: defaultdict(Lock))
 
     def of(self, log: "Log", what: type[Counted], cut: int, half_life: timedelta) -> Counted:
         """Give what clicks known before a moment say; count it where it is new, or rows were told that change it."""
         marked = (layer.click_marks for layer in log.layers)
         known = sum(int(sums[np.searchsorted(moments, cut)]) for moments, sums in marked) % 2**64
-        with self._lock:
-            kept = self._kept.setdefault((what.__name__, half_life), {})
+        of_kind = (what.__name__, half_life)
+        with self._locks[of_kind]:  # who wants what is there already waits for nothing else to be counted
+            kept = self._kept.setdefault(of_kind, {})
             found = kept.get((cut, known))
             if not isinstance(found, what):
                 found = kept[cut, known] = what.of(log.clicks, log.items.order, cut, half_life)

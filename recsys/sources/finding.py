@@ -1,7 +1,8 @@
 """Find candidates: each source ranks the field for a user and a moment, and their best are merged into one list."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from recsys.features.field import Field, fields_of, usual_half_life
+from recsys.features.field import Field, fields_of, half_lives, usual_half_life
 from recsys.features.settings import FeatureSettings
 from recsys.past.clicks import READ, Clicks
 from recsys.past.counters import Ints
@@ -100,6 +101,21 @@ class Finder:
                     found.append(ranked._replace(requests=rows[ranked.requests]))
                 advance(len(rows))
         return {name: _joined(found) for name, found in parts.items()}
+
+    def by_half_life(self, requests: pl.DataFrame, size: int) -> dict[timedelta, Ranked]:
+        """Let source `popular` find candidates by each half-life; arguments as of `find_each`."""
+        parts: dict[timedelta, list[Ranked]] = {life: [] for life in half_lives(self.features)}
+        for rows, asking in self._askings(requests):
+            for life, found in parts.items():
+                ranked = rank_field("popular", replace(asking, half_life=life), size)
+                found.append(ranked._replace(requests=rows[ranked.requests]))
+        return {life: _joined(found) for life, found in parts.items()}
+
+    def out(self, requests: pl.DataFrame) -> float:
+        """Count the items that are out at the moments of requests, on average."""
+        out, moments = self.log.register.out_at, requests["timestamp"].dt.epoch("us").to_numpy()
+        dated = np.searchsorted(np.sort(out[np.isfinite(out)]), moments, side="right")
+        return float(dated.mean() + np.isnan(out).sum()) if len(moments) else 0.0
 
     def candidates(self, requests: pl.DataFrame, found: Ranked) -> pl.DataFrame:
         """Give what was found as rows of the columns of the requests it was found for, with `item_id` last.

@@ -1,12 +1,11 @@
 """Lists that are learnt from, made as they will be made for those who have none."""
 
 from dataclasses import replace
-from datetime import timedelta
 
 import numpy as np
 import polars as pl
 
-from recsys.features.field import half_lives
+from recsys.features.field import usual_half_life
 from recsys.past.counters import Ints
 from recsys.sources.finding import Finder, first_rows
 from recsys.sources.merging import Merging, Ranked
@@ -30,17 +29,12 @@ def learn_merging(requests: pl.DataFrame, finder: Finder, seed: int) -> Merging:
     rows = chosen.select("request_id", "item_id").join(places, on="request_id")
     choices = (rows["which"].to_numpy(), finder.log.items.encode(rows["item_id"]))
     count = len(finder.log.items)
-    worth = {life: _worth_of(popularity(finder, asked, life), choices, count) for life in half_lives(finder.features)}
-    half_life = max(worth, key=lambda life: worth[life])
+    found = finder.by_half_life(asked, finder.settings.size)
+    usual = usual_half_life(finder.features)  # of equal ones
+    half_life = max((usual, *found), key=lambda life: _worth_of(found[life], choices, count))
     finder = replace(finder, merging=replace(finder.merging, half_life=half_life))
-    return Merging.learn(finder.find_each(asked, finder.settings.size), choices, count, half_life)
-
-
-def popularity(finder: Finder, asked: pl.DataFrame, half_life: timedelta) -> Ranked:
-    """Rank the field by popularity with a half-life; arguments as of `Finder.find_each`."""
-    alone = finder.settings.model_copy(update={"sources": ("popular",)})
-    counted = replace(finder, settings=alone, merging=replace(finder.merging, half_life=half_life))
-    return counted.find_each(asked, finder.settings.size)["popular"]
+    ranked = finder.find_each(asked, finder.settings.size)
+    return Merging.learn(ranked, choices, count, finder.out(asked), half_life)
 
 
 def _worth_of(found: Ranked, choices: tuple[Ints, Ints], items: int) -> float:
@@ -91,7 +85,9 @@ def _uniform(lists: pl.DataFrame, chosen: pl.DataFrame, finder: Finder, rng: np.
     """Draw further items for lists, which were not chosen."""
     asked = first_rows(lists)
     which = np.repeat(np.arange(len(asked)), max(1, finder.settings.learnt // _UNIFORM))
-    items = rng.integers(0, max(1, len(finder.log.items)), len(which))
+    items = _ever_out(finder, asked)
+    items = items[rng.integers(0, max(1, len(items)), len(which))] if len(items) else which[:0]
+    which = which[: len(items)]
     fit = finder.fits(asked, which, items)
     rows = finder.candidates(asked, Ranked(which[fit], items[fit], which[fit]))
     drawn = rows.with_columns(pl.col("item_id").cast(lists.schema["item_id"])).select(lists.columns)
@@ -101,3 +97,10 @@ def _uniform(lists: pl.DataFrame, chosen: pl.DataFrame, finder: Finder, rng: np.
         .join(pl.concat([lists, chosen]), on=key, how="anti")
         .with_columns(label=pl.lit(0, lists.schema["label"]))
     )
+
+
+def _ever_out(finder: Finder, asked: pl.DataFrame) -> Ints:
+    """Give the items that are out at the last of some moments, by id, so that what comes later changes no draw."""
+    moments = asked["timestamp"].dt.epoch("us").to_numpy()
+    there = np.flatnonzero(~(finder.log.register.out_at > moments.max(initial=np.iinfo(np.int64).min)))
+    return there[np.argsort(finder.log.items.order[there])]

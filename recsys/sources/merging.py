@@ -53,6 +53,7 @@ class Merging:
         ranked: Mapping[SourceName, Ranked],
         choices: tuple[Ints, Ints],
         items: int,
+        out: float,
         half_life: timedelta | None = None,
     ) -> "Merging":
         """Count how often what sources found was chosen.
@@ -66,14 +67,16 @@ class Merging:
         choices
             Requests and items of what was chosen.
         items
-            How many items there are.
+            How many items there are, those of later included.
+        out
+            How many were out, on average.
         half_life
             That of popularity.
         """
         from scipy.optimize import isotonic_regression
 
         chosen, rates = np.unique(choices[0] * items + choices[1]), {}
-        chance = len(chosen) / max(1, len(np.unique(choices[0])) * items)
+        chance = len(chosen) / max(1.0, len(np.unique(choices[0])) * out)
         for name, of in ranked.items():
             band = np.log2(of.places).astype(np.int64)
             hit = np.isin(of.requests * items + of.items, chosen)

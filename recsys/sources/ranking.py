@@ -94,7 +94,7 @@ def rank_field(name: SourceName, asking: Asking, size: int) -> Ranked:
 
 def _popular(asking: Asking, size: int) -> Ranked:
     """Rank by clicks; go on down the field until everybody has enough of what may be a candidate."""
-    every, reach = asking.field.popular[asking.half_life].ranked, size + asking.most_taken
+    every, reach = asking.field.popular(asking.half_life).ranked, size + asking.most_taken
     while True:
         best = every[:reach]
         found = asking.wide(np.broadcast_to(best, (len(asking.users), len(best))), size)

@@ -1,6 +1,7 @@
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+import numpy as np
 import polars as pl
 import pytest
 
@@ -10,6 +11,7 @@ from recsys.features.settings import FeatureSettings
 from recsys.model.prepared import behaviour_of
 from recsys.past.behaviour import Kept
 from recsys.past.log import Log
+from recsys.schema import TIME
 from recsys.sources.finding import Finder, first_rows
 from recsys.sources.lists import found_lists, learn_merging
 from recsys.sources.settings import CandidateSettings
@@ -87,7 +89,7 @@ def test_a_seed_gives_the_same_lists_and_another_one_others(finder, tools):
     assert not first.equals(found_lists(lists, finder, 2))
 
 
-@pytest.mark.parametrize(("ago", "windows", "best"), [(40, ("7d",), 28), (1, ("7d",), 7 / 16), (20, ("2d",), 8)])
+@pytest.mark.parametrize(("ago", "windows", "best"), [(40, ("7d",), 28), (5, ("7d",), 7 / 16), (20, ("2d",), 8)])
 def test_the_half_life_of_popularity_is_that_which_puts_choices_furthest_up(tools, ago, windows, best):
     """Item 1 has thirty clicks of some days ago; each day since had another item, with fewer."""
     day = timedelta(days=1)
@@ -102,8 +104,32 @@ def test_the_half_life_of_popularity_is_that_which_puts_choices_furthest_up(tool
     finder = Finder(
         CandidateSettings(sources=("popular",), size=20), FeatureSettings(windows=windows), log, tools.reader(log)
     )
-    chosen = requests(tools, [[1 if ago > 1 else 2]])
+    chosen = requests(tools, [[1 if ago > 5 else 2]])
     assert learn_merging(chosen, finder, 0).half_life == best * day
+
+
+def test_where_nothing_says_which_half_life_is_best_it_is_the_longest_window(finder, tools):
+    for chosen in ([], [[40]], [[39]]):
+        assert learn_merging(requests(tools, chosen or [[3]]).filter(bool(chosen)), finder, 0).half_life == timedelta(
+            days=25
+        )
+
+
+def test_items_of_later_change_neither_what_is_known_of_sources_nor_the_lists(finder, tools):
+    """In codes they may come first, for ids are sorted."""
+    chosen = requests(tools, [[3], [25], [1, 19, 22]])
+    table = finder.log.behaviour.items.select("item_id")
+    later = pl.DataFrame(
+        {"item_id": range(-60, 0), "available_at": [NOON + timedelta(days=9)] * 60},
+        schema_overrides={"available_at": TIME},
+    )
+    items = pl.concat([table, later], how="diagonal")
+    log = Log(replace(finder.log.behaviour, items=items), TimeSettings())
+    told = replace(finder, log=log, reader=tools.reader(log))
+    plain, more = (learn_merging(chosen, each, 0) for each in (finder, told))
+    assert more.half_life == plain.half_life
+    np.testing.assert_array_equal(more.rates["popular"], plain.rates["popular"])
+    assert found_lists(chosen, told, 0).equals(found_lists(chosen, finder, 0))
 
 
 def test_no_choice_makes_no_list(finder, tools):

@@ -45,7 +45,7 @@ def test_only_so_many_of_each_source_count():
 def test_a_source_whose_finds_are_chosen_more_often_comes_first():
     lists = {"popular": ranked(*[[0, 1, 2, 3]] * 50), "recent": ranked(*[[4, 5, 6, 7]] * 50)}
     choices = (np.arange(50), np.array([4] * 30 + [5] * 10 + [0] * 10))
-    learnt = Merging.learn(lists, choices, 10)
+    learnt = Merging.learn(lists, choices, 10, 10.0)
     assert learnt.rates["recent"][0] == pytest.approx(0.6, abs=0.08)
     assert learnt.rates["recent"][1] == pytest.approx(0.1, abs=0.03)  # ten times of two places in fifty lists
     for rates in learnt.rates.values():
@@ -68,7 +68,7 @@ def test_worth_falls_with_every_place(merging):
 
 
 def test_nothing_found_teaches_and_merges_nothing():
-    learnt = Merging.learn({"popular": ranked([])}, (np.array([0]), np.array([1])), 10)
+    learnt = Merging.learn({"popular": ranked([])}, (np.array([0]), np.array([1])), 10, 10.0)
     assert ((learnt.rates["popular"] > 0) & (learnt.rates["popular"] <= 1)).all()
     assert merge({"popular": ranked([])}, Items(), 3, learnt).items.tolist() == []
 
@@ -76,7 +76,7 @@ def test_nothing_found_teaches_and_merges_nothing():
 @pytest.mark.parametrize("half_life", [None, DAY])
 def test_what_was_learnt_is_read_as_it_was_written(half_life):
     found, choices = {"popular": ranked([0, 1, 2])}, (np.array([0]), np.array([1]))
-    learnt = Merging.learn(found, choices, 10, half_life)
+    learnt = Merging.learn(found, choices, 10, 10.0, half_life)
     again = Merging.from_json(json.loads(json.dumps(learnt.to_json())), ("popular",), (DAY,))
     assert again.half_life == half_life
     assert again.rates["popular"].tolist() == learnt.rates["popular"].tolist()
