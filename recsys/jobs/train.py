@@ -217,12 +217,11 @@ def _read_block(requests: pl.DataFrame, finder: Finder, seed: int, sampled: bool
     if not finder.settings.sources:
         return part
     found = read_logged(Asked.of(found_lists(requests, finder, seed), log), features, reader, "found")
+    asked, made = (counted(len(each.examples.starts) - 1, "list") for each in (part, found))
     if found.experience is None:
-        logger.warning(
-            "no source found what was chosen in %s; they are learnt from as they are",
-            counted(len(part.examples.starts) - 1, "list"),
-        )
+        logger.warning("no source found what was chosen in %s; they are learnt from as they are", asked)
         return part
+    logger.info("sources found what was chosen in %s of %s, and make them anew", made, asked)
     if sampled:
         return replace(part, learnt=found.learnt, experience=found.experience)
     known = found.experience.joined(part.experience)

@@ -39,6 +39,8 @@ class Taken:
     untexted
         How many of the items have a text that could not be read; a warning in the log says why, and by what they are
         ranked.
+    unread
+        How many of the events are of kinds that the model does not read, which change no ranking; the log names them.
     """
 
     events: pl.DataFrame
@@ -47,6 +49,7 @@ class Taken:
     users: pl.DataFrame
     ignored: int
     untexted: int = 0
+    unread: int = 0
 
     def known_from(self, at: datetime, time: TimeSettings) -> "Taken":
         """Let what would have been known before a moment be known from then on; lists stay where they were shown."""

@@ -254,7 +254,8 @@ class Ranker:
             reader = news.known_by(self._ready.reader, tail.log)
             self._ready, self._tail = self._ready.knowing(tail.log, reader), tail
         ignored = taken.ignored + news.alike
-        return replace(taken, items=news.items, users=news.users, ignored=ignored, untexted=news.texts.untexted)
+        taken = replace(taken, items=news.items, users=news.users, ignored=ignored)
+        return replace(taken, untexted=news.texts.untexted, unread=int((~self._is_read(taken.events)).sum()))
 
     def _checked(
         self, events: pl.DataFrame | pd.DataFrame | None, requests: pl.DataFrame | pd.DataFrame | None
@@ -283,17 +284,25 @@ class Ranker:
             check_context(shown, unscored, (), "requests")
         return done, shown
 
-    def _warn_of_unread(self, events: pl.DataFrame) -> None:
-        """Say once of each kind of events that it changes no ranking."""
+    @property
+    def _read_kinds(self) -> set[str]:
+        """The kinds of events that the model reads."""
         settings = self._ready.model.settings
         named = (*settings.text.history, *settings.features.kinds, *settings.candidates.once)
-        read = (CLICK, *settings.labels.clicks, *named)
+        return {CLICK, *settings.labels.clicks, *named}
+
+    def _is_read(self, events: pl.DataFrame) -> pl.Series:
+        return events["event"].cast(pl.String).is_in(list(self._read_kinds))
+
+    def _warn_of_unread(self, events: pl.DataFrame) -> None:
+        """Say once of each kind of events that it changes no ranking."""
+        read = self._read_kinds
         kinds = {*events["event"].cast(pl.String).unique()} - {*read, *self._unread}
         if kinds:
             self._unread |= kinds
             logger.warning(
                 "events of kinds that this model does not read change no ranking: %s; it reads %s",
-                *(", ".join(map(plain, sorted(names)[:_MOST_NAMED])) for names in (kinds, {*read})),
+                *(", ".join(map(plain, sorted(names)[:_MOST_NAMED])) for names in (kinds, read)),
             )
 
     def _news(

@@ -1,5 +1,6 @@
 """An index over item vectors, an extra: what lies near is looked for among the nearest cells alone."""
 
+import logging
 from dataclasses import dataclass, field
 from threading import Lock
 from typing import Any
@@ -65,6 +66,7 @@ class Index:
 
 def need_faiss() -> Any:
     """Import faiss, or say what to type, see `recsys.lazy.need`."""
+    logging.getLogger("faiss.loader").setLevel(logging.WARNING)  # it tells which of its builds it tried
     return need("faiss", "ann", '[candidates] index = "faiss"')
 
 

@@ -590,6 +590,6 @@ def test_kinds_that_the_model_does_not_read_are_named_once(day, caplog) -> None:
     ranker = day.ranker(day.cut)
     events = day.dataset.events.head(2).with_columns(timestamp=pl.lit(day.cut), event=pl.Series(["kauf", "click"]))
     for told in (events, events):
-        ranker.update(events=told.drop("known_at", strict=False))
+        assert ranker.update(events=told.drop("known_at", strict=False)).unread == 1
     (told,) = [record.getMessage() for record in caplog.records if "kinds that this model" in record.getMessage()]
     assert told.startswith("events of kinds that this model does not read change no ranking: kauf; it reads click")
