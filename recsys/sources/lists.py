@@ -100,7 +100,6 @@ def _uniform(lists: pl.DataFrame, chosen: pl.DataFrame, finder: Finder, rng: np.
 
 
 def _ever_out(finder: Finder, asked: pl.DataFrame) -> Ints:
-    """Give the items that are out at the last of some moments, by id, so that what comes later changes no draw."""
+    """Give the items that are out at the last of some moments, so that what comes later changes no draw."""
     moments = asked["timestamp"].dt.epoch("us").to_numpy()
-    there = np.flatnonzero(~(finder.log.register.out_at > moments.max(initial=np.iinfo(np.int64).min)))
-    return there[np.argsort(finder.log.items.order[there])]
+    return np.flatnonzero(~(finder.log.register.out_at > moments.max(initial=np.iinfo(np.int64).min)))

@@ -185,3 +185,13 @@ def test_where_an_index_gives_too_few_that_are_out_all_items_are_looked_at(log, 
     for one, other in zip(finder.find(asked_by(1, 8, 4), 3), blind.find(asked_by(1, 8, 4), 3), strict=True):
         np.testing.assert_array_equal(one, other)
     assert given
+
+
+@pytest.mark.parametrize("indexed", [False, True])
+def test_what_is_near_and_no_candidate_takes_nobody_s_place(log, tools, indexed):
+    finder = finder_of(log, tools, "nearest", once=("click",))
+    finder = with_index(finder) if indexed else finder
+    for size in (1, 2):
+        found = lists(finder, finder.find(asked_by(1, 3), size))
+        assert [len(each) for each in found] == [size, size]
+        assert not {1, 2} & {item for each in found for item in each}
