@@ -1,6 +1,6 @@
 """A model that knows a moment: what is asked of it is checked in one place, and answered in one way by every caller."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
 
@@ -26,6 +26,7 @@ from recsys.past.lookup import Asked
 from recsys.past.streams import LAST, SHOWING
 from recsys.schema import CANDIDATES
 from recsys.sources.finding import Finder, first_rows
+from recsys.sources.index import Index
 from recsys.statistics.numbers import Floats
 from recsys.statistics.ties import tie_keys, tied_rows
 from recsys.vectors.item_vectors import ItemVectors
@@ -44,12 +45,15 @@ class Ready:
         What features are computed from.
     recorded_after
         Columns of requests that were recorded after the list, as the importer of the tables declares.
+    index
+        Of the item vectors, where source `nearest` has one; who knows later rows shares it.
     """
 
     model: Model
     log: Log
     reader: Reader
     recorded_after: tuple[str, ...] = ()
+    index: Index = field(default_factory=Index)
 
     @classmethod
     def of(cls, model: Model, state: State, folder: Path) -> "Ready":
@@ -102,7 +106,7 @@ class Ready:
     def finder(self) -> Finder:
         """What finds candidates for users who have none."""
         settings = self.model.settings
-        return Finder(settings.candidates, settings.features, self.log, self.reader, self.model.merging)
+        return Finder(settings.candidates, settings.features, self.log, self.reader, self.model.merging, self.index)
 
     @property
     def state(self) -> State:

@@ -1,7 +1,7 @@
 """Find candidates: each source ranks the field for a user and a moment, and their best are merged into one list."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -61,6 +61,8 @@ class Finder:
         What is known; without a reader no source reads texts.
     merging
         What is known of the sources.
+    index
+        What `nearest` looks in where the settings say so; it is kept where later rows are known.
     """
 
     settings: CandidateSettings
@@ -68,15 +70,12 @@ class Finder:
     log: "Log"
     reader: "Reader | None"
     merging: Merging = EVEN
+    index: Index = field(default_factory=Index)
 
     @cached_property
     def _done(self) -> tuple[Clicks, ...]:
         """What leaves an item out for its user."""
         return tuple(self.log.clicks if kind == CLICK else rows_of(self.log, kind) for kind in self.settings.once)
-
-    @cached_property
-    def _index(self) -> Index | None:
-        return Index() if self.settings.index == "faiss" else None
 
     def find(self, requests: pl.DataFrame, size: int | None = None) -> Ranked:
         """Find candidates, of all sources together up to `size` for every request; arguments as of `find_each`."""
@@ -153,12 +152,12 @@ class Finder:
         as_of, timestamp = (moments[name].to_numpy() for name in ("as_of", "timestamp"))
         users = self.log.users.encode(requests["user_id"])
         block = max(1, _CELLS // max(1, len(self.log.items)))
-        for field, rows in fields_of(self.log, as_of, self.features):
+        for known, rows in fields_of(self.log, as_of, self.features):
             for start in range(0, len(rows), block):
                 some = rows[start : start + block]
-                yield some, self._asking(field, users[some], as_of[some], timestamp[some])
+                yield some, self._asking(known, users[some], as_of[some], timestamp[some])
 
-    def _asking(self, field: Field, users: Ints, as_of: Ints, timestamp: Ints) -> Asking:
+    def _asking(self, known: Field, users: Ints, as_of: Ints, timestamp: Ints) -> Asking:
         half_life = self.merging.half_life or usual_half_life(self.features)
         history = self.log.last_clicks(users, as_of, READ)
         busy = []
@@ -166,7 +165,8 @@ class Finder:
             which, places = done.of_users(users, as_of)
             busy.append(which * len(self.log.items) + done.items[places])
         taken = np.unique(np.concatenate(busy)) if busy else np.empty(0, dtype=np.int64)
-        return Asking(self.log, self.reader, field, half_life, users, as_of, timestamp, history, taken, self._index)
+        index = self.index if self.settings.index == "faiss" else None
+        return Asking(self.log, self.reader, known, half_life, users, as_of, timestamp, history, taken, index)
 
 
 def first_rows(requests: pl.DataFrame) -> pl.DataFrame:

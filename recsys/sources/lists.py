@@ -20,7 +20,7 @@ _MOST = 2_000
 def learn_merging(requests: pl.DataFrame, finder: Finder, seed: int) -> Merging:
     """Learn how often what sources find is chosen, from some of the requests, see `found_lists`.
 
-    Before that, which half-life puts choices furthest up among what is popular, by their mean of 1 / log2(1 + place).
+    Before that, which half-life puts choices furthest up among what is popular, by their sum of 1 / log2(1 + place).
     """
     chosen = requests.filter(pl.col("label") > 0)
     asked = first_rows(chosen)
@@ -94,7 +94,7 @@ def _uniform(lists: pl.DataFrame, chosen: pl.DataFrame, finder: Finder, rng: np.
     key = ["request_id", "item_id"]
     return (
         drawn.unique(key, keep="first", maintain_order=True)
-        .join(pl.concat([lists, chosen]), on=key, how="anti")
+        .join(pl.concat([lists, chosen]), on=key, how="anti", maintain_order="left")
         .with_columns(label=pl.lit(0, lists.schema["label"]))
     )
 

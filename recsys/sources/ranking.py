@@ -150,6 +150,8 @@ def _nearest(asking: Asking, size: int) -> Ranked:
     found = _by_products(asking, some, np.where(near < 0, -1, there[near]), products, size)
     # Where too little of what the index gave may be a candidate, all items are looked at.
     few = some[np.bincount(found.requests, minlength=len(asking.users))[some] < min(size, len(there))]
+    if not len(few):
+        return found
     kept = ~np.isin(found.requests, few)
     joined = [np.concatenate([one[kept], other]) for one, other in zip(found, exactly(few), strict=True)]
     order = np.argsort(joined[0], kind="stable")
@@ -158,8 +160,6 @@ def _nearest(asking: Asking, size: int) -> Ranked:
 
 def _by_products(asking: Asking, users: Ints, items: Ints, products: Floats, size: int) -> Ranked:
     """Rank items of some users by products, shape [U, P]; items are the same for all, shape [P], or of each."""
-    if not len(users):
-        return asking.first(users, users, size)
     every = np.broadcast_to(items, products.shape)
     # Of two equally near ones, the smaller id is nearer.
     later = len(asking.log.items) - 1 - np.append(asking.log.items.order, 0)[every]

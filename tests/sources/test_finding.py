@@ -13,7 +13,7 @@ from recsys.features.settings import FeatureSettings
 from recsys.model.prepared import behaviour_of
 from recsys.past.behaviour import Kept
 from recsys.past.log import Log
-from recsys.sources import finding
+from recsys.sources import finding, ranking
 from recsys.sources.finding import Finder
 from recsys.sources.settings import SOURCES, CandidateSettings
 
@@ -180,8 +180,7 @@ def test_where_an_index_gives_too_few_that_are_out_all_items_are_looked_at(log, 
             return found
 
     assert len(vectors) > 2
-    blind = with_index(finder)
-    blind.__dict__["_index"] = Blind()
+    blind = replace(with_index(finder), index=Blind())
     for one, other in zip(finder.find(asked_by(1, 8, 4), 3), blind.find(asked_by(1, 8, 4), 3), strict=True):
         np.testing.assert_array_equal(one, other)
     assert given
@@ -195,3 +194,12 @@ def test_what_is_near_and_no_candidate_takes_nobody_s_place(log, tools, indexed)
         found = lists(finder, finder.find(asked_by(1, 3), size))
         assert [len(each) for each in found] == [size, size]
         assert not {1, 2} & {item for each in found for item in each}
+
+
+def test_where_an_index_gives_enough_no_other_vector_is_read(log, tools, monkeypatch):
+    finder = with_index(finder_of(log, tools, "nearest"))
+    asked = []
+    by_products = ranking._by_products
+    monkeypatch.setattr(ranking, "_by_products", lambda *of: asked.append(of[1]) or by_products(*of))
+    finder.find(asked_by(1, 4), 1)
+    assert len(asked) == 1
