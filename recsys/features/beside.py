@@ -7,9 +7,9 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from recsys.features.within_list import Floats, Singles, WithinList, compare_columns, divide
-from recsys.past.counters import Ints
+from recsys.features.within_list import Floats, Singles, WithinList, compare_rows, divide
 from recsys.past.lookup import Asked
+from recsys.past.streams import Ints
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,12 +62,14 @@ class ComparedWith:
         among[request, place] = (starts[1:] - few)[request] + place
         return cls(Asked(whole[order], starts, asked.log), among, order < len(asked.candidates))
 
-    def compare(self, columns: Singles, logits: bool) -> WithinList:
-        """Compare columns of numbers, see `compare_columns`; shape [K, P]."""
+    def compare(self, table: Singles, rows: Ints, logits: bool) -> None:
+        """Compare some rows of a table, each a column of P features; what comes of it goes to the three rows after."""
         if self.among is None:
-            return compare_columns(columns, self.asked.starts, logits)
-        parts = [self._compared(values, logits) for values in columns]
-        return WithinList(*(np.stack([getattr(part, name) for part in parts]) for name in ("rank", "share", "gap")))
+            compare_rows(table, rows, self.asked.starts, logits)
+            return
+        for row in rows:
+            within = self._compared(table[row], logits)
+            table[row + 1], table[row + 2], table[row + 3] = within.rank, within.share, within.gap
 
     def _compared(self, values: Singles, logits: bool) -> WithinList:
         """Compare values with those of the field's items of their request; nothing else that is asked counts."""

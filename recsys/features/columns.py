@@ -5,7 +5,8 @@ from collections.abc import Iterable
 from datetime import timedelta
 
 from recsys.data.clock import format_duration
-from recsys.features.feature import Per, Told
+from recsys.features.feature import Told
+from recsys.past.streams import Per
 
 Described = tuple[Per, Told]
 """Key columns, as of a declaration (a column per request is alike in its whole list), and what the catalogue says."""

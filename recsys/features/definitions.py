@@ -1,5 +1,6 @@
 """Declarations: what a behavioural feature counts, per which key, over which window, smoothed how."""
 
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 import numpy as np
@@ -7,10 +8,9 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from recsys.data.clock import format_duration
-from recsys.features.feature import FROZEN, Floats, Past, Per, Told, Window, spoken, suffix, within
+from recsys.features.feature import FROZEN, Answer, Ask, Floats, Told, Window, spoken, suffix, within
 from recsys.features.within_list import divide
-from recsys.past.counters import Ints
-from recsys.past.streams import CHANCE, CLICK, OUTCOME, UNIT
+from recsys.past.streams import CHANCE, CLICK, OUTCOME, UNIT, Amount, Per
 
 SKIP = "skip"
 """Stream of showings whose label is known and 0."""
@@ -49,13 +49,22 @@ class Count:
             missing="0 where it never happened",
         )
 
-    def values(self, past: Past) -> Floats:
-        """Count; 0 for a key that never occurred."""
+    @property
+    def asks(self) -> tuple[Ask, ...]:
+        """The rows, or showings and the clicks on them."""
         if self.of == SKIP:
-            shown, clicked = (past.amount(OUTCOME, self.per, self.window, which) for which in (0, 1))
-            count: Ints = shown - clicked
-        else:
-            count = past.amount(self.of, self.per, self.window)
+            return tuple(Amount(OUTCOME, self.per, self.window, which) for which in (0, 1))
+        return (Amount(self.of, self.per, self.window),)
+
+    @property
+    def numbers(self) -> tuple[float, ...]:
+        """None."""
+        return ()
+
+    @staticmethod
+    def formula(numbers: Sequence[Floats], *asked: Answer) -> Floats:
+        """Count; 0 for a key that never occurred."""
+        count = asked[0] if len(asked) == 1 else asked[0] - asked[1]
         return count.astype(np.float64)
 
 
@@ -101,13 +110,23 @@ class Rate:
             missing="the wider rate where the key was never shown; missing as long as nothing was ever shown",
         )
 
-    def values(self, past: Past) -> Floats:
+    @property
+    def asks(self) -> tuple[Ask, ...]:
+        """Showings and the clicks on them: of everything, and of the keys from wide to narrow."""
+        keys = [((), None), *((per, self.window) for per in (*reversed(self.backoff), self.per))]
+        return tuple(Amount(OUTCOME, per, window, which) for per, window in keys for which in (0, 1))
+
+    @property
+    def numbers(self) -> tuple[float, ...]:
+        """The prior."""
+        return (self.prior,)
+
+    @staticmethod
+    def formula(numbers: Sequence[Floats], *asked: Answer) -> Floats:
         """Compute the rate; NaN as long as nothing was ever shown."""
-        shown, clicked = (past.amount(OUTCOME, (), None, which) for which in (0, 1))
-        rate = divide(clicked, shown)
-        for per in (*reversed(self.backoff), self.per):
-            shown, clicked = (past.amount(OUTCOME, per, self.window, which) for which in (0, 1))
-            rate = (clicked + self.prior * rate) / (shown + self.prior)
+        prior, rate = numbers[0], divide(asked[1], asked[0])
+        for shown, clicked in zip(asked[2::2], asked[3::2], strict=True):
+            rate = (clicked + prior * rate) / (shown + prior)
         return rate
 
 
@@ -147,10 +166,21 @@ class Lift:
             missing="1 where the key was never shown",
         )
 
-    def values(self, past: Past) -> Floats:
+    @property
+    def asks(self) -> tuple[Ask, ...]:
+        """Clicks, and those of chance."""
+        return tuple(Amount(OUTCOME, self.per, self.window, which) for which in (1, 2))
+
+    @property
+    def numbers(self) -> tuple[float, ...]:
+        """The prior."""
+        return (self.prior,)
+
+    @staticmethod
+    def formula(numbers: Sequence[Floats], *asked: Answer) -> Floats:
         """Compute the lift; 1 where nothing was shown."""
-        clicked, chance = (past.amount(OUTCOME, self.per, self.window, which) for which in (1, 2))
-        lift: Floats = (clicked + self.prior) / (chance * CHANCE + self.prior)
+        (prior,), (clicked, chance) = numbers, asked
+        lift: Floats = (clicked + prior) / (chance * CHANCE + prior)
         return lift
 
 
@@ -190,9 +220,20 @@ class Share:
             missing=f"missing where the {spoken(self.within)} has none",
         )
 
-    def values(self, past: Past) -> Floats:
+    @property
+    def asks(self) -> tuple[Ask, ...]:
+        """The part and the whole."""
+        return tuple(Amount(self.of, key, self.window) for key in (self.per, self.within))
+
+    @property
+    def numbers(self) -> tuple[float, ...]:
+        """None."""
+        return ()
+
+    @staticmethod
+    def formula(numbers: Sequence[Floats], *asked: Answer) -> Floats:
         """Compute the share; NaN without a row in the whole."""
-        part, whole = (past.amount(self.of, key, self.window) for key in (self.per, self.within))
+        part, whole = asked
         return divide(part, whole)
 
 
@@ -228,10 +269,20 @@ class Trend:
             missing="long / short where nothing was clicked",
         )
 
-    def values(self, past: Past) -> Floats:
+    @property
+    def asks(self) -> tuple[Ask, ...]:
+        """Clicks in both windows."""
+        return tuple(Amount(CLICK, self.per, window) for window in (self.short, self.long))
+
+    @property
+    def numbers(self) -> tuple[float, ...]:
+        """Both windows in seconds."""
+        return self.short.total_seconds(), self.long.total_seconds()
+
+    @staticmethod
+    def formula(numbers: Sequence[Floats], *asked: Answer) -> Floats:
         """Compute the ratio; above 1 the key is on the rise."""
-        recent = (past.amount(CLICK, self.per, self.short) + 1.0) / self.short.total_seconds()
-        usual = (past.amount(CLICK, self.per, self.long) + 1.0) / self.long.total_seconds()
+        recent, usual = ((clicks + 1.0) / seconds for clicks, seconds in zip(asked, numbers, strict=True))
         trend: Floats = recent / usual
         return trend
 
@@ -272,11 +323,22 @@ class Mean:
             missing="the mean of all where the key has none; missing as long as there is no value at all",
         )
 
-    def values(self, past: Past) -> Floats:
+    @property
+    def asks(self) -> tuple[Ask, ...]:
+        """Values and how many there are: of the key, and of everything."""
+        keys = ((self.per, self.window), ((), None))
+        return tuple(Amount(self.of, per, window, which) for per, window in keys for which in (1, 2))
+
+    @property
+    def numbers(self) -> tuple[float, ...]:
+        """The prior."""
+        return (self.prior,)
+
+    @staticmethod
+    def formula(numbers: Sequence[Floats], *asked: Answer) -> Floats:
         """Compute the mean; NaN as long as no value is known."""
-        total, count = (past.amount(self.of, self.per, self.window, which) for which in (1, 2))
-        all_total, all_count = (past.amount(self.of, (), None, which) for which in (1, 2))
-        mean: Floats = (total * UNIT + self.prior * divide(all_total, all_count) * UNIT) / (count + self.prior)
+        (prior,), (total, count, all_total, all_count) = numbers, asked
+        mean: Floats = (total * UNIT + prior * divide(all_total, all_count) * UNIT) / (count + prior)
         return mean
 
 

@@ -1,6 +1,6 @@
 """What every declared feature has: a name, keys, words for the catalogue, and a number per candidate."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Annotated, NamedTuple, Protocol
 
@@ -9,10 +9,9 @@ import numpy.typing as npt
 from pydantic import ConfigDict, Field
 
 from recsys.data.clock import Duration, format_duration
+from recsys.past.streams import Amount, Ints, Moment, Per
 
 Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
-Per = tuple[str, ...]
 Window = Annotated[Duration, Field(gt=timedelta(0))]
 
 FROZEN = ConfigDict(extra="forbid", allow_inf_nan=False)
@@ -27,28 +26,31 @@ class Told(NamedTuple):
     missing: str
 
 
-class Past(Protocol):
-    """All that a feature may ask of Q candidates, known before each one's `as_of`: see `recsys.past.lookup.Lookup`."""
+class Code(NamedTuple):
+    """What is asked of a candidate: the code of a key column, -1 where unknown."""
 
-    @property
-    def codes(self) -> Mapping[str, Ints]:
-        """Key columns, -1 where unknown."""
+    name: str
 
-    def amount(self, of: str, per: Per, window: timedelta | None, which: int = 0) -> Ints:
-        """Count the rows of a stream per key in a window, or add up what they hold."""
 
-    def hours_since(self, of: str, per: Per, first: bool = False) -> Floats:
-        """Give the hours since the last row of a stream per key, or the first."""
+class Available(NamedTuple):
+    """What is asked of a candidate: the hours since its item could first be shown."""
 
-    def hours_since_available(self) -> Floats:
-        """Give the hours since the item could first be shown."""
 
-    def number(self, name: str) -> Floats:
-        """Give a number that the table of items holds."""
+class Stated(NamedTuple):
+    """What is asked of a candidate: a number that the table of items holds."""
+
+    name: str
+
+
+Ask = Amount | Moment | Code | Available | Stated
+"""What a feature may ask of candidates, known before each one's `as_of`; of a moment the hours since then come back."""
+
+Answer = Ints | Floats
+"""What comes back, one element a candidate."""
 
 
 class Feature(Protocol):
-    """One behavioural feature: a name, and a number per candidate."""
+    """One behavioural feature: a name, what it asks, and a formula that makes a number of the answers."""
 
     @property
     def name(self) -> str:
@@ -62,8 +64,20 @@ class Feature(Protocol):
     def told(self) -> Told:
         """What the catalogue says."""
 
-    def values(self, past: Past) -> Floats:
-        """Compute the feature for every candidate, shape [Q], NaN where it is not known."""
+    @property
+    def asks(self) -> tuple[Ask, ...]:
+        """What is asked."""
+
+    @property
+    def numbers(self) -> tuple[float, ...]:
+        """Numbers of the declaration that the formula reads."""
+
+    @staticmethod
+    def formula(numbers: Sequence[Floats], *asked: Answer) -> Floats:
+        """Compute the feature element by element, NaN where it is not known.
+
+        Numbers and answers may be of several declarations of one kind at once, in rows.
+        """
 
 
 def suffix(per: Per, window: timedelta | None = None) -> str:

@@ -10,9 +10,9 @@ import numpy.typing as npt
 
 from recsys.features.columns import FACTORS, RECENT_PLACE, field_columns, popular_columns
 from recsys.past.clicks import FADES, READ, UNIT
-from recsys.past.counters import Ints
 from recsys.past.factors import Factors
 from recsys.past.field import GRID, Covisits, Popularity, refreshed
+from recsys.past.streams import Ints
 
 if TYPE_CHECKING:
     from recsys.features.settings import FeatureSettings

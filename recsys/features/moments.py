@@ -1,12 +1,14 @@
 """Declarations that count nothing: when something happened, and what the tables say."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
 from pydantic.dataclasses import dataclass
 
-from recsys.features.feature import FROZEN, Floats, Past, Per, Told, spoken, suffix
+from recsys.features.feature import FROZEN, Answer, Ask, Available, Code, Floats, Stated, Told, spoken, suffix
 from recsys.features.within_list import divide
+from recsys.past.streams import LAST, Amount, Moment, Per
 
 
 @dataclass(frozen=True, config=FROZEN)
@@ -42,9 +44,20 @@ class HoursSince:
             missing="missing where it never happened",
         )
 
-    def values(self, past: Past) -> Floats:
-        """Compute the hours; NaN when it never happened."""
-        return past.hours_since(self.of, self.per, self.first)
+    @property
+    def asks(self) -> tuple[Ask, ...]:
+        """The moment."""
+        return (Moment(self.of, self.per, self.first),)
+
+    @property
+    def numbers(self) -> tuple[float, ...]:
+        """None."""
+        return ()
+
+    @staticmethod
+    def formula(numbers: Sequence[Floats], *asked: Answer) -> Floats:
+        """Give the hours; NaN when it never happened."""
+        return asked[0].astype(np.float64, copy=False)
 
 
 @dataclass(frozen=True, config=FROZEN)
@@ -77,10 +90,22 @@ class Pace:
             missing="missing below two rows",
         )
 
-    def values(self, past: Past) -> Floats:
+    @property
+    def asks(self) -> tuple[Ask, ...]:
+        """The first moment, the last one, and how many rows there are."""
+        first, last = (Moment(self.of, self.per, first) for first in (True, False))
+        return first, last, Amount(self.of, self.per)
+
+    @property
+    def numbers(self) -> tuple[float, ...]:
+        """None."""
+        return ()
+
+    @staticmethod
+    def formula(numbers: Sequence[Floats], *asked: Answer) -> Floats:
         """Compute the hours; NaN below two rows."""
-        span = past.hours_since(self.of, self.per, first=True) - past.hours_since(self.of, self.per)
-        return divide(span, past.amount(self.of, self.per, None) - 1)
+        first, last, count = asked
+        return divide(first - last, count - 1)
 
 
 @dataclass(frozen=True, config=FROZEN)
@@ -108,9 +133,20 @@ class Age:
             missing="missing where `available_at` is not known; negative when the item was not out yet",
         )
 
-    def values(self, past: Past) -> Floats:
-        """Compute the age; NaN where `available_at` is not known, negative when the item was not out yet."""
-        return past.hours_since_available()
+    @property
+    def asks(self) -> tuple[Ask, ...]:
+        """The age."""
+        return (Available(),)
+
+    @property
+    def numbers(self) -> tuple[float, ...]:
+        """None."""
+        return ()
+
+    @staticmethod
+    def formula(numbers: Sequence[Floats], *asked: Answer) -> Floats:
+        """Give the age; NaN where `available_at` is not known, negative when the item was not out yet."""
+        return asked[0].astype(np.float64, copy=False)
 
 
 @dataclass(frozen=True, config=FROZEN)
@@ -134,7 +170,7 @@ class Same:
     @property
     def per(self) -> Per:
         """Differs within a list."""
-        return ("item", f"last_{self.attribute}")
+        return ("item", f"{LAST}{self.attribute}")
 
     @property
     def told(self) -> Told:
@@ -145,12 +181,21 @@ class Same:
             missing="missing without a click, or where one of the two has no value",
         )
 
-    def values(self, past: Past) -> Floats:
+    @property
+    def asks(self) -> tuple[Ask, ...]:
+        """Both values."""
+        return Code(self.attribute), Code(f"{LAST}{self.attribute}")
+
+    @property
+    def numbers(self) -> tuple[float, ...]:
+        """Whether items are compared: one without a code is another one, and later rows may give it one."""
+        return (float(self.attribute == "item"),)
+
+    @staticmethod
+    def formula(numbers: Sequence[Floats], *asked: Answer) -> Floats:
         """Compare; NaN where one of the two is not known."""
-        own, last = past.codes[self.attribute], past.codes[f"last_{self.attribute}"]
-        unknown = last < 0
-        if self.attribute != "item":  # an item without a code is another one; later rows may give it one
-            unknown = unknown | (own < 0)
+        (items,), (own, last) = numbers, asked
+        unknown = (last < 0) | ((own < 0) & (items == 0))
         return np.where(unknown, np.nan, (own == last).astype(np.float64))
 
 
@@ -186,9 +231,20 @@ class Number:
             missing="missing where it is empty or the item is not in the table",
         )
 
-    def values(self, past: Past) -> Floats:
-        """Look the number up."""
-        return past.number(self.attribute)
+    @property
+    def asks(self) -> tuple[Ask, ...]:
+        """The number."""
+        return (Stated(self.attribute),)
+
+    @property
+    def numbers(self) -> tuple[float, ...]:
+        """None."""
+        return ()
+
+    @staticmethod
+    def formula(numbers: Sequence[Floats], *asked: Answer) -> Floats:
+        """Give the number."""
+        return asked[0].astype(np.float64, copy=False)
 
 
 Uncounted = HoursSince | Pace | Same | Age | Number

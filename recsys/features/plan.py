@@ -1,7 +1,6 @@
 """The plan of the feature table: every column in its order, with its name, its words, and how it is computed."""
 
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property, lru_cache, partial
@@ -25,19 +24,16 @@ from recsys.features.columns import (
     score_column,
     user_column,
 )
-from recsys.features.feature import Feature, Floats, Past, Per, Told, spoken
+from recsys.features.declared import Declared
+from recsys.features.feature import Feature, Floats, Told, spoken
 from recsys.features.field import field_values, half_lives, references
 from recsys.features.moments import Age
-from recsys.features.settings import FeatureSettings, declare_families
+from recsys.features.settings import Declaration, FeatureSettings, declare_families
 from recsys.features.within_list import Singles, divide
-from recsys.past.counters import Ints
 from recsys.past.log import Log
 from recsys.past.lookup import Asked, Lookup
-from recsys.past.streams import LAST, OUTCOME, Rows
+from recsys.past.streams import LAST, OUTCOME, Amount, Ints, Per, Rows
 from recsys.vectors.reader import COUNT, Reader
-
-_LONG = 10_000
-"""So many values are compared within their lists at once, in a thread beside the look-ups."""
 
 
 def with_comparisons(name: str) -> tuple[str, ...]:
@@ -108,7 +104,8 @@ class PlannedColumn:
     told
         Its meaning, its formula, and what it is where nothing is known.
     values
-        Computes it, shape [Q]: numbers, NaN where not known, as an array, or categories as a series.
+        Computes it, shape [Q]: numbers, NaN where not known, as an array, or categories as a series; or the declaration
+        whose formula does.
     compared
         Whether it is also compared within its list, see `COMPARISONS`.
     """
@@ -117,7 +114,7 @@ class PlannedColumn:
     name: str
     per: Per
     told: Told
-    values: Callable[[Source], npt.NDArray[Any] | pl.Series]
+    values: Callable[[Source], npt.NDArray[Any] | pl.Series] | Declaration
     compared: bool = False
 
     @property
@@ -142,7 +139,88 @@ def feature_names(settings: FeatureSettings) -> list[str]:
     return [name for column in plan(settings) for name in column.columns]
 
 
+@dataclass(frozen=True, eq=False)
+class FeatureTable:
+    """Features of Q candidates.
+
+    Attributes
+    ----------
+    names
+        Names of the numbers, K of them.
+    numbers
+        NaN = not known, shape [K, Q].
+    categories
+        What comes after the numbers: strings or integers, each of Q.
+    """
+
+    names: tuple[str, ...]
+    numbers: Singles
+    categories: tuple[pl.Series, ...]
+
+    def frame(self) -> pl.DataFrame:
+        """Give one row per candidate: numbers as Float32, categories as strings or integers."""
+        rows = self.numbers.shape[1]
+        whole = pl.Series(self.numbers.ravel())  # one series cut into columns is made faster than many
+        cut = [whole.slice(place * rows, rows).alias(name) for place, name in enumerate(self.names)]
+        return pl.DataFrame([*cut, *self.categories])
+
+
+@dataclass(frozen=True, eq=False)
+class _Places:
+    """Where the columns of a plan stand among the numbers.
+
+    Attributes
+    ----------
+    names
+        Names of the numbers.
+    declared, rows
+        The declared features, and the row of each.
+    others
+        What computes the numbers that are not declared, each with its row.
+    categories
+        What computes the columns that come after the numbers, each with its name.
+    compared, logits
+        Rows that are compared within their lists, and those of them whose shares are of `exp(value)`.
+    """
+
+    names: tuple[str, ...]
+    declared: Declared
+    rows: Ints
+    others: tuple[tuple[int, Callable[[Source], Any]], ...]
+    categories: tuple[tuple[str, Callable[[Source], Any]], ...]
+    compared: Ints
+    logits: Ints
+
+
+@lru_cache(maxsize=16)
+def _places(settings: FeatureSettings) -> _Places:
+    names, features, rows = list[str](), list[Feature](), list[int]()
+    others = list[tuple[int, Callable[[Source], Any]]]()
+    categories = list[tuple[str, Callable[[Source], Any]]]()
+    compared: dict[bool, list[int]] = {False: [], True: []}
+    for column in plan(settings):
+        if column.family == "categories":
+            if callable(column.values):
+                categories.append((column.name, column.values))
+            continue
+        if callable(column.values):
+            others.append((len(names), column.values))
+        else:
+            features.append(column.values)
+            rows.append(len(names))
+        if column.compared:
+            compared[column.name in SIGNALS].append(len(names))
+        names += column.columns
+    at = [np.array(those, dtype=np.int64) for those in (rows, compared[False], compared[True])]
+    return _Places(tuple(names), Declared.of(features), at[0], tuple(others), tuple(categories), at[1], at[2])
+
+
 def build_features(asked: Asked, settings: FeatureSettings, reader: Reader | None) -> pl.DataFrame:
+    """Compute every feature of candidates, see `compute_features`; one row per candidate in the same order."""
+    return compute_features(asked, settings, reader).frame()
+
+
+def compute_features(asked: Asked, settings: FeatureSettings, reader: Reader | None) -> FeatureTable:
     """Compute every feature of candidates.
 
     Parameters
@@ -154,50 +232,18 @@ def build_features(asked: Asked, settings: FeatureSettings, reader: Reader | Non
         Which behavioural features; see `recsys.features.checks.check_context`.
     reader
         What reads texts; without one, the text columns are NaN.
-
-    Returns
-    -------
-    One row per candidate in the same order: numbers as Float32 (NaN = not known), categories as strings or integers.
     """
     in_field = settings.compared == "field"
     beside = ComparedWith.of(asked, references(asked, settings), settings.scores) if in_field else ComparedWith(asked)
-    source = Source(beside.asked, settings, reader)
-    columns, rows = plan(settings), len(source.asked.candidates)
-    numbers = np.empty((sum(len(column.columns) for column in columns), rows), dtype=np.float32)
-    names: list[str] = []
-    categories: list[pl.Series] = []
-    waiting: dict[bool, list[int]] = {True: [], False: []}
-    with ThreadPoolExecutor(1) as thread:
-        running: list[Future[None]] = []
-        for column in columns:
-            values = column.values(source)
-            if isinstance(values, pl.Series):
-                categories.append(values.alias(column.name))
-                continue
-            numbers[len(names)] = values
-            if column.compared:
-                logits = column.name in SIGNALS
-                waiting[logits].append(len(names))
-                if len(waiting[logits]) * rows >= _LONG:
-                    running.append(thread.submit(_compare, numbers, waiting[logits], beside, logits))
-                    waiting[logits] = []
-            names += column.columns
-        for logits, places in waiting.items():
-            if places:
-                _compare(numbers, places, beside, logits)
-        for each in running:
-            each.result()
-    numbers, rows = beside.own(numbers[: len(names)]), len(asked.candidates)
-    whole = pl.Series(numbers.ravel())  # one series cut into columns is made faster than many
-    cut = [whole.slice(place * rows, rows).alias(name) for place, name in enumerate(names)]
-    return pl.DataFrame([*cut, *(beside.own_series(each) for each in categories)])
-
-
-def _compare(numbers: Singles, places: list[int], beside: ComparedWith, logits: bool) -> None:
-    """Fill in the rows after each of these, which hold how it is compared within its list, or with the field."""
-    within = beside.compare(numbers[places], logits)
-    for place, comparison in enumerate(COMPARISONS, 1):
-        numbers[np.add(places, place)] = getattr(within, comparison)
+    source, places = Source(beside.asked, settings, reader), _places(settings)
+    numbers = np.empty((len(places.names), len(source.asked.candidates)), dtype=np.float32)
+    places.declared.fill(source.asked.lookup, numbers, places.rows)
+    for row, values in places.others:
+        numbers[row] = values(source)
+    beside.compare(numbers, places.compared, logits=False)
+    beside.compare(numbers, places.logits, logits=True)
+    categories = [beside.own_series(values(source)).alias(name) for name, values in places.categories]
+    return FeatureTable(places.names, beside.own(numbers), tuple(categories))
 
 
 def differs_in_list(per: Per, settings: FeatureSettings) -> bool:
@@ -210,7 +256,7 @@ def _columns(settings: FeatureSettings) -> Iterator[PlannedColumn]:
     for family, features in declare_families(settings).items():
         for feature in features:
             compared = differs_in_list(feature.per, settings)
-            yield PlannedColumn(family, feature.name, feature.per, feature.told, partial(_declared, feature), compared)
+            yield PlannedColumn(family, feature.name, feature.per, feature.told, feature, compared)
         for name, described in field_columns(half_lives(settings)).items() if family == "field" else ():
             compared = not name.endswith("_place")
             yield PlannedColumn(family, name, *described, partial(_field, name), compared)
@@ -231,11 +277,6 @@ def _columns(settings: FeatureSettings) -> Iterator[PlannedColumn]:
         yield PlannedColumn("categories", f"user_{name}", *user_column(name), partial(_of_user, name))
     for name in settings.context:
         yield PlannedColumn("categories", name, *context_column(name), partial(_context, name))
-
-
-def _declared(feature: Feature, source: Source) -> Floats:
-    past: Past = source.asked.lookup
-    return feature.values(past)
 
 
 def _score(name: str, source: Source) -> Floats:
@@ -297,12 +338,13 @@ def neighbour_signals(
     """
     items, similarity = reader.beside(log, rows)
     beside = Lookup(log, Rows({"item": items.ravel()}, np.repeat(rows.as_of, COUNT), np.repeat(rows.timestamp, COUNT)))
-    shown, clicked = (beside.amount(OUTCOME, (), None, which)[::COUNT] for which in (0, 1))
-    usual = divide(clicked, shown)
-    rates = []
-    for back in (None, *window):
-        of_each = (beside.amount(OUTCOME, ("item",), back, which) for which in (0, 1))
-        shown, clicked = (of.reshape(-1, COUNT).sum(axis=1) for of in of_each)
-        rates.append((clicked + prior * usual) / (shown + prior))
+    keys = [((), None), *((("item",), back) for back in (None, *window))]
+    found = beside.read([Amount(OUTCOME, per, back, which) for per, back in keys for which in (0, 1)])
+    usual = divide(found[1, ::COUNT], found[0, ::COUNT])
+    together = found[2:].reshape(len(found) - 2, -1, COUNT).sum(axis=2)
+    rates = [
+        (clicked + prior * usual) / (shown + prior)
+        for shown, clicked in zip(together[::2], together[1::2], strict=True)
+    ]
     nearest = np.where(items[:, 0] >= 0, similarity[:, 0], np.nan).astype(np.float64)
     return rates[0], rates[-1], nearest

@@ -10,10 +10,10 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from recsys.data.clock import Duration, format_duration
 from recsys.features.definitions import SKIP, Count, Counted, Lift, Mean, Rate, Share, Trend
-from recsys.features.feature import Feature, Per
+from recsys.features.feature import Feature
 from recsys.features.moments import Age, HoursSince, Number, Pace, Same, Uncounted
 from recsys.past.behaviour import Kept
-from recsys.past.streams import CLICK, LAST, OUTCOME, SHOWING
+from recsys.past.streams import CLICK, LAST, OUTCOME, SHOWING, Per
 from recsys.schema import KNOWN_AT
 
 Declaration = Annotated[Counted | Uncounted, Field(discriminator="kind")]
@@ -202,21 +202,23 @@ def keys_of(feature: Feature) -> Per:
 
 
 @lru_cache(maxsize=16)
-def declare(settings: FeatureSettings) -> tuple[Feature, ...]:
+def declare(settings: FeatureSettings) -> tuple[Declaration, ...]:
     """List the features that the settings ask for, in the order of the feature table."""
     features = [feature for family in settings.families for feature in _FAMILIES[family](settings)]
     return (*features, *settings.declarations)
 
 
-def declare_families(settings: FeatureSettings) -> dict[str, tuple[Feature, ...]]:
+def declare_families(settings: FeatureSettings) -> dict[str, tuple[Declaration, ...]]:
     """List the same features by family; those of one's own come last, as `declarations`."""
-    features = {str(family): tuple(_FAMILIES[family](settings)) for family in settings.families}
+    features: dict[str, tuple[Declaration, ...]] = {
+        str(family): tuple(_FAMILIES[family](settings)) for family in settings.families
+    }
     return {**features, "declarations": settings.declarations}
 
 
-def _popularity(settings: FeatureSettings) -> list[Feature]:
+def _popularity(settings: FeatureSettings) -> list[Declaration]:
     """Count how often items, and what they belong to, are shown, clicked and so on."""
-    features: list[Feature] = []
+    features: list[Declaration] = []
     wider = ((settings.affinity[0],),) if settings.affinity else ()
     for window in (*settings.windows, None):
         features += [Rate(_ITEM, window, settings.prior, wider), Lift(_ITEM, window)]
@@ -227,28 +229,32 @@ def _popularity(settings: FeatureSettings) -> list[Feature]:
     return features
 
 
-def _trend(settings: FeatureSettings) -> list[Feature]:
+def _trend(settings: FeatureSettings) -> list[Declaration]:
     """Tell whether items are on the rise."""
     pairs = list(zip(settings.windows, settings.windows[1:], strict=False))
     return [Trend(_ITEM, short, long) for short, long in pairs]
 
 
-def _freshness(settings: FeatureSettings) -> list[Feature]:
+def _freshness(settings: FeatureSettings) -> list[Declaration]:
     """Tell how old items are."""
     return [Age(), *(HoursSince(of, _ITEM, first=True) for of in (SHOWING, CLICK)), *map(Number, settings.numbers)]
 
 
-def _activity(settings: FeatureSettings) -> list[Feature]:
+def _activity(settings: FeatureSettings) -> list[Declaration]:
     """Tell how much a user does, and how fast."""
-    features: list[Feature] = [Rate(_USER, None, settings.prior), HoursSince(SHOWING, _USER), HoursSince(CLICK, _USER)]
+    features: list[Declaration] = [
+        Rate(_USER, None, settings.prior),
+        HoursSince(SHOWING, _USER),
+        HoursSince(CLICK, _USER),
+    ]
     ends = dict.fromkeys((*settings.windows[:1], *settings.windows[-1:], None))
     features += [Count(of, _USER, window) for of in (SHOWING, CLICK) for window in ends]
     return [*features, HoursSince(CLICK, _USER, first=True), Pace(CLICK, _USER)]
 
 
-def _affinity(settings: FeatureSettings) -> list[Feature]:
+def _affinity(settings: FeatureSettings) -> list[Declaration]:
     """Tell what a user likes: in this session, the shortest window, in the longest one, and ever."""
-    features: list[Feature] = []
+    features: list[Declaration] = []
     for name in settings.affinity:
         key: Per = ("user", name)
         spans = dict.fromkeys((*settings.windows[:1], *settings.windows[-1:], None))
@@ -259,16 +265,16 @@ def _affinity(settings: FeatureSettings) -> list[Feature]:
     return features
 
 
-def _exposure(settings: FeatureSettings) -> list[Feature]:
+def _exposure(settings: FeatureSettings) -> list[Declaration]:
     """Tell whether the user has seen the item, and left it."""
-    features: list[Feature] = [Count(SHOWING, _BOTH, window) for window in (*settings.windows[:1], None)]
+    features: list[Declaration] = [Count(SHOWING, _BOTH, window) for window in (*settings.windows[:1], None)]
     features += [HoursSince(SHOWING, _BOTH), HoursSince(SHOWING, _BOTH, first=True), Count(SKIP, _BOTH)]
     return [*features, Count(CLICK, _BOTH), HoursSince(CLICK, _BOTH)]
 
 
-def _transitions(settings: FeatureSettings) -> list[Feature]:
+def _transitions(settings: FeatureSettings) -> list[Declaration]:
     """Tell what is clicked next after what the user clicked last."""
-    features: list[Feature] = [Count(CLICK, ("last_item", "item"))]
+    features: list[Declaration] = [Count(CLICK, ("last_item", "item"))]
     for name in ("item", *settings.affinity):
         features += [Share((f"{LAST}{name}", name), (f"{LAST}{name}",)), Same(name)]
     for name in settings.affinity:
@@ -277,9 +283,9 @@ def _transitions(settings: FeatureSettings) -> list[Feature]:
     return features
 
 
-def _context(settings: FeatureSettings) -> list[Feature]:
+def _context(settings: FeatureSettings) -> list[Declaration]:
     """Tell how items fare under the context, and among users of the same kind."""
-    features: list[Feature] = []
+    features: list[Declaration] = []
     for name in (*settings.context, *settings.users):
         for window in (*settings.windows[-1:], None):
             features += [Rate(("item", name), window, settings.prior, (_ITEM,))]
@@ -287,26 +293,26 @@ def _context(settings: FeatureSettings) -> list[Feature]:
     return features
 
 
-def _values(settings: FeatureSettings) -> list[Feature]:
+def _values(settings: FeatureSettings) -> list[Declaration]:
     """Tell how long, or for how much."""
-    features: list[Feature] = []
+    features: list[Declaration] = []
     for of in settings.values:
         keys: list[Per] = [_ITEM, _USER, *(("user", name) for name in settings.affinity)]
         features += [Mean(of, key, None, settings.prior) for key in keys]
     return features
 
 
-def _field(settings: FeatureSettings) -> list[Feature]:
+def _field(settings: FeatureSettings) -> list[Declaration]:
     """Tell where items stand in the field: how popular, how new, and beside what the user clicked last."""
     return []  # the plan declares its columns
 
 
-def _factors(settings: FeatureSettings) -> list[Feature]:
+def _factors(settings: FeatureSettings) -> list[Declaration]:
     """Tell how well the item's factors match those of the user's last clicks; needs the extra `factors`."""
     return []  # so are these
 
 
-_FAMILIES: dict[Family, Callable[[FeatureSettings], list[Feature]]] = {
+_FAMILIES: dict[Family, Callable[[FeatureSettings], list[Declaration]]] = {
     "popularity": _popularity,
     "trend": _trend,
     "freshness": _freshness,

@@ -1,13 +1,20 @@
 """A candidate compared with the rest of its list: rank, share and gap, whatever the order of the rows."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from recsys.compiled import compiled
+
 Floats = npt.NDArray[np.float64]
 Singles = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
+
+
+_FEW = 32
+"""Up to so many keys, putting each into its place is faster than dividing them."""
 
 
 def divide(part: Floats | Ints, whole: Floats | Ints) -> Floats:
@@ -18,7 +25,7 @@ def divide(part: Floats | Ints, whole: Floats | Ints) -> Floats:
     >>> divide(np.array([1, 2]), np.array([4, 0]))
     array([0.25,  nan])
     """
-    quotient: Floats = np.full(len(part), np.nan)
+    quotient: Floats = np.full(np.broadcast_shapes(part.shape, whole.shape), np.nan)
     np.divide(part, whole, out=quotient, where=whole > 0)
     return quotient
 
@@ -62,20 +69,10 @@ def compare_in_list(values: Singles, starts: Ints, logits: bool = False) -> With
     >>> found.rank.tolist(), found.gap.tolist()
     ([2.5, 1.0, 2.5, nan, 1.0], [-4.0, 0.0, -4.0, nan, 0.0])
     """
-    if len(values) == 0 or np.isnan(values).all():
-        return WithinList(values, values, values)
-    lengths = np.diff(starts)
-    values = values + np.float32(0)  # -0 becomes 0
-    order, ends, sizes = _sort(values, starts)
-    largest = values[order[starts[1:] - 1]]  # NaN sorts below all others
-    gap = values - np.repeat(largest, lengths)
-    parts = np.exp(gap) if logits else np.maximum(values, np.float32(0))
-    sums = np.add.reduceat(np.nan_to_num(parts[order].astype(np.float64), copy=False, nan=0.0), starts[:-1])
-    share = divide(parts.astype(np.float64), np.repeat(sums, lengths))
-    rank = np.empty(len(values), dtype=np.float32)
-    rank[order] = np.repeat(starts[1:], lengths) - np.repeat(ends - (sizes + 1) / 2, sizes)
-    rank[np.isnan(values)] = np.nan
-    return WithinList(rank, share.astype(np.float32), gap)
+    found = np.empty((4, len(values)), dtype=np.float32)
+    found[0] = values
+    compare_rows(found, np.zeros(1, dtype=np.int64), starts, logits)
+    return WithinList(*found[1:])
 
 
 def compare_columns(columns: Singles, starts: Ints, logits: bool = False) -> WithinList:
@@ -92,39 +89,76 @@ def compare_columns(columns: Singles, starts: Ints, logits: bool = False) -> Wit
     -------
     What each value is beside the others of its column and list, each of shape [K, Q].
     """
-    count, rows = columns.shape
-    every = np.append((np.arange(count)[:, None] * rows + starts[:-1]).ravel(), count * rows)
-    joined = compare_in_list(columns.ravel(), every, logits)
-    return WithinList(*(part.reshape(count, rows) for part in (joined.rank, joined.share, joined.gap)))
+    found = np.empty((len(columns) * 4, columns.shape[1]), dtype=np.float32)
+    found[::4] = columns
+    compare_rows(found, np.arange(0, len(found), 4), starts, logits)
+    return WithinList(found[1::4], found[2::4], found[3::4])
 
 
-def _sort(values: Singles, starts: Ints) -> tuple[Ints, Ints, Ints]:
-    """Sort the rows of every list by value.
+@compiled
+def compare_rows(table: Singles, rows: Ints, starts: Ints, logits: bool) -> None:
+    """Compare some rows of a table, each a column of features, within lists; rank, share and gap go to the next rows.
 
-    Returns
-    -------
-    The sorted rows, shape [Q], and, of every run of equal values in one list, its end among them and its size.
+    Parameters
+    ----------
+    table
+        Numbers, shape [columns, Q].
+    rows
+        Which rows of it.
+    starts, logits
+        As of `compare_in_list`.
     """
-    lengths = np.diff(starts)
-    lists = np.repeat(np.arange(len(lengths)) << 32, lengths)
-    bits = int(lengths.max()).bit_length()
-    if len(lengths).bit_length() + bits <= 31:
-        # List, value and place in the list fit into one integer, and sorting integers is faster than their places.
-        first = np.repeat(starts[:-1], lengths)
-        keys = ((lists + _sortable(values)) << bits) + (np.arange(len(values)) - first)
-        keys.sort()
-        order = (keys & ((1 << bits) - 1)) + first
-        keys >>= bits
-    else:
-        keys = lists + _sortable(values)
-        order = np.argsort(keys)
-        keys = keys[order]
-    ends = np.append(np.flatnonzero(keys[1:] != keys[:-1]) + 1, len(keys))
-    return order, ends, np.diff(ends, prepend=0)
+    keys, bits = np.empty(table.shape[1], dtype=np.int64), table.view(np.int32)
+    for row in rows:
+        values, rank, share, gap = table[row], table[row + 1], table[row + 2], table[row + 3]
+        for which in range(len(starts) - 1):
+            start, end = starts[which], starts[which + 1]
+            filled = start  # what is not known is no part of the list
+            for place in range(start, end):
+                value = values[place]
+                if np.isnan(value):
+                    rank[place] = share[place] = gap[place] = np.nan
+                    continue
+                whole = np.int64(bits[row, place])
+                if whole < 0:
+                    whole = -(whole & 0x7FFFFFFF)  # -0 becomes 0
+                keys[filled] = (whole << 31) + (place - start)  # in the order of the values
+                filled += 1
+            if filled == start:
+                continue
+            _sort(keys, start, filled)
+            largest = values[start + (keys[filled - 1] & 0x7FFFFFFF)] + np.float32(0)
+            total = 0.0
+            for turn in range(start, filled):
+                place = start + (keys[turn] & 0x7FFFFFFF)
+                value = values[place] + np.float32(0)
+                gap[place] = value - largest
+                part = math.exp(np.float64(gap[place])) if logits else max(np.float64(value), 0.0)
+                total += part
+            turn = start
+            while turn < filled:
+                end_of_ties = turn
+                while end_of_ties < filled and keys[end_of_ties] >> 31 == keys[turn] >> 31:
+                    end_of_ties += 1
+                mean_place = filled - (turn + end_of_ties - 1) / 2
+                for each in range(turn, end_of_ties):
+                    place = start + (keys[each] & 0x7FFFFFFF)
+                    rank[place] = mean_place
+                    value = values[place] + np.float32(0)
+                    part = math.exp(np.float64(gap[place])) if logits else max(np.float64(value), 0.0)
+                    share[place] = part / total if total > 0 else np.nan
+                turn = end_of_ties
 
 
-def _sortable(values: Singles) -> npt.NDArray[np.uint32]:
-    """Turn numbers into integers in the same order, NaN below all."""
-    bits = values.view(np.int32)
-    ascending = (bits ^ ((bits >> 31) | np.int32(-(2**31)))).view(np.uint32)
-    return ascending + np.uint32(0x7FFFFF)  # what lies above infinity begins again from 0
+@compiled
+def _sort(keys: Ints, start: int, end: int) -> None:
+    """Sort some of the keys."""
+    if end - start > _FEW:
+        keys[start:end] = np.sort(keys[start:end])
+        return
+    for place in range(start + 1, end):
+        key, before = keys[place], place - 1
+        while before >= start and keys[before] > key:
+            keys[before + 1] = keys[before]
+            before -= 1
+        keys[before + 1] = key

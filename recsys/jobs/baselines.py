@@ -4,9 +4,10 @@ import numpy as np
 import numpy.typing as npt
 
 from recsys.evaluation.evaluation import CHOSEN_BEFORE, POPULARITY
+from recsys.features.declared import values_of
 from recsys.features.definitions import Rate
 from recsys.past.lookup import Lookup
-from recsys.past.streams import CLICK
+from recsys.past.streams import CLICK, Amount
 
 Floats = npt.NDArray[np.float64]
 
@@ -35,7 +36,7 @@ def baseline_scores(name: str, lookup: Lookup, seed: int) -> Floats:
 
 def popularity(lookup: Lookup) -> Floats:
     """Return the smoothed click rate of every candidate's item before `as_of`, 0 where nothing was shown before."""
-    return np.nan_to_num(Rate(("item",)).values(lookup))
+    return np.nan_to_num(values_of(Rate(("item",)), lookup))
 
 
 def chosen_before(lookup: Lookup) -> Floats:
@@ -44,6 +45,6 @@ def chosen_before(lookup: Lookup) -> Floats:
     The whole part of a score is how often this user clicked or bought the item, its fraction the item's popularity,
     which is below 1.
     """
-    often = sum(lookup.amount(kind, ("user", "item"), None) for kind in (CLICK, BOUGHT))
+    often = lookup.read([Amount(kind, ("user", "item")) for kind in (CLICK, BOUGHT)]).sum(axis=0)
     scores: Floats = often + popularity(lookup)
     return scores

@@ -10,8 +10,8 @@ from recsys.evaluation.evaluation import CHOSEN_BEFORE, POPULARITY, PRODUCT
 from recsys.evaluation.field_lists import Choices, OrderedItems, judge_lists
 from recsys.evaluation.field_results import ALL_SOURCES, FieldResults
 from recsys.jobs.judging import known_to, read_logged, text_alone
-from recsys.past.counters import Ints
 from recsys.past.lookup import Asked
+from recsys.past.streams import Ints
 from recsys.ranking.trees import TreeRanker
 from recsys.sources.finding import Finder, first_rows
 from recsys.sources.merging import Ranked, merge

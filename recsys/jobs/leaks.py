@@ -15,6 +15,7 @@ from recsys.data.telling import TOO_WELL as SUSPICIOUS
 from recsys.data.telling import judged_lists, telling, vouch
 from recsys.data.windows import Windows
 from recsys.errors import SettingsError
+from recsys.features.declared import values_of
 from recsys.features.moments import HoursSince, Number
 from recsys.features.plan import TEXT_COLUMNS, build_features, with_comparisons
 from recsys.features.settings import FeatureSettings, declare
@@ -144,7 +145,7 @@ def telling_kinds(asked: Asked, settings: FeatureSettings) -> Iterator[Fault]:
     settings
         Which kinds are counted.
     """
-    probes = {kind: HoursSince(kind, ("user", "item")).values(asked.lookup) for kind in settings.kinds}
+    probes = {kind: values_of(HoursSince(kind, ("user", "item")), asked.lookup) for kind in settings.kinds}
     table = asked.candidates.select("request_id", "label").with_columns(pl.Series(*probe) for probe in probes.items())
     for kind, judgement in telling(table, list(probes)).items():
         if judgement.least > TOO_WELL:

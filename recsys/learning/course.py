@@ -15,6 +15,7 @@ from recsys.data.tables import Dataset
 from recsys.data.texts import own_texts, warn_of_empty
 from recsys.data.windows import Block, Windows
 from recsys.encoders.settings import TextSettings
+from recsys.features.declared import values_of
 from recsys.features.definitions import Rate
 from recsys.learning.blocks import Outcomes
 from recsys.learning.text_model import TextModel
@@ -168,7 +169,7 @@ def _outcomes(requests: pl.DataFrame, log: Log, rows: Rows) -> Outcomes:
         counts = (requests[name].fill_null(0).cast(pl.Float32).to_numpy() for name in ("clicks", "views"))
         return Outcomes(*counts)
     lookup = Lookup(log, rows)
-    usual, own = (Rate(per).values(lookup) for per in ((), ("item",)))
+    usual, own = (values_of(Rate(per), lookup) for per in ((), ("item",)))
     known = usual > 0  # something was clicked before
     popularity = np.log(np.divide(own, usual, out=np.ones(len(own)), where=known))
     return Outcomes.of(requests["label"].to_numpy(), popularity)

@@ -17,9 +17,9 @@ from recsys.errors import DataError, ModelError, first_line
 from recsys.features.checks import check_id_types
 from recsys.model.prepared import kept_items, kept_users
 from recsys.past.behaviour import Kept
-from recsys.past.counters import Ints
 from recsys.past.log import Log
 from recsys.past.register import ALWAYS, Entries
+from recsys.past.streams import Ints
 from recsys.schema import ITEMS, KNOWN_AT, TIME, USERS, Table
 from recsys.settings import Settings
 from recsys.vectors.item_vectors import Encoded, ItemVectors, text_hashes

@@ -20,10 +20,9 @@ from recsys.features.checks import check_context, check_id_types, check_query
 from recsys.features.plan import build_features
 from recsys.model.folder import Model, State
 from recsys.model.prepared import Prepared, available_at, prepare
-from recsys.past.counters import Ints
 from recsys.past.log import Log
 from recsys.past.lookup import Asked
-from recsys.past.streams import LAST, SHOWING
+from recsys.past.streams import LAST, SHOWING, Ints
 from recsys.schema import CANDIDATES
 from recsys.sources.finding import Finder, first_rows
 from recsys.sources.index import Index

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from recsys.past.counters import Ints
+from recsys.past.streams import Ints
 
 READ = 20
 """How many of a user's last clicks say what the user may choose next."""

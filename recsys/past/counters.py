@@ -1,249 +1,244 @@
-"""The counting kernel: how much happened per key before a moment, exactly, whatever the order or the batch."""
+"""Counters: how much happened per key before a moment, exactly, whatever the order or the batch."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property
-from typing import overload
+from datetime import timedelta
+from functools import lru_cache
+from math import prod
+from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
-import polars as pl
 
-Ints = npt.NDArray[np.int64]
+from recsys.errors import DataError
+from recsys.past import kernel
+from recsys.past.streams import OUTCOME, SHOWING, Amount, Codes, Ints, Moment, Per, Stream
 
-_LARGEST = 2**62
-"""Place of a key times place of a moment stays below this, or keys are numbered anew."""
-
-_MANY = 5_000
-"""From so many look-ups on, running along the rows is faster than a binary search for each."""
+_FEW = 8
+"""With so many times more codes than rows, only those are listed that occur."""
 
 
-def search(rows: Ints, wanted: Ints) -> Ints:
-    """Count the sorted rows below each wanted number: `np.searchsorted`, faster where there are many."""
-    if len(wanted) < _MANY or len(rows) == 0:
-        return np.searchsorted(rows, wanted)
-    if np.any(wanted[1:] < wanted[:-1]):
-        order, places = np.argsort(wanted), np.empty(len(wanted), dtype=np.int64)
-        places[order] = search(rows, wanted[order])
-        return places
-    table = pl.DataFrame({"row": rows, "count": _counts(len(rows).bit_length())[: len(rows)]})
-    found = pl.DataFrame({"row": wanted}).join_asof(
-        table, on="row", strategy="backward", allow_exact_matches=False, check_sortedness=False
-    )["count"]
-    return (found.fill_null(0) if found.null_count() else found).cast(pl.Int64).to_numpy()
+class Key(NamedTuple):
+    """What is counted together: a stream, and the key columns."""
+
+    of: str
+    per: Per
 
 
-@cache
-def _counts(bits: int) -> pl.Series:
-    """Count from 1 to `2 ** bits`."""
-    return pl.int_range(1, 2**bits + 1, dtype=pl.UInt32, eager=True)
-
-
-@dataclass(frozen=True)
-class Timeline:
-    """The distinct moments of a log; everything else knows moments by their place here.
-
-    Attributes
-    ----------
-    moments
-        Microseconds, ascending, shape [T].
-    """
-
-    moments: Ints
-
-    @classmethod
-    def of(cls, *moments: Ints) -> "Timeline":
-        """Collect the moments of some rows."""
-        every = np.sort(np.concatenate(moments))
-        first = np.ones(len(every), dtype=bool)
-        first[1:] = every[1:] != every[:-1]
-        return cls(every[first])
-
-    @property
-    def width(self) -> int:
-        """How many places there are: one for each moment and one past the last."""
-        return len(self.moments) + 1
-
-    def places(self, moments: Ints) -> Ints:
-        """Give the places of moments of the log."""
-        return search(self.moments, moments)
-
-    def before(self, moments: Ints) -> Ints:
-        """Count the moments of the log before each of these: the one comparison with `as_of` in the package."""
-        return search(self.moments, moments)
-
-
-@dataclass(frozen=True)
-class Pairs:
-    """Keys and moments to look up, each pair once, in order of key and then of moment.
+@dataclass(frozen=True, eq=False)
+class Reads:
+    """What is read of counters, in the order in which the kernel does; the same for every layer and all candidates.
 
     Attributes
     ----------
     keys
-        Keys, -1 for none, shape [U].
-    moments
-        Which of the looked-up moments, shape [U].
-    inverse
-        Row to pair, shape [Q].
+        The counters, C of them.
+    names
+        The key columns of all.
+    columns
+        Which of them each counter has, shape [C, most].
+    back
+        Bounds: how long before `as_of`, microseconds, shape [B].
+    spans, ends, reads
+        See `recsys.past.kernel.look_up`.
+    empty
+        What each answer is where nothing is known, shape [A].
     """
 
-    keys: Ints
-    moments: Ints
-    inverse: Ints
+    keys: tuple[Key, ...]
+    names: tuple[str, ...]
+    columns: Ints
+    back: Ints
+    spans: Ints
+    ends: Ints
+    reads: Ints
+    empty: Ints
 
     @classmethod
-    def of(cls, keys: Ints, moments: Ints, width: int) -> "Pairs":
-        """Sort pairs; moments are places from 0 up to, not including, `width`."""
-        runs = np.flatnonzero(_changes(keys, moments))
-        if 2 * len(runs) < len(keys):  # keys of requests, alike in all their rows
-            few = cls.of(keys[runs], moments[runs], width)
-            return cls(few.keys, few.moments, np.repeat(few.inverse, np.diff(runs, append=len(keys))))
-        if keys.max(initial=0) < _LARGEST // width:
-            order = np.argsort(keys * width + moments)
-        else:
-            order = np.lexsort((moments, keys))
-        keys, moments = keys[order], moments[order]
-        first = _changes(keys, moments)
-        inverse = np.empty(len(order), dtype=np.int64)
-        inverse[order] = np.cumsum(first) - 1
-        return cls(keys[first], moments[first], inverse)
-
-    @cached_property
-    def runs(self) -> Ints:
-        """Where each distinct key begins, shape [K]."""
-        return np.flatnonzero(_changes(self.keys))
-
-    def first(self, counter: "Counter") -> Ints:
-        """Give the place of each pair's key's first row, see `Counter.first`, shape [U]."""
-        return np.repeat(counter.first(self.keys[self.runs]), np.diff(self.runs, append=len(self.keys)))
-
-
-def _changes(*columns: Ints) -> npt.NDArray[np.bool_]:
-    """Say which rows differ from the row before them; the first one does."""
-    changed = np.zeros(len(columns[0]), dtype=bool)
-    changed[:1] = True
-    for column in columns:
-        changed[1:] |= column[1:] != column[:-1]
-    return changed
-
-
-class Totals(Sequence[npt.NDArray[np.signedinteger]]):
-    """Running totals of amounts, each added up when first asked for.
-
-    Parameters
-    ----------
-    amounts
-        What to add up, in the order of the log.
-    order
-        Where each sorted row stood in the log, shape [N].
-    """
-
-    def __init__(self, amounts: tuple[Ints, ...], order: Ints) -> None:
-        self._amounts = amounts
-        self._order = order.astype(np.uint32) if amounts and len(amounts[0]) < 2**32 else order
-        self._made: dict[int, npt.NDArray[np.signedinteger]] = {}
-
-    def __len__(self) -> int:
-        """Count the amounts."""
-        return len(self._amounts)
-
-    @overload
-    def __getitem__(self, place: int) -> npt.NDArray[np.signedinteger]: ...
-
-    @overload
-    def __getitem__(self, place: slice) -> "Sequence[npt.NDArray[np.signedinteger]]": ...
-
-    def __getitem__(
-        self, place: int | slice
-    ) -> "npt.NDArray[np.signedinteger] | Sequence[npt.NDArray[np.signedinteger]]":
-        """Give the totals of one amount before every row, shape [N + 1]."""
-        if isinstance(place, slice):
-            return [self[each] for each in range(len(self))[place]]
-        if place not in self._made:
-            amount = self._amounts[place]
-            small = np.abs(amount).sum(dtype=np.int64) < 2**31  # half the memory, which is what a long log is short of
-            total: npt.NDArray[np.signedinteger] = np.zeros(len(self._order) + 1, np.int32 if small else np.int64)
-            np.cumsum(amount[self._order], dtype=total.dtype, out=total[1:])
-            self._made[place] = total
-        return self._made[place]
-
-
-@dataclass(frozen=True)
-class Counter:
-    """Rows of a log per key, sorted by key and by the moment they became known, with running totals.
-
-    A look-up is two binary searches and a difference, so it costs the logarithm of the log's length, does not depend on
-    the order of rows or on other look-ups, and is exact.
-
-    Attributes
-    ----------
-    numbers
-        Distinct keys, ascending, shape [K], where keys are too large to be used as they are; else None.
-    rows
-        `key * width of the timeline + place of the moment` of every row, ascending, shape [N].
-    totals
-        Running totals of each amount before every row, each of shape [N + 1], made when first asked for.
-    order
-        Where each sorted row stood in the log, shape [N], when there are ties to break; else empty.
-    width
-        Width of the timeline.
-    """
-
-    numbers: Ints | None
-    rows: Ints
-    totals: Sequence[npt.NDArray[np.signedinteger]]
-    order: Ints
-    width: int
-
-    @classmethod
-    def build(
-        cls, keys: Ints, moments: Ints, width: int, amounts: tuple[Ints, ...] = (), ties: tuple[Ints, ...] = ()
-    ) -> "Counter":
-        """Sort a log.
+    def of(cls, asked: Sequence[Amount | Moment], delay: timedelta) -> "Reads":
+        """Plan how answers are found, each once.
 
         Parameters
         ----------
-        keys
-            Key of every row, shape [N]; negative keys are left out.
-        moments
-            Place in the timeline at which the row became known, shape [N].
-        width
-            Width of the timeline.
-        amounts
-            What to add up, each of shape [N].
-        ties
-            What orders rows of one key and moment, each of shape [N], the first of all last; needed where single rows
-            are read.
+        asked
+            What is asked, A of them.
+        delay
+            How long after its showing an outcome is known.
         """
-        kept, numbers = np.flatnonzero(keys >= 0), None
-        some = len(kept) < len(keys)
-        if some:
-            keys, moments, ties = keys[kept], moments[kept], tuple(each[kept] for each in ties)
-        if keys.max(initial=0) >= _LARGEST // width:
-            numbers, keys = np.unique(keys, return_inverse=True)
-        rows = np.multiply(keys, width, dtype=np.int64)
-        rows += moments
-        order = np.lexsort((*ties, rows)) if ties else np.argsort(rows)
-        places = kept[order] if some else order
-        stood = places if ties else np.empty(0, dtype=np.int64)
-        return cls(numbers, rows[order], Totals(amounts, places), stood, width)
+        return _planned(tuple(asked), delay)
 
-    def before(self, keys: Ints, moments: Ints) -> Ints:
-        """Give the end of the rows of each key that lie before a place in the timeline, shape [Q]."""
-        return search(self.rows, self._first_place(keys) + moments)
+    def bounds(self, as_of: Ints) -> Ints:
+        """Give the moments before which rows must have become known, shape [B, Q]: the one comparison with `as_of`."""
+        return np.subtract(as_of, self.back[:, None])
 
-    def first(self, keys: Ints) -> Ints:
-        """Give the place of each key's first row; where a key has none, what `before` gives too; shape [Q]."""
-        return search(self.rows, self._first_place(keys))
 
-    def moment(self, places: Ints) -> Ints:
-        """Give the place in the timeline of the rows at these places, shape [Q]."""
-        return self.rows[places] % self.width
+@lru_cache(maxsize=256)
+def _planned(asked: tuple[Amount | Moment, ...], delay: timedelta) -> Reads:
+    keys = tuple(dict.fromkeys(_key(each) for each in asked))
+    names = tuple(dict.fromkeys(name for key in keys for name in key.per))
+    columns = np.zeros((len(keys), max((len(key.per) for key in keys), default=0) or 1), dtype=np.int64)
+    for row, key in enumerate(keys):
+        columns[row, : len(key.per)] = [names.index(name) for name in key.per]
+    back = sorted({0, *(at for each in asked for at in _bounds(each, delay) if at is not None)})
+    spans, ends, reads = [(0, 0)], list[int](), list[tuple[int, int, int, int]]()
+    for key in keys:
+        own = [(place, each) for place, each in enumerate(asked) if _key(each) == key]
+        needed = sorted({at for _, each in own for at in _bounds(each, delay) if at is not None})
+        place_of: dict[int | None, int] = {at: len(ends) + place for place, at in enumerate(needed)}
+        place_of[None] = len(ends) + len(needed)
+        ends += [*(back.index(at) for at in needed), -1]
+        for place, each in own:
+            start, end = _bounds(each, delay)
+            what = each.which if isinstance(each, Amount) else kernel.FIRST_MOMENT if each.first else kernel.LAST_MOMENT
+            reads.append((what, place_of[start], place_of[end], place))
+        spans.append((len(ends), len(reads)))
+    empty = [
+        0 if isinstance(each, Amount) else kernel.NEVER_FIRST if each.first else kernel.NEVER_LAST for each in asked
+    ]
+    return Reads(
+        keys,
+        names,
+        columns,
+        np.array(back, dtype=np.int64),
+        np.array(spans, dtype=np.int64),
+        np.array(ends, dtype=np.int64),
+        np.array(reads, dtype=np.int64).reshape(-1, 4),
+        np.array(empty, dtype=np.int64),
+    )
 
-    def _first_place(self, keys: Ints) -> Ints:
-        if self.numbers is None:
-            # A key of -1 is sent before the first row, where every look-up comes back empty.
-            return np.maximum(keys, -1) * self.width
-        places = np.searchsorted(self.numbers, keys)
-        found = np.append(self.numbers, -1)[places] == keys
-        return np.where(found & (keys >= 0), places, -1) * self.width
+
+def _key(asked: Amount | Moment) -> Key:
+    """Give what it is read from; an outcome lies at its showing."""
+    return Key(SHOWING if asked.of == OUTCOME else asked.of, asked.per)
+
+
+def _bounds(asked: Amount | Moment, delay: timedelta) -> tuple[int | None, int]:
+    """Give how long before `as_of` the rows that count begin, None where that is not limited, and where they end."""
+    end = _microseconds(delay) if asked.of == OUTCOME else 0
+    window = asked.window if isinstance(asked, Amount) else None
+    return None if window is None else end + _microseconds(window), end
+
+
+def _microseconds(duration: timedelta) -> int:
+    return duration // timedelta(microseconds=1)
+
+
+@dataclass(frozen=True, eq=False)
+class Counters:
+    """Rows per key, sorted by key and by the moment they became known, with running totals of what they hold.
+
+    A look-up is a few binary searches and a difference, so it costs the logarithm of the log's length, does not depend
+    on the order of rows or on other look-ups, and is exact.
+
+    Attributes
+    ----------
+    data
+        The numbers of all counters, one after the other, shape [D].
+    where
+        Where in it each counter lies: how many key columns it has; whether only codes of the first one that occur are
+        listed, where, and how many there are; where the keys of each code begin, the numbers of their other columns,
+        where the rows of each key begin, the moments of rows, their first and their last ones, which are the same
+        unless rows stand for several, the running totals of how many each row stands for, -1 where it is one, and of
+        amounts; and the sizes of the other columns. Shape [C, fields].
+    keys
+        What each counts.
+    """
+
+    data: Ints
+    where: Ints
+    keys: tuple[Key, ...]
+
+    def of(self, keys: tuple[Key, ...]) -> "Counters":
+        """Choose some of the counters, in an order of one's own."""
+        return Counters(self.data, self.where[[self.keys.index(key) for key in keys]], keys)
+
+    def add(self, reads: Reads, codes: Ints, bounds: Ints, found: Ints) -> None:
+        """Add what is known here to what is known elsewhere, see `recsys.past.kernel.look_up`."""
+        kernel.look_up(self.data, self.where, codes, reads.columns, bounds, reads.spans, reads.ends, reads.reads, found)
+
+
+class Counting:
+    """Builds counters one after the other into one array.
+
+    Parameters
+    ----------
+    keys
+        What will be counted.
+    """
+
+    def __init__(self, keys: tuple[Key, ...]) -> None:
+        self._keys = keys
+        most = max((len(key.per) for key in keys), default=0)
+        self._where = np.zeros((len(keys), kernel.SIZES + max(1, most)), dtype=np.int64)
+        self._parts: list[Ints] = []
+        self._room = 0
+
+    def add(self, row: int, stream: Stream, sizes: dict[str, int], order: Ints, running: bool = True) -> None:
+        """Count the rows of a stream under the key of this number.
+
+        Parameters
+        ----------
+        row
+            Which of the keys.
+        stream
+            The rows.
+        sizes
+            How many codes each key column has; rows with a code that is none of them are left out.
+        order
+            Rows in the order in which they became known and, of those of one moment, in any that will do.
+        running
+            Whether amounts are added up; where they are not, they stand as they are.
+
+        Raises
+        ------
+        DataError
+            When pairs of codes are too many to be numbered.
+        """
+        per = self._keys[row].per
+        of = self._where[row]
+        first, inner, rows = _keyed(stream.codes, per, sizes, order)
+        many = sizes[per[0]] if per else 1
+        of[kernel.COLUMNS], of[kernel.SPARSE] = len(per), int(many > _FEW * (len(rows) + 1))
+        of[kernel.SIZES : kernel.SIZES + len(per[1:])] = [sizes[name] for name in per[1:]]
+        of[kernel.MANY] = many
+        amounts = np.array(stream.amounts, dtype=np.int64).reshape(len(stream.amounts), len(stream.moments))
+        largest = (len(rows) if of[kernel.SPARSE] else many) * 2 + (6 + len(amounts)) * (len(rows) + 1)
+        part = np.empty(largest, dtype=np.int64)
+        of[kernel.FIRST] = 0
+        used = kernel.fill(part, of, rows, first, inner, stream.moments, amounts, running, False)
+        for field in (*range(kernel.FIRST, kernel.MANY), *range(kernel.OUTER, kernel.COUNTS)):
+            of[field] += self._room
+        totals = of[kernel.COUNTS : kernel.SIZES]
+        totals[totals > 0] += self._room
+        self._parts.append(part[:used])
+        self._room += used
+
+    def done(self) -> Counters:
+        """Give all of them."""
+        data = np.concatenate([*self._parts, np.empty(0, dtype=np.int64)])
+        self._parts.clear()
+        data.flags.writeable = False
+        return Counters(data, self._where, self._keys)
+
+
+def _keyed(codes: Codes, per: Per, sizes: dict[str, int], order: Ints) -> tuple[Ints, Ints, Ints]:
+    """Give the codes of the first key column and the number of the others, of all rows, and rows sorted by both."""
+    if not per:
+        nothing = np.zeros(len(order), dtype=np.int64)
+        return nothing, nothing, order
+    if prod(sizes[name] for name in per[1:]) >= 2**62:
+        raise DataError(f"there are too many pairs of {' and '.join(per)} to number them; count per fewer columns")
+    known = np.ones(len(order), dtype=bool)
+    for name in per:
+        known &= (codes[name] >= 0) & (codes[name] < sizes[name])
+    rows = order if known.all() else order[known[order]]
+    inner = codes[per[0]]
+    if len(per) > 1:
+        inner = np.zeros(len(order), dtype=np.int64)
+        for name in per[1:]:
+            inner = inner * sizes[name] + codes[name]
+    for name in reversed(per):
+        if sizes[name] > _FEW * (len(rows) + 1):
+            rows = rows[np.argsort(codes[name][rows], kind="stable")]
+        else:
+            rows = kernel.by_code(rows, codes[name], sizes[name])
+    return codes[per[0]], inner, rows

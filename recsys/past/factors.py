@@ -11,7 +11,7 @@ from scipy import sparse
 
 from recsys.lazy import need
 from recsys.past.clicks import FADING, UNIT, Clicks, weigh
-from recsys.past.counters import Ints
+from recsys.past.streams import Ints
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

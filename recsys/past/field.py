@@ -13,8 +13,7 @@ import polars as pl
 from scipy import sparse
 
 from recsys.past.clicks import FADES, FADING, UNIT, Clicks, weigh
-from recsys.past.counters import Ints
-from recsys.past.streams import CLICK, Stream
+from recsys.past.streams import CLICK, Ints, Stream
 from recsys.schema import TIME
 
 if TYPE_CHECKING:

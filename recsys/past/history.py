@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from recsys.past.counters import Ints
-from recsys.past.streams import MICROSECONDS_PER_HOUR
+from recsys.past.streams import MICROSECONDS_PER_HOUR, Ints
 
 if TYPE_CHECKING:
     from recsys.past.log import Log

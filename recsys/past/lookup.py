@@ -1,7 +1,7 @@
-"""Candidates that are asked about, and their look-ups in the log; what several features share is searched once."""
+"""Candidates that are asked about, and their look-ups in the log; what several features share is read at once."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -10,11 +10,12 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from recsys.past.counters import Counter, Ints, Pairs
-from recsys.past.streams import CLICK, LAST, MICROSECONDS_PER_HOUR, OUTCOME, SHOWING, Per, Rows
+from recsys.past.counters import Reads
+from recsys.past.kernel import NEVER_FIRST, NEVER_LAST
+from recsys.past.streams import CLICK, LAST, MICROSECONDS_PER_HOUR, SHOWING, Amount, Ints, Moment, Per, Rows
 
 if TYPE_CHECKING:
-    from recsys.past.log import Layer, Log
+    from recsys.past.log import Log
 
 Floats = npt.NDArray[np.float64]
 
@@ -33,42 +34,39 @@ class Lookup:
 
     log: "Log"
     rows: Rows
-    _pairs: "dict[tuple[Layer, Per], Pairs]" = field(default_factory=dict)
-    _places: "dict[tuple[Layer, str, int], Ints]" = field(default_factory=dict)
-    _ends: "dict[tuple[Layer, str, Per, int], Ints]" = field(default_factory=dict)
-    _firsts: "dict[tuple[Layer, str, Per], Ints]" = field(default_factory=dict)
-    _amounts: dict[tuple[str, Per, timedelta | None, int], Ints] = field(default_factory=dict)
 
     @classmethod
     def of_nobody(cls, log: "Log") -> "Lookup":
-        """Look up no candidate at all: features asked of it build the counters that the first candidates would."""
+        """Look up no candidate at all: what is asked of it counts what the first candidates would."""
         nobody = np.empty(0, dtype=np.int64)
         return cls(log, Rows(dict.fromkeys(log.vocabularies, nobody), nobody, nobody))
 
-    def amount(self, of: str, per: Per, window: timedelta | None, which: int = 0) -> Ints:
-        """Add up a stream per key over `[as_of - window, as_of)`, shape [Q].
+    def read(self, asked: Sequence[Amount | Moment]) -> Ints:
+        """Read what is known of Q candidates, shape [A, Q]; moments are microseconds.
 
-        `which` is 0 for how many rows; of lists 1 for how many clicks, and 2 for the sum of 1 / list size in
-        `CHANCE`s; of events 1 for their values in `UNIT`s, and 2 for how many of them have one.
+        Where no row of a key is known, amounts are 0, and moments as `recsys.past.kernel` says.
         """
-        if (of, per, window, which) not in self._amounts:
-            first, *others = (self._of_layer(layer, of, per, window, which) for layer in self.log.layers)
-            for other in others:
-                first += other
-            self._amounts[of, per, window, which] = first
-        return self._amounts[of, per, window, which]
-
-    def hours_since(self, of: str, per: Per, first: bool = False) -> Floats:
-        """Hours between the last known row of each key, or the first, and `as_of`, NaN without one, shape [Q]."""
-        moments = np.full(len(self.rows.as_of), np.nan)
+        reads = Reads.of(asked, self.log.time.feedback_delay)
+        codes = self.codes if any(name.startswith(LAST) for name in reads.names) else self.rows.codes
+        columns = np.empty((len(reads.names), len(self.rows.as_of)), dtype=np.int64)
+        for row, name in enumerate(reads.names):
+            columns[row] = codes[name]
+        found = np.empty((len(asked), columns.shape[1]), dtype=np.int64)
+        found[:] = reads.empty[:, None]
+        bounds = reads.bounds(self.rows.as_of)
         for layer in self.log.layers:
-            counter, pairs = layer.counter(of, per), self._pairs_of(layer, per)
-            start, end = self._first(layer, counter, of, per), self._end(layer, counter, of, per, None)
-            known = end > start
-            found = np.full(len(pairs.keys), np.nan)
-            found[known] = layer.timeline.moments[counter.moment(start[known] if first else end[known] - 1)]
-            moments = (np.fmin if first else np.fmax)(moments, found[pairs.inverse])
-        hours: Floats = (self.rows.as_of - moments) / MICROSECONDS_PER_HOUR
+            layer.counters(reads.keys).add(reads, columns, bounds, found)
+        return found
+
+    def amount(self, of: str, per: Per, window: timedelta | None, which: int = 0) -> Ints:
+        """Read one `Amount`, shape [Q]."""
+        found: Ints = self.read((Amount(of, per, window, which),))[0]
+        return found
+
+    def hours(self, moments: Ints) -> Floats:
+        """Give the hours between moments that were read and `as_of`, NaN where there is none, of the same shape."""
+        known = (moments != NEVER_FIRST) & (moments != NEVER_LAST)
+        hours: Floats = np.where(known, (self.rows.as_of - moments) / MICROSECONDS_PER_HOUR, np.nan)
         return hours
 
     def hours_since_available(self) -> Floats:
@@ -96,55 +94,13 @@ class Lookup:
     @cached_property
     def codes(self) -> Mapping[str, Ints]:
         """The key columns of the candidates, those of their users' last clicks included."""
-        of_user = Pairs.of(self.rows.codes["user"], self._as_of_places, len(self._moments) + 1)
-        last, _, happened = self.log.last_clicks(of_user.keys, self._moments[of_user.moments], 1)
-        return {**self.rows.codes, **self.log.last_codes(last[of_user.inverse, 0], happened[of_user.inverse, 0])}
-
-    def _of_layer(self, layer: "Layer", of: str, per: Per, window: timedelta | None, which: int) -> Ints:
-        counter = layer.counter(of, per)
-        start, end = self._end(layer, counter, of, per, window), self._end(layer, counter, of, per, None)
-        if window is None:
-            start = self._first(layer, counter, of, per)
-        sums = end - start
-        if which > 0:
-            total = counter.totals[which - 1]
-            sums = np.subtract(total[end], total[start], dtype=np.int64)
-        return sums[self._pairs_of(layer, per).inverse]
-
-    def _first(self, layer: "Layer", counter: Counter, of: str, per: Per) -> Ints:
-        """Give the place of the first row of the key, per pair."""
-        of = SHOWING if of == OUTCOME else of
-        if (layer, of, per) not in self._firsts:
-            self._firsts[layer, of, per] = self._pairs_of(layer, per).first(counter)
-        return self._firsts[layer, of, per]
-
-    def _end(self, layer: "Layer", counter: Counter, of: str, per: Per, window: timedelta | None) -> Ints:
-        """Give the end of the rows that were known `window` before `as_of`, per pair."""
-        back = 0 if window is None else int(window.total_seconds() * 1_000_000)
-        if (layer, of, per, back) not in self._ends:
-            stream = OUTCOME if of == OUTCOME else CLICK  # all others lie where they became known
-            if (layer, stream, back) not in self._places:
-                self._places[layer, stream, back] = layer.before(stream, self._moments - back)
-            pairs = self._pairs_of(layer, per)
-            places = self._places[layer, stream, back][pairs.moments]
-            self._ends[layer, of, per, back] = counter.before(pairs.keys, places)
-        return self._ends[layer, of, per, back]
-
-    def _pairs_of(self, layer: "Layer", per: Per) -> Pairs:
-        if (layer, per) not in self._pairs:
-            codes = self.codes if any(name.startswith(LAST) for name in per) else self.rows.codes
-            keys = np.broadcast_to(layer.combine(codes, per), self.rows.as_of.shape)
-            self._pairs[layer, per] = Pairs.of(keys, self._as_of_places, len(self._moments) + 1)
-        return self._pairs[layer, per]
-
-    @cached_property
-    def _moments(self) -> Ints:
-        """The distinct `as_of`, ascending."""
-        return np.unique(self.rows.as_of)
-
-    @cached_property
-    def _as_of_places(self) -> Ints:
-        return np.searchsorted(self._moments, self.rows.as_of)
+        users, as_of = self.rows.codes["user"], self.rows.as_of
+        first = np.ones(len(users), dtype=bool)  # of each run of one user at one moment
+        first[1:] = (users[1:] != users[:-1]) | (as_of[1:] != as_of[:-1])
+        last, _, happened = self.log.last_clicks(users[first], as_of[first], 1)
+        of_row = np.cumsum(first) - 1
+        found = self.log.register.last_codes(last[:, 0], happened[:, 0])
+        return {**self.rows.codes, **{name: of[of_row] for name, of in found.items()}}
 
 
 def request_starts(candidates: pl.DataFrame) -> Ints:

@@ -10,7 +10,8 @@ import numpy.typing as npt
 import polars as pl
 
 from recsys.errors import DataError
-from recsys.past.counters import Ints, Timeline, search
+from recsys.past.kernel import below_each
+from recsys.past.streams import LAST, Codes, Ints
 from recsys.past.vocabulary import Vocabularies, Vocabulary, in_one_type
 from recsys.schema import KNOWN_AT, TIME
 
@@ -120,19 +121,11 @@ class Entries:
     def _codes(self) -> Ints:
         return np.repeat(np.arange(len(self.first) - 1), np.diff(self.first))
 
-    @cached_property
-    def _timeline(self) -> Timeline:
-        return Timeline.of(self.since)
-
-    @cached_property
-    def _numbers(self) -> Ints:
-        return self._codes * self._timeline.width + self._timeline.places(self.since)
-
     def _below(self, codes: Ints, moments: Ints) -> Ints:
         """Count the places in `order` of smaller codes, and of these codes before these moments."""
         if self._always is not None:
             return np.where(codes < 0, 0, self.first[np.where(moments > ALWAYS, codes + 1, codes)])
-        return search(self._numbers, codes * self._timeline.width + self._timeline.before(moments))
+        return below_each(self.since, self.first, codes, moments)
 
     def rows_of(self, told: pl.DataFrame, codes: Ints) -> Ints:
         """Find the rows of the same ids, whose codes are given, and moments as told ones, -1 where there are none."""
@@ -282,6 +275,39 @@ class Register:
         of_users = self.users.changed(register.users, users, vocabularies["user"].encode(users["user_id"]))
         return register, of_items | of_users
 
+    @property
+    def context(self) -> tuple[str, ...]:
+        """Names of the key columns that only requests have."""
+        others = ("user", "item", *self.items.attributes, *self.users.attributes)
+        return tuple(name for name in self.vocabularies if name not in others)
+
+    def codes(self, table: pl.DataFrame, moments: Ints) -> dict[str, Ints]:
+        """Turn users, items, what was known of them before some moments, and context categories into codes.
+
+        They are -1 where there is none.
+        """
+        found = {name: self.vocabularies[name].encode(table[f"{name}_id"]) for name in ("user", "item")}
+        found |= self.attribute_codes(found, moments)
+        for name in self.context:
+            present = name in table.columns
+            found[name] = self.vocabularies[name].encode(table[name]) if present else np.full(len(table), -1)
+        return found
+
+    def attribute_codes(self, codes: Codes, moments: Ints) -> dict[str, Ints]:
+        """Give the key columns of what was known before some moments of users and items, of which codes are given."""
+        found: dict[str, Ints] = {}
+        for kind, entries in (("item", self.items), ("user", self.users)):
+            rows = entries.at(codes[kind], moments) if entries.attributes else codes[kind]
+            found |= {name: _of(each, rows) for name, each in entries.attributes.items()}
+        return found
+
+    def last_codes(self, items: Ints, happened: Ints) -> dict[str, Ints]:
+        """Give the key columns of users' last clicks, whose item codes and moments are given."""
+        rows = self.items.at(items, happened)
+        return {f"{LAST}item": items} | {
+            f"{LAST}{name}": _of(each, rows) for name, each in self.items.attributes.items()
+        }
+
     @cached_property
     def available_at(self) -> npt.NDArray[np.float64]:
         """When every item could first be shown, as its first version says, microseconds, NaN where it is not known."""
@@ -298,6 +324,11 @@ class Register:
         known = np.where(since > ALWAYS, since + 1.0, np.nan)  # from just after its moment on
         found: npt.NDArray[np.float64] = np.fmax(self.available_at, known)
         return np.where(self.items.firsts < 0, np.inf, found)
+
+
+def _of(values: Ints, rows: Ints) -> Ints:
+    """Read values of rows, -1 where these are -1."""
+    return np.append(values, -1)[rows]
 
 
 def dated(table: pl.DataFrame) -> pl.DataFrame:

@@ -2,13 +2,16 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
 from recsys.errors import DataError
-from recsys.past.counters import Ints
+
+Ints = npt.NDArray[np.int64]
 
 MICROSECONDS_PER_HOUR = 3_600_000_000
 
@@ -26,6 +29,27 @@ CHANCE = 2**-32
 
 Codes = Mapping[str, Ints]
 Per = tuple[str, ...]
+
+
+class Amount(NamedTuple):
+    """How much of a stream a key had over `[as_of - window, as_of)`, without limit where there is no window.
+
+    `which` is 0 for how many rows; of lists 1 for how many clicks, and 2 for the sum of 1 / list size in `CHANCE`s; of
+    events 1 for their values in `UNIT`s, and 2 for how many of them have one.
+    """
+
+    of: str
+    per: Per
+    window: timedelta | None = None
+    which: int = 0
+
+
+class Moment(NamedTuple):
+    """When the last row of a key became known, or the first one."""
+
+    of: str
+    per: Per
+    first: bool = False
 
 
 @dataclass(frozen=True)

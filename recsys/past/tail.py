@@ -108,12 +108,12 @@ class Tail:
         rest = replace(self, events=self.events.clear(), requests=self.requests.filter(~labelled), settled=settled)
         added, below = self._rows(done), self.closed
         while True:
-            log = below.with_tail(added)
-            if log.fits and (below.tail is None or _size(below.tail) > 2 * _size(added)):
+            log, (*others, highest) = below.with_tail(added), below.layers
+            if log.fits and (not others or _size(highest.behaviour) > 2 * _size(added)):
                 return replace(rest, closed=log)
-            if below.base is None or below.tail is None:
-                return replace(rest, closed=_counted_anew(log))
-            added, below = below.tail.joined(added), below.base
+            if not others:
+                return replace(rest, closed=log.in_one())
+            added, below = highest.behaviour.joined(added), below.lower()
 
     def _rows(self, requests: pl.DataFrame) -> Behaviour:
         known = self.closed.behaviour
@@ -196,14 +196,6 @@ class Tail:
 def _appended(rows: pl.DataFrame, later: pl.DataFrame) -> pl.DataFrame:
     """Put rows below others, in one piece: thousands of small pieces cost far more than what they hold."""
     return pl.concat([rows, later], how="diagonal_relaxed", rechunk=True)
-
-
-def _counted_anew(log: Log) -> Log:
-    """Give one log without a tail of all rows of a log and its tail; codes stay, so that readers of texts fit it."""
-    assert log.tail is not None
-    anew = Log(log.behaviour.joined(log.tail), log.time, history=log.history)
-    anew.register = log.register
-    return anew
 
 
 def _size(behaviour: Behaviour) -> int:

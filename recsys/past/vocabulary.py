@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from recsys.errors import DataError
-from recsys.past.counters import Ints, search
+from recsys.past.streams import Ints
 
 FEW = 10_000
 """Up to so many strings are searched one by one; for more of them, a join over the whole vocabulary is faster."""
@@ -134,7 +134,7 @@ class Vocabulary:
             if self._table is not None:
                 known = known & (wanted >= self._numbers[0]) & (wanted <= self._numbers[-1])
                 return np.where(known, self._table[np.where(known, wanted, self._numbers[0]) - self._numbers[0]], -1)
-            places = np.minimum(search(self._numbers, wanted), len(self.values) - 1)
+            places = np.minimum(np.searchsorted(self._numbers, wanted), len(self.values) - 1)
             return np.where(known & (self._numbers[places] == wanted), places, -1)
         if len(plain) < FEW:
             filled = plain.fill_null("") if plain.null_count() else plain

@@ -24,6 +24,7 @@ from recsys.data.plain import plain_table
 from recsys.data.texts import text_columns
 from recsys.errors import DataError, SettingsError
 from recsys.features.checks import check_context, check_id_types
+from recsys.features.declared import Declared
 from recsys.features.settings import declare
 from recsys.model.news import News
 from recsys.model.ready import Ready, check_top, keep_top
@@ -66,8 +67,7 @@ class Ranker:
         moments = (known.showings["timestamp"], known.events["known_at"])
         self._known_until = pl.select(pl.max_horizontal(*(pl.lit(each).max() for each in moments))).item()
         nobody = Lookup.of_nobody(ready.log)
-        for feature in declare(ready.model.settings.features):
-            feature.values(nobody)  # so that loading takes the time, and not the first request
+        Declared.of(declare(ready.model.settings.features)).read(nobody)  # so that loading takes the time, and no list
 
     @classmethod
     def load(cls, folder: str | Path, state: str | Path | None = None) -> "Ranker":

@@ -13,10 +13,9 @@ import polars as pl
 from recsys.features.field import Field, fields_of, half_lives, usual_half_life
 from recsys.features.settings import FeatureSettings
 from recsys.past.clicks import READ, Clicks
-from recsys.past.counters import Ints
 from recsys.past.factors import need_implicit
 from recsys.past.field import rows_of
-from recsys.past.streams import CLICK
+from recsys.past.streams import CLICK, Ints
 from recsys.progress import progress
 from recsys.sources.index import Index, need_faiss
 from recsys.sources.merging import EVEN, Merging, Ranked, merge

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from recsys.lazy import need
-from recsys.past.counters import Ints
+from recsys.past.streams import Ints
 
 Singles = npt.NDArray[np.float32]
 

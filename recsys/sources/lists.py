@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 
 from recsys.features.field import usual_half_life
-from recsys.past.counters import Ints
+from recsys.past.streams import Ints
 from recsys.sources.finding import Finder, first_rows
 from recsys.sources.merging import Merging, Ranked
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from recsys.data.clock import format_duration, parse_duration
-from recsys.past.counters import Ints
+from recsys.past.streams import Ints
 from recsys.sources.settings import SourceName
 
 if TYPE_CHECKING:

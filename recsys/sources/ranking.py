@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from recsys.past.counters import Ints
+from recsys.past.streams import Ints
 from recsys.sources.merging import Ranked
 from recsys.sources.settings import SourceName
 

@@ -11,10 +11,9 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from recsys.past.counters import Ints
 from recsys.past.history import read_history
 from recsys.past.register import ALWAYS, Entries
-from recsys.past.streams import Rows
+from recsys.past.streams import Ints, Rows
 from recsys.vectors.coded_lists import CodedLists
 from recsys.vectors.item_vectors import Encoded, ItemVectors, text_hashes
 from recsys.vectors.queries import QueryReader

@@ -1,0 +1,20 @@
+"""Functions that numba compiles: loops over arrays that run at the speed of the machine, without Python's lock."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+from numba import njit
+
+Compiled = TypeVar("Compiled", bound=Callable[..., Any])
+
+
+def compiled(function: Compiled) -> Compiled:
+    """Compile a function when it is first called, once per installation.
+
+    What was compiled is kept beside the module, or where that cannot be written in the user's cache, or where that
+    cannot either in memory alone.
+    """
+    try:
+        return cast(Compiled, njit(cache=True, nogil=True)(function))
+    except RuntimeError:  # numba found no folder that can be written
+        return cast(Compiled, njit(nogil=True)(function))

@@ -1,0 +1,188 @@
+"""A layer: some rows of behaviour in codes, on top of others, and what is counted of them."""
+
+from collections.abc import Mapping, Set
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from threading import RLock
+
+import numpy as np
+import numpy.typing as npt
+
+from recsys.data.clock import TimeSettings
+from recsys.past.behaviour import EVENT_ID, Behaviour, Clicked
+from recsys.past.counters import Counters, Counting, Key
+from recsys.past.field import marks
+from recsys.past.kernel import last_rows
+from recsys.past.register import ALWAYS, Changed, Register
+from recsys.past.streams import CHANCE, CLICK, LAST, SHOWING, Ints, Stream, in_units
+from recsys.past.vocabulary import Vocabulary
+
+
+@dataclass(eq=False)
+class Layer:
+    """Some rows of behaviour in codes; what is counted of them is counted when first asked for, and once.
+
+    Attributes
+    ----------
+    behaviour
+        The rows.
+    register
+        What was known of users and items when the layer was made.
+    time
+        When rows become known.
+    history
+        Kinds of events that users read as they read clicks.
+    below
+        The layers under it, which may hold what a user read last before a click of this one.
+    """
+
+    behaviour: Behaviour
+    register: Register
+    time: TimeSettings
+    history: tuple[str, ...] = ()
+    below: "tuple[Layer, ...]" = ()
+    _counted: dict[tuple[Key, ...], Counters] = field(default_factory=dict)
+    _counting: RLock = field(default_factory=RLock)
+
+    @cached_property
+    def sizes(self) -> dict[str, int]:
+        """How many codes each key column has."""
+        sizes = {name: len(of) for name, of in self.register.vocabularies.items()}
+        return sizes | {f"{LAST}{name}": sizes[name] for name in ("item", *self.register.items.attributes)}
+
+    def counters(self, keys: tuple[Key, ...]) -> Counters:
+        """Give the counters of some keys; threads may ask."""
+        found = self._counted.get(keys)
+        if found is not None:
+            return found
+        with self._counting:
+            for counted in list(self._counted.values()):
+                if set(keys) <= set(counted.keys):
+                    found = self._counted[keys] = counted.of(keys)
+                    return found
+            counting = Counting(keys)
+            streams: dict[str, tuple[Stream, Ints]] = {}
+            for row, key in enumerate(keys):
+                if key.of not in streams:
+                    stream = self._click_stream if key.of == CLICK else self.stream(key.of)
+                    streams[key.of] = stream, np.argsort(stream.moments, kind="stable")
+                counting.add(row, streams[key.of][0], self.sizes, streams[key.of][1])
+            found = self._counted[keys] = counting.done()
+            return found
+
+    @cached_property
+    def read(self) -> Counters:
+        """What users read: by user and moment, its amounts the item of each row and when it happened.
+
+        At one moment they stand in the order of items, and those of one item in the order in which they happened.
+        """
+        stream = self.history_rows
+        items = stream.codes["item"]
+        order = np.lexsort((stream.happened, self.register.vocabularies["item"].order[items], stream.moments))
+        counting = Counting((Key(CLICK, ("user",)),))
+        counting.add(0, replace(stream, amounts=(items, stream.happened)), self.sizes, order, running=False)
+        return counting.done()
+
+    @cached_property
+    def held(self) -> Mapping[str, Ints]:
+        """When the last row of every user and every item, by code, happened, microseconds, `ALWAYS` without a row."""
+        found = {}
+        for name in ("user", "item"):
+            found[name] = np.full(self.sizes[name], ALWAYS)
+            for stream in (self._showings, self._events):
+                np.maximum.at(found[name], stream.codes[name], stream.happened)
+        return found
+
+    def touched(self, changed: Mapping[str, Changed]) -> set[str]:
+        """Name the attributes, of those that changed for these items or users, that are keys of rows since then."""
+        found = set()
+        for name, (codes, since) in changed.items():
+            last = self.held["item" if name in self.register.items.attributes else "user"]
+            here = codes < len(last)
+            if (last[codes[here]] > since[here]).any():
+                found.add(name)
+        return found
+
+    def recoded(self, register: Register, names: Set[str], below: "tuple[Layer, ...]") -> "Layer":
+        """Give the same rows under what another register says, whose key columns of these names differ."""
+        layer = Layer(self.behaviour, register, self.time, self.history, below)
+        layer.sizes = {name: layer.sizes[name] if name in names else size for name, size in self.sizes.items()}
+        for counted in list(self._counted.values()):
+            keys = tuple(key for key in counted.keys if not names & set(key.per))
+            layer._counted[keys] = counted.of(keys)
+        layer.read, layer.held, layer._clicked, layer.event_ids = self.read, self.held, self._clicked, self.event_ids
+        layer._showings, layer._events = (
+            replace(stream, codes={**stream.codes, **register.attribute_codes(stream.codes, stream.happened)})
+            for stream in (self._showings, self._events)
+        )
+        return layer
+
+    @cached_property
+    def _showings(self) -> Stream:
+        shown = self.behaviour.showings
+        moments = shown["timestamp"].dt.epoch("us").to_numpy()
+        chance = np.rint(1 / (CHANCE * shown["list_size"].to_numpy())).astype(np.int64)
+        codes = self.register.codes(shown, moments)
+        return Stream(codes, moments, moments, (self._clicked.in_time.astype(np.int64), chance))
+
+    @cached_property
+    def _clicked(self) -> Clicked:
+        return Clicked.of(self.behaviour.showings, self.time)
+
+    @cached_property
+    def _events(self) -> Stream:
+        done = self.behaviour.events
+        moments = done["known_at"].dt.epoch("us").to_numpy()
+        return Stream(self.register.codes(done, moments), moments, moments, in_units(done["value"]))
+
+    @cached_property
+    def event_ids(self) -> Vocabulary:
+        """The ids of the layer's events, where they have any."""
+        events = self.behaviour.events
+        return Vocabulary.of(*(events[name] for name in (EVENT_ID,) if name in events.columns))
+
+    def stream(self, of: str) -> Stream:
+        """Give the rows of the lists, or the events of a kind."""
+        if of == SHOWING:
+            return self._showings
+        return self._events.where((self.behaviour.events["event"] == of).to_numpy())
+
+    @cached_property
+    def click_rows(self) -> Stream:
+        """Clicks from events and from lists."""
+        shown, nothing = self._showings.where(self._clicked.rows), np.zeros_like(self._clicked.known_at)
+        return self.stream(CLICK).joined(replace(shown, moments=self._clicked.known_at, amounts=(nothing, nothing)))
+
+    @cached_property
+    def click_marks(self) -> tuple[Ints, npt.NDArray[np.uint64]]:
+        """When clicks became known, ascending, and before each what tells them from others, shape [N] and [N + 1]."""
+        return marks(self.click_rows)
+
+    @cached_property
+    def history_rows(self) -> Stream:
+        """Clicks, and the events that users read as they read clicks."""
+        if not self.history:
+            return self.click_rows
+        read = self.behaviour.events["event"].is_in(self.history)
+        return self.click_rows.joined(self._events.where(read.to_numpy()))
+
+    @cached_property
+    def _click_stream(self) -> Stream:
+        """Clicks, with what their user had read last before each."""
+        rows = self.click_rows
+        items, _, happened = last_read((*self.below, self), self.register, rows.codes["user"], rows.moments, 1)
+        codes = self.register.last_codes(items[:, 0], happened[:, 0])
+        return replace(rows, codes={**rows.codes, **codes})
+
+
+def last_read(
+    layers: tuple[Layer, ...], register: Register, users: Ints, as_of: Ints, length: int
+) -> tuple[Ints, Ints, Ints]:
+    """Look up what users read before a moment, most recent first, see `Log.last_clicks`."""
+    order = register.vocabularies["item"].order
+    items, moments = np.full((len(users), length), -1), np.full((len(users), length), np.iinfo(np.int64).min // 2)
+    happened = moments.copy()
+    for layer in layers:
+        read = layer.read
+        last_rows(read.data, read.where[0], users, as_of, order, items, moments, happened)
+    return items, moments, happened
