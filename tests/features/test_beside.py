@@ -7,9 +7,16 @@ import polars as pl
 import pytest
 
 from recsys.features.beside import ComparedWith
+from recsys.features.within_list import WithinList
 from recsys.past.lookup import Asked
 
 NOON = datetime(2024, 3, 1, 12, tzinfo=UTC)
+
+
+def compared(beside, values, logits):
+    table = np.vstack([values, np.zeros((3, len(values)))]).astype(np.float32)
+    beside.compare(table, np.array([0]), logits)
+    return WithinList(*table[1:])
 
 
 @pytest.fixture
@@ -46,27 +53,25 @@ def test_comparisons_are_those_of_a_plain_loop_over_the_field_alone(asked, logit
     codes = codes[:, ::-1].copy()
     beside = ComparedWith.of(asked, codes, ())
     values = random.choice([np.nan, -1.0, 0.0, 0.5, 2.0, 7.25], len(beside.asked.candidates)).astype(np.float32)
-    found = beside.compare(values[None], logits)
+    found = compared(beside, values, logits)
     for request, (start, end) in enumerate(zip(beside.asked.starts, beside.asked.starts[1:], strict=False)):
         length = asked.lengths[request]
         field = [float(value) for value in values[start + length : end] if not np.isnan(value)]
         for row in range(start, start + length):
             value, of = float(values[row]), np.exp if logits else (lambda each: max(each, 0.0))
             if np.isnan(value):
-                assert np.isnan([found.rank[0, row], found.share[0, row], found.gap[0, row]]).all()
+                assert np.isnan([found.rank[row], found.share[row], found.gap[row]]).all()
                 continue
-            assert found.rank[0, row] == 1 + sum(o > value for o in field) + sum(o == value for o in field) / 2
+            assert found.rank[row] == 1 + sum(o > value for o in field) + sum(o == value for o in field) / 2
             whole = sum(map(of, field)) + of(value)
-            assert found.share[0, row] == pytest.approx(
-                of(value) / whole if whole > 0 else np.nan, rel=1e-6, nan_ok=True
-            )
-            assert found.gap[0, row] == pytest.approx(value - max(field) if field else np.nan, nan_ok=True)
+            assert found.share[row] == pytest.approx(of(value) / whole if whole > 0 else np.nan, rel=1e-6, nan_ok=True)
+            assert found.gap[row] == pytest.approx(value - max(field) if field else np.nan, nan_ok=True)
 
 
 def test_without_a_field_candidates_are_compared_with_their_list(asked):
     beside = ComparedWith(asked)
     values = np.arange(len(asked.candidates), dtype=np.float32)
-    assert beside.compare(values[None], logits=False).gap[0].tolist() == [
+    assert compared(beside, values, logits=False).gap.tolist() == [
         float(start + place - (end - 1))
         for start, end in zip(asked.starts, asked.starts[1:], strict=False)
         for place in range(end - start)

@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
+from recsys.features.declared import values_of
 from recsys.features.definitions import Count, Lift, Mean, Rate, Share, Trend
 from recsys.features.moments import Age, HoursSince, Number, Pace, Same
 from recsys.features.settings import Declaration
@@ -59,14 +60,14 @@ ROUNDED = [
 
 def check_exact(tools, features, case):
     for feature in features:
-        found = feature.values(case.lookup)
+        found = values_of(feature, case.lookup)
         np.testing.assert_array_equal(found, tools.expected(feature, case), err_msg=str(feature))
 
 
 def check_rounded(tools, features, case):
     for feature in features:
         close = {"rtol": 1e-13, "atol": 1e-6 if isinstance(feature, Mean) else 0}  # a mean of 1e9 and -1e6
-        found = feature.values(case.lookup)
+        found = values_of(feature, case.lookup)
         np.testing.assert_allclose(found, tools.expected(feature, case), **close, err_msg=str(feature))
 
 
@@ -207,13 +208,13 @@ def compare_with_sql(case, per, window):
     last = [Count("click", key, window) for key in LAST]
     last += [Share(key, within, window) for key in LAST for within in ((), key[:1])]
     for feature in (*counts, *shares, *last):
-        found = feature.values(case.lookup)
+        found = values_of(feature, case.lookup)
         np.testing.assert_array_equal(found, asked_of_sql(base, feature, window), err_msg=str(feature))
     smooth = [Rate(per, window, 2.0), Rate(per, window, 2.0, (("category",),)), Lift(per, window, 0.5)]
     for feature in (*smooth, Mean("view", per, window, 2.0)):
         close = {"rtol": 1e-12, "atol": 1e-6 if isinstance(feature, Mean) else 0}
         answer = asked_of_sql(base, feature, window)
-        np.testing.assert_allclose(feature.values(case.lookup), answer, **close, err_msg=str(feature))
+        np.testing.assert_allclose(values_of(feature, case.lookup), answer, **close, err_msg=str(feature))
 
 
 @SLOW
@@ -267,7 +268,7 @@ def test_a_key_that_was_never_shown_has_the_rate_of_what_it_belongs_to(tools):
     never = np.array([key["item"] not in shown for key, _, _ in case.asked])
     own, wider = Rate(("item",), None, 3.0, (("category",),)), Rate(("category",), None, 3.0)
     assert never.any()
-    np.testing.assert_allclose(own.values(case.lookup)[never], wider.values(case.lookup)[never], rtol=1e-15)
+    np.testing.assert_allclose(values_of(own, case.lookup)[never], values_of(wider, case.lookup)[never], rtol=1e-15)
 
 
 def test_a_click_in_a_short_list_lifts_less_than_one_in_a_long_list(tools):
@@ -276,7 +277,7 @@ def test_a_click_in_a_short_list_lifts_less_than_one_in_a_long_list(tools):
     lists = [(1, moment, {1: 1, 2: 0}), (1, moment, {3: 1, 4: 0, 5: 0, 6: 0})]
     case = replace(case, dataset=replace(case.dataset, requests=tools.showings(lists)))
     of_item = dict(
-        zip((key["item"] for key, _, _ in case.asked), Lift(("item",), None).values(case.lookup), strict=True)
+        zip((key["item"] for key, _, _ in case.asked), values_of(Lift(("item",), None), case.lookup), strict=True)
     )
     assert [of_item[item] for item in (1, 3, 2, 4)] == [2 / 1.5, 2 / 1.25, 1 / 1.5, 1 / 1.25]
 
@@ -287,7 +288,7 @@ def test_the_lift_of_a_showing_in_a_long_list_is_exact_to_nine_digits(tools, siz
     moment = case.dataset.requests["timestamp"].min()
     requests = tools.showings([(1, moment, {item: int(item == 1) for item in range(1, size + 1)})])
     case = replace(case, dataset=replace(case.dataset, requests=requests))
-    found = Lift(("item",), None).values(case.lookup)
+    found = values_of(Lift(("item",), None), case.lookup)
     expected = {item: (1 + (item == 1)) / (1 + 1 / size) for item in range(1, size + 1)}
     wanted = [expected.get(key["item"], 1.0) for key, _, _ in case.asked]
     assert max(wanted) > 1

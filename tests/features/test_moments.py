@@ -6,6 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from recsys.features.declared import values_of
 from recsys.features.moments import Age, HoursSince, Number, Pace, Same
 
 NOON = datetime(2024, 3, 1, 12, tzinfo=UTC)
@@ -29,10 +30,10 @@ ROUNDED = [
 
 def check(tools, exact, rounded, case):
     for feature in exact:
-        found = feature.values(case.lookup)
+        found = values_of(feature, case.lookup)
         np.testing.assert_array_equal(found, tools.expected(feature, case), err_msg=str(feature))
     for feature in rounded:
-        found = feature.values(case.lookup)
+        found = values_of(feature, case.lookup)
         np.testing.assert_allclose(found, tools.expected(feature, case), rtol=1e-12, err_msg=str(feature))
 
 
@@ -66,32 +67,32 @@ def small(tools, asked, clicks, **time):
 
 def test_hours_pass_since_the_last_click_and_since_the_first(tools):
     lookup = small(tools, [1], [(1, 2), (2, 3), (2, 7)]).lookup
-    assert HoursSince("click", ("user",)).values(lookup).tolist() == [2.0]
-    assert HoursSince("click", ("user",), first=True).values(lookup).tolist() == [7.0]
-    assert Pace("click", ("user",)).values(lookup).tolist() == [2.5]
+    assert values_of(HoursSince("click", ("user",)), lookup).tolist() == [2.0]
+    assert values_of(HoursSince("click", ("user",), first=True), lookup).tolist() == [7.0]
+    assert values_of(Pace("click", ("user",)), lookup).tolist() == [2.5]
 
 
 def test_one_click_has_no_pace(tools):
     lookup = small(tools, [1, 2, 3], [(1, 2), (2, 3), (2, 7)]).lookup
-    np.testing.assert_array_equal(Pace("click", ("item",)).values(lookup), [np.nan, 4.0, np.nan])
-    assert Pace("click", ("item",)).values(small(tools, [1], [(1, 2), (1, 2)]).lookup).tolist() == [0.0]
+    np.testing.assert_array_equal(values_of(Pace("click", ("item",)), lookup), [np.nan, 4.0, np.nan])
+    assert values_of(Pace("click", ("item",)), small(tools, [1], [(1, 2), (1, 2)]).lookup).tolist() == [0.0]
 
 
 def test_the_age_counts_to_the_request_and_not_to_the_last_midnight(tools):
     lookup = small(tools, [1, 2, 9], [], freshness="1d").lookup
-    np.testing.assert_array_equal(Age().values(lookup), [0.0, np.nan, np.nan])
+    np.testing.assert_array_equal(values_of(Age(), lookup), [0.0, np.nan, np.nan])
 
 
 def test_what_is_not_known_is_not_the_same(tools):
     lookup = small(tools, [1, 2, 3, 9], [(1, 2), (2, 3)]).lookup
-    assert Same("item").values(lookup).tolist() == [1.0, 0.0, 0.0, 0.0]
-    np.testing.assert_array_equal(Same("category").values(lookup), [1.0, 1.0, np.nan, np.nan])
-    assert np.isnan(Same("item").values(small(tools, [1], []).lookup)).all()
+    assert values_of(Same("item"), lookup).tolist() == [1.0, 0.0, 0.0, 0.0]
+    np.testing.assert_array_equal(values_of(Same("category"), lookup), [1.0, 1.0, np.nan, np.nan])
+    assert np.isnan(values_of(Same("item"), small(tools, [1], []).lookup)).all()
 
 
 def test_a_number_is_that_of_the_table_of_items(tools):
     lookup = small(tools, [1, 2, 3, 9], [(9, 2)]).lookup
-    np.testing.assert_array_equal(Number("price").values(lookup), [2.0, np.nan, 3.0, np.nan])
+    np.testing.assert_array_equal(values_of(Number("price"), lookup), [2.0, np.nan, 3.0, np.nan])
 
 
 @pytest.mark.parametrize("feature", [*EXACT[::6], *ROUNDED[::6], Age(), Same("item"), Number("price")])

@@ -20,7 +20,7 @@ from recsys.features.plan import build_features
 from recsys.jobs.leaks import draw_requests, future_features, refuse_leaks, telling_features
 from recsys.jobs.train import train
 from recsys.model.prepared import behaviour_of, prepare
-from recsys.past.counters import Timeline
+from recsys.past.counters import Reads
 from recsys.past.log import Log
 from recsys.past.lookup import Asked
 from recsys.settings import Settings, load_settings
@@ -59,8 +59,8 @@ def clicks_before(dataset: Dataset) -> Dataset:
     return replace(dataset, events=pl.concat([dataset.events, clicks], how="diagonal_relaxed"))
 
 
-def one_row_too_many(self, moments):
-    return np.searchsorted(self.moments, moments, side="right")
+def one_row_too_many(self, as_of):
+    return as_of + 1 - self.back[:, None]
 
 
 def test_the_simulated_world_passes_under_either_freshness(line) -> None:
@@ -196,7 +196,7 @@ def test_a_feature_is_too_good_from_an_auc_of_97_hundredths_on(told: float, caug
 
 
 def test_a_kernel_that_counts_up_to_as_of_is_caught_by_the_features_it_spoils(line, monkeypatch) -> None:
-    monkeypatch.setattr(Timeline, "before", one_row_too_many)
+    monkeypatch.setattr(Reads, "bounds", one_row_too_many)
     for sections in ({"time": {"feedback_delay": "0s"}}, {}, {"time": {"freshness": "1d"}}):
         with pytest.raises(DataError, match="when what becomes known only at `as_of` or later is shuffled") as caught:
             check(line.dataset, changed(line.settings, **sections))
@@ -219,7 +219,7 @@ def test_a_kernel_that_counts_up_to_as_of_is_caught_by_the_features_it_spoils(li
 
 
 def test_the_kernel_is_caught_end_to_end(line, tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(Timeline, "before", one_row_too_many)
+    monkeypatch.setattr(Reads, "bounds", one_row_too_many)
     with pytest.raises(DataError, match=r"features\.click_count_user_item"):
         train(line.dataset, changed(line.settings, time={"feedback_delay": "0s"}), tmp_path / "model")
     assert not list(tmp_path.iterdir())

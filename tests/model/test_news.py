@@ -254,16 +254,17 @@ def test_only_what_an_attribute_changes_is_counted_anew() -> None:
     assert fresh.log.layers == (layer,)
     fresh, fresh_reader, _ = tell(tail, reader, seen.with_columns(category=pl.lit("opera")), None)
     (other,) = fresh.log.layers
-    assert other.timeline is layer.timeline
+    assert other.read is layer.read
     assert other._clicked is layer._clicked
-    stale = {key for key, counter in layer._counters.items() if other._counters.get(key) is not counter}
-    assert stale == {key for key in layer._counters if {"category", "last_category"} & set(key[1])}
+    keys = next(iter(layer._counted))
+    shared = tuple(key for key in keys if not {"category", "last_category"} & set(key.per))
+    assert other.counters(shared).data is layer.counters(keys).data
+    assert other.counters(keys).data is not layer.counters(keys).data
     user = tail.log.behaviour.showings["user_id"][0]
     fresh, _, _ = tell(fresh, fresh_reader, None, pl.DataFrame({"user_id": [user], "town": ["new"]}))
     (last,) = fresh.log.layers
-    assert {key for key in other._counters if key not in last._counters} == {
-        key for key in other._counters if "town" in key[1]
-    }
+    shared = tuple(key for key in keys if "town" not in key.per)
+    assert last.counters(shared).data is other.counters(keys).data
 
 
 def test_a_moment_that_is_not_told_stays() -> None:

@@ -1,153 +1,172 @@
+"""Counters held against plain loops over their rows."""
+
+from datetime import timedelta
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recsys.past import counters
-from recsys.past.counters import Counter, Pairs, Timeline
+from recsys.past import counters as counters_module
+from recsys.past import kernel
+from recsys.past.counters import Counting, Key, Reads
+from recsys.past.streams import Amount, Moment, Stream
 
-ROWS = st.lists(st.tuples(st.integers(-1, 4), st.integers(-3, 6), st.integers(-3, 2**40)), max_size=25)
-ASKED = st.lists(st.tuples(st.integers(-1, 6), st.integers(-4, 8)), max_size=12)
-
-
-@pytest.fixture(params=[2**62, 40, 1], ids=["plain", "some", "renumbered"])
-def largest(request, monkeypatch):
-    """Say what is too large a key, so that small logs are counted as very large ones are."""
-    monkeypatch.setattr(counters, "_LARGEST", request.param)
-
-
-def arrays(rows, width):
-    return np.array(rows, dtype=np.int64).reshape(-1, width).T
+MICROSECOND = timedelta(microseconds=1)
+NAMES = ("user", "item", "device")
+LARGEST = {"user": 3, "item": 4, "device": 2}
+PER = [(), ("user",), ("item", "user"), ("device", "item", "user")]
+CODES = st.tuples(*(st.integers(-1, largest + 1) for largest in LARGEST.values()))
+ROWS = st.lists(st.tuples(CODES, st.integers(-3, 6), st.integers(-3, 2**40)), max_size=25)
+ASKED = st.lists(st.tuples(CODES, st.integers(-4, 8)), max_size=12)
 
 
-def build(rows):
-    keys, known_at, amount = arrays(rows, 3)
-    timeline = Timeline.of(known_at)
-    return timeline, Counter.build(keys, timeline.before(known_at), timeline.width, (np.ones_like(amount), amount))
+@pytest.fixture(params=[0, 8, 10**6], ids=["listed", "some", "all"])
+def few(request, monkeypatch):
+    """Say from how few rows on only codes are listed that occur, so that small logs are counted in either way."""
+    monkeypatch.setattr(counters_module, "_FEW", request.param)
 
 
-def amounts(counter, starts, ends):
-    return [(total[ends].astype(np.int64) - total[starts]).tolist() for total in counter.totals]
+@pytest.fixture(params=[1, 256], ids=["remembered", "one by one"])
+def memo(request, monkeypatch):
+    """Say from how many rows on what was found is kept; without compiling, where it could not be changed."""
+    monkeypatch.setattr(kernel, "_MEMO", request.param)
+    monkeypatch.setattr(kernel, "look_up", kernel.look_up.py_func)
 
 
-@given(rows=ROWS, asked=ASKED, back=st.integers(0, 5))
+def arrays(pairs):
+    """Give codes by name, and what else there is, as arrays."""
+    codes = np.array([each[0] for each in pairs], dtype=np.int64).reshape(-1, len(NAMES)).T
+    width = len(pairs[0]) - 1 if pairs else 2
+    others = np.array([each[1:] for each in pairs], dtype=np.int64).reshape(len(pairs), width).T
+    return dict(zip(NAMES, codes, strict=True)), others
+
+
+def build(rows, keys, sizes=None):
+    """Count rows per keys."""
+    sizes = sizes or {name: largest + 1 for name, largest in LARGEST.items()}
+    codes, others = arrays(rows)
+    moments, amounts = others[0].copy(), (others[1].copy(),)
+    stream = Stream({name: np.ascontiguousarray(each) for name, each in codes.items()}, moments, moments, amounts)
+    counting = Counting(keys)
+    for row in range(len(keys)):
+        counting.add(row, stream, sizes, np.argsort(moments, kind="stable"))
+    return counting.done()
+
+
+def read(counters, asked, wanted):
+    """Read what is wanted of some codes and moments."""
+    reads = Reads.of(wanted, 2 * MICROSECOND)
+    codes, others = arrays(asked)
+    as_of = others[0]
+    found = np.repeat(reads.empty[:, None], len(asked), axis=1)
+    columns = np.array([codes[name] for name in reads.names], dtype=np.int64).reshape(len(reads.names), len(asked))
+    counters.of(reads.keys).add(reads, columns, reads.bounds(as_of), found)
+    return found.tolist()
+
+
+def known(rows, per, codes, moment):
+    """Give the rows of a key before a moment by a plain loop, as moment and amount."""
+    places = [NAMES.index(name) for name in per]
+    own = [codes[place] for place in places]
+    if any(not 0 <= code <= LARGEST[name] for code, name in zip(own, per, strict=True)):
+        return []
+    return [row[1:] for row in rows if [row[0][place] for place in places] == own and row[1] < moment]
+
+
 def check_amounts(rows, asked, back):
-    wanted, as_of = arrays(asked, 2)
-    timeline, counter = build(rows)
-    ends = counter.before(wanted, timeline.before(as_of))
-    everything = amounts(counter, counter.first(wanted), ends)
-    recent = amounts(counter, counter.before(wanted, timeline.before(as_of - back)), ends)
-    for place, (key, moment) in enumerate(asked):
-        past = [row for row in rows if row[0] == key >= 0 and row[1] < moment]
-        assert [total[place] for total in everything] == [len(past), sum(row[2] for row in past)]
-        assert ends[place] - counter.first(wanted)[place] == len(past)
-        late = [row for row in past if row[1] >= moment - back]
-        assert [total[place] for total in recent] == [len(late), sum(row[2] for row in late)]
+    wanted = [
+        Amount(of, per, window, which)
+        for of in ("showing", "outcome")
+        for per in PER
+        for window in (None, back * MICROSECOND)
+        for which in (0, 1)
+    ]
+    counters = build(rows, tuple(Key("showing", per) for per in PER))
+    answers = read(counters, asked, wanted)
+    for answer, (of, per, window, which) in zip(answers, wanted, strict=True):
+        for found, (codes, as_of) in zip(answer, asked, strict=True):
+            end = as_of - 2 if of == "outcome" else as_of
+            past = [row for row in known(rows, per, codes, end) if window is None or row[0] >= end - back]
+            assert found == (sum(row[1] for row in past) if which else len(past))
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("largest")
+@pytest.mark.usefixtures("few")
 def test_amounts_are_those_of_a_plain_loop():
-    check_amounts()
+    given(rows=ROWS, asked=ASKED, back=st.integers(1, 5))(check_amounts)()
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("memo")
+def test_what_was_found_for_an_earlier_row_of_the_same_moment_holds_for_a_later_one():
+    given(rows=ROWS, asked=ASKED, back=st.integers(1, 5))(check_amounts)()
 
 
 @given(rows=ROWS, asked=ASKED)
 def check_moments(rows, asked):
-    wanted, as_of = arrays(asked, 2)
-    timeline, counter = build(rows)
-    ends, first = counter.before(wanted, timeline.before(as_of)), counter.first(wanted)
-    for place, (key, moment) in enumerate(asked):
-        past = [row[1] for row in rows if row[0] == key >= 0 and row[1] < moment]
-        assert (ends[place] > first[place]) == bool(past)
-        if past:
-            ends_of = np.array([first[place], ends[place] - 1])
-            assert timeline.moments[counter.moment(ends_of)].tolist() == [min(past), max(past)]
+    wanted = [Moment("click", per, first) for per in PER for first in (False, True)]
+    answers = read(build(rows, tuple(Key("click", per) for per in PER)), asked, wanted)
+    for answer, (_, per, first) in zip(answers, wanted, strict=True):
+        for found, (codes, as_of) in zip(answer, asked, strict=True):
+            past = [row[0] for row in known(rows, per, codes, as_of)]
+            never = kernel.NEVER_FIRST if first else kernel.NEVER_LAST
+            assert found == ((min if first else max)(past) if past else never)
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("largest")
+@pytest.mark.usefixtures("few")
 def test_the_first_and_the_last_known_moment_are_those_of_a_plain_loop():
     check_moments()
-
-
-@given(asked=ASKED)
-def check_pairs(asked):
-    keys, moments = arrays([(key, moment + 4) for key, moment in asked], 2)
-    pairs = Pairs.of(keys, moments, 13)
-    found = list(zip(pairs.keys.tolist(), pairs.moments.tolist(), strict=True))
-    rows = list(zip(keys.tolist(), moments.tolist(), strict=True))
-    assert found == sorted(set(rows))
-    assert [found[place] for place in pairs.inverse] == rows
-
-
-@pytest.mark.usefixtures("largest")
-def test_pairs_stand_once_and_in_order():
-    check_pairs()
-
-
-def test_keys_up_to_63_bits_are_counted():
-    keys = np.array([2**62, 2**63 - 1, 2**62, 0, -1])
-    counter = Counter.build(keys, np.array([0, 1, 2, 1, 1]), 4, (np.ones(5, dtype=np.int64),))
-    asked = np.array([2**62, 2**63 - 1, 0, 2**62 + 1, -1, 1])
-    ends = counter.before(asked, np.full(6, 3))
-    assert amounts(counter, counter.first(asked), ends) == [[2, 1, 1, 0, 0, 0]]
-    pairs = Pairs.of(asked, np.zeros(6, dtype=np.int64), 4)
-    assert pairs.keys.tolist() == sorted(asked.tolist())
-    assert pairs.keys[pairs.inverse].tolist() == asked.tolist()
 
 
 @given(rows=ROWS, asked=ASKED, seed=st.integers(0, 9))
 def test_the_order_of_the_log_changes_nothing(rows, asked, seed):
     order = np.random.default_rng(seed).permutation(len(rows))
-    wanted, as_of = arrays(asked, 2)
-    found = []
-    for each in (rows, [rows[place] for place in order]):
-        timeline, counter = build(each)
-        found.append(amounts(counter, counter.first(wanted), counter.before(wanted, timeline.before(as_of))))
-    assert found[0] == found[1]
-
-
-@given(rows=ROWS, seed=st.integers(0, 9))
-def test_ties_are_broken_as_they_are_told(rows, seed):
-    keys, known_at, _ = arrays(rows, 3)
-    ties = np.random.default_rng(seed).permutation(len(rows))
-    timeline = Timeline.of(known_at)
-    counter = Counter.build(keys, timeline.before(known_at), timeline.width, ties=(ties,))
-    kept = [place for place in range(len(rows)) if keys[place] >= 0]
-    assert counter.order.tolist() == sorted(kept, key=lambda place: (keys[place], known_at[place], ties[place]))
-
-
-@given(st.lists(st.lists(st.integers(-5, 5)), min_size=1, max_size=3), st.integers(-6, 6))
-def test_a_timeline_counts_the_moments_before(parts, moment):
-    timeline = Timeline.of(*(np.array(part, dtype=np.int64) for part in parts))
-    distinct = sorted(set().union(*parts))
-    assert timeline.moments.tolist() == distinct
-    assert timeline.width == len(distinct) + 1
-    assert timeline.before(np.array([moment])).tolist() == [sum(other < moment for other in distinct)]
+    wanted = [Amount("like", ("item", "user"), None, 1), Moment("like", ("user",))]
+    keys = tuple(Key("like", each.per) for each in wanted)
+    first, again = (read(build(each, keys), asked, wanted) for each in (rows, [rows[place] for place in order]))
+    assert first == again
 
 
 def test_a_moment_at_as_of_is_not_before_it():
-    timeline, counter = build([(7, 100, 0), (7, 101, 0)])
-    asked = np.array([7, 7, 7])
-    ends = counter.before(asked, timeline.before(np.array([100, 101, 102])))
-    assert (ends - counter.first(asked)).tolist() == [0, 1, 2]
+    counters = build([((1, 1, 1), 100, 0), ((1, 1, 1), 101, 0)], (Key("like", ("user",)),))
+    asked = [((1, 1, 1), moment) for moment in (100, 101, 102)]
+    assert read(counters, asked, [Amount("like", ("user",))]) == [[0, 1, 2]]
 
 
-def test_an_empty_log_counts_nothing():
-    timeline, counter = build([])
-    asked = np.array([3, -1])
-    assert amounts(counter, counter.first(asked), counter.before(asked, timeline.before(asked))) == [[0, 0], [0, 0]]
+def test_what_was_found_of_several_counters_adds_up():
+    keys = (Key("like", ("user",)),)
+    counters = [build([((1, 0, 0), moment, moment)], keys) for moment in (5, 3)]
+    reads = Reads.of(
+        [Amount("like", ("user",), None, 1), *(Moment("like", ("user",), first) for first in (0, 1))], 0 * MICROSECOND
+    )
+    found = reads.empty[:, None].copy()
+    for each in counters:
+        each.add(reads, np.array([[1]]), reads.bounds(np.array([9])), found)
+    assert found[:, 0].tolist() == [8, 5, 3]
 
 
 @pytest.mark.parametrize("large", [2**53, 2**31 - 2, 2**31 - 1, -(2**31)])
-def test_sums_beyond_the_whole_numbers_of_floats_and_of_32_bits_stay_exact(large):
-    timeline, counter = build([(0, 1, large), (0, 2, 1), (0, 3, 1)])
-    asked = np.zeros(1, dtype=np.int64)
-    ends = counter.before(asked, timeline.before(asked + 3))
-    assert amounts(counter, counter.first(asked), ends) == [[2], [large + 1]]
-    assert amounts(counter, counter.before(asked, timeline.before(asked + 2)), ends + 1) == [[2], [2]]
+def test_sums_beyond_the_whole_numbers_of_floats_stay_exact(large):
+    rows = [((0, 0, 0), moment, amount) for moment, amount in ((1, large), (2, 1), (3, 1))]
+    counters = build(rows, (Key("like", ()),))
+    wanted = [Amount("like", (), None, 1), Amount("like", (), 2 * MICROSECOND, 1)]
+    assert read(counters, [((0, 0, 0), 4)], wanted) == [[large + 2], [2]]
 
 
-def test_small_totals_take_half_the_memory():
-    _, counter = build([(0, 1, 2**31), (0, 2, 1)])
-    assert [total.dtype for total in counter.totals] == [np.int32, np.int64]
+def test_counters_cannot_be_written_to():
+    counters = build([((0, 0, 0), 1, 1)], (Key("like", ()),))
+    with pytest.raises(ValueError, match="read-only"):
+        counters.data[0] = 1
+
+
+@pytest.mark.parametrize("outcome", [False, True])
+def test_what_is_read_twice_is_searched_once(outcome):
+    of = "outcome" if outcome else "showing"
+    reads = Reads.of(
+        [Amount(of, ("user",), window, which) for window in (None, MICROSECOND) for which in (0, 1)], MICROSECOND
+    )
+    assert reads.keys == (Key("showing", ("user",)),)
+    assert len(reads.ends) == 3
+    assert reads.back.tolist() == ([0, 1, 2] if outcome else [0, 1])

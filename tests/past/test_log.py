@@ -13,9 +13,10 @@ from recsys.errors import DataError
 from recsys.features.plan import build_features
 from recsys.model.prepared import behaviour_of
 from recsys.past.behaviour import Behaviour, Kept, known_events
+from recsys.past.counters import Key, Reads
 from recsys.past.log import Log
 from recsys.past.lookup import Asked
-from recsys.past.streams import CLICK, OUTCOME, SHOWING
+from recsys.past.streams import CLICK, OUTCOME, SHOWING, Amount
 from recsys.schema import TIME
 
 pytestmark = pytest.mark.slow
@@ -52,10 +53,11 @@ def test_every_user_and_item_has_a_code(tools):
 
 def counted(log, of, moment):
     """Amounts of all rows of a stream that are known before a moment."""
+    reads = Reads.of([Amount(of, (), None, which) for which in (0, 1)], log.time.feedback_delay)
+    found = np.zeros((2, 1), dtype=np.int64)
     (layer,) = log.layers
-    counter, key = layer.counter(of, ()), np.zeros(1, dtype=np.int64)
-    start, end = counter.first(key), counter.before(key, layer.before(of, np.array([micro(moment)])))
-    return [int((end - start)[0]), *(int((total[end] - total[start])[0]) for total in counter.totals[:1])]
+    layer.counters(reads.keys).add(reads, np.empty((0, 1), np.int64), reads.bounds(np.array([micro(moment)])), found)
+    return found[:, 0].tolist()
 
 
 def test_a_showing_is_known_at_once_and_its_outcome_after_the_delay(tools):
@@ -94,35 +96,22 @@ def test_candidates_get_codes_and_the_moment_that_freshness_says(tools):
     assert daily.timestamp.tolist() == live.timestamp.tolist()
 
 
-@given(data=st.data(), per=st.lists(st.sampled_from(["user", "item", "category"]), unique=True))
-def test_keys_are_equal_exactly_when_all_their_parts_are(tools, data, per):
-    (layer,) = make_log(tools).layers
-    largest = {"user": 2, "item": 4, "category": 1}
-    rows = data.draw(st.lists(st.tuples(*(st.integers(-1, largest[name] + 1) for name in largest)), max_size=30))
-    codes = dict(zip(largest, np.array(rows, dtype=np.int64).reshape(-1, 3).T, strict=True))
-    keys = layer.combine(codes, tuple(per)).tolist()
-    parts = [tuple(int(codes[name][place]) for name in per) for place in range(len(rows))]
-    strange = [any(not 0 <= part <= largest[name] for name, part in zip(per, each, strict=True)) for each in parts]
-    assert [key < 0 for key in keys] == strange
-    known = [(key, part) for key, part in zip(keys, parts, strict=True) if key >= 0]
-    assert len(set(known)) == len({key for key, _ in known}) == len({part for _, part in known})
-
-
 def test_counters_are_built_once(tools):
-    log = make_log(tools)
-    (layer,) = log.layers
-    assert layer.counter(CLICK, ("user",)) is layer.counter(CLICK, ("user",))
-    assert layer.counter(CLICK, ("user",)) is not layer.counter(CLICK, ("item",))
-    assert layer.counter(SHOWING, ("user",)) is layer.counter(OUTCOME, ("user",))
+    (layer,) = make_log(tools).layers
+    user, item, shown = Key(CLICK, ("user",)), Key(CLICK, ("item",)), Key(SHOWING, ("user",))
+    both = layer.counters((user, item))
+    assert layer.counters((user, item)) is both
+    assert layer.counters((item,)).data is both.data
+    assert layer.counters((item, shown)).data is not both.data
 
 
 def test_a_tail_leaves_the_counters_of_the_batch_as_they_are(tools):
-    log = make_log(tools)
-    counter = log.layers[0].counter(CLICK, ("user",))
-    grown = log.with_tail(log.behaviour)
-    below, top = grown.layers
-    assert below.counter(CLICK, ("user",)) is counter
-    assert top.counter(CLICK, ("user",)) is not counter
+    log, keys = make_log(tools), (Key(CLICK, ("user",)),)
+    counters = log.layers[0].counters(keys)
+    below, top = log.with_tail(log.behaviour).layers
+    assert below.counters(keys) is counters
+    assert top.counters(keys) is not counters
+    assert log.with_tail(log.behaviour).lower().layers == log.layers
 
 
 def test_clicks_at_one_moment_stand_in_the_order_of_their_items(tools):
@@ -131,8 +120,10 @@ def test_clicks_at_one_moment_stand_in_the_order_of_their_items(tools):
     for order in ([0, 1, 2], [2, 1, 0], [1, 0, 2]):
         events = tools.events([rows[place] for place in order])
         log = Log(behaviour_of(Dataset(events.select("item_id"), events, tools.showings([])), Kept()), TimeSettings())
-        orders.append(log.items.values.gather(log.layers[0].history[1]).to_list())
-    assert orders == [[1, 2, 3]] * 3
+        users = log.users.encode(pl.Series("user_id", [1]))
+        items, _, _ = log.last_clicks(users, np.array([2**60]), 4)
+        orders.append(items[0].tolist())
+    assert orders == [[2, 1, 0, -1]] * 3
 
 
 @pytest.mark.parametrize("empty", ["items", "events", "showings", "users"])
@@ -276,12 +267,11 @@ def test_a_click_that_comes_late_does_not_fit(tools):
     assert fits()
 
 
-def test_pairs_that_cannot_be_numbered_are_refused(tools):
-    log = make_log(tools)
-    layer = log.layers[0]
+def test_columns_that_cannot_be_numbered_together_are_refused(tools):
+    layer = make_log(tools).layers[0]
     layer.sizes |= {"user": 2**31, "item": 2**31}
-    with pytest.raises(DataError, match="there are too many pairs of user and item to number them; count per fewer"):
-        layer.counter(SHOWING, ("user", "item"))
+    with pytest.raises(DataError, match="there are too many pairs of category and user and item to number them; count"):
+        layer.counters((Key(SHOWING, ("category", "user", "item")),))
 
 
 def test_values_that_cannot_be_added_up_exactly_are_refused(tools):
@@ -291,4 +281,4 @@ def test_values_that_cannot_be_added_up_exactly_are_refused(tools):
     with pytest.raises(
         DataError, match=r"values of events reach 1e\+16, too large to be added up exactly; write them in"
     ):
-        log.layers[0].counter("buy", ("item",))
+        log.layers[0].counters((Key("buy", ("item",)),))

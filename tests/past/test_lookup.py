@@ -11,8 +11,10 @@ from recsys.data.clock import TimeSettings, parse_duration
 from recsys.data.tables import Dataset
 from recsys.model.prepared import behaviour_of
 from recsys.past.behaviour import Kept, known_events
+from recsys.past.counters import Key
 from recsys.past.log import Log
 from recsys.past.lookup import Asked, Lookup, cut_requests, request_starts
+from recsys.past.streams import Moment
 from recsys.schema import TIME
 
 NOON = datetime(2024, 3, 1, 12, tzinfo=UTC)
@@ -51,9 +53,11 @@ def test_the_longest_window_that_can_be_written_is_as_good_as_none(tools):
 
 def test_hours_since_the_last_row_that_is_known(tools):
     lookup = make_lookup(tools, [(1, 1, NOON), (1, 1, NOON - 2 * HOUR), (1, 1, NOON - 3 * HOUR), (9, 1, NOON)])
-    np.testing.assert_array_equal(lookup.hours_since("click", ("user",)), [2, 1, np.nan, np.nan])
-    np.testing.assert_array_equal(lookup.hours_since("click", ("user",), first=True), [3, 1, np.nan, np.nan])
-    np.testing.assert_array_equal(lookup.hours_since("like", ("user",)), [np.nan] * 4)
+    asked = [Moment("click", ("user",)), Moment("click", ("user",), first=True), Moment("like", ("user",))]
+    last, first, never = lookup.hours(lookup.read(asked))
+    np.testing.assert_array_equal(last, [2, 1, np.nan, np.nan])
+    np.testing.assert_array_equal(first, [3, 1, np.nan, np.nan])
+    np.testing.assert_array_equal(never, [np.nan] * 4)
 
 
 def test_candidates_have_the_keys_of_their_users_last_click(tools):
@@ -72,15 +76,15 @@ def test_the_amounts_of_a_log_are_those_of_its_layers_together(tools):
     for window, clicks in ((None, 3), (2 * HOUR, 2)):
         amounts = [lookup.amount("click", ("item",), window, which).tolist() for which in (0, 1, 2)]
         assert amounts == [[clicks, 0], [2560, 0], [1, 0]]
-    assert lookup.hours_since("click", ("item",))[0] == 1
-    assert lookup.hours_since("click", ("item",), first=True)[0] == 3
+    moments = lookup.read([Moment("click", ("item",), first) for first in (False, True)])
+    assert lookup.hours(moments)[:, 0].tolist() == [1, 3]
 
 
 def test_features_asked_of_nobody_build_the_counters(tools):
     log = make_lookup(tools, []).log
     for per in (("user",), ("last_item", "item"), ()):
         assert Lookup.of_nobody(log).amount("click", per, HOUR).shape == (0,)
-        assert ("click", per) in log.layers[0]._counters
+        assert (Key("click", per),) in log.layers[0]._counted
 
 
 def test_the_age_of_an_item_counts_to_the_request_under_either_freshness(tools):
@@ -93,7 +97,7 @@ def test_the_age_of_an_item_counts_to_the_request_under_either_freshness(tools):
 def test_no_candidates_get_no_answers(tools):
     lookup = make_lookup(tools, [])
     assert lookup.amount("outcome", ("user",), HOUR, 2).shape == (0,)
-    assert lookup.hours_since("click", ()).shape == (0,)
+    assert lookup.hours(lookup.read([Moment("click", ())])).shape == (1, 0)
     assert lookup.hours_since_available().shape == (0,)
 
 
