@@ -5,6 +5,8 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 from pydantic import (
     AfterValidator,
@@ -221,3 +223,30 @@ class TimeSettings(BaseModel):
     def labelled_until(self, moment: datetime) -> datetime:
         """Return the end of the lists whose labels a request at `moment` (UTC) may know."""
         return self.known_at(moment) - self.feedback_delay
+
+
+_QUARTER = 15 * 60 * 1_000_000
+"""Clocks are set forward and back at whole quarters of an hour of UTC, so that one hour holds for all of a quarter."""
+
+
+def clock_of(moments: npt.NDArray[np.int64], zone: str) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Give the hour, 0 to 23, and the day of the week, 1 = Monday, that clocks of a zone show.
+
+    Parameters
+    ----------
+    moments
+        Microseconds since 1970 UTC, 1990 or later, shape [N].
+    zone
+        Name of the zone.
+
+    Examples
+    --------
+    >>> clock_of(np.array([1_700_000_000_000_000]), "Europe/Berlin")
+    (array([23]), array([2]))
+    """
+    quarters, which = np.unique(moments // _QUARTER, return_inverse=True)
+    local = [datetime.fromtimestamp(each * _QUARTER // 1_000_000, ZoneInfo(zone)) for each in quarters.tolist()]
+    hours, days = (
+        np.array(found, dtype=np.int64) for found in ([t.hour for t in local], [t.isoweekday() for t in local])
+    )
+    return hours[which], days[which]

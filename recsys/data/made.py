@@ -88,7 +88,7 @@ def at_the_making(candidates: pl.DataFrame, available_at: Availability, time: Ti
         Under another freshness than nightly, candidates stay as they are.
     """
     if not time.nightly:
-        return Made(candidates, candidates.clear())
+        return Made(candidates, candidates.head(0))
     moved = candidates.with_columns(time.as_of(pl.col("timestamp")).alias("timestamp"))
     late = pl.Series(available_at(moved["item_id"]) > moved["timestamp"].dt.epoch("us").to_numpy())
     return Made(moved.filter(~late), moved.filter(late))

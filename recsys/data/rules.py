@@ -15,7 +15,7 @@ _MUCH, _FAR, _SEVERAL = 0.2, 3, 5
 """A user stands out with this share of the rows, so many times the mean, among so many users."""
 _LARGEST_VALUE = 1_000_000_000
 """Values are added up exactly, which four million numbers of this size can be in one log."""
-_FIRST, _LAST = datetime(1990, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
+FIRST_MOMENT, LAST_MOMENT = datetime(1990, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
 """Between these lie the moments of requests; what is logged is no later than now, and items may be out at any time."""
 _LONGEST_ID = 1_000
 _LONGEST_TEXT = 1_000_000
@@ -35,8 +35,8 @@ _Values = tuple[tuple[Rule, Callable[[pl.Expr], pl.Expr]], ...]
 _VALUES: dict[Kind, _Values] = {
     "time": (
         (
-            Rule("error", f"moments before {_FIRST.year}", _UNIT),
-            lambda moment: moment < _FIRST,
+            Rule("error", f"moments before {FIRST_MOMENT.year}", _UNIT),
+            lambda moment: moment < FIRST_MOMENT,
         ),
     ),
     "number": (
@@ -181,7 +181,7 @@ def _column_faults(table: Table, column: Column, frame: pl.DataFrame, now: datet
         blank = values.cast(pl.String).str.strip_chars() == ""
         yield from broken(Rule("error", "empty texts", "name the kind: click, view, read, ..."), rows, blank)
     if column.kind == "time" and now is None:
-        yield from broken(Rule("error", f"moments in {_LAST.year} or later", _UNIT), rows, values >= _LAST)
+        yield from broken(Rule("error", f"moments in {LAST_MOMENT.year} or later", _UNIT), rows, values >= LAST_MOMENT)
     if column.kind == "time" and now is not None:
         logged = column.name != "available_at"
         fix = "mind the zone and the unit" if logged else "see whether the item is really to be shown only then"

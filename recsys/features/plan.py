@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from recsys.data.clock import clock_of
 from recsys.data.plain import known_number
 from recsys.features.beside import ComparedWith
 from recsys.features.columns import (
@@ -29,9 +30,10 @@ from recsys.features.feature import Feature, Floats, Told, spoken
 from recsys.features.field import field_values, half_lives, references
 from recsys.features.moments import Age
 from recsys.features.settings import Declaration, FeatureSettings, declare_families
-from recsys.features.within_list import Singles, divide
+from recsys.features.table import Category, FeatureTable
+from recsys.features.within_list import divide
 from recsys.past.log import Log
-from recsys.past.lookup import Asked, Lookup
+from recsys.past.lookup import Asked, Lookup, first_of_each
 from recsys.past.streams import LAST, OUTCOME, Amount, Ints, Per, Rows
 from recsys.vectors.reader import COUNT, Reader
 
@@ -73,7 +75,7 @@ class Source:
         if self.reader is None:
             return dict.fromkeys((*SIGNALS, *NEIGHBOURS), np.full(len(asked.candidates), np.nan))
         queries = self.reader.queries  # a request's own text is that of its first row
-        words = None if queries is None else asked.candidates[queries.column].gather(asked.starts[:-1])
+        words = None if queries is None else first_of_each(asked.candidates[queries.column], asked.starts)
         signals = self.reader.signals(asked.log, rows, asked.starts, words)
         beside = neighbour_signals(self.reader, rows, asked.log, self.settings.windows[-1:], self.settings.prior)
         return {**vars(signals), **dict(zip(NEIGHBOURS, beside, strict=True))}
@@ -84,9 +86,9 @@ class Source:
         return field_values(self.asked, self.settings)
 
     @cached_property
-    def local(self) -> pl.Series:
-        """The moment of every candidate's request in the zone of the daily cut."""
-        return self.asked.candidates["timestamp"].dt.convert_time_zone(self.asked.log.time.zone)
+    def local(self) -> tuple[Ints, Ints]:
+        """Hour and day of the week of every candidate's request in the zone of the daily cut, each of shape [Q]."""
+        return clock_of(self.asked.rows.timestamp, self.asked.log.time.zone)
 
 
 @dataclass(frozen=True)
@@ -104,8 +106,8 @@ class PlannedColumn:
     told
         Its meaning, its formula, and what it is where nothing is known.
     values
-        Computes it, shape [Q]: numbers, NaN where not known, as an array, or categories as a series; or the declaration
-        whose formula does.
+        Computes it, shape [Q], NaN where not known; or the declaration whose formula does; or the key column that it
+        is, as a category.
     compared
         Whether it is also compared within its list, see `COMPARISONS`.
     """
@@ -114,7 +116,7 @@ class PlannedColumn:
     name: str
     per: Per
     told: Told
-    values: Callable[[Source], npt.NDArray[Any] | pl.Series] | Declaration
+    values: Callable[[Source], npt.NDArray[Any]] | Declaration | str
     compared: bool = False
 
     @property
@@ -140,32 +142,6 @@ def feature_names(settings: FeatureSettings) -> list[str]:
 
 
 @dataclass(frozen=True, eq=False)
-class FeatureTable:
-    """Features of Q candidates.
-
-    Attributes
-    ----------
-    names
-        Names of the numbers, K of them.
-    numbers
-        NaN = not known, shape [K, Q].
-    categories
-        What comes after the numbers: strings or integers, each of Q.
-    """
-
-    names: tuple[str, ...]
-    numbers: Singles
-    categories: tuple[pl.Series, ...]
-
-    def frame(self) -> pl.DataFrame:
-        """Give one row per candidate: numbers as Float32, categories as strings or integers."""
-        rows = self.numbers.shape[1]
-        whole = pl.Series(self.numbers.ravel())  # one series cut into columns is made faster than many
-        cut = [whole.slice(place * rows, rows).alias(name) for place, name in enumerate(self.names)]
-        return pl.DataFrame([*cut, *self.categories])
-
-
-@dataclass(frozen=True, eq=False)
 class _Places:
     """Where the columns of a plan stand among the numbers.
 
@@ -178,7 +154,7 @@ class _Places:
     others
         What computes the numbers that are not declared, each with its row.
     categories
-        What computes the columns that come after the numbers, each with its name.
+        The columns that come after the numbers, each with the key column that it is.
     compared, logits
         Rows that are compared within their lists, and those of them whose shares are of `exp(value)`.
     """
@@ -187,7 +163,7 @@ class _Places:
     declared: Declared
     rows: Ints
     others: tuple[tuple[int, Callable[[Source], Any]], ...]
-    categories: tuple[tuple[str, Callable[[Source], Any]], ...]
+    categories: tuple[tuple[str, str], ...]
     compared: Ints
     logits: Ints
 
@@ -196,16 +172,15 @@ class _Places:
 def _places(settings: FeatureSettings) -> _Places:
     names, features, rows = list[str](), list[Feature](), list[int]()
     others = list[tuple[int, Callable[[Source], Any]]]()
-    categories = list[tuple[str, Callable[[Source], Any]]]()
+    categories = list[tuple[str, str]]()
     compared: dict[bool, list[int]] = {False: [], True: []}
     for column in plan(settings):
         if column.family == "categories":
-            if callable(column.values):
-                categories.append((column.name, column.values))
+            categories.append((column.name, str(column.values)))
             continue
         if callable(column.values):
             others.append((len(names), column.values))
-        else:
+        elif not isinstance(column.values, str):
             features.append(column.values)
             rows.append(len(names))
         if column.compared:
@@ -242,7 +217,8 @@ def compute_features(asked: Asked, settings: FeatureSettings, reader: Reader | N
         numbers[row] = values(source)
     beside.compare(numbers, places.compared, logits=False)
     beside.compare(numbers, places.logits, logits=True)
-    categories = [beside.own_series(values(source)).alias(name) for name, values in places.categories]
+    codes, known = source.asked.rows.codes, asked.log.vocabularies
+    categories = [Category(name, beside.own_codes(codes[key]), known[key]) for name, key in places.categories]
     return FeatureTable(places.names, beside.own(numbers), tuple(categories))
 
 
@@ -272,11 +248,11 @@ def _columns(settings: FeatureSettings) -> Iterator[PlannedColumn]:
         for name, described in those.items():
             yield PlannedColumn(family, name, *described, partial(_text, name), compared=True)
     for name in settings.affinity:
-        yield PlannedColumn("categories", f"item_{name}", *item_column(name), partial(_of_item, name))
+        yield PlannedColumn("categories", f"item_{name}", *item_column(name), name)
     for name in settings.users:
-        yield PlannedColumn("categories", f"user_{name}", *user_column(name), partial(_of_user, name))
+        yield PlannedColumn("categories", f"user_{name}", *user_column(name), name)
     for name in settings.context:
-        yield PlannedColumn("categories", name, *context_column(name), partial(_context, name))
+        yield PlannedColumn("categories", name, *context_column(name), name)
 
 
 def _score(name: str, source: Source) -> Floats:
@@ -291,28 +267,11 @@ def _text(name: str, source: Source) -> npt.NDArray[np.floating]:
     return source.texts[name]
 
 
-def _of_item(name: str, source: Source) -> pl.Series:
-    return _gather(source.asked.log.behaviour.items[name], source.asked.lookup.items)
-
-
-def _of_user(name: str, source: Source) -> pl.Series:
-    return _gather(source.asked.log.behaviour.users[name], source.asked.lookup.users)
-
-
-def _context(name: str, source: Source) -> pl.Series:
-    return source.asked.candidates[name]
-
-
 _REQUEST_VALUES: dict[str, Callable[[Source], npt.NDArray[Any]]] = {
     "list_size": lambda source: np.repeat(source.asked.lengths, source.asked.lengths),
-    "hour": lambda source: source.local.dt.hour().to_numpy(),
-    "weekday": lambda source: source.local.dt.weekday().to_numpy(),
+    "hour": lambda source: source.local[0],
+    "weekday": lambda source: source.local[1],
 }
-
-
-def _gather(values: pl.Series, rows: Ints) -> pl.Series:
-    """Read values of rows of items or users, null where there is none (-1)."""
-    return pl.concat([values, pl.Series(values.name, [None], dtype=values.dtype)]).gather(rows % (len(values) + 1))
 
 
 def neighbour_signals(

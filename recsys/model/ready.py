@@ -1,5 +1,6 @@
 """A model that knows a moment: what is asked of it is checked in one place, and answered in one way by every caller."""
 
+from collections import deque
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -11,13 +12,15 @@ from recsys.data.candidates import refuse_misnamed
 from recsys.data.checks import check_candidates
 from recsys.data.faults import refuse_errors
 from recsys.data.made import Made, at_the_making
+from recsys.data.one_list import are_plain_ids, is_one_sound_list
 from recsys.data.plain import plain_table
 from recsys.data.tables import Dataset
 from recsys.data.texts import own_texts
 from recsys.encoders.text_reader import read_identity
 from recsys.errors import SettingsError
 from recsys.features.checks import check_context, check_id_types, check_query
-from recsys.features.plan import build_features
+from recsys.features.plan import compute_features
+from recsys.features.table import FeatureTable
 from recsys.model.folder import Model, State
 from recsys.model.prepared import Prepared, available_at, prepare
 from recsys.past.log import Log
@@ -30,6 +33,9 @@ from recsys.statistics.numbers import Floats
 from recsys.statistics.ties import tie_keys, tied_rows
 from recsys.vectors.item_vectors import ItemVectors
 from recsys.vectors.reader import Reader
+
+_SCHEMAS = 8
+"""So many schemas of candidates are remembered."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +52,8 @@ class Ready:
         Columns of requests that were recorded after the list, as the importer of the tables declares.
     index
         Of the item vectors, where source `nearest` has one; who knows later rows shares it.
+    sound
+        Columns and types of candidates in which no fault was found: of one more list of such only values are checked.
     """
 
     model: Model
@@ -53,6 +61,7 @@ class Ready:
     reader: Reader
     recorded_after: tuple[str, ...] = ()
     index: Index = field(default_factory=Index)
+    sound: "deque[pl.Schema]" = field(default_factory=lambda: deque(maxlen=_SCHEMAS))
 
     @classmethod
     def of(cls, model: Model, state: State, folder: Path) -> "Ready":
@@ -194,17 +203,21 @@ class Ready:
         SettingsError
             When a column that the model reads is missing, of another kind, or was recorded after the list.
         """
-        settings = self.model.settings
-        candidates = plain_table(candidates, CANDIDATES, settings.features.context, self.columns)
-        refuse_errors(check_candidates(candidates))
-        check_id_types(candidates, self.log.behaviour)
-        check_context(candidates, settings.features, self.recorded_after)
-        check_query(candidates, settings.text.query, self.recorded_after)
+        settings, schema = self.model.settings, candidates.schema
+        if not (schema in self.sound and is_one_sound_list(candidates)):
+            candidates = plain_table(candidates, CANDIDATES, settings.features.context, self.columns)
+            refuse_errors(check_candidates(candidates))
+            check_id_types(candidates, self.log.behaviour)
+            check_context(candidates, settings.features, self.recorded_after)
+            check_query(candidates, settings.text.query, self.recorded_after)
+            asks_nothing = {settings.text.query: pl.Null()}  # a column without any text, of whatever type it is
+            if candidates.schema in (schema, {**schema, **asks_nothing}) and are_plain_ids(schema):
+                self.sound.append(schema)
         return at_the_making(candidates, partial(available_at, self.log), self.log.time)
 
-    def features(self, asked: Asked) -> pl.DataFrame:
-        """Compute the feature table of the model, see `build_features`."""
-        return build_features(asked, self.model.settings.features, self.reader)
+    def features(self, asked: Asked) -> FeatureTable:
+        """Compute the feature table of the model, see `compute_features`."""
+        return compute_features(asked, self.model.settings.features, self.reader)
 
     def rank(self, asked: Asked) -> pl.DataFrame:
         """Score and rank candidates: the one way, for batch and for serving.
@@ -230,27 +243,29 @@ class Ready:
         shown, read = asked.lookup.amount(SHOWING, ("user",), None), asked.lookup.codes[f"{LAST}item"] >= 0
         request = np.repeat(np.arange(len(asked.lengths)), asked.lengths)
         order = self._order(asked.candidates, scores, request)
-        ranked = asked.candidates.select(
-            "request_id",
-            "user_id",
-            "item_id",
-            rank=pl.lit(0, dtype=pl.UInt32),
-            score=pl.Series(scores),
-            click_probability=pl.Series(self.model.calibration.probability(scores, asked.starts)).fill_nan(None),
-            unknown_user=pl.Series((shown == 0) & ~read),
-            unknown_item=pl.Series(asked.lookup.items < 0),
-            unlike=self._unlike(asked).gather(request),
-        )[order]
-        place = np.arange(len(request)) - asked.starts[request] + 1
-        return ranked.with_columns(rank=pl.Series(place, dtype=pl.UInt32))
+        ids = pl.DataFrame([asked.candidates.get_column(name) for name in ("request_id", "user_id", "item_id")])[order]
+        probability = self.model.calibration.probability(scores, asked.starts)[order]
+        return pl.DataFrame(
+            [
+                *ids.get_columns(),
+                pl.Series("rank", np.arange(1, len(request) + 1) - asked.starts[request], dtype=pl.UInt32),
+                pl.Series("score", scores[order]),
+                pl.Series("click_probability", probability, nan_to_null=True),
+                pl.Series("unknown_user", ((shown == 0) & ~read)[order]),
+                pl.Series("unknown_item", (asked.lookup.items < 0)[order]),
+                self._unlike(asked, request).alias("unlike"),
+            ]
+        )
 
-    def _unlike(self, asked: Asked) -> pl.Series:
-        """Say of each request why its list is unlike all that were learnt from; null where it is not."""
-        known = self.model.experience
-        if known is None:
-            return pl.Series([None] * len(asked.lengths), dtype=pl.String)
-        by_length = self.model.settings.features.compared == "list"
-        return pl.Series(known.unlike(asked.lengths, asked.unseen(), by_length), dtype=pl.String)
+    def _unlike(self, asked: Asked, request: Ints) -> pl.Series:
+        """Say of each row's request why its list is unlike all that were learnt from; null where it is not."""
+        known, reasons = self.model.experience, list[str | None]()
+        if known is not None:
+            by_length = self.model.settings.features.compared == "list"
+            reasons = known.unlike(asked.lengths, asked.unseen(), by_length)
+        if not any(reasons):
+            return pl.Series([None], dtype=pl.String).new_from_index(0, len(request))
+        return pl.Series(reasons, dtype=pl.String)[request]
 
     def _order(self, candidates: pl.DataFrame, scores: Floats, request: Ints) -> Ints:
         """Order rows by request, score and what breaks ties; they come by request and item."""
@@ -258,6 +273,8 @@ class Ready:
         if self.model.settings.ranker.ties == "item":
             return order
         tied = order[tied_rows(scores[order], request[order])]
+        if not len(tied):
+            return order
         keys = np.zeros(len(order), dtype=np.uint64)
         keys[tied] = tie_keys(candidates["request_id"].gather(tied), candidates["item_id"].gather(tied))
         return np.lexsort((keys, -scores, request))

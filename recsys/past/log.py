@@ -140,11 +140,9 @@ class Log:
 
     def rows(self, candidates: pl.DataFrame) -> Rows:
         """Encode candidates and give each the moment after which no behaviour may be known."""
-        moments = candidates.select(
-            pl.col("timestamp").dt.epoch("us").alias("timestamp"),
-            self.time.as_of(pl.col("timestamp")).dt.epoch("us").alias("as_of"),
-        )
-        as_of, timestamp = moments["as_of"].to_numpy(), moments["timestamp"].to_numpy()
+        timestamp = as_of = _microseconds(candidates.get_column("timestamp"))
+        if self.time.freshness != "live":
+            as_of = _microseconds(candidates.select(self.time.as_of(pl.col("timestamp"))).to_series())
         return Rows(codes=self.register.codes(candidates, timestamp), as_of=as_of, timestamp=timestamp)
 
     @cached_property
@@ -173,3 +171,7 @@ class Log:
         of shape [R, H].
         """
         return last_read(self.layers, self.register, users, as_of, length)
+
+
+def _microseconds(moments: pl.Series) -> Ints:
+    return moments.to_numpy().view(np.int64)

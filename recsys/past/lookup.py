@@ -109,6 +109,19 @@ def request_starts(candidates: pl.DataFrame) -> Ints:
     return np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
 
 
+def first_of_each(column: pl.Series, starts: Ints) -> pl.Series:
+    """Give the value of the first row of every request."""
+    return column.head(1) if len(starts) == 2 else column.gather(starts[:-1])
+
+
+def _is_one(requests: pl.Series) -> bool:
+    """Tell whether all requests are one."""
+    if requests.dtype == pl.String:
+        return len(set(requests.to_list())) == 1
+    numbers = requests.to_numpy()
+    return bool((numbers == numbers[0]).all())
+
+
 def cut_requests(starts: Ints, rows: int) -> Iterator[tuple[int, int]]:
     """Cut requests into runs of at least `rows` rows each, the last one excepted: their first, and the one after."""
     first = 0
@@ -139,6 +152,9 @@ class Asked:
     @classmethod
     def of(cls, candidates: pl.DataFrame, log: "Log") -> "Asked":
         """Put candidates into the one order that features are computed in, and find where requests start."""
+        requests = candidates.get_column("request_id")
+        if len(requests) and requests.null_count() == 0 and requests[0] == requests[-1] and _is_one(requests):
+            return cls(candidates.sort("item_id"), np.array([0, len(requests)]), log)
         candidates = candidates.sort("request_id", "item_id")
         return cls(candidates, request_starts(candidates), log)
 

@@ -130,7 +130,9 @@ class Vocabulary:
             return np.full(len(plain), -1, dtype=np.int64)
         _same_kind(column.name, self.values.dtype, plain.dtype)
         if plain.dtype == pl.Int64:
-            wanted, known = plain.fill_null(0).to_numpy(), plain.is_not_null().to_numpy()
+            gaps = plain.null_count() > 0
+            wanted = (plain.fill_null(0) if gaps else plain).to_numpy()
+            known = plain.is_not_null().to_numpy() if gaps else np.ones(len(wanted), dtype=bool)
             if self._table is not None:
                 known = known & (wanted >= self._numbers[0]) & (wanted <= self._numbers[-1])
                 return np.where(known, self._table[np.where(known, wanted, self._numbers[0]) - self._numbers[0]], -1)

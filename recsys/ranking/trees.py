@@ -13,6 +13,7 @@ import polars as pl
 
 from recsys.errors import DataError, ModelError
 from recsys.features.columns import plain_name
+from recsys.features.table import FeatureTable
 from recsys.files import open_plain
 from recsys.past.vocabulary import Vocabulary
 from recsys.progress import progress
@@ -71,7 +72,7 @@ class Contract:
         """Column names in order."""
         return tuple(column.name for column in self.columns)
 
-    @property
+    @cached_property
     def category_places(self) -> list[int]:
         """Places of the columns that hold category codes."""
         return [place for place, column in enumerate(self.columns) if column.categories is not None]
@@ -97,6 +98,33 @@ class Contract:
             else:
                 matrix[:, place] = np.nan
         return matrix
+
+    def coded(self, table: FeatureTable) -> npt.NDArray[np.float32]:
+        """Turn what `compute_features` gives into the same, with the errors of `matrix`."""
+        first = len(table.names)
+        if table.columns != self.names or self.category_places != list(range(first, len(self.names))):
+            self._check(table.frame())
+        matrix = np.empty((table.numbers.shape[1], len(self.names)), dtype=np.float32)
+        matrix[:, :first] = table.numbers.T
+        for place, category in enumerate(table.categories, first):
+            matrix[:, place] = self._own_codes(place, category.vocabulary)[category.codes]
+        return matrix
+
+    def _own_codes(self, place: int, known: Vocabulary) -> npt.NDArray[np.float32]:
+        """Give the code here of every code there and, last, NaN; so are values that were not seen in training."""
+        kept = self._translated.get(place)
+        if kept is None or kept[0] is not known:
+            vocabulary = self._vocabularies[place]
+            codes = np.full(len(known) + 1, -1)
+            if vocabulary is not None and len(vocabulary):
+                codes[:-1] = vocabulary.encode(known.by_code)
+            kept = self._translated[place] = known, np.where(codes < 0, np.nan, codes).astype(np.float32)
+        return kept[1]
+
+    @cached_property
+    def _translated(self) -> dict[int, tuple[Vocabulary, npt.NDArray[np.float32]]]:
+        """What codes of a vocabulary are here, of the one that was asked last."""
+        return {}
 
     def without(self, names: tuple[str, ...]) -> "Contract":
         """Leave columns out."""
@@ -218,7 +246,7 @@ class TreeRanker:
     booster: lightgbm.Booster
     contract: Contract
 
-    def score(self, table: pl.DataFrame) -> Floats:
+    def score(self, table: pl.DataFrame | FeatureTable) -> Floats:
         """Score a feature table, shape [rows]; each row's score depends on that row alone.
 
         Raises
@@ -226,7 +254,7 @@ class TreeRanker:
         ModelError
             When the table breaks the contract.
         """
-        matrix = self.contract.matrix(table)
+        matrix = self.contract.matrix(table) if isinstance(table, pl.DataFrame) else self.contract.coded(table)
         if len(matrix) == 0:
             return np.empty(0)
         threads = 1 if len(matrix) < 1000 else 0  # starting threads costs more than a short list

@@ -69,6 +69,8 @@ def read_queries(column: pl.Series) -> tuple[NDArray[np.int32], list[str]]:
     >>> codes.tolist(), texts
     ([0, -1, 0, 1], ['red shoes', 'hat'])
     """
+    if column.null_count() == len(column):
+        return np.full(len(column), -1, np.int32), []
     number = {"": -1}
     codes = [number.setdefault(text, len(number) - 1) for text in clean_texts(column)]
     return np.array(codes, np.int32), list(number)[1:]

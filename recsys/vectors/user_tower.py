@@ -1,5 +1,6 @@
 """The serving half of the user tower: interest from dot products, in numpy alone."""
 
+import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -7,7 +8,40 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
+from recsys.compiled import compiled
 from recsys.errors import ModelError
+
+
+@compiled
+def _attend(
+    similarity: NDArray[np.float32],
+    bias: NDArray[np.float64],
+    known: NDArray[np.bool_],
+    sharpness: NDArray[np.float64],
+    scale: NDArray[np.float64],
+    found: NDArray[np.float64],
+) -> None:
+    """Fill in interest, see `UserTower`; `bias` [B, K, H] is what a click weighs whatever the candidate."""
+    blocks, parts, clicks, candidates = similarity.shape
+    for block in range(blocks):
+        for candidate in range(candidates):
+            found[block, candidate] = 0.0
+        for part in range(parts):
+            for candidate in range(candidates):
+                largest = -np.inf
+                for click in range(clicks):
+                    if known[block, click]:
+                        match = np.float64(similarity[block, part, click, candidate])
+                        largest = max(largest, match * sharpness[part] + bias[block, part, click])
+                total, weighted = 0.0, 0.0
+                for click in range(clicks):
+                    if known[block, click]:
+                        match = np.float64(similarity[block, part, click, candidate])
+                        weight = math.exp(match * sharpness[part] + bias[block, part, click] - largest)
+                        total += weight
+                        weighted += weight * match
+                found[block, candidate] += scale[part] * (weighted / total if total > 0 else np.nan)
+
 
 CODE_GRID = 2.0**-24
 """Codes are multiples of this; their products with vectors on their own grid of 2**-11 need 35 bits after the point."""
@@ -94,24 +128,10 @@ class UserTower:
             [B, C]; NaN where the user has no known click.
         """
         forgotten = np.log1p(np.where(known, ages, 0).astype(np.float64) / 24)
-        penalty = self.forgetting[:, None] * forgotten[:, None, :]
-        logits = similarity * self.sharpness[:, None, None]
-        logits += (attention.transpose(0, 2, 1) - penalty)[..., None]
-        np.copyto(logits, -np.inf, where=~known[:, None, :, None])
-        largest = logits.max(axis=2, initial=-np.inf)
-        largest[np.isneginf(largest)] = 0
-        logits -= largest[:, :, None]
-        weights = np.exp(logits, out=logits)
-        total = np.zeros(largest.shape)
-        weighted = np.zeros(largest.shape)
-        for click in range(similarity.shape[2]):
-            total += weights[:, :, click]
-            weighted += weights[:, :, click] * similarity[:, :, click]
-        mean = np.divide(weighted, total, out=np.full(total.shape, np.nan), where=total > 0)
-        interest = np.zeros((mean.shape[0], mean.shape[2]))
-        for part in range(self.parts):
-            interest += self.scale[part] * mean[:, part]
-        return interest
+        bias = attention.transpose(0, 2, 1) - self.forgetting[:, None] * forgotten[:, None, :]
+        found = np.empty((similarity.shape[0], similarity.shape[3]))
+        _attend(similarity, np.ascontiguousarray(bias), known, self.sharpness, self.scale, found)
+        return found
 
     def save(self, path: str | Path) -> None:
         """Write a safetensors file."""

@@ -58,7 +58,7 @@ def _measure(folder: Path) -> dict[str, float]:
         ranker.rank(asked)
     times = [timed(lambda: ranker.rank(asked))[0] for _ in range(LISTS)]
     trees = ranker._ready.model.ranker
-    matrix = trees.contract.matrix(ranker._ready.features(ranker._ready.ask(asked)))
+    matrix = trees.contract.coded(ranker._ready.features(ranker._ready.ask(asked)))
     alone = [timed(lambda: trees.booster.predict(matrix, num_threads=1))[0] for _ in range(LISTS)]
     found = {"list_ms": 1000 * statistics.median(times), "trees_ms": 1000 * statistics.median(alone)}
     moment = max(ranker.known_until or asked["timestamp"][0], asked["timestamp"][0])

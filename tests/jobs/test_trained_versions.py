@@ -61,5 +61,5 @@ def test_a_model_learns_from_versions_and_serves_them(small_world, small_setting
     before, _ = Ready.today(tmp_path / "model", replace(dataset, items=always[0], users=always[1]))
     for request, same in ((first, True), (last, False)):
         asked = candidates.filter(pl.col("request_id") == request)
-        found, known = (each.features(Asked.of(asked, each.log)) for each in (ready, before))
+        found, known = (each.features(Asked.of(asked, each.log)).frame() for each in (ready, before))
         assert (Tools.bits(found) == Tools.bits(known)) == same

@@ -264,7 +264,7 @@ def test_what_counts_as_history_is_read_once_it_was_told_and_does_not_count(line
         ranker.update(order)
     assert not reads.rank(candidates)["unknown_user"].any()
     assert blind.rank(candidates)["unknown_user"].all()
-    told = [ranker._ready.features(ranker._ready.ask(candidates)) for ranker in (reads, blind)]
+    told = [ranker._ready.features(ranker._ready.ask(candidates)).frame() for ranker in (reads, blind)]
     same = {name for name in told[0].columns if told[0][name].equals(told[1][name], null_equal=True)}
     assert {"click_count_item_1d", "hours_since_click_user", "click_rate_item_1d"} & set(told[0].columns) <= same
     assert set(TEXT_COLUMNS) - same

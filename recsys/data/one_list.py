@@ -1,0 +1,58 @@
+"""One list as a process that serves gets it, checked in microseconds: whether it is without any fault that counts."""
+
+from datetime import UTC, datetime, timedelta
+
+import polars as pl
+
+from recsys.data.rules import FIRST_MOMENT, LAST_MOMENT
+from recsys.schema import TIME
+
+_IDS = ("request_id", "user_id", "item_id")
+_FIRST, _LAST = (
+    (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1) for moment in (FIRST_MOMENT, LAST_MOMENT)
+)
+
+
+def is_one_sound_list(candidates: pl.DataFrame) -> bool:
+    """Tell whether rows are one request in which `recsys.data.checks.check_candidates` would find no error.
+
+    Parameters
+    ----------
+    candidates
+        Rows with the columns of `recsys.schema.CANDIDATES`, in the types of the package.
+
+    Returns
+    -------
+    True where they are; False where they are not, or only the whole check can tell.
+    """
+    if not candidates.height:
+        return False
+    request, user, items = (candidates.get_column(name) for name in _IDS)
+    moments = candidates.get_column("timestamp")
+    if any(column.null_count() for column in (request, user, items, moments)):
+        return False
+    if not all(_is_one(column) for column in (request, user)):
+        return False
+    if items.dtype == pl.String:
+        ids = set(items.to_list())
+        if "" in ids or len(ids) < len(items):
+            return False
+    elif len(set(items.to_numpy().tolist())) < len(items):
+        return False
+    at = moments.to_physical().to_numpy()
+    return bool(at[0] == at.min() == at.max() and _FIRST <= at[0] < _LAST)
+
+
+def are_plain_ids(schema: pl.Schema) -> bool:
+    """Tell whether ids and moments are of the types of the package."""
+    kinds = [schema.get(name) for name in _IDS]
+    return schema.get("timestamp") == TIME and all(kind == pl.String or (kind and kind.is_integer()) for kind in kinds)
+
+
+def _is_one(column: pl.Series) -> bool:
+    """Tell whether all values are the same, and no empty text."""
+    if column.dtype == pl.String:
+        values = set(column.to_list())
+        return len(values) == 1 and "" not in values
+    numbers = column.to_numpy()
+    return bool((numbers == numbers[0]).all())

@@ -1,0 +1,65 @@
+"""The feature table: numbers in one array, and categories in codes."""
+
+from dataclasses import dataclass
+
+import polars as pl
+
+from recsys.features.within_list import Singles
+from recsys.past.streams import Ints
+from recsys.past.vocabulary import Vocabulary
+
+
+@dataclass(frozen=True, eq=False)
+class Category:
+    """A category of Q candidates.
+
+    Attributes
+    ----------
+    name
+        Name of the column.
+    codes
+        Codes, -1 where there is none, shape [Q].
+    vocabulary
+        What they stand for.
+    """
+
+    name: str
+    codes: Ints
+    vocabulary: Vocabulary
+
+    def values(self) -> pl.Series:
+        """Give strings or integers, null where there is none."""
+        known = self.vocabulary.by_code
+        places = pl.Series(self.codes, dtype=pl.Int64)
+        return known.gather(places.set(places < 0, None)).alias(self.name)
+
+
+@dataclass(frozen=True, eq=False)
+class FeatureTable:
+    """Features of Q candidates.
+
+    Attributes
+    ----------
+    names
+        Names of the numbers, K of them.
+    numbers
+        NaN = not known, shape [K, Q].
+    categories
+        What comes after the numbers.
+    """
+
+    names: tuple[str, ...]
+    numbers: Singles
+    categories: tuple[Category, ...]
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of all columns."""
+        return (*self.names, *(category.name for category in self.categories))
+
+    def frame(self) -> pl.DataFrame:
+        """Give one row per candidate: numbers as Float32, categories as strings or integers."""
+        rows = self.numbers.shape[1]
+        whole = pl.Series(self.numbers.ravel())  # one series cut into columns is made faster than many
+        cut = [whole.slice(place * rows, rows).alias(name) for place, name in enumerate(self.names)]
+        return pl.DataFrame([*cut, *(category.values() for category in self.categories)])
