@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
+import numpy as np
 import polars as pl
 
 from recsys.data.rules import FIRST_MOMENT, LAST_MOMENT
@@ -39,7 +40,7 @@ def is_one_sound_list(candidates: pl.DataFrame) -> bool:
             return False
     elif len(set(items.to_numpy().tolist())) < len(items):
         return False
-    at = moments.to_physical().to_numpy()
+    at = moments.to_numpy().view(np.int64)
     return bool(at[0] == at.min() == at.max() and _FIRST <= at[0] < _LAST)
 
 

@@ -9,7 +9,7 @@ import polars as pl
 
 from recsys.features.within_list import Floats, Singles, WithinList, compare_rows, divide
 from recsys.past.lookup import Asked
-from recsys.past.streams import Ints
+from recsys.past.streams import Ints, pick
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,7 +75,7 @@ class ComparedWith:
         """Compare values with those of the field's items of their request; nothing else that is asked counts."""
         assert self.among is not None
         request = np.repeat(np.arange(len(self.among)), self.asked.lengths)
-        field = np.append(values, np.float32(np.nan))[self.among]  # [R, K]
+        field = pick(values, self.among, np.float32(np.nan))  # [R, K]
         some = ~np.isnan(field).all(axis=1)
         largest = np.full(len(field), np.nan, np.float32)
         largest[some] = np.nanmax(field[some], axis=1)

@@ -11,6 +11,8 @@ from recsys.features.feature import Answer, Ask, Available, Code, Feature, Float
 from recsys.past.lookup import Lookup
 from recsys.past.streams import Amount, Ints, Moment
 
+_KINDS: tuple[type[Ask], ...] = (Amount, Moment, Code, Stated, Available)
+
 
 @dataclass(frozen=True, eq=False)
 class _Alike:
@@ -22,18 +24,15 @@ class _Alike:
         Their formula.
     numbers
         Numbers of their declarations, each of shape [k, 1].
-    kinds
-        What kind of thing each answer is.
     asks
-        Which of the asks of this kind, for each answer, shape [k].
+        For each answer, what kind of thing it is, and where among those asked of this kind theirs stand.
     places
         Where among all features they stand, shape [k].
     """
 
     formula: Callable[..., Floats]
     numbers: tuple[Floats, ...]
-    kinds: tuple[type[Ask], ...]
-    asks: tuple[Ints, ...]
+    asks: tuple[tuple[type[Ask], slice], ...]
     places: Ints
 
 
@@ -44,12 +43,12 @@ class Declared:
     Attributes
     ----------
     asks
-        What they ask, by kind, each once.
+        What they ask, by kind; what features of one kind ask stands together.
     groups
         The features by kind.
     """
 
-    asks: dict[type[Ask], list[Ask]]
+    asks: dict[type[Ask], tuple[Ask, ...]]
     groups: tuple[_Alike, ...]
 
     @classmethod
@@ -71,19 +70,19 @@ class Declared:
         """
         answers = self.read(lookup)
         for group in self.groups:
-            asked = [answers[kind][which] for kind, which in zip(group.kinds, group.asks, strict=True)]
-            table[rows[group.places]] = group.formula(group.numbers, *asked)
+            table[rows[group.places]] = group.formula(
+                group.numbers, *(answers[kind][those] for kind, those in group.asks)
+            )
 
     def read(self, lookup: Lookup) -> dict[type[Ask], Answer]:
         """Read what is asked, by kind, each of shape [asks, Q]."""
-        amounts, moments = self.asks[Amount], self.asks[Moment]
-        found = lookup.read((*amounts, *moments))  # type: ignore[arg-type]
-        answers: dict[type[Ask], Answer] = {Amount: found[: len(amounts)]}
-        answers[Moment] = lookup.hours(found[len(amounts) :])
+        amounts, rows = len(self.asks[Amount]), len(lookup.rows.as_of)
+        found = lookup.read((*self.asks[Amount], *self.asks[Moment]))  # type: ignore[arg-type]
+        answers: dict[type[Ask], Answer] = {Amount: found[:amounts], Moment: lookup.hours(found[amounts:])}
         codes = [lookup.codes[each.name] for each in self.asks[Code] if isinstance(each, Code)]
-        answers[Code] = np.array(codes, dtype=np.int64).reshape(len(codes), found.shape[1])
+        answers[Code] = np.array(codes, dtype=np.int64).reshape(len(codes), rows)
         stated = [lookup.number(each.name) for each in self.asks[Stated] if isinstance(each, Stated)]
-        answers[Stated] = np.array(stated, dtype=np.float64).reshape(len(stated), found.shape[1])
+        answers[Stated] = np.array(stated, dtype=np.float64).reshape(len(stated), rows)
         if self.asks[Available]:
             answers[Available] = lookup.hours_since_available()[None]
         return answers
@@ -99,26 +98,20 @@ def values_of(feature: Feature, lookup: Lookup) -> Floats:
 
 @lru_cache(maxsize=32)
 def _sorted_out(features: tuple[Feature, ...]) -> Declared:
-    kinds: tuple[type[Ask], ...] = (Amount, Moment, Code, Stated, Available)
-    asks: dict[type[Ask], list[Ask]] = {}
-    for kind in kinds:
-        every = [ask for feature in features for ask in feature.asks if isinstance(ask, kind)]
-        asks[kind] = list(dict.fromkeys(every))
     alike: dict[tuple[type[Feature], tuple[type[Ask], ...]], list[int]] = {}
     for place, feature in enumerate(features):
         alike.setdefault((type(feature), tuple(type(ask) for ask in feature.asks)), []).append(place)
+    asks: dict[type[Ask], list[Ask]] = {kind: [] for kind in _KINDS}
     groups = []
-    for (_, own), places in alike.items():
+    for (_, kinds), places in alike.items():
         those = [features[place] for place in places]
-        which = [[asks[kind].index(each.asks[turn]) for each in those] for turn, kind in enumerate(own)]
+        own = []
+        for turn, kind in enumerate(kinds):
+            first = len(asks[kind])
+            asks[kind] += [each.asks[turn] for each in those]
+            own.append((kind, slice(first, len(asks[kind]))))
         numbers = np.array([each.numbers for each in those], dtype=np.float64).reshape(len(those), -1)
         groups.append(
-            _Alike(
-                those[0].formula,
-                tuple(numbers.T[:, :, None]),
-                own,
-                tuple(np.array(each, dtype=np.int64) for each in which),
-                np.array(places, dtype=np.int64),
-            )
+            _Alike(those[0].formula, tuple(numbers.T[:, :, None]), tuple(own), np.array(places, dtype=np.int64))
         )
-    return Declared(asks, tuple(groups))
+    return Declared({kind: tuple(those) for kind, those in asks.items()}, tuple(groups))

@@ -12,7 +12,7 @@ from recsys.features.columns import FACTORS, RECENT_PLACE, field_columns, popula
 from recsys.past.clicks import FADES, READ, UNIT
 from recsys.past.factors import Factors
 from recsys.past.field import GRID, Covisits, Popularity, refreshed
-from recsys.past.streams import Ints
+from recsys.past.streams import Ints, pick
 
 if TYPE_CHECKING:
     from recsys.features.settings import FeatureSettings
@@ -117,26 +117,26 @@ def _in_field(field: Field, lives: tuple[timedelta, ...], items: Ints, which: In
     entries = np.repeat(np.arange(len(history)), np.diff(scores.indptr)) * count + scores.indices
     wanted = which * count + inside
     at = np.searchsorted(entries, wanted)
-    known = (np.append(entries, -1)[at] == wanted) & (inside < count)
+    known = (pick(entries, at, -1) == wanted) & (inside < count)
     nobody = np.all(history < 0, axis=1, keepdims=True)[which, 0]
-    covisited = np.where(known, np.append(scores.data, 0)[at] / (FADES * GRID), 0.0)
+    covisited = np.where(known, pick(scores.data, at, 0) / (FADES * GRID), 0.0)
     found = {
         "covisited": np.where(nobody, np.nan, covisited),
-        "covisited_place": np.where(known, np.append(places, 0)[at], np.nan),
+        "covisited_place": np.where(known, pick(places, at, 0), np.nan),
     }
     for life in lives:
         popular = field.popular(life)
         count = len(popular.order)
         inside = np.where((items >= 0) & (items < count), items, count)
-        clicks = np.append(popular.clicks, 0)[inside]
-        place = np.where(clicks > 0, np.append(popular.places, 0)[inside], np.nan)
+        clicks = pick(popular.clicks, inside, 0)
+        place = np.where(clicks > 0, pick(popular.places, inside, 0), np.nan)
         found |= dict(zip(popular_columns(life), (clicks / UNIT, place), strict=True))
     return found
 
 
 def _by_factors(factors: Factors, items: Ints, which: Ints, history: Ints) -> dict[str, Floats]:
     """Look up how well items of some users match, and their place among all that have factors."""
-    column = np.append(factors.column, -1)[np.where((items >= 0) & (items < len(factors.column)), items, -1)]
+    column = pick(factors.column, np.where((items >= 0) & (items < len(factors.column)), items, -1), -1)
     matches, places = np.full(len(items), np.nan), np.full(len(items), np.nan)
     for some, scores in factors.match(history):
         ascending = np.sort(scores, axis=1)
@@ -151,7 +151,7 @@ def _by_factors(factors: Factors, items: Ints, which: Ints, history: Ints) -> di
 def _recent_places(asked: "Asked") -> Floats:
     """Count the items that came out after each candidate and by its request, and one."""
     register, rows = asked.log.register, asked.rows
-    out = np.append(register.out_at, np.inf)[rows.codes["item"]]
+    out = pick(register.out_at, rows.codes["item"], np.inf)
     dated = np.sort(register.out_at[np.isfinite(register.out_at)])
     later = np.searchsorted(dated, rows.timestamp, side="right") - np.searchsorted(dated, out, side="right")
     return np.where(np.isfinite(out) & (out <= rows.timestamp), later + 1.0, np.nan)

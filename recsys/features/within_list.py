@@ -14,7 +14,10 @@ Ints = npt.NDArray[np.int64]
 
 
 _FEW = 32
-"""Up to so many keys, putting each into its place is faster than dividing them."""
+"""Lists of up to so many are sorted one by one, longer ones by numpy."""
+
+_PLACE, _LAST = 2**31 - 1, 2**63 - 1
+"""The bits of a key that hold the place in the list, and the key of what is not known."""
 
 
 def divide(part: Floats | Ints, whole: Floats | Ints) -> Floats:
@@ -25,7 +28,7 @@ def divide(part: Floats | Ints, whole: Floats | Ints) -> Floats:
     >>> divide(np.array([1, 2]), np.array([4, 0]))
     array([0.25,  nan])
     """
-    quotient: Floats = np.full(np.broadcast_shapes(part.shape, whole.shape), np.nan)
+    quotient: Floats = np.full(np.broadcast(part, whole).shape, np.nan)
     np.divide(part, whole, out=quotient, where=whole > 0)
     return quotient
 
@@ -95,7 +98,6 @@ def compare_columns(columns: Singles, starts: Ints, logits: bool = False) -> Wit
     return WithinList(found[1::4], found[2::4], found[3::4])
 
 
-@compiled
 def compare_rows(table: Singles, rows: Ints, starts: Ints, logits: bool) -> None:
     """Compare some rows of a table, each a column of features, within lists; rank, share and gap go to the next rows.
 
@@ -108,57 +110,74 @@ def compare_rows(table: Singles, rows: Ints, starts: Ints, logits: bool) -> None
     starts, logits
         As of `compare_in_list`.
     """
-    keys, bits = np.empty(table.shape[1], dtype=np.int64), table.view(np.int32)
-    for row in rows:
-        values, rank, share, gap = table[row], table[row + 1], table[row + 2], table[row + 3]
-        for which in range(len(starts) - 1):
-            start, end = starts[which], starts[which + 1]
-            filled = start  # what is not known is no part of the list
-            for place in range(start, end):
-                value = values[place]
-                if np.isnan(value):
-                    rank[place] = share[place] = gap[place] = np.nan
-                    continue
-                whole = np.int64(bits[row, place])
-                if whole < 0:
-                    whole = -(whole & 0x7FFFFFFF)  # -0 becomes 0
-                keys[filled] = (whole << 31) + (place - start)  # in the order of the values
-                filled += 1
-            if filled == start:
-                continue
-            _sort(keys, start, filled)
-            largest = values[start + (keys[filled - 1] & 0x7FFFFFFF)] + np.float32(0)
-            total = 0.0
-            for turn in range(start, filled):
-                place = start + (keys[turn] & 0x7FFFFFFF)
-                value = values[place] + np.float32(0)
-                gap[place] = value - largest
-                part = math.exp(np.float64(gap[place])) if logits else max(np.float64(value), 0.0)
-                total += part
-            turn = start
-            while turn < filled:
-                end_of_ties = turn
-                while end_of_ties < filled and keys[end_of_ties] >> 31 == keys[turn] >> 31:
-                    end_of_ties += 1
-                mean_place = filled - (turn + end_of_ties - 1) / 2
-                for each in range(turn, end_of_ties):
-                    place = start + (keys[each] & 0x7FFFFFFF)
-                    rank[place] = mean_place
-                    value = values[place] + np.float32(0)
-                    part = math.exp(np.float64(gap[place])) if logits else max(np.float64(value), 0.0)
-                    share[place] = part / total if total > 0 else np.nan
-                turn = end_of_ties
+    keys = np.empty((len(rows), table.shape[1]), dtype=np.int64)
+    _fill_keys(table, rows, starts, keys)
+    for which in np.flatnonzero(np.diff(starts) > _FEW):  # the others are sorted already
+        keys[:, starts[which] : starts[which + 1]].sort(axis=1)
+    _compare(table, rows, starts, keys, logits)
 
 
 @compiled
-def _sort(keys: Ints, start: int, end: int) -> None:
-    """Sort some of the keys."""
-    if end - start > _FEW:
-        keys[start:end] = np.sort(keys[start:end])
-        return
-    for place in range(start + 1, end):
-        key, before = keys[place], place - 1
-        while before >= start and keys[before] > key:
-            keys[before + 1] = keys[before]
-            before -= 1
-        keys[before + 1] = key
+def _fill_keys(table: Singles, rows: Ints, starts: Ints, keys: Ints) -> None:
+    """Write integers that are in the order of the values, with their place in the list, and sort those of short lists.
+
+    What is not known comes last.
+    """
+    bits = table.view(np.int32)
+    for column in range(len(rows)):
+        row = rows[column]
+        for which in range(len(starts) - 1):
+            start, end = starts[which], starts[which + 1]
+            for place in range(start, end):
+                if np.isnan(table[row, place]):
+                    keys[column, place] = _LAST
+                    continue
+                whole = np.int64(bits[row, place])
+                if whole < 0:
+                    whole = -(whole & _PLACE)  # -0 becomes 0
+                keys[column, place] = (whole << 31) + (place - start)
+            if end - start > _FEW:
+                continue
+            for place in range(start + 1, end):
+                key, before = keys[column, place], place - 1
+                while before >= start and keys[column, before] > key:
+                    keys[column, before + 1] = keys[column, before]
+                    before -= 1
+                keys[column, before + 1] = key
+
+
+@compiled
+def _compare(table: Singles, rows: Ints, starts: Ints, keys: Ints, logits: bool) -> None:
+    """Fill in rank, share and gap; keys are sorted list by list."""
+    for column in range(len(rows)):
+        row, own = rows[column], keys[column]
+        values, rank, share, gap = table[row], table[row + 1], table[row + 2], table[row + 3]
+        for which in range(len(starts) - 1):
+            start, filled = starts[which], starts[which + 1]
+            while filled > start and own[filled - 1] == _LAST:
+                filled -= 1
+            if filled < starts[which + 1]:
+                for place in range(start, starts[which + 1]):
+                    rank[place] = share[place] = gap[place] = np.nan
+            if filled == start:
+                continue
+            largest = values[start + (own[filled - 1] & _PLACE)] + np.float32(0)
+            total = 0.0
+            for turn in range(start, filled):
+                place = start + (own[turn] & _PLACE)
+                gap[place] = (values[place] + np.float32(0)) - largest
+                part = math.exp(np.float64(gap[place])) if logits else max(np.float64(values[place]), 0.0)
+                total += part
+            turn = start
+            while turn < filled:
+                ends = turn + 1
+                while ends < filled and own[ends] >> 31 == own[turn] >> 31:
+                    ends += 1
+                mean_place = filled - (turn + ends - 1) / 2
+                first = start + (own[turn] & _PLACE)
+                part = math.exp(np.float64(gap[first])) if logits else max(np.float64(values[first]), 0.0)
+                part = part / total if total > 0 else np.nan
+                for each in range(turn, ends):
+                    place = start + (own[each] & _PLACE)
+                    rank[place], share[place] = mean_place, part
+                turn = ends

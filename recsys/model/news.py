@@ -19,7 +19,7 @@ from recsys.model.prepared import kept_items, kept_users
 from recsys.past.behaviour import Kept
 from recsys.past.log import Log
 from recsys.past.register import ALWAYS, Entries
-from recsys.past.streams import Ints
+from recsys.past.streams import Ints, pick
 from recsys.schema import ITEMS, KNOWN_AT, TIME, USERS, Table
 from recsys.settings import Settings
 from recsys.vectors.item_vectors import Encoded, ItemVectors, text_hashes
@@ -132,7 +132,7 @@ class News:
             items = _known_from(_dated(items, log), at, register.items, codes)
             told = register.items.fitted(kept_items(items, kept))
             codes = log.items.encode(told["item_id"])
-            places = np.append(reader.places, -1)[register.items.by_then(told, codes)]
+            places = pick(reader.places, register.items.by_then(told, codes), -1)
             words = item_texts(items, settings.text.fields, settings.text.template)
             unread = _unread(words, places, reader.vectors)
             fresh = unread | register.items.differ(told, codes)
@@ -161,7 +161,7 @@ def _typed(told: pl.DataFrame | None, known: Entries, table: Table, kept: Kept) 
 
 def _refuse_undated(told: pl.DataFrame, known: Entries, codes: Ints) -> None:
     """Refuse rows that do not say from when on they hold where others of their ids do."""
-    versions = np.append(known.versioned, False)[codes]
+    versions = pick(known.versioned, codes, False)
     if KNOWN_AT not in told.columns and versions.any():
         kind, ids = known.table.columns[0].removesuffix("_id"), told[known.table.columns[0]]
         raise DataError(
@@ -179,7 +179,7 @@ def _known_from(told: pl.DataFrame, at: datetime | None, known: Entries, codes: 
         return told
     key, known_at, moment = [told.columns[0], KNOWN_AT], pl.col(KNOWN_AT), pl.lit(at, TIME)
     by_then = known.at(codes, np.full(len(codes), pl.select(moment.dt.epoch("us")).item() + 1))
-    newest = pl.Series(np.append(known.keys[1], ALWAYS)[by_then])
+    newest = pl.Series(pick(known.keys[1], by_then, ALWAYS))
     told = told.filter(newest <= told[KNOWN_AT].dt.epoch("us").fill_null(ALWAYS))
     moved = told.sort(KNOWN_AT).with_columns(pl.max_horizontal(known_at, moment))  # an empty one is always known
     return moved.unique(key, keep="last", maintain_order=True)
@@ -212,7 +212,7 @@ def _read(told: pl.DataFrame, texts: list[str], unread: Flags, places: Ints, rea
     try:
         encoded = reader.texts.encode(words)
     except ModelError as error:
-        untexted, read = len(words), np.append((vectors.text_hashes != BY_LETTERS).to_numpy(), False)[places[rows]]
+        untexted, read = len(words), pick((vectors.text_hashes != BY_LETTERS).to_numpy(), places[rows], False)
         encoded, known = _by_letters([texts[row] for row in rows[~read]], reader.texts, vectors)
         logger.warning(
             "the texts of %d items could not be read (%s): %d are ranked by the text that they had, %d by what is "

@@ -25,6 +25,7 @@ from recsys.past.behaviour import (
     shown_candidates,
 )
 from recsys.past.log import Log
+from recsys.past.streams import pick
 from recsys.schema import KNOWN_AT, TIME
 from recsys.settings import Settings
 
@@ -115,7 +116,7 @@ def available_at(log: Log, items: pl.Series) -> Moments:
 
     That is no sooner than anything was known of it, and never (infinity) where nothing is.
     """
-    found: Moments = np.append(log.register.out_at, np.inf)[log.items.encode(items)]
+    found: Moments = pick(log.register.out_at, log.items.encode(items), np.inf)
     return found
 
 

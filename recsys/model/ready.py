@@ -1,6 +1,5 @@
 """A model that knows a moment: what is asked of it is checked in one place, and answered in one way by every caller."""
 
-from collections import deque
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -34,9 +33,6 @@ from recsys.statistics.ties import tie_keys, tied_rows
 from recsys.vectors.item_vectors import ItemVectors
 from recsys.vectors.reader import Reader
 
-_SCHEMAS = 8
-"""So many schemas of candidates are remembered."""
-
 
 @dataclass(frozen=True)
 class Ready:
@@ -61,7 +57,7 @@ class Ready:
     reader: Reader
     recorded_after: tuple[str, ...] = ()
     index: Index = field(default_factory=Index)
-    sound: "deque[pl.Schema]" = field(default_factory=lambda: deque(maxlen=_SCHEMAS))
+    sound: set[tuple[tuple[str, ...], tuple[pl.DataType, ...]]] = field(default_factory=set)
 
     @classmethod
     def of(cls, model: Model, state: State, folder: Path) -> "Ready":
@@ -203,16 +199,20 @@ class Ready:
         SettingsError
             When a column that the model reads is missing, of another kind, or was recorded after the list.
         """
-        settings, schema = self.model.settings, candidates.schema
+        settings, schema = self.model.settings, (tuple(candidates.columns), tuple(candidates.dtypes))
         if not (schema in self.sound and is_one_sound_list(candidates)):
             candidates = plain_table(candidates, CANDIDATES, settings.features.context, self.columns)
             refuse_errors(check_candidates(candidates))
             check_id_types(candidates, self.log.behaviour)
             check_context(candidates, settings.features, self.recorded_after)
             check_query(candidates, settings.text.query, self.recorded_after)
-            asks_nothing = {settings.text.query: pl.Null()}  # a column without any text, of whatever type it is
-            if candidates.schema in (schema, {**schema, **asks_nothing}) and are_plain_ids(schema):
-                self.sound.append(schema)
+            texts = candidates.schema.get(settings.text.query) == pl.Null  # a column of which no text was told
+            kinds = [
+                pl.String if texts and name == settings.text.query else dtype
+                for name, dtype in candidates.schema.items()
+            ]
+            if schema == (tuple(candidates.columns), tuple(kinds)) and are_plain_ids(candidates.schema):
+                self.sound.add(schema)
         return at_the_making(candidates, partial(available_at, self.log), self.log.time)
 
     def features(self, asked: Asked) -> FeatureTable:
@@ -276,7 +276,7 @@ class Ready:
         if not len(tied):
             return order
         keys = np.zeros(len(order), dtype=np.uint64)
-        keys[tied] = tie_keys(candidates["request_id"].gather(tied), candidates["item_id"].gather(tied))
+        keys[tied] = tie_keys(candidates["request_id"][tied], candidates["item_id"][tied])
         return np.lexsort((keys, -scores, request))
 
 

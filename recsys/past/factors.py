@@ -11,7 +11,7 @@ from scipy import sparse
 
 from recsys.lazy import need
 from recsys.past.clicks import FADING, UNIT, Clicks, weigh
-from recsys.past.streams import Ints
+from recsys.past.streams import Ints, pick
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -87,7 +87,7 @@ class Factors:
         Some of the users, and their numbers, higher is better, NaN where nothing that the user clicked has factors,
         shape [r, m].
         """
-        read = np.append(self.column, -1)[np.where(history < len(self.column), history, -1)]
+        read = pick(self.column, np.where(history < len(self.column), history, -1), -1)
         known = read >= 0
         if self.model is None:
             yield slice(0, len(history)), np.empty((len(history), 0))

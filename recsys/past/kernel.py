@@ -26,13 +26,12 @@ _MEMO = 256
 @compiled
 def below(values: Ints, start: int, end: int, wanted: int) -> int:
     """Count the sorted values below a number, those before `start` among them; only others before `end` are read."""
-    while start < end:
-        middle = (start + end) >> 1
-        if values[middle] < wanted:
-            start = middle + 1
-        else:
-            end = middle
-    return start
+    many = end - start
+    while many > 1:  # without a branch that a processor would have to guess
+        half = many >> 1
+        start += half if values[start + half - 1] < wanted else 0
+        many -= half
+    return start + 1 if many == 1 and values[start] < wanted else start
 
 
 @compiled

@@ -12,7 +12,7 @@ import polars as pl
 
 from recsys.past.counters import Reads
 from recsys.past.kernel import NEVER_FIRST, NEVER_LAST
-from recsys.past.streams import CLICK, LAST, MICROSECONDS_PER_HOUR, SHOWING, Amount, Ints, Moment, Per, Rows
+from recsys.past.streams import CLICK, LAST, MICROSECONDS_PER_HOUR, SHOWING, Amount, Ints, Moment, Per, Rows, pick
 
 if TYPE_CHECKING:
     from recsys.past.log import Log
@@ -71,14 +71,14 @@ class Lookup:
 
     def hours_since_available(self) -> Floats:
         """Hours between `available_at` of each item and the request's own time, NaN where not known, shape [Q]."""
-        available_at = np.append(self.log.available_at, np.nan)[np.where(self.items < 0, -1, self.rows.codes["item"])]
+        available_at = pick(self.log.available_at, np.where(self.items < 0, -1, self.rows.codes["item"]), np.nan)
         hours: Floats = (self.rows.timestamp - available_at) / MICROSECONDS_PER_HOUR
         return hours
 
     def number(self, name: str) -> Floats:
         """Give a number that the table of items holds, NaN where it is not known, shape [Q]."""
         values = self.log.behaviour.items[name].fill_null(np.nan).to_numpy()
-        found: Floats = np.append(values, np.nan)[self.items]
+        found: Floats = pick(values, self.items, np.nan)
         return found
 
     @cached_property

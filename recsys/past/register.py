@@ -11,7 +11,7 @@ import polars as pl
 
 from recsys.errors import DataError
 from recsys.past.kernel import below_each
-from recsys.past.streams import LAST, Codes, Ints
+from recsys.past.streams import LAST, Codes, Ints, pick
 from recsys.past.vocabulary import Vocabularies, Vocabulary, in_one_type
 from recsys.schema import KNOWN_AT, TIME
 
@@ -78,7 +78,7 @@ class Entries:
             return self._always[codes]
         asked = codes.ravel()
         places = self._below(asked, moments.ravel()) - 1
-        return np.where(places >= self.first[asked], np.append(self.order, -1)[places], -1).reshape(codes.shape)
+        return np.where(places >= self.first[asked], pick(self.order, places, -1), -1).reshape(codes.shape)
 
     @cached_property
     def firsts(self) -> Ints:
@@ -131,10 +131,8 @@ class Entries:
         """Find the rows of the same ids, whose codes are given, and moments as told ones, -1 where there are none."""
         since = _since(told)
         places = self._below(codes, since)
-        same = (
-            (np.append(self._codes, -1)[places] == codes) & (np.append(self.since, 0)[places] == since) & (codes >= 0)
-        )
-        return np.where(same, np.append(self.order, -1)[places], -1)
+        same = (pick(self._codes, places, -1) == codes) & (pick(self.since, places, 0) == since) & (codes >= 0)
+        return np.where(same, pick(self.order, places, -1), -1)
 
     def by_then(self, told: pl.DataFrame, codes: Ints) -> Ints:
         """Find what is known of the ids of told rows, whose codes are given, by then; -1 for nothing."""
@@ -207,7 +205,7 @@ class Entries:
         since, found = _since(told), {}
         was, now = self.padded(len(after.first) - 1).by_then(told, codes), after.rows_of(told, codes)
         for name, of in self.attributes.items():
-            others = np.append(of, -1)[was] != after.attributes[name][now]
+            others = pick(of, was, -1) != after.attributes[name][now]
             if others.any():
                 found[name] = (codes[others], since[others])
         return found
@@ -298,21 +296,21 @@ class Register:
         found: dict[str, Ints] = {}
         for kind, entries in (("item", self.items), ("user", self.users)):
             rows = entries.at(codes[kind], moments) if entries.attributes else codes[kind]
-            found |= {name: _of(each, rows) for name, each in entries.attributes.items()}
+            found |= {name: pick(each, rows, -1) for name, each in entries.attributes.items()}
         return found
 
     def last_codes(self, items: Ints, happened: Ints) -> dict[str, Ints]:
         """Give the key columns of users' last clicks, whose item codes and moments are given."""
         rows = self.items.at(items, happened)
         return {f"{LAST}item": items} | {
-            f"{LAST}{name}": _of(each, rows) for name, each in self.items.attributes.items()
+            f"{LAST}{name}": pick(each, rows, -1) for name, each in self.items.attributes.items()
         }
 
     @cached_property
     def available_at(self) -> npt.NDArray[np.float64]:
         """When every item could first be shown, as its first version says, microseconds, NaN where it is not known."""
         moments = self.items.table["available_at"].dt.epoch("us").cast(pl.Float64).fill_null(np.nan).to_numpy()
-        return np.append(moments, np.nan)[self.items.firsts]
+        return pick(moments, self.items.firsts, np.nan)
 
     @cached_property
     def out_at(self) -> npt.NDArray[np.float64]:
@@ -324,11 +322,6 @@ class Register:
         known = np.where(since > ALWAYS, since + 1.0, np.nan)  # from just after its moment on
         found: npt.NDArray[np.float64] = np.fmax(self.available_at, known)
         return np.where(self.items.firsts < 0, np.inf, found)
-
-
-def _of(values: Ints, rows: Ints) -> Ints:
-    """Read values of rows, -1 where these are -1."""
-    return np.append(values, -1)[rows]
 
 
 def dated(table: pl.DataFrame) -> pl.DataFrame:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -126,3 +126,21 @@ def in_units(values: pl.Series) -> tuple[Ints, Ints]:
             "write them in a larger unit"
         )
     return units.astype(np.int64), values.is_not_null().to_numpy()
+
+
+Values = TypeVar("Values", bound=np.generic)
+
+
+def pick(values: npt.NDArray[Values], places: Ints, missing: float | np.floating) -> npt.NDArray[Values]:
+    """Read values at places, `missing` where there is no such place, in the shape of the places.
+
+    Examples
+    --------
+    >>> pick(np.array([7, 8]), np.array([1, -1, 2]), 0).tolist()
+    [8, 0, 0]
+    """
+    if not len(values):
+        return np.full(places.shape, missing, dtype=values.dtype)
+    found: npt.NDArray[Values] = values.take(places, mode="clip")
+    found[(places < 0) | (places >= len(values))] = missing
+    return found

@@ -8,13 +8,16 @@ import numpy as np
 import polars as pl
 
 from recsys.errors import DataError
-from recsys.past.streams import Ints
+from recsys.past.streams import Ints, pick
 
 FEW = 10_000
 """Up to so many strings are searched one by one; for more of them, a join over the whole vocabulary is faster."""
 
 SPARSE = 16
 """Integers are looked up in a table of all numbers between them unless it were so many times as long as they are."""
+
+_WHOLE = (pl.Int64, pl.Int32, pl.UInt32, pl.Int16, pl.UInt16, pl.Int8, pl.UInt8)
+"""Types of whole numbers that all fit into 64 bits."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +120,7 @@ class Vocabulary:
         """
         codes = self._places(column)
         if self.codes is not None:
-            codes = np.append(self.codes, -1)[codes]
+            codes = pick(self.codes, codes, -1)
         if self.later is None:
             return codes
         newer = self.later.encode(column)
@@ -125,19 +128,14 @@ class Vocabulary:
 
     def _places(self, column: pl.Series) -> Ints:
         """Find values among `values`, -1 where they are not."""
+        if column.dtype in _WHOLE and self.values.dtype == pl.Int64 and len(self.values) and not column.null_count():
+            return self._numbered(column.to_numpy().astype(np.int64, copy=False))
         plain = in_one_type(column)
         if len(self.values) == 0 or plain.null_count() == len(plain):
             return np.full(len(plain), -1, dtype=np.int64)
         _same_kind(column.name, self.values.dtype, plain.dtype)
         if plain.dtype == pl.Int64:
-            gaps = plain.null_count() > 0
-            wanted = (plain.fill_null(0) if gaps else plain).to_numpy()
-            known = plain.is_not_null().to_numpy() if gaps else np.ones(len(wanted), dtype=bool)
-            if self._table is not None:
-                known = known & (wanted >= self._numbers[0]) & (wanted <= self._numbers[-1])
-                return np.where(known, self._table[np.where(known, wanted, self._numbers[0]) - self._numbers[0]], -1)
-            places = np.minimum(np.searchsorted(self._numbers, wanted), len(self.values) - 1)
-            return np.where(known & (self._numbers[places] == wanted), places, -1)
+            return np.where(plain.is_null(), -1, self._numbered(plain.fill_null(0).to_numpy()))
         if len(plain) < FEW:
             filled = plain.fill_null("") if plain.null_count() else plain
             places = np.minimum(self.values.search_sorted(filled).to_numpy(), len(self.values) - 1)
@@ -148,6 +146,14 @@ class Vocabulary:
         table = pl.DataFrame({"value": self.values, "code": np.arange(len(self.values), dtype=np.int64)})
         joined = plain.to_frame().join(table, on="value", how="left", maintain_order="left")
         return joined["code"].fill_null(-1).to_numpy()
+
+    def _numbered(self, wanted: Ints) -> Ints:
+        """Find whole numbers among `values`, -1 where they are not."""
+        if self._table is not None:
+            inside = (wanted >= self._numbers[0]) & (wanted <= self._numbers[-1])
+            return pick(self._table, np.where(inside, wanted - self._numbers[0], -1), -1)
+        places = np.minimum(np.searchsorted(self._numbers, wanted), len(self.values) - 1)
+        return np.where(self._numbers[places] == wanted, places, -1)
 
     @cached_property
     def _numbers(self) -> Ints:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from recsys.past.streams import Ints
+from recsys.past.streams import Ints, pick
 from recsys.sources.merging import Ranked
 from recsys.sources.settings import SourceName
 
@@ -67,11 +67,11 @@ class Asking:
 
     def fits(self, requests: Ints, items: Ints) -> npt.NDArray[np.bool_]:
         """Say which items are out and not taken; codes of -1 are not."""
-        out = np.append(self.log.register.out_at, np.inf)[items]
+        out = pick(self.log.register.out_at, items, np.inf)
         there = ~(out > self.timestamp[requests])
         keys = requests * len(self.log.items) + items
         at = np.searchsorted(self.taken, keys)
-        found: npt.NDArray[np.bool_] = there & (np.append(self.taken, -1)[at] != keys)
+        found: npt.NDArray[np.bool_] = there & (pick(self.taken, at, -1) != keys)
         return found
 
     def first(self, requests: Ints, items: Ints, size: int) -> Ranked:
@@ -109,7 +109,7 @@ def _recent(asking: Asking, size: int) -> Ranked:
     dated = dated[np.lexsort((-order[dated], out[dated]))]
     last = np.searchsorted(out[dated], asking.timestamp, side="right")
     places = last[:, None] - 1 - np.arange(min(size + asking.most_taken, len(dated)))
-    return asking.wide(np.where(places < 0, -1, np.append(dated, -1)[places]), size)
+    return asking.wide(np.where(places < 0, -1, pick(dated, places, -1)), size)
 
 
 def _covisited(asking: Asking, size: int) -> Ranked:
@@ -125,7 +125,7 @@ def _nearest(asking: Asking, size: int) -> Ranked:
     assert reader is not None  # who names this source has one
     vectors = reader.vectors
     # An item without a text is near to nothing, though all of them have one vector.
-    places = np.where(np.append(reader.texted, False)[reader.places], reader.places, -1)
+    places = np.where(pick(reader.texted, reader.places, False), reader.places, -1)
     rows = np.append(places, -1)
     codes = np.arange(len(log.items))
     known = log.register.items.at(codes, np.full(len(codes), asking.field.covisited.cut))
@@ -162,7 +162,7 @@ def _by_products(asking: Asking, users: Ints, items: Ints, products: Floats, siz
     """Rank items of some users by products, shape [U, P]; items are the same for all, shape [P], or of each."""
     every = np.broadcast_to(items, products.shape)
     # Of two equally near ones, the smaller id is nearer.
-    later = len(asking.log.items) - 1 - np.append(asking.log.items.order, 0)[every]
+    later = len(asking.log.items) - 1 - pick(asking.log.items.order, every, 0)
     keys = np.rint(products * _PER_UNIT).astype(np.int64) * len(asking.log.items) + later
     fit = asking.fits(np.repeat(users, products.shape[1]), every.ravel()).reshape(keys.shape)
     keys[~fit | (every < 0)] = np.iinfo(int).min

@@ -13,7 +13,7 @@ import polars as pl
 
 from recsys.past.history import read_history
 from recsys.past.register import ALWAYS, Entries
-from recsys.past.streams import Ints, Rows
+from recsys.past.streams import Ints, Rows, pick
 from recsys.vectors.coded_lists import CodedLists
 from recsys.vectors.item_vectors import Encoded, ItemVectors, text_hashes
 from recsys.vectors.queries import QueryReader
@@ -49,7 +49,7 @@ class Neighbours:
 
     def __init__(self, log: "Log", vectors: ItemVectors) -> None:
         self._codes = np.full(len(vectors), -1)
-        first = np.append(find_items(log, vectors.texts), -1)[log.register.items.firsts]
+        first = pick(find_items(log, vectors.texts), log.register.items.firsts, -1)
         self._codes[first[first >= 0]] = np.flatnonzero(first >= 0)
         self._found = np.full((len(vectors), COUNT), -2, dtype=np.int64)
         self._similarity = np.zeros((len(vectors), COUNT), dtype=np.float32)
@@ -57,11 +57,11 @@ class Neighbours:
 
     def _know(self, log: "Log", vectors: ItemVectors) -> None:
         self._history = vectors.history
-        self._available = np.append(log.available_at, np.nan)[self._codes]
-        self._since = np.append(log.register.items.first_since, ALWAYS)[self._codes]
+        self._available = pick(log.available_at, self._codes, np.nan)
+        self._since = pick(log.register.items.first_since, self._codes, ALWAYS)
         self._dated = bool(np.any(self._since > ALWAYS))
         self._count = len(log.items)  # of two equally near items, the smaller id is nearer
-        self._later = self._count - 1 - np.append(log.items.order, -1)[self._codes]
+        self._later = self._count - 1 - pick(log.items.order, self._codes, -1)
         self._lock = Lock()
 
     def of(self, rows: Ints) -> tuple[Ints, npt.NDArray[np.float32]]:
@@ -77,7 +77,7 @@ class Neighbours:
         Item codes in the log, nearest first, -1 where there is none, and dot products, 0 there, each [U, `COUNT`].
         """
         items, similarity = np.full((len(rows), COUNT), -1), np.zeros((len(rows), COUNT), np.float32)
-        known = np.flatnonzero(np.append(self._codes, -1)[rows] >= 0)
+        known = np.flatnonzero(pick(self._codes, rows, -1) >= 0)
         places = rows[known]
         with self._lock:
             new = np.unique(places[self._found[places, 0] == -2])
@@ -120,9 +120,9 @@ class Neighbours:
         rows, held = np.full(len(log.items), -1), np.flatnonzero(self._codes >= 0)
         rows[self._codes[held]] = held
         was = rows[items]
-        before, after = np.append(self._available, np.nan)[was], log.available_at[items]
+        before, after = pick(self._available, was, np.nan), log.available_at[items]
         moved = (was != now) | ~((before == after) | (np.isnan(before) & np.isnan(after)))
-        moved |= np.append(self._since, ALWAYS)[was] != log.register.items.first_since[items]
+        moved |= pick(self._since, was, ALWAYS) != log.register.items.first_since[items]
         items, was, now = items[moved], was[moved], now[moved]
         told, more = copy(self), len(vectors) - len(self._codes)
         told._codes = np.append(self._codes, np.full(more, -1))
@@ -267,15 +267,15 @@ class Reader:
         found = text_signals(lists, self.vectors, self.tower, asked)
         if self.guesses is None:
             return found
-        guess = np.append(self.guesses, np.float32(np.nan))[log.register.items.at(rows.codes["item"], rows.timestamp)]
+        guess = pick(self.guesses, log.register.items.at(rows.codes["item"], rows.timestamp), np.float32(np.nan))
         appeal, text_score = (np.where(lists.items < 0, guess, known) for known in (found.appeal, found.text_score))
         return replace(found, appeal=appeal, text_score=text_score)
 
     def beside(self, log: "Log", rows: Rows) -> tuple[Ints, npt.NDArray[np.float32]]:
         """Find the text neighbours of candidates, see `Neighbours.of`; what is not known by its request has none."""
         items, codes = log.register.items, rows.codes["item"]
-        first = np.where(items.at(codes, rows.timestamp) < 0, -1, np.append(items.firsts, -1)[codes])
-        return self.neighbours.of(np.append(self.places, -1)[first])
+        first = np.where(items.at(codes, rows.timestamp) < 0, -1, pick(items.firsts, codes, -1))
+        return self.neighbours.of(pick(self.places, first, -1))
 
 
 def find_items(log: "Log", texts: pl.DataFrame) -> Ints:
@@ -286,7 +286,7 @@ def find_items(log: "Log", texts: pl.DataFrame) -> Ints:
     known = np.flatnonzero(log.items.encode(texts["item_id"]) >= 0)
     found = Entries.of(texts[known], (), "item", log.vocabularies)
     items, since = log.register.items.keys
-    return np.append(known, -1)[found.at(items, since + 1)]
+    return pick(known, found.at(items, since + 1), -1)
 
 
 def read_lists(log: "Log", rows: Rows, starts: Ints, places: Ints, history_length: int) -> CodedLists:
@@ -303,12 +303,11 @@ def read_lists(log: "Log", rows: Rows, starts: Ints, places: Ints, history_lengt
     history_length
         How many past clicks.
     """
-    padded = np.append(places, -1)  # row -1, an unknown item, finds the last element
     first, items = starts[:-1], log.register.items.at(rows.codes["item"], rows.timestamp)
     history = read_history(log, rows.codes["user"][first], rows.as_of[first], history_length)
     return CodedLists(
         starts=starts,
-        items=padded[items].astype(np.int32),
-        history=padded[history.versions].astype(np.int32),
+        items=pick(places, items, -1).astype(np.int32),
+        history=pick(places, history.versions, -1).astype(np.int32),
         ages=history.hours,
     )

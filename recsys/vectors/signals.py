@@ -1,5 +1,6 @@
 """Text signals: what texts say about every candidate, the same to the last bit in any batching."""
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -76,7 +77,8 @@ def text_signals(
     found = np.full((4, len(lists.items)), np.nan, np.float32)
     interest, nearest, last, match = found
     width = vectors.candidate.shape[1] + tower.parts * lists.history.shape[1]
-    with progress(len(lists), "text signals", "request") as advance:
+    many = len(lists) > 1
+    with progress(len(lists), "text signals", "request") if many else nullcontext(_nothing) as advance:
         for requests in similar_blocks(lists.lengths, max(1, _NUMBERS_PER_BLOCK // width)):
             places, present = pad(lists.starts, requests)
             for values, block in zip(found, _match(lists, requests, lists.items[places], vectors, tower), strict=False):
@@ -94,6 +96,10 @@ def text_signals(
     return TextSignals(interest, appeal, score, nearest, last, match)
 
 
+def _nothing(_: int) -> None:
+    """Show no progress."""
+
+
 def _check(lists: CodedLists, items: int, asked: int) -> None:
     known = (("items", items, "item"), ("history", items, "item"), ("queries", asked, "query"))
     for name, rows, kind in known:
@@ -107,6 +113,7 @@ def _match(
 ) -> tuple[NDArray[np.floating], ...]:
     """Return interest, nearest and last click, each [B, longest], of a block of requests."""
     clicks = lists.history[requests]
+    clicks = clicks[:, : np.flatnonzero((clicks >= 0).any(axis=0)).max(initial=-1) + 1]  # beyond it nobody clicked
     known = clicks >= 0
     if not known.any() or not items.size:
         nothing = np.full(items.shape, np.nan)
@@ -122,7 +129,7 @@ def _match(
     nearest = whole.max(axis=1)
     nearest[np.isneginf(nearest)] = np.nan
     return (
-        tower.interest(similarity, tower.attention(clicked), lists.ages[requests], known),
+        tower.interest(similarity, tower.attention(clicked), lists.ages[requests, : clicks.shape[1]], known),
         nearest,
         last,
     )

@@ -1,6 +1,5 @@
 """The serving half of the user tower: interest from dot products, in numpy alone."""
 
-import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -13,34 +12,56 @@ from recsys.errors import ModelError
 
 
 @compiled
-def _attend(
+def _weigh(
     similarity: NDArray[np.float32],
     bias: NDArray[np.float64],
     known: NDArray[np.bool_],
     sharpness: NDArray[np.float64],
+    logits: NDArray[np.float64],
+) -> None:
+    """Fill in the logarithm of what each click weighs beside the heaviest; `bias` [B, K, H] is alike for candidates."""
+    blocks, parts, clicks, candidates = similarity.shape
+    largest = np.empty(candidates)
+    for block in range(blocks):
+        for part in range(parts):
+            largest[:] = -np.inf
+            for click in range(clicks):
+                if not known[block, click]:
+                    continue
+                for candidate in range(candidates):
+                    match = np.float64(similarity[block, part, click, candidate])
+                    logit = match * sharpness[part] + bias[block, part, click]
+                    logits[block, part, click, candidate] = logit
+                    largest[candidate] = max(largest[candidate], logit)
+            for click in range(clicks):
+                for candidate in range(candidates):
+                    logit = logits[block, part, click, candidate] - largest[candidate]
+                    logits[block, part, click, candidate] = logit if known[block, click] else -np.inf
+
+
+@compiled
+def _attend(
+    similarity: NDArray[np.float32],
+    weights: NDArray[np.float64],
     scale: NDArray[np.float64],
     found: NDArray[np.float64],
 ) -> None:
-    """Fill in interest, see `UserTower`; `bias` [B, K, H] is what a click weighs whatever the candidate."""
+    """Fill in interest, see `UserTower`; clicks are added in their order."""
     blocks, parts, clicks, candidates = similarity.shape
+    total, weighted = np.empty(candidates), np.empty(candidates)
     for block in range(blocks):
-        for candidate in range(candidates):
-            found[block, candidate] = 0.0
+        found[block] = 0.0
         for part in range(parts):
+            total[:] = 0.0
+            weighted[:] = 0.0
+            for click in range(clicks):
+                for candidate in range(candidates):
+                    weight = weights[block, part, click, candidate]
+                    total[candidate] += weight
+                    weighted[candidate] += weight * np.float64(similarity[block, part, click, candidate])
             for candidate in range(candidates):
-                largest = -np.inf
-                for click in range(clicks):
-                    if known[block, click]:
-                        match = np.float64(similarity[block, part, click, candidate])
-                        largest = max(largest, match * sharpness[part] + bias[block, part, click])
-                total, weighted = 0.0, 0.0
-                for click in range(clicks):
-                    if known[block, click]:
-                        match = np.float64(similarity[block, part, click, candidate])
-                        weight = math.exp(match * sharpness[part] + bias[block, part, click] - largest)
-                        total += weight
-                        weighted += weight * match
-                found[block, candidate] += scale[part] * (weighted / total if total > 0 else np.nan)
+                mean = weighted[candidate] / total[candidate] if total[candidate] > 0 else np.nan
+                found[block, candidate] += scale[part] * mean
 
 
 CODE_GRID = 2.0**-24
@@ -130,7 +151,10 @@ class UserTower:
         forgotten = np.log1p(np.where(known, ages, 0).astype(np.float64) / 24)
         bias = attention.transpose(0, 2, 1) - self.forgetting[:, None] * forgotten[:, None, :]
         found = np.empty((similarity.shape[0], similarity.shape[3]))
-        _attend(similarity, np.ascontiguousarray(bias), known, self.sharpness, self.scale, found)
+        weights = np.empty(similarity.shape)
+        _weigh(similarity, np.ascontiguousarray(bias), known, self.sharpness, weights)
+        np.exp(weights, out=weights)
+        _attend(similarity, weights, self.scale, found)
         return found
 
     def save(self, path: str | Path) -> None:
