@@ -79,9 +79,7 @@ def run(dataset: Dataset, settings: Settings, days: int, work: Path) -> Iterator
     first, *_, end = place_windows(dataset.requests, settings.windows).cuts
     behaviour = behaviour_of(dataset, settings.features.kept)
     logs = {
-        freshness: settings.model_copy(update={"time": settings.time.model_copy(update={"freshness": freshness})}).log(
-            behaviour
-        )
+        freshness: Log(behaviour, settings.clock.model_copy(update={"freshness": freshness}), settings.text.history)
         for freshness in ("live", "1d")
     }
     # One chain of blocks that end at midnight, when both freshnesses know the same: valid stands for all days after the

@@ -15,8 +15,6 @@ from recsys.data.windows import WindowSettings
 from recsys.encoders.settings import TextSettings
 from recsys.errors import SettingsError
 from recsys.features.settings import FeatureSettings
-from recsys.past.behaviour import Behaviour
-from recsys.past.log import Log
 from recsys.ranking.settings import RankerSettings
 from recsys.sources.settings import CandidateSettings
 from recsys.validation import read_toml, validate
@@ -60,15 +58,16 @@ class Settings(BaseModel):
         return self
 
     @property
+    def clock(self) -> TimeSettings:
+        """When behaviour is known, labels in units of their own included."""
+        return self.labels.clock(self.time)
+
+    @property
     def of_requests(self) -> list[tuple[str, str]]:
         """Name the settings that read what only a request knows, each with the column."""
         context = [("[features] context", name) for name in self.features.context]
         scores = [("[features] scores", name) for name in self.features.scores]
         return [*context, *scores, *([("[text] query", self.text.query)] if self.text.query else [])]
-
-    def log(self, behaviour: Behaviour) -> Log:
-        """Encode behaviour as a model of these settings reads it: under its clock, with its kinds of history."""
-        return Log(behaviour, self.labels.clock(self.time), history=self.text.history)
 
 
 def load_settings(path: str | Path | None, changes: Sequence[str] = ()) -> Settings:

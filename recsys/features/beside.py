@@ -94,6 +94,10 @@ class ComparedWith:
         """Keep the columns' values of the candidates; shape [K, Q]."""
         return numbers if self.candidates is None else np.ascontiguousarray(numbers[:, self.candidates])
 
+    def own_series(self, values: pl.Series) -> pl.Series:
+        """Keep a column's values of the candidates."""
+        return values if self.candidates is None else values.filter(pl.Series(self.candidates))
+
     def own_codes(self, codes: Ints) -> Ints:
         """Keep a column's codes of the candidates, shape [Q]."""
         return codes if self.candidates is None else codes[self.candidates]

@@ -1,14 +1,11 @@
 """What is asked of columns of requests before features are made of them."""
 
 from collections.abc import Sequence
-from functools import lru_cache
 
 import polars as pl
 
 from recsys.data.tables import Dataset
 from recsys.errors import DataError, SettingsError
-from recsys.features.columns import plain_name
-from recsys.features.plan import feature_names
 from recsys.features.settings import FeatureSettings
 from recsys.past.behaviour import Behaviour, refuse_no_categories
 from recsys.schema import AFTER_THE_LIST
@@ -45,16 +42,6 @@ def check_context(
                 f"[features] scores names {name!r}, which holds {candidates.schema[name]} values; {mend}"
             )
     refuse_no_categories("context", settings.context, candidates.schema)
-    _refuse_doubles(settings)
-
-
-@lru_cache(maxsize=16)  # settings stay while lists come and go
-def _refuse_doubles(settings: FeatureSettings) -> None:
-    taken: set[str] = set()
-    for name in map(plain_name, feature_names(settings)):
-        if name in taken:
-            raise SettingsError(f"[features] makes two features called {name!r}; rename a column")
-        taken.add(name)
 
 
 def check_query(requests: pl.DataFrame, column: str, recorded_after: Sequence[str]) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property, lru_cache, partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +12,7 @@ import polars as pl
 
 from recsys.data.clock import clock_of
 from recsys.data.plain import known_number
+from recsys.errors import SettingsError
 from recsys.features.beside import ComparedWith
 from recsys.features.columns import (
     COMPARISONS,
@@ -22,6 +23,7 @@ from recsys.features.columns import (
     context_column,
     field_columns,
     item_column,
+    plain_name,
     score_column,
     user_column,
 )
@@ -30,12 +32,14 @@ from recsys.features.feature import Feature, Floats, Told, spoken
 from recsys.features.field import field_values, half_lives, references
 from recsys.features.moments import Age
 from recsys.features.settings import Declaration, FeatureSettings, declare_families
-from recsys.features.table import Category, FeatureTable
+from recsys.features.table import Category, FeatureTable, category_of
 from recsys.features.within_list import divide
-from recsys.past.log import Log
 from recsys.past.lookup import Asked, Lookup, first_of_each
 from recsys.past.streams import LAST, OUTCOME, Amount, Ints, Per, Rows
 from recsys.vectors.reader import COUNT, Reader
+
+if TYPE_CHECKING:
+    from recsys.past.log import Log
 
 
 def with_comparisons(name: str) -> tuple[str, ...]:
@@ -141,8 +145,23 @@ def feature_names(settings: FeatureSettings) -> list[str]:
     return [name for column in plan(settings) for name in column.columns]
 
 
+def refuse_doubles(settings: FeatureSettings) -> None:
+    """Refuse settings that make two features of one name.
+
+    Raises
+    ------
+    SettingsError
+        Naming it.
+    """
+    taken: set[str] = set()
+    for name in map(plain_name, feature_names(settings)):
+        if name in taken:
+            raise SettingsError(f"[features] makes two features called {name!r}; rename a column")
+        taken.add(name)
+
+
 @dataclass(frozen=True, eq=False)
-class _Places:
+class _Planned:
     """Where the columns of a plan stand among the numbers.
 
     Attributes
@@ -169,7 +188,7 @@ class _Places:
 
 
 @lru_cache(maxsize=16)
-def _places(settings: FeatureSettings) -> _Places:
+def _places(settings: FeatureSettings) -> _Planned:
     names, features, rows = list[str](), list[Feature](), list[int]()
     others = list[tuple[int, Callable[[Source], Any]]]()
     categories = list[tuple[str, str]]()
@@ -187,7 +206,7 @@ def _places(settings: FeatureSettings) -> _Places:
             compared[column.name in SIGNALS].append(len(names))
         names += column.columns
     at = [np.array(those, dtype=np.int64) for those in (rows, compared[False], compared[True])]
-    return _Places(tuple(names), Declared.of(features), at[0], tuple(others), tuple(categories), at[1], at[2])
+    return _Planned(tuple(names), Declared.of(features), at[0], tuple(others), tuple(categories), at[1], at[2])
 
 
 def build_features(asked: Asked, settings: FeatureSettings, reader: Reader | None) -> pl.DataFrame:
@@ -218,7 +237,12 @@ def compute_features(asked: Asked, settings: FeatureSettings, reader: Reader | N
     beside.compare(numbers, places.compared, logits=False)
     beside.compare(numbers, places.logits, logits=True)
     codes, known = source.asked.rows.codes, asked.log.vocabularies
-    categories = [Category(name, beside.own_codes(codes[key]), known[key]) for name, key in places.categories]
+    categories = [
+        category_of(name, beside.own_series(source.asked.candidates[key]))
+        if key in settings.context
+        else Category(name, beside.own_codes(codes[key]), known[key])
+        for name, key in places.categories
+    ]
     return FeatureTable(places.names, beside.own(numbers), tuple(categories))
 
 
@@ -275,7 +299,7 @@ _REQUEST_VALUES: dict[str, Callable[[Source], npt.NDArray[Any]]] = {
 
 
 def neighbour_signals(
-    reader: Reader, rows: Rows, log: Log, window: tuple[timedelta, ...], prior: float
+    reader: Reader, rows: Rows, log: "Log", window: tuple[timedelta, ...], prior: float
 ) -> tuple[Floats, Floats, Floats]:
     """Add up what is known of the text neighbours of Q candidates.
 

@@ -6,7 +6,7 @@ import polars as pl
 
 from recsys.features.within_list import Singles
 from recsys.past.streams import Ints
-from recsys.past.vocabulary import Vocabulary
+from recsys.past.vocabulary import FEW, Vocabulary, in_one_type
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,3 +63,11 @@ class FeatureTable:
         whole = pl.Series(self.numbers.ravel())  # one series cut into columns is made faster than many
         cut = [whole.slice(place * rows, rows).alias(name) for place, name in enumerate(self.names)]
         return pl.DataFrame([*cut, *(category.values() for category in self.categories)])
+
+
+def category_of(name: str, values: pl.Series) -> Category:
+    """Take a column of the candidates as it is: what is known of other lists says nothing of its values."""
+    plain = in_one_type(values)
+    distinct = sorted({*plain.to_list()} - {None}) if len(plain) < FEW else plain.drop_nulls().unique().sort()
+    vocabulary = Vocabulary(pl.Series("value", distinct, dtype=plain.dtype))
+    return Category(name, vocabulary.encode(plain), vocabulary)

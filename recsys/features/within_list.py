@@ -176,7 +176,7 @@ def _compare(table: Singles, rows: Ints, starts: Ints, keys: Ints, logits: bool)
                 mean_place = filled - (turn + ends - 1) / 2
                 first = start + (own[turn] & _PLACE)
                 part = math.exp(np.float64(gap[first])) if logits else max(np.float64(values[first]), 0.0)
-                part = part / total if total > 0 else np.nan
+                part = part / total + 0.0 if total > 0 else np.nan  # never -0
                 for each in range(turn, ends):
                     place = start + (own[each] & _PLACE)
                     rank[place], share[place] = mean_place, part

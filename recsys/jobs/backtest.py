@@ -247,7 +247,7 @@ class _Replay:
 
     def _known(self, night: int, settings: Settings) -> Dataset:
         """Give the tables as they were when a night began, by the clock of a configuration."""
-        return known_before(self.dataset, self.plan.begins(night), settings.labels.clock(settings.time))
+        return known_before(self.dataset, self.plan.begins(night), settings.clock)
 
     def _join(self, side: str) -> None:
         """Write the rankings of all nights into one folder, which `compare` reads."""

@@ -14,7 +14,7 @@ from recsys.data.windows import WINDOWS, Windows, place_windows
 from recsys.errors import DataError, SettingsError
 from recsys.features.catalogue import to_html
 from recsys.features.checks import check_context, check_events
-from recsys.features.plan import TEXT_COLUMNS, build_features, feature_names
+from recsys.features.plan import TEXT_COLUMNS, build_features, feature_names, refuse_doubles
 from recsys.files import new_folder, refuse_existing
 from recsys.manifest import write_manifest
 from recsys.model.folder import identity
@@ -224,6 +224,7 @@ def _open(dataset: Dataset, basis: Settings | str | Path) -> _Source:
     if isinstance(basis, Settings):
         prepared = prepare(dataset, basis)
         check_context(prepared.dataset.requests, basis.features, dataset.about.recorded_after)
+        refuse_doubles(basis.features)
         check_events(dataset, basis.features)
         windows = place_windows(prepared.made.lists, basis.windows, time=prepared.log.time)
         source = _Source(basis, windows, prepared.made.lists, prepared.log)

@@ -21,6 +21,7 @@ from recsys.features.plan import TEXT_COLUMNS, build_features, with_comparisons
 from recsys.features.settings import FeatureSettings, declare
 from recsys.jobs.futures import two_futures
 from recsys.model.prepared import Prepared, behaviour_of
+from recsys.past.log import Log
 from recsys.past.lookup import Asked
 from recsys.schema import AFTER_THE_LIST, KNOWN_AT
 from recsys.settings import Settings
@@ -249,7 +250,7 @@ def future_features(
 
 
 def _compute(candidates: pl.DataFrame, dataset: Dataset, settings: Settings) -> pl.DataFrame:
-    log = settings.log(behaviour_of(dataset, settings.features.kept))
+    log = Log(behaviour_of(dataset, settings.features.kept), settings.clock, settings.text.history)
     return build_features(Asked.of(candidates, log), settings.features, None)
 
 

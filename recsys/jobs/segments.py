@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -10,9 +11,11 @@ import polars as pl
 
 from recsys.data.tables import Dataset, one_version
 from recsys.errors import DataError, SettingsError
-from recsys.past.log import Log
 from recsys.past.lookup import Asked, Lookup, request_starts
 from recsys.past.streams import CLICK, SHOWING
+
+if TYPE_CHECKING:
+    from recsys.past.log import Log
 
 Flags = npt.NDArray[np.bool_]
 
@@ -28,7 +31,7 @@ _HOURS = (6, 12, 18)
 _NONE, _OTHERS = "(none)", "(others)"
 
 
-def cold_requests(requests: pl.DataFrame, log: Log) -> Flags:
+def cold_requests(requests: pl.DataFrame, log: "Log") -> Flags:
     """Say for every row whether a clicked item of its request had fewer than `COLD` showings before the request.
 
     Parameters

@@ -18,7 +18,7 @@ from recsys.encoders.sources import encoder_hash
 from recsys.errors import SettingsError
 from recsys.evaluation.evaluation import AGELESS, PRODUCT
 from recsys.features.checks import check_context, check_events, check_query
-from recsys.features.plan import AGE_COLUMNS, TEXT_COLUMNS, feature_names
+from recsys.features.plan import AGE_COLUMNS, TEXT_COLUMNS, feature_names, refuse_doubles
 from recsys.files import new_folder, refuse_existing
 from recsys.jobs.field_lists import judge_field
 from recsys.jobs.judging import Judgement, LoggedWindow, judge, read_logged
@@ -147,8 +147,9 @@ def _prepare(dataset: Dataset, settings: Settings) -> Prepared:
     if warnings:
         logger.warning("the table check has %s; `recsys check` says which", counted(warnings, "warning"))
     plain, after = prepared.dataset, dataset.about.recorded_after
-    refuse_late_clicks(plain.requests, settings.labels.clock(settings.time))
+    refuse_late_clicks(plain.requests, settings.clock)
     check_context(plain.requests, settings.features, after)
+    refuse_doubles(settings.features)
     check_events(dataset, settings.features)
     once = [kind for kind in settings.candidates.once if kind != CLICK]
     refuse_unseen(dataset.events, "[candidates] once", once, "; what a list was made of is a 'click', too")

@@ -119,7 +119,7 @@ class Model:
     @cached_property
     def clock(self) -> TimeSettings:
         """When behaviour is known to this model."""
-        return self.settings.labels.clock(self.settings.time)
+        return self.settings.clock
 
     @property
     def rankers(self) -> dict[str, TreeRanker]:
@@ -129,7 +129,7 @@ class Model:
 
     def log(self, behaviour: Behaviour) -> Log:
         """Encode behaviour as this model reads it."""
-        return self.settings.log(behaviour)
+        return Log(behaviour, self.clock, self.settings.text.history)
 
     def reader(self, log: Log, vectors: ItemVectors, folder: Path) -> Reader:
         """Join item vectors with this model's user tower.

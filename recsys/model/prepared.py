@@ -57,7 +57,8 @@ class Prepared:
         SettingsError
             When settings name a column that the tables do not hold, or of which no feature can be made.
         """
-        return self.settings.log(behaviour_of(self.dataset, self.settings.features.kept))
+        kept = behaviour_of(self.dataset, self.settings.features.kept)
+        return Log(kept, self.settings.clock, self.settings.text.history)
 
     @cached_property
     def made(self) -> Made:
@@ -107,7 +108,7 @@ def prepare(dataset: Dataset, settings: Settings) -> Prepared:
     refuse_errors(checked)
     refuse_unseen(dataset.events, "[text] history", settings.text.history)
     plain = dataset.plain(settings.features.context)
-    requests = labels_in_time(plain.requests, settings.labels.clock(settings.time))
+    requests = labels_in_time(plain.requests, settings.clock)
     return Prepared(grade_labels(replace(plain, requests=requests), settings.labels), settings, checked)
 
 

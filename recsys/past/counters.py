@@ -1,125 +1,18 @@
 """Counters: how much happened per key before a moment, exactly, whatever the order or the batch."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
-from functools import lru_cache
 from math import prod
-from typing import NamedTuple
 
 import numpy as np
 
 from recsys.errors import DataError
 from recsys.past import kernel
-from recsys.past.streams import OUTCOME, SHOWING, Amount, Codes, Ints, Moment, Per, Stream
+from recsys.past.blocks import Blocks
+from recsys.past.reads import Key, Reads
+from recsys.past.streams import Codes, Ints, Per, Stream
 
 _FEW = 8
 """With so many times more codes than rows, only those are listed that occur."""
-
-
-class Key(NamedTuple):
-    """What is counted together: a stream, and the key columns."""
-
-    of: str
-    per: Per
-
-
-@dataclass(frozen=True, eq=False)
-class Reads:
-    """What is read of counters, in the order in which the kernel does; the same for every layer and all candidates.
-
-    Attributes
-    ----------
-    keys
-        The counters, C of them.
-    names
-        The key columns of all.
-    columns
-        Which of them each counter has, shape [C, most].
-    back
-        Bounds: how long before `as_of`, microseconds, shape [B].
-    spans, ends, reads
-        See `recsys.past.kernel.look_up`.
-    empty
-        What each answer is where nothing is known, shape [A].
-    """
-
-    keys: tuple[Key, ...]
-    names: tuple[str, ...]
-    columns: Ints
-    back: Ints
-    spans: Ints
-    ends: Ints
-    reads: Ints
-    empty: Ints
-
-    @classmethod
-    def of(cls, asked: Sequence[Amount | Moment], delay: timedelta) -> "Reads":
-        """Plan how answers are found, each once.
-
-        Parameters
-        ----------
-        asked
-            What is asked, A of them.
-        delay
-            How long after its showing an outcome is known.
-        """
-        return _planned(tuple(asked), delay)
-
-    def bounds(self, as_of: Ints) -> Ints:
-        """Give the moments before which rows must have become known, shape [B, Q]: the one comparison with `as_of`."""
-        return np.subtract(as_of, self.back[:, None])
-
-
-@lru_cache(maxsize=256)
-def _planned(asked: tuple[Amount | Moment, ...], delay: timedelta) -> Reads:
-    keys = tuple(dict.fromkeys(_key(each) for each in asked))
-    names = tuple(dict.fromkeys(name for key in keys for name in key.per))
-    columns = np.zeros((len(keys), max((len(key.per) for key in keys), default=0) or 1), dtype=np.int64)
-    for row, key in enumerate(keys):
-        columns[row, : len(key.per)] = [names.index(name) for name in key.per]
-    back = sorted({0, *(at for each in asked for at in _bounds(each, delay) if at is not None)})
-    spans, ends, reads = [(0, 0)], list[int](), list[tuple[int, int, int, int]]()
-    for key in keys:
-        own = [(place, each) for place, each in enumerate(asked) if _key(each) == key]
-        needed = sorted({at for _, each in own for at in _bounds(each, delay) if at is not None})
-        place_of: dict[int | None, int] = {at: len(ends) + place for place, at in enumerate(needed)}
-        place_of[None] = len(ends) + len(needed)
-        ends += [*(back.index(at) for at in needed), -1]
-        for place, each in own:
-            start, end = _bounds(each, delay)
-            what = each.which if isinstance(each, Amount) else kernel.FIRST_MOMENT if each.first else kernel.LAST_MOMENT
-            reads.append((what, place_of[start], place_of[end], place))
-        spans.append((len(ends), len(reads)))
-    empty = [
-        0 if isinstance(each, Amount) else kernel.NEVER_FIRST if each.first else kernel.NEVER_LAST for each in asked
-    ]
-    return Reads(
-        keys,
-        names,
-        columns,
-        np.array(back, dtype=np.int64),
-        np.array(spans, dtype=np.int64),
-        np.array(ends, dtype=np.int64),
-        np.array(reads, dtype=np.int64).reshape(-1, 4),
-        np.array(empty, dtype=np.int64),
-    )
-
-
-def _key(asked: Amount | Moment) -> Key:
-    """Give what it is read from; an outcome lies at its showing."""
-    return Key(SHOWING if asked.of == OUTCOME else asked.of, asked.per)
-
-
-def _bounds(asked: Amount | Moment, delay: timedelta) -> tuple[int | None, int]:
-    """Give how long before `as_of` the rows that count begin, None where that is not limited, and where they end."""
-    end = _microseconds(delay) if asked.of == OUTCOME else 0
-    window = asked.window if isinstance(asked, Amount) else None
-    return None if window is None else end + _microseconds(window), end
-
-
-def _microseconds(duration: timedelta) -> int:
-    return duration // timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,8 +24,8 @@ class Counters:
 
     Attributes
     ----------
-    data
-        The numbers of all counters, one after the other, shape [D].
+    blocks
+        The numbers of all counters, one after the other.
     where
         Where in it each counter lies: how many key columns it has; whether only codes of the first one that occur are
         listed, where, and how many there are; where the keys of each code begin, the numbers of their other columns,
@@ -143,17 +36,57 @@ class Counters:
         What each counts.
     """
 
-    data: Ints
+    blocks: Blocks
     where: Ints
     keys: tuple[Key, ...]
 
     def of(self, keys: tuple[Key, ...]) -> "Counters":
         """Choose some of the counters, in an order of one's own."""
-        return Counters(self.data, self.where[[self.keys.index(key) for key in keys]], keys)
+        return Counters(self.blocks, self.where[[self.keys.index(key) for key in keys]], keys)
 
     def add(self, reads: Reads, codes: Ints, bounds: Ints, found: Ints) -> None:
-        """Add what is known here to what is known elsewhere, see `recsys.past.kernel.look_up`."""
-        kernel.look_up(self.data, self.where, codes, reads.columns, bounds, reads.spans, reads.ends, reads.reads, found)
+        """Add what is known here to what is known elsewhere, see `recsys.past.kernel.look_up`.
+
+        Raises
+        ------
+        ModelError
+            When numbers are needed that were changed after they were written.
+        """
+        blocks, at = self.blocks, np.zeros(3, dtype=np.int64)
+        while True:
+            try:
+                kernel.look_up(
+                    blocks.data,
+                    blocks.checked,
+                    at,
+                    self.where,
+                    codes,
+                    reads.columns,
+                    bounds,
+                    reads.spans,
+                    reads.ends,
+                    reads.reads,
+                    found,
+                )
+                return
+            except kernel.UncheckedError:
+                blocks.check(int(at[kernel.WAITS]))
+
+    def last(self, users: Ints, as_of: Ints, order: Ints, found: tuple[Ints, Ints, Ints]) -> None:
+        """Put what users did last here among what they did last elsewhere, see `recsys.past.kernel.last_rows`.
+
+        Raises
+        ------
+        ModelError
+            When numbers are needed that were changed after they were written.
+        """
+        blocks, at = self.blocks, np.zeros(3, dtype=np.int64)
+        while True:
+            try:
+                kernel.last_rows(blocks.data, blocks.checked, at, self.where[0], users, as_of, order, *found)
+                return
+            except kernel.UncheckedError:
+                blocks.check(int(at[kernel.WAITS]))
 
 
 class Counting:
@@ -216,8 +149,7 @@ class Counting:
         """Give all of them."""
         data = np.concatenate([*self._parts, np.empty(0, dtype=np.int64)])
         self._parts.clear()
-        data.flags.writeable = False
-        return Counters(data, self._where, self._keys)
+        return Counters(Blocks.held(data), self._where, self._keys)
 
 
 def _keyed(codes: Codes, per: Per, sizes: dict[str, int], order: Ints) -> tuple[Ints, Ints, Ints]:

@@ -3,7 +3,7 @@
 import numpy as np
 
 from recsys.compiled import compiled
-from recsys.past.streams import Ints
+from recsys.past.streams import BLOCK, FIRST_MOMENT, NEVER_FIRST, NEVER_LAST, Flags, Ints
 
 COLUMNS, SPARSE, FIRST, MANY, OUTER, INNER, BEGIN, MOMENTS, FIRSTS, LASTS, COUNTS, TOTALS = range(12)
 """What a row of `Counters.where` holds, see there; then come the sizes of the key columns after the first."""
@@ -13,25 +13,36 @@ AMOUNTS = 2
 
 SIZES = TOTALS + AMOUNTS
 
-FIRST_MOMENT, LAST_MOMENT = -2, -1
-"""What is read beside amounts: the first and the last moment; amounts are 0, the number of rows, and from 1 on."""
-
-NEVER_FIRST, NEVER_LAST = int(np.iinfo(np.int64).max), int(np.iinfo(np.int64).min)
-"""What these are where there is no row."""
-
 _MEMO = 256
 """From so many rows on, what was found for a code is kept for later rows of the same moment."""
 
 
+WAITS, COUNTER, ROW = range(3)
+"""What the kernel leaves when it meets a block that nobody has checked: which, and where it stopped."""
+
+
+class UncheckedError(Exception):
+    """Numbers of a block are wanted that were not held against their hash yet."""
+
+
 @compiled
-def below(values: Ints, start: int, end: int, wanted: int) -> int:
-    """Count the sorted values below a number, those before `start` among them; only others before `end` are read."""
+def _read(data: Ints, checked: Flags, at: Ints, place: int) -> np.int64:
+    """Read a number of a block that was checked."""
+    if not checked[place >> BLOCK]:
+        at[WAITS] = place >> BLOCK
+        raise UncheckedError
+    return np.int64(data[place])
+
+
+@compiled
+def _below(data: Ints, checked: Flags, at: Ints, start: int, end: int, wanted: int) -> int:
+    """Count the sorted numbers below one, those before `start` among them; only others before `end` are read."""
     many = end - start
     while many > 1:  # without a branch that a processor would have to guess
         half = many >> 1
-        start += half if values[start + half - 1] < wanted else 0
+        start += half if _read(data, checked, at, start + half - 1) < wanted else 0
         many -= half
-    return start + 1 if many == 1 and values[start] < wanted else start
+    return start + 1 if many == 1 and _read(data, checked, at, start) < wanted else start
 
 
 @compiled
@@ -44,12 +55,13 @@ def below_each(values: Ints, first: Ints, codes: Ints, wanted: Ints) -> Ints:
     for row in range(len(codes)):
         code = codes[row]
         if code >= 0:
-            found[row] = below(values, first[code], first[code + 1], wanted[row])
+            own = values[first[code] : first[code + 1]]
+            found[row] = first[code] + np.searchsorted(own, wanted[row])
     return found
 
 
 @compiled
-def find_key(data: Ints, of: Ints, codes: Ints, columns: Ints, row: int) -> int:
+def _find_key(data: Ints, checked: Flags, at: Ints, of: Ints, codes: Ints, columns: Ints, row: int) -> int:
     """Find the number of a row's key in a counter, -1 where it never occurred."""
     if of[COLUMNS] == 0:
         return 0 if of[MANY] > 0 else -1
@@ -57,8 +69,8 @@ def find_key(data: Ints, of: Ints, codes: Ints, columns: Ints, row: int) -> int:
     if code < 0:
         return -1
     if of[SPARSE]:
-        place = below(data, of[FIRST], of[FIRST] + of[MANY], code) - of[FIRST]
-        if place == of[MANY] or data[of[FIRST] + place] != code:
+        place = _below(data, checked, at, of[FIRST], of[FIRST] + of[MANY], code) - of[FIRST]
+        if place == of[MANY] or _read(data, checked, at, of[FIRST] + place) != code:
             return -1
     else:
         place = code
@@ -72,14 +84,32 @@ def find_key(data: Ints, of: Ints, codes: Ints, columns: Ints, row: int) -> int:
         if code < 0 or code >= size:
             return -1
         inner = inner * size + code
-    start, end = of[INNER] + data[of[OUTER] + place], of[INNER] + data[of[OUTER] + place + 1]
-    found = below(data, start, end, inner)
-    return int(found - of[INNER]) if found < end and data[found] == inner else -1
+    start = of[INNER] + _read(data, checked, at, of[OUTER] + place)
+    end = of[INNER] + _read(data, checked, at, of[OUTER] + place + 1)
+    found = _below(data, checked, at, start, end, inner)
+    return int(found - of[INNER]) if found < end and _read(data, checked, at, found) == inner else -1
+
+
+@compiled
+def _value(data: Ints, checked: Flags, at: Ints, of: Ints, what: int, start: int, stop: int) -> np.int64:
+    """Read what rows of one key hold together, those from `start` to, not including, `stop`."""
+    if start >= stop:
+        return np.int64(0 if what >= 0 else NEVER_FIRST if what == FIRST_MOMENT else NEVER_LAST)
+    if what == FIRST_MOMENT:
+        return _read(data, checked, at, of[FIRSTS] + start)
+    if what < 0:
+        return _read(data, checked, at, of[LASTS] + stop - 1)
+    total = of[COUNTS + what]
+    if total < 0:
+        return np.int64(stop - start)
+    return _read(data, checked, at, total + stop) - _read(data, checked, at, total + start)
 
 
 @compiled
 def look_up(
     data: Ints,
+    checked: Flags,
+    at: Ints,
     where: Ints,
     codes: Ints,
     columns: Ints,
@@ -93,8 +123,10 @@ def look_up(
 
     Parameters
     ----------
-    data, where
+    data, checked, where
         See `Counters`; one row of `where` per counter, C of them.
+    at
+        Where to begin, and where it stopped: see `WAITS`; shape [3].
     codes, columns
         Key columns of the rows, shape [K, Q], and which of them each counter has, shape [C, most].
     bounds
@@ -108,18 +140,27 @@ def look_up(
         start, end, row.
     found
         Answers, shape [A, Q]; sums begin at 0, first moments at `NEVER_FIRST` and last ones at `NEVER_LAST`.
+
+    Raises
+    ------
+    UncheckedError
+        When a number is wanted of a block that is not checked; once it is, call again with the same `at` and `found`.
     """
     rows = bounds.shape[1]
     places = np.empty(ends.shape[0] + 1, dtype=np.int64)
-    for counter in range(where.shape[0]):
+    first_counter, first_row = at[COUNTER], at[ROW]
+    values = np.empty(max(1, reads.shape[0]), dtype=np.int64)
+    for counter in range(first_counter, where.shape[0]):
         of, own = where[counter], columns[counter]
         first_end, last_end = spans[counter, 0], spans[counter + 1, 0]
         first_read, last_read = spans[counter, 1], spans[counter + 1, 1]
         remembers = rows >= _MEMO and of[COLUMNS] == 1 and of[SPARSE] == 0
         memo = np.full(of[MANY] if remembers else 1, -1, dtype=np.int64)
         before, before_key = -1, -1
-        for row in range(rows):
-            key = find_key(data, of, codes, own, row)
+        at[COUNTER] = counter
+        for row in range(first_row if counter == first_counter else 0, rows):
+            at[ROW] = row
+            key = _find_key(data, checked, at, of, codes, own, row)
             if key < 0:
                 continue
             same = before if key == before_key else -1
@@ -131,34 +172,32 @@ def look_up(
                 for read in range(first_read, last_read):
                     found[reads[read, 3], row] = found[reads[read, 3], same]
                 continue
-            lowest, highest = of[MOMENTS] + data[of[BEGIN] + key], of[MOMENTS] + data[of[BEGIN] + key + 1]
-            end = highest
+            lowest = of[MOMENTS] + _read(data, checked, at, of[BEGIN] + key)
+            end = of[MOMENTS] + _read(data, checked, at, of[BEGIN] + key + 1)
             for place in range(first_end, last_end):
                 if ends[place] < 0:
                     places[place] = lowest - of[MOMENTS]
                 else:
-                    end = below(data, lowest, end, bounds[ends[place], row])
+                    end = _below(data, checked, at, lowest, end, bounds[ends[place], row])
                     places[place] = end - of[MOMENTS]
+            for read in range(first_read, last_read):  # all of them, before the first is added to what is known
+                what, start, stop = reads[read, 0], places[reads[read, 1]], places[reads[read, 2]]
+                values[read] = _value(data, checked, at, of, what, start, stop)
             for read in range(first_read, last_read):
-                what, start, end = reads[read, 0], places[reads[read, 1]], places[reads[read, 2]]
-                target = reads[read, 3]
-                if start == end:
-                    continue
-                if what > 0:
-                    total = of[TOTALS + what - 1]
-                    found[target, row] += data[total + end] - data[total + start]
-                elif what == 0:
-                    total = of[COUNTS]
-                    found[target, row] += end - start if total < 0 else data[total + end] - data[total + start]
+                what, target = reads[read, 0], reads[read, 3]
+                if what >= 0:
+                    found[target, row] += values[read]
                 elif what == FIRST_MOMENT:
-                    found[target, row] = min(found[target, row], data[of[FIRSTS] + start])
+                    found[target, row] = min(found[target, row], values[read])
                 else:
-                    found[target, row] = max(found[target, row], data[of[LASTS] + end - 1])
+                    found[target, row] = max(found[target, row], values[read])
 
 
 @compiled
 def last_rows(
     data: Ints,
+    checked: Flags,
+    at: Ints,
     of: Ints,
     users: Ints,
     as_of: Ints,
@@ -171,25 +210,37 @@ def last_rows(
 
     Parameters
     ----------
-    data, of
+    data, checked, of
         Counter of the users' rows, whose amounts are the items and when each happened, see `Counters`.
+    at
+        As of `look_up`.
     users, as_of
         Codes and microseconds, each of shape [R].
     order
         Place of every item's id among all, shape [n]: of rows of one moment that of the larger id counts as later.
     items, moments, happened
         Answers, each of shape [R, H], -1 and the lowest moment where there is none.
+
+    Raises
+    ------
+    UncheckedError
+        As `look_up` does.
     """
     length, codes, column = items.shape[1], np.empty((1, 1), dtype=np.int64), np.zeros(1, dtype=np.int64)
     item_at, happened_at = of[TOTALS], of[TOTALS + 1]
-    for row in range(len(users)):
+    for row in range(at[ROW], len(users)):
+        at[ROW] = row
         codes[0, 0] = users[row]
-        key = find_key(data, of, codes, column, 0)
+        key = _find_key(data, checked, at, of, codes, column, 0)
         if key < 0:
             continue
-        lowest = of[MOMENTS] + data[of[BEGIN] + key]
-        place = below(data, lowest, of[MOMENTS] + data[of[BEGIN] + key + 1], as_of[row]) - of[MOMENTS] - 1
+        lowest = of[MOMENTS] + _read(data, checked, at, of[BEGIN] + key)
+        end = of[MOMENTS] + _read(data, checked, at, of[BEGIN] + key + 1)
+        place = _below(data, checked, at, lowest, end, as_of[row]) - of[MOMENTS] - 1
         lowest -= of[MOMENTS]
+        for each in range(max(lowest, place - length + 1), place + 1):  # all, before the first is put among the others
+            for begin in (item_at, of[MOMENTS], happened_at):
+                _read(data, checked, at, begin + each)
         slot = 0
         while place >= lowest and slot < length:
             item, moment, when = data[item_at + place], data[of[MOMENTS] + place], data[happened_at + place]

@@ -7,14 +7,16 @@ from threading import RLock
 
 import numpy as np
 import numpy.typing as npt
+import polars as pl
 
 from recsys.data.clock import TimeSettings
+from recsys.errors import DataError
 from recsys.past.behaviour import EVENT_ID, Behaviour, Clicked
-from recsys.past.counters import Counters, Counting, Key
+from recsys.past.counters import Counters, Counting
 from recsys.past.field import marks
-from recsys.past.kernel import last_rows
+from recsys.past.reads import Key
 from recsys.past.register import ALWAYS, Changed, Register
-from recsys.past.streams import CHANCE, CLICK, LAST, SHOWING, Ints, Stream, in_units
+from recsys.past.streams import CHANCE, CLICK, LAST, SHOWING, UNIT, Ints, Stream
 from recsys.past.vocabulary import Vocabulary
 
 
@@ -183,6 +185,23 @@ def last_read(
     items, moments = np.full((len(users), length), -1), np.full((len(users), length), np.iinfo(np.int64).min // 2)
     happened = moments.copy()
     for layer in layers:
-        read = layer.read
-        last_rows(read.data, read.where[0], users, as_of, order, items, moments, happened)
+        layer.read.last(users, as_of, order, (items, moments, happened))
     return items, moments, happened
+
+
+def in_units(values: pl.Series) -> tuple[Ints, Ints]:
+    """Write values of events in whole `UNIT`s, 0 where there is none, and say where there is one, each of shape [N].
+
+    Raises
+    ------
+    DataError
+        When they are too large to be added up exactly.
+    """
+    values = values.fill_nan(None)
+    units = np.rint(values.fill_null(0.0).to_numpy() / UNIT)
+    if np.abs(units).sum() >= 2**62:
+        raise DataError(
+            f"values of events reach {np.abs(units).max() * UNIT:g}, too large to be added up exactly; "
+            "write them in a larger unit"
+        )
+    return units.astype(np.int64), values.is_not_null().to_numpy()

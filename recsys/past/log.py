@@ -11,9 +11,9 @@ import polars as pl
 from recsys.data.clock import TimeSettings
 from recsys.past.behaviour import Behaviour
 from recsys.past.clicks import Clicks
-from recsys.past.counters import Reads
 from recsys.past.field import Fields, rows_of
 from recsys.past.layer import Layer, last_read
+from recsys.past.reads import Reads
 from recsys.past.register import Register
 from recsys.past.streams import CLICK, LAST, Amount, Ints, Rows
 from recsys.past.vocabulary import Vocabularies, Vocabulary

@@ -10,9 +10,21 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from recsys.past.counters import Reads
-from recsys.past.kernel import NEVER_FIRST, NEVER_LAST
-from recsys.past.streams import CLICK, LAST, MICROSECONDS_PER_HOUR, SHOWING, Amount, Ints, Moment, Per, Rows, pick
+from recsys.past.reads import Reads
+from recsys.past.streams import (
+    CLICK,
+    LAST,
+    MICROSECONDS_PER_HOUR,
+    NEVER_FIRST,
+    NEVER_LAST,
+    SHOWING,
+    Amount,
+    Ints,
+    Moment,
+    Per,
+    Rows,
+    pick,
+)
 
 if TYPE_CHECKING:
     from recsys.past.log import Log

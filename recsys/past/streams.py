@@ -7,11 +7,12 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-import polars as pl
-
-from recsys.errors import DataError
 
 Ints = npt.NDArray[np.int64]
+Flags = npt.NDArray[np.bool_]
+
+BLOCK = 17
+"""Numbers that are mapped from a file are held against hashes in blocks of `2 ** BLOCK`, a mebibyte."""
 
 MICROSECONDS_PER_HOUR = 3_600_000_000
 
@@ -26,6 +27,12 @@ UNIT = 2**-10
 
 CHANCE = 2**-32
 """The part of a list that a candidate is, 1 / its size, is added up in whole multiples of this."""
+
+FIRST_MOMENT, LAST_MOMENT = -2, -1
+"""What is read beside amounts: the first and the last moment; amounts are 0, the number of rows, and from 1 on."""
+
+NEVER_FIRST, NEVER_LAST = int(np.iinfo(np.int64).max), int(np.iinfo(np.int64).min)
+"""What these are where there is no row."""
 
 Codes = Mapping[str, Ints]
 Per = tuple[str, ...]
@@ -108,24 +115,6 @@ class Stream:
             np.concatenate([self.happened, other.happened]),
             tuple(np.concatenate(pair) for pair in zip(self.amounts, other.amounts, strict=True)),
         )
-
-
-def in_units(values: pl.Series) -> tuple[Ints, Ints]:
-    """Write values of events in whole `UNIT`s, 0 where there is none, and say where there is one, each of shape [N].
-
-    Raises
-    ------
-    DataError
-        When they are too large to be added up exactly.
-    """
-    values = values.fill_nan(None)
-    units = np.rint(values.fill_null(0.0).to_numpy() / UNIT)
-    if np.abs(units).sum() >= 2**62:
-        raise DataError(
-            f"values of events reach {np.abs(units).max() * UNIT:g}, too large to be added up exactly; "
-            "write them in a larger unit"
-        )
-    return units.astype(np.int64), values.is_not_null().to_numpy()
 
 
 Values = TypeVar("Values", bound=np.generic)

@@ -11,7 +11,10 @@ from recsys.errors import DataError
 from recsys.past.streams import Ints, pick
 
 FEW = 10_000
-"""Up to so many strings are searched one by one; for more of them, a join over the whole vocabulary is faster."""
+"""Up to so many strings are searched one by one; for more of them, a join over the whole vocabulary is faster.
+
+A vocabulary of fewer is a dictionary.
+"""
 
 SPARSE = 16
 """Integers are looked up in a table of all numbers between them unless it were so many times as long as they are."""
@@ -136,6 +139,8 @@ class Vocabulary:
         _same_kind(column.name, self.values.dtype, plain.dtype)
         if plain.dtype == pl.Int64:
             return np.where(plain.is_null(), -1, self._numbered(plain.fill_null(0).to_numpy()))
+        if len(plain) < FEW and len(self.values) < FEW:
+            return np.array([self._codes_of.get(value, -1) for value in plain.to_list()], dtype=np.int64)
         if len(plain) < FEW:
             filled = plain.fill_null("") if plain.null_count() else plain
             places = np.minimum(self.values.search_sorted(filled).to_numpy(), len(self.values) - 1)
@@ -146,6 +151,11 @@ class Vocabulary:
         table = pl.DataFrame({"value": self.values, "code": np.arange(len(self.values), dtype=np.int64)})
         joined = plain.to_frame().join(table, on="value", how="left", maintain_order="left")
         return joined["code"].fill_null(-1).to_numpy()
+
+    @cached_property
+    def _codes_of(self) -> dict[str | None, int]:
+        """The code of each of a few strings."""
+        return {value: code for code, value in enumerate(self.values.to_list())}
 
     def _numbered(self, wanted: Ints) -> Ints:
         """Find whole numbers among `values`, -1 where they are not."""

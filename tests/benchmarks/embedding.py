@@ -90,7 +90,7 @@ def read_corpus() -> Corpus:
     settings = Settings()
     dataset = dataset.plain()
     texts = item_texts(dataset.items, settings.text.fields)
-    log = settings.log(behaviour_of(dataset, Kept()))
+    log = Log(behaviour_of(dataset, Kept()), settings.clock, settings.text.history)
     inside = pl.col("timestamp").is_between(start, start + timedelta(days=1), closed="left")
     day = TextLog.of(dataset.requests.filter(inside), log, dataset.items.select("item_id"), settings.text)
     return Corpus(name, dataset, texts, log, day)

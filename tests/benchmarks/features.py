@@ -11,6 +11,7 @@ from recsys.data.importers import read_source
 from recsys.data.tables import Dataset
 from recsys.features.plan import TEXT_COLUMNS, build_features
 from recsys.model.prepared import behaviour_of
+from recsys.past.log import Log
 from recsys.past.lookup import Asked
 from recsys.settings import Settings, load_settings
 from recsys.world import WorldSettings, make_world
@@ -50,7 +51,7 @@ def bench_features() -> list[dict[str, object]]:
 
 
 def _own(dataset: Dataset, settings: Settings) -> pl.DataFrame:
-    log = settings.log(behaviour_of(dataset, settings.features.kept))
+    log = Log(behaviour_of(dataset, settings.features.kept), settings.clock, settings.text.history)
     return build_features(Asked.of(dataset.requests, log), settings.features, None)
 
 

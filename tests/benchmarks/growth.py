@@ -12,6 +12,7 @@ from recsys.data.tables import Dataset
 from recsys.features.plan import build_features
 from recsys.jobs.judging import ROWS_PER_BATCH
 from recsys.model.prepared import behaviour_of
+from recsys.past.log import Log
 from recsys.past.lookup import Asked
 from recsys.settings import load_settings
 from recsys.world import WorldSettings, make_world
@@ -66,7 +67,7 @@ def _compute(folder: Path) -> dict[str, float]:
     settings = load_settings(CONFIG)
     dataset = Dataset.read(folder)
     started, busy = time.perf_counter(), time.process_time()
-    log = settings.log(behaviour_of(dataset, settings.features.kept))
+    log = Log(behaviour_of(dataset, settings.features.kept), settings.clock, settings.text.history)
     columns = 0
     for part in Asked.of(dataset.requests, log).parts(ROWS_PER_BATCH):
         columns = len(build_features(part, settings.features, None).columns)

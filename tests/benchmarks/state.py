@@ -17,6 +17,7 @@ from recsys.data.tables import read_table
 from recsys.features.plan import build_features
 from recsys.features.settings import declare
 from recsys.past.behaviour import Behaviour
+from recsys.past.log import Log
 from recsys.past.lookup import Asked, Lookup
 from recsys.past.tail import Tail
 from recsys.settings import Settings, load_settings
@@ -121,7 +122,7 @@ def _after(moment: datetime, microseconds: np.ndarray) -> pl.Series:
 def _load(folder: Path, settings: Settings) -> Tail:
     """Bring a process to where the first list costs what every list costs, as `Ranker.load` does."""
     behaviour = Behaviour(*(read_table(folder, field.name) for field in fields(Behaviour)))
-    log = settings.log(behaviour)
+    log = Log(behaviour, settings.clock, settings.text.history)
     nobody = Lookup.of_nobody(log)
     for feature in declare(settings.features):
         feature.values(nobody)

@@ -8,7 +8,7 @@ from recsys.errors import DataError, SettingsError
 from recsys.features.checks import check_context, check_events, check_id_types
 from recsys.features.definitions import Count, Share
 from recsys.features.moments import Pace
-from recsys.features.plan import feature_names
+from recsys.features.plan import feature_names, refuse_doubles
 from recsys.features.settings import FeatureSettings
 from recsys.model.prepared import behaviour_of
 from recsys.past.behaviour import Kept
@@ -34,7 +34,7 @@ def test_missing_context_is_refused():
 def test_context_and_scores_named_as_a_feature_are_refused(setting, name):
     settings = FeatureSettings(**{setting: (name,)}, affinity=("category",))
     with pytest.raises(SettingsError, match=f"makes two features called '{name}'; rename a col"):
-        check_context(pl.DataFrame({name: [1]}), settings, ())
+        refuse_doubles(settings)
 
 
 def test_every_computed_name_is_refused_as_context(tools):
@@ -44,7 +44,7 @@ def test_every_computed_name_is_refused_as_context(tools):
         if name.startswith("retrieval"):
             own = own.model_copy(update={"scores": ("retrieval",)})
         with pytest.raises(SettingsError, match="makes two features called"):
-            check_context(pl.DataFrame({name: [1], "retrieval": [1]}), own, ())
+            refuse_doubles(own)
 
 
 def test_scores_must_be_numbers_known_before_the_list():

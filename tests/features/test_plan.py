@@ -14,9 +14,9 @@ from recsys.features.plan import TEXT_COLUMNS, build_features, differs_in_list, 
 from recsys.model.prepared import behaviour_of
 from recsys.past import counters
 from recsys.past import field as field_module
-from recsys.past.counters import Reads
 from recsys.past.log import Log
 from recsys.past.lookup import Asked
+from recsys.past.reads import Reads
 from recsys.schema import TIME
 from recsys.vectors.queries import QueryReader
 

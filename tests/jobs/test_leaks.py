@@ -20,9 +20,9 @@ from recsys.features.plan import build_features
 from recsys.jobs.leaks import draw_requests, future_features, refuse_leaks, telling_features
 from recsys.jobs.train import train
 from recsys.model.prepared import behaviour_of, prepare
-from recsys.past.counters import Reads
 from recsys.past.log import Log
 from recsys.past.lookup import Asked
+from recsys.past.reads import Reads
 from recsys.settings import Settings, load_settings
 from tests.fixtures.behaviour import Tools
 

@@ -258,13 +258,13 @@ def test_only_what_an_attribute_changes_is_counted_anew() -> None:
     assert other._clicked is layer._clicked
     keys = next(iter(layer._counted))
     shared = tuple(key for key in keys if not {"category", "last_category"} & set(key.per))
-    assert other.counters(shared).data is layer.counters(keys).data
-    assert other.counters(keys).data is not layer.counters(keys).data
+    assert other.counters(shared).blocks.data is layer.counters(keys).blocks.data
+    assert other.counters(keys).blocks.data is not layer.counters(keys).blocks.data
     user = tail.log.behaviour.showings["user_id"][0]
     fresh, _, _ = tell(fresh, fresh_reader, None, pl.DataFrame({"user_id": [user], "town": ["new"]}))
     (last,) = fresh.log.layers
     shared = tuple(key for key in keys if "town" not in key.per)
-    assert last.counters(shared).data is other.counters(keys).data
+    assert last.counters(shared).blocks.data is other.counters(keys).blocks.data
 
 
 def test_a_moment_that_is_not_told_stays() -> None:

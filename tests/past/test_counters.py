@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from recsys.past import counters as counters_module
 from recsys.past import kernel
-from recsys.past.counters import Counting, Key, Reads
-from recsys.past.streams import Amount, Moment, Stream
+from recsys.past.counters import Counting
+from recsys.past.reads import Key, Reads
+from recsys.past.streams import NEVER_FIRST, NEVER_LAST, Amount, Moment, Stream
 
 MICROSECOND = timedelta(microseconds=1)
 NAMES = ("user", "item", "device")
@@ -110,7 +111,7 @@ def check_moments(rows, asked):
     for answer, (_, per, first) in zip(answers, wanted, strict=True):
         for found, (codes, as_of) in zip(answer, asked, strict=True):
             past = [row[0] for row in known(rows, per, codes, as_of)]
-            never = kernel.NEVER_FIRST if first else kernel.NEVER_LAST
+            never = NEVER_FIRST if first else NEVER_LAST
             assert found == ((min if first else max)(past) if past else never)
 
 
@@ -158,7 +159,7 @@ def test_sums_beyond_the_whole_numbers_of_floats_stay_exact(large):
 def test_counters_cannot_be_written_to():
     counters = build([((0, 0, 0), 1, 1)], (Key("like", ()),))
     with pytest.raises(ValueError, match="read-only"):
-        counters.data[0] = 1
+        counters.blocks.data[0] = 1
 
 
 @pytest.mark.parametrize("outcome", [False, True])

@@ -13,9 +13,9 @@ from recsys.errors import DataError
 from recsys.features.plan import build_features
 from recsys.model.prepared import behaviour_of
 from recsys.past.behaviour import Behaviour, Kept, known_events
-from recsys.past.counters import Key, Reads
 from recsys.past.log import Log
 from recsys.past.lookup import Asked
+from recsys.past.reads import Key, Reads
 from recsys.past.streams import CLICK, OUTCOME, SHOWING, Amount
 from recsys.schema import TIME
 
@@ -101,8 +101,8 @@ def test_counters_are_built_once(tools):
     user, item, shown = Key(CLICK, ("user",)), Key(CLICK, ("item",)), Key(SHOWING, ("user",))
     both = layer.counters((user, item))
     assert layer.counters((user, item)) is both
-    assert layer.counters((item,)).data is both.data
-    assert layer.counters((item, shown)).data is not both.data
+    assert layer.counters((item,)).blocks.data is both.blocks.data
+    assert layer.counters((item, shown)).blocks.data is not both.blocks.data
 
 
 def test_a_tail_leaves_the_counters_of_the_batch_as_they_are(tools):

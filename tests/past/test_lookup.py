@@ -11,9 +11,9 @@ from recsys.data.clock import TimeSettings, parse_duration
 from recsys.data.tables import Dataset
 from recsys.model.prepared import behaviour_of
 from recsys.past.behaviour import Kept, known_events
-from recsys.past.counters import Key
 from recsys.past.log import Log
 from recsys.past.lookup import Asked, Lookup, cut_requests, request_starts
+from recsys.past.reads import Key
 from recsys.past.streams import Moment
 from recsys.schema import TIME
 

@@ -3,7 +3,8 @@ import polars as pl
 import pytest
 
 from recsys.errors import DataError
-from recsys.past.streams import CHANCE, UNIT, Stream, in_units
+from recsys.past.layer import in_units
+from recsys.past.streams import CHANCE, UNIT, Stream
 
 
 def test_rows_of_a_stream_keep_their_codes_moments_and_amounts_together():

@@ -134,7 +134,9 @@ def test_the_torch_backend_reads_alone_what_it_reads_in_a_batch_within_rounding(
     appeal = one.vectors.appeal[rows[0]] - other.vectors.appeal[rows[1]]
     assert np.abs(appeal).max() < 1e-5
     names = ["interest", "appeal", "text_score"]
-    found, expected = (each.features(each.ask(candidates)).frame().select(names) for each in (ranker._ready, whole._ready))
+    found, expected = (
+        each.features(each.ask(candidates)).frame().select(names) for each in (ranker._ready, whole._ready)
+    )
     for name in names:
         assert found[name].to_numpy() == pytest.approx(expected[name].to_numpy(), abs=1e-3, nan_ok=True)
 

@@ -1,0 +1,138 @@
+"""Numbers that lie in memory, or mapped from a file of which each block is held against its hash when first read."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from recsys.errors import ModelError
+from recsys.past.streams import BLOCK, Flags, Ints
+
+SIZE = 8 * 2**BLOCK
+"""Bytes of a block."""
+
+_HASH = hashlib.sha256().digest_size
+
+
+@dataclass(frozen=True, eq=False)
+class Blocks:
+    """Numbers, and which blocks of them were checked.
+
+    Attributes
+    ----------
+    data
+        The numbers, which nobody may change, shape [D].
+    checked
+        Which blocks were, shape [blocks].
+    hashes
+        sha256 of each block, shape [blocks, 32]; none of what lies in memory.
+    path
+        Where they are mapped from; None where they lie in memory.
+    """
+
+    data: Ints
+    checked: Flags
+    hashes: npt.NDArray[np.uint8]
+    path: Path | None = None
+
+    @classmethod
+    def held(cls, data: Ints) -> "Blocks":
+        """Take numbers that lie in memory."""
+        data.flags.writeable = False
+        checked = np.ones((len(data) >> BLOCK) + 1, dtype=bool)
+        return cls(data, checked, np.empty((0, _HASH), dtype=np.uint8))
+
+    @classmethod
+    def mapped(cls, path: Path, verify_all: bool = False) -> "Blocks":
+        """Map what `save` wrote.
+
+        Parameters
+        ----------
+        path
+            The file; that of its hashes lies beside it.
+        verify_all
+            Whether every block is checked at once.
+
+        Raises
+        ------
+        ModelError
+            When the files do not fit each other or, where all is checked, a block was changed.
+        """
+        hashes = np.fromfile(hashes_of(path), dtype=np.uint8)
+        size, count = path.stat().st_size, len(hashes) // _HASH
+        if len(hashes) % _HASH or size % 8 or count != -(-size // SIZE):
+            raise ModelError(f"{path} was cut or grew after it was written; copy the whole folder again")
+        data = np.memmap(path, dtype=np.int64, mode="r") if size else np.empty(0, dtype=np.int64)
+        plain = np.asarray(data)
+        plain.flags.writeable = False
+        blocks = cls(plain, np.zeros(count + 1, dtype=bool), hashes.reshape(count, _HASH), path)
+        if verify_all:
+            for block in range(count):
+                blocks.check(block)
+        return blocks
+
+    def check(self, block: int) -> None:
+        """Hold a block against its hash.
+
+        Raises
+        ------
+        ModelError
+            When it was changed after it was written.
+        """
+        if block < len(self.hashes):
+            numbers = self.data[block << BLOCK : (block + 1) << BLOCK]
+            if hashlib.sha256(numbers.tobytes()).digest() != self.hashes[block].tobytes():
+                raise ModelError(
+                    f"{self.path} was changed after it was written (block {block} of {len(self.hashes)} differs); "
+                    "copy the whole folder again"
+                )
+        self.checked[block] = True
+
+
+def hashes_of(path: Path) -> Path:
+    """Give the file that holds the hashes of the blocks of another."""
+    return path.with_name(f"{path.name}.sha256")
+
+
+class Writer:
+    """Writes numbers behind each other into a new file, and the hashes of its blocks into another.
+
+    Parameters
+    ----------
+    path
+        The file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.room = 0
+        self._path, self._file = path, path.open("xb")
+        self._hashes, self._left = bytearray(), b""
+
+    def add(self, numbers: Ints) -> int:
+        """Write numbers and say where they begin, counted in numbers."""
+        begin = self.room
+        whole = np.ascontiguousarray(numbers, dtype=np.int64).data.cast("B")
+        self._file.write(whole)
+        start = 0
+        if self._left:
+            start = min(SIZE - len(self._left), len(whole))
+            self._left += bytes(whole[:start])
+        while len(self._left) == SIZE or len(whole) - start >= SIZE:
+            if self._left:
+                self._hashes += hashlib.sha256(self._left).digest()
+                self._left = b""
+            else:
+                self._hashes += hashlib.sha256(whole[start : start + SIZE]).digest()
+                start += SIZE
+        self._left += bytes(whole[start:])
+        self.room += len(numbers)
+        return begin
+
+    def close(self) -> None:
+        """Write what is left."""
+        if self._left:
+            self._hashes += hashlib.sha256(self._left).digest()
+        self._file.close()
+        hashes_of(self._path).write_bytes(self._hashes)

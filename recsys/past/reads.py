@@ -1,0 +1,125 @@
+"""What is read of counters, planned once for all who ask the same."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+
+from recsys.past.streams import (
+    FIRST_MOMENT,
+    LAST_MOMENT,
+    NEVER_FIRST,
+    NEVER_LAST,
+    OUTCOME,
+    SHOWING,
+    Amount,
+    Ints,
+    Moment,
+    Per,
+)
+
+
+class Key(NamedTuple):
+    """What is counted together: a stream, and the key columns."""
+
+    of: str
+    per: Per
+
+
+@dataclass(frozen=True, eq=False)
+class Reads:
+    """What is read of counters, in the order in which the kernel does; the same for every layer and all candidates.
+
+    Attributes
+    ----------
+    keys
+        The counters, C of them.
+    names
+        The key columns of all.
+    columns
+        Which of them each counter has, shape [C, most].
+    back
+        Bounds: how long before `as_of`, microseconds, shape [B].
+    spans, ends, reads
+        See `recsys.past.look_up`.
+    empty
+        What each answer is where nothing is known, shape [A].
+    """
+
+    keys: tuple[Key, ...]
+    names: tuple[str, ...]
+    columns: Ints
+    back: Ints
+    spans: Ints
+    ends: Ints
+    reads: Ints
+    empty: Ints
+
+    @classmethod
+    def of(cls, asked: Sequence[Amount | Moment], delay: timedelta) -> "Reads":
+        """Plan how answers are found, each once.
+
+        Parameters
+        ----------
+        asked
+            What is asked, A of them.
+        delay
+            How long after its showing an outcome is known.
+        """
+        return _planned(tuple(asked), delay)
+
+    def bounds(self, as_of: Ints) -> Ints:
+        """Give the moments before which rows must have become known, shape [B, Q]: the one comparison with `as_of`."""
+        return np.subtract(as_of, self.back[:, None])
+
+
+@lru_cache(maxsize=256)
+def _planned(asked: tuple[Amount | Moment, ...], delay: timedelta) -> Reads:
+    keys = tuple(dict.fromkeys(_key(each) for each in asked))
+    names = tuple(dict.fromkeys(name for key in keys for name in key.per))
+    columns = np.zeros((len(keys), max((len(key.per) for key in keys), default=0) or 1), dtype=np.int64)
+    for row, key in enumerate(keys):
+        columns[row, : len(key.per)] = [names.index(name) for name in key.per]
+    back = sorted({0, *(at for each in asked for at in _bounds(each, delay) if at is not None)})
+    spans, ends, reads = [(0, 0)], list[int](), list[tuple[int, int, int, int]]()
+    for key in keys:
+        own = [(place, each) for place, each in enumerate(asked) if _key(each) == key]
+        needed = sorted({at for _, each in own for at in _bounds(each, delay) if at is not None})
+        place_of: dict[int | None, int] = {at: len(ends) + place for place, at in enumerate(needed)}
+        place_of[None] = len(ends) + len(needed)
+        ends += [*(back.index(at) for at in needed), -1]
+        for place, each in own:
+            start, end = _bounds(each, delay)
+            what = each.which if isinstance(each, Amount) else FIRST_MOMENT if each.first else LAST_MOMENT
+            reads.append((what, place_of[start], place_of[end], place))
+        spans.append((len(ends), len(reads)))
+    empty = [0 if isinstance(each, Amount) else NEVER_FIRST if each.first else NEVER_LAST for each in asked]
+    return Reads(
+        keys,
+        names,
+        columns,
+        np.array(back, dtype=np.int64),
+        np.array(spans, dtype=np.int64),
+        np.array(ends, dtype=np.int64),
+        np.array(reads, dtype=np.int64).reshape(-1, 4),
+        np.array(empty, dtype=np.int64),
+    )
+
+
+def _key(asked: Amount | Moment) -> Key:
+    """Give what it is read from; an outcome lies at its showing."""
+    return Key(SHOWING if asked.of == OUTCOME else asked.of, asked.per)
+
+
+def _bounds(asked: Amount | Moment, delay: timedelta) -> tuple[int | None, int]:
+    """Give how long before `as_of` the rows that count begin, None where that is not limited, and where they end."""
+    end = _microseconds(delay) if asked.of == OUTCOME else 0
+    window = asked.window if isinstance(asked, Amount) else None
+    return None if window is None else end + _microseconds(window), end
+
+
+def _microseconds(duration: timedelta) -> int:
+    return duration // timedelta(microseconds=1)
