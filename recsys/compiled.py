@@ -18,3 +18,8 @@ def compiled(function: Compiled) -> Compiled:
         return cast(Compiled, njit(cache=True, nogil=True)(function))
     except RuntimeError:  # numba found no folder that can be written
         return cast(Compiled, njit(nogil=True)(function))
+
+
+def inlined(function: Compiled) -> Compiled:
+    """Write a function into those that call it, when they are compiled: passing arrays on costs more than loops."""
+    return cast(Compiled, njit(inline="always")(function))

@@ -1,6 +1,7 @@
 """The plan of the feature table: every column in its order, with its name, its words, and how it is computed."""
 
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property, lru_cache, partial
@@ -33,13 +34,17 @@ from recsys.features.field import field_values, half_lives, references
 from recsys.features.moments import Age
 from recsys.features.settings import Declaration, FeatureSettings, declare_families
 from recsys.features.table import Category, FeatureTable, category_of
-from recsys.features.within_list import divide
-from recsys.past.lookup import Asked, Lookup, first_of_each
+from recsys.features.within_list import Singles, divide
+from recsys.past.lookup import Asked, Lookup, cut_requests, first_of_each
 from recsys.past.streams import LAST, OUTCOME, Amount, Ints, Per, Rows
 from recsys.vectors.reader import COUNT, Reader
 
 if TYPE_CHECKING:
     from recsys.past.log import Log
+
+
+_ROWS = 4_000
+"""So many candidates are computed at once, by each of some threads: what is read of them stays near the processor."""
 
 
 def with_comparisons(name: str) -> tuple[str, ...]:
@@ -231,11 +236,15 @@ def compute_features(asked: Asked, settings: FeatureSettings, reader: Reader | N
     beside = ComparedWith.of(asked, references(asked, settings), settings.scores) if in_field else ComparedWith(asked)
     source, places = Source(beside.asked, settings, reader), _places(settings)
     numbers = np.empty((len(places.names), len(source.asked.candidates)), dtype=np.float32)
-    places.declared.fill(source.asked.lookup, numbers, places.rows)
     for row, values in places.others:
         numbers[row] = values(source)
-    beside.compare(numbers, places.compared, logits=False)
-    beside.compare(numbers, places.logits, logits=True)
+    cut = list(cut_requests(source.asked.starts, _ROWS)) if not in_field else [(0, len(source.asked.lengths))]
+    if len(cut) > 1:
+        with ThreadPoolExecutor() as threads:
+            for _ in threads.map(lambda some: _fill_part(numbers, beside, places, *some), cut):
+                pass
+    elif cut:
+        _fill(numbers, beside, places)
     codes, known = source.asked.rows.codes, asked.log.vocabularies
     categories = [
         category_of(name, beside.own_series(source.asked.candidates[key]))
@@ -244,6 +253,23 @@ def compute_features(asked: Asked, settings: FeatureSettings, reader: Reader | N
         for name, key in places.categories
     ]
     return FeatureTable(places.names, beside.own(numbers), tuple(categories))
+
+
+def _fill_part(numbers: Singles, beside: ComparedWith, places: _Planned, first: int, last: int) -> None:
+    """Fill in the declared columns of some requests, and how all columns are compared within their lists."""
+    start, end = beside.asked.starts[first], beside.asked.starts[last]
+    part = np.empty((len(numbers), end - start), dtype=np.float32)
+    for row, _ in places.others:
+        part[row] = numbers[row, start:end]
+    _fill(part, ComparedWith(beside.asked.some(first, last)), places)
+    numbers[:, start:end] = part
+
+
+def _fill(numbers: Singles, beside: ComparedWith, places: _Planned) -> None:
+    """Fill in the declared columns, and how all columns are compared."""
+    places.declared.fill(beside.asked.lookup, numbers, places.rows)
+    beside.compare(numbers, places.compared, logits=False)
+    beside.compare(numbers, places.logits, logits=True)
 
 
 def differs_in_list(per: Per, settings: FeatureSettings) -> bool:

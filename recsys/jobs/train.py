@@ -31,7 +31,8 @@ from recsys.model.prepared import Prepared, fingerprint, prepare
 from recsys.past.lookup import Asked
 from recsys.past.streams import CLICK
 from recsys.ranking.calibration import Calibration, Fold
-from recsys.ranking.trees import Contract, Examples, TreeRanker, grow, refuse_without_click
+from recsys.ranking.contract import Contract
+from recsys.ranking.trees import Examples, TreeRanker, grow, refuse_without_click
 from recsys.settings import Settings
 from recsys.shown import counted
 from recsys.sources.finding import Finder, check_extras

@@ -20,8 +20,9 @@ from recsys.model.tables import read_behaviour, refuse_mixed_ids
 from recsys.past.behaviour import Behaviour
 from recsys.past.log import Log
 from recsys.ranking.calibration import Calibration
+from recsys.ranking.contract import Contract
 from recsys.ranking.experience import Experience
-from recsys.ranking.trees import Contract, TreeRanker
+from recsys.ranking.trees import TreeRanker
 from recsys.settings import Settings
 from recsys.sources.merging import EVEN, Merging
 from recsys.vectors.item_tower import ItemTower

@@ -37,6 +37,11 @@ class Blocks:
     hashes: npt.NDArray[np.uint8]
     path: Path | None = None
 
+    @property
+    def careful(self) -> bool:
+        """Whether some blocks may not be checked."""
+        return len(self.hashes) > 0
+
     @classmethod
     def held(cls, data: Ints) -> "Blocks":
         """Take numbers that lie in memory."""

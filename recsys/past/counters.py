@@ -1,12 +1,13 @@
 """Counters: how much happened per key before a moment, exactly, whatever the order or the batch."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from math import prod
 
 import numpy as np
 
 from recsys.errors import DataError
-from recsys.past import kernel
+from recsys.past import filling, kernel, layout
 from recsys.past.blocks import Blocks
 from recsys.past.reads import Key, Reads
 from recsys.past.streams import Codes, Ints, Per, Stream
@@ -52,25 +53,9 @@ class Counters:
         ModelError
             When numbers are needed that were changed after they were written.
         """
-        blocks, at = self.blocks, np.zeros(3, dtype=np.int64)
-        while True:
-            try:
-                kernel.look_up(
-                    blocks.data,
-                    blocks.checked,
-                    at,
-                    self.where,
-                    codes,
-                    reads.columns,
-                    bounds,
-                    reads.spans,
-                    reads.ends,
-                    reads.reads,
-                    found,
-                )
-                return
-            except kernel.UncheckedError:
-                blocks.check(int(at[kernel.WAITS]))
+        at, plan = np.zeros(3, dtype=np.int64), kernel.Plan(reads.columns, reads.spans, reads.ends, reads.reads)
+        while not kernel.look_up(self._numbers, at, codes, bounds, plan, found):
+            self.blocks.check(int(at[kernel.WAITS]))
 
     def last(self, users: Ints, as_of: Ints, order: Ints, found: tuple[Ints, Ints, Ints]) -> None:
         """Put what users did last here among what they did last elsewhere, see `recsys.past.kernel.last_rows`.
@@ -80,13 +65,13 @@ class Counters:
         ModelError
             When numbers are needed that were changed after they were written.
         """
-        blocks, at = self.blocks, np.zeros(3, dtype=np.int64)
-        while True:
-            try:
-                kernel.last_rows(blocks.data, blocks.checked, at, self.where[0], users, as_of, order, *found)
-                return
-            except kernel.UncheckedError:
-                blocks.check(int(at[kernel.WAITS]))
+        at = np.zeros(3, dtype=np.int64)
+        while not kernel.last_rows(self._numbers, at, users, as_of, order, *found):
+            self.blocks.check(int(at[kernel.WAITS]))
+
+    @cached_property
+    def _numbers(self) -> kernel.Numbers:
+        return kernel.Numbers(self.blocks.data, self.where, self.blocks.checked, self.blocks.careful)
 
 
 class Counting:
@@ -101,7 +86,7 @@ class Counting:
     def __init__(self, keys: tuple[Key, ...]) -> None:
         self._keys = keys
         most = max((len(key.per) for key in keys), default=0)
-        self._where = np.zeros((len(keys), kernel.SIZES + max(1, most)), dtype=np.int64)
+        self._where = np.zeros((len(keys), layout.SIZES + max(1, most)), dtype=np.int64)
         self._parts: list[Ints] = []
         self._room = 0
 
@@ -128,19 +113,19 @@ class Counting:
         """
         per = self._keys[row].per
         of = self._where[row]
-        first, inner, rows = _keyed(stream.codes, per, sizes, order)
+        numbered, rows = _keyed(stream.codes, per, sizes, order)
         many = sizes[per[0]] if per else 1
-        of[kernel.COLUMNS], of[kernel.SPARSE] = len(per), int(many > _FEW * (len(rows) + 1))
-        of[kernel.SIZES : kernel.SIZES + len(per[1:])] = [sizes[name] for name in per[1:]]
-        of[kernel.MANY] = many
+        of[layout.COLUMNS], of[layout.SPARSE] = len(per), int(many > _FEW * (len(rows) + 1))
+        of[layout.SIZES : layout.SIZES + len(per[1:])] = [sizes[name] for name in per[1:]]
+        of[layout.MANY] = many
         amounts = np.array(stream.amounts, dtype=np.int64).reshape(len(stream.amounts), len(stream.moments))
-        largest = (len(rows) if of[kernel.SPARSE] else many) * 2 + (6 + len(amounts)) * (len(rows) + 1)
+        largest = (len(rows) if of[layout.SPARSE] else many) * 2 + (6 + len(amounts)) * (len(rows) + 1)
         part = np.empty(largest, dtype=np.int64)
-        of[kernel.FIRST] = 0
-        used = kernel.fill(part, of, rows, first, inner, stream.moments, amounts, running, False)
-        for field in (*range(kernel.FIRST, kernel.MANY), *range(kernel.OUTER, kernel.COUNTS)):
+        of[layout.FIRST] = 0
+        used = filling.fill(part, of, rows, numbered, stream.moments, amounts, running)
+        for field in (*range(layout.FIRST, layout.MANY), *range(layout.OUTER, layout.COUNTS)):
             of[field] += self._room
-        totals = of[kernel.COUNTS : kernel.SIZES]
+        totals = of[layout.COUNTS : layout.SIZES]
         totals[totals > 0] += self._room
         self._parts.append(part[:used])
         self._room += used
@@ -152,25 +137,26 @@ class Counting:
         return Counters(Blocks.held(data), self._where, self._keys)
 
 
-def _keyed(codes: Codes, per: Per, sizes: dict[str, int], order: Ints) -> tuple[Ints, Ints, Ints]:
-    """Give the codes of the first key column and the number of the others, of all rows, and rows sorted by both."""
+def _keyed(codes: Codes, per: Per, sizes: dict[str, int], order: Ints) -> tuple[Ints, Ints]:
+    """Give the codes of the first key column and the number of the others, of all rows, and rows sorted by both.
+
+    Shapes are [2, M] and [N].
+    """
     if not per:
-        nothing = np.zeros(len(order), dtype=np.int64)
-        return nothing, nothing, order
+        return np.zeros((2, len(order)), dtype=np.int64), order
     if prod(sizes[name] for name in per[1:]) >= 2**62:
         raise DataError(f"there are too many pairs of {' and '.join(per)} to number them; count per fewer columns")
     known = np.ones(len(order), dtype=bool)
     for name in per:
         known &= (codes[name] >= 0) & (codes[name] < sizes[name])
     rows = order if known.all() else order[known[order]]
-    inner = codes[per[0]]
-    if len(per) > 1:
-        inner = np.zeros(len(order), dtype=np.int64)
-        for name in per[1:]:
-            inner = inner * sizes[name] + codes[name]
+    keys = np.zeros((2, len(order)), dtype=np.int64)
+    keys[0] = codes[per[0]]
+    for name in per[1:]:
+        keys[1] = keys[1] * sizes[name] + codes[name]
     for name in reversed(per):
         if sizes[name] > _FEW * (len(rows) + 1):
             rows = rows[np.argsort(codes[name][rows], kind="stable")]
         else:
-            rows = kernel.by_code(rows, codes[name], sizes[name])
-    return codes[per[0]], inner, rows
+            rows = filling.by_code(rows, codes[name], sizes[name])
+    return keys, rows

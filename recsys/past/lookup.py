@@ -53,6 +53,13 @@ class Lookup:
         nobody = np.empty(0, dtype=np.int64)
         return cls(log, Rows(dict.fromkeys(log.vocabularies, nobody), nobody, nobody))
 
+    def part(self, start: int, end: int) -> "Lookup":
+        """Look up some of the candidates, one after the other."""
+        part = Lookup(self.log, self.rows.part(start, end))
+        part.codes = {name: of[start:end] for name, of in self.codes.items()}
+        part.items, part.users = self.items[start:end], self.users[start:end]
+        return part
+
     def read(self, asked: Sequence[Amount | Moment]) -> Ints:
         """Read what is known of Q candidates, shape [A, Q]; moments are microseconds.
 
@@ -198,3 +205,11 @@ class Asked:
         for first, last in cut_requests(self.starts, rows):
             start, end = self.starts[first], self.starts[last]
             yield Asked(self.candidates[start:end], self.starts[first : last + 1] - start, self.log)
+
+    def some(self, first: int, last: int) -> "Asked":
+        """Give the requests from `first` to, not including, `last`, with what was looked up of them."""
+        start, end = int(self.starts[first]), int(self.starts[last])
+        part = Asked(self.candidates[start:end], self.starts[first : last + 1] - start, self.log)
+        part.__dict__["lookup"] = self.lookup.part(start, end)
+        part.__dict__["rows"] = part.lookup.rows
+        return part

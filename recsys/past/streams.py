@@ -79,6 +79,11 @@ class Rows:
     as_of: Ints
     timestamp: Ints
 
+    def part(self, start: int, end: int) -> "Rows":
+        """Give some of them, one after the other."""
+        codes = {name: of[start:end] for name, of in self.codes.items()}
+        return Rows(codes, self.as_of[start:end], self.timestamp[start:end])
+
 
 @dataclass(frozen=True)
 class Stream:

@@ -19,8 +19,9 @@ from recsys.model.ready import Ready
 from recsys.past.log import Log
 from recsys.past.lookup import Asked
 from recsys.ranking.calibration import Calibration, Fold
+from recsys.ranking.contract import Contract
 from recsys.ranking.settings import RankerSettings
-from recsys.ranking.trees import Contract, Examples, grow
+from recsys.ranking.trees import Examples, grow
 from recsys.schema import RANKINGS, TIME
 from recsys.serving.ranker import Ranker
 from recsys.settings import Settings

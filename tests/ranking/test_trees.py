@@ -11,8 +11,9 @@ from sklearn.metrics import roc_auc_score
 
 from recsys.errors import DataError, ModelError
 from recsys.ranking import trees as module
+from recsys.ranking.contract import Contract
 from recsys.ranking.settings import RankerSettings
-from recsys.ranking.trees import Contract, Examples, TreeRanker, grow
+from recsys.ranking.trees import Examples, TreeRanker, grow
 
 SMALL = RankerSettings(rounds=40, patience=10, leaves=7, rows_per_leaf=5, learning_rate=0.2, feature_fraction=1.0)
 

@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from recsys.errors import DataError, ModelError
-from recsys.ranking.trees import Contract, FeatureColumn
+from recsys.ranking.contract import Contract, FeatureColumn
 
 
 def make_table():

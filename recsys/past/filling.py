@@ -1,0 +1,156 @@
+"""The loops, compiled, that write counters, see `recsys.past.layout`."""
+
+import numpy as np
+
+from recsys.compiled import compiled
+from recsys.past.layout import (
+    BEGIN,
+    COLUMNS,
+    COUNTS,
+    FIRST,
+    FIRSTS,
+    INNER,
+    LASTS,
+    MANY,
+    MOMENTS,
+    OUTER,
+    SPARSE,
+    TOTALS,
+)
+from recsys.past.streams import Ints
+
+
+@compiled
+def by_code(rows: Ints, codes: Ints, size: int) -> Ints:
+    """Sort rows by their codes, all of them from 0 to, not including, `size`; equal ones stay in their order."""
+    begins, found = np.zeros(size + 1, dtype=np.int64), np.empty_like(rows)
+    for row in rows:
+        begins[codes[row] + 1] += 1
+    for code in range(size):
+        begins[code + 1] += begins[code]
+    for row in rows:
+        found[begins[codes[row]]] = row
+        begins[codes[row]] += 1
+    return found
+
+
+@compiled
+def fill(data: Ints, of: Ints, rows: Ints, keys: Ints, moments: Ints, amounts: Ints, running: bool) -> int:
+    """Write a counter of sorted rows behind all others and say where it lies, see `Counters.where`.
+
+    Parameters
+    ----------
+    data, of
+        What is written to, and what is said of it: columns, whether codes are sparse, sizes and, in `MANY`, how many
+        codes the first column has; `FIRST` holds where in `data` there is room.
+    rows
+        Rows, sorted by key and moment, shape [N].
+    keys
+        Codes of the first key column, and the number of the others, of all rows, shape [2, M].
+    moments, amounts
+        Of all rows, shapes [M] and [A, M].
+    running
+        Whether amounts are added up; where they are not, they stand as they are.
+
+    Returns
+    -------
+    Where there is room now.
+    """
+    at, count = _fill_begins(data, of, rows, keys), len(rows)
+    of[MOMENTS] = of[FIRSTS] = of[LASTS] = at
+    for place in range(count):
+        data[at + place] = moments[rows[place]]
+    at += count
+    of[COUNTS] = -1
+    for which in range(amounts.shape[0]):
+        of[TOTALS + which] = at
+        at = _fill_amounts(data, at, rows, amounts[which], running)
+    return int(at)
+
+
+@compiled
+def fill_weighted(data: Ints, of: Ints, rows: Ints, keys: Ints, moments: Ints, amounts: Ints) -> int:
+    """Write a counter of rows that stand for several each, as `fill` does.
+
+    The first of the amounts is how many each stands for, and the last two are their first and their last moment.
+    """
+    at, count, many = _fill_begins(data, of, rows, keys), len(rows), amounts.shape[0]
+    of[MOMENTS] = at
+    for place in range(count):
+        data[at + place] = moments[rows[place]]
+    at += count
+    for which in range(2):
+        of[FIRSTS + which] = at
+        at = _fill_amounts(data, at, rows, amounts[many - 2 + which], False)
+    for which in range(many - 2):
+        of[COUNTS + which] = at
+        at = _fill_amounts(data, at, rows, amounts[which], True)
+    return int(at)
+
+
+@compiled
+def _fill_amounts(data: Ints, at: int, rows: Ints, amounts: Ints, running: bool) -> int:
+    """Write amounts of rows, or what they are together before each and in the end."""
+    total = 0
+    for place in range(len(rows)):
+        amount = amounts[rows[place]]
+        data[at + place] = total if running else amount
+        total += amount
+    if running:
+        data[at + len(rows)] = total
+    return at + len(rows) + running
+
+
+@compiled
+def _fill_begins(data: Ints, of: Ints, rows: Ints, keys: Ints) -> int:
+    """Write codes that occur, where the keys of each begin, what they are, and where the rows of each begin."""
+    at, count, pair = of[FIRST], len(rows), of[COLUMNS] > 1
+    if of[SPARSE]:
+        of[MANY], last = 0, -1
+        for place in range(count):
+            code = keys[0, rows[place]]
+            if code != last:
+                data[at + of[MANY]] = code
+                of[MANY] += 1
+                last = code
+        at += of[MANY]
+    elif of[COLUMNS] == 0:
+        of[MANY] = 1 if count else 0
+    many = of[MANY]
+    if pair:
+        of[OUTER], of[INNER] = at, at + many + 1
+        at = of[INNER]
+        many = _fill_pairs(data, of, rows, keys)
+        at += many
+    of[BEGIN] = at
+    key, last, last_inner = -1, -1, -1
+    for place in range(count):
+        code, inner = keys[0, rows[place]], keys[1, rows[place]]
+        if code != last or (pair and inner != last_inner):
+            stop = key + 2 if pair or of[SPARSE] or of[COLUMNS] == 0 else code + 1
+            for each in range(key + 1, stop):
+                data[at + each] = place
+            key, last, last_inner = stop - 1, code, inner
+    for each in range(key + 1, many + 1):
+        data[at + each] = count
+    return int(at + many + 1)
+
+
+@compiled
+def _fill_pairs(data: Ints, of: Ints, rows: Ints, keys: Ints) -> int:
+    """Write where the keys of each code of the first column begin, and the numbers of their other columns."""
+    many, outer, last, last_inner = 0, 0, -1, -1
+    for place in range(len(rows)):
+        code, inner = keys[0, rows[place]], keys[1, rows[place]]
+        if code != last:
+            stop = (outer if of[SPARSE] else code) + 1
+            for each in range(outer, stop):
+                data[of[OUTER] + each] = many
+            outer, last, last_inner = stop, code, -1
+        if inner != last_inner:
+            data[of[INNER] + many] = inner
+            many += 1
+            last_inner = inner
+    for each in range(outer, of[MANY] + 1):
+        data[of[OUTER] + each] = many
+    return many
