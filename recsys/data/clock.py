@@ -126,6 +126,9 @@ class TimeSettings(BaseModel):
         long as `feedback_delay` when left out. Rates wait for the whole list; all else takes a click once it is known.
     zone
         Time zone of the daily cut: of midnight, or of `made_at`.
+    lateness
+        How much later than it became known a row may come to a process that serves, counted from the first moment that
+        its state answers for; what comes later is left out and counted.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -135,6 +138,7 @@ class TimeSettings(BaseModel):
     feedback_delay: Duration = timedelta(minutes=10)
     click_delay: Duration | None = None
     zone: Annotated[str, AfterValidator(known_zone)] = "UTC"
+    lateness: Duration = timedelta(days=1)
 
     @model_validator(mode="after")
     def _check(self) -> "TimeSettings":
@@ -250,3 +254,17 @@ def clock_of(moments: npt.NDArray[np.int64], zone: str) -> tuple[npt.NDArray[np.
         np.array(found, dtype=np.int64) for found in ([t.hour for t in local], [t.isoweekday() for t in local])
     )
     return hours[which], days[which]
+
+
+def daily_cuts(moments: npt.NDArray[np.int64], zone: str) -> npt.NDArray[np.int64]:
+    """Give the last midnight of a zone that is not after each of some moments, microseconds since 1970 UTC, shape [N].
+
+    Examples
+    --------
+    >>> daily_cuts(np.array([1_700_000_000_000_000]), "Europe/Berlin").tolist()
+    [1699916400000000]
+    """
+    quarters, which = np.unique(moments // _QUARTER, return_inverse=True)
+    local = pl.Series(quarters * _QUARTER).cast(pl.Datetime("us", "UTC")).dt.convert_time_zone(zone).dt.truncate("1d")
+    cuts: npt.NDArray[np.int64] = local.dt.convert_time_zone("UTC").dt.epoch("us").to_numpy()
+    return cuts[which]

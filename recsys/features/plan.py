@@ -32,11 +32,12 @@ from recsys.features.declared import Declared
 from recsys.features.feature import Feature, Floats, Told, spoken
 from recsys.features.field import field_values, half_lives, references
 from recsys.features.moments import Age
-from recsys.features.settings import Declaration, FeatureSettings, declare_families
+from recsys.features.settings import Declaration, FeatureSettings, declare, declare_families
 from recsys.features.table import Category, FeatureTable, category_of
 from recsys.features.within_list import Singles, divide
 from recsys.past.lookup import Asked, Lookup, cut_requests, first_of_each
-from recsys.past.streams import LAST, OUTCOME, Amount, Ints, Per, Rows
+from recsys.past.reads import Key, Reads
+from recsys.past.streams import CLICK, LAST, OUTCOME, SHOWING, Amount, Ints, Moment, Per, Rows
 from recsys.vectors.reader import COUNT, Reader
 
 if TYPE_CHECKING:
@@ -148,6 +149,13 @@ def plan(settings: FeatureSettings) -> tuple[PlannedColumn, ...]:
 def feature_names(settings: FeatureSettings) -> list[str]:
     """Name the columns of `build_features` in their order."""
     return [name for column in plan(settings) for name in column.columns]
+
+
+def counted_keys(settings: FeatureSettings) -> tuple[Key, ...]:
+    """Name all that is counted for features of these settings, and to say what of a request is not known."""
+    asked = [ask for feature in declare(settings) for ask in feature.asks if isinstance(ask, Amount | Moment)]
+    asked += [Amount(SHOWING, per) for per in ((), ("user",), ("item",))]
+    return Reads.of([*asked, Amount(CLICK, ("item",)), Amount(CLICK, ("user",))], timedelta(0)).keys
 
 
 def refuse_doubles(settings: FeatureSettings) -> None:

@@ -65,6 +65,9 @@ class FeatureSettings(BaseModel):
         field, the same whatever is asked beside it, so that short and long lists have features alike.
     windows
         How far back counts and rates look, beside without limit; ascending.
+    horizon
+        How far back what has no window counts: to the daily cut before; without limit when left out. What users read
+        last (the history of texts, `last_*` keys) is not bounded by it, and an outcome counts as long as its showing.
     affinity
         Item columns for which user affinities and rates are computed; also categories of their own.
     numbers
@@ -95,6 +98,7 @@ class FeatureSettings(BaseModel):
     families: tuple[Family, ...] = FOR_LOGGED
     compared: Literal["list", "field"] = "list"
     windows: tuple[Duration, ...] = (timedelta(hours=1), timedelta(hours=6), timedelta(days=1))
+    horizon: Duration | None = None
     affinity: tuple[str, ...] = ()
     numbers: tuple[str, ...] = ()
     users: tuple[str, ...] = ()
@@ -111,6 +115,12 @@ class FeatureSettings(BaseModel):
         if list(self.windows) != sorted(set(self.windows)) or timedelta(0) in self.windows:
             written = [format_duration(window) for window in self.windows]
             raise ValueError(f"windows {written} must be above 0s and ascend without a repeat")
+        if self.horizon is not None and self.horizon < max(self.longest, timedelta(days=1)):
+            longest = format_duration(max(self.longest, timedelta(days=1)))
+            raise ValueError(
+                f"horizon = {format_duration(self.horizon)} is shorter than the longest window, or a day ({longest}); "
+                "lengthen it, or leave it out"
+            )
         for setting, taken in _TAKEN.items():
             names: tuple[str, ...] = getattr(self, setting)
             for name in names:
@@ -131,6 +141,12 @@ class FeatureSettings(BaseModel):
             if made.count(name) > 1:
                 raise ValueError(f"two declarations are called {name!r}; leave one of them out")
         return self
+
+    @property
+    def longest(self) -> timedelta:
+        """The longest window of any feature."""
+        own = [getattr(each, name, None) for each in self.declarations for name in ("window", "short", "long")]
+        return max((*self.windows, *(each for each in own if each is not None)), default=timedelta(0))
 
     def _check_keys(self, feature: Declaration) -> None:
         """Refuse keys that are no columns, and last clicks of what is no click."""

@@ -250,7 +250,8 @@ def future_features(
 
 
 def _compute(candidates: pl.DataFrame, dataset: Dataset, settings: Settings) -> pl.DataFrame:
-    log = Log(behaviour_of(dataset, settings.features.kept), settings.clock, settings.text.history)
+    kept = behaviour_of(dataset, settings.features.kept)
+    log = Log(kept, settings.clock, settings.text.history, settings.features.horizon)
     return build_features(Asked.of(candidates, log), settings.features, None)
 
 

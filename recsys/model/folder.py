@@ -130,7 +130,7 @@ class Model:
 
     def log(self, behaviour: Behaviour) -> Log:
         """Encode behaviour as this model reads it."""
-        return Log(behaviour, self.clock, self.settings.text.history)
+        return Log(behaviour, self.clock, self.settings.text.history, self.settings.features.horizon)
 
     def reader(self, log: Log, vectors: ItemVectors, folder: Path) -> Reader:
         """Join item vectors with this model's user tower.

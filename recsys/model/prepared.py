@@ -58,7 +58,7 @@ class Prepared:
             When settings name a column that the tables do not hold, or of which no feature can be made.
         """
         kept = behaviour_of(self.dataset, self.settings.features.kept)
-        return Log(kept, self.settings.clock, self.settings.text.history)
+        return Log(kept, self.settings.clock, self.settings.text.history, self.settings.features.horizon)
 
     @cached_property
     def made(self) -> Made:

@@ -111,19 +111,45 @@ class Counting:
         DataError
             When pairs of codes are too many to be numbered.
         """
-        per = self._keys[row].per
-        of = self._where[row]
-        numbered, rows = _keyed(stream.codes, per, sizes, order)
-        many = sizes[per[0]] if per else 1
-        of[layout.COLUMNS], of[layout.SPARSE] = len(per), int(many > _FEW * (len(rows) + 1))
-        of[layout.SIZES : layout.SIZES + len(per[1:])] = [sizes[name] for name in per[1:]]
-        of[layout.MANY] = many
+        of, (keys, rows) = self._begun(row, stream.codes, sizes, order)
         amounts = np.array(stream.amounts, dtype=np.int64).reshape(len(stream.amounts), len(stream.moments))
-        largest = (len(rows) if of[layout.SPARSE] else many) * 2 + (6 + len(amounts)) * (len(rows) + 1)
-        part = np.empty(largest, dtype=np.int64)
-        of[layout.FIRST] = 0
-        used = filling.fill(part, of, rows, numbered, stream.moments, amounts, running)
-        for field in (*range(layout.FIRST, layout.MANY), *range(layout.OUTER, layout.COUNTS)):
+        part = self._part(of, len(rows), len(amounts) + 1)
+        self._finished(of, part, filling.fill(part, of, rows, keys, stream.moments, amounts, running))
+
+    def add_totals(self, row: int, stream: Stream, sizes: dict[str, int], order: Ints, days: Ints) -> None:
+        """Count rows of which all of one key and day stand together as one.
+
+        Parameters
+        ----------
+        row, stream, sizes, order
+            As of `add`.
+        days
+            The first moment of each row's day, shape [N].
+        """
+        of, (keys, rows) = self._begun(row, stream.codes, sizes, order)
+        amounts = np.array(stream.amounts, dtype=np.int64).reshape(len(stream.amounts), len(stream.moments))
+        numbers, totals = filling.together(rows, keys, days, stream.moments, amounts)
+        each = np.arange(numbers.shape[1])
+        part = self._part(of, len(each), len(totals) + 2)
+        self._finished(of, part, filling.fill_weighted(part, of, each, numbers[:2].copy(), numbers[2].copy(), totals))
+
+    def _begun(self, row: int, codes: Codes, sizes: dict[str, int], order: Ints) -> tuple[Ints, tuple[Ints, Ints]]:
+        """Say what is known of a counter before it is written, and sort its rows."""
+        per, of = self._keys[row].per, self._where[row]
+        keys, rows = _keyed(codes, per, sizes, order)
+        of[layout.COLUMNS], of[layout.MANY], of[layout.FIRST] = len(per), sizes[per[0]] if per else 1, 0
+        of[layout.SPARSE] = int(of[layout.MANY] > _FEW * (len(rows) + 1))
+        of[layout.SIZES : layout.SIZES + len(per[1:])] = [sizes[name] for name in per[1:]]
+        return of, (keys, rows)
+
+    def _part(self, of: Ints, rows: int, numbers: int) -> Ints:
+        """Make room for a counter of so many rows with so many numbers each, and its keys."""
+        codes = min(int(of[layout.MANY]), rows) if of[layout.SPARSE] else int(of[layout.MANY])
+        return np.empty(2 * codes + 8 + (numbers + 2) * (rows + 1), dtype=np.int64)
+
+    def _finished(self, of: Ints, part: Ints, used: int) -> None:
+        """Put what was written behind all else."""
+        for field in (layout.FIRST, *range(layout.OUTER, layout.COUNTS)):
             of[field] += self._room
         totals = of[layout.COUNTS : layout.SIZES]
         totals[totals > 0] += self._room

@@ -12,9 +12,9 @@ import numpy.typing as npt
 import polars as pl
 from scipy import sparse
 
+from recsys.data.clock import daily_cuts
 from recsys.past.clicks import FADES, FADING, UNIT, Clicks, weigh
 from recsys.past.streams import CLICK, Ints, Stream
-from recsys.schema import TIME
 
 if TYPE_CHECKING:
     from recsys.past.log import Log
@@ -222,8 +222,7 @@ def refreshed(as_of: Ints, every: timedelta, zone: str, daily: bool) -> Ints:
     if every != timedelta(days=1):
         step = every // timedelta(microseconds=1)
         return as_of // step * step
-    moments = pl.Series(as_of).cast(TIME).dt.convert_time_zone(zone).dt.truncate("1d")
-    return moments.dt.convert_time_zone("UTC").dt.epoch("us").to_numpy()
+    return daily_cuts(as_of, zone)
 
 
 def marks(clicks: Stream) -> tuple[Ints, npt.NDArray[np.uint64]]:

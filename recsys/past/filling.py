@@ -154,3 +154,35 @@ def _fill_pairs(data: Ints, of: Ints, rows: Ints, keys: Ints) -> int:
     for each in range(outer, of[MANY] + 1):
         data[of[OUTER] + each] = many
     return many
+
+
+@compiled
+def together(rows: Ints, keys: Ints, days: Ints, moments: Ints, amounts: Ints) -> tuple[Ints, Ints]:
+    """Add up the rows of one key and day.
+
+    Parameters
+    ----------
+    rows, keys, moments, amounts
+        As of `fill`.
+    days
+        The first moment of each row's day, shape [M].
+
+    Returns
+    -------
+    Both numbers of each key, and its day, shape [3, G]; and how many rows there are, what their amounts are together,
+    and their first and last moment, shape [A + 3, G].
+    """
+    many, count, last = amounts.shape[0], 0, -1
+    found, totals = np.empty((3, len(rows)), dtype=np.int64), np.zeros((many + 3, len(rows)), dtype=np.int64)
+    for row in rows:
+        key, inner, day = keys[0, row], keys[1, row], days[row]
+        if last < 0 or found[0, last] != key or found[1, last] != inner or found[2, last] != day:
+            last = count
+            count += 1
+            found[0, last], found[1, last], found[2, last] = key, inner, day
+            totals[many + 1, last] = moments[row]
+        totals[0, last] += 1
+        for which in range(many):
+            totals[which + 1, last] += amounts[which, row]
+        totals[many + 2, last] = moments[row]
+    return found[:, :count].copy(), totals[:, :count].copy()

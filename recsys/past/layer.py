@@ -4,6 +4,7 @@ from collections.abc import Mapping, Set
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from threading import RLock
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,14 @@ from recsys.past.reads import Key
 from recsys.past.register import ALWAYS, Changed, Register
 from recsys.past.streams import CHANCE, CLICK, LAST, SHOWING, UNIT, Ints, Stream
 from recsys.past.vocabulary import Vocabulary
+
+
+class Below(Protocol):
+    """What is below a layer: another one, or totals."""
+
+    @property
+    def read(self) -> Counters:
+        """What users read, see `Layer.read`."""
 
 
 @dataclass(eq=False)
@@ -36,13 +45,16 @@ class Layer:
         Kinds of events that users read as they read clicks.
     below
         The layers under it, which may hold what a user read last before a click of this one.
+    since
+        What became known before, microseconds, is counted below; None where nothing is.
     """
 
     behaviour: Behaviour
     register: Register
     time: TimeSettings
     history: tuple[str, ...] = ()
-    below: "tuple[Layer, ...]" = ()
+    below: "tuple[Below, ...]" = ()
+    since: int | None = None
     _counted: dict[tuple[Key, ...], Counters] = field(default_factory=dict)
     _counting: RLock = field(default_factory=RLock)
 
@@ -66,7 +78,7 @@ class Layer:
             streams: dict[str, tuple[Stream, Ints]] = {}
             for row, key in enumerate(keys):
                 if key.of not in streams:
-                    stream = self._click_stream if key.of == CLICK else self.stream(key.of)
+                    stream = self.clicked if key.of == CLICK else self.stream(key.of)
                     streams[key.of] = stream, np.argsort(stream.moments, kind="stable")
                 counting.add(row, streams[key.of][0], self.sizes, streams[key.of][1])
             found = self._counted[keys] = counting.done()
@@ -105,9 +117,9 @@ class Layer:
                 found.add(name)
         return found
 
-    def recoded(self, register: Register, names: Set[str], below: "tuple[Layer, ...]") -> "Layer":
+    def recoded(self, register: Register, names: Set[str], below: "tuple[Below, ...]") -> "Layer":
         """Give the same rows under what another register says, whose key columns of these names differ."""
-        layer = Layer(self.behaviour, register, self.time, self.history, below)
+        layer = Layer(self.behaviour, register, self.time, self.history, below, self.since)
         layer.sizes = {name: layer.sizes[name] if name in names else size for name, size in self.sizes.items()}
         for counted in list(self._counted.values()):
             keys = tuple(key for key in counted.keys if not names & set(key.per))
@@ -146,14 +158,29 @@ class Layer:
     def stream(self, of: str) -> Stream:
         """Give the rows of the lists, or the events of a kind."""
         if of == SHOWING:
-            return self._showings
-        return self._events.where((self.behaviour.events["event"] == of).to_numpy())
+            return self._from_here(self._showings)
+        return self._from_here(self._events.where((self.behaviour.events["event"] == of).to_numpy()))
+
+    def _from_here(self, stream: Stream) -> Stream:
+        """Leave out rows that are counted below."""
+        return stream if self.since is None else stream.where(stream.moments >= self.since)
+
+    def behaviour_since(self, moment: int) -> Behaviour:
+        """Give the rows of which something became known at a moment, microseconds, or later."""
+        shown = self._showings.moments >= moment
+        shown[np.flatnonzero(self._clicked.rows)[self._clicked.known_at >= moment]] = True
+        done = self._events.moments >= moment
+        showings, events = self.behaviour.showings, self.behaviour.events
+        return replace(
+            self.behaviour, showings=showings.filter(pl.Series(shown)), events=events.filter(pl.Series(done))
+        )
 
     @cached_property
     def click_rows(self) -> Stream:
         """Clicks from events and from lists."""
         shown, nothing = self._showings.where(self._clicked.rows), np.zeros_like(self._clicked.known_at)
-        return self.stream(CLICK).joined(replace(shown, moments=self._clicked.known_at, amounts=(nothing, nothing)))
+        on_lists = replace(shown, moments=self._clicked.known_at, amounts=(nothing, nothing))
+        return self.stream(CLICK).joined(self._from_here(on_lists))
 
     @cached_property
     def click_marks(self) -> tuple[Ints, npt.NDArray[np.uint64]]:
@@ -166,10 +193,10 @@ class Layer:
         if not self.history:
             return self.click_rows
         read = self.behaviour.events["event"].is_in(self.history)
-        return self.click_rows.joined(self._events.where(read.to_numpy()))
+        return self.click_rows.joined(self._from_here(self._events.where(read.to_numpy())))
 
     @cached_property
-    def _click_stream(self) -> Stream:
+    def clicked(self) -> Stream:
         """Clicks, with what their user had read last before each."""
         rows = self.click_rows
         items, _, happened = last_read((*self.below, self), self.register, rows.codes["user"], rows.moments, 1)
@@ -178,7 +205,7 @@ class Layer:
 
 
 def last_read(
-    layers: tuple[Layer, ...], register: Register, users: Ints, as_of: Ints, length: int
+    layers: "tuple[Below, ...]", register: Register, users: Ints, as_of: Ints, length: int
 ) -> tuple[Ints, Ints, Ints]:
     """Look up what users read before a moment, most recent first, see `Log.last_clicks`."""
     order = register.vocabularies["item"].order

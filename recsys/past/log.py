@@ -2,20 +2,23 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from recsys.data.clock import TimeSettings
+from recsys.data.clock import TimeSettings, daily_cuts
+from recsys.errors import DataError
 from recsys.past.behaviour import Behaviour
 from recsys.past.clicks import Clicks
 from recsys.past.field import Fields, rows_of
 from recsys.past.layer import Layer, last_read
-from recsys.past.reads import Reads
+from recsys.past.reads import Key, Reads
 from recsys.past.register import Register
 from recsys.past.streams import CLICK, LAST, Amount, Ints, Rows
+from recsys.past.totals import Kept, Totals
 from recsys.past.vocabulary import Vocabularies, Vocabulary
 
 
@@ -31,6 +34,11 @@ class Log:
         When rows become known.
     history
         Kinds of events that users read as they read clicks; they are no clicks in what is counted.
+    horizon
+        How far back what has no window counts: to the daily cut before; None where it counts all there is. What users
+        read last is not bounded by it.
+    earliest
+        The first `as_of`, microseconds, that may be asked; None where all may.
     fields
         What was counted of all items last.
     """
@@ -38,6 +46,8 @@ class Log:
     behaviour: Behaviour
     time: TimeSettings
     history: tuple[str, ...] = ()
+    horizon: timedelta | None = None
+    earliest: int | None = None
     fields: Fields = field(default_factory=Fields)
 
     @cached_property
@@ -46,13 +56,18 @@ class Log:
         return Register.of(self.behaviour)
 
     @cached_property
-    def layers(self) -> tuple[Layer, ...]:
+    def layers(self) -> tuple[Layer | Totals, ...]:
         """The rows of the batch, and above them what came later; each is counted apart."""
         return (Layer(self.behaviour, self.register, self.time, self.history),)
 
-    def _of(self, register: Register, layers: tuple[Layer, ...]) -> "Log":
+    @property
+    def rows_known(self) -> tuple[Layer, ...]:
+        """The layers of which rows are known: all but totals, which lie below."""
+        return tuple(layer for layer in self.layers if isinstance(layer, Layer))
+
+    def _of(self, register: Register, layers: tuple[Layer | Totals, ...]) -> "Log":
         tables = replace(self.behaviour, items=register.items.table, users=register.users.table)
-        log = Log(tables, self.time, self.history, self.fields)
+        log = Log(tables, self.time, self.history, self.horizon, self.earliest, self.fields)
         log.register, log.layers = register, layers
         return log
 
@@ -69,13 +84,52 @@ class Log:
         return self._of(self.register, self.layers[:-1])
 
     def in_one(self) -> "Log":
-        """Count all layers together, anew; codes stay, so that what reads texts fits."""
-        lowest, *others = (layer.behaviour for layer in self.layers)
+        """Count all rows together, anew, over what stands for older ones; codes stay, so that what reads texts fits."""
+        totals = tuple(layer for layer in self.layers if isinstance(layer, Totals))
+        lowest, *others = self.rows_known
+        rows = lowest.behaviour
         for later in others:
-            lowest = lowest.joined(later)
-        log = Log(replace(lowest, items=self.behaviour.items, users=self.behaviour.users), self.time, self.history)
-        log.register = self.register
+            rows = rows.joined(later.behaviour)
+        layer = Layer(rows, self.register, self.time, self.history, totals, lowest.since)
+        log = self._of(self.register, (*totals, layer))
+        log.behaviour = replace(rows, items=self.behaviour.items, users=self.behaviour.users)
         return log
+
+    def compacted(self, earliest: int, keep: Kept, keys: tuple[Key, ...]) -> "Log":
+        """Let totals stand for all rows that need not be told apart by who asks no sooner than some moment.
+
+        Parameters
+        ----------
+        earliest
+            The first `as_of` that may still be asked, microseconds.
+        keep
+            How much of the past is kept as rows.
+        keys
+            What is counted; nothing else can be asked.
+
+        Returns
+        -------
+        A log that answers what this one does, bit by bit. What was known of items and users by now is what older rows
+        are counted under for ever.
+        """
+        (layer,) = self.layers
+        assert isinstance(layer, Layer)
+        since = earliest - keep.rows_for // timedelta(microseconds=1)
+        totals = Totals.of(layer, since, keep, keys, self._days)
+        log = Log(layer.behaviour_since(since), self.time, self.history, self.horizon, earliest, self.fields)
+        log.register = self.register
+        log.layers = (totals, Layer(log.behaviour, self.register, self.time, self.history, (totals,), since))
+        return log
+
+    def edge(self, as_of: Ints) -> Ints | None:
+        """Give the moments before which nothing counts, microseconds, shape [Q]; None where there is no horizon."""
+        if self.horizon is None:
+            return None
+        return daily_cuts(as_of - self.horizon // timedelta(microseconds=1), self.time.zone)
+
+    def _days(self, moments: Ints) -> Ints:
+        """Give the day of each row that totals tell apart, as its first moment; one for all without a horizon."""
+        return np.zeros_like(moments) if self.horizon is None else daily_cuts(moments, self.time.zone)
 
     def told(self, items: pl.DataFrame, users: pl.DataFrame) -> "Log":
         """Know new and changed rows of items and users, see `Register.told`; behaviour counts under what they say.
@@ -84,7 +138,7 @@ class Log:
         or user that happened since; the rest is shared.
         """
         register, changed = self.register.told(items, users)
-        layers: tuple[Layer, ...] = ()
+        layers: tuple[Layer | Totals, ...] = ()
         last = set[str]()  # what users read last before a row may lie in any layer below
         for layer in self.layers:
             names = layer.touched(changed)
@@ -95,7 +149,7 @@ class Log:
     @property
     def fits(self) -> bool:
         """Whether nothing read in the highest layer would have been the last before a click that is counted below."""
-        *lower, top = self.layers
+        *lower, top = self.rows_known  # what totals stand for came long before
         rows = top.history_rows
         reads = Reads.of((Amount(CLICK, ("user",)),), self.time.feedback_delay)
         codes = rows.codes["user"][None]
@@ -143,6 +197,8 @@ class Log:
         timestamp = as_of = _microseconds(candidates.get_column("timestamp"))
         if self.time.freshness != "live":
             as_of = _microseconds(candidates.select(self.time.as_of(pl.col("timestamp"))).to_series())
+        if self.earliest is not None and len(as_of) and as_of.min() < self.earliest:
+            raise DataError(_too_early(int(as_of.min()), self.earliest))
         return Rows(codes=self.register.codes(candidates, timestamp), as_of=as_of, timestamp=timestamp)
 
     @cached_property
@@ -171,6 +227,14 @@ class Log:
         of shape [R, H].
         """
         return last_read(self.layers, self.register, users, as_of, length)
+
+
+def _too_early(as_of: int, earliest: int) -> str:
+    first, asked = (datetime.fromtimestamp(moment / 1_000_000, UTC).isoformat() for moment in (earliest, as_of))
+    return (
+        f"the state answers for what was known at {first} or later, and a request asks for {asked}: older behaviour is "
+        "kept as totals only; ask a state of that day, or score the tables with `recsys score`"
+    )
 
 
 def _microseconds(moments: pl.Series) -> Ints:

@@ -65,14 +65,14 @@ class Lookup:
 
         Where no row of a key is known, amounts are 0, and moments as `recsys.past.kernel` says.
         """
-        reads = Reads.of(asked, self.log.time.feedback_delay)
+        reads = Reads.of(asked, self.log.time.feedback_delay, self.log.horizon is not None)
         codes = self.codes if any(name.startswith(LAST) for name in reads.names) else self.rows.codes
         columns = np.empty((len(reads.names), len(self.rows.as_of)), dtype=np.int64)
         for row, name in enumerate(reads.names):
             columns[row] = codes[name]
         found = np.empty((len(asked), columns.shape[1]), dtype=np.int64)
         found[:] = reads.empty[:, None]
-        bounds = reads.bounds(self.rows.as_of)
+        bounds = reads.bounds(self.rows.as_of, self.log.edge(self.rows.as_of))
         for layer in self.log.layers:
             layer.counters(reads.keys).add(reads, columns, bounds, found)
         return found

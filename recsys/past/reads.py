@@ -42,9 +42,11 @@ class Reads:
     columns
         Which of them each counter has, shape [C, most].
     back
-        Bounds: how long before `as_of`, microseconds, shape [B].
+        Bounds: how long before `as_of`, microseconds, shape [B], without that of the horizon.
+    limited
+        Whether there is a horizon, whose bound comes after these.
     spans, ends, reads
-        See `recsys.past.look_up`.
+        See `recsys.past.kernel.Plan`.
     empty
         What each answer is where nothing is known, shape [A].
     """
@@ -53,13 +55,14 @@ class Reads:
     names: tuple[str, ...]
     columns: Ints
     back: Ints
+    limited: bool
     spans: Ints
     ends: Ints
     reads: Ints
     empty: Ints
 
     @classmethod
-    def of(cls, asked: Sequence[Amount | Moment], delay: timedelta) -> "Reads":
+    def of(cls, asked: Sequence[Amount | Moment], delay: timedelta, limited: bool = False) -> "Reads":
         """Plan how answers are found, each once.
 
         Parameters
@@ -68,16 +71,34 @@ class Reads:
             What is asked, A of them.
         delay
             How long after its showing an outcome is known.
+        limited
+            Whether what has no window reaches back to a horizon.
         """
-        return _planned(tuple(asked), delay)
+        return _planned(tuple(asked), delay, limited)
 
-    def bounds(self, as_of: Ints) -> Ints:
-        """Give the moments before which rows must have become known, shape [B, Q]: the one comparison with `as_of`."""
-        return np.subtract(as_of, self.back[:, None])
+    def bounds(self, as_of: Ints, horizon: Ints | None = None) -> Ints:
+        """Give the moments before which rows must have become known: the one comparison with `as_of`.
+
+        Parameters
+        ----------
+        as_of
+            Microseconds, shape [Q].
+        horizon
+            Where there is one, the moments before which nothing counts, shape [Q].
+
+        Returns
+        -------
+        Microseconds, shape [B, Q] or, with a horizon, [B + 1, Q].
+        """
+        found = np.empty((len(self.back) + self.limited, len(as_of)), dtype=np.int64)
+        np.subtract(as_of, self.back[:, None], out=found[: len(self.back)])
+        if horizon is not None:
+            found[len(self.back) :] = horizon
+        return found
 
 
 @lru_cache(maxsize=256)
-def _planned(asked: tuple[Amount | Moment, ...], delay: timedelta) -> Reads:
+def _planned(asked: tuple[Amount | Moment, ...], delay: timedelta, limited: bool) -> Reads:
     keys = tuple(dict.fromkeys(_key(each) for each in asked))
     names = tuple(dict.fromkeys(name for key in keys for name in key.per))
     columns = np.zeros((len(keys), max((len(key.per) for key in keys), default=0) or 1), dtype=np.int64)
@@ -90,7 +111,7 @@ def _planned(asked: tuple[Amount | Moment, ...], delay: timedelta) -> Reads:
         needed = sorted({at for _, each in own for at in _bounds(each, delay) if at is not None})
         place_of: dict[int | None, int] = {at: len(ends) + place for place, at in enumerate(needed)}
         place_of[None] = len(ends) + len(needed)
-        ends += [*(back.index(at) for at in needed), -1]
+        ends += [*(back.index(at) for at in needed), len(back) if limited else -1]
         for place, each in own:
             start, end = _bounds(each, delay)
             what = each.which if isinstance(each, Amount) else FIRST_MOMENT if each.first else LAST_MOMENT
@@ -102,6 +123,7 @@ def _planned(asked: tuple[Amount | Moment, ...], delay: timedelta) -> Reads:
         names,
         columns,
         np.array(back, dtype=np.int64),
+        limited,
         np.array(spans, dtype=np.int64),
         np.array(ends, dtype=np.int64),
         np.array(reads, dtype=np.int64).reshape(-1, 4),

@@ -108,7 +108,7 @@ class Tail:
         rest = replace(self, events=self.events.clear(), requests=self.requests.filter(~labelled), settled=settled)
         added, below = self._rows(done), self.closed
         while True:
-            log, (*others, highest) = below.with_tail(added), below.layers
+            log, (*others, highest) = below.with_tail(added), below.rows_known
             if log.fits and (not others or _size(highest.behaviour) > 2 * _size(added)):
                 return replace(rest, closed=log)
             if not others:

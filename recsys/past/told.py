@@ -131,7 +131,7 @@ def _comparable(events: pl.DataFrame) -> pl.DataFrame:
 
 def _told_before(ids: pl.Series, log: Log, later: pl.DataFrame) -> pl.DataFrame:
     """Find the rows with some ids."""
-    parts = [(layer.behaviour.events, layer.event_ids) for layer in log.layers]
+    parts = [(layer.behaviour.events, layer.event_ids) for layer in log.rows_known]
     parts.append((later, Vocabulary.of(*(later[name] for name in (EVENT_ID,) if name in later.columns))))
     found = [
         _comparable(rows.select(EVENT_ID, *_CONTENT, "known_at").filter(pl.col(EVENT_ID).is_in(ids.implode())))
