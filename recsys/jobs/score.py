@@ -153,7 +153,7 @@ def score(
         scored = _write_rankings(ready, Asked.of(made.lists, ready.log), staging / "rankings", top)
         not_out = NotOut.of(made) if time.nightly else None
         scored = replace(scored, unlisted=_unlisted(candidates, listed), not_out=not_out)
-        ready.state.save(staging / "state", folder)
+        ready.state.save(staging / "state", folder, ready.model.settings, ready.log.first_as_of(made.lists))
         how = _how_made(ready.model, made="item_id" not in candidates.columns)
         write_manifest(staging, {"counts": scored.to_json(), "top": top, **how})
     return scored

@@ -115,7 +115,8 @@ def train(dataset: Dataset, settings: Settings, target: str | Path, start: str |
         with new_folder(target) as folder:
             model.save(folder)
             course.trainer.model.save(folder)
-            State(log.behaviour, reader.vectors).save(folder / "state", folder)
+            first = log.first_as_of(windows.of(dataset.requests, judgement.name))  # so that these can be asked again
+            State.of(log, reader.vectors).save(folder / "state", folder, settings, first)
             write_report(folder, judgement, model, prepared.dataset)
             write_manifest(folder, {**facts, "lessons": lessons})
     return judgement

@@ -3,9 +3,12 @@
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+
+import polars as pl
 
 from recsys.data.clock import TimeSettings
 from recsys.data.windows import Windows
@@ -14,11 +17,15 @@ from recsys.encoders.text_reader import LateReader, TextReader, load_lexical
 from recsys.errors import ModelError
 from recsys.evaluation.evaluation import AGELESS, PRODUCT
 from recsys.features.field import half_lives
+from recsys.features.plan import counted_keys
 from recsys.files import read_json
 from recsys.manifest import check_files, file_hash, read_manifest, write_json, write_manifest
 from recsys.model.tables import read_behaviour, refuse_mixed_ids
 from recsys.past.behaviour import Behaviour
+from recsys.past.clicks import READ
 from recsys.past.log import Log
+from recsys.past.stored import Clock, read_log, write_log
+from recsys.past.totals import Kept
 from recsys.ranking.calibration import Calibration
 from recsys.ranking.contract import Contract
 from recsys.ranking.experience import Experience
@@ -33,6 +40,9 @@ from recsys.vectors.user_tower import UserTower
 
 _TREES = {PRODUCT: "ranker.txt", "behaviour": "behaviour.txt", AGELESS: "ageless.txt"}
 """The file of each ranker."""
+_FIELD_REACH = 23
+"""After so many half-lives a click counts nothing in the field, whenever that was counted last."""
+
 _SOURCES, _EXPERIENCE = "sources.json", "experience.json"
 
 
@@ -46,21 +56,55 @@ class State:
         Tables that features are computed from.
     vectors
         Vectors of the items.
+    log
+        The behaviour in codes, where it is counted already.
+    known_until
+        The latest moment (UTC) of a showing or of an event becoming known; None where nothing is.
     """
 
     behaviour: Behaviour
     vectors: ItemVectors
-
-    def save(self, folder: Path, model: Path) -> None:
-        """Write into a folder that does not exist yet, with the hash of every file and the identity of its model."""
-        folder.mkdir()
-        self.behaviour.save(folder)
-        self.vectors.save(folder / "item_vectors.parquet")
-        write_manifest(folder, {"model": identity(model)})
+    log: Log | None = None
+    known_until: datetime | None = None
 
     @classmethod
-    def load(cls, folder: Path, model: Path) -> "State":
+    def of(cls, log: Log, vectors: ItemVectors) -> "State":
+        """Take what is known, and counted."""
+        return cls(log.behaviour, vectors, log, until(log.behaviour))
+
+    def save(self, folder: Path, model: Path, settings: Settings, earliest: int | None = None) -> None:
+        """Write into a folder that does not exist yet, with the hash of every file and the identity of its model.
+
+        Parameters
+        ----------
+        folder
+            Where to.
+        model
+            The folder of the model.
+        settings
+            Its settings.
+        earliest
+            The first `as_of`, microseconds, that may still be asked of it: older rows become totals. All may when left
+            out.
+        """
+        log = _log(self.behaviour, settings) if self.log is None else self.log
+        keys, known = counted_keys(settings.features), until(log.behaviour)
+        folder.mkdir()
+        write_log(folder, log if earliest is None else log.compacted(earliest, kept_of(settings), keys), keys)
+        self.vectors.save(folder / "item_vectors.parquet")
+        said = None if known is None else known.isoformat()
+        write_manifest(folder, {"model": identity(model), "known_until": said})
+
+    @classmethod
+    def load(cls, folder: Path, model: Path, verify_all: bool = False) -> "State":
         """Read what `save` wrote for the model in the folder `model`.
+
+        Parameters
+        ----------
+        folder, model
+            Where they lie.
+        verify_all
+            Whether all counters are held against their hashes at once, and not each block when it is first read.
 
         Raises
         ------
@@ -75,7 +119,33 @@ class State:
         behaviour = read_behaviour(folder, settings.features.kept)
         vectors = ItemVectors.load(folder / "item_vectors.parquet")
         refuse_mixed_ids(folder, behaviour, vectors.item_ids)
-        return cls(behaviour, vectors)
+        clock = Clock(settings.clock, settings.text.history, settings.features.horizon)
+        said = manifest.get("known_until")
+        known_until = None if said is None else datetime.fromisoformat(said)
+        return cls(behaviour, vectors, read_log(folder, behaviour, clock, verify_all), known_until)
+
+
+def until(behaviour: Behaviour) -> datetime | None:
+    """Give the latest moment (UTC) of a showing or of an event becoming known; None where there is none."""
+    moments = (behaviour.showings["timestamp"], behaviour.events["known_at"])
+    found: datetime | None = pl.select(pl.max_horizontal(*(pl.lit(each).max() for each in moments))).item()
+    return found
+
+
+def kept_of(settings: Settings) -> Kept:
+    """Say how much of the past a state keeps as rows for a model of these settings."""
+    features, time = settings.features, settings.clock
+    in_field = {"field", "factors"} & {*features.families} or settings.candidates.sources
+    return Kept(
+        rows_for=features.longest + time.feedback_delay + time.lateness,
+        read=max(READ, settings.text.history_length),
+        clicks_for=_FIELD_REACH * half_lives(features)[-1] if in_field else timedelta(0),
+        kinds=settings.candidates.once if settings.candidates.sources else (),
+    )
+
+
+def _log(behaviour: Behaviour, settings: Settings) -> Log:
+    return Log(behaviour, settings.clock, settings.text.history, settings.features.horizon)
 
 
 @dataclass(frozen=True)
@@ -130,7 +200,7 @@ class Model:
 
     def log(self, behaviour: Behaviour) -> Log:
         """Encode behaviour as this model reads it."""
-        return Log(behaviour, self.clock, self.settings.text.history, self.settings.features.horizon)
+        return _log(behaviour, self.settings)
 
     def reader(self, log: Log, vectors: ItemVectors, folder: Path) -> Reader:
         """Join item vectors with this model's user tower.

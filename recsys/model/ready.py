@@ -1,6 +1,7 @@
 """A model that knows a moment: what is asked of it is checked in one place, and answered in one way by every caller."""
 
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from functools import cached_property, partial
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from recsys.errors import SettingsError
 from recsys.features.checks import check_context, check_id_types, check_query
 from recsys.features.plan import compute_features
 from recsys.features.table import FeatureTable
-from recsys.model.folder import Model, State
+from recsys.model.folder import Model, State, until
 from recsys.model.prepared import Prepared, available_at, prepare
 from recsys.past.log import Log
 from recsys.past.lookup import Asked
@@ -48,6 +49,8 @@ class Ready:
         Columns of requests that were recorded after the list, as the importer of the tables declares.
     index
         Of the item vectors, where source `nearest` has one; who knows later rows shares it.
+    known_until
+        The latest moment (UTC) of a showing or of an event becoming known in the state; None when it has none.
     sound
         Columns and types of candidates in which no fault was found: of one more list of such only values are checked.
     """
@@ -57,24 +60,26 @@ class Ready:
     reader: Reader
     recorded_after: tuple[str, ...] = ()
     index: Index = field(default_factory=Index)
+    known_until: datetime | None = None
     sound: set[tuple[tuple[str, ...], tuple[pl.DataType, ...]]] = field(default_factory=set)
 
     @classmethod
     def of(cls, model: Model, state: State, folder: Path) -> "Ready":
         """Join a model with a state; its encoder lies in `folder`."""
-        log = model.log(state.behaviour)
-        return cls(model, log, model.reader(log, state.vectors, folder))
+        log = model.log(state.behaviour) if state.log is None else state.log
+        known_until = until(state.behaviour) if state.log is None else state.known_until
+        return cls(model, log, model.reader(log, state.vectors, folder), known_until=known_until)
 
     @classmethod
-    def load(cls, folder: Path, state: Path) -> "Ready":
-        """Read a model folder and a state of it, without torch.
+    def load(cls, folder: Path, state: Path, verify_all: bool = False) -> "Ready":
+        """Read a model folder and a state of it, without torch; arguments as of `State.load`.
 
         Raises
         ------
         ModelError
             When a folder is not whole, or the state was made with another model.
         """
-        return cls.of(Model.load(folder), State.load(state, folder), folder)
+        return cls.of(Model.load(folder), State.load(state, folder, verify_all), folder)
 
     @classmethod
     def today(cls, folder: Path, dataset: Dataset) -> tuple["Ready", Prepared]:
@@ -115,7 +120,7 @@ class Ready:
     @property
     def state(self) -> State:
         """What serving needs to give the same answers."""
-        return State(self.log.behaviour, self.reader.vectors)
+        return State.of(self.log, self.reader.vectors)
 
     def find(self, requests: pl.DataFrame) -> pl.DataFrame:
         """Let the sources of the model find candidates.

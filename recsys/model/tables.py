@@ -7,6 +7,7 @@ import polars as pl
 from recsys.data.tables import read_table
 from recsys.errors import DataError, ModelError
 from recsys.past.behaviour import CLICKED_AT, DONE, EVENT_ID, SHOWN, Behaviour, Kept
+from recsys.past.stored import map_table
 from recsys.schema import KNOWN_AT, TIME, Stored, misfit
 
 _IDS = Stored("integers or text", lambda dtype: dtype.is_signed_integer() or dtype in (pl.String, pl.Null))
@@ -59,7 +60,9 @@ def read_behaviour(folder: Path, kept: Kept) -> Behaviour:
     tables = {}
     for name, expected in columns.items():
         try:
-            tables[name] = read_table(folder, name)
+            tables[name] = (
+                read_table(folder, name) if name in ("items", "users") else map_table(folder / f"{name}.arrow")
+            )
         except DataError as error:
             raise ModelError(f"{folder} is no whole state ({error}); copy the whole folder again") from error
         fault = misfit(tables[name], expected)

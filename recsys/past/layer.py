@@ -84,6 +84,10 @@ class Layer:
             found = self._counted[keys] = counting.done()
             return found
 
+    def count(self, keys: tuple[Key, ...], counted: Counters, read: Counters) -> None:
+        """Take what was counted before, of these keys and of what users read."""
+        self._counted[keys], self.read = counted, read
+
     @cached_property
     def read(self) -> Counters:
         """What users read: by user and moment, its amounts the item of each row and when it happened.

@@ -121,6 +121,15 @@ class Log:
         log.layers = (totals, Layer(log.behaviour, self.register, self.time, self.history, (totals,), since))
         return log
 
+    def first_as_of(self, candidates: pl.DataFrame) -> int | None:
+        """Give the first moment that candidates ask, microseconds; None where there are none."""
+        return int(self._as_of(candidates).min()) if len(candidates) else None
+
+    def _as_of(self, candidates: pl.DataFrame) -> Ints:
+        if self.time.freshness == "live":
+            return _microseconds(candidates.get_column("timestamp"))
+        return _microseconds(candidates.select(self.time.as_of(pl.col("timestamp"))).to_series())
+
     def edge(self, as_of: Ints) -> Ints | None:
         """Give the moments before which nothing counts, microseconds, shape [Q]; None where there is no horizon."""
         if self.horizon is None:
@@ -194,9 +203,7 @@ class Log:
 
     def rows(self, candidates: pl.DataFrame) -> Rows:
         """Encode candidates and give each the moment after which no behaviour may be known."""
-        timestamp = as_of = _microseconds(candidates.get_column("timestamp"))
-        if self.time.freshness != "live":
-            as_of = _microseconds(candidates.select(self.time.as_of(pl.col("timestamp"))).to_series())
+        timestamp, as_of = _microseconds(candidates.get_column("timestamp")), self._as_of(candidates)
         if self.earliest is not None and len(as_of) and as_of.min() < self.earliest:
             raise DataError(_too_early(int(as_of.min()), self.earliest))
         return Rows(codes=self.register.codes(candidates, timestamp), as_of=as_of, timestamp=timestamp)

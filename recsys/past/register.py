@@ -239,10 +239,15 @@ class Register:
             found[name] = Vocabulary.of(*_columns(behaviour, name), *listed)
         found |= {name: Vocabulary.of(behaviour.items[name]) for name in behaviour.attributes}
         found |= {name: Vocabulary.of(behaviour.users[name]) for name in behaviour.user_attributes}
+        return cls.knowing(behaviour, found)
+
+    @classmethod
+    def knowing(cls, behaviour: "Behaviour", vocabularies: Vocabularies) -> "Register":
+        """Know tables whose ids and values, and those of all behaviour, are collected already."""
         return cls(
-            found,
-            Entries.of(behaviour.items, behaviour.attributes, "item", found),
-            Entries.of(behaviour.users, behaviour.user_attributes, "user", found),
+            vocabularies,
+            Entries.of(behaviour.items, behaviour.attributes, "item", vocabularies),
+            Entries.of(behaviour.users, behaviour.user_attributes, "user", vocabularies),
         )
 
     def with_tail(self, tail: "Behaviour") -> "Register":

@@ -63,9 +63,6 @@ class Ranker:
         self._tail = Tail.on(ready.log)
         self._growing, self._telling = Lock(), Lock()
         self._unread: set[str] = set()
-        known = ready.log.behaviour
-        moments = (known.showings["timestamp"], known.events["known_at"])
-        self._known_until = pl.select(pl.max_horizontal(*(pl.lit(each).max() for each in moments))).item()
         nobody = Lookup.of_nobody(ready.log)
         Declared.of(declare(ready.model.settings.features)).read(nobody)  # so that loading takes the time, and no list
 
@@ -94,8 +91,7 @@ class Ranker:
     @property
     def known_until(self) -> datetime | None:
         """The latest moment (UTC) of a showing or of an event becoming known in the state; None when it has none."""
-        known: datetime | None = self._known_until
-        return known
+        return self._ready.known_until
 
     def rank(self, candidates: Frame, top: int | None = None) -> Frame:
         """Order the candidates of every request.
