@@ -18,6 +18,7 @@ PACKAGE = ROOT / "recsys"
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path.name != "__init__.py")
 
 FLOORS = [
+    "compiled",
     "errors",
     "shown",
     "lazy",
@@ -40,7 +41,12 @@ FLOORS += ["settings", "model", "init", "jobs", "serving", "arguments", "answers
 DEEPEST = 9
 """Modules in the longest chain of imports."""
 
-SHORT = {"errors.py": "all errors of the package, and nothing else", "lazy.py": "what packages need to export names"}
+SHORT = {
+    "compiled.py": "how functions are compiled, and nothing else",
+    "errors.py": "all errors of the package, and nothing else",
+    "lazy.py": "what packages need to export names",
+    "past/layout.py": "names of the places in an array",
+}
 """Modules of fewer than 30 lines, each with the reason why it is one."""
 
 HEAVY = {"torch", "transformers", "pytorch_lightning"}

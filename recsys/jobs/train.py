@@ -109,16 +109,15 @@ def train(dataset: Dataset, settings: Settings, target: str | Path, start: str |
         logged, finder, reader = _read(course, prepared, windows)
         model, rankers, judgement = _learn_to_rank(prepared, windows, logged, finder.merging, reader.tower)
         not_out = prepared.not_out(windows, judgement.name)
-        made = judge_field(windows.of(dataset.requests, judgement.name), finder, rankers, settings.seed)
+        judged = windows.of(dataset.requests, judgement.name)  # can be asked of the state again
+        made = judge_field(judged, finder, rankers, settings.seed)
         judgement = replace(judgement, sampled=dataset.about.sampled, not_out=not_out, made=made)
-        lessons = [asdict(lesson) for lesson in course.trainer.lessons]
         with new_folder(target) as folder:
             model.save(folder)
             course.trainer.model.save(folder)
-            first = log.first_as_of(windows.of(dataset.requests, judgement.name))  # so that these can be asked again
-            State.of(log, reader.vectors).save(folder / "state", folder, settings, first)
+            State.of(log, reader.vectors).save(folder / "state", folder, settings, log.first_as_of(judged))
             write_report(folder, judgement, model, prepared.dataset)
-            write_manifest(folder, {**facts, "lessons": lessons})
+            write_manifest(folder, {**facts, "lessons": [asdict(lesson) for lesson in course.trainer.lessons]})
     return judgement
 
 

@@ -24,8 +24,8 @@ from recsys.model.tables import read_behaviour, refuse_mixed_ids
 from recsys.past.behaviour import Behaviour
 from recsys.past.clicks import READ
 from recsys.past.log import Log
-from recsys.past.stored import Clock, read_log, write_log
-from recsys.past.totals import Kept
+from recsys.past.stored import read_log, write_log
+from recsys.past.totals import Keeping
 from recsys.ranking.calibration import Calibration
 from recsys.ranking.contract import Contract
 from recsys.ranking.experience import Experience
@@ -119,10 +119,11 @@ class State:
         behaviour = read_behaviour(folder, settings.features.kept)
         vectors = ItemVectors.load(folder / "item_vectors.parquet")
         refuse_mixed_ids(folder, behaviour, vectors.item_ids)
-        clock = Clock(settings.clock, settings.text.history, settings.features.horizon)
+        log = _log(behaviour, settings)
+        log.register, log.layers, log.earliest = read_log(folder, behaviour, log.time, log.history, verify_all)
         said = manifest.get("known_until")
         known_until = None if said is None else datetime.fromisoformat(said)
-        return cls(behaviour, vectors, read_log(folder, behaviour, clock, verify_all), known_until)
+        return cls(behaviour, vectors, log, known_until)
 
 
 def until(behaviour: Behaviour) -> datetime | None:
@@ -132,11 +133,11 @@ def until(behaviour: Behaviour) -> datetime | None:
     return found
 
 
-def kept_of(settings: Settings) -> Kept:
+def kept_of(settings: Settings) -> Keeping:
     """Say how much of the past a state keeps as rows for a model of these settings."""
     features, time = settings.features, settings.clock
     in_field = {"field", "factors"} & {*features.families} or settings.candidates.sources
-    return Kept(
+    return Keeping(
         rows_for=features.longest + time.feedback_delay + time.lateness,
         read=max(READ, settings.text.history_length),
         clicks_for=_FIELD_REACH * half_lives(features)[-1] if in_field else timedelta(0),

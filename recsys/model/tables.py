@@ -7,7 +7,7 @@ import polars as pl
 from recsys.data.tables import read_table
 from recsys.errors import DataError, ModelError
 from recsys.past.behaviour import CLICKED_AT, DONE, EVENT_ID, SHOWN, Behaviour, Kept
-from recsys.past.stored import map_table
+from recsys.past.blocks import map_table
 from recsys.schema import KNOWN_AT, TIME, Stored, misfit
 
 _IDS = Stored("integers or text", lambda dtype: dtype.is_signed_integer() or dtype in (pl.String, pl.Null))
@@ -34,8 +34,12 @@ _CATEGORIES = Stored(
 )
 
 
+_MAPPED = ("showings", "events")
+"""Tables that are mapped, so that processes share them."""
+
+
 def read_behaviour(folder: Path, kept: Kept) -> Behaviour:
-    """Read what `Behaviour.save` wrote.
+    """Read the tables of a state folder.
 
     Parameters
     ----------
@@ -92,6 +96,10 @@ def refuse_mixed_ids(folder: Path, behaviour: Behaviour, vectors: pl.Series) -> 
                 _refuse(folder, table, f"column {name} holds {dtype} values where {first} holds {known}")
 
 
+def _file(table: str) -> str:
+    return f"{table}.arrow" if table in _MAPPED else f"{table}.parquet"
+
+
 def _columns(fixed: tuple[str, ...], categories: tuple[str, ...] = ()) -> dict[str, Stored]:
     return {name: _FIXED[name] for name in fixed} | dict.fromkeys(categories, _CATEGORIES)
 
@@ -101,4 +109,4 @@ def _versions(name: str) -> dict[str, Stored]:
 
 
 def _refuse(folder: Path, table: str, fault: str) -> None:
-    raise ModelError(f"{folder} is no state of this model: {table}.parquet: {fault}; copy the whole folder again")
+    raise ModelError(f"{folder} is no state of this model: {_file(table)}: {fault}; copy the whole folder again")

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -89,11 +88,6 @@ class Behaviour:
             pl.concat([self.showings, later.showings], how="diagonal_relaxed"),
             pl.concat([self.events, later.events], how="diagonal_relaxed"),
         )
-
-    def save(self, folder: Path) -> None:
-        """Write each table into an existing folder, under its name."""
-        for name, table in vars(self).items():
-            table.write_parquet(folder / f"{name}.parquet")
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import polars as pl
+import pyarrow as pa
 
 from recsys.errors import ModelError
-from recsys.past.streams import BLOCK, Flags, Ints
+from recsys.past.streams import Flags, Ints
+
+BLOCK = 13
+"""A block holds `2 ** BLOCK` numbers, 64 kibibytes."""
 
 SIZE = 8 * 2**BLOCK
 """Bytes of a block."""
@@ -141,3 +146,40 @@ class Writer:
             self._hashes += hashlib.sha256(self._left).digest()
         self._file.close()
         hashes_of(self._path).write_bytes(self._hashes)
+
+
+def write_table(path: Path, table: pl.DataFrame) -> None:
+    """Write a table so that it can be mapped: the same bytes for the same rows."""
+    plain = table.rechunk().to_arrow(compat_level=pl.CompatLevel.oldest())
+    arrays = [_without_traces(column.combine_chunks()) for column in plain.columns]
+    whole = pa.Table.from_arrays(arrays, names=plain.column_names)
+    with path.open("xb") as file, pa.ipc.new_file(file, whole.schema) as written:
+        written.write_table(whole)
+
+
+def _without_traces(values: pa.Array) -> pa.Array:
+    """Write nothing where nothing is known: what an array holds there may be anything."""
+    if isinstance(values, pa.ChunkedArray):
+        values = pa.concat_arrays(values.chunks) if values.num_chunks else pa.array([], values.type)
+    if not values.null_count or not (pa.types.is_primitive(values.type)):
+        return pa.concat_arrays([values])
+    known = values.is_valid().to_numpy(zero_copy_only=False)
+    numbers = values.cast(pa.int64()) if pa.types.is_timestamp(values.type) else values
+    filled = numbers.fill_null(0).to_numpy(zero_copy_only=False)
+    return pa.array(filled, numbers.type, mask=~known).cast(values.type)
+
+
+def map_table(path: Path) -> pl.DataFrame:
+    """Map a table that `write_log` wrote; its pages are shared by all processes that read it.
+
+    Raises
+    ------
+    ModelError
+        When it is no such table.
+    """
+    try:
+        with pa.memory_map(str(path)) as file:
+            table = pa.ipc.open_file(file).read_all()
+        return pl.DataFrame(pl.from_arrow(table, rechunk=False))
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise ModelError(f"{path} cannot be read ({error}); copy the whole folder again") from error

@@ -8,7 +8,7 @@ import numpy as np
 
 from recsys.errors import DataError
 from recsys.past import filling, kernel, layout
-from recsys.past.blocks import Blocks
+from recsys.past.blocks import BLOCK, Blocks
 from recsys.past.reads import Key, Reads
 from recsys.past.streams import Codes, Ints, Per, Stream
 
@@ -53,7 +53,7 @@ class Counters:
         ModelError
             When numbers are needed that were changed after they were written.
         """
-        at, plan = np.zeros(3, dtype=np.int64), kernel.Plan(reads.columns, reads.spans, reads.ends, reads.reads)
+        at, plan = np.zeros(3, dtype=np.int64), (reads.columns, reads.spans, reads.ends, reads.reads)
         while not kernel.look_up(self._numbers, at, codes, bounds, plan, found):
             self.blocks.check(int(at[kernel.WAITS]))
 
@@ -71,7 +71,7 @@ class Counters:
 
     @cached_property
     def _numbers(self) -> kernel.Numbers:
-        return kernel.Numbers(self.blocks.data, self.where, self.blocks.checked, self.blocks.careful)
+        return self.blocks.data, self.where, self.blocks.checked, BLOCK if self.blocks.careful else -1
 
 
 class Counting:

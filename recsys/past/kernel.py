@@ -1,7 +1,5 @@
 """The counting kernel, compiled: keys are found, moments searched and running totals subtracted, row by row."""
 
-from typing import NamedTuple
-
 import numpy as np
 
 from recsys.compiled import compiled, inlined
@@ -21,7 +19,7 @@ from recsys.past.layout import (
     SPARSE,
     TOTALS,
 )
-from recsys.past.streams import BLOCK, FIRST_MOMENT, NEVER_FIRST, NEVER_LAST, Flags, Ints
+from recsys.past.streams import FIRST_MOMENT, NEVER_FIRST, NEVER_LAST, Flags, Ints
 
 _MEMO = 256
 """From so many rows on, what was found for a code is kept for later rows of the same moment."""
@@ -59,53 +57,31 @@ def below_each(values: Ints, first: Ints, codes: Ints, wanted: Ints) -> Ints:
     return found
 
 
-class Numbers(NamedTuple):
-    """The numbers of one layer, see `recsys.past.counters.Counters`.
+Numbers = tuple[Ints, Ints, Flags, int]
+"""The numbers of one layer, see `recsys.past.counters.Counters`; a plain tuple, which what was compiled before knows.
 
-    Attributes
-    ----------
-    data, where
-        The numbers, and where each of C counters lies among them.
-    checked
-        Which blocks of them are checked.
-    careful
-        Whether some may not be.
-    """
+All of them, where each of C counters lies among them, which blocks are checked, and how many numbers a block holds, as
+a power of 2, or -1 where all are checked.
+"""
 
-    data: Ints
-    where: Ints
-    checked: Flags
-    careful: bool
+ReadPlan = tuple[Ints, Ints, Ints, Ints]
+"""What is read of the counters, see `recsys.past.reads.Reads`.
 
-
-class Plan(NamedTuple):
-    """What is read of the counters, see `recsys.past.reads.Reads`.
-
-    Attributes
-    ----------
-    columns
-        Which key columns each counter has, shape [C, most].
-    spans
-        Where the `ends` and the `reads` of each counter begin, and last where they end, shape [C + 1, 2].
-    ends
-        Which bounds a counter is searched for, the latest first, -1 for its first row, shape [E].
-    reads
-        What is read, between which places of its counter's `ends`, into which row of the answers: shape [R, 4] of what,
-        start, end, row.
-    """
-
-    columns: Ints
-    spans: Ints
-    ends: Ints
-    reads: Ints
+- Which key columns each counter has, shape [C, most].
+- Where the ends and the reads of each counter begin, and last where they end, shape [C + 1, 2].
+- Ends: which bounds a counter is searched for, the latest first, -1 for its first row, shape [E].
+- Reads: what is read, between which places of its counter's ends, into which row of the answers: shape [R, 4] of what,
+  start, end, row.
+"""
 
 
 @inlined
 def _waits(numbers: Numbers, at: Ints, start: int, end: int) -> bool:
     """Tell whether a block of the numbers from `start` to, not including, `end` is not checked, and leave which."""
-    if numbers.careful:
-        for block in range(start >> BLOCK, ((end - 1) >> BLOCK) + 1):
-            if not numbers.checked[block]:
+    _, _, checked, shift = numbers
+    if shift >= 0:
+        for block in range(start >> shift, ((end - 1) >> shift) + 1):
+            if not checked[block]:
                 at[WAITS] = block
                 return True
     return False
@@ -114,7 +90,7 @@ def _waits(numbers: Numbers, at: Ints, start: int, end: int) -> bool:
 @inlined
 def _find_key(numbers: Numbers, of: Ints, at: Ints, codes: Ints, columns: Ints, row: int) -> int:
     """Find the number of a row's key in a counter."""
-    data = numbers.data
+    data, _, _, _ = numbers
     if of[COLUMNS] == 0:
         return 0 if of[MANY] > 0 else _NONE
     code = codes[columns[0], row]
@@ -151,7 +127,7 @@ def _find_key(numbers: Numbers, of: Ints, at: Ints, codes: Ints, columns: Ints, 
 @inlined
 def _rows_wait(numbers: Numbers, of: Ints, at: Ints, start: int, end: int) -> bool:
     """Tell whether something of rows from `start` to, not including, `end` is not checked; running totals included."""
-    if numbers.careful:
+    if numbers[3] >= 0:
         for begin in (of[MOMENTS], of[FIRSTS], of[LASTS]):
             if _waits(numbers, at, begin + start, begin + end):
                 return True
@@ -174,11 +150,12 @@ def _read(data: Ints, of: Ints, what: int, start: int, stop: int) -> np.int64:
 
 
 @inlined
-def _add(data: Ints, of: Ints, plan: Plan, counter: int, places: Ints, found: Ints, row: int) -> None:
+def _add(data: Ints, of: Ints, plan: ReadPlan, counter: int, places: Ints, found: Ints, row: int) -> None:
     """Add what the rows of a key hold between places to what is known of it already."""
-    for read in range(plan.spans[counter, 1], plan.spans[counter + 1, 1]):
-        what, target = plan.reads[read, 0], plan.reads[read, 3]
-        value = _read(data, of, what, places[plan.reads[read, 1]], places[plan.reads[read, 2]])
+    _, spans, _, reads = plan
+    for read in range(spans[counter, 1], spans[counter + 1, 1]):
+        what, target = reads[read, 0], reads[read, 3]
+        value = _read(data, of, what, places[reads[read, 1]], places[reads[read, 2]])
         if what >= 0:
             found[target, row] += value
         elif what == FIRST_MOMENT:
@@ -188,7 +165,7 @@ def _add(data: Ints, of: Ints, plan: Plan, counter: int, places: Ints, found: In
 
 
 @compiled
-def look_up(numbers: Numbers, at: Ints, codes: Ints, bounds: Ints, plan: Plan, found: Ints) -> bool:
+def look_up(numbers: Numbers, at: Ints, codes: Ints, bounds: Ints, plan: ReadPlan, found: Ints) -> bool:
     """Add what the counters of one layer know of some rows to what those below know.
 
     Parameters
@@ -208,10 +185,11 @@ def look_up(numbers: Numbers, at: Ints, codes: Ints, bounds: Ints, plan: Plan, f
     -------
     Whether all is done; if not, a block must be checked: then call again with the same `at` and `found`.
     """
-    data, first_counter, first_row, rows = numbers.data, at[COUNTER], at[ROW], bounds.shape[1]
-    places = np.empty(plan.ends.shape[0] + 1, dtype=np.int64)
-    for counter in range(first_counter, numbers.where.shape[0]):
-        of, own, at[COUNTER] = numbers.where[counter], plan.columns[counter], counter
+    (data, where, _, _), (columns, spans, ends, reads) = numbers, plan
+    first_counter, first_row, rows = at[COUNTER], at[ROW], bounds.shape[1]
+    places = np.empty(ends.shape[0] + 1, dtype=np.int64)
+    for counter in range(first_counter, where.shape[0]):
+        of, own, at[COUNTER] = where[counter], columns[counter], counter
         remembers = rows >= _MEMO and of[COLUMNS] == 1 and of[SPARSE] == 0
         memo = np.full(of[MANY] if remembers else 1, _NONE, dtype=np.int64)
         before, before_key = _NONE, _NONE
@@ -227,14 +205,14 @@ def look_up(numbers: Numbers, at: Ints, codes: Ints, bounds: Ints, plan: Plan, f
                 same, memo[key] = memo[key], row
             before, before_key = row, key
             if same >= 0 and bounds[0, same] == bounds[0, row]:
-                for read in range(plan.spans[counter, 1], plan.spans[counter + 1, 1]):
-                    found[plan.reads[read, 3], row] = found[plan.reads[read, 3], same]
+                for read in range(spans[counter, 1], spans[counter + 1, 1]):
+                    found[reads[read, 3], row] = found[reads[read, 3], same]
                 continue
             lowest, end = data[of[BEGIN] + key], data[of[BEGIN] + key + 1]
             if _rows_wait(numbers, of, at, lowest, end):
                 return False
-            for place in range(plan.spans[counter, 0], plan.spans[counter + 1, 0]):
-                bound = plan.ends[place]
+            for place in range(spans[counter, 0], spans[counter + 1, 0]):
+                bound = ends[place]
                 if bound >= 0:
                     end = below(data, of[MOMENTS] + lowest, of[MOMENTS] + end, bounds[bound, row]) - of[MOMENTS]
                 places[place] = lowest if bound < 0 else end
@@ -265,7 +243,8 @@ def last_rows(
     -------
     As of `look_up`.
     """
-    data, of, length = numbers.data, numbers.where[0], items.shape[1]
+    data, where, _, _ = numbers
+    of, length = where[0], items.shape[1]
     codes, column = np.empty((1, 1), dtype=np.int64), np.zeros(1, dtype=np.int64)
     for row in range(at[ROW], len(users)):
         at[ROW], codes[0, 0] = row, users[row]

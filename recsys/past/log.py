@@ -18,7 +18,7 @@ from recsys.past.layer import Layer, last_read
 from recsys.past.reads import Key, Reads
 from recsys.past.register import Register
 from recsys.past.streams import CLICK, LAST, Amount, Ints, Rows
-from recsys.past.totals import Kept, Totals
+from recsys.past.totals import Keeping, Totals
 from recsys.past.vocabulary import Vocabularies, Vocabulary
 
 
@@ -95,7 +95,7 @@ class Log:
         log.behaviour = replace(rows, items=self.behaviour.items, users=self.behaviour.users)
         return log
 
-    def compacted(self, earliest: int, keep: Kept, keys: tuple[Key, ...]) -> "Log":
+    def compacted(self, earliest: int, keep: Keeping, keys: tuple[Key, ...]) -> "Log":
         """Let totals stand for all rows that need not be told apart by who asks no sooner than some moment.
 
         Parameters

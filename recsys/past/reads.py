@@ -46,7 +46,7 @@ class Reads:
     limited
         Whether there is a horizon, whose bound comes after these.
     spans, ends, reads
-        See `recsys.past.kernel.Plan`.
+        See `recsys.past.kernel.ReadPlan`.
     empty
         What each answer is where nothing is known, shape [A].
     """
@@ -63,7 +63,7 @@ class Reads:
 
     @classmethod
     def of(cls, asked: Sequence[Amount | Moment], delay: timedelta, limited: bool = False) -> "Reads":
-        """Plan how answers are found, each once.
+        """ReadPlan how answers are found, each once.
 
         Parameters
         ----------

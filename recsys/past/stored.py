@@ -2,41 +2,38 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import polars as pl
-import pyarrow as pa
 
 from recsys.data.clock import TimeSettings
 from recsys.errors import ModelError
 from recsys.past.behaviour import Behaviour
-from recsys.past.blocks import Blocks, Writer
+from recsys.past.blocks import Blocks, Writer, map_table, write_table
 from recsys.past.counters import Counters
 from recsys.past.layer import Layer
-from recsys.past.log import Log
 from recsys.past.reads import Key
 from recsys.past.register import Register
 from recsys.past.streams import Ints, Stream
 from recsys.past.totals import Totals
 from recsys.past.vocabulary import Vocabulary
 
+if TYPE_CHECKING:
+    from recsys.past.log import Log
+
 _LAYOUT = "counters.json"
 
 
-@dataclass(frozen=True)
-class Clock:
-    """How a log reads behaviour: when rows are known, which kinds are history, and how far back all else counts."""
+class Mapped(NamedTuple):
+    """What `write_log` wrote, mapped: what a log is made of, see `recsys.past.log.Log`."""
 
-    time: TimeSettings
-    history: tuple[str, ...]
-    horizon: timedelta | None
+    register: Register
+    layers: tuple[Layer | Totals, ...]
+    earliest: int | None
 
 
-def write_log(folder: Path, log: Log, keys: tuple[Key, ...]) -> None:
+def write_log(folder: Path, log: "Log", keys: tuple[Key, ...]) -> None:
     """Write what is known, and what is counted of these keys, into an existing folder.
 
     Parameters
@@ -52,9 +49,9 @@ def write_log(folder: Path, log: Log, keys: tuple[Key, ...]) -> None:
     layout: dict[str, Any] = {"earliest": log.earliest, "since": layer.since, "keys": [[*key] for key in keys]}
     layout["vocabularies"] = list(log.vocabularies)
     for place, vocabulary in enumerate(log.vocabularies.values()):
-        _write_table(folder / f"vocabulary-{place}.arrow", vocabulary.values.to_frame("value"))
+        write_table(folder / f"vocabulary-{place}.arrow", vocabulary.values.to_frame("value"))
     for name in ("showings", "events"):
-        _write_table(folder / f"{name}.arrow", getattr(layer.behaviour, name))
+        write_table(folder / f"{name}.arrow", getattr(layer.behaviour, name))
     for name in ("items", "users"):
         getattr(log.behaviour, name).write_parquet(folder / f"{name}.parquet")
     written = {"rows": layer.counters(keys), "rows-read": layer.read}
@@ -68,7 +65,9 @@ def write_log(folder: Path, log: Log, keys: tuple[Key, ...]) -> None:
     (folder / _LAYOUT).write_text(json.dumps(layout) + "\n")
 
 
-def read_log(folder: Path, behaviour: Behaviour, clock: Clock, verify_all: bool = False) -> Log:
+def read_log(
+    folder: Path, behaviour: Behaviour, time: TimeSettings, history: tuple[str, ...], verify_all: bool = False
+) -> Mapped:
     """Map what `write_log` wrote.
 
     Parameters
@@ -76,9 +75,9 @@ def read_log(folder: Path, behaviour: Behaviour, clock: Clock, verify_all: bool 
     folder
         Where it lies; its small files are those that were written.
     behaviour
-        The tables, see `read_rows`.
-    clock
-        How behaviour is read; as it was when the log was written.
+        The tables.
+    time, history
+        As of the log that was written.
     verify_all
         Whether every block of numbers is checked at once, and not when it is first read.
 
@@ -93,8 +92,7 @@ def read_log(folder: Path, behaviour: Behaviour, clock: Clock, verify_all: bool 
             name: Vocabulary(map_table(folder / f"vocabulary-{place}.arrow")["value"])
             for place, name in enumerate(layout["vocabularies"])
         }
-        log = Log(behaviour, clock.time, clock.history, clock.horizon, layout["earliest"])
-        log.register = Register.knowing(behaviour, known)
+        register, earliest, since = Register.knowing(behaviour, known), layout["earliest"], layout["since"]
         keys = tuple(Key(of, tuple(per)) for of, per in layout["keys"])
         counters = {
             name: Counters(
@@ -110,34 +108,13 @@ def read_log(folder: Path, behaviour: Behaviour, clock: Clock, verify_all: bool 
     if "totals" in counters:
         kept = _kept(folder / "kept.numbers", layout["kept"], verify_all)
         below = (Totals(counters["totals"], counters["totals-read"], kept),)
-    layer = Layer(behaviour, log.register, clock.time, clock.history, below, layout["since"])
+    layer = Layer(behaviour, register, time, history, below, since)
     layer.count(keys, counters["rows"], counters["rows-read"])
-    log.layers = (*below, layer)
-    return log
-
-
-def map_table(path: Path) -> pl.DataFrame:
-    """Map a table that `write_log` wrote; its pages are shared by all processes that read it.
-
-    Raises
-    ------
-    ModelError
-        When it is no such table.
-    """
-    try:
-        with pa.memory_map(str(path)) as file:
-            table = pa.ipc.open_file(file).read_all()
-        return pl.DataFrame(pl.from_arrow(table, rechunk=False))
-    except (pa.ArrowException, OSError, ValueError) as error:
-        raise ModelError(f"{path} cannot be read ({error}); copy the whole folder again") from error
+    return Mapped(register, (*below, layer), earliest)
 
 
 READ_BY = Key("click", ("user",))
 """What is counted of what users read."""
-
-
-def _write_table(path: Path, table: pl.DataFrame) -> None:
-    table.rechunk().write_ipc(path, compression="uncompressed")
 
 
 def _write_numbers(path: Path, *parts: Ints) -> None:

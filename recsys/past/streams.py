@@ -11,9 +11,6 @@ import numpy.typing as npt
 Ints = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
 
-BLOCK = 17
-"""Numbers that are mapped from a file are held against hashes in blocks of `2 ** BLOCK`, a mebibyte."""
-
 MICROSECONDS_PER_HOUR = 3_600_000_000
 
 SHOWING, OUTCOME, CLICK = "showing", "outcome", "click"

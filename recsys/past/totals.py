@@ -22,7 +22,7 @@ _READ = Key(CLICK, ("user",))
 
 
 @dataclass(frozen=True)
-class Kept:
+class Keeping:
     """How much of the past is kept as rows.
 
     Attributes
@@ -64,7 +64,7 @@ class Totals:
 
     @classmethod
     def of(
-        cls, layer: "Layer", before: int, keep: Kept, keys: tuple[Key, ...], days: Callable[[Ints], Ints]
+        cls, layer: "Layer", before: int, keep: Keeping, keys: tuple[Key, ...], days: Callable[[Ints], Ints]
     ) -> "Totals":
         """Add up the rows of a layer that became known before a moment, microseconds.
 

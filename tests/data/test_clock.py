@@ -64,6 +64,7 @@ def test_other_durations_are_refused(text):
 def test_settings_are_written_as_they_are_read():
     clock = TimeSettings(freshness="1d", feedback_delay="90m", zone="Asia/Tokyo")
     written = {"freshness": "1d", "made_at": "", "feedback_delay": "90m", "click_delay": None, "zone": "Asia/Tokyo"}
+    written["lateness"] = "1d"
     assert clock.model_dump(mode="json") == written
     assert TimeSettings.model_validate(written) == clock
     sooner = TimeSettings(feedback_delay="90m", click_delay="1m")

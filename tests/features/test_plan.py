@@ -151,7 +151,7 @@ def test_users_items_and_devices_that_are_first_seen_later_change_no_feature(too
     assert tools.bits(found) == tools.bits(again)
 
 
-def one_moment_too_many(self, as_of):
+def one_moment_too_many(self, as_of, horizon=None):
     return as_of + 1 - self.back[:, None]
 
 

@@ -59,7 +59,7 @@ def clicks_before(dataset: Dataset) -> Dataset:
     return replace(dataset, events=pl.concat([dataset.events, clicks], how="diagonal_relaxed"))
 
 
-def one_row_too_many(self, as_of):
+def one_row_too_many(self, as_of, horizon=None):
     return as_of + 1 - self.back[:, None]
 
 

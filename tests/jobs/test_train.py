@@ -22,6 +22,7 @@ from recsys.jobs.features import write_features
 from recsys.jobs.train import train
 from recsys.model.folder import Model
 from recsys.model.ready import Ready
+from recsys.past.blocks import map_table
 from recsys.ranking.calibration import Calibration, Fold
 from recsys.ranking.trees import grow
 from recsys.settings import Settings
@@ -50,9 +51,12 @@ def test_the_model_folder_holds_plain_files_only(line) -> None:
         "report.html",
         "user_tower.safetensors",
         "encoder/model.safetensors",
-        *(f"state/{name}.parquet" for name in ("items", "users", "showings", "events", "item_vectors")),
+        *(f"state/{name}.parquet" for name in ("items", "users", "item_vectors")),
+        *(f"state/{name}.arrow" for name in ("showings", "events", "vocabulary-0")),
+        *(f"state/{name}.numbers" for name in ("rows", "totals", "kept")),
     } <= names
-    assert {Path(name).suffix for name in names} <= {".json", ".txt", ".html", ".safetensors", ".parquet", ".jinja"}
+    plain = {".json", ".txt", ".html", ".safetensors", ".parquet", ".jinja", ".arrow", ".numbers", ".sha256"}
+    assert {Path(name).suffix for name in names} <= plain
     with safe_open(line.model / "user_tower.safetensors", "numpy") as tower:
         assert list(tower.keys())
 
@@ -351,8 +355,8 @@ def test_graded_events_become_labels_that_are_known_after_their_window(line, tmp
     settings = changed(line.settings, labels={"grades": {"share": 3}, "attribution": "6h"})
     train(line.dataset, settings, tmp_path / "model")
     assert Model.load(tmp_path / "model").clock.feedback_delay.total_seconds() == 6 * 3600
-    showings = pl.read_parquet(tmp_path / "model/state/showings.parquet")
-    events = pl.read_parquet(tmp_path / "model/state/events.parquet")
+    showings = map_table(tmp_path / "model/state/showings.arrow")
+    events = map_table(tmp_path / "model/state/events.arrow")
     assert 3 in showings["label"].unique()
     assert (events["event"] == "share").sum() + (showings["label"] == 3).sum() <= (
         line.dataset.events["event"] == "share"

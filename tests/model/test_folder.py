@@ -16,6 +16,7 @@ from recsys.manifest import read_manifest, write_manifest
 from recsys.model.folder import Model, State
 from recsys.model.prepared import fingerprint
 from recsys.model.ready import Ready, current_vectors
+from recsys.past.blocks import map_table, write_table
 from recsys.serving.ranker import Ranker
 
 
@@ -28,7 +29,7 @@ def test_a_saved_model_reads_back_as_it_was(line, tmp_path) -> None:
         assert (tmp_path / name).read_bytes() == (line.model / name).read_bytes()
 
 
-@pytest.mark.parametrize("name", ["ranker.txt", "encoder/model.safetensors", "state/events.parquet", "features.json"])
+@pytest.mark.parametrize("name", ["ranker.txt", "encoder/model.safetensors", "state/events.arrow", "features.json"])
 def test_a_changed_file_is_refused_by_name(model_copy, name) -> None:
     folder = model_copy()
     content = bytearray((folder / name).read_bytes())
@@ -55,7 +56,7 @@ def test_a_folder_that_is_no_model_is_refused(tmp_path, model_copy) -> None:
     folder = model_copy()
     manifest = json.loads((folder / "manifest.json").read_text())
     (folder / "manifest.json").write_text(json.dumps(manifest | {"format": 99}))
-    with pytest.raises(ModelError, match="has format 99, this version reads 4; train again with this version"):
+    with pytest.raises(ModelError, match="has format 99, this version reads 5; train again with this version"):
         Model.load(folder)
     (folder / "manifest.json").write_text("{")
     with pytest.raises(ModelError, match=r"manifest.json is damaged"):
@@ -113,10 +114,10 @@ def test_the_state_of_another_model_is_refused(line, tmp_path) -> None:
 
 def test_a_state_of_its_own_is_checked_as_well(line, tmp_path) -> None:
     state = State.load(line.model / "state", line.model)
-    state.save(tmp_path / "state", line.model)
+    state.save(tmp_path / "state", line.model, line.settings)
     assert State.load(tmp_path / "state", line.model).behaviour.showings.equals(state.behaviour.showings)
-    (tmp_path / "state/showings.parquet").unlink()
-    with pytest.raises(ModelError, match=r"showings.parquet is missing from"):
+    (tmp_path / "state/showings.arrow").unlink()
+    with pytest.raises(ModelError, match=r"showings.arrow is missing from"):
         State.load(tmp_path / "state", line.model)
 
 
@@ -145,7 +146,7 @@ def test_a_model_loads_where_torch_and_the_encoder_package_cannot_be_imported(li
 
 
 FILES = ("ranker.txt", "behaviour.txt", "features.json", "calibration.json", "user_tower.safetensors")
-STATE = ("items", "users", "showings", "events", "item_vectors")
+STATE = ("items.parquet", "users.parquet", "showings.arrow", "events.arrow", "item_vectors.parquet", "totals.numbers")
 ENCODER = ("text.json", "identity.json", "heads.safetensors", "lexicon.safetensors", "config.json", "tokenizer.json")
 
 
@@ -159,7 +160,7 @@ def sign(folder: Path) -> None:
         )
 
 
-@pytest.mark.parametrize("name", [*FILES, *(f"state/{table}.parquet" for table in STATE), "state/manifest.json"])
+@pytest.mark.parametrize("name", [*FILES, *(f"state/{table}" for table in STATE), "state/manifest.json"])
 def test_a_file_that_the_manifest_does_not_miss_either_is_named(model_copy, name) -> None:
     folder = model_copy()
     if name == "state/manifest.json":
@@ -245,10 +246,12 @@ def test_kinds_that_nobody_wrote_are_refused_where_the_model_is_loaded(model_cop
 )
 def test_a_state_table_that_nobody_wrote_is_refused_by_name(model_copy, table, change, message) -> None:
     folder = model_copy()
-    path = folder / "state" / f"{table}.parquet"
-    pl.read_parquet(path).with_columns(**change).write_parquet(path)
+    path = folder / "state" / (f"{table}.parquet" if table == "items" else f"{table}.arrow")
+    rows = (pl.read_parquet(path) if table == "items" else map_table(path)).with_columns(**change)
+    path.unlink()
+    rows.write_parquet(path) if table == "items" else write_table(path, rows)
     sign(folder)
-    with pytest.raises(ModelError, match=rf"state is no state of this model: {table}.parquet: {message}"):
+    with pytest.raises(ModelError, match=rf"state is no state of this model: {path.name}: {message}"):
         Ranker.load(folder)
 
 

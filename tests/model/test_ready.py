@@ -79,7 +79,7 @@ def with_backend(line, backend: str, folder: Path) -> Path:
     items = line.dataset.items
     vectors = text.vectors(items.select("item_id"), item_texts(items, text.settings.fields, text.settings.template))
     text.save(folder)
-    State(State.load(line.model / "state", line.model).behaviour, vectors).save(folder / "state", folder)
+    State(State.load(line.model / "state", line.model).behaviour, vectors).save(folder / "state", folder, line.settings)
     write_manifest(folder, {name: manifest[name] for name in ("settings", "windows", "data")})
     return folder
 

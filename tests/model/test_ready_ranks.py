@@ -214,7 +214,7 @@ def test_no_candidate_gives_an_empty_answer(world):
 
 def test_a_user_whose_behaviour_comes_later_is_unknown(line):
     """What is said of a user holds at the moment of the request, not at the end of the log."""
-    ranker = Ranker.load(line.model)
+    ranker = Ranker(Ready.today(line.model, line.dataset)[0])
     first = line.dataset.requests.sort("timestamp").head(1)
     earlier = line.dataset.requests.filter(pl.col("request_id") == first["request_id"][0]).with_columns(
         pl.lit(line.dataset.events["timestamp"].min()).alias("timestamp")

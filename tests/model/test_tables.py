@@ -1,5 +1,6 @@
 """A state folder whose tables are not what was written there is refused by name before anything reads them."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from polars.testing import assert_frame_equal
 from recsys.errors import ModelError
 from recsys.model.tables import read_behaviour, refuse_mixed_ids
 from recsys.past.behaviour import Behaviour, Kept
+from recsys.past.blocks import write_table
 
 NOON = datetime(2024, 3, 1, 12, tzinfo=UTC)
 KEPT = Kept(affinity=("category", "genre"), numbers=("price",), users=("age",), context=("device",))
@@ -31,14 +33,21 @@ SAVED = Behaviour(
 )
 
 
+def save(behaviour: Behaviour, folder: Path) -> None:
+    """Write the tables as a state holds them."""
+    for name, table in vars(behaviour).items():
+        path = folder / (f"{name}.arrow" if name in ("showings", "events") else f"{name}.parquet")
+        path.unlink(missing_ok=True)
+        write_table(path, table) if path.suffix == ".arrow" else table.write_parquet(path)
+
+
 def written(folder: Path, table: str, change) -> Path:
-    SAVED.save(folder)
-    change(getattr(SAVED, table)).write_parquet(folder / f"{table}.parquet")
+    save(replace(SAVED, **{table: change(getattr(SAVED, table))}), folder)
     return folder
 
 
 def test_what_was_saved_is_read(tmp_path) -> None:
-    SAVED.save(tmp_path)
+    save(SAVED, tmp_path)
     read = read_behaviour(tmp_path, KEPT)
     for name, table in vars(SAVED).items():
         assert_frame_equal(getattr(read, name), table)
@@ -110,7 +119,7 @@ def test_a_table_of_other_columns_kinds_or_values_is_refused_by_name(tmp_path, t
 
 
 def test_a_state_of_other_features_is_refused_by_name(tmp_path) -> None:
-    SAVED.save(tmp_path)
+    save(SAVED, tmp_path)
     with pytest.raises(ModelError, match=r"items.parquet: column brand is missing; copy the whole folder again"):
         read_behaviour(tmp_path, Kept(affinity=("brand",)))
     with pytest.raises(ModelError, match=r"items.parquet: column genre does not belong to it"):
@@ -120,9 +129,9 @@ def test_a_state_of_other_features_is_refused_by_name(tmp_path) -> None:
 @pytest.mark.parametrize(
     ("table", "name", "message"),
     [
-        ("events", "user_id", "events.parquet: column user_id holds String values where users holds Int64"),
-        ("showings", "user_id", "showings.parquet: column user_id holds String values where users holds Int64"),
-        ("items", "item_id", "showings.parquet: column item_id holds String values where items holds Int64"),
+        ("events", "user_id", "events.arrow: column user_id holds String values where users holds Int64"),
+        ("showings", "user_id", "showings.arrow: column user_id holds String values where users holds Int64"),
+        ("items", "item_id", "showings.arrow: column item_id holds String values where items holds Int64"),
     ],
 )
 def test_ids_of_two_kinds_are_refused_by_name(tmp_path, table, name, message) -> None:

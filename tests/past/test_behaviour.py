@@ -1,7 +1,6 @@
 import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import polars as pl
 import pytest
@@ -10,7 +9,7 @@ from polars.testing import assert_frame_equal
 from recsys.data.tables import Dataset
 from recsys.errors import SettingsError
 from recsys.model.prepared import behaviour_of
-from recsys.past.behaviour import Behaviour, Kept
+from recsys.past.behaviour import Kept
 from recsys.schema import TIME
 
 NOON = datetime(2024, 3, 1, 12, tzinfo=UTC)
@@ -172,16 +171,3 @@ def with_tags(values: list[object], kind: pl.DataType | None = None) -> Dataset:
         for table in (data.items, data.events, data.requests, data.users)
     )
     return Dataset(items, events, requests, users)
-
-
-@pytest.mark.parametrize("kind", [pl.String, pl.Categorical, pl.Enum(["y", "x"])])
-def test_what_is_saved_is_loaded(tmp_path: Path, kind):
-    data = dataset()
-    items = data.items.with_columns(pl.col("category").cast(kind))
-    behaviour = behaviour_of(replace(data, items=items), KEPT)
-    behaviour.save(tmp_path)
-    loaded = Behaviour(*(pl.read_parquet(tmp_path / f"{name}.parquet") for name in vars(behaviour)))
-    for name in ("attributes", "numbers", "user_attributes", "context"):
-        assert getattr(loaded, name) == getattr(behaviour, name)
-    for name in ("items", "users", "showings", "events"):
-        assert_frame_equal(getattr(loaded, name), getattr(behaviour, name))

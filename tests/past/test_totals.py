@@ -11,12 +11,12 @@ from recsys.features.plan import build_features, counted_keys
 from recsys.features.settings import FAMILIES
 from recsys.past.log import Log
 from recsys.past.lookup import Asked
-from recsys.past.totals import Kept
+from recsys.past.totals import Keeping
 
 pytestmark = pytest.mark.slow
 
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
-KEPT = Kept(rows_for=DAY, read=20, clicks_for=1000 * DAY)
+KEPT = Keeping(rows_for=DAY, read=20, clicks_for=1000 * DAY)
 
 
 def cases(tools):
@@ -47,7 +47,7 @@ def test_features_over_totals_are_those_over_all_rows(tools, families):
         for earliest in moments(whole, case):
             for rows_for in (DAY, 3 * HOUR):
                 settings = settings.model_copy(update={"windows": (HOUR, 2 * HOUR), "declarations": ()})
-                kept = Kept(rows_for=rows_for, read=20, clicks_for=1000 * DAY)
+                kept = Keeping(rows_for=rows_for, read=20, clicks_for=1000 * DAY)
                 log = whole.compacted(earliest, kept, counted_keys(settings))
                 asked = asked_from(case, whole, earliest)
                 found, expected = (build_features(Asked.of(asked, each), settings, None) for each in (log, whole))

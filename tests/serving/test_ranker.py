@@ -15,6 +15,7 @@ from polars.testing import assert_frame_equal
 from recsys import Ranker
 from recsys.errors import DataError, ModelError, SettingsError
 from recsys.model.folder import Model
+from recsys.model.ready import Ready
 
 
 @pytest.fixture(scope="module")
@@ -236,7 +237,10 @@ def test_what_happens_later_changes_no_earlier_answer(line, ranker) -> None:
     """An earlier moment knows less: the same list at two moments is scored on what was known at each."""
     candidates = line.candidates(2)
     earlier = candidates.with_columns(pl.col("timestamp") - timedelta(days=2))
-    assert not ranker.rank(candidates)["score"].equals(ranker.rank(earlier)["score"])
+    with pytest.raises(DataError, match="the state answers for what was known at .* or later, and a request asks for"):
+        ranker.rank(earlier)
+    whole = Ranker(Ready.today(line.model, line.dataset)[0])
+    assert not whole.rank(candidates)["score"].equals(whole.rank(earlier)["score"])
 
 
 def test_bad_candidates_are_refused_with_every_fault(line, ranker) -> None:

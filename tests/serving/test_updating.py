@@ -255,7 +255,7 @@ def test_a_user_is_known_once_a_click_was_told(line, ranker) -> None:
 def test_what_counts_as_history_is_read_once_it_was_told_and_does_not_count(line, day) -> None:
     text = day.model.settings.text.model_copy(update={"history": ("order",)})
     model = replace(day.model, settings=day.model.settings.model_copy(update={"text": text}))
-    state = State.load(line.model / "state", line.model)
+    state = replace(State.load(line.model / "state", line.model), log=None)
     reads, blind = (Ranker(Ready.of(each, state, line.model)) for each in (model, day.model))
     candidates = line.candidates(1).with_columns(user_id=pl.lit(-1, dtype=pl.Int64))
     moment, item = candidates["timestamp"][0] - timedelta(hours=1), candidates["item_id"][0]

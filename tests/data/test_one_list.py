@@ -1,0 +1,49 @@
+from datetime import UTC, datetime, timedelta
+
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from recsys.data.checks import check_candidates
+from recsys.data.one_list import are_plain_ids, is_one_sound_list
+from recsys.schema import TIME
+
+NOON = datetime(2024, 3, 1, 12, tzinfo=UTC)
+DAY = timedelta(days=1)
+ID = st.sampled_from([1, 2, 3, None])
+ROWS = st.lists(
+    st.tuples(ID, ID, ID, st.sampled_from([NOON, NOON, NOON + DAY, datetime(1989, 12, 31, tzinfo=UTC), None]))
+)
+
+
+def table(rows, text=False):
+    ids = pl.String if text else pl.Int64
+    schema = {"request_id": pl.Int64, "user_id": pl.Int64, "item_id": pl.Int64, "timestamp": TIME}
+    frame = pl.DataFrame(rows, schema=schema, orient="row")
+    return frame.with_columns(
+        pl.col("request_id", "user_id", "item_id").cast(ids).replace("3", "") if text else pl.all()
+    )
+
+
+@given(rows=ROWS, text=st.booleans())
+def test_a_sound_list_has_no_error(rows, text):
+    candidates = table(rows, text)
+    errors = check_candidates(candidates).errors
+    one = len(rows) > 0 and candidates["request_id"].n_unique() == 1
+    assert is_one_sound_list(candidates) == (one and not errors)
+
+
+@pytest.mark.parametrize("year", [1990, 2099])
+def test_the_first_and_the_last_moments_of_the_calendar_are_sound(year):
+    assert is_one_sound_list(table([(1, 1, item, datetime(year, 1, 1, tzinfo=UTC)) for item in (1, 2)]))
+
+
+def test_ids_are_whole_numbers_or_texts_and_moments_in_utc():
+    frame = table([(1, 1, 1, NOON)])
+    assert are_plain_ids(frame.schema)
+    assert are_plain_ids(frame.with_columns(pl.col("item_id").cast(pl.UInt16)).schema)
+    for name, dtype in (("item_id", pl.Float64), ("user_id", pl.Null), ("timestamp", pl.Datetime("us"))):
+        other = frame.with_columns(pl.lit(None, dtype).alias(name))
+        assert not are_plain_ids(other.schema)
+    assert not are_plain_ids(frame.drop("user_id").schema)
