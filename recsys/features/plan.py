@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from recsys.data.clock import clock_of
+from recsys.data.clock import clock_of, format_duration
 from recsys.data.plain import known_number
 from recsys.errors import SettingsError
 from recsys.features.beside import ComparedWith
@@ -290,7 +290,8 @@ def _columns(settings: FeatureSettings) -> Iterator[PlannedColumn]:
     for family, features in declare_families(settings).items():
         for feature in features:
             compared = differs_in_list(feature.per, settings)
-            yield PlannedColumn(family, feature.name, feature.per, feature.told, feature, compared)
+            told = feature.told if settings.horizon is None else _within(feature, settings.horizon)
+            yield PlannedColumn(family, feature.name, feature.per, told, feature, compared)
         for name, described in field_columns(half_lives(settings)).items() if family == "field" else ():
             compared = not name.endswith("_place")
             yield PlannedColumn(family, name, *described, partial(_field, name), compared)
@@ -311,6 +312,13 @@ def _columns(settings: FeatureSettings) -> Iterator[PlannedColumn]:
         yield PlannedColumn("categories", f"user_{name}", *user_column(name), name)
     for name in settings.context:
         yield PlannedColumn("categories", name, *context_column(name), name)
+
+
+def _within(feature: Declaration, horizon: timedelta) -> Told:
+    """Say of a feature whose counts have no window how far back they reach."""
+    limited = any(isinstance(ask, Moment) or (isinstance(ask, Amount) and ask.window is None) for ask in feature.asks)
+    said = f"; rows since the midnight before as_of - {format_duration(horizon)}, outcomes as of their showings"
+    return feature.told._replace(formula=feature.told.formula + said) if limited else feature.told
 
 
 def _score(name: str, source: Source) -> Floats:

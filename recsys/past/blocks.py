@@ -89,8 +89,10 @@ class Blocks:
         Raises
         ------
         ModelError
-            When it was changed after it was written.
+            When it was changed after it was written, or there is no such block.
         """
+        if block < 0:
+            raise ModelError(f"{self.path} holds numbers that nobody wrote there; copy the whole folder again")
         if block < len(self.hashes):
             numbers = self.data[block << BLOCK : (block + 1) << BLOCK]
             if hashlib.sha256(numbers.tobytes()).digest() != self.hashes[block].tobytes():

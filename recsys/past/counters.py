@@ -41,6 +41,22 @@ class Counters:
     where: Ints
     keys: tuple[Key, ...]
 
+    def refuse_misfit(self) -> None:
+        """Refuse what does not lie where it says, before anything reads it.
+
+        Raises
+        ------
+        ValueError
+            Naming what does not fit.
+        """
+        most = max((len(key.per) for key in self.keys), default=0)
+        if self.where.shape != (len(self.keys), layout.SIZES + max(1, most)):
+            raise ValueError(f"counters of {len(self.keys)} keys have the shape {self.where.shape}")
+        if self.where.min(initial=0) < -1 or self.where[:, : layout.SIZES].max(initial=0) > len(self.blocks.data):
+            raise ValueError("a counter lies beyond the numbers")
+        if [len(key.per) for key in self.keys] != self.where[:, layout.COLUMNS].tolist():
+            raise ValueError("a counter has other key columns than its key")
+
     def of(self, keys: tuple[Key, ...]) -> "Counters":
         """Choose some of the counters, in an order of one's own."""
         return Counters(self.blocks, self.where[[self.keys.index(key) for key in keys]], keys)

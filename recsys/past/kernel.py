@@ -28,6 +28,9 @@ _MEMO = 256
 WAITS, COUNTER, ROW = range(3)
 """What the kernel leaves when it meets a block that nobody has checked: which, and where it stopped."""
 
+DAMAGED = -1
+"""What is left in the place of a block where numbers say that others lie beyond the last."""
+
 _NONE, _UNCHECKED = -1, -2
 """What stands for a key that never occurred, and for one whose numbers are not checked."""
 
@@ -77,9 +80,15 @@ ReadPlan = tuple[Ints, Ints, Ints, Ints]
 
 @inlined
 def _waits(numbers: Numbers, at: Ints, start: int, end: int) -> bool:
-    """Tell whether a block of the numbers from `start` to, not including, `end` is not checked, and leave which."""
-    _, _, checked, shift = numbers
+    """Tell whether a block of the numbers from `start` to, not including, `end` is not checked, and leave which.
+
+    Where there are no such numbers, whoever wrote the file did not write what this reads: `DAMAGED` is left.
+    """
+    data, _, checked, shift = numbers
     if shift >= 0:
+        if start < 0 or end < start or end > len(data):
+            at[WAITS] = DAMAGED
+            return True
         for block in range(start >> shift, ((end - 1) >> shift) + 1):
             if not checked[block]:
                 at[WAITS] = block
@@ -125,15 +134,18 @@ def _find_key(numbers: Numbers, of: Ints, at: Ints, codes: Ints, columns: Ints, 
 
 
 @inlined
-def _rows_wait(numbers: Numbers, of: Ints, at: Ints, start: int, end: int) -> bool:
-    """Tell whether something of rows from `start` to, not including, `end` is not checked; running totals included."""
+def _rows_wait(numbers: Numbers, of: Ints, at: Ints, start: int, end: int, behind: int) -> bool:
+    """Tell whether something of rows from `start` to, not including, `end` is not checked.
+
+    Running totals have one number more, `behind` the last row; amounts that stand as they are have none.
+    """
     if numbers[3] >= 0:
         for begin in (of[MOMENTS], of[FIRSTS], of[LASTS]):
             if _waits(numbers, at, begin + start, begin + end):
                 return True
         for which in range(AMOUNTS + 1):
             begin = of[COUNTS + which]
-            if begin > 0 and _waits(numbers, at, begin + start, begin + end + 1):
+            if begin > 0 and _waits(numbers, at, begin + start, begin + end + behind):
                 return True
     return False
 
@@ -209,7 +221,7 @@ def look_up(numbers: Numbers, at: Ints, codes: Ints, bounds: Ints, plan: ReadPla
                     found[reads[read, 3], row] = found[reads[read, 3], same]
                 continue
             lowest, end = data[of[BEGIN] + key], data[of[BEGIN] + key + 1]
-            if _rows_wait(numbers, of, at, lowest, end):
+            if _rows_wait(numbers, of, at, lowest, end, 1):
                 return False
             for place in range(spans[counter, 0], spans[counter + 1, 0]):
                 bound = ends[place]
@@ -254,13 +266,16 @@ def last_rows(
         if key == _UNCHECKED or _waits(numbers, at, of[BEGIN] + key, of[BEGIN] + key + 2):
             return False
         lowest, end = data[of[BEGIN] + key], data[of[BEGIN] + key + 1]
-        if _rows_wait(numbers, of, at, lowest, end):
+        if _rows_wait(numbers, of, at, lowest, end, 0):
             return False
         place = below(data, of[MOMENTS] + lowest, of[MOMENTS] + end, as_of[row]) - of[MOMENTS] - 1
         slot = 0
         while place >= lowest and slot < length:
             item, moment = data[of[TOTALS] + place], data[of[MOMENTS] + place]
             when, other = data[of[TOTALS + 1] + place], items[row, slot]
+            if item < 0 or item >= len(order):
+                at[WAITS] = DAMAGED
+                return False
             if other >= 0 and (moments[row, slot], order[other], happened[row, slot]) >= (moment, order[item], when):
                 slot += 1
                 continue

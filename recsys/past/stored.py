@@ -102,11 +102,14 @@ def read_log(
             )
             for name, where in layout["where"].items()
         }
-    except (KeyError, TypeError, ValueError, OSError) as error:
+        for each in counters.values():
+            each.refuse_misfit()
+    except (KeyError, TypeError, ValueError, OSError, OverflowError) as error:
         raise ModelError(f"{folder} is no state of this version ({error!r}); copy the whole folder again") from error
     below: tuple[Totals, ...] = ()
     if "totals" in counters:
-        kept = _kept(folder / "kept.numbers", layout["kept"], verify_all)
+        sizes = {name: len(known[name]) for name in ("user", "item")}
+        kept = _kept(folder / "kept.numbers", layout["kept"], sizes)
         below = (Totals(counters["totals"], counters["totals-read"], kept),)
     layer = Layer(behaviour, register, time, history, below, since)
     layer.count(keys, counters["rows"], counters["rows-read"])
@@ -128,11 +131,14 @@ def _parts(rows: Stream) -> tuple[Ints, ...]:
     return rows.codes["user"], rows.codes["item"], rows.moments, rows.happened
 
 
-def _kept(path: Path, counts: Mapping[str, int], verify_all: bool) -> dict[str, Stream]:
-    """Read rows that are kept beside totals."""
-    blocks, begin, found = Blocks.mapped(path, verify_all), 0, {}
+def _kept(path: Path, counts: Mapping[str, int], sizes: Mapping[str, int]) -> dict[str, Stream]:
+    """Read rows that are kept beside totals; all of them are looked at."""
+    blocks, begin, found = Blocks.mapped(path, verify_all=True), 0, {}
     for kind, count in counts.items():
         user, item, moments, happened = (blocks.data[begin + count * part :][:count] for part in range(4))
+        for codes, name in ((user, "user"), (item, "item")):
+            if len(codes) != count or (count and not 0 <= codes.min() <= codes.max() < sizes[name]):
+                raise ModelError(f"{path} holds {name}s that nobody knows; copy the whole folder again")
         found[kind] = Stream({"user": user, "item": item}, moments, happened)
         begin += 4 * count
     return found

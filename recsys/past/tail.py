@@ -1,16 +1,21 @@
 """The tail: behaviour that came in after the state was written, on top of what the batch knew."""
 
+import logging
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
 
 import polars as pl
 
+from recsys.data.clock import format_duration
 from recsys.errors import DataError
 from recsys.past.behaviour import CLICKED_AT, Behaviour, as_text, known_events, shown_candidates
 from recsys.past.log import Log
 from recsys.past.told import CANDIDATE, SHOWN_TO, Taken, untold_candidates, untold_events
 from recsys.schema import TIME
+from recsys.shown import counted
+
+logger = logging.getLogger(__name__)
 
 ROWS = 10_000
 """Rows after which a tail is closed and another one begins on top; fewer are counted anew at every update."""
@@ -81,6 +86,27 @@ class Tail:
         shown = self.requests.drop("list_size").clear() if requests is None else self._untold(requests)
         told = sum(len(each) for each in (events, requests) if each is not None)
         return Taken(new, shown, known.items.clear(), known.users.clear(), told - len(new) - len(shown))
+
+    def in_time(self, taken: Taken) -> Taken:
+        """Leave out what came too late: the state holds no rows of then, but totals."""
+        earliest, lateness = self.closed.earliest, self.closed.time.lateness
+        if earliest is None:
+            return taken
+        first = pl.lit(earliest, pl.Int64).cast(TIME) - lateness
+        events, requests = (
+            taken.events.filter(pl.col("known_at") >= first),
+            taken.requests.filter(pl.col("timestamp").min().over("request_id") >= first),
+        )
+        late = len(taken.events) - len(events) + len(taken.requests) - len(requests)
+        if late:
+            logger.warning(
+                "%s came more than %s (lateness of [time]) before the first moment that the state answers for, and %s "
+                "left out; score the tables with them for a newer state",
+                counted(late, "row"),
+                format_duration(lateness),
+                "is" if late == 1 else "are",
+            )
+        return replace(taken, events=events, requests=requests, late=late)
 
     def grown(self, events: pl.DataFrame | None, requests: pl.DataFrame | None) -> "Tail":
         """Add what `untold` left: events, candidates that were shown, and labels of candidates that wait for them."""

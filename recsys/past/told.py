@@ -39,6 +39,9 @@ class Taken:
     untexted
         How many of the items have a text that could not be read; a warning in the log says why, and by what they are
         ranked.
+    late
+        How many events, and candidates of lists, were left out because they became known so long before the state that
+        `[time] lateness` does not allow for them; a warning in the log says so.
     unread
         How many of the events are of kinds that the model does not read, which change no ranking; the log names them.
     """
@@ -50,6 +53,7 @@ class Taken:
     ignored: int
     untexted: int = 0
     unread: int = 0
+    late: int = 0
 
     def known_from(self, at: datetime, time: TimeSettings) -> "Taken":
         """Let what would have been known before a moment be known from then on; lists stay where they were shown."""

@@ -9,7 +9,7 @@ from decimal import Decimal
 from itertools import islice
 from pathlib import Path
 from threading import Lock
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import pandas as pd
 import polars as pl
@@ -67,7 +67,9 @@ class Ranker:
         Declared.of(declare(ready.model.settings.features)).read(nobody)  # so that loading takes the time, and no list
 
     @classmethod
-    def load(cls, folder: str | Path, state: str | Path | None = None) -> "Ranker":
+    def load(
+        cls, folder: str | Path, state: str | Path | None = None, *, verify: Literal["touched", "all"] = "touched"
+    ) -> "Ranker":
         """Read a model folder; needs neither torch nor a network.
 
         The first text that comes, of a request that has one of its own or of a new item, loads the encoder from the
@@ -79,6 +81,9 @@ class Ranker:
             Written by `recsys train`.
         state
             Newer behaviour and vectors: the `state` folder that `recsys score` wrote; the model's own when left out.
+        verify
+            Counters of the state are mapped, and each block of them is held against its hash when it is first read;
+            `"all"` reads and checks them at once.
 
         Raises
         ------
@@ -86,7 +91,7 @@ class Ranker:
             When a folder is not whole, or the state was made with another model.
         """
         folder = Path(folder)
-        return cls(Ready.load(folder, folder / "state" if state is None else Path(state)))
+        return cls(Ready.load(folder, folder / "state" if state is None else Path(state), verify == "all"))
 
     @property
     def known_until(self) -> datetime | None:
@@ -188,7 +193,8 @@ class Ranker:
         """Add what happened since, and what is new or changed: rankings from now on know it as if in the state.
 
         What is added is known to this process alone and gone with it; a process that is started again with the same
-        state, and told the same, gives the same rankings.
+        state, and told the same, gives the same rankings. What became known more than `[time] lateness` before the
+        first moment that the state answers for comes too late, is left out and counted.
 
         Tell what is newer than the state; `known_until` says how far it goes. What was told before is left out and
         counted: lists that are told again as they were, and events by their `event_id`, where they and the state carry
@@ -246,6 +252,7 @@ class Ranker:
             taken = tail.untold(done, shown)
             if moment is not None:
                 taken = taken.known_from(moment, self._ready.model.clock)
+            taken = tail.in_time(taken)
             tail = tail.grown(with_clicks(taken.events, self._ready.model.settings.labels), taken.requests)
             reader = news.known_by(self._ready.reader, tail.log)
             self._ready, self._tail = self._ready.knowing(tail.log, reader), tail

@@ -1,5 +1,6 @@
 """A log that was written and mapped answers what the log in memory does, and refuses what was changed."""
 
+import json
 from datetime import timedelta
 
 import numpy as np
@@ -10,7 +11,7 @@ from recsys.data.tables import read_table
 from recsys.errors import ModelError
 from recsys.features.plan import build_features, counted_keys
 from recsys.past.behaviour import Behaviour
-from recsys.past.blocks import map_table
+from recsys.past.blocks import Writer, hashes_of, map_table
 from recsys.past.log import Log
 from recsys.past.lookup import Asked
 from recsys.past.stored import read_log, write_log
@@ -74,3 +75,45 @@ def test_a_folder_without_its_layout_is_no_state(tools, tmp_path):
     (folder / "counters.json").write_text('{"earliest": null}')
     with pytest.raises(ModelError, match=r"log is no state of this version \(KeyError\('vocabularies'\)\); copy the"):
         load(folder, case.log)
+
+
+@pytest.mark.parametrize("name", ["rows", "rows-read", "totals", "totals-read"])
+def test_forged_numbers_with_hashes_of_their_own_end_no_process(tools, tmp_path, name):
+    """Whoever can write the numbers can write their hashes: what they say may be wrong, but leads nowhere else."""
+    case, random = tools.full_case(7, feedback_delay="10m"), np.random.default_rng(3)
+    as_of = case.log.rows(case.candidates).as_of
+    first = int(np.median(as_of))
+    asked = case.candidates.filter(pl.Series(as_of >= first))
+    log = case.log.compacted(first, KEPT, counted_keys(tools.settings))
+    path = written(log, tmp_path / "log", tools.settings) / f"{name}.numbers"
+    whole, refused = np.fromfile(path, dtype=np.int64), 0
+    for _ in range(60):
+        forged = whole.copy()
+        places = random.integers(0, len(forged), 40)
+        forged[places] = random.choice([-1, 2**40, 2**62, len(forged), 7, -(2**62)], len(places))
+        path.unlink()
+        hashes_of(path).unlink()
+        writer = Writer(path)
+        writer.add(forged)
+        writer.close()
+        try:
+            build_features(Asked.of(asked, load(path.parent, log)), tools.settings, None)
+        except ModelError as error:
+            refused += "holds numbers that nobody wrote there" in str(error)
+    assert refused > 5
+
+
+def test_a_forged_layout_is_refused(tools, tmp_path):
+    case = tools.full_case(7)
+    folder = written(case.log, tmp_path / "log", tools.settings)
+    layout = json.loads((folder / "counters.json").read_text())
+    for change in (
+        lambda row: row.__setitem__(5, 10**12),
+        lambda row: row.__setitem__(0, 9),
+        lambda row: row.append(1),
+    ):
+        changed = json.loads(json.dumps(layout))
+        change(changed["where"]["rows"][3])
+        (folder / "counters.json").write_text(json.dumps(changed))
+        with pytest.raises(ModelError, match="log is no state of this version"):
+            load(folder, case.log)

@@ -14,7 +14,7 @@ from polars.testing import assert_frame_equal
 from recsys.data.clock import TimeSettings
 from recsys.data.tables import Dataset
 from recsys.errors import DataError
-from recsys.features.plan import build_features
+from recsys.features.plan import build_features, counted_keys
 from recsys.features.settings import FAMILIES, FeatureSettings
 from recsys.model.prepared import behaviour_of
 from recsys.past import tail as tail_module
@@ -22,6 +22,7 @@ from recsys.past.behaviour import Behaviour, shown_candidates
 from recsys.past.log import Log
 from recsys.past.lookup import Asked
 from recsys.past.tail import Tail
+from recsys.past.totals import Keeping
 from recsys.schema import TIME
 from recsys.vectors.item_vectors import ItemVectors, round_to_grid
 from recsys.vectors.reader import Reader
@@ -177,6 +178,64 @@ def make_reader(log: Log, items: pl.DataFrame) -> Reader:
 def sizes(log: Log) -> list[int]:
     """Rows of the tails of a log, lowest first."""
     return [len(layer.behaviour.showings) + len(layer.behaviour.events) for layer in log.layers[1:]]
+
+
+def aged(behaviour: Behaviour) -> Behaviour:
+    """Let all have happened three days before as well."""
+    showings, events = (
+        table.with_columns(pl.col(name) - timedelta(days=3) for name in names if name in table.columns)
+        for table, names in ((behaviour.showings, ("timestamp", "clicked_at")), (behaviour.events, ("known_at",)))
+    )
+    return replace(behaviour, showings=showings, events=events)
+
+
+@pytest.mark.parametrize("time", TIMES, ids=["live", "at once", "nightly", "two delays", "two delays, nightly"])
+@pytest.mark.parametrize("horizon", [None, timedelta(days=4)])
+@settings(max_examples=8, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 5), st.sampled_from([1, 3, 10_000]), st.booleans())
+def test_what_is_told_on_top_of_totals_gives_the_features_of_what_is_known_from_the_start(
+    time, horizon, seed, steps, rows, in_order
+) -> None:
+    story, history = Story.of(seed, steps, in_order, texts=False), ("view",) if seed % 2 else ()
+    candidates, old = story.candidates(), aged(story.behaviour(0))
+    base = Log(old.joined(story.behaviour(0)), time, history, horizon)
+    midnight = int(START.replace(hour=0).timestamp()) * 1_000_000
+    kept = Keeping(timedelta(hours=6) + time.feedback_delay + time.lateness, 20, timedelta(days=999))
+    tail = Tail.on(base.compacted(midnight, kept, counted_keys(IN_FIELD)))
+    assert tail.closed.layers[0].read.blocks.data.any() or old.showings.is_empty()
+    reader = make_reader(tail.log, story.items)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tail_module, "ROWS", rows)
+        for step in range(1, steps + 3):
+            tail = add(tail, *story.update(step))
+            whole = Log(old.joined(story.behaviour(step)), time, history, horizon)
+            for features in (SETTINGS, IN_FIELD) if step == steps + 1 else (SETTINGS,):
+                found = build_features(Asked.of(candidates, tail.log), features, reader)
+                expected = build_features(Asked.of(candidates, whole), features, make_reader(whole, story.items))
+                assert_frame_equal(found, expected, check_exact=True)
+
+
+def test_what_comes_too_late_is_left_out_and_counted(caplog) -> None:
+    story = Story.of(1, 3, in_order=True, texts=False)
+    base = Log(aged(story.behaviour(0)).joined(story.behaviour(0)), TIMES[0])
+    midnight = int(START.replace(hour=0).timestamp()) * 1_000_000
+    kept = Keeping(timedelta(hours=6) + TIMES[0].feedback_delay + TIMES[0].lateness, 20)
+    tail = Tail.on(base.compacted(midnight, kept, counted_keys(SETTINGS)))
+    moments = [START.replace(hour=0) - timedelta(days=1), START.replace(hour=0) - timedelta(days=1, microseconds=1)]
+    rows = pl.DataFrame(
+        {"user_id": [1, 1], "item_id": [2, 2], "timestamp": moments}, schema_overrides={"timestamp": TIME}
+    )
+    lists = pl.concat([told(900, 0, label=1, items=2), told(901, 0, label=1, items=2)]).with_columns(
+        timestamp=pl.Series([moments[0]] * 2 + [moments[1]] * 2, dtype=TIME)
+    )
+    taken = tail.in_time(tail.untold(rows.with_columns(event=pl.lit("view")), lists))
+    assert (len(taken.events), taken.requests["request_id"].unique().to_list(), taken.late) == (1, [900], 3)
+    assert (
+        "3 rows came more than 1d (lateness of [time]) before the first moment that the state answers for"
+        in caplog.text
+    )
+    everything = Tail.on(base)
+    assert everything.in_time(everything.untold(rows.with_columns(event=pl.lit("view")), lists)).late == 0
 
 
 @pytest.mark.parametrize("time", TIMES, ids=["live", "at once", "nightly", "two delays", "two delays, nightly"])
