@@ -20,6 +20,8 @@ from recsys.past.register import ALWAYS, Changed, Register
 from recsys.past.streams import CHANCE, CLICK, LAST, SHOWING, UNIT, Ints, Stream
 from recsys.past.vocabulary import Vocabulary
 
+_NOBODY = np.empty((0, 1), dtype=np.int64)
+
 
 class Below(Protocol):
     """What is below a layer: another one, or totals."""
@@ -84,6 +86,11 @@ class Layer:
             found = self._counted[keys] = counting.done()
             return found
 
+    def prepare(self, keys: tuple[Key, ...]) -> None:
+        """Count all that will be asked, these keys and what users read, so that nobody who asks waits for it."""
+        self.counters(keys)
+        self.read.last(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.int64), (_NOBODY, _NOBODY, _NOBODY))
+
     def count(self, keys: tuple[Key, ...], counted: Counters, read: Counters) -> None:
         """Take what was counted before, of these keys and of what users read."""
         self._counted[keys], self.read = counted, read
@@ -138,7 +145,7 @@ class Layer:
     @cached_property
     def _showings(self) -> Stream:
         shown = self.behaviour.showings
-        moments = shown["timestamp"].dt.epoch("us").to_numpy()
+        moments = shown["timestamp"].to_numpy().view(np.int64)
         chance = np.rint(1 / (CHANCE * shown["list_size"].to_numpy())).astype(np.int64)
         codes = self.register.codes(shown, moments)
         return Stream(codes, moments, moments, (self._clicked.in_time.astype(np.int64), chance))
@@ -150,7 +157,7 @@ class Layer:
     @cached_property
     def _events(self) -> Stream:
         done = self.behaviour.events
-        moments = done["known_at"].dt.epoch("us").to_numpy()
+        moments = done["known_at"].to_numpy().view(np.int64)
         return Stream(self.register.codes(done, moments), moments, moments, in_units(done["value"]))
 
     @cached_property
@@ -182,6 +189,8 @@ class Layer:
     @cached_property
     def click_rows(self) -> Stream:
         """Clicks from events and from lists."""
+        if self.behaviour.showings.is_empty():
+            return self.stream(CLICK)
         shown, nothing = self._showings.where(self._clicked.rows), np.zeros_like(self._clicked.known_at)
         on_lists = replace(shown, moments=self._clicked.known_at, amounts=(nothing, nothing))
         return self.stream(CLICK).joined(self._from_here(on_lists))
@@ -228,11 +237,12 @@ def in_units(values: pl.Series) -> tuple[Ints, Ints]:
     DataError
         When they are too large to be added up exactly.
     """
-    values = values.fill_nan(None)
-    units = np.rint(values.fill_null(0.0).to_numpy() / UNIT)
+    numbers = values.to_numpy()
+    there = ~np.isnan(numbers)
+    units = np.rint(np.where(there, numbers, 0.0) / UNIT)
     if np.abs(units).sum() >= 2**62:
         raise DataError(
             f"values of events reach {np.abs(units).max() * UNIT:g}, too large to be added up exactly; "
             "write them in a larger unit"
         )
-    return units.astype(np.int64), values.is_not_null().to_numpy()
+    return units.astype(np.int64), there

@@ -256,6 +256,8 @@ class Register:
             name: of.extended(*_columns(tail, name)) if _columns(tail, name) else of
             for name, of in self.vocabularies.items()
         }
+        if all(of is self.vocabularies[name] for name, of in found.items()):
+            return self
         return Register(found, self.items.padded(len(found["item"])), self.users.padded(len(found["user"])))
 
     def told(self, items: pl.DataFrame, users: pl.DataFrame) -> "tuple[Register, dict[str, Changed]]":

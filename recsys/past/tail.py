@@ -17,7 +17,7 @@ from recsys.shown import counted
 
 logger = logging.getLogger(__name__)
 
-ROWS = 10_000
+ROWS = 200
 """Rows after which a tail is closed and another one begins on top; fewer are counted anew at every update."""
 
 

@@ -94,6 +94,10 @@ class Totals:
             rows[kind] = _bare(of_kind.where(of_kind.moments < before))
         return cls(counting.done(), _last_read(layer, before, keep.read), rows)
 
+    def prepare(self, keys: tuple[Key, ...]) -> None:
+        """Nothing is left to be counted; what is asked must be among it."""
+        self.counters(keys)
+
     def counters(self, keys: tuple[Key, ...]) -> Counters:
         """Give the counters of some keys."""
         return self.counted.of(keys)

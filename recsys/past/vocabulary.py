@@ -70,6 +70,8 @@ class Vocabulary:
         DataError
             When one column holds integers and another one strings.
         """
+        if all(np.count_nonzero(self.encode(each) >= 0) == len(each) - each.null_count() for each in columns):
+            return self
         new = Vocabulary.of(*columns).values.alias(columns[0].name)
         new = new.filter(pl.Series(self.encode(new) < 0))
         return self._followed_by(Vocabulary(new.alias("value"))) if len(new) else self

@@ -24,11 +24,10 @@ from recsys.data.plain import plain_table
 from recsys.data.texts import text_columns
 from recsys.errors import DataError, SettingsError
 from recsys.features.checks import check_context, check_id_types
-from recsys.features.declared import Declared
-from recsys.features.settings import declare
+from recsys.features.plan import counted_keys
 from recsys.model.news import News
 from recsys.model.ready import Ready, check_top, keep_top
-from recsys.past.lookup import Lookup
+from recsys.past.log import Log
 from recsys.past.streams import CLICK
 from recsys.past.tail import Tail
 from recsys.past.told import Taken
@@ -63,8 +62,7 @@ class Ranker:
         self._tail = Tail.on(ready.log)
         self._growing, self._telling = Lock(), Lock()
         self._unread: set[str] = set()
-        nobody = Lookup.of_nobody(ready.log)
-        Declared.of(declare(ready.model.settings.features)).read(nobody)  # so that loading takes the time, and no list
+        self._count(ready.log)  # so that loading takes the time, and no list
 
     @classmethod
     def load(
@@ -254,11 +252,18 @@ class Ranker:
                 taken = taken.known_from(moment, self._ready.model.clock)
             taken = tail.in_time(taken)
             tail = tail.grown(with_clicks(taken.events, self._ready.model.settings.labels), taken.requests)
+            self._count(tail.log)  # no list waits for it
             reader = news.known_by(self._ready.reader, tail.log)
             self._ready, self._tail = self._ready.knowing(tail.log, reader), tail
         ignored = taken.ignored + news.alike
         taken = replace(taken, items=news.items, users=news.users, ignored=ignored)
         return replace(taken, untexted=news.texts.untexted, unread=int((~self._is_read(taken.events)).sum()))
+
+    def _count(self, log: Log) -> None:
+        """Count what lists will ask of a log, and was not counted yet."""
+        keys = counted_keys(self._ready.model.settings.features)
+        for layer in log.layers:
+            layer.prepare(keys)
 
     def _checked(
         self, events: pl.DataFrame | pd.DataFrame | None, requests: pl.DataFrame | pd.DataFrame | None
