@@ -90,7 +90,7 @@ class State:
         log = _log(self.behaviour, settings) if self.log is None else self.log
         keys, known = counted_keys(settings.features), until(log.behaviour)
         folder.mkdir()
-        write_log(folder, log if earliest is None else log.compacted(earliest, kept_of(settings), keys), keys)
+        write_log(folder, log if earliest is None else log.compacted(earliest, keeping(settings), keys), keys)
         self.vectors.save(folder / "item_vectors.parquet")
         said = None if known is None else known.isoformat()
         write_manifest(folder, {"model": identity(model), "known_until": said})
@@ -133,7 +133,7 @@ def until(behaviour: Behaviour) -> datetime | None:
     return found
 
 
-def kept_of(settings: Settings) -> Keeping:
+def keeping(settings: Settings) -> Keeping:
     """Say how much of the past a state keeps as rows for a model of these settings."""
     features, time = settings.features, settings.clock
     in_field = {"field", "factors"} & {*features.families} or settings.candidates.sources

@@ -31,7 +31,7 @@ def bench_news() -> list[dict[str, object]]:
         settings = load_settings(CONFIG, ["text.epochs=0", "text.backend=onnx", "ranker.rounds=60"])
         train(world.dataset, settings, folder / "model")
         state = State.load(folder / "model/state", folder / "model")
-        _grown(state, ITEMS).save(folder / "state", folder / "model")
+        _grown(state, ITEMS).save(folder / "state", folder / "model", settings)
         world.dataset.requests.drop("label").write_parquet(folder / "requests.parquet")
         world.dataset.items.write_parquet(folder / "items.parquet")
         command = [sys.executable, "-m", "tests.benchmarks.news", str(folder)]
@@ -58,7 +58,7 @@ def _grown(state: State, count: int) -> State:
         appeal=np.concatenate([vectors.appeal, vectors.appeal[rows]]),
     )
     behaviour = replace(state.behaviour, items=pl.concat([items, known.cast(dict(items.schema))]))
-    return replace(state, behaviour=behaviour, vectors=grown)
+    return replace(state, behaviour=behaviour, vectors=grown, log=None)
 
 
 def _measure(folder: Path) -> dict[str, float]:

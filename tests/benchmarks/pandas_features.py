@@ -51,6 +51,12 @@ class PandasFeatures:
     _found: dict[tuple[str, Key, timedelta], pd.DataFrame] = field(default_factory=dict)
     _running: dict[tuple[str, Key], pd.DataFrame] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        """Number the context, whatever it holds."""
+        named = {f"{name}_value": self.requests[name] for name in self._context}
+        codes = {name: pd.factorize(self.requests[name])[0] for name in self._context}
+        self.requests = self.requests.assign(**named, **codes)
+
     def table(self) -> pd.DataFrame:
         """Compute every column, rows as `candidates`."""
         compared, plain = {}, {}
@@ -60,7 +66,7 @@ class PandasFeatures:
         local = self.candidates["timestamp"].dt
         plain |= {"list_size": self.candidates["list_size"], "hour": local.hour, "weekday": local.weekday + 1}
         plain |= {f"item_{name}": self.candidates[f"{name}_value"] for name in self.settings.affinity}
-        plain |= {name: self.candidates[name] for name in self.settings.context}
+        plain |= {name: self.candidates[f"{name}_value"] for name in self.settings.context}
         values = pd.DataFrame(compared)
         lists = values.groupby(self.candidates["request_id"], sort=False)
         counted = values.clip(lower=0)

@@ -1,24 +1,28 @@
-"""The state of a million users: its size, how long a process needs to load it, and how fast it takes updates."""
+"""The state of a million users: its size, how soon a process answers from it and holds how much, and its updates."""
 
 import hashlib
 import json
-import resource
+import statistics
 import subprocess
 import sys
 import tempfile
-from dataclasses import fields
+import time
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 
 from recsys.data.tables import read_table
-from recsys.features.plan import build_features
-from recsys.features.settings import declare
+from recsys.features.plan import compute_features, counted_keys
+from recsys.features.table import FeatureTable
+from recsys.model.folder import keeping
 from recsys.past.behaviour import Behaviour
+from recsys.past.blocks import map_table
 from recsys.past.log import Log
-from recsys.past.lookup import Asked, Lookup
+from recsys.past.lookup import Asked
+from recsys.past.stored import read_log, write_log
 from recsys.past.tail import Tail
 from recsys.settings import Settings, load_settings
 from tests.benchmarks.timing import timed
@@ -31,37 +35,61 @@ BATCHES, BATCH, SINGLE = 20, 1_000, 200
 """Updates: so many of so many events, and so many of one event."""
 
 START, DAYS = datetime(2024, 1, 1, tzinfo=UTC), 30
+END = START + timedelta(days=DAYS)
 CONFIG = "pipelines/world.toml"
 
 
 def bench_state() -> list[dict[str, object]]:
-    """Write a state, load it in two fresh processes, tell both the same, and hold their features equal."""
+    """Write a state, load it in three fresh processes, tell two of them the same, and hold their features equal."""
     with tempfile.TemporaryDirectory() as work:
         folder = Path(work)
-        _behaviour(np.random.default_rng(1)).save(folder)
+        seconds, _ = timed(lambda: _write(folder))
         gib = sum(file.stat().st_size for file in folder.iterdir()) / 2**30
-        first, again = _serve(folder, "steps"), _serve(folder, "once")
+        first = _serve(folder, "steps")
+        waiting = subprocess.Popen(
+            [*_command(folder), "waits"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        assert waiting.stdin is not None
+        assert waiting.stdout is not None
+        waiting.stdout.readline()
+        again = _serve(folder, "once")  # shares what the one that waits has mapped
+        waiting.stdin.close()
+        waiting.wait()
     assert first["features"] == again["features"], "a process that was started again gives other features"
     rows = f"{USERS:,} users, {ITEMS:,} items, {LISTS * LIST:,} showings and {EVENTS:,} events"
     batches, singles = float(first["batches"]), float(first["singles"])
-    updates = (
-        f"{BATCHES} updates of {BATCH:,} events, features of one list of {LIST} after each; {singles:,.1f} a second "
-        f"where each brings one event, {first['list_ms']:.0f} ms for the list; a second process that was told the same "
-        "gives equal features"
-    )
-    load = f"{rows}: tables read and counters of every feature built in a fresh process, {first['gib']:.1f} GiB at most"
+    load = f"{rows}: folder mapped and a first list of {LIST}, in a fresh process whose imports are done"
+    own = f"private, {first['mapped']:.2f} GiB of them mapped; a second process has {again['private']:.2f} of its own"
+    lists = f"the next list {first['after_ms']:.1f} ms where a usual one takes {first['list_ms']:.1f}"
     return [
-        {"name": "state-gib", "ratio": round(gib, 2), "against": "GiB", "note": f"on disk, {rows}"},
-        {"name": "state-load-seconds", "ratio": round(float(first["load"]), 1), "against": "seconds", "note": load},
-        {"name": "update-events-per-second", "ratio": round(batches), "against": "events a second", "note": updates},
+        _row("state-gib", gib, "GiB", f"on disk, {rows}, written in {seconds:.0f} s"),
+        _row("state-load", float(first["load"]), "seconds", load),
+        _row("state-resident-gib", float(first["private"]), "GiB", own),
+        _row("update-batch", batches, "events a second", f"{BATCHES} updates of {BATCH:,} events; {lists}"),
+        _row("update-single", singles, "events a second", f"{SINGLE} updates of one event; {lists}"),
     ]
 
 
+def _row(name: str, ratio: float, against: str, note: str) -> dict[str, object]:
+    return {"name": name, "ratio": round(ratio, 2), "against": against, "note": note}
+
+
+def _command(folder: Path) -> list[str]:
+    return [sys.executable, "-m", "tests.benchmarks.state", str(folder)]
+
+
 def _serve(folder: Path, way: str) -> dict[str, float]:
-    command = [sys.executable, "-m", "tests.benchmarks.state", str(folder), way]
-    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    done = subprocess.run([*_command(folder), way], check=True, stdout=subprocess.PIPE, text=True)
     found: dict[str, float] = json.loads(done.stdout)
     return found
+
+
+def _write(folder: Path) -> None:
+    settings, behaviour = load_settings(CONFIG), _behaviour(np.random.default_rng(1))
+    keys, log = counted_keys(settings.features), Log(behaviour, settings.clock, settings.text.history)
+    end = (END - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+    write_log(folder, log.compacted(end, keeping(settings), keys), keys)
+    subprocess.run(["sync"], check=True)  # pages that wait to be written would count as somebody's own
 
 
 def _behaviour(rng: np.random.Generator) -> Behaviour:
@@ -120,20 +148,24 @@ def _after(moment: datetime, microseconds: np.ndarray) -> pl.Series:
 
 
 def _load(folder: Path, settings: Settings) -> Tail:
-    """Bring a process to where the first list costs what every list costs, as `Ranker.load` does."""
-    behaviour = Behaviour(*(read_table(folder, field.name) for field in fields(Behaviour)))
+    """Bring a process to where it answers, as `Ranker.load` does."""
+    tables = [read_table(folder, name) for name in ("items", "users")]
+    behaviour = Behaviour(*tables, *(map_table(folder / f"{name}.arrow") for name in ("showings", "events")))
     log = Log(behaviour, settings.clock, settings.text.history)
-    nobody = Lookup.of_nobody(log)
-    for feature in declare(settings.features):
-        feature.values(nobody)
+    log.register, log.layers, log.earliest = read_log(folder, behaviour, log.time, log.history)
+    _count(log, settings)
     return Tail.on(log)
+
+
+def _count(log: Log, settings: Settings) -> None:
+    for layer in log.layers:
+        layer.prepare(counted_keys(settings.features))
 
 
 def _updates() -> pl.DataFrame:
     """Draw events after the end of the state, in order of time."""
     rng, count = np.random.default_rng(2), BATCHES * BATCH + SINGLE
-    later = _after(START + timedelta(days=DAYS), 1_000_000 * np.arange(count))
-    return _events(count, later, rng).rename({"known_at": "timestamp"})
+    return _events(count, _after(END, 1_000_000 * np.arange(count)), rng).rename({"known_at": "timestamp"})
 
 
 def _list(user: int, moment: datetime) -> pl.DataFrame:
@@ -143,36 +175,59 @@ def _list(user: int, moment: datetime) -> pl.DataFrame:
     return pl.DataFrame(base).with_columns(timestamp=pl.lit(moment, pl.Datetime("us", "UTC")))
 
 
-def _take(tail: Tail, parts: list[pl.DataFrame], settings: Settings) -> tuple[Tail, pl.DataFrame]:
-    """Take updates, and compute the features of one list after each."""
+def _features(tail: Tail, asked: pl.DataFrame, settings: Settings) -> FeatureTable:
+    return compute_features(Asked.of(asked, tail.log), settings.features, None)
+
+
+def _take(tail: Tail, parts: list[pl.DataFrame], settings: Settings) -> tuple[Tail, float, list[float]]:
+    """Take updates; give the seconds they took, and those of one list after each."""
+    took, lists = 0.0, []
     for part in parts:
-        tail = tail.grown(part, None)
         asked = _list(part["user_id"][0], part["timestamp"].max() + timedelta(seconds=1))
-        table = build_features(Asked.of(asked, tail.log), settings.features, None)
-    return tail, table
+        begun = time.perf_counter()
+        tail = tail.grown(part, None)
+        _count(tail.log, settings)
+        took += time.perf_counter() - begun
+        lists.append(timed(partial(_features, tail, asked, settings))[0])
+    return tail, took, lists
 
 
 def _measure(folder: Path, way: str) -> dict[str, float | str]:
-    settings = load_settings(CONFIG)
+    settings, moment = load_settings(CONFIG), END + timedelta(seconds=1)
     load, tail = timed(lambda: _load(folder, settings))
-    events = _updates()
+    first, _ = timed(lambda: _features(tail, _list(1, moment), settings))
+    memory, events = _memory(), _updates()
+    if way == "waits":
+        for layer in tail.log.layers:
+            for counters in (layer.counters(counted_keys(settings.features)), layer.read):
+                counters.blocks.data.sum()
+        print(flush=True)
+        sys.stdin.read()
+        return {}
     if way == "once":
-        tail = tail.grown(events, None)
-        return {"load": load, "features": _digest(tail, events, settings)}
+        return {"load": load + first, **memory, "features": _digest(tail.grown(events, None), events, settings)}
+    asked = [_list(user, moment) for user in range(300)] * 2
+    usual = [timed(partial(_features, tail, each, settings))[0] for each in asked]
     many = [events[start : start + BATCH] for start in range(0, BATCHES * BATCH, BATCH)]
     ones = [events[row : row + 1] for row in range(BATCHES * BATCH, len(events))]
-    in_batches, (tail, _) = timed(lambda: _take(tail, many, settings))
-    one_by_one, (tail, _) = timed(lambda: _take(tail, ones, settings))
-    asked = _list(0, events["timestamp"].max() + timedelta(seconds=1))
-    once, _ = timed(lambda: build_features(Asked.of(asked, tail.log), settings.features, None))
+    tail, batches, _ = _take(tail, many, settings)
+    tail, singles, after = _take(tail, ones, settings)
     return {
-        "load": load,
-        "gib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
-        "batches": BATCHES * BATCH / in_batches,
-        "singles": SINGLE / one_by_one,
-        "list_ms": 1000 * once,
+        "load": load + first,
+        **memory,
+        "batches": BATCHES * BATCH / batches,
+        "singles": SINGLE / singles,
+        "list_ms": 1000 * statistics.median(usual[300:]),
+        "after_ms": 1000 * statistics.median(after),
         "features": _digest(tail, events, settings),
     }
+
+
+def _memory() -> dict[str, float]:
+    """GiB of memory that only this process holds, and how much of that is mapped from files."""
+    sizes = dict(line.split(":") for line in Path("/proc/self/smaps_rollup").read_text().splitlines()[1:])
+    clean, dirty = (int(sizes[f"Private_{kind}"].split()[0]) / 2**20 for kind in ("Clean", "Dirty"))
+    return {"private": clean + dirty, "mapped": clean}
 
 
 def _digest(tail: Tail, events: pl.DataFrame, settings: Settings) -> str:
@@ -180,8 +235,7 @@ def _digest(tail: Tail, events: pl.DataFrame, settings: Settings) -> str:
     moment = events["timestamp"].max() + timedelta(seconds=1)
     seen = hashlib.sha256()
     for user in events["user_id"].unique().sort()[:20]:
-        table = build_features(Asked.of(_list(user, moment), tail.log), settings.features, None)
-        seen.update(table.write_ipc(None).getvalue())
+        seen.update(_features(tail, _list(user, moment), settings).frame().write_ipc(None).getvalue())
     return seen.hexdigest()
 
 
