@@ -27,6 +27,12 @@ LARGEST_LABEL = 30
 LARGEST_LIST = 10_000
 """LightGBM's lambdarank refuses longer lists."""
 
+_SCORED = 100_000
+"""So many rows of a table are scored at once."""
+
+_CHUNK = 4_096
+"""So many rows of a table are turned into what LightGBM reads at once."""
+
 
 @dataclass(frozen=True)
 class Examples:
@@ -46,17 +52,21 @@ class Examples:
     labels: Ints
     starts: Ints
 
-    def with_click(self) -> "Examples":
-        """Keep the requests that hold a positive label; the others teach an order nothing."""
+    @property
+    def clicked(self) -> npt.NDArray[np.bool_]:
+        """Which rows are of requests that hold a positive label, shape [C]; the others teach an order nothing."""
         lengths = np.diff(self.starts)
         clicked = np.add.reduceat(self.labels > 0, self.starts[:-1]) > 0 if len(lengths) else np.empty(0, dtype=bool)
-        return self.where(np.repeat(clicked, lengths))
+        return np.repeat(clicked, lengths)
+
+    def lengths_of(self, rows: npt.NDArray[np.bool_]) -> Ints:
+        """Give how many rows each request has of which some rows are."""
+        lengths = np.diff(self.starts)
+        return lengths[lengths > 0][rows[self.starts[:-1][lengths > 0]]]
 
     def where(self, rows: npt.NDArray[np.bool_]) -> "Examples":
         """Keep some rows; a request is kept whole or not at all."""
-        lengths = np.diff(self.starts)
-        kept = rows[self.starts[:-1][lengths > 0]]
-        starts = np.concatenate([[0], np.cumsum(lengths[lengths > 0][kept])])
+        starts = np.concatenate([[0], np.cumsum(self.lengths_of(rows))])
         return Examples(self.table.filter(pl.Series(rows)), self.labels[rows], starts)
 
     def without(self, names: tuple[str, ...]) -> "Examples":
@@ -95,7 +105,12 @@ class TreeRanker:
         ModelError
             When the table breaks the contract.
         """
-        matrix = self.contract.matrix(table) if isinstance(table, pl.DataFrame) else self.contract.coded(table)
+        if isinstance(table, pl.DataFrame):
+            parts = (self.contract.matrix(table[at : at + _SCORED]) for at in range(0, max(1, len(table)), _SCORED))
+            return np.concatenate([self._predict(part) for part in parts])
+        return self._predict(self.contract.coded(table))
+
+    def _predict(self, matrix: npt.NDArray[np.float32]) -> Floats:
         if len(matrix) == 0:
             return np.empty(0)
         threads = 1 if len(matrix) < 1000 else 0  # starting threads costs more than a short list
@@ -219,18 +234,16 @@ def _feature_names(contract: Contract) -> list[str]:
 def _dataset(
     examples: Examples, contract: Contract, window: str, reference: lightgbm.Dataset | None = None
 ) -> lightgbm.Dataset:
-    examples = examples.with_click()
-    refuse_without_click(examples.labels, window)
-    sizes = np.diff(examples.starts)
+    rows = examples.clicked
+    labels, sizes = examples.labels[rows], examples.lengths_of(rows)
+    refuse_without_click(labels, window)
     if sizes.max() > LARGEST_LIST:
         raise DataError(f"a list of {sizes.max()} candidates is longer than LightGBM's limit {LARGEST_LIST}; cut it")
-    if examples.labels.min() < 0 or examples.labels.max() > LARGEST_LABEL:
-        raise DataError(
-            f"labels run from {examples.labels.min()} to {examples.labels.max()}; use grades from 0 to {LARGEST_LABEL}"
-        )
+    if labels.min() < 0 or labels.max() > LARGEST_LABEL:
+        raise DataError(f"labels run from {labels.min()} to {labels.max()}; use grades from 0 to {LARGEST_LABEL}")
     return lightgbm.Dataset(
-        contract.matrix(examples.table),
-        label=examples.labels,
+        _Chunks(examples.table, np.flatnonzero(rows), contract),
+        label=labels,
         group=sizes,
         feature_name=_feature_names(contract),
         categorical_feature=contract.category_places,
@@ -238,3 +251,27 @@ def _dataset(
         params={"verbosity": -1, "max_bin": 255},
         free_raw_data=True,
     )
+
+
+class _Chunks(lightgbm.Sequence):
+    """Rows of a feature table in the form that LightGBM bins, some thousand at a time: no second table is made."""
+
+    batch_size = _CHUNK
+
+    def __init__(self, table: pl.DataFrame, rows: Ints, contract: Contract) -> None:
+        self._table, self._rows, self._contract = table, rows, contract
+        self._kept: tuple[int, npt.NDArray[np.float32]] = (-1, np.empty((0, 0), np.float32))
+
+    def __len__(self) -> int:
+        """Count the rows."""
+        return len(self._rows)
+
+    def __getitem__(self, place: int | slice | list[int]) -> npt.NDArray[Any]:
+        """Give a row, or some; single ones are asked for in their order, to choose the bins by."""
+        if not isinstance(place, int | np.integer):
+            return self._contract.matrix(self._table[self._rows[place]])
+        start = place - place % _CHUNK
+        if self._kept[0] != start:
+            self._kept = start, self[start : start + _CHUNK]
+        row: npt.NDArray[np.float64] = self._kept[1][place - start].astype(np.float64)
+        return row

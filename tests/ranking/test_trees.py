@@ -95,7 +95,7 @@ def test_groups_are_the_lengths_of_the_lists():
     halves = Examples(TRAIN.table, TRAIN.labels, np.unique([*TRAIN.starts, *(TRAIN.starts[:-1] + 1)]))
     other = grow(halves, CONTRACT, plain, seed=3, rounds=3)
     assert not np.array_equal(one.score(VALID.table), other.score(VALID.table))
-    clicked = TRAIN.with_click()
+    clicked = TRAIN.where(TRAIN.clicked)
     data = lightgbm.Dataset(
         CONTRACT.matrix(clicked.table), clicked.labels, group=np.diff(clicked.starts), categorical_feature=[2]
     )
@@ -109,7 +109,7 @@ def test_lists_without_a_click_teach_nothing():
     for request in silent:
         labels[TRAIN.starts[request] : TRAIN.starts[request + 1]] = 0
     some = Examples(TRAIN.table, labels, TRAIN.starts)
-    kept = some.with_click()
+    kept = some.where(some.clicked)
     assert len(kept.starts) - 1 == 150 - len(silent)
     assert kept.labels.sum() == 150 - len(silent)
     assert len(kept.table) == len(kept.labels) == kept.starts[-1]
@@ -131,7 +131,7 @@ def test_examples_may_be_joined_and_narrowed():
     assert both.table.equals(pl.concat([TRAIN.table, VALID.table]))
     assert TRAIN.without(("noise",)).table.columns == ["match", "brand"]
     empty = Examples(TRAIN.table.clear(), TRAIN.labels[:0], TRAIN.starts[:1])
-    assert empty.with_click().starts.tolist() == [0]
+    assert empty.where(empty.clicked).starts.tolist() == [0]
     assert empty.joined(VALID).starts.tolist() == VALID.starts.tolist()
 
 
