@@ -67,7 +67,8 @@ class FeatureSettings(BaseModel):
         How far back counts and rates look, beside without limit; ascending.
     horizon
         How far back what has no window counts: to the daily cut before; without limit when left out. What users read
-        last (the history of texts, `last_*` keys) is not bounded by it, and an outcome counts as long as its showing.
+        last (the history of texts, `last_*` keys) is not bounded by it, nor is the field, whose clicks fade; an outcome
+        counts as long as its showing.
     affinity
         Item columns for which user affinities and rates are computed; also categories of their own.
     numbers
