@@ -64,9 +64,7 @@ def read_behaviour(folder: Path, kept: Kept) -> Behaviour:
     tables = {}
     for name, expected in columns.items():
         try:
-            tables[name] = (
-                read_table(folder, name) if name in ("items", "users") else map_table(folder / f"{name}.arrow")
-            )
+            tables[name] = in_utc(map_table(folder / _file(name))) if name in _MAPPED else read_table(folder, name)
         except DataError as error:
             raise ModelError(f"{folder} is no whole state ({error}); copy the whole folder again") from error
         fault = misfit(tables[name], expected)

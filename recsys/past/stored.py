@@ -105,7 +105,9 @@ def read_log(
         for each in counters.values():
             each.refuse_misfit()
     except (KeyError, TypeError, ValueError, OSError, OverflowError) as error:
-        raise ModelError(f"{folder} is no state of this version ({error!r}); copy the whole folder again") from error
+        raise ModelError(
+            f"{folder} is no state of this version ({type(error).__name__}: {error}); copy the whole folder again"
+        ) from error
     below: tuple[Totals, ...] = ()
     if "totals" in counters:
         sizes = {name: len(known[name]) for name in ("user", "item")}

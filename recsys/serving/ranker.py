@@ -192,13 +192,13 @@ class Ranker:
 
         What is added is known to this process alone and gone with it; a process that is started again with the same
         state, and told the same, gives the same rankings. What became known more than `[time] lateness` before the
-        first moment that the state answers for comes too late, is left out and counted.
+        first moment that the state answers for comes too late: it is left out and counted.
 
         Tell what is newer than the state; `known_until` says how far it goes. What was told before is left out and
         counted: lists that are told again as they were, and events by their `event_id`, where they and the state carry
-        one. Events without an id count each time: two alike may both have happened. Lists are told whole. Items and
-        users may be told again. A row with `known_at` is a version: what happened before that moment still counts under
-        the rows before. One without holds for all that happened before, too.
+        one; without an id each counts. Lists are told whole. Items and users may be told again. A row with `known_at`
+        is a version: what happened before that moment still counts under the rows before. One without holds for all
+        that happened before, too.
 
         Parameters
         ----------

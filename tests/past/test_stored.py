@@ -73,7 +73,7 @@ def test_a_folder_without_its_layout_is_no_state(tools, tmp_path):
     case = tools.full_case(7)
     folder = written(case.log, tmp_path / "log", tools.settings)
     (folder / "counters.json").write_text('{"earliest": null}')
-    with pytest.raises(ModelError, match=r"log is no state of this version \(KeyError\('vocabularies'\)\); copy the"):
+    with pytest.raises(ModelError, match=r"log is no state of this version \(KeyError: 'vocabularies'\); copy the"):
         load(folder, case.log)
 
 
