@@ -4,6 +4,7 @@ from pathlib import Path
 
 import polars as pl
 
+from recsys.data.plain import in_utc
 from recsys.data.tables import read_table
 from recsys.errors import DataError, ModelError
 from recsys.past.behaviour import CLICKED_AT, DONE, EVENT_ID, SHOWN, Behaviour, Kept

@@ -105,9 +105,8 @@ def read_log(
         for each in counters.values():
             each.refuse_misfit()
     except (KeyError, TypeError, ValueError, OSError, OverflowError) as error:
-        raise ModelError(
-            f"{folder} is no state of this version ({type(error).__name__}: {error}); copy the whole folder again"
-        ) from error
+        said = f"{folder} is no state of this version ({type(error).__name__}: {error})"
+        raise ModelError(f"{said}; copy the whole folder again") from error
     below: tuple[Totals, ...] = ()
     if "totals" in counters:
         sizes = {name: len(known[name]) for name in ("user", "item")}
