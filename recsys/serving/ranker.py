@@ -203,8 +203,7 @@ class Ranker:
         Parameters
         ----------
         events
-            Rows of the table of events, `known_at` and `event_id` perhaps among its columns. A click on a list that is in
-            `requests` is no event.
+            Rows of the table of events. A click on a list that is in `requests` is none.
         requests
             Candidates of lists that were shown, whole requests: `request_id`, `user_id`, `timestamp`, `item_id`, the
             context columns, and `label`, null or absent as long as it is not known, with `clicked_at`?. A candidate
