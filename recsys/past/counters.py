@@ -12,6 +12,9 @@ from recsys.past.blocks import BLOCK, Blocks
 from recsys.past.reads import Key, Reads
 from recsys.past.streams import Codes, Ints, Per, Stream
 
+_PLACES = [layout.FIRST, *range(layout.OUTER, layout.COUNTS)]
+"""Fields that say where something lies."""
+
 _FEW = 8
 """With so many times more codes than rows, only those are listed that occur."""
 
@@ -127,6 +130,10 @@ class Counting:
         DataError
             When pairs of codes are too many to be numbered.
         """
+        if not len(order):
+            self._where[row, layout.COLUMNS] = len(self._keys[row].per)
+            self._where[row, layout.SPARSE] = 1  # of no codes at all
+            return
         of, (keys, rows) = self._begun(row, stream.codes, sizes, order)
         amounts = np.array(stream.amounts, dtype=np.int64).reshape(len(stream.amounts), len(stream.moments))
         part = self._part(of, len(rows), len(amounts) + 1)
@@ -165,8 +172,7 @@ class Counting:
 
     def _finished(self, of: Ints, part: Ints, used: int) -> None:
         """Put what was written behind all else."""
-        for field in (layout.FIRST, *range(layout.OUTER, layout.COUNTS)):
-            of[field] += self._room
+        of[_PLACES] += self._room
         totals = of[layout.COUNTS : layout.SIZES]
         totals[totals > 0] += self._room
         self._parts.append(part[:used])

@@ -152,6 +152,9 @@ class Layer:
 
     @cached_property
     def _clicked(self) -> Clicked:
+        if self.behaviour.showings.is_empty():
+            none, never = np.empty(0, dtype=bool), np.empty(0, dtype=np.int64)
+            return Clicked(none, none, never)
         return Clicked.of(self.behaviour.showings, self.time)
 
     @cached_property
