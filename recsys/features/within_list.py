@@ -52,15 +52,17 @@ class WithinList:
     gap: Singles
 
 
-def compare_in_list(values: Singles, starts: Ints, logits: bool = False) -> WithinList:
-    """Compare values with the others of their lists.
+def compare_rows(table: Singles, rows: Ints, starts: Ints, logits: bool) -> None:
+    """Compare some rows of a table, each a column of features, within lists; rank, share and gap go to the next rows.
 
     Values are added in the order of their size, so that the answer does not depend on the order of rows.
 
     Parameters
     ----------
-    values
-        Numbers, rows of one list together, shape [Q].
+    table
+        Numbers, shape [columns, Q]; rows of one list lie together.
+    rows
+        Which rows of it.
     starts
         First row of every list and, last, Q; no list is empty; shape [R + 1].
     logits
@@ -68,47 +70,10 @@ def compare_in_list(values: Singles, starts: Ints, logits: bool = False) -> With
 
     Examples
     --------
-    >>> found = compare_in_list(np.array([5, 9, 5, np.nan, 1], np.float32), np.array([0, 4, 5]))
-    >>> found.rank.tolist(), found.gap.tolist()
+    >>> table = np.array([[5, 9, 5, np.nan, 1], *np.zeros((3, 5))], np.float32)
+    >>> compare_rows(table, np.array([0]), np.array([0, 4, 5]), logits=False)
+    >>> table[1].tolist(), table[3].tolist()
     ([2.5, 1.0, 2.5, nan, 1.0], [-4.0, 0.0, -4.0, nan, 0.0])
-    """
-    found = np.empty((4, len(values)), dtype=np.float32)
-    found[0] = values
-    compare_rows(found, np.zeros(1, dtype=np.int64), starts, logits)
-    return WithinList(*found[1:])
-
-
-def compare_columns(columns: Singles, starts: Ints, logits: bool = False) -> WithinList:
-    """Compare several columns of the same lists, as `compare_in_list` does one.
-
-    Parameters
-    ----------
-    columns
-        K columns of numbers, shape [K, Q].
-    starts, logits
-        As of `compare_in_list`.
-
-    Returns
-    -------
-    What each value is beside the others of its column and list, each of shape [K, Q].
-    """
-    found = np.empty((len(columns) * 4, columns.shape[1]), dtype=np.float32)
-    found[::4] = columns
-    compare_rows(found, np.arange(0, len(found), 4), starts, logits)
-    return WithinList(found[1::4], found[2::4], found[3::4])
-
-
-def compare_rows(table: Singles, rows: Ints, starts: Ints, logits: bool) -> None:
-    """Compare some rows of a table, each a column of features, within lists; rank, share and gap go to the next rows.
-
-    Parameters
-    ----------
-    table
-        Numbers, shape [columns, Q].
-    rows
-        Which rows of it.
-    starts, logits
-        As of `compare_in_list`.
     """
     keys = np.empty((len(rows), table.shape[1]), dtype=np.int64)
     _fill_keys(table, rows, starts, keys)

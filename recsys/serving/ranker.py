@@ -87,7 +87,11 @@ class Ranker:
         ------
         ModelError
             When a folder is not whole, or the state was made with another model.
+        SettingsError
+            When `verify` is neither.
         """
+        if verify not in ("touched", "all"):
+            raise SettingsError(f'verify = {verify!r}; write "touched", or "all"')
         folder = Path(folder)
         return cls(Ready.load(folder, folder / "state" if state is None else Path(state), verify == "all"))
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recsys.features.within_list import compare_columns, compare_in_list, divide
+from recsys.features.within_list import WithinList, compare_rows, divide
 
 NUMBERS = st.sampled_from([0.0, -0.0, 0.1, 0.2, 0.3, 1.0, 7.5, 1e12, 1e-12, -1e-12, -2.0, -7.5, -1e12, math.nan])
 LOGITS = st.sampled_from([-800.0, -1.5, -0.0, 0.0, 0.3, 2.0, 900.0, math.nan])
@@ -19,7 +19,15 @@ def lists_of(values):
 def compare(lists, logits=False):
     values = np.array([value for values in lists for value in values], dtype=np.float32)
     starts = np.cumsum([0, *map(len, lists)])
-    return compare_in_list(values, starts, logits)
+    return compare_columns(values[None], starts, logits)[0]
+
+
+def compare_columns(columns, starts, logits):
+    """Give what each column is within its lists."""
+    table = np.zeros((4 * len(columns), columns.shape[1]), dtype=np.float32)
+    table[::4] = columns
+    compare_rows(table, np.arange(0, len(table), 4), starts, logits)
+    return [WithinList(*table[row + 1 : row + 4]) for row in range(0, len(table), 4)]
 
 
 def numbers(values):
@@ -143,7 +151,7 @@ def test_columns_that_are_compared_together_have_the_bits_of_each(logits, sizes,
     values = data.draw(st.lists(NUMBERS | FLOATS, min_size=count * rows, max_size=count * rows))
     columns, starts = np.array(values, dtype=np.float32).reshape(count, rows), np.cumsum([0, *sizes])
     found = compare_columns(columns, starts, logits)
-    for place, column in enumerate(columns):
-        alone = compare_in_list(column, starts, logits)
+    for together, column in zip(found, columns, strict=True):
+        (alone,) = compare_columns(column[None], starts, logits)
         for name in ("rank", "share", "gap"):
-            np.testing.assert_array_equal(getattr(found, name)[place], getattr(alone, name), strict=True)
+            np.testing.assert_array_equal(getattr(together, name), getattr(alone, name), strict=True)

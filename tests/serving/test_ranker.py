@@ -4,6 +4,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta, timezone
 from decimal import Decimal
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -284,3 +285,18 @@ def test_a_serving_process_without_torch_gives_the_scores_of_this_one(line, rank
     arguments = [str(line.model), str(tmp_path / "candidates.parquet"), str(tmp_path / "ranked.parquet")]
     subprocess.run([sys.executable, "-c", program, *arguments], check=True)
     assert_frame_equal(pl.read_parquet(tmp_path / "ranked.parquet"), ranker.rank(candidates), check_exact=True)
+
+
+def test_a_state_may_be_checked_at_once(line, tmp_path) -> None:
+    folder = Path(shutil.copytree(line.model, tmp_path / "model"))
+    candidates = line.candidates(2)
+    expected = Ranker.load(folder).rank(candidates)
+    assert_frame_equal(Ranker.load(folder, verify="all").rank(candidates), expected, check_exact=True)
+    path = folder / "state/rows.numbers"
+    changed = bytearray(path.read_bytes())
+    changed[len(changed) // 2] ^= 1
+    path.write_bytes(changed)
+    with pytest.raises(ModelError, match=r"rows\.numbers was changed after it was written"):
+        Ranker.load(folder, verify="all")
+    with pytest.raises(SettingsError, match='verify = \'al\'; write "touched", or "all"'):
+        Ranker.load(folder, verify="al")
