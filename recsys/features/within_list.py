@@ -1,6 +1,5 @@
 """A candidate compared with the rest of its list: rank, share and gap, whatever the order of the rows."""
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -79,7 +78,9 @@ def compare_rows(table: Singles, rows: Ints, starts: Ints, logits: bool) -> None
     _fill_keys(table, rows, starts, keys)
     for which in np.flatnonzero(np.diff(starts) > _FEW):  # the others are sorted already
         keys[:, starts[which] : starts[which + 1]].sort(axis=1)
-    _compare(table, rows, starts, keys, logits)
+    _fill_gaps(table, rows, starts, keys)
+    parts = np.exp(table[rows + 3]) if logits else np.maximum(table[rows], np.float32(0))
+    _compare(table, rows, starts, keys, parts)
 
 
 @compiled
@@ -112,37 +113,44 @@ def _fill_keys(table: Singles, rows: Ints, starts: Ints, keys: Ints) -> None:
 
 
 @compiled
-def _compare(table: Singles, rows: Ints, starts: Ints, keys: Ints, logits: bool) -> None:
-    """Fill in rank, share and gap; keys are sorted list by list."""
+def _fill_gaps(table: Singles, rows: Ints, starts: Ints, keys: Ints) -> None:
+    """Fill in gaps; keys are sorted list by list."""
     for column in range(len(rows)):
-        row, own = rows[column], keys[column]
-        values, rank, share, gap = table[row], table[row + 1], table[row + 2], table[row + 3]
+        values, gap, own = table[rows[column]], table[rows[column] + 3], keys[column]
         for which in range(len(starts) - 1):
             start, filled = starts[which], starts[which + 1]
             while filled > start and own[filled - 1] == _LAST:
                 filled -= 1
+            largest = np.float32(np.nan)
+            if filled > start:
+                largest = values[start + (own[filled - 1] & _PLACE)] + np.float32(0)
+            for place in range(start, starts[which + 1]):
+                gap[place] = (values[place] + np.float32(0)) - largest
+
+
+@compiled
+def _compare(table: Singles, rows: Ints, starts: Ints, keys: Ints, parts: Singles) -> None:
+    """Fill in rank and share; keys are sorted list by list, and `parts` is what each value adds to its list."""
+    for column in range(len(rows)):
+        row, own, part = rows[column], keys[column], parts[column]
+        rank, share = table[row + 1], table[row + 2]
+        for which in range(len(starts) - 1):
+            start, filled, total = starts[which], starts[which], 0.0
+            while filled < starts[which + 1] and own[filled] != _LAST:
+                total += np.float64(part[start + (own[filled] & _PLACE)])
+                filled += 1
             if filled < starts[which + 1]:
                 for place in range(start, starts[which + 1]):
-                    rank[place] = share[place] = gap[place] = np.nan
-            if filled == start:
-                continue
-            largest = values[start + (own[filled - 1] & _PLACE)] + np.float32(0)
-            total = 0.0
-            for turn in range(start, filled):
-                place = start + (own[turn] & _PLACE)
-                gap[place] = (values[place] + np.float32(0)) - largest
-                part = math.exp(np.float64(gap[place])) if logits else max(np.float64(values[place]), 0.0)
-                total += part
+                    rank[place] = share[place] = np.nan
             turn = start
             while turn < filled:
                 ends = turn + 1
                 while ends < filled and own[ends] >> 31 == own[turn] >> 31:
                     ends += 1
                 mean_place = filled - (turn + ends - 1) / 2
-                first = start + (own[turn] & _PLACE)
-                part = math.exp(np.float64(gap[first])) if logits else max(np.float64(values[first]), 0.0)
-                part = part / total + 0.0 if total > 0 else np.nan  # never -0
+                first = np.float64(part[start + (own[turn] & _PLACE)])
+                own_share = first / total + 0.0 if total > 0 else np.nan  # never -0
                 for each in range(turn, ends):
                     place = start + (own[each] & _PLACE)
-                    rank[place], share[place] = mean_place, part
+                    rank[place], share[place] = mean_place, own_share
                 turn = ends
