@@ -55,7 +55,8 @@ class Counters:
         most = max((len(key.per) for key in self.keys), default=0)
         if self.where.shape != (len(self.keys), layout.SIZES + max(1, most)):
             raise ValueError(f"counters of {len(self.keys)} keys have the shape {self.where.shape}")
-        if self.where.min(initial=0) < -1 or self.where[:, : layout.SIZES].max(initial=0) > len(self.blocks.data):
+        places = self.where[:, [*_PLACES, *range(layout.COUNTS, layout.SIZES)]]
+        if self.where.min(initial=0) < -1 or places.max(initial=0) > len(self.blocks.data):
             raise ValueError("a counter lies beyond the numbers")
         if [len(key.per) for key in self.keys] != self.where[:, layout.COLUMNS].tolist():
             raise ValueError("a counter has other key columns than its key")

@@ -171,3 +171,12 @@ def test_what_is_read_twice_is_searched_once(outcome):
     assert reads.keys == (Key("showing", ("user",)),)
     assert len(reads.ends) == 3
     assert reads.back.tolist() == ([0, 1, 2] if outcome else [0, 1])
+
+
+def test_counters_of_nothing_lie_where_they_say_and_know_nothing():
+    counters = build([], tuple(Key("like", per) for per in PER))
+    counters.refuse_misfit()
+    assert len(counters.blocks.data) == 0
+    asked = [((1, 1, 1), 5), ((-1, 0, 9), 7)]
+    found = read(counters, asked, [each for per in PER for each in (Amount("like", per), Moment("like", per))])
+    assert found == [[0, 0], [NEVER_LAST, NEVER_LAST]] * len(PER)
