@@ -15,7 +15,7 @@ from recsys.errors import DataError
 from recsys.past.behaviour import EVENT_ID, Behaviour, Clicked
 from recsys.past.counters import Counters, Counting
 from recsys.past.field import marks
-from recsys.past.reads import Key
+from recsys.past.reads import READ, Key
 from recsys.past.register import ALWAYS, Changed, Register
 from recsys.past.streams import CHANCE, CLICK, LAST, SHOWING, UNIT, Ints, Stream
 from recsys.past.vocabulary import Vocabulary
@@ -104,7 +104,7 @@ class Layer:
         stream = self.history_rows
         items = stream.codes["item"]
         order = np.lexsort((stream.happened, self.register.vocabularies["item"].order[items], stream.moments))
-        counting = Counting((Key(CLICK, ("user",)),))
+        counting = Counting((READ,))
         counting.add(0, replace(stream, amounts=(items, stream.happened)), self.sizes, order, running=False)
         return counting.done()
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from recsys.past.streams import (
+    CLICK,
     FIRST_MOMENT,
     LAST_MOMENT,
     NEVER_FIRST,
@@ -27,6 +28,10 @@ class Key(NamedTuple):
 
     of: str
     per: Per
+
+
+READ = Key(CLICK, ("user",))
+"""What counters of what users read are kept under: clicks, and what is read as they are."""
 
 
 @dataclass(frozen=True, eq=False)

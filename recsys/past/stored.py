@@ -13,7 +13,7 @@ from recsys.past.behaviour import Behaviour
 from recsys.past.blocks import Blocks, Writer, map_table, write_table
 from recsys.past.counters import Counters
 from recsys.past.layer import Layer
-from recsys.past.reads import Key
+from recsys.past.reads import READ, Key
 from recsys.past.register import Register
 from recsys.past.streams import Ints, Stream
 from recsys.past.totals import Totals
@@ -98,7 +98,7 @@ def read_log(
             name: Counters(
                 Blocks.mapped(folder / f"{name}.numbers", verify_all),
                 np.array(where, dtype=np.int64),
-                keys if not name.endswith("-read") else (READ_BY,),
+                keys if not name.endswith("-read") else (READ,),
             )
             for name, where in layout["where"].items()
         }
@@ -115,10 +115,6 @@ def read_log(
     layer = Layer(behaviour, register, time, history, below, since)
     layer.count(keys, counters["rows"], counters["rows-read"])
     return Mapped(register, (*below, layer), earliest)
-
-
-READ_BY = Key("click", ("user",))
-"""What is counted of what users read."""
 
 
 def _write_numbers(path: Path, *parts: Ints) -> None:

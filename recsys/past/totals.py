@@ -11,14 +11,12 @@ import numpy.typing as npt
 
 from recsys.past.counters import Counters, Counting
 from recsys.past.field import marks
-from recsys.past.reads import Key
+from recsys.past.reads import READ, Key
 from recsys.past.register import Changed, Register
 from recsys.past.streams import CLICK, Ints, Stream
 
 if TYPE_CHECKING:
     from recsys.past.layer import Layer
-
-_READ = Key(CLICK, ("user",))
 
 
 @dataclass(frozen=True)
@@ -140,7 +138,7 @@ def _last_read(layer: "Layer", before: int, many: int) -> Counters:
     last = np.sort(sorted_rows[ends - np.arange(len(ends)) <= many])
     rows = rows.where(np.isin(np.arange(len(users)), last))
     items = rows.codes["item"]
-    counting = Counting((_READ,))
+    counting = Counting((READ,))
     by_moment = np.lexsort((rows.happened, order[items], rows.moments))
     counting.add(0, replace(rows, amounts=(items, rows.happened)), layer.sizes, by_moment, running=False)
     return counting.done()

@@ -24,10 +24,13 @@ from recsys.data.plain import plain_table
 from recsys.data.texts import text_columns
 from recsys.errors import DataError, SettingsError
 from recsys.features.checks import check_context, check_id_types
+from recsys.features.declared import Declared
 from recsys.features.plan import counted_keys
+from recsys.features.settings import declare
 from recsys.model.news import News
 from recsys.model.ready import Ready, check_top, keep_top
 from recsys.past.log import Log
+from recsys.past.lookup import Lookup
 from recsys.past.streams import CLICK
 from recsys.past.tail import Tail
 from recsys.past.told import Taken
@@ -62,7 +65,8 @@ class Ranker:
         self._tail = Tail.on(ready.log)
         self._growing, self._telling = Lock(), Lock()
         self._unread: set[str] = set()
-        self._count(ready.log)  # so that loading takes the time, and no list
+        self._count(ready.log)  # so that loading takes the time, and no list; what is compiled is loaded, too
+        Declared.of(declare(ready.model.settings.features)).read(Lookup.of_nobody(ready.log))
 
     @classmethod
     def load(
