@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from recsys.errors import DataError, ModelError
-from recsys.files import open_plain, read_json
+from recsys.files import open_plain, read_json, write_json
 from recsys.reading import refuse_large_parquet
 
 FORMAT = 5
@@ -112,11 +112,6 @@ def file_hash(path: Path) -> str:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise ModelError(f"{path} cannot be read ({error.strerror}); copy the whole folder again") from error
-
-
-def write_json(path: Path, content: object) -> None:
-    """Write readable JSON, the same bytes for the same content."""
-    path.write_text(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def _plain_files(folder: Path) -> set[str]:

@@ -15,8 +15,8 @@ from recsys.encoders.lexicon import Lexicon
 from recsys.encoders.settings import TextSettings
 from recsys.errors import ModelError, first_line
 from recsys.files import read_json
+from recsys.vectors.encoded import Encoded
 from recsys.vectors.item_tower import ItemTower
-from recsys.vectors.item_vectors import Encoded
 
 HEADS = "heads.safetensors"
 IDENTITY = "identity.json"

@@ -7,9 +7,9 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from recsys.features.within_list import Floats, Singles, WithinList, compare_rows, divide
+from recsys.features.within_list import Floats, WithinList, compare_rows, divide
 from recsys.past.lookup import Asked
-from recsys.past.streams import Ints, pick
+from recsys.past.streams import Ints, Singles, pick
 
 
 @dataclass(frozen=True, eq=False)

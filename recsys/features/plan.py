@@ -34,11 +34,12 @@ from recsys.features.field import field_values, half_lives, references
 from recsys.features.moments import Age
 from recsys.features.settings import Declaration, FeatureSettings, declare, declare_families
 from recsys.features.table import Category, FeatureTable, category_of
-from recsys.features.within_list import Singles, divide
+from recsys.features.within_list import divide
 from recsys.past.lookup import Asked, Lookup, cut_requests, first_of_each
 from recsys.past.reads import Key, Reads
-from recsys.past.streams import CLICK, LAST, OUTCOME, SHOWING, Amount, Ints, Moment, Per, Rows
-from recsys.vectors.reader import COUNT, Reader
+from recsys.past.streams import CLICK, LAST, OUTCOME, SHOWING, Amount, Ints, Moment, Per, Rows, Singles
+from recsys.vectors.neighbours import COUNT
+from recsys.vectors.reader import Reader
 
 if TYPE_CHECKING:
     from recsys.past.log import Log

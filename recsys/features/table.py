@@ -4,8 +4,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from recsys.features.within_list import Singles
-from recsys.past.streams import Ints
+from recsys.past.streams import Ints, Singles
 from recsys.past.vocabulary import FEW, Vocabulary, in_one_type
 
 

@@ -6,9 +6,9 @@ import numpy as np
 import numpy.typing as npt
 
 from recsys.compiled import compiled
+from recsys.past.streams import Singles
 
 Floats = npt.NDArray[np.float64]
-Singles = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
 
 

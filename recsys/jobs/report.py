@@ -7,8 +7,8 @@ import numpy as np
 from recsys.data.tables import Dataset, one_version
 from recsys.data.texts import NO_TEXT, item_titles
 from recsys.evaluation.reports.evaluation_report import Example, Listed, to_html
+from recsys.files import write_json
 from recsys.jobs.judging import Judgement
-from recsys.manifest import write_json
 from recsys.model.folder import Model
 
 EXAMPLES = 4

@@ -115,7 +115,7 @@ def train(dataset: Dataset, settings: Settings, target: str | Path, start: str |
         with new_folder(target) as folder:
             model.save(folder)
             course.trainer.model.save(folder)
-            State.of(log, reader.vectors).save(folder / "state", folder, settings, log.first_as_of(judged))
+            State.of(log, reader).save(folder / "state", folder, settings, log.first_as_of(judged))
             write_report(folder, judgement, model, prepared.dataset)
             write_manifest(folder, {**facts, "lessons": [asdict(lesson) for lesson in course.trainer.lessons]})
     return judgement

@@ -25,7 +25,7 @@ from recsys.past.lookup import Lookup, request_starts
 from recsys.past.streams import Rows
 from recsys.vectors.coded_lists import CodedLists
 from recsys.vectors.queries import QueryReader, read_queries
-from recsys.vectors.reader import Reader, find_items, read_lists
+from recsys.vectors.reader import Reader, read_lists
 
 logger = logging.getLogger(__name__)
 
@@ -56,13 +56,13 @@ class TextLog:
 
     @classmethod
     def of(cls, requests: pl.DataFrame, log: Log, items: pl.DataFrame, settings: TextSettings) -> "TextLog":
-        """Read logged requests; codes of items are rows of the texts that `items` names, see `find_items`.
+        """Read logged requests; codes of items are rows of the texts that `items` names, see `Register.places`.
 
         The text of a request is that of its first row, in order of items.
         """
         requests = requests.sort(log.time.shown, "request_id", "item_id")
         starts, rows = request_starts(requests), log.rows(requests)
-        lists = read_lists(log, rows, starts, find_items(log, items), settings.history_length)
+        lists = read_lists(log, rows, starts, log.register.places(items), settings.history_length)
         outcomes = _outcomes(requests, log, rows)
         moments = requests[log.time.shown].dt.replace_time_zone(None).to_numpy()[starts[:-1]]
         if not settings.query:

@@ -18,8 +18,8 @@ from recsys.errors import ModelError
 from recsys.evaluation.evaluation import AGELESS, PRODUCT
 from recsys.features.field import half_lives
 from recsys.features.plan import counted_keys
-from recsys.files import read_json
-from recsys.manifest import check_files, file_hash, read_manifest, write_json, write_manifest
+from recsys.files import read_json, write_json
+from recsys.manifest import check_files, file_hash, read_manifest, write_manifest
 from recsys.model.tables import read_behaviour, refuse_mixed_ids
 from recsys.past.behaviour import Behaviour
 from recsys.past.clicks import READ
@@ -34,6 +34,7 @@ from recsys.settings import Settings
 from recsys.sources.merging import EVEN, Merging
 from recsys.vectors.item_tower import ItemTower
 from recsys.vectors.item_vectors import ItemVectors
+from recsys.vectors.neighbours import Neighbours
 from recsys.vectors.queries import QueryReader
 from recsys.vectors.reader import Reader
 from recsys.vectors.user_tower import UserTower
@@ -60,17 +61,20 @@ class State:
         The behaviour in codes, where it is counted already.
     known_until
         The latest moment (UTC) of a showing or of an event becoming known; None where nothing is.
+    neighbours
+        Of the items, where they were looked for already.
     """
 
     behaviour: Behaviour
     vectors: ItemVectors
     log: Log | None = None
     known_until: datetime | None = None
+    neighbours: Neighbours | None = None
 
     @classmethod
-    def of(cls, log: Log, vectors: ItemVectors) -> "State":
+    def of(cls, log: Log, reader: Reader) -> "State":
         """Take what is known, and counted."""
-        return cls(log.behaviour, vectors, log, until(log.behaviour))
+        return cls(log.behaviour, reader.vectors, log, until(log.behaviour), reader.neighbours)
 
     def save(self, folder: Path, model: Path, settings: Settings, earliest: int | None = None) -> None:
         """Write into a folder that does not exist yet, with the hash of every file and the identity of its model.
@@ -91,7 +95,8 @@ class State:
         keys, known = counted_keys(settings.features), until(log.behaviour)
         folder.mkdir()
         write_log(folder, log if earliest is None else log.compacted(earliest, keeping(settings), keys), keys)
-        self.vectors.save(folder / "item_vectors.parquet")
+        self.vectors.save(folder)
+        (Neighbours.of(log, self.vectors) if self.neighbours is None else self.neighbours).save(folder)
         said = None if known is None else known.isoformat()
         write_manifest(folder, {"model": identity(model), "known_until": said})
 
@@ -117,13 +122,13 @@ class State:
             raise ModelError(f"{folder} was made with another model than {model}; score with this model once, or train")
         settings = _settings(model, read_json(model / "manifest.json", "copy the whole folder again"))
         behaviour = read_behaviour(folder, settings.features.kept)
-        vectors = ItemVectors.load(folder / "item_vectors.parquet")
+        vectors = ItemVectors.load(folder, verify_all)
         refuse_mixed_ids(folder, behaviour, vectors.item_ids)
         log = _log(behaviour, settings)
         log.register, log.layers, log.earliest = read_log(folder, behaviour, log.time, log.history, verify_all)
         said = manifest.get("known_until")
         known_until = None if said is None else datetime.fromisoformat(said)
-        return cls(behaviour, vectors, log, known_until)
+        return cls(behaviour, vectors, log, known_until, Neighbours.load(folder, log, vectors))
 
 
 def until(behaviour: Behaviour) -> datetime | None:
@@ -203,7 +208,7 @@ class Model:
         """Encode behaviour as this model reads it."""
         return _log(behaviour, self.settings)
 
-    def reader(self, log: Log, vectors: ItemVectors, folder: Path) -> Reader:
+    def reader(self, log: Log, vectors: ItemVectors, folder: Path, neighbours: Neighbours | None = None) -> Reader:
         """Join item vectors with this model's user tower.
 
         Parameters
@@ -213,6 +218,8 @@ class Model:
         folder
             Where the encoder lies. It is loaded when the first text comes, of a request or of a new item, with the
             errors of `text_reader`, or a ModelError when it is no longer the encoder of the vectors.
+        neighbours
+            Of these items, where they were looked for; all are found then.
 
         Raises
         ------
@@ -222,7 +229,7 @@ class Model:
         text, length = self.settings.text, vectors.history.shape[1]
         if length != self.tower.length:
             raise ModelError(
-                f"item_vectors.parquet holds vectors of {length} numbers, user_tower.safetensors of {folder} reads "
+                f"the state holds item vectors of {length} numbers, user_tower.safetensors of {folder} reads "
                 f"{self.tower.length}; copy the model and its state again"
             )
         made = ItemVectors.of_nothing(vectors.encoder, 0)  # to keep of the vectors no more than what made them
@@ -238,7 +245,9 @@ class Model:
 
         texts = LateReader(load, lexical)
         queries = QueryReader(text.query, texts.encode_query) if text.query else None
-        return Reader.of(log, vectors, self.tower, text.history_length, queries, texts)
+        reader = Reader.of(log, vectors, self.tower, text.history_length, queries, texts, neighbours)
+        reader.neighbours.find()  # so that no list waits for it, and threads only read
+        return reader
 
     def check_encoder(self, folder: Path) -> None:
         """Hold the encoder in `folder` against the hashes that its files had when this model was read from there.

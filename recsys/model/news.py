@@ -22,7 +22,8 @@ from recsys.past.register import ALWAYS, Entries
 from recsys.past.streams import Ints, pick
 from recsys.schema import ITEMS, KNOWN_AT, TIME, USERS, Table
 from recsys.settings import Settings
-from recsys.vectors.item_vectors import Encoded, ItemVectors, text_hashes
+from recsys.vectors.encoded import Encoded
+from recsys.vectors.item_vectors import ItemVectors, text_hashes
 from recsys.vectors.reader import Reader, TextSource
 
 logger = logging.getLogger(__name__)
@@ -256,5 +257,6 @@ def _by_letters(texts: Sequence[str], source: TextSource, vectors: ItemVectors) 
 
 
 def _no_texts(vectors: ItemVectors) -> NewTexts:
-    nothing = Encoded(vectors.candidate[:0], vectors.history[:0], vectors.appeal[:0])
-    return NewTexts(vectors.texts.clear(), pl.Series([], dtype=pl.String), nothing)
+    nothing = np.empty((0, vectors.candidate.shape[1]), np.float32)
+    encoded = Encoded(nothing, nothing, vectors.appeal[:0])
+    return NewTexts(vectors.texts.clear(), pl.Series([], dtype=pl.String), encoded)

@@ -68,7 +68,8 @@ class Ready:
         """Join a model with a state; its encoder lies in `folder`."""
         log = model.log(state.behaviour) if state.log is None else state.log
         known_until = until(state.behaviour) if state.log is None else state.known_until
-        return cls(model, log, model.reader(log, state.vectors, folder), known_until=known_until)
+        reader = model.reader(log, state.vectors, folder, state.neighbours)
+        return cls(model, log, reader, known_until=known_until)
 
     @classmethod
     def load(cls, folder: Path, state: Path, verify_all: bool = False) -> "Ready":
@@ -96,8 +97,12 @@ class Ready:
         """
         model = Model.load(folder)
         prepared = prepare(dataset, model.settings)
-        vectors = current_vectors(model, folder, State.load(folder / "state", folder).vectors, dataset.items)
-        reader = model.reader(prepared.log, vectors, folder)
+        state = State.load(folder / "state", folder)
+        vectors = current_vectors(model, folder, state.vectors, dataset.items)
+        assert state.log is not None
+        assert state.neighbours is not None
+        neighbours = state.neighbours.carried_to(prepared.log, vectors, state.log)
+        reader = model.reader(prepared.log, vectors, folder, neighbours)
         return cls(model, prepared.log, reader, dataset.about.recorded_after), prepared
 
     def knowing(self, log: Log, reader: Reader) -> "Ready":
@@ -120,7 +125,7 @@ class Ready:
     @property
     def state(self) -> State:
         """What serving needs to give the same answers."""
-        return State.of(self.log, self.reader.vectors)
+        return State.of(self.log, self.reader)
 
     def find(self, requests: pl.DataFrame) -> pl.DataFrame:
         """Let the sources of the model find candidates.

@@ -35,7 +35,7 @@ _CATEGORIES = Stored(
 )
 
 
-_MAPPED = ("showings", "events")
+_MAPPED = ("showings", "events", "item_vectors")
 """Tables that are mapped, so that processes share them."""
 
 

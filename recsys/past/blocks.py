@@ -68,10 +68,14 @@ class Blocks:
         Raises
         ------
         ModelError
-            When the files do not fit each other or, where all is checked, a block was changed.
+            When a file is missing, they do not fit each other or, where all is checked, a block was changed.
         """
-        hashes = np.fromfile(hashes_of(path), dtype=np.uint8)
-        size, count = path.stat().st_size, len(hashes) // _HASH
+        try:
+            hashes, size = np.fromfile(hashes_of(path), dtype=np.uint8), path.stat().st_size
+        except OSError as error:
+            said = f"{path} and its hashes cannot be read ({error.strerror})"
+            raise ModelError(f"{said}; copy the whole folder again") from error
+        count = len(hashes) // _HASH
         if len(hashes) % _HASH or size % 8 or count != -(-size // SIZE):
             raise ModelError(f"{path} was cut or grew after it was written; copy the whole folder again")
         data = np.memmap(path, dtype=np.int64, mode="r") if size else np.empty(0, dtype=np.int64)

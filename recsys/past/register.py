@@ -298,6 +298,16 @@ class Register:
             found[name] = self.vocabularies[name].encode(table[name]) if present else np.full(len(table), -1)
         return found
 
+    def places(self, texts: pl.DataFrame) -> Ints:
+        """Give for every row of the items table the row of its text, -1 where there is none.
+
+        Texts are rows of `item_id` and perhaps `known_at`, see `recsys.data.texts.own_texts`.
+        """
+        known = np.flatnonzero(self.vocabularies["item"].encode(texts["item_id"]) >= 0)
+        found = Entries.of(texts[known], (), "item", self.vocabularies)
+        items, since = self.items.keys
+        return pick(known, found.at(items, since + 1), -1)
+
     def attribute_codes(self, codes: Codes, moments: Ints) -> dict[str, Ints]:
         """Give the key columns of what was known before some moments of users and items, of which codes are given."""
         found: dict[str, Ints] = {}

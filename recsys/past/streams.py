@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 Ints = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
+Singles = npt.NDArray[np.float32]
 
 MICROSECONDS_PER_HOUR = 3_600_000_000
 

@@ -6,12 +6,10 @@ from threading import Lock
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from recsys.lazy import need
-from recsys.past.streams import Ints
-
-Singles = npt.NDArray[np.float32]
+from recsys.past.streams import Ints, Singles
+from recsys.vectors.matrix import Matrix
 
 _PER_CELL = 40
 """Vectors, at least, that a cell holds on average."""
@@ -28,12 +26,12 @@ _ROUNDS = 10
 class Index:
     """The cells that vectors lie in, an inverted file of faiss; those of the last vectors are kept, for all threads."""
 
-    _vectors: Singles | None = None
+    _vectors: Singles | Matrix | None = None
     _rows: Ints | None = None
     _built: Any = None
     _lock: Lock = field(default_factory=Lock)
 
-    def near(self, vectors: Singles, rows: Ints, queries: Singles, count: int) -> Ints:
+    def near(self, vectors: Singles | Matrix, rows: Ints, queries: Singles, count: int) -> Ints:
         """Find vectors whose dot products with queries are among the largest, most of them.
 
         Parameters

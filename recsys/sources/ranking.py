@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from recsys.past.streams import Ints, pick
+from recsys.past.streams import Ints, Singles, pick
 from recsys.sources.merging import Ranked
 from recsys.sources.settings import SourceName
 
@@ -17,12 +17,16 @@ if TYPE_CHECKING:
     from recsys.features.field import Field
     from recsys.past.log import Log
     from recsys.sources.index import Index
+    from recsys.vectors.matrix import Matrix
     from recsys.vectors.reader import Reader
 
 Floats = npt.NDArray[np.float64]
 
 _PER_UNIT = 2**22
-"""Dot products of item vectors are whole multiples of one over this, see `recsys.vectors.item_vectors.GRID`."""
+"""Dot products of item vectors are whole multiples of one over this, see `recsys.vectors.encoded.GRID`."""
+
+_COARSE, _AT_ONCE = 2**5, 2**14
+"""Parts of one in which sums of vectors are cut, and vectors that are multiplied at once."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,7 +129,7 @@ def _nearest(asking: Asking, size: int) -> Ranked:
     assert reader is not None  # who names this source has one
     vectors = reader.vectors
     # An item without a text is near to nothing, though all of them have one vector.
-    places = np.where(pick(reader.texted, reader.places, False), reader.places, -1)
+    places = np.where(pick(vectors.texted, reader.places, False), reader.places, -1)
     rows = np.append(places, -1)
     codes = np.arange(len(log.items))
     known = log.register.items.at(codes, np.full(len(codes), asking.field.covisited.cut))
@@ -139,8 +143,8 @@ def _nearest(asking: Asking, size: int) -> Ranked:
     clicked = np.where((read[some] >= 0)[:, :, None], vectors.history[read[some]].astype(np.float64), 0.0).sum(axis=1)
 
     def exactly(users: Ints) -> Ranked:
-        candidate = vectors.candidate[texts[there]].astype(np.float64)
-        return _by_products(asking, users, there, clicked[np.searchsorted(some, users)] @ candidate.T, size)
+        products = _exact_products(clicked[np.searchsorted(some, users)], vectors.candidate, texts[there])
+        return _by_products(asking, users, there, products, size)
 
     if asking.index is None:
         return exactly(some)
@@ -156,6 +160,21 @@ def _nearest(asking: Asking, size: int) -> Ranked:
     joined = [np.concatenate([one[kept], other]) for one, other in zip(found, exactly(few), strict=True)]
     order = np.argsort(joined[0], kind="stable")
     return Ranked(*(each[order] for each in joined))
+
+
+def _exact_products(clicked: Floats, vectors: "Singles | Matrix", rows: Ints) -> Floats:
+    """Multiply sums of vectors, float64 [U, d], with some of the vectors, exactly, in the width that they have.
+
+    A sum of at most `READ` vectors is cut into whole multiples of 2**-5 and what is left, at most 2**-6 each: both have
+    products with a vector that float32 holds in any order, see `recsys.vectors.encoded.GRID`.
+    """
+    coarse = np.rint(clicked * _COARSE) / _COARSE
+    parts = np.concatenate([coarse, clicked - coarse]).astype(np.float32)
+    found = np.empty((len(clicked), len(rows)))
+    for begin in range(0, len(rows), _AT_ONCE):
+        products = (parts @ vectors[rows[begin : begin + _AT_ONCE]].T).astype(np.float64)
+        found[:, begin : begin + _AT_ONCE] = products[: len(clicked)] + products[len(clicked) :]
+    return found
 
 
 def _by_products(asking: Asking, users: Ints, items: Ints, products: Floats, size: int) -> Ranked:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
 from recsys.errors import ModelError, first_line
-from recsys.vectors.item_vectors import Encoded, round_to_grid
+from recsys.vectors.encoded import Encoded, round_to_grid
 
 _FINE = 2.0**-22
 """Weights and centred embeddings are rounded to multiples of this, so that their dot products are exact.

@@ -1,9 +1,10 @@
-"""Item vectors as a table: what the encoder says about every item, kept in one Parquet file."""
+"""Item vectors as a table: what the encoder says about every item, kept in files that are mapped."""
 
 import hashlib
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,45 +13,30 @@ import polars as pl
 from numpy.typing import NDArray
 
 from recsys.errors import ModelError
+from recsys.files import read_json, write_json
+from recsys.past.blocks import map_table, write_table
+from recsys.past.streams import Singles
 from recsys.schema import KNOWN_AT, TIME, Stored, misfit
+from recsys.vectors.encoded import Encoded
+from recsys.vectors.matrix import Matrix
 from recsys.vectors.room import Room
 
 logger = logging.getLogger(__name__)
 
-GRID = 2.0**-11
-"""Vector components are multiples of this, so that dot products are exact.
-
-A product of two components is then a multiple of 2**-22. Vectors have length 1 within rounding, so the sum of any
-subset of the products lies between -2 and 2 (Cauchy-Schwarz). Float32 holds every multiple of 2**-22 below 4 exactly:
-no addition rounds, and the dot product is the same number in whatever order, blocks or library it is computed.
-"""
-
-
 LARGEST_APPEAL = 1e9
 """Bound of appeal, so that what is added to it stays finite in float32."""
 
-_VECTORS = Stored(
-    "arrays of numbers of 32 bits", lambda dtype: isinstance(dtype, pl.Array) and dtype.inner == pl.Float32
-)
+TABLE, CANDIDATE, HISTORY = "item_vectors.arrow", "candidate.numbers", "history.numbers"
+"""The files: ids, moments, hashes of texts and appeal; and the vectors."""
+
+_ABOUT = "item_vectors.json"
+
 _COLUMNS = {
     "item_id": Stored("integers or text", lambda dtype: dtype.is_integer() or dtype == pl.String),
     KNOWN_AT: Stored("moments", lambda dtype: dtype == TIME, gaps=True, absent=True),
     "text_hash": Stored("text", lambda dtype: dtype == pl.String),
-    "candidate": _VECTORS,
-    "history": _VECTORS,
     "appeal": Stored("numbers of 32 bits", lambda dtype: dtype == pl.Float32),
 }
-
-
-def round_to_grid(vectors: NDArray[np.floating]) -> NDArray[np.float32]:
-    """Round components to the nearest multiple of 2**-11; shape kept.
-
-    Examples
-    --------
-    >>> (round_to_grid(np.array([0.6, -0.8])) * 2048).tolist()
-    [1229.0, -1638.0]
-    """
-    return (np.round(np.asarray(vectors, np.float64) / GRID) * GRID).astype(np.float32)
 
 
 def text_hashes(texts: Sequence[str]) -> list[str]:
@@ -64,20 +50,12 @@ def text_hashes(texts: Sequence[str]) -> list[str]:
     return [hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16] for text in texts]
 
 
-class Encoded(NamedTuple):
-    """What an encoder says about n texts.
+class Vectors(NamedTuple):
+    """The same where it may be mapped, see `Encoded`."""
 
-    Attributes
-    ----------
-    candidate, history
-        float32 [n, p]; the item as a candidate and as a past click, of length 1 and rounded to `GRID`.
-    appeal
-        float32 [n]; how much the text attracts clicks from anybody.
-    """
-
-    candidate: NDArray[np.float32]
-    history: NDArray[np.float32]
-    appeal: NDArray[np.float32]
+    candidate: Matrix
+    history: Matrix
+    appeal: Singles
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,14 +75,14 @@ class ItemVectors:
     known_at
         [n] moments from which the texts are known, null where they always were; None where all were.
     room
-        Where the arrays lie when rows were appended to them.
+        Where rows that were appended lie.
     """
 
     item_ids: pl.Series
     text_hashes: pl.Series
-    candidate: NDArray[np.float32]
-    history: NDArray[np.float32]
-    appeal: NDArray[np.float32]
+    candidate: Singles | Matrix
+    history: Singles | Matrix
+    appeal: Singles
     encoder: str = ""
     known_at: pl.Series | None = None
     room: Room | None = field(default=None, repr=False)
@@ -119,6 +97,12 @@ class ItemVectors:
         named = [self.item_ids.alias("item_id")]
         return pl.DataFrame(named if self.known_at is None else [*named, self.known_at.alias(KNOWN_AT)])
 
+    @cached_property
+    def texted(self) -> NDArray[np.bool_]:
+        """Which of them were made of a text; all items without one share a vector that says nothing."""
+        found: NDArray[np.bool_] = (self.text_hashes != text_hashes([""])[0]).to_numpy()
+        return found
+
     @classmethod
     def of_nothing(cls, encoder: str, length: int) -> "ItemVectors":
         """Return the vectors, of some length, of no items."""
@@ -127,10 +111,13 @@ class ItemVectors:
         return cls(no_text, no_text, matrix, matrix, np.empty(0, np.float32), encoder)
 
     @classmethod
-    def of_texts(cls, items: pl.DataFrame, hashes: pl.Series, encoded: Encoded, encoder: str) -> "ItemVectors":
+    def of_texts(
+        cls, items: pl.DataFrame, hashes: pl.Series, encoded: "Encoded | Vectors", encoder: str
+    ) -> "ItemVectors":
         """Return the vectors of texts, `item_id` and perhaps `known_at` of which are given."""
         known_at = items[KNOWN_AT] if KNOWN_AT in items.columns else None
-        return cls(items["item_id"], hashes, *encoded, encoder, known_at)
+        candidate, history, appeal = encoded
+        return cls(items["item_id"], hashes, candidate, history, appeal, encoder, known_at)
 
     def check_encoder(self, identity: str) -> None:
         """Refuse vectors that another encoder made: they mean nothing to this one.
@@ -170,10 +157,14 @@ class ItemVectors:
         logger.info("%d items, %d of their texts are new", items["item_id"].n_unique(), len(new))
         if not new and hashes == self.text_hashes.to_list() and items.rows() == self.texts.rows():
             return self
-        known = Encoded(self.candidate, self.history, self.appeal)
+        known = Vectors(Matrix.of(self.candidate), Matrix.of(self.history), self.appeal)
         if new:
             fresh = encode(list(new.values()))
-            known = Encoded(*(np.concatenate(parts) for parts in zip(known, fresh, strict=True)))
+            known = Vectors(
+                known.candidate.followed_by(fresh.candidate),
+                known.history.followed_by(fresh.history),
+                np.append(known.appeal, fresh.appeal),
+            )
             rows |= {hashed: len(self) + place for place, hashed in enumerate(new)}
         kept = np.array([rows[hashed] for hashed in hashes], np.int64)
         text_column = pl.Series("text_hash", hashes, pl.String)
@@ -189,65 +180,49 @@ class ItemVectors:
         encoded
             Their m vectors.
         """
+        candidate, history = Matrix.of(self.candidate), Matrix.of(self.history)
         room = self.room
-        if room is None or not room.fits(len(self), len(items)):
-            room = Room((self.candidate, self.history, self.appeal), len(items))
+        if room is None or not room.fits(len(candidate.later), len(items)):
+            room = Room((candidate.later, history.later), len(items))
         if len(self):
             items = pl.concat([self.texts, items.cast({"item_id": self.item_ids.dtype})], how="diagonal", rechunk=True)
             before = self.text_hashes
             hashes = pl.concat([before, hashes.cast(before.dtype).alias(before.name)], rechunk=True)
-        appended = ItemVectors.of_texts(items, hashes, Encoded(*room.filled(encoded)), self.encoder)
-        return replace(appended, room=room)
+        later = room.filled((encoded.candidate, encoded.history))
+        vectors = Vectors(
+            candidate.followed_by(later[0]), history.followed_by(later[1]), np.append(self.appeal, encoded.appeal)
+        )
+        return replace(ItemVectors.of_texts(items, hashes, vectors, self.encoder), room=room)
 
-    def save(self, path: str | Path) -> None:
-        """Write one Parquet file: ids, perhaps known_at, text_hash, the arrays, and the encoder's identity."""
-        pl.DataFrame(
-            {
-                **self.texts.to_dict(),
-                "text_hash": self.text_hashes,
-                "candidate": _array_column(self.candidate),
-                "history": _array_column(self.history),
-                "appeal": self.appeal,
-            }
-        ).write_parquet(path, metadata={"encoder": self.encoder})
+    def save(self, folder: Path) -> None:
+        """Write ids, perhaps known_at, hashes and appeal, both vectors, and what made them, into a folder."""
+        write_table(folder / TABLE, self.texts.with_columns(text_hash=self.text_hashes, appeal=pl.Series(self.appeal)))
+        for name, matrix in ((CANDIDATE, self.candidate), (HISTORY, self.history)):
+            Matrix.of(matrix).save(folder / name)
+        write_json(folder / _ABOUT, {"encoder": self.encoder, "length": self.candidate.shape[1]})
 
     @classmethod
-    def load(cls, path: str | Path) -> "ItemVectors":
-        """Read what `save` wrote.
+    def load(cls, folder: Path, verify_all: bool = False) -> "ItemVectors":
+        """Map what `save` wrote; each block of vectors is held against its hash when it is first read, or all now.
 
         Raises
         ------
         ModelError
-            When the file is missing, is not such a table, holds components off the grid, or vectors and appeal beyond
-            what an encoder makes.
+            When files are missing or do not fit each other, or appeal is beyond what an encoder makes.
         """
+        path, about = folder / TABLE, read_json(folder / _ABOUT, "copy the whole folder again")
         try:
-            file = Path(path).absolute()  # polars would look for a path that begins with `~` or `s3:` elsewhere
-            table = pl.read_parquet(file, glob=False)
-            encoder = pl.read_parquet_metadata(file).get("encoder", "")
-            fault = misfit(table, _COLUMNS)
-            if fault is not None:
-                raise ValueError(fault)
-            candidate, history = _matrix(table["candidate"]), _matrix(table["history"])
+            encoder, length = str(about["encoder"]), int(about["length"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise ModelError(f"{folder / _ABOUT} is damaged ({error!r}); copy the whole folder again") from error
+        table = map_table(path)
+        fault, appeal = misfit(table, _COLUMNS), np.empty(0, np.float32)
+        if fault is None:
             appeal = table["appeal"].to_numpy()
-            if candidate.shape != history.shape:
-                raise ValueError("candidate and history are of two lengths")
             if not (np.abs(appeal) <= LARGEST_APPEAL).all():
-                raise ValueError(f"column appeal holds values that are not finite or beyond {LARGEST_APPEAL:g}")
-        except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, ValueError) as error:
-            raise ModelError(f"{path} is not a table of item vectors ({error}); encode the items again") from error
-        for matrix in (candidate, history):
-            if not (np.abs(matrix) <= 1).all() or not np.array_equal(matrix, round_to_grid(matrix)):
-                raise ModelError(f"{path} holds vectors that are not multiples of 2**-11; encode the items again")
-            if ((matrix * matrix).sum(axis=1) > 2).any():
-                raise ModelError(f"{path} holds vectors that are longer than 1; encode the items again")
-        return cls.of_texts(table, table["text_hash"], Encoded(candidate, history, appeal), encoder)
-
-
-def _array_column(matrix: NDArray[np.float32]) -> pl.Series:
-    return pl.Series(np.ascontiguousarray(matrix), dtype=pl.Array(pl.Float32, matrix.shape[1]))
-
-
-def _matrix(column: pl.Series) -> NDArray[np.float32]:
-    assert isinstance(column.dtype, pl.Array)
-    return np.ascontiguousarray(column.to_numpy().reshape(len(column), column.dtype.size), dtype=np.float32)
+                fault = f"column appeal holds values that are not finite or beyond {LARGEST_APPEAL:g}"
+        if fault is not None:
+            raise ModelError(f"{path} is not a table of item vectors ({fault}); encode the items again")
+        shape = (len(table), length)
+        candidate, history = (Matrix.mapped(folder / name, shape, verify_all) for name in (CANDIDATE, HISTORY))
+        return cls.of_texts(table, table["text_hash"], Vectors(candidate, history, appeal), encoder)

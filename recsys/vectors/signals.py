@@ -2,6 +2,7 @@
 
 from contextlib import nullcontext
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,9 +10,11 @@ from numpy.typing import NDArray
 from recsys.errors import DataError
 from recsys.progress import progress
 from recsys.vectors.coded_lists import CodedLists
-from recsys.vectors.item_vectors import ItemVectors
 from recsys.vectors.padding import pad, similar_blocks
 from recsys.vectors.user_tower import UserTower
+
+if TYPE_CHECKING:
+    from recsys.vectors.item_vectors import ItemVectors
 
 _NUMBERS_PER_BLOCK = 4_000_000
 """Bounds the memory of a block: padded candidates times the numbers kept for each."""
@@ -47,11 +50,11 @@ class TextSignals:
 
 
 def text_signals(
-    lists: CodedLists, vectors: ItemVectors, tower: UserTower, asked: NDArray[np.float32] | None = None
+    lists: CodedLists, vectors: "ItemVectors", tower: UserTower, asked: NDArray[np.float32] | None = None
 ) -> TextSignals:
     """Compute the text signals of every candidate.
 
-    Dot products are exact (see `recsys.vectors.item_vectors.GRID`) and everything after them is computed candidate by
+    Dot products are exact (see `recsys.vectors.encoded.GRID`) and everything after them is computed candidate by
     candidate, so answers do not depend on how requests are batched, nor on the order of candidates.
 
     Parameters
@@ -109,7 +112,7 @@ def _check(lists: CodedLists, items: int, asked: int) -> None:
 
 
 def _match(
-    lists: CodedLists, requests: NDArray[np.int64], items: NDArray[np.int32], vectors: ItemVectors, tower: UserTower
+    lists: CodedLists, requests: NDArray[np.int64], items: NDArray[np.int32], vectors: "ItemVectors", tower: UserTower
 ) -> tuple[NDArray[np.floating], ...]:
     """Return interest, nearest and last click, each [B, longest], of a block of requests."""
     clicks = lists.history[requests]

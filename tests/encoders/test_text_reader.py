@@ -18,8 +18,9 @@ from recsys.encoders.text_reader import LateReader, TextReader, load_lexical, lo
 from recsys.errors import ModelError
 from recsys.learning.heads import ItemHead
 from recsys.learning.text_model import TextModel
+from recsys.vectors.encoded import Encoded
 from recsys.vectors.item_tower import ItemTower
-from recsys.vectors.item_vectors import Encoded, ItemVectors
+from recsys.vectors.item_vectors import ItemVectors
 from recsys.vectors.user_tower import UserTower
 
 NO_LEXICON = Lexicon.fit([], 0, 0)

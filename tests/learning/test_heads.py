@@ -4,7 +4,7 @@ import torch
 from sklearn.decomposition import PCA
 
 from recsys.learning.heads import ItemHead, UserHead
-from recsys.vectors.item_vectors import round_to_grid
+from recsys.vectors.encoded import round_to_grid
 from recsys.vectors.user_tower import UserTower
 
 

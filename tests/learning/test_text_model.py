@@ -17,7 +17,8 @@ from recsys.encoders.text_reader import TextReader
 from recsys.errors import ModelError
 from recsys.learning.heads import ItemHead, UserHead
 from recsys.learning.text_model import TextModel
-from recsys.vectors.item_vectors import ItemVectors, round_to_grid, text_hashes
+from recsys.vectors.encoded import round_to_grid
+from recsys.vectors.item_vectors import ItemVectors, text_hashes
 
 NAMES = ("candidate", "history", "appeal")
 

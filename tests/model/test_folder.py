@@ -6,6 +6,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 from safetensors.numpy import load_file, save_file
@@ -18,6 +19,7 @@ from recsys.model.prepared import fingerprint
 from recsys.model.ready import Ready, current_vectors
 from recsys.past.blocks import map_table, write_table
 from recsys.serving.ranker import Ranker
+from recsys.vectors.item_vectors import ItemVectors
 
 
 def test_a_saved_model_reads_back_as_it_was(line, tmp_path) -> None:
@@ -146,7 +148,7 @@ def test_a_model_loads_where_torch_and_the_encoder_package_cannot_be_imported(li
 
 
 FILES = ("ranker.txt", "behaviour.txt", "features.json", "calibration.json", "user_tower.safetensors")
-STATE = ("items.parquet", "users.parquet", "showings.arrow", "events.arrow", "item_vectors.parquet", "totals.numbers")
+STATE = ("items.parquet", "users.parquet", "showings.arrow", "events.arrow", "item_vectors.arrow", "totals.numbers")
 ENCODER = ("text.json", "identity.json", "heads.safetensors", "lexicon.safetensors", "config.json", "tokenizer.json")
 
 
@@ -266,11 +268,16 @@ def test_a_state_of_other_features_than_the_model_has_is_refused(model_copy) -> 
 
 def test_vectors_of_another_length_than_the_user_tower_reads_are_refused(model_copy) -> None:
     folder = model_copy()
-    path = folder / "state/item_vectors.parquet"
-    half = pl.col("candidate", "history").arr.to_list().list.head(8).list.to_array(8)
-    pl.read_parquet(path).with_columns(half).write_parquet(path)
+    state = folder / "state"
+    vectors = ItemVectors.load(state)
+    half = replace(vectors, **{name: np.asarray(getattr(vectors, name))[:, :8] for name in ("candidate", "history")})
+    for path in (*state.glob("candidate.*"), *state.glob("history.*"), *state.glob("item_vectors.*")):
+        path.unlink()
+    half.save(state)
     sign(folder)
-    with pytest.raises(ModelError, match=r"holds vectors of 8 numbers, user_tower.safetensors of .* reads \d+; copy"):
+    with pytest.raises(
+        ModelError, match=r"holds item vectors of 8 numbers, user_tower.safetensors of .* reads \d+; copy"
+    ):
         Ranker.load(folder)
 
 

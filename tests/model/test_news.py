@@ -26,8 +26,9 @@ from recsys.past.lookup import Asked
 from recsys.past.tail import Tail
 from recsys.schema import TIME
 from recsys.settings import Settings
-from recsys.vectors import reader as reader_module
-from recsys.vectors.item_vectors import Encoded, ItemVectors, round_to_grid, text_hashes
+from recsys.vectors import neighbours as neighbours_module
+from recsys.vectors.encoded import Encoded, round_to_grid
+from recsys.vectors.item_vectors import ItemVectors, text_hashes
 from recsys.vectors.reader import Reader
 from recsys.vectors.user_tower import UserTower
 from tests.past.test_tail import MINUTE, SETTINGS, START, Story
@@ -198,7 +199,7 @@ def test_what_is_told_of_items_and_users_gives_the_features_of_tables_that_hold_
     reader = reader_of(tail.log, shop.items)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tail_module, "ROWS", rows)
-        patch.setattr(reader_module, "_NUMBERS_PER_BLOCK", numbers)
+        patch.setattr(neighbours_module, "_COLUMNS", numbers)
         for step in range(1, steps + 3):
             if shop.random.random() < 0.5:
                 tail, reader, _ = tell(tail, reader, *shop.rows())
@@ -291,7 +292,9 @@ def test_without_an_encoder_an_item_is_ranked_by_what_is_left(caplog: pytest.Log
     ]
     by_id = dict(zip(tail.log.register.items.table["item_id"], reader.places, strict=True))
     places = places_of(tail, reader, [20, 21, 4]).tolist()
-    assert reader.vectors.candidate[places[0]].tolist() == read(["letters of bread"]).candidate[0].tolist()
+    assert (
+        reader.vectors.candidate[np.array(places[:1])][0].tolist() == read(["letters of bread"]).candidate[0].tolist()
+    )
     assert places[1] == -1
     assert places[2] == by_id[4] == vectors_of(shop.items).item_ids.to_list().index(4)
     signals = features_of(shop.candidates().with_columns(item_id=pl.lit(21)).head(1), tail.log, reader)
@@ -359,4 +362,4 @@ def test_a_few_rows_need_hold_neither_texts_nor_numbers() -> None:
     assert news.items.row(0) == (20, None, None, None)
     assert news.users.row(0) == (9, None)
     assert news.texts.untexted == 0
-    assert np.array_equal(reader.vectors.candidate[-1], read([""]).candidate[0])
+    assert np.array_equal(reader.vectors.candidate[np.array([len(reader.vectors) - 1])][0], read([""]).candidate[0])

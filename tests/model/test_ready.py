@@ -37,7 +37,7 @@ def test_only_a_changed_text_gets_another_vector(line) -> None:
     title = pl.when(pl.col("item_id") == first).then(pl.lit("bread and salt")).otherwise("title")
     items = line.dataset.items.with_columns(title=title)
     fresh = current_vectors(Model.load(line.model), line.model, known, items)
-    same = (fresh.candidate == known.candidate).all(axis=1)
+    same = (np.asarray(fresh.candidate) == known.candidate).all(axis=1)
     assert np.flatnonzero(~same).tolist() == [0]
 
 
@@ -57,7 +57,7 @@ def test_a_known_text_under_a_new_id_is_not_encoded(line) -> None:
     subprocess.run([sys.executable, "-c", program, *arguments], check=True)
     found = current_vectors(Model.load(line.model), line.model, known, renamed)
     for name in ("candidate", "history", "appeal"):
-        assert np.array_equal(getattr(found, name), getattr(known, name)[::-1])
+        assert np.array_equal(getattr(found, name), np.asarray(getattr(known, name))[::-1])
 
 
 def test_vectors_of_another_encoder_are_refused(line) -> None:
@@ -115,7 +115,7 @@ def test_a_process_without_torch_encodes_new_items_and_ranks_them(line, tmp_path
     known = State.load(folder / "state", folder).vectors
     for name in ("candidate", "history", "appeal"):
         assert np.array_equal(getattr(loaded, name), getattr(today.reader.vectors, name))
-    changed = (loaded.candidate != known.candidate).any(axis=1)
+    changed = (np.asarray(loaded.candidate) != known.candidate).any(axis=1)
     assert line.dataset.items["item_id"].filter(pl.Series(changed)).to_list() == [first]
     ranked = Ranker(Ready.of(today.model, today.state, folder)).rank(candidates)
     assert_frame_equal(pl.read_parquet(tmp_path / "ranked.parquet"), ranked, check_exact=True)

@@ -26,7 +26,8 @@ from recsys.schema import RANKINGS, TIME
 from recsys.serving.ranker import Ranker
 from recsys.settings import Settings
 from recsys.statistics.ties import tie_keys
-from recsys.vectors.item_vectors import ItemVectors, round_to_grid
+from recsys.vectors.encoded import round_to_grid
+from recsys.vectors.item_vectors import ItemVectors
 from recsys.vectors.reader import Reader
 from recsys.vectors.user_tower import UserTower
 

@@ -142,7 +142,7 @@ def test_ids_of_two_kinds_are_refused_by_name(tmp_path, table, name, message) ->
 
 
 def test_vectors_of_other_ids_are_refused_by_name(tmp_path) -> None:
-    with pytest.raises(ModelError, match=r"item_vectors.parquet: column item_id holds Int64 values where items holds"):
+    with pytest.raises(ModelError, match=r"item_vectors.arrow: column item_id holds Int64 values where items holds"):
         refuse_mixed_ids(tmp_path, SAVED, pl.Series([1]))
 
 

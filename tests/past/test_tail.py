@@ -24,7 +24,8 @@ from recsys.past.lookup import Asked
 from recsys.past.tail import Tail
 from recsys.past.totals import Keeping
 from recsys.schema import TIME
-from recsys.vectors.item_vectors import ItemVectors, round_to_grid
+from recsys.vectors.encoded import round_to_grid
+from recsys.vectors.item_vectors import ItemVectors
 from recsys.vectors.reader import Reader
 from recsys.vectors.user_tower import UserTower
 

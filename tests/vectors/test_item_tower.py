@@ -7,8 +7,8 @@ from safetensors.torch import save_file
 
 from recsys.errors import ModelError
 from recsys.learning.heads import ItemHead
+from recsys.vectors.encoded import GRID, round_to_grid
 from recsys.vectors.item_tower import ItemTower
-from recsys.vectors.item_vectors import GRID, round_to_grid
 
 D = 384
 

@@ -1,7 +1,4 @@
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from threading import Barrier
 
 import numpy as np
 import polars as pl
@@ -18,135 +15,13 @@ from recsys.past.behaviour import Kept
 from recsys.past.log import Log
 from recsys.past.lookup import Asked, request_starts
 from recsys.schema import TIME
-from recsys.vectors import reader as neighbours_module
-from recsys.vectors.item_vectors import Encoded, ItemVectors, round_to_grid
-from recsys.vectors.reader import COUNT, Neighbours, Reader, find_items, read_lists
+from recsys.vectors.encoded import Encoded, round_to_grid
+from recsys.vectors.item_vectors import ItemVectors
+from recsys.vectors.reader import Reader, read_lists
 from recsys.vectors.user_tower import UserTower
+from tests.fixtures.catalogues import HOUR, START, make_catalogue, make_log, plain_neighbours
 
-START = datetime(2024, 5, 1, tzinfo=UTC)
-HOUR = timedelta(hours=1)
 TOWER = UserTower(np.ones((1, 8)), np.ones(1), np.ones(1), np.ones(1), np.ones(1))
-
-
-def make_catalogue(seed: int, size: int, texts: int | None = None) -> tuple[pl.DataFrame, ItemVectors]:
-    """Items, some without `available_at`, many out at one moment; and vectors, some equal, some of no listed item."""
-    random = np.random.default_rng(seed)
-    ids = random.permutation(3 * size + 3)[: size + 3]
-    out = [None if random.random() < 0.2 else START + int(hour) * HOUR for hour in random.integers(0, 6, len(ids))]
-    history = random.normal(size=(texts or len(ids), 8))[random.integers(0, texts or len(ids), len(ids))]
-    history = round_to_grid(history / np.linalg.norm(history, axis=1, keepdims=True))
-    vectors = ItemVectors(
-        pl.Series("item_id", ids), pl.Series([""] * len(ids)), history[::-1], history, np.zeros(len(ids), np.float32)
-    )
-    items = pl.DataFrame({"item_id": ids, "available_at": pl.Series(out, dtype=TIME)})
-    return items[3:], take(vectors, np.delete(np.arange(len(ids)), random.integers(3, len(ids))))
-
-
-def take(vectors: ItemVectors, rows: np.ndarray) -> ItemVectors:
-    arrays = {
-        name: getattr(vectors, name)[rows] for name in ("item_ids", "text_hashes", "candidate", "history", "appeal")
-    }
-    return replace(vectors, **arrays)
-
-
-def make_log(items: pl.DataFrame, seed: int = 0, lists: int = 60) -> Log:
-    """Random lists of listed and unlisted items; events with other items move the codes."""
-    random = np.random.default_rng(seed)
-    ids = [*items["item_id"].to_list(), -5, 10_000]
-    moments = [START + int(minute) * timedelta(minutes=10) for minute in random.integers(0, 100, lists)]
-    shown = pl.DataFrame(
-        [
-            {
-                "request_id": number,
-                "user_id": 1,
-                "timestamp": moment,
-                "item_id": int(item),
-                "label": int(random.random() < 0.4),
-            }
-            for number, moment in enumerate(moments)
-            for item in random.choice(ids, min(4, len(ids)), replace=False)
-        ],
-        schema_overrides={"timestamp": TIME},
-    )
-    events = shown[:3].select("user_id", "item_id", "timestamp", event=pl.lit("click"))
-    return Log(behaviour_of(Dataset(items, events, shown), Kept()), TimeSettings())
-
-
-def plain_neighbours(items: pl.DataFrame, vectors: ItemVectors, item: int) -> list[tuple[int, float]]:
-    """The ten nearest other items known to be out before, or with it; of two equally near the smaller id first."""
-    out = dict(items.select("item_id", "available_at").iter_rows())
-    row = {each: vectors.history[place].astype(np.float64) for place, each in enumerate(vectors.item_ids)}
-    if out.get(item) is None or item not in row:
-        return []
-    older = [each for each in out if each in row and each != item and out[each] is not None and out[each] <= out[item]]
-    return sorted(((each, float(row[item] @ row[each])) for each in older), key=lambda pair: (-pair[1], pair[0]))[
-        :COUNT
-    ]
-
-
-def found_by(
-    neighbours: Neighbours, log: Log, vectors: ItemVectors, asked: np.ndarray
-) -> list[list[tuple[int, float]]]:
-    """Neighbours by id, of rows of the vectors."""
-    ids = {code: item for item, code in zip(vectors.item_ids, log.items.encode(vectors.item_ids), strict=True)}
-    codes, similarity = neighbours.of(asked)
-    assert codes.shape == similarity.shape == (len(asked), COUNT)
-    for some, products in zip(codes, similarity, strict=True):
-        count = (some >= 0).sum()
-        assert (some[count:] == -1).all()
-        assert (products[count:] == 0).all()
-    return [
-        [(ids[code], float(product)) for code, product in zip(some, products, strict=True) if code >= 0]
-        for some, products in zip(codes, similarity, strict=True)
-    ]
-
-
-@pytest.mark.slow
-@settings(max_examples=60, deadline=None)
-@given(st.integers(0, 2**32 - 1), st.integers(1, 40), st.sampled_from([None, 2, 5]))
-def test_neighbours_are_the_nearest_that_were_out_before(seed: int, size: int, texts: int | None) -> None:
-    items, vectors = make_catalogue(seed, size, texts)
-    log = make_log(items, seed)
-    rows = np.append(np.arange(len(vectors)), -1)
-    found = found_by(Neighbours(log, vectors), log, vectors, rows)
-    expected = [plain_neighbours(items, vectors, item) for item in vectors.item_ids]
-    assert found == [*expected, []]
-
-
-@settings(max_examples=30, deadline=None)
-@given(st.integers(0, 2**32 - 1), st.integers(12, 40), st.sampled_from([None, 4]), st.sampled_from([1, 50, 4_000_000]))
-def test_neither_batches_nor_the_order_of_rows_matter(seed: int, size: int, texts: int | None, numbers: int) -> None:
-    random = np.random.default_rng(seed)
-    items, vectors = make_catalogue(seed, size, texts)
-    log, rows = make_log(items, seed), np.arange(len(vectors))
-    expected = dict(zip(vectors.item_ids, found_by(Neighbours(log, vectors), log, vectors, rows), strict=True))
-    other = make_log(items.sample(fraction=1, shuffle=True, seed=seed % 1000), seed)
-    moved = take(vectors, random.permutation(rows))
-    neighbours = Neighbours(other, moved)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(neighbours_module, "_NUMBERS_PER_BLOCK", numbers)
-        for _ in range(6):
-            asked = random.integers(-1, len(rows), 8)
-            for row, found in zip(asked, found_by(neighbours, other, moved, asked), strict=True):
-                assert found == (expected[moved.item_ids[int(row)]] if row >= 0 else [])
-
-
-@settings(max_examples=30, deadline=None)
-@given(st.integers(0, 2**32 - 1), st.integers(15, 40), st.sampled_from([None, 4]))
-def test_newer_items_and_those_without_a_date_change_nothing(seed: int, size: int, texts: int | None) -> None:
-    items, vectors = make_catalogue(seed, size, texts)
-    moment = START + 3 * HOUR
-    early = pl.col("available_at") <= moment
-    known = items.filter(early | (pl.col("available_at").is_null() & (pl.col("item_id") % 2 == 0)))
-    before, after = make_log(known, seed), make_log(items, seed)
-    fewer = take(vectors, np.flatnonzero(vectors.item_ids.is_in(known["item_id"].implode()).to_numpy()))
-    old = found_by(Neighbours(before, fewer), before, fewer, np.arange(len(fewer)))
-    rows = np.flatnonzero(vectors.item_ids.is_in(fewer.item_ids.implode()).to_numpy())
-    new = found_by(Neighbours(after, vectors), after, vectors, rows)
-    assert new == old
-    dates = dict(items.select("item_id", "available_at").iter_rows())
-    assert not any(some for item, some in zip(fewer.item_ids, old, strict=True) if dates[item] is None)
-    assert all(dates[other] is not None for some in new for other, _ in some)
 
 
 @pytest.mark.slow
@@ -186,78 +61,6 @@ def test_no_candidates_and_no_items_are_no_trouble() -> None:
     nobody = pl.DataFrame(schema={"item_id": pl.Int64, "timestamp": TIME, "user_id": pl.Int64})
     found = neighbour_signals(Reader.of(log, vectors, TOWER, 1), log.rows(nobody), log, (HOUR,), 1.0)
     assert [len(each) for each in found] == [0, 0, 0]
-    nothing = Neighbours(log, take(vectors, np.empty(0, np.int64)))
-    assert (nothing.of(np.array([-1, -1]))[0] == -1).all()
-
-
-def test_threads_may_share_one() -> None:
-    items, vectors = make_catalogue(3, 300)
-    log, rows = make_log(items), np.arange(len(vectors))
-    alone, shared, begin = Neighbours(log, vectors).of(rows), Neighbours(log, vectors), Barrier(6)
-
-    def ask(seed: int) -> None:
-        order = np.random.default_rng(seed).permutation(rows)
-        begin.wait()
-        for some in np.array_split(order, 20):
-            codes, similarity = shared.of(some)
-            assert np.array_equal(codes, alone[0][some])
-            assert np.array_equal(similarity, alone[1][some])
-
-    with ThreadPoolExecutor(6) as pool:
-        list(pool.map(ask, range(6)))
-
-
-@settings(max_examples=40, deadline=None)
-@given(st.integers(0, 2**32 - 1), st.integers(2, 40), st.sampled_from([None, 3]), st.sampled_from([30, 4_000_000]))
-def test_neighbours_that_are_told_are_those_of_all(seed: int, size: int, texts: int | None, numbers: int) -> None:
-    """New items, other vectors and other dates; what was looked for before is right where it stays."""
-    random = np.random.default_rng(seed)
-    items, vectors = make_catalogue(seed, size, texts)
-    vectors = take(vectors, np.flatnonzero(vectors.item_ids.is_in(items["item_id"].implode()).to_numpy()))
-    log = make_log(items, seed)
-    neighbours = Neighbours(log, vectors)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(neighbours_module, "_NUMBERS_PER_BLOCK", numbers)
-        for _ in range(3):
-            neighbours.of(random.integers(-1, len(vectors), 2 * size))
-            old, others = items.sample(min(3, len(items)), seed=int(random.integers(99))), random.integers(0, 10**6, 3)
-            told = pl.concat([old.select("item_id"), pl.DataFrame({"item_id": np.unique(others)})]).unique()
-            out = [
-                None if random.random() < 0.3 else START + int(hour) * HOUR
-                for hour in random.integers(-2, 8, len(told))
-            ]
-            told = told.with_columns(available_at=pl.Series(out, dtype=TIME))
-            items = pl.concat([items.join(told, on="item_id", how="anti"), told])
-            after = log.told(told, log.behaviour.users)
-            places = find_items(after, vectors.texts)
-            codes = after.items.encode(told["item_id"])
-            first = after.register.items.firsts[codes]
-            moved = np.flatnonzero((places[first] < 0) | (random.random(len(told)) < 0.5))
-            rows = vectors.history[random.integers(0, len(vectors), len(moved))]
-            more = Encoded(rows, rows, np.zeros(len(moved), np.float32))
-            places[first[moved]] = len(vectors) + np.arange(len(moved))
-            vectors = vectors.followed_by(told.select("item_id")[moved], pl.Series([""] * len(moved)), more)
-            neighbours, log = neighbours.told(after, vectors, codes, places[first]), after
-            kept = take(vectors, places[places >= 0])
-            expected = found_by(Neighbours(log, kept), log, kept, np.arange(len(kept)))
-            assert found_by(neighbours, log, vectors, places[places >= 0]) == expected
-            assert expected == [plain_neighbours(items, kept, item) for item in kept.item_ids]
-
-
-def test_a_newer_item_leaves_what_was_looked_for() -> None:
-    items, vectors = make_catalogue(5, 200)
-    log = make_log(items, 5)
-    neighbours = Neighbours(log, vectors)
-    neighbours.of(np.arange(len(vectors)))
-    told = pl.DataFrame({"item_id": [10**6]}).with_columns(available_at=pl.lit(START + 9 * HOUR, TIME))
-    after = log.told(told, log.behaviour.users)
-    more = Encoded(vectors.candidate[:1], vectors.history[:1], vectors.appeal[:1])
-    grown = vectors.followed_by(told.select("item_id"), pl.Series([""]), more)
-    rows = np.array([len(vectors)])
-    newer = neighbours.told(after, grown, after.items.encode(told["item_id"]), rows)
-    assert np.array_equal(newer._found[:-1], neighbours._found)
-    assert (newer._found[-1] == -2).all()
-    assert newer.of(rows)[0][0, 0] >= 0
 
 
 def test_the_columns_of_neighbours_and_of_the_last_click_need_a_reader(tools) -> None:
@@ -323,17 +126,17 @@ def test_candidates_have_the_text_of_the_request_and_past_clicks_that_of_then(to
     )
     log = Log(behaviour_of(dataset, Kept()), TimeSettings(feedback_delay=HOUR, freshness=freshness))
     texts = items.select("item_id", "known_at")
-    assert find_items(log, texts).tolist() == [0, 1, 2, 3]
-    assert find_items(log, texts[[0, 2]]).tolist() == [
+    assert log.register.places(texts).tolist() == [0, 1, 2, 3]
+    assert log.register.places(texts[[0, 2]]).tolist() == [
         0,
         0,
         1,
         -1,
     ]  # a version without a text of its own has the one before
-    assert find_items(log, texts[[2]].drop("known_at")).tolist() == [0, 0, 0, -1]
+    assert log.register.places(texts[[2]].drop("known_at")).tolist() == [0, 0, 0, -1]
     requests = [(1, noon - hours * HOUR, {1: 0, 2: 0}) for hours in (5, 4, 3, 2, 1)]
     asked = tools.showings(requests)
-    lists = read_lists(log, log.rows(asked), request_starts(asked), find_items(log, texts), 3)
+    lists = read_lists(log, log.rows(asked), request_starts(asked), log.register.places(texts), 3)
     # Each holds from just after its moment; the click on the list is on the text that was shown.
     assert lists.items.reshape(-1, 2).tolist() == [[0, -1], [1, -1], [1, 3], [1, 3], [2, 3]]
     read = {"live": [[0, -1, -1], [0, -1, -1], [-1, 0, -1], [-1, 0, -1], [1, -1, 0]], "1d": [[-1, -1, -1]] * 5}

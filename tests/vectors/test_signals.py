@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from recsys.errors import DataError
 from recsys.vectors import signals as signals_module
 from recsys.vectors.coded_lists import CodedLists
-from recsys.vectors.item_vectors import ItemVectors, round_to_grid
+from recsys.vectors.encoded import round_to_grid
+from recsys.vectors.item_vectors import ItemVectors
 from recsys.vectors.signals import TextSignals, text_signals
 from recsys.vectors.user_tower import UserTower
 

@@ -6,7 +6,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from recsys.errors import ModelError
-from recsys.vectors.item_vectors import round_to_grid
+from recsys.vectors.encoded import round_to_grid
 from recsys.vectors.user_tower import UserTower
 
 CODES = round_to_grid(np.random.default_rng(9).normal(0, 2, (2, 6))).astype(np.float64)
