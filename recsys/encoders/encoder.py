@@ -29,6 +29,9 @@ _SIZE = re.compile("size|dim|positions|embeddings")
 TOKENS_PER_BATCH = 8_192
 """Padded tokens that are encoded together; bounds the memory of a batch."""
 
+_MANY = 256
+"""Texts for which moving the weights to an accelerator pays."""
+
 
 class Encoder(nn.Module):
     """A transformer, its tokenizer and its pooling.
@@ -149,11 +152,24 @@ class Encoder(nn.Module):
         """Return unit embeddings [B, d] of token vectors [B, T, d]."""
         return pool(hidden, real, self.pooling, self.query)
 
+    @contextmanager
+    def at_work(self, texts: int) -> Iterator[None]:
+        """Encode so many texts on the accelerator, where there is one and they are many; the weights come back."""
+        before = self.device
+        moves = texts >= _MANY and before.type == "cpu" and torch.accelerator.is_available()
+        if moves:
+            self.to(torch.accelerator.current_accelerator())
+        try:
+            yield
+        finally:
+            if moves:
+                self.to(before)
+
     @torch.no_grad()
     def embed(self, tokens: Tokens) -> NDArray[np.float32]:
         """Return unit embeddings [n, d], without a gradient, in batches of similar length."""
         found = np.empty((len(tokens), self.dimension), np.float32)
-        with progress(len(tokens), "encode", "text") as advance:
+        with self.at_work(len(tokens)), progress(len(tokens), "encode", "text") as advance:
             for rows in tokens.batches(np.arange(len(tokens)), TOKENS_PER_BATCH):
                 ids, real = tokens.batch(rows)
                 found[rows] = self(ids.to(self.device), real.to(self.device)).cpu().numpy()

@@ -94,11 +94,19 @@ class TextMemory:
         """Say that the encoder has changed."""
         self._current[:] = False
 
+    def kept(self) -> tuple[Tensor, NDArray[np.bool_]]:
+        """Copy the embeddings, and say which are those of the encoder as it is now."""
+        return self.embeddings.clone(), self._current.copy()
+
+    def restore(self, kept: tuple[Tensor, NDArray[np.bool_]]) -> None:
+        """Take back embeddings: the encoder is again what it was."""
+        self.embeddings, self._current = kept
+
     @torch.no_grad()
     def refresh(self, rows: NDArray[np.int64]) -> None:
         """Embed some texts with the encoder as it is now, where that was not done since `outdate`."""
         rows = rows[~self._current[rows]]
-        with progress(len(rows), "encode", "text") as advance:
+        with self._encoder.at_work(len(rows)), progress(len(rows), "encode", "text") as advance:
             for batch, embeddings in self.encode(rows):
                 self.embeddings[batch, : embeddings.shape[1]] = embeddings.float().cpu()
                 self._current[batch] = True
@@ -146,7 +154,7 @@ class TextMemory:
         with file.open("r+b") as opened:  # room is taken now: a full disk would later end the process without a word
             os.posix_fallocate(opened.fileno(), 0, file.stat().st_size)
         everything = np.arange(len(self.tokens))
-        with progress(len(everything), "frozen layers", "text") as advance:
+        with self._encoder.at_work(len(everything)), progress(len(everything), "frozen layers", "text") as advance:
             for rows in self.tokens.batches(everything, TOKENS_PER_BATCH):
                 ids, real = self.tokens.batch(rows)
                 device = self._encoder.device

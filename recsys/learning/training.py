@@ -113,7 +113,6 @@ class TextTrainer:
         self._work = work
         self.lessons: list[Lesson] = []
         self._settled = start is not None
-        self._embedded = False
         self._model: TextModel | None = None
         if start is None:
             self._encoder = Encoder.load(settings.encoder, settings.pooling, settings.layers)
@@ -156,7 +155,6 @@ class TextTrainer:
     def embed(self) -> NDArray[np.float32]:
         """Return the embeddings of all texts, [items, d], as of now; reads the frozen layers' kept output."""
         self._memory.refresh(np.arange(len(self._memory.tokens)))
-        self._embedded = True
         embeddings: NDArray[np.float32] = self._memory.embeddings.numpy()
         return embeddings[self._memory.text_of]
 
@@ -189,17 +187,28 @@ class TextTrainer:
         if self._settings.peft:
             add_adapter(self._encoder, self._settings.peft, self._updates(len(lists)), self._seed)
             self._memory.outdate()  # a prefix changes every embedding at once
-        lesson = None if (folder / "lesson.json").is_file() else self._fit(lists, outcomes, old, folder)
-        if self._settings.peft:
-            merge_adapter(self._encoder)
-        if lesson is None:
+        memory, rows = self._memory, self._memory.rows(lists)
+        weights = {} if self._settings.peft else self._weights()
+        before = {name: value.clone() for name, value in weights.items() if name.startswith("encoder.")}
+        if (folder / "lesson.json").is_file():
             lesson = self._recall(folder)
+            if not self._changed(before):
+                memory.refresh(rows)  # in the batches of a run that was not resumed here
         else:
+            memory.refresh(rows)
+            embedded = memory.kept()
+            lesson = self._fit(lists, outcomes, old, folder)
             self._keep(folder, lesson)
-        unchanged = not self._settings.epochs and not self._settings.peft
-        if self._encoder_learns and not (unchanged and self._embedded):
-            self._memory.outdate()  # so that a run that was resumed here embeds in the same batches
+            if not self._changed(before):
+                memory.restore(embedded)
+        if self._changed(before):
+            memory.outdate()
         self.lessons.append(lesson)
+
+    def _changed(self, before: dict[str, Tensor]) -> bool:
+        """Tell whether the encoder is another one than before: only then all texts are embedded anew."""
+        own = self._weights()
+        return bool(self._settings.peft) or any(not torch.equal(own[name], value) for name, value in before.items())
 
     def _updates(self, requests: int) -> int:
         """Return how often the encoder is updated in a block."""
@@ -235,7 +244,6 @@ class TextTrainer:
         """Run the passes over a block and tell what came of them."""
         settings = self._settings
         folder.mkdir(parents=True, exist_ok=True)
-        self._memory.refresh(self._memory.rows(lists))
         learner = TextLearner(self._encoder, self._heads, self._interest, self._memory, settings, self._seed)
         old_before = _mean_auc(learner, old, settings)
         if not settings.epochs:
@@ -257,6 +265,7 @@ class TextTrainer:
 
     def _keep(self, folder: Path, lesson: Lesson) -> None:
         """Write what the block taught; `lesson.json` comes last and says that the rest is whole."""
+        self._merge()
         # Copies, since a prefix shares tensors with the network that it stands before.
         weights = {name: value.clone() for name, value in self._weights().items()}
         save_file(weights, folder / "weights.safetensors")
@@ -265,11 +274,17 @@ class TextTrainer:
 
     def _recall(self, folder: Path) -> Lesson:
         """Read what `_keep` wrote."""
+        self._merge()
         kept = load_file(folder / "weights.safetensors")
         for name, value in self._weights().items():
             value.copy_(kept[name])
         logger.info("%s was learnt already", folder.name)
         return Lesson(**json.loads((folder / "lesson.json").read_text()))
+
+    def _merge(self) -> None:
+        """Make what an adapter learnt a part of the encoder."""
+        if self._settings.peft:
+            merge_adapter(self._encoder)
 
     def _weights(self) -> dict[str, Tensor]:
         """Return all that may change in a block, without its gradient."""

@@ -7,6 +7,7 @@ import polars as pl
 import pytest
 import torch
 
+from recsys.encoders.encoder import Encoder
 from recsys.encoders.settings import TextSettings
 from recsys.errors import DataError, ModelError, SettingsError
 from recsys.learning.blocks import Outcomes
@@ -382,3 +383,32 @@ def test_an_encoder_that_learns_nothing_embeds_the_catalogue_once(
     for number in range(4):  # all blocks before the catalogue is asked for
         other.learn(f"block-{number}", world.lists, outcomes)
     assert np.array_equal(other.embed(), first)
+
+
+@pytest.mark.parametrize("change", [{"epochs": 2, "head_epochs": 2}, {"epochs": 2, "learning_rate": 0.0}])
+def test_a_block_that_leaves_the_encoder_as_it_was_embeds_nothing_anew(
+    world, tiny_settings: TextSettings, tmp_path: Path, change: dict[str, float]
+) -> None:
+    """The heads learn alone, or the encoder takes steps of no length."""
+    settings = TextSettings.model_validate({**tiny_settings.model_dump(), **change})
+    texts, outcomes = [*world.texts, "never shown"], Outcomes.of(world.labels)
+    trainer = TextTrainer(texts, settings, 0, tmp_path)
+    trainer.learn("block-0", world.lists, outcomes)
+    first = trainer.embed().copy()
+    trainer.learn("block-1", world.lists, outcomes)
+    trainer._memory.encoded_tokens = 0
+    assert np.array_equal(trainer.embed(), first)
+    assert trainer._memory.encoded_tokens == 0
+    again = TextTrainer(texts, settings, 0, tmp_path)
+    again.learn("block-0", world.lists, outcomes)
+    assert np.array_equal(again.embed(), first)
+
+
+@pytest.mark.skipif(not torch.accelerator.is_available(), reason="there is no accelerator")
+def test_texts_are_embedded_on_the_accelerator_and_the_weights_come_back(world, tiny_settings: TextSettings) -> None:
+    encoder = Encoder.load(tiny_settings.encoder)
+    tokens = encoder.tokenize([f"text {number}" for number in range(300)], 16)
+    with encoder.at_work(300):
+        assert encoder.device.type == torch.accelerator.current_accelerator().type
+    assert encoder.device.type == "cpu"
+    assert np.allclose(encoder.embed(tokens)[:10], encoder.embed(encoder.tokenize([f"text {n}" for n in range(10)], 16)), atol=1e-3)  # fmt: skip
