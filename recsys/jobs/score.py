@@ -17,11 +17,10 @@ from recsys.errors import DataError
 from recsys.files import new_folder, refuse_existing
 from recsys.manifest import write_manifest
 from recsys.model.folder import Model
-from recsys.model.ready import Ready, check_top, keep_top
+from recsys.model.ready import Ready, check_top, rank_part
 from recsys.past.lookup import Asked
 from recsys.progress import progress
 from recsys.shown import counted
-from recsys.statistics.ties import tied_rows
 
 ROWS_PER_PART = 250_000
 """Candidates whose rankings go into one file, whole requests together; any other number gives the same rankings."""
@@ -213,15 +212,12 @@ def _write_rankings(ready: Ready, asked: Asked, folder: Path, top: int | None) -
     unlike = Counter[str]()
     with progress(len(asked.candidates), "score", "row") as advance:
         for number, part in enumerate([*asked.parts(ROWS_PER_PART)] or [asked]):  # nothing is a part, too
-            ranked = ready.rank(part)
-            unknown_users.update(ranked.filter("unknown_user")["user_id"].unique())
-            unknown_items.update(ranked.filter("unknown_item")["item_id"].unique())
-            tied += int(tied_rows(ranked["score"].to_numpy(), ranked["request_id"].rle_id().to_numpy()).sum())
-            strange = ranked.group_by("request_id").agg(pl.col("unlike").first())["unlike"].drop_nulls()
-            unlike.update(reason for words in strange for reason in words.split(", "))
-            ranked = keep_top(ranked, top)
-            ranked.write_parquet(folder / f"part-{number:05}.parquet")
-            rankings += len(ranked)
+            ranked = rank_part(ready, part, top)
+            ranked.rankings.write_parquet(folder / f"part-{number:05}.parquet")
+            rankings, tied = rankings + len(ranked.rankings), tied + ranked.tied
+            unknown_users |= ranked.unknown_users
+            unknown_items |= ranked.unknown_items
+            unlike += ranked.unlike
             advance(len(part.candidates))
     known = ready.model.experience
     return Scored(

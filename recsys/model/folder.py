@@ -101,7 +101,7 @@ class State:
         write_manifest(folder, {"model": identity(model), "known_until": said})
 
     @classmethod
-    def load(cls, folder: Path, model: Path, verify_all: bool = False) -> "State":
+    def load(cls, folder: Path, model: Path, verify_all: bool = False, part: int | None = None) -> "State":
         """Read what `save` wrote for the model in the folder `model`.
 
         Parameters
@@ -110,6 +110,8 @@ class State:
             Where they lie.
         verify_all
             Whether all counters are held against their hashes at once, and not each block when it is first read.
+        part
+            Of users, the one that will be asked, see `recsys.past.parts`; all when left out.
 
         Raises
         ------
@@ -125,7 +127,8 @@ class State:
         vectors = ItemVectors.load(folder, verify_all)
         refuse_mixed_ids(folder, behaviour, vectors.item_ids)
         log = _log(behaviour, settings)
-        log.register, log.layers, log.earliest = read_log(folder, behaviour, log.time, log.history, verify_all)
+        mapped = read_log(folder, behaviour, log.time, log.history, verify_all, part)
+        log.register, log.layers, log.earliest = mapped
         said = manifest.get("known_until")
         known_until = None if said is None else datetime.fromisoformat(said)
         return cls(behaviour, vectors, log, known_until, Neighbours.load(folder, log, vectors))

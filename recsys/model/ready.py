@@ -1,9 +1,11 @@
 """A model that knows a moment: what is asked of it is checked in one place, and answered in one way by every caller."""
 
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property, partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import polars as pl
@@ -72,15 +74,15 @@ class Ready:
         return cls(model, log, reader, known_until=known_until)
 
     @classmethod
-    def load(cls, folder: Path, state: Path, verify_all: bool = False) -> "Ready":
-        """Read a model folder and a state of it, without torch; arguments as of `State.load`.
+    def load(cls, folder: Path, state: Path, verify_all: bool = False, part: int | None = None) -> "Ready":
+        """Read a model folder and a state of it, without torch; the last two arguments as of `State.load`.
 
         Raises
         ------
         ModelError
             When a folder is not whole, or the state was made with another model.
         """
-        return cls.of(Model.load(folder), State.load(state, folder, verify_all), folder)
+        return cls.of(Model.load(folder), State.load(state, folder, verify_all, part), folder)
 
     @classmethod
     def today(cls, folder: Path, dataset: Dataset) -> tuple["Ready", Prepared]:
@@ -288,6 +290,56 @@ class Ready:
         keys = np.zeros(len(order), dtype=np.uint64)
         keys[tied] = tie_keys(candidates["request_id"][tied], candidates["item_id"][tied])
         return np.lexsort((keys, -scores, request))
+
+
+class RankedPart(NamedTuple):
+    """Rankings of a part, and what is told of them.
+
+    Attributes
+    ----------
+    rankings
+        See `recsys.schema.RANKINGS`, sorted by request and rank.
+    tied
+        How many candidates have the score of another one of their list.
+    unknown_users, unknown_items
+        Ids of which nothing was known.
+    unlike
+        How many lists are unlike all that was learnt from, by reason.
+    """
+
+    rankings: pl.DataFrame
+    tied: int
+    unknown_users: set[object]
+    unknown_items: set[object]
+    unlike: Counter[str]
+
+
+def rank_part(ready: Ready, asked: Asked, top: int | None = None) -> RankedPart:
+    """Rank a part of candidates: the same rankings whatever else is ranked, here or elsewhere.
+
+    Parameters
+    ----------
+    ready
+        A model and a state, or of the state the one part to which the users belong: `Ready.load(..., part=...)`.
+    asked
+        Whole requests.
+    top
+        Keep the first so many of each; all when left out.
+
+    Raises
+    ------
+    DataError
+        When a user is of another part than was loaded.
+    """
+    ranked = ready.rank(asked)
+    strange = ranked.group_by("request_id").agg(pl.col("unlike").first())["unlike"].drop_nulls()
+    return RankedPart(
+        keep_top(ranked, top),
+        int(tied_rows(ranked["score"].to_numpy(), ranked["request_id"].rle_id().to_numpy()).sum()),
+        set(ranked.filter("unknown_user")["user_id"].unique()),
+        set(ranked.filter("unknown_item")["item_id"].unique()),
+        Counter(reason for words in strange for reason in words.split(", ")),
+    )
 
 
 def check_top(top: int | None) -> None:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
+from typing import NamedTuple
 
 import numpy as np
 
@@ -17,6 +18,25 @@ _PLACES = [layout.FIRST, *range(layout.OUTER, layout.COUNTS)]
 
 _FEW = 8
 """With so many times more codes than rows, only those are listed that occur."""
+
+
+class Decoded(NamedTuple):
+    """The rows of a counter, by key and moment.
+
+    Attributes
+    ----------
+    of
+        What is said of the counter, a row of `Counters.where`.
+    keys
+        Codes of the first key column, and the number of the others, shape [2, N].
+    moments, amounts
+        See `recsys.past.filling.fill`, or `fill_weighted` where rows stand for several.
+    """
+
+    of: Ints
+    keys: Ints
+    moments: Ints
+    amounts: Ints
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,8 +72,7 @@ class Counters:
         ValueError
             Naming what does not fit.
         """
-        most = max((len(key.per) for key in self.keys), default=0)
-        if self.where.shape != (len(self.keys), layout.SIZES + max(1, most)):
+        if self.where.shape != (len(self.keys), width_of(self.keys)):
             raise ValueError(f"counters of {len(self.keys)} keys have the shape {self.where.shape}")
         places = self.where[:, [*_PLACES, *range(layout.COUNTS, layout.SIZES)]]
         if self.where.min(initial=0) < -1 or places.max(initial=0) > len(self.blocks.data):
@@ -89,6 +108,34 @@ class Counters:
         while not kernel.last_rows(self._numbers, at, users, as_of, order, *found):
             self.blocks.check(int(at[kernel.WAITS]))
 
+    def alone(self) -> "Counters":
+        """Give the same without the numbers of others."""
+        counting = Counting(self.keys)
+        for row, key in enumerate(self.keys):
+            told = self.decoded(key, running=True)
+            listed = bool(told.of[layout.SPARSE])
+            counting.add_decoded(row, told, np.arange(len(told.moments)), running=True, listed=listed)
+        return counting.done()
+
+    def decoded(self, key: Key, running: bool) -> Decoded:
+        """Read the rows of a counter; `running` as it was counted."""
+        data, of = self.blocks.data, self.where[self.keys.index(key)].copy()
+        many = int(of[layout.MANY])
+        codes = data[of[layout.FIRST] :][:many] if of[layout.SPARSE] else np.arange(many)
+        inner = np.zeros(many, dtype=np.int64)
+        if of[layout.COLUMNS] > 1:
+            codes = np.repeat(codes, np.diff(data[of[layout.OUTER] :][: many + 1]))
+            inner = data[of[layout.INNER] :][: len(codes)]
+        each = np.diff(data[of[layout.BEGIN] :][: len(codes) + 1])
+        rows = int(each.sum())
+        weighted = of[layout.COUNTS] > 0
+        totals = [at for at in of[layout.COUNTS : layout.SIZES] if at > 0]
+        amounts = [np.diff(data[at:][: rows + 1]) if running else data[at:][:rows] for at in totals]
+        if weighted:
+            amounts += [data[of[field] :][:rows] for field in (layout.FIRSTS, layout.LASTS)]
+        keys = np.stack([np.repeat(codes, each), np.repeat(inner, each)])
+        return Decoded(of, keys, data[of[layout.MOMENTS] :][:rows], np.array(amounts).reshape(len(amounts), rows))
+
     @cached_property
     def _numbers(self) -> kernel.Numbers:
         return self.blocks.data, self.where, self.blocks.checked, BLOCK if self.blocks.careful else -1
@@ -105,8 +152,7 @@ class Counting:
 
     def __init__(self, keys: tuple[Key, ...]) -> None:
         self._keys = keys
-        most = max((len(key.per) for key in keys), default=0)
-        self._where = np.zeros((len(keys), layout.SIZES + max(1, most)), dtype=np.int64)
+        self._where = np.zeros((len(keys), width_of(keys)), dtype=np.int64)
         self._parts: list[Ints] = []
         self._room = 0
 
@@ -157,6 +203,21 @@ class Counting:
         part = self._part(of, len(each), len(totals) + 2)
         self._finished(of, part, filling.fill_weighted(part, of, each, numbers[:2].copy(), numbers[2].copy(), totals))
 
+    def add_decoded(self, row: int, told: Decoded, rows: Ints, running: bool, listed: bool) -> None:
+        """Count some rows of another counter, in their order; `listed` says whether only codes that occur are."""
+        own = self._where[row]
+        own[layout.COLUMNS], own[layout.SPARSE] = told.of[layout.COLUMNS], listed or not len(rows)
+        own[layout.SIZES :] = told.of[layout.SIZES : layout.SIZES + len(own[layout.SIZES :])]
+        if not len(rows):
+            return
+        own[layout.MANY] = len(rows) if listed else told.of[layout.MANY]
+        part = self._part(own, len(rows), len(told.amounts) + 2)
+        if told.of[layout.COUNTS] > 0:
+            used = filling.fill_weighted(part, own, rows, told.keys, told.moments, told.amounts)
+        else:
+            used = filling.fill(part, own, rows, told.keys, told.moments, told.amounts, running)
+        self._finished(own, part, used)
+
     def _begun(self, row: int, codes: Codes, sizes: dict[str, int], order: Ints) -> tuple[Ints, tuple[Ints, Ints]]:
         """Say what is known of a counter before it is written, and sort its rows."""
         per, of = self._keys[row].per, self._where[row]
@@ -184,6 +245,11 @@ class Counting:
         data = np.concatenate([*self._parts, np.empty(0, dtype=np.int64)])
         self._parts.clear()
         return Counters(Blocks.held(data), self._where, self._keys)
+
+
+def width_of(keys: tuple[Key, ...]) -> int:
+    """Give how many fields say where the counter of a key lies."""
+    return layout.SIZES + max(1, max((len(key.per) for key in keys), default=0))
 
 
 def _keyed(codes: Codes, per: Per, sizes: dict[str, int], order: Ints) -> tuple[Ints, Ints]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Set
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from threading import RLock
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -13,12 +13,15 @@ import polars as pl
 from recsys.data.clock import TimeSettings
 from recsys.errors import DataError
 from recsys.past.behaviour import EVENT_ID, Behaviour, Clicked
-from recsys.past.counters import Counters, Counting
+from recsys.past.counters import Counting
 from recsys.past.field import marks
 from recsys.past.reads import READ, Key
 from recsys.past.register import ALWAYS, Changed, Register
 from recsys.past.streams import CHANCE, CLICK, LAST, SHOWING, UNIT, Ints, Stream
 from recsys.past.vocabulary import Vocabulary
+
+if TYPE_CHECKING:
+    from recsys.past.parts import Counted
 
 _NOBODY = np.empty((0, 1), dtype=np.int64)
 
@@ -27,7 +30,7 @@ class Below(Protocol):
     """What is below a layer: another one, or totals."""
 
     @property
-    def read(self) -> Counters:
+    def read(self) -> "Counted":
         """What users read, see `Layer.read`."""
 
 
@@ -57,7 +60,7 @@ class Layer:
     history: tuple[str, ...] = ()
     below: "tuple[Below, ...]" = ()
     since: int | None = None
-    _counted: dict[tuple[Key, ...], Counters] = field(default_factory=dict)
+    _counted: "dict[tuple[Key, ...], Counted]" = field(default_factory=dict)
     _counting: RLock = field(default_factory=RLock)
 
     @cached_property
@@ -66,7 +69,7 @@ class Layer:
         sizes = {name: len(of) for name, of in self.register.vocabularies.items()}
         return sizes | {f"{LAST}{name}": sizes[name] for name in ("item", *self.register.items.attributes)}
 
-    def counters(self, keys: tuple[Key, ...]) -> Counters:
+    def counters(self, keys: tuple[Key, ...]) -> "Counted":
         """Give the counters of some keys; threads may ask."""
         found = self._counted.get(keys)
         if found is not None:
@@ -91,12 +94,12 @@ class Layer:
         self.counters(keys)
         self.read.last(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.int64), (_NOBODY, _NOBODY, _NOBODY))
 
-    def count(self, keys: tuple[Key, ...], counted: Counters, read: Counters) -> None:
+    def count(self, keys: tuple[Key, ...], counted: "Counted", read: "Counted") -> None:
         """Take what was counted before, of these keys and of what users read."""
         self._counted[keys], self.read = counted, read
 
     @cached_property
-    def read(self) -> Counters:
+    def read(self) -> "Counted":
         """What users read: by user and moment, its amounts the item of each row and when it happened.
 
         At one moment they stand in the order of items, and those of one item in the order in which they happened.

@@ -1,7 +1,7 @@
 """What is read of counters, planned once for all who ask the same."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import lru_cache
 from typing import NamedTuple
@@ -80,6 +80,26 @@ class Reads:
             Whether what has no window reaches back to a horizon.
         """
         return _planned(tuple(asked), delay, limited)
+
+    def only(self, rows: Sequence[int]) -> "Reads":
+        """Read some of the counters; answers stay where they are."""
+        spans, ends, reads = [(0, 0)], list[Ints](), list[Ints]()
+        for row in rows:
+            (end, read), (next_end, next_read) = self.spans[row], self.spans[row + 1]
+            shift = spans[-1][0] - end
+            moved = self.reads[read:next_read].copy()
+            moved[:, 1:3] += shift
+            ends.append(self.ends[end:next_end])
+            reads.append(moved)
+            spans.append((spans[-1][0] + next_end - end, spans[-1][1] + next_read - read))
+        return replace(
+            self,
+            keys=tuple(self.keys[row] for row in rows),
+            columns=self.columns[list(rows)],
+            spans=np.array(spans, dtype=np.int64),
+            ends=np.concatenate([*ends, np.empty(0, dtype=np.int64)]),
+            reads=np.concatenate([*reads, np.empty((0, 4), dtype=np.int64)]),
+        )
 
     def bounds(self, as_of: Ints, horizon: Ints | None = None) -> Ints:
         """Give the moments before which rows must have become known: the one comparison with `as_of`.

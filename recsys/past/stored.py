@@ -6,13 +6,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+import polars as pl
 
 from recsys.data.clock import TimeSettings
 from recsys.errors import ModelError
 from recsys.past.behaviour import Behaviour
 from recsys.past.blocks import Blocks, Writer, map_table, write_table
-from recsys.past.counters import Counters
+from recsys.past.counters import Counters, width_of
 from recsys.past.layer import Layer
+from recsys.past.parts import Counted, Cut, of_users, part_of, parts_for
 from recsys.past.reads import READ, Key
 from recsys.past.register import Register
 from recsys.past.streams import Ints, Stream
@@ -22,7 +24,10 @@ from recsys.past.vocabulary import Vocabulary
 if TYPE_CHECKING:
     from recsys.past.log import Log
 
-_LAYOUT = "counters.json"
+_LAYOUT, _USERS = "counters.json", "user_parts.arrow"
+
+_READS = ("rows-read", "totals-read")
+"""Counters of what users read."""
 
 
 class Mapped(NamedTuple):
@@ -59,14 +64,25 @@ def write_log(folder: Path, log: "Log", keys: tuple[Key, ...]) -> None:
         written |= {"totals": totals.counted, "totals-read": totals.read}
         layout["kept"] = {kind: len(rows.moments) for kind, rows in totals.rows.items()}
         _write_numbers(folder / "kept.numbers", *(part for rows in totals.rows.values() for part in _parts(rows)))
-    layout["where"] = {name: counters.where.tolist() for name, counters in written.items()}
-    for name, counters in written.items():
-        _write_numbers(folder / f"{name}.numbers", counters.blocks.data)
+    count = layout["parts"] = parts_for(len(log.vocabularies["user"]))
+    users = part_of(log.vocabularies["user"].by_code, count)
+    write_table(folder / _USERS, pl.DataFrame({"part": users.astype(np.uint32)}))
+    layout["where"] = {}
+    for name, counted in written.items():
+        pieces = _pieces(counted, users, count, running=name not in _READS)
+        layout["where"][name] = [counters.where.tolist() for counters in pieces]
+        for piece, counters in enumerate(pieces):
+            _write_numbers(folder / _file(name, piece), counters.blocks.data)
     (folder / _LAYOUT).write_text(json.dumps(layout) + "\n")
 
 
 def read_log(
-    folder: Path, behaviour: Behaviour, time: TimeSettings, history: tuple[str, ...], verify_all: bool = False
+    folder: Path,
+    behaviour: Behaviour,
+    time: TimeSettings,
+    history: tuple[str, ...],
+    verify_all: bool = False,
+    part: int | None = None,
 ) -> Mapped:
     """Map what `write_log` wrote.
 
@@ -80,6 +96,8 @@ def read_log(
         As of the log that was written.
     verify_all
         Whether every block of numbers is checked at once, and not when it is first read.
+    part
+        Of users, the one that will be asked, see `recsys.past.parts`; all when left out.
 
     Raises
     ------
@@ -94,16 +112,13 @@ def read_log(
         }
         register, earliest, since = Register.knowing(behaviour, known), layout["earliest"], layout["since"]
         keys = tuple(Key(of, tuple(per)) for of, per in layout["keys"])
+        users, count = map_table(folder / _USERS)["part"].to_numpy().astype(np.int64), int(layout["parts"])
+        if len(users) != len(known["user"]) or users.max(initial=0) >= count:
+            raise ValueError("users are of parts that are not there")
         counters = {
-            name: Counters(
-                Blocks.mapped(folder / f"{name}.numbers", verify_all),
-                np.array(where, dtype=np.int64),
-                keys if not name.endswith("-read") else (READ,),
-            )
-            for name, where in layout["where"].items()
+            name: _mapped(folder, name, wheres, (READ,) if name in _READS else keys, (users, count, part), verify_all)
+            for name, wheres in layout["where"].items()
         }
-        for each in counters.values():
-            each.refuse_misfit()
     except (KeyError, TypeError, ValueError, OSError, OverflowError) as error:
         said = f"{folder} is no state of this version ({type(error).__name__}: {error})"
         raise ModelError(f"{said}; copy the whole folder again") from error
@@ -115,6 +130,45 @@ def read_log(
     layer = Layer(behaviour, register, time, history, below, since)
     layer.count(keys, counters["rows"], counters["rows-read"])
     return Mapped(register, (*below, layer), earliest)
+
+
+def _file(name: str, piece: int) -> str:
+    """Name the file of counters: of those that are shared, or of all where there is one part, or of a part."""
+    return f"{name}-{piece - 1}.numbers" if piece else f"{name}.numbers"
+
+
+def _pieces(counted: Counted, users: Ints, count: int, running: bool) -> list[Counters]:
+    """Give counters whole where there is one part, or else those that are shared and then those of each part."""
+    if isinstance(counted, Counters):
+        if count == 1:
+            return [counted]
+        counted = Cut.of_counters(counted, users, count, running)
+    return [counted.shared, *counted.own.values()]
+
+
+def _mapped(
+    folder: Path,
+    name: str,
+    wheres: list[list[list[int]]],
+    keys: tuple[Key, ...],
+    parts: tuple[Ints, int, int | None],
+    verify_all: bool,
+) -> Counted:
+    """Map counters that `_pieces` gave, of all parts or of one."""
+    users, count, part = parts
+    own, shared = (tuple(key for key in keys if of_users(key) == apart) for apart in (True, False))
+    found = {}
+    for piece, where in enumerate(wheres):
+        if piece == 0 or part is None or piece == part + 1:
+            blocks = Blocks.mapped(folder / _file(name, piece), verify_all)
+            of = keys if count == 1 else own if piece else shared
+            found[piece] = Counters(blocks, np.array(where, dtype=np.int64).reshape(len(of), width_of(of)), of)
+            found[piece].refuse_misfit()
+    if count == 1:
+        return found[0]
+    if len(wheres) != count + 1:
+        raise ValueError(f"{len(wheres) - 1} parts of {name}, not {count}")
+    return Cut(keys, found.pop(0), {piece - 1: counters for piece, counters in found.items()}, users, count)
 
 
 def _write_numbers(path: Path, *parts: Ints) -> None:

@@ -17,6 +17,7 @@ from recsys.past.streams import CLICK, Ints, Stream
 
 if TYPE_CHECKING:
     from recsys.past.layer import Layer
+    from recsys.past.parts import Counted
 
 
 @dataclass(frozen=True)
@@ -56,8 +57,8 @@ class Totals:
         Clicks, and events of other kinds, that are kept as rows of users, items and moments alone.
     """
 
-    counted: Counters
-    read: Counters
+    counted: "Counted"
+    read: "Counted"
     rows: Mapping[str, Stream]
 
     @classmethod
@@ -96,7 +97,7 @@ class Totals:
         """Nothing is left to be counted; what is asked must be among it."""
         self.counters(keys)
 
-    def counters(self, keys: tuple[Key, ...]) -> Counters:
+    def counters(self, keys: tuple[Key, ...]) -> "Counted":
         """Give the counters of some keys."""
         return self.counted.of(keys)
 

@@ -248,7 +248,10 @@ def test_what_each_side_shows_is_measured_side_by_side(line, beside_popularity) 
     """Diversity and evenness of the model, recomputed with plain loops over its scores and vectors."""
     free = {of.name: of for of in beside_popularity.exhibits.label_free}
     vectors = State.load(line.model / "state", line.model).vectors
-    unit = {item: row / np.linalg.norm(row) for item, row in zip(vectors.item_ids, vectors.candidate, strict=True)}
+    unit = {
+        item: row / np.linalg.norm(row)
+        for item, row in zip(vectors.item_ids, np.asarray(vectors.candidate), strict=True)
+    }
     table = line.judgement.window.requests.with_columns(score=pl.Series(line.judgement.scores["both"]))
     tops = [of.sort("score", descending=True).head(10)["item_id"].to_list() for _, of in table.group_by("request_id")]
     spread = [np.mean([1 - unit[a] @ unit[b] for a, b in itertools.combinations(top, 2)]) for top in tops]
@@ -287,7 +290,10 @@ def test_items_without_a_text_are_left_out_of_diversity(line) -> None:
     items = line.dataset.items.filter(pl.col("item_id") != gone)
     found = compare("random", line.model, replace(line.dataset, items=items), PLAN)
     vectors = State.load(line.model / "state", line.model).vectors
-    unit = {item: row / np.linalg.norm(row) for item, row in zip(vectors.item_ids, vectors.candidate, strict=True)}
+    unit = {
+        item: row / np.linalg.norm(row)
+        for item, row in zip(vectors.item_ids, np.asarray(vectors.candidate), strict=True)
+    }
     del unit[gone]
     scores = np.random.default_rng(PLAN.seed).random(len(test))
     spread = []

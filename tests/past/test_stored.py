@@ -10,6 +10,7 @@ import pytest
 from recsys.data.tables import read_table
 from recsys.errors import ModelError
 from recsys.features.plan import build_features, counted_keys
+from recsys.past import parts
 from recsys.past.behaviour import Behaviour
 from recsys.past.blocks import Writer, hashes_of, map_table
 from recsys.past.log import Log
@@ -29,17 +30,19 @@ def written(log, folder, settings):
     return folder
 
 
-def load(folder, log, verify_all=False):
+def load(folder, log, verify_all=False, part=None):
     mapped = [map_table(folder / f"{name}.arrow") for name in ("showings", "events")]
     behaviour = Behaviour(read_table(folder, "items"), read_table(folder, "users"), *mapped)
     found = Log(behaviour, log.time, log.history, log.horizon)
-    found.register, found.layers, found.earliest = read_log(folder, behaviour, log.time, log.history, verify_all)
+    found.register, found.layers, found.earliest = read_log(folder, behaviour, log.time, log.history, verify_all, part)
     return found
 
 
+@pytest.mark.parametrize("users", [1, 2, 2**16])
 @pytest.mark.parametrize("compact", [False, True])
 @pytest.mark.parametrize("horizon", [None, 2 * DAY])
-def test_a_mapped_log_answers_as_the_one_in_memory(tools, tmp_path, compact, horizon):
+def test_a_mapped_log_answers_as_the_one_in_memory(tools, tmp_path, monkeypatch, compact, horizon, users):
+    monkeypatch.setattr(parts, "USERS", users)
     case, families = tools.full_case(7, feedback_delay="10m"), ("popularity", "affinity", "transitions", "field")
     settings = tools.settings.model_copy(update={"families": families, "windows": (timedelta(hours=2),)})
     log = Log(case.log.behaviour, case.time, case.history, horizon)
@@ -52,6 +55,8 @@ def test_a_mapped_log_answers_as_the_one_in_memory(tools, tmp_path, compact, hor
     assert tools.bits(found) == tools.bits(expected)
     assert mapped.earliest == (first if compact else None)
     assert len(mapped.layers) == 1 + compact
+    count = parts.parts_for(len(log.vocabularies["user"]))
+    assert len([*(tmp_path / "log").glob("rows-?.numbers")]) == (count if count > 1 else 0)
 
 
 @pytest.mark.parametrize("name", ["rows", "rows-read", "totals", "totals-read", "kept"])
@@ -113,7 +118,7 @@ def test_a_forged_layout_is_refused(tools, tmp_path):
         lambda row: row.append(1),
     ):
         changed = json.loads(json.dumps(layout))
-        change(changed["where"]["rows"][3])
+        change(changed["where"]["rows"][0][3])
         (folder / "counters.json").write_text(json.dumps(changed))
         with pytest.raises(ModelError, match="log is no state of this version"):
             load(folder, case.log)

@@ -5,14 +5,16 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.encoders.tokens import Tokens
 from recsys.lazy import need
 from recsys.progress import progress
+
+if TYPE_CHECKING:
+    from recsys.encoders.tokens import Tokens
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,8 +32,8 @@ class Backend:
     """
 
     dimension: int
-    tokenize: Callable[[Sequence[str]], Tokens]
-    embed_tokens: Callable[[Tokens], NDArray[np.float32]]
+    tokenize: "Callable[[Sequence[str]], Tokens]"
+    embed_tokens: "Callable[[Tokens], NDArray[np.float32]]"
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Return unit embeddings [n, d] of n texts, in their order; each distinct text is encoded once."""
@@ -52,7 +54,7 @@ def thread_count() -> int:
 
 def one_by_one(
     dimension: int,
-    tokenize: Callable[[Sequence[str]], Tokens],
+    tokenize: "Callable[[Sequence[str]], Tokens]",
     run: Callable[[NDArray[np.int64]], NDArray[np.float32]],
 ) -> Backend:
     """Return a backend that encodes each text by itself, several at a time.
@@ -68,7 +70,7 @@ def one_by_one(
         Turns the tokens [1, T] of a text into its embedding [d]; called in several threads at once.
     """
 
-    def embed(tokens: Tokens) -> NDArray[np.float32]:
+    def embed(tokens: "Tokens") -> NDArray[np.float32]:
         found = np.empty((len(tokens), dimension), np.float32)
         texts = [tokens.ids[None, first:last] for first, last in pairwise(tokens.starts)]
         with ThreadPoolExecutor(thread_count()) as pool:
