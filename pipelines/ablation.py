@@ -137,7 +137,7 @@ def _judge(
     for name, learnt in (("behaviour", shown), ("behaviour, every block", whole)):
         blind, blind_valid = learnt.examples.without(TEXT_COLUMNS), valid.examples.without(TEXT_COLUMNS)
         grown = grow_with_valid(blind, blind_valid, settings).final
-        scores[name] = grown.score(judged.examples.table.drop(TEXT_COLUMNS))
+        scores[name] = grown.score(judged.examples.table.without(TEXT_COLUMNS))
     marked = pl.lit(f"{settings.seed}:") + pl.col("request_id").cast(pl.String)
     return Day(judged.requests.with_columns(request_id=marked), cold_requests(judged.requests, log), scores)
 

@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 
+import numpy as np
 import polars as pl
 
-from recsys.past.streams import Ints, Singles
+from recsys.past.streams import Flags, Ints, Singles
 from recsys.past.vocabulary import FEW, Vocabulary, in_one_type
 
 
@@ -25,6 +26,20 @@ class Category:
     name: str
     codes: Ints
     vocabulary: Vocabulary
+
+    def part(self, start: int, stop: int) -> "Category":
+        """Keep the candidates from `start` to, not including, `stop`."""
+        return Category(self.name, self.codes[start:stop], self.vocabulary)
+
+    def where(self, rows: Flags) -> "Category":
+        """Keep some candidates."""
+        return Category(self.name, self.codes[rows], self.vocabulary)
+
+    def occurring(self) -> list[int] | list[str]:
+        """Give the values that occur, ascending."""
+        codes = np.unique(self.codes)
+        found: list[int] | list[str] = self.vocabulary.by_code.gather(codes[codes >= 0]).sort().to_list()
+        return found
 
     def values(self) -> pl.Series:
         """Give strings or integers, null where there is none."""
@@ -55,6 +70,15 @@ class FeatureTable:
     def columns(self) -> tuple[str, ...]:
         """Names of all columns."""
         return (*self.names, *(category.name for category in self.categories))
+
+    @classmethod
+    def of(cls, frame: pl.DataFrame) -> "FeatureTable":
+        """Take floats as numbers, and the columns after them as categories."""
+        numbers = [values for values in frame.get_columns() if values.dtype.is_float()]
+        rows = np.array([values.to_numpy() for values in numbers], np.float32).reshape(len(numbers), len(frame))
+        others = [values for values in frame.get_columns() if not values.dtype.is_float()]
+        categories = tuple(category_of(values.name, values) for values in others)
+        return cls(tuple(values.name for values in numbers), rows, categories)
 
     def frame(self) -> pl.DataFrame:
         """Give one row per candidate: numbers as Float32, categories as strings or integers."""

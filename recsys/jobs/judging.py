@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +15,8 @@ from recsys.errors import DataError
 from recsys.evaluation.evaluation import BASELINES, PRODUCT, Evaluation, evaluate_rankers
 from recsys.evaluation.field_results import FieldResults
 from recsys.evaluation.reliability import ListReliability, list_reliability
-from recsys.features.plan import build_features
+from recsys.features.plan import compute_features
+from recsys.features.rows import FeatureRows
 from recsys.features.settings import FeatureSettings
 from recsys.jobs.baselines import baseline_scores
 from recsys.jobs.segments import cold_requests
@@ -66,7 +68,13 @@ class LoggedWindow:
         return LoggedWindow(requests, examples, learnt, known)
 
 
-def read_logged(asked: Asked, settings: FeatureSettings, reader: Reader | None, kind: Kind = "logged") -> LoggedWindow:
+def read_logged(
+    asked: Asked,
+    settings: FeatureSettings,
+    reader: Reader | None,
+    kind: Kind = "logged",
+    folder: Path | None = None,
+) -> LoggedWindow:
     """Compute the features of logged requests.
 
     Parameters
@@ -77,14 +85,16 @@ def read_logged(asked: Asked, settings: FeatureSettings, reader: Reader | None, 
         What features are computed from; without a reader the text columns are NaN.
     kind
         Where the lists come from.
+    folder
+        Where features are kept; in memory when left out.
     """
     tables, unseen = [], [np.empty(0)]
     with progress(len(asked.candidates), "features", "row") as advance:
-        for part in asked.parts(ROWS_PER_BATCH):
-            tables.append(build_features(part, settings, reader))
+        for part in [*asked.parts(ROWS_PER_BATCH)] or [asked]:
+            tables.append(FeatureRows.of(compute_features(part, settings, reader), folder))
             unseen.append(part.unseen())
             advance(len(part.candidates))
-    table = pl.concat(tables) if tables else build_features(asked, settings, reader)
+    table = FeatureRows.joined_of(tables)
     labels = asked.candidates["label"].cast(pl.Int64).to_numpy()
     experience = Experience.of(kind, asked.lengths, np.concatenate(unseen))
     examples = Examples(table, labels, asked.starts)
@@ -177,13 +187,13 @@ def judge(logged: LoggedWindow, log: Log, window: Window, rankers: Mapping[str, 
     return Judgement(logged, log, window, seed, scores)
 
 
-def known_to(ranker: TreeRanker, table: pl.DataFrame) -> pl.DataFrame:
+def known_to(ranker: TreeRanker, table: FeatureRows) -> FeatureRows:
     """Leave out what a ranker has not learnt from."""
-    return table.select(name for name in table.columns if name in ranker.contract.names)
+    return table.without([name for name in table.columns if name not in ranker.contract.names])
 
 
-def text_alone(table: pl.DataFrame) -> Floats:
+def text_alone(table: FeatureRows) -> Floats:
     """Return the encoder's own score of every feature row, below all others where an item has none."""
-    text = table["text_score"].to_numpy().astype(np.float64)
+    text = table.column("text_score").astype(np.float64)
     found: Floats = np.nan_to_num(text, nan=np.nanmin(text, initial=0.0) - 1.0)
     return found

@@ -106,7 +106,7 @@ def train(dataset: Dataset, settings: Settings, target: str | Path, start: str |
     encoder = encoder_hash(settings.text.encoder) if start is None else identity(Path(start))
     with work_folder(target, {**facts, "encoder": encoder, "versions": library_versions()}) as work:
         course = TextCourse(dataset, settings.text, settings.seed, windows, log, before, work)
-        logged, finder, reader = _read(course, prepared, windows)
+        logged, finder, reader = _read(course, prepared, windows, work)
         model, rankers, judgement = _learn_to_rank(prepared, windows, logged, finder.merging, reader.tower)
         not_out = prepared.not_out(windows, judgement.name)
         judged = windows.of(dataset.requests, judgement.name)  # can be asked of the state again
@@ -189,7 +189,7 @@ def open_start(before: Model, folder: Path, settings: TextSettings, windows: Win
 
 
 def _read(
-    course: "TextCourse", prepared: Prepared, windows: Windows
+    course: "TextCourse", prepared: Prepared, windows: Windows, work: Path
 ) -> tuple[dict[Window, LoggedWindow], Finder, Reader]:
     """Compute the features of each block before the encoder learns from it, and those of test by what it is then."""
     log, settings, sampled = prepared.log, prepared.settings, prepared.dataset.about.sampled
@@ -201,24 +201,24 @@ def _read(
             requests = course.read(block)
             if settings.candidates.sources and merging is EVEN:
                 merging = learn_merging(requests, finder, settings.seed)
-            part = _read_block(requests, replace(finder, merging=merging), settings.seed, sampled)
+            part = _read_block(requests, replace(finder, merging=merging), settings.seed, sampled, work)
             logged[block.window] = logged[block.window].joined(part) if block.window in logged else part
         course.learn(block)
     reader, asked = course.reader(log), Asked.of(windows.of(prepared.made.lists, "test"), log)
-    logged["test"] = read_logged(asked, settings.features, reader)
+    logged["test"] = read_logged(asked, settings.features, reader, folder=work)
     return logged, Finder(settings.candidates, settings.features, log, reader, merging), reader
 
 
-def _read_block(requests: pl.DataFrame, finder: Finder, seed: int, sampled: bool) -> LoggedWindow:
+def _read_block(requests: pl.DataFrame, finder: Finder, seed: int, sampled: bool, work: Path) -> LoggedWindow:
     """Compute the features of logged requests and of lists that candidate sources make in their place.
 
     Where the logged ones were drawn, those that sources made are learnt from alone; where they were shown, both are.
     """
     log, features, reader = finder.log, finder.features, finder.reader
-    part = read_logged(Asked.of(requests, log), features, reader, "drawn" if sampled else "logged")
+    part = read_logged(Asked.of(requests, log), features, reader, "drawn" if sampled else "logged", work)
     if not finder.settings.sources:
         return part
-    found = read_logged(Asked.of(found_lists(requests, finder, seed), log), features, reader, "found")
+    found = read_logged(Asked.of(found_lists(requests, finder, seed), log), features, reader, "found", work)
     asked, made = (counted(len(each.examples.starts) - 1, "list") for each in (part, found))
     if found.experience is None:
         logger.warning("no source found what was chosen in %s; they are learnt from as they are", asked)

@@ -9,6 +9,7 @@ import numpy.typing as npt
 import polars as pl
 
 from recsys.errors import ModelError
+from recsys.features.rows import FeatureRows
 from recsys.features.table import FeatureTable
 from recsys.past.vocabulary import Vocabulary
 
@@ -42,14 +43,10 @@ class Contract:
     columns: tuple[FeatureColumn, ...]
 
     @classmethod
-    def of(cls, table: pl.DataFrame) -> "Contract":
-        """Take down the columns of a training table: floats are numbers, integers and strings are categories."""
-        return cls(
-            tuple(
-                FeatureColumn(name, None if dtype.is_float() else tuple(Vocabulary.of(table[name]).values.to_list()))
-                for name, dtype in table.schema.items()
-            )
-        )
+    def of(cls, table: FeatureRows) -> "Contract":
+        """Take down the columns of what is learnt from, and the values that categories have there."""
+        categories = [FeatureColumn(each.name, tuple(each.occurring())) for each in table.categories]
+        return cls((*map(FeatureColumn, table.names), *categories))
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -61,7 +58,7 @@ class Contract:
         """Places of the columns that hold category codes."""
         return [place for place, column in enumerate(self.columns) if column.categories is not None]
 
-    def matrix(self, table: pl.DataFrame) -> npt.NDArray[np.float32]:
+    def matrix(self, table: FeatureTable) -> npt.NDArray[np.float32]:
         """Turn a feature table into what LightGBM reads, shape [rows, features].
 
         Values of a category that were not seen in training become NaN: not known.
@@ -71,23 +68,9 @@ class Contract:
         ModelError
             When columns are missing, extra, in another order or of another kind, by name.
         """
-        self._check(table)
-        matrix = np.empty((len(table), len(self.columns)), dtype=np.float32)
-        for place, (values, vocabulary) in enumerate(zip(table.get_columns(), self._vocabularies, strict=True)):
-            if vocabulary is None:
-                matrix[:, place] = values.to_numpy()
-            elif len(vocabulary):
-                codes = vocabulary.encode(values)
-                matrix[:, place] = np.where(codes < 0, np.nan, codes)
-            else:
-                matrix[:, place] = np.nan
-        return matrix
-
-    def coded(self, table: FeatureTable) -> npt.NDArray[np.float32]:
-        """Turn what `compute_features` gives into the same, with the errors of `matrix`."""
         first = len(table.names)
         if table.columns != self.names or self.category_places != list(range(first, len(self.names))):
-            self._check(table.frame())
+            self._refuse(table)
         matrix = np.empty((table.numbers.shape[1], len(self.names)), dtype=np.float32)
         matrix[:, :first] = table.numbers.T
         for place, category in enumerate(table.categories, first):
@@ -144,29 +127,27 @@ class Contract:
             for column in self.columns
         )
 
-    def _check(self, table: pl.DataFrame) -> None:
-        schema = table.schema  # which polars makes anew whenever it is asked
-        if tuple(schema) != self.names:
-            self._refuse_other_columns(schema)
-        for column, dtype in zip(self.columns, schema.values(), strict=True):
-            if (column.categories is None) != dtype.is_float():
-                raise ModelError(
-                    f"feature {column.name!r} holds {dtype} values where the ranker was grown on "
-                    f"{'numbers' if column.categories is None else 'categories'}; compute it as in training"
-                )
-
-    def _refuse_other_columns(self, schema: pl.Schema) -> None:
-        names = set(self.names)
-        missing = [name for name in self.names if name not in schema]
-        extra = [name for name in schema if name not in names]
+    def _refuse(self, table: FeatureTable) -> None:
+        """Say what of a table is not as it was when the ranker was grown."""
+        names, given = set(self.names), set(table.columns)
+        missing = [name for name in self.names if name not in given]
+        extra = [name for name in table.columns if name not in names]
         if missing or extra:
             raise ModelError(
                 f"the feature table does not fit the ranker: missing {missing or 'nothing'}, extra "
                 f"{extra or 'nothing'}; compute it with the settings that the model was trained with"
             )
-        place = next(place for place, name in enumerate(schema) if name != self.names[place])
+        numbers = {*table.names}
+        for column in self.columns:
+            if (column.categories is None) != (column.name in numbers):
+                kinds = ("categories", "numbers") if column.categories is None else ("numbers", "categories")
+                raise ModelError(
+                    f"feature {column.name!r} holds {kinds[0]} where the ranker was grown on {kinds[1]}; compute it as "
+                    "in training"
+                )
+        place = next(place for place, name in enumerate(table.columns) if name != self.names[place])
         raise ModelError(
-            f"the feature table has {list(schema)[place]!r} in place {place + 1} where the ranker was grown on "
+            f"the feature table has {table.columns[place]!r} in place {place + 1} where the ranker was grown on "
             f"{self.names[place]!r}; bring the columns into the order of features.json"
         )
 

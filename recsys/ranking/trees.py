@@ -8,10 +8,10 @@ from typing import Any
 import lightgbm
 import numpy as np
 import numpy.typing as npt
-import polars as pl
 
 from recsys.errors import DataError, ModelError
 from recsys.features.columns import plain_name
+from recsys.features.rows import FeatureRows
 from recsys.features.table import FeatureTable
 from recsys.files import open_plain
 from recsys.progress import progress
@@ -41,14 +41,14 @@ class Examples:
     Attributes
     ----------
     table
-        Feature table, rows of one request together, shape [C, F].
+        Features of C candidates, rows of one request together.
     labels
         Grades, shape [C].
     starts
         First row of each request and, last, the number of rows, shape [R + 1].
     """
 
-    table: pl.DataFrame
+    table: FeatureRows
     labels: Ints
     starts: Ints
 
@@ -67,16 +67,16 @@ class Examples:
     def where(self, rows: npt.NDArray[np.bool_]) -> "Examples":
         """Keep some rows; a request is kept whole or not at all."""
         starts = np.concatenate([[0], np.cumsum(self.lengths_of(rows))])
-        return Examples(self.table.filter(pl.Series(rows)), self.labels[rows], starts)
+        return Examples(self.table.where(rows), self.labels[rows], starts)
 
     def without(self, names: tuple[str, ...]) -> "Examples":
         """Leave features out."""
-        return Examples(self.table.drop(names), self.labels, self.starts)
+        return Examples(self.table.without(names), self.labels, self.starts)
 
     def joined(self, later: "Examples") -> "Examples":
         """Append later requests."""
         return Examples(
-            pl.concat([self.table, later.table]),
+            FeatureRows.joined_of([self.table, later.table]),
             np.concatenate([self.labels, later.labels]),
             np.concatenate([self.starts, later.starts[1:] + self.starts[-1]]),
         )
@@ -97,18 +97,17 @@ class TreeRanker:
     booster: lightgbm.Booster
     contract: Contract
 
-    def score(self, table: pl.DataFrame | FeatureTable) -> Floats:
-        """Score a feature table, shape [rows]; each row's score depends on that row alone.
+    def score(self, table: FeatureRows | FeatureTable) -> Floats:
+        """Score features, shape [rows]; each row's score depends on that row alone.
 
         Raises
         ------
         ModelError
             When the table breaks the contract.
         """
-        if isinstance(table, pl.DataFrame):
-            parts = (self.contract.matrix(table[at : at + _SCORED]) for at in range(0, max(1, len(table)), _SCORED))
-            return np.concatenate([self._predict(part) for part in parts])
-        return self._predict(self.contract.coded(table))
+        if isinstance(table, FeatureRows):
+            return np.concatenate([self._predict(self.contract.matrix(part)) for part in table.tables(_SCORED)])
+        return self._predict(self.contract.matrix(table))
 
     def _predict(self, matrix: npt.NDArray[np.float32]) -> Floats:
         if len(matrix) == 0:
@@ -242,7 +241,7 @@ def _dataset(
     if labels.min() < 0 or labels.max() > LARGEST_LABEL:
         raise DataError(f"labels run from {labels.min()} to {labels.max()}; use grades from 0 to {LARGEST_LABEL}")
     return lightgbm.Dataset(
-        _Chunks(examples.table, np.flatnonzero(rows), contract),
+        _Chunks(examples.table.where(rows), contract),
         label=labels,
         group=sizes,
         feature_name=_feature_names(contract),
@@ -258,18 +257,20 @@ class _Chunks(lightgbm.Sequence):
 
     batch_size = _CHUNK
 
-    def __init__(self, table: pl.DataFrame, rows: Ints, contract: Contract) -> None:
-        self._table, self._rows, self._contract = table, rows, contract
+    def __init__(self, table: FeatureRows, contract: Contract) -> None:
+        self._table, self._contract = table, contract
         self._kept: tuple[int, npt.NDArray[np.float32]] = (-1, np.empty((0, 0), np.float32))
 
     def __len__(self) -> int:
         """Count the rows."""
-        return len(self._rows)
+        return len(self._table)
 
     def __getitem__(self, place: int | slice | list[int]) -> npt.NDArray[Any]:
         """Give a row, or some; single ones are asked for in their order, to choose the bins by."""
-        if not isinstance(place, int | np.integer):
-            return self._contract.matrix(self._table[self._rows[place]])
+        if isinstance(place, slice):
+            return self._contract.matrix(self._table.table(place.start, min(place.stop, len(self))))
+        if isinstance(place, list):
+            return np.array([self[each] for each in place])
         start = place - place % _CHUNK
         if self._kept[0] != start:
             self._kept = start, self[start : start + _CHUNK]

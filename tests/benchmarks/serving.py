@@ -58,7 +58,7 @@ def _times(ranker: Ranker, asked: pl.DataFrame) -> dict[str, float]:
         ranker.rank(asked)
     times = [1000 * timed(lambda: ranker.rank(asked))[0] for _ in range(LISTS)]
     trees = ranker._ready.model.ranker
-    matrix = trees.contract.coded(ranker._ready.features(ranker._ready.ask(asked)))
+    matrix = trees.contract.matrix(ranker._ready.features(ranker._ready.ask(asked)))
     alone = [1000 * timed(lambda: trees.booster.predict(matrix, num_threads=1))[0] for _ in range(LISTS)]
     late = statistics.quantiles(times, n=100)[-1]
     return {"list": statistics.median(times), "late": late, "trees": statistics.median(alone)}

@@ -51,7 +51,7 @@ def expected_table(line, reader) -> pl.DataFrame:
         rows = windows.of(prepared.dataset.requests, window)
         logged = read_logged(Asked.of(rows, today.log), line.settings.features, today.reader if reader else None)
         head = logged.requests.with_columns(window=pl.lit(window)).select(HEAD)
-        tables.append(pl.concat([head, logged.examples.table], how="horizontal"))
+        tables.append(pl.concat([head, logged.examples.table.frame()], how="horizontal"))
     return pl.concat(tables).sort("timestamp", "request_id", "item_id")
 
 

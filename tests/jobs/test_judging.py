@@ -19,7 +19,7 @@ def test_batches_of_any_size_give_the_same_table(line, monkeypatch) -> None:
     arguments = (Asked.of(model.windows.of(line.dataset.requests, "valid"), log), model.settings.features, reader)
     whole = read_logged(*arguments)
     monkeypatch.setattr(judging, "ROWS_PER_BATCH", 50)
-    assert_frame_equal(read_logged(*arguments).examples.table, whole.examples.table, check_exact=True)
+    assert_frame_equal(read_logged(*arguments).examples.table.frame(), whole.examples.table.frame(), check_exact=True)
 
 
 def test_without_a_reader_the_text_columns_are_missing_and_the_rest_is_the_same(line) -> None:

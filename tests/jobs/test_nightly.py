@@ -16,6 +16,8 @@ from recsys.errors import DataError, SettingsError
 from recsys.evaluation.evaluation import AGELESS, PRODUCT, evaluate_rankers
 from recsys.evaluation.reports.evaluation_report import to_text
 from recsys.features.plan import AGE_COLUMNS
+from recsys.features.rows import FeatureRows
+from recsys.features.table import FeatureTable
 from recsys.jobs.compare import compare
 from recsys.jobs.evaluate import evaluate
 from recsys.jobs.features import show_features, write_features
@@ -117,7 +119,7 @@ def test_what_was_not_out_is_told_with_its_share_of_the_clicks(nightly, judged, 
 
 
 def test_every_feature_is_of_the_making(nightly, dataset) -> None:
-    table, lists = nightly[1].window.examples.table, nightly[1].window.requests
+    table, lists = nightly[1].window.examples.table.frame(), nightly[1].window.requests
     assert set(table["hour"]) == {4}
     assert table["list_size"].to_list() == lists.select(pl.len().over("request_id")).to_series().to_list()
     ages = lists.join(dataset.items, on="item_id", how="left", maintain_order="left").select(
@@ -291,8 +293,8 @@ def test_ages_that_are_read_from_first_showings_are_judged_with_and_without(data
     assert set(judgement.window.examples.table.columns) - set(ageless.contract.names) == {*AGE_COLUMNS}
     # Without ages every date of an item is as good as another one, as long as it is out.
     table = judgement.window.examples.table
-    moved = table.with_columns(pl.col(AGE_COLUMNS) * 7)
-    assert np.array_equal(ageless.score(moved.drop(AGE_COLUMNS)), judgement.scores[AGELESS])
+    moved = FeatureRows.of(FeatureTable.of(table.frame().with_columns(pl.col(AGE_COLUMNS) * 7)))
+    assert np.array_equal(ageless.score(moved.without(AGE_COLUMNS)), judgement.scores[AGELESS])
     for name, other in {"live": changed(quick, time={"freshness": "live", "made_at": ""}), "known": quick}.items():
         train(shown if name == "live" else replace(shown, about=dataset.about), other, tmp_path / name)
         assert not (tmp_path / name / "ageless.txt").exists()

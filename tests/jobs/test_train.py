@@ -124,7 +124,8 @@ def test_what_is_calibrated_and_judged_on_valid_has_not_learnt_from_it(line, tmp
     moments = judgement.window.requests["timestamp"]
     first_day = moments.dt.date() == moments.min().date()  # later on, turned clicks are known
     text, text_again = (
-        each.window.examples.table.select(TEXT_COLUMNS).filter(first_day).to_numpy() for each in (judgement, again)
+        each.window.examples.table.frame().select(TEXT_COLUMNS).filter(first_day).to_numpy()
+        for each in (judgement, again)
     )
     np.testing.assert_array_equal(text, text_again)
     assert len(text) > 50

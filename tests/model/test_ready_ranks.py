@@ -11,7 +11,8 @@ from polars.testing import assert_frame_equal
 from recsys.data.clock import TimeSettings
 from recsys.data.tables import Dataset
 from recsys.data.windows import Windows
-from recsys.features.plan import build_features
+from recsys.features.plan import build_features, compute_features
+from recsys.features.rows import FeatureRows
 from recsys.features.settings import FeatureSettings
 from recsys.model.folder import Model
 from recsys.model.prepared import behaviour_of
@@ -73,7 +74,7 @@ def world():
     tower = UserTower(np.ones((2, 8)), np.ones(2), np.ones(2), np.ones(2), np.ones(1))
     reader = Reader.of(log, text, tower, 5)
     asked = Asked.of(requests, log)
-    table = build_features(asked, SETTINGS, reader)
+    table = FeatureRows.of(compute_features(asked, SETTINGS, reader))
     labels = asked.candidates["label"].to_numpy().astype(np.int64)
     contract = Contract.of(table)
     grown = RankerSettings(leaves=5, rows_per_leaf=10)

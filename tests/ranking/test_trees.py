@@ -10,6 +10,8 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from recsys.errors import DataError, ModelError
+from recsys.features.rows import FeatureRows
+from recsys.features.table import FeatureTable
 from recsys.ranking import trees as module
 from recsys.ranking.contract import Contract
 from recsys.ranking.settings import RankerSettings
@@ -31,7 +33,15 @@ def make_examples(seed=0, requests=150):
     labels = np.zeros(rows, dtype=np.int64)
     for start, end in pairwise(starts):
         labels[start + strength[start:end].argmax()] = 1
-    return Examples(pl.DataFrame({"match": match, "noise": noise, "brand": brand}), labels, starts)
+    return Examples(rows_of(pl.DataFrame({"match": match, "noise": noise, "brand": brand})), labels, starts)
+
+
+def rows_of(frame):
+    return FeatureRows.of(FeatureTable.of(frame))
+
+
+def renamed(examples, change):
+    return dataclasses.replace(examples, table=rows_of(change(examples.table.frame())))
 
 
 TRAIN, VALID = make_examples(0), make_examples(1)
@@ -51,10 +61,11 @@ def text_of(ranker, folder):
 @pytest.mark.slow
 def test_a_planted_signal_is_learnt(grown):
     later = make_examples(2)
-    match, brand = later.table["match"].fill_nan(0).to_numpy(), later.table["brand"].to_numpy()
+    table = later.table.frame()
+    match, brand = table["match"].fill_nan(0).to_numpy(), table["brand"].to_numpy()
     reached, possible, noise = (
         np.mean([roc_auc_score(later.labels[start:end], scores[start:end]) for start, end in pairwise(later.starts)])
-        for scores in (grown.score(later.table), match + (brand == "b"), later.table["noise"].to_numpy())
+        for scores in (grown.score(later.table), match + (brand == "b"), table["noise"].to_numpy())
     )
     assert noise < 0.6
     assert reached > possible - 0.05 > 0.75
@@ -64,10 +75,10 @@ def test_a_planted_signal_is_learnt(grown):
 
 def test_a_category_is_learnt_by_its_codes_and_not_by_their_order():
     brand = np.random.default_rng(5).choice(["a", "b", "c"], 1200)
-    table = pl.DataFrame({"brand": brand})
+    table = rows_of(pl.DataFrame({"brand": brand}))
     examples = Examples(table, (brand == "b").astype(np.int64), np.arange(0, 1201, 6))
     ranker = grow(examples, Contract.of(table), SMALL, seed=0, rounds=5)
-    low, high, other, unseen = ranker.score(pl.DataFrame({"brand": ["a", "b", "c", "new"]}))
+    low, high, other, unseen = ranker.score(FeatureTable.of(pl.DataFrame({"brand": ["a", "b", "c", "new"]})))
     assert high > max(low, other, unseen)
 
 
@@ -97,10 +108,15 @@ def test_groups_are_the_lengths_of_the_lists():
     assert not np.array_equal(one.score(VALID.table), other.score(VALID.table))
     clicked = TRAIN.where(TRAIN.clicked)
     data = lightgbm.Dataset(
-        CONTRACT.matrix(clicked.table), clicked.labels, group=np.diff(clicked.starts), categorical_feature=[2]
+        CONTRACT.matrix(clicked.table.table(0, len(clicked.table))),
+        clicked.labels,
+        group=np.diff(clicked.starts),
+        categorical_feature=[2],
     )
     oracle = lightgbm.train(module._parameters(plain, 3), data, num_boost_round=3)
-    np.testing.assert_array_equal(one.score(VALID.table), oracle.predict(CONTRACT.matrix(VALID.table)))
+    np.testing.assert_array_equal(
+        one.score(VALID.table), oracle.predict(CONTRACT.matrix(VALID.table.table(0, len(VALID.table))))
+    )
 
 
 def test_lists_without_a_click_teach_nothing():
@@ -117,9 +133,9 @@ def test_lists_without_a_click_teach_nothing():
         row
         for request in range(150)
         if request not in silent
-        for row in TRAIN.table[int(TRAIN.starts[request]) : int(TRAIN.starts[request + 1])]["noise"].to_list()
+        for row in TRAIN.table.column("noise")[TRAIN.starts[request] : TRAIN.starts[request + 1]].tolist()
     ]
-    assert kept.table["noise"].to_list() == expected
+    assert kept.table.column("noise").tolist() == expected
     one, other = (grow(examples, CONTRACT, SMALL, seed=3, rounds=3) for examples in (some, kept))
     np.testing.assert_array_equal(one.score(VALID.table), other.score(VALID.table))
 
@@ -128,9 +144,9 @@ def test_examples_may_be_joined_and_narrowed():
     both = TRAIN.joined(VALID)
     assert both.starts.tolist() == [*TRAIN.starts, *(VALID.starts[1:] + TRAIN.starts[-1])]
     assert both.labels.tolist() == [*TRAIN.labels, *VALID.labels]
-    assert both.table.equals(pl.concat([TRAIN.table, VALID.table]))
-    assert TRAIN.without(("noise",)).table.columns == ["match", "brand"]
-    empty = Examples(TRAIN.table.clear(), TRAIN.labels[:0], TRAIN.starts[:1])
+    assert both.table.frame().equals(pl.concat([TRAIN.table.frame(), VALID.table.frame()]))
+    assert TRAIN.without(("noise",)).table.columns == ("match", "brand")
+    empty = Examples(rows_of(TRAIN.table.frame().clear()), TRAIN.labels[:0], TRAIN.starts[:1])
     assert empty.where(empty.clicked).starts.tolist() == [0]
     assert empty.joined(VALID).starts.tolist() == VALID.starts.tolist()
 
@@ -155,7 +171,7 @@ def test_what_is_saved_is_loaded(grown, tmp_path: Path):
 
 @pytest.mark.parametrize("name", ["page type", 'a"b', "a:b", "[x],{y}", "größe", "a.b-c"])
 def test_any_name_of_a_column_is_taken(tmp_path: Path, name):
-    examples = dataclasses.replace(TRAIN, table=TRAIN.table.rename({"brand": name}))
+    examples = renamed(TRAIN, lambda table: table.rename({"brand": name}))
     contract = Contract.of(examples.table)
     ranker = grow(examples, contract, SMALL, seed=3, rounds=2)
     ranker.save(tmp_path / "ranker.txt")
@@ -167,8 +183,7 @@ def test_any_name_of_a_column_is_taken(tmp_path: Path, name):
 @pytest.mark.parametrize("kind", [pl.Categorical, pl.Enum(["c", "b", "a"])])
 def test_categories_of_polars_are_learnt_as_their_words(grown, kind):
     cast = [
-        dataclasses.replace(examples, table=examples.table.with_columns(pl.col("brand").cast(kind)))
-        for examples in (TRAIN, VALID)
+        renamed(examples, lambda table: table.with_columns(pl.col("brand").cast(kind))) for examples in (TRAIN, VALID)
     ]
     ranker = grow(cast[0], Contract.of(cast[0].table), SMALL, seed=3, valid=cast[1])
     np.testing.assert_array_equal(ranker.score(cast[1].table), grown.score(VALID.table))
@@ -200,7 +215,7 @@ def test_another_file_or_contract_is_refused(grown, tmp_path: Path):
 
 def test_a_table_that_breaks_the_contract_is_refused(grown):
     with pytest.raises(ModelError, match=r"missing \['noise'\]"):
-        grown.score(VALID.table.drop("noise"))
+        grown.score(VALID.table.without(["noise"]))
 
 
 @pytest.mark.parametrize(("label", "span"), [(31, "0 to 31"), (-1, "-1 to 1")])
@@ -218,7 +233,7 @@ def test_the_largest_label_is_taken():
 
 def test_lists_that_are_too_long_are_refused():
     rows = 10_001
-    table = pl.DataFrame({"x": np.zeros(rows, dtype=np.float32)})
+    table = rows_of(pl.DataFrame({"x": np.zeros(rows, dtype=np.float32)}))
     labels = np.eye(1, rows, dtype=np.int64)[0]
     with pytest.raises(DataError, match="a list of 10001 candidates is longer than LightGBM's limit 10000; cut it"):
         grow(Examples(table, labels, np.array([0, rows])), Contract.of(table), SMALL, seed=0, rounds=1)
