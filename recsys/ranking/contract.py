@@ -2,16 +2,18 @@
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
 from recsys.errors import ModelError
-from recsys.features.rows import FeatureRows
-from recsys.features.table import FeatureTable
 from recsys.past.vocabulary import Vocabulary
+
+if TYPE_CHECKING:
+    from recsys.features.rows import FeatureRows
+    from recsys.features.table import FeatureTable
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ class Contract:
     columns: tuple[FeatureColumn, ...]
 
     @classmethod
-    def of(cls, table: FeatureRows) -> "Contract":
+    def of(cls, table: "FeatureRows") -> "Contract":
         """Take down the columns of what is learnt from, and the values that categories have there."""
         categories = [FeatureColumn(each.name, tuple(each.occurring())) for each in table.categories]
         return cls((*map(FeatureColumn, table.names), *categories))
@@ -58,7 +60,7 @@ class Contract:
         """Places of the columns that hold category codes."""
         return [place for place, column in enumerate(self.columns) if column.categories is not None]
 
-    def matrix(self, table: FeatureTable) -> npt.NDArray[np.float32]:
+    def matrix(self, table: "FeatureTable") -> npt.NDArray[np.float32]:
         """Turn a feature table into what LightGBM reads, shape [rows, features].
 
         Values of a category that were not seen in training become NaN: not known.
@@ -84,7 +86,7 @@ class Contract:
             vocabulary = self._vocabularies[place]
             codes = np.full(len(known) + 1, -1)
             if vocabulary is not None and len(vocabulary):
-                codes[:-1] = vocabulary.encode(known.by_code)
+                codes[:-1] = vocabulary.encode(known.by_code.alias(self.columns[place].name))
             kept = self._translated[place] = known, np.where(codes < 0, np.nan, codes).astype(np.float32)
         return kept[1]
 
@@ -127,7 +129,7 @@ class Contract:
             for column in self.columns
         )
 
-    def _refuse(self, table: FeatureTable) -> None:
+    def _refuse(self, table: "FeatureTable") -> None:
         """Say what of a table is not as it was when the ranker was grown."""
         names, given = set(self.names), set(table.columns)
         missing = [name for name in self.names if name not in given]

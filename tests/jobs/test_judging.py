@@ -25,10 +25,10 @@ def test_batches_of_any_size_give_the_same_table(line, monkeypatch) -> None:
 def test_without_a_reader_the_text_columns_are_missing_and_the_rest_is_the_same(line) -> None:
     model, log, reader = parts(line)
     arguments = (Asked.of(model.windows.of(line.dataset.requests, "valid"), log), model.settings.features)
-    blind, seeing = read_logged(*arguments, None).examples, read_logged(*arguments, reader).examples
-    assert blind.table.select(TEXT_COLUMNS).to_numpy().dtype == np.float32
-    assert np.isnan(blind.table.select(TEXT_COLUMNS).to_numpy()).all()
-    assert_frame_equal(blind.table.drop(TEXT_COLUMNS), seeing.table.drop(TEXT_COLUMNS), check_exact=True)
+    blind, seeing = (read_logged(*arguments, each).examples.table.frame() for each in (None, reader))
+    assert blind.select(TEXT_COLUMNS).to_numpy().dtype == np.float32
+    assert np.isnan(blind.select(TEXT_COLUMNS).to_numpy()).all()
+    assert_frame_equal(blind.drop(TEXT_COLUMNS), seeing.drop(TEXT_COLUMNS), check_exact=True)
 
 
 def test_later_requests_are_appended(line) -> None:

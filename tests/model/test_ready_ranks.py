@@ -11,7 +11,7 @@ from polars.testing import assert_frame_equal
 from recsys.data.clock import TimeSettings
 from recsys.data.tables import Dataset
 from recsys.data.windows import Windows
-from recsys.features.plan import build_features, compute_features
+from recsys.features.plan import compute_features
 from recsys.features.rows import FeatureRows
 from recsys.features.settings import FeatureSettings
 from recsys.model.folder import Model
@@ -108,7 +108,7 @@ def test_scores_are_the_rankers_own(world):
     ranked = world.rank(ASKED).sort("request_id", "item_id")
     ready = world.ready
     asked = Asked.of(ASKED, ready.log)
-    scores = ready.model.ranker.score(build_features(asked, SETTINGS, ready.reader))
+    scores = ready.model.ranker.score(compute_features(asked, SETTINGS, ready.reader))
     assert ranked["score"].to_list() == scores.tolist()
     assert ranked["click_probability"].to_list() == ready.model.calibration.probability(scores, asked.starts).tolist()
 

@@ -24,7 +24,7 @@ def contract_of(frame):
 
 
 def matrix_of(contract, frame):
-    return matrix_of(contract, FeatureTable.of(frame))
+    return contract.matrix(FeatureTable.of(frame))
 
 
 def test_floats_are_numbers_and_the_others_categories():

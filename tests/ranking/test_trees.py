@@ -153,12 +153,12 @@ def test_examples_may_be_joined_and_narrowed():
 
 def test_a_score_depends_on_its_row_alone(grown):
     scores = grown.score(VALID.table)
-    order = np.random.default_rng(0).permutation(len(scores))
-    np.testing.assert_array_equal(grown.score(VALID.table[order]), scores[order])
-    np.testing.assert_array_equal([grown.score(VALID.table[row])[0] for row in range(20)], scores[:20])
-    many = pl.concat([VALID.table] * 3)  # beyond the size from which several threads score
+    order, frame = np.random.default_rng(0).permutation(len(scores)), VALID.table.frame()
+    np.testing.assert_array_equal(grown.score(rows_of(frame[order])), scores[order])
+    np.testing.assert_array_equal([grown.score(rows_of(frame[row]))[0] for row in range(20)], scores[:20])
+    many = rows_of(pl.concat([frame] * 3))  # beyond the size from which several threads score
     np.testing.assert_array_equal(grown.score(many), np.tile(scores, 3))
-    assert grown.score(VALID.table.clear()).shape == (0,)
+    assert grown.score(rows_of(frame.clear())).shape == (0,)
 
 
 def test_what_is_saved_is_loaded(grown, tmp_path: Path):
