@@ -1,4 +1,4 @@
-"""One list as a process that serves gets it, checked in microseconds: whether it is without any fault that counts."""
+"""What a process that serves gets again and again, checked in microseconds: whether it has no fault that counts."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -12,6 +12,9 @@ _IDS = ("request_id", "user_id", "item_id")
 _FIRST, _LAST = (
     (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1) for moment in (FIRST_MOMENT, LAST_MOMENT)
 )
+
+_SMALL = 1e6
+"""Values of events up to this are not too large."""
 
 
 def is_one_sound_list(candidates: pl.DataFrame) -> bool:
@@ -42,6 +45,36 @@ def is_one_sound_list(candidates: pl.DataFrame) -> bool:
         return False
     at = moments.to_numpy().view(np.int64)
     return bool(at[0] == at.min() == at.max() and _FIRST <= at[0] < _LAST)
+
+
+def are_sound_events(events: pl.DataFrame, now: datetime) -> bool:
+    """Tell whether `recsys.data.checks.check_update` would find no error in events.
+
+    Parameters
+    ----------
+    events
+        Rows of the columns of `recsys.schema.EVENTS`, in the types of the package.
+    now
+        Nothing may be later.
+
+    Returns
+    -------
+    True where it would not; False where it would, or only the whole check can tell.
+    """
+    names = events.columns
+    if not events.height or not set(names) <= {"user_id", "item_id", "timestamp", "event", "value"}:
+        return False
+    columns = events.get_columns()
+    if any(column.null_count() for column in columns):
+        return False
+    for name, column in zip(names, columns, strict=True):
+        if column.dtype == pl.String and any(not text.strip() for text in set(column.to_list())):
+            return False
+        if name == "value" and not (np.abs(column.to_numpy()) <= _SMALL).all():
+            return False
+    at = events.get_column("timestamp").to_numpy().view(np.int64)
+    last = (now - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+    return bool(at.min() >= _FIRST and at.max() < min(last, _LAST))
 
 
 def are_plain_ids(schema: pl.Schema) -> bool:

@@ -82,12 +82,8 @@ class Behaviour:
 
     def joined(self, later: "Behaviour") -> "Behaviour":
         """Append later showings and events; items and users stay as they are."""
-        return Behaviour(
-            self.items,
-            self.users,
-            pl.concat([self.showings, later.showings], how="diagonal_relaxed"),
-            pl.concat([self.events, later.events], how="diagonal_relaxed"),
-        )
+        showings, events = joined_rows(self.showings, later.showings), joined_rows(self.events, later.events)
+        return Behaviour(self.items, self.users, showings, events)
 
 
 @dataclass(frozen=True)
@@ -107,6 +103,10 @@ class Clicked:
     rows: npt.NDArray[np.bool_]
     in_time: npt.NDArray[np.bool_]
     known_at: npt.NDArray[np.int64]
+
+    def joined(self, later: "Clicked") -> "Clicked":
+        """Append those on later showings."""
+        return Clicked(*(np.concatenate(pair) for pair in zip(vars(self).values(), vars(later).values(), strict=True)))
 
     @classmethod
     def of(cls, showings: pl.DataFrame, time: TimeSettings) -> "Clicked":
@@ -131,14 +131,31 @@ def shown_candidates(requests: pl.DataFrame, context: Sequence[str]) -> pl.DataF
     return as_text(requests.with_columns(size).select(*SHOWN, *known, *context), context)
 
 
+def joined_rows(rows: pl.DataFrame, later: pl.DataFrame) -> pl.DataFrame:
+    """Put rows below others, in one piece: thousands of small pieces cost far more than what they hold."""
+    if rows.schema == later.schema:
+        return rows.vstack(later).rechunk()
+    return pl.concat([rows, later], how="diagonal_relaxed", rechunk=True)
+
+
 def known_events(events: pl.DataFrame) -> pl.DataFrame:
     """Bring a table of events to the columns of `Behaviour.events`; known when they happened, or later."""
-    known_at = pl.col("timestamp")
+    known_at = events["timestamp"].alias("known_at")
     if "known_at" in events.columns:
-        known_at = pl.max_horizontal("known_at", "timestamp")
-    value = pl.col("value").cast(pl.Float64) if "value" in events.columns else pl.lit(None, dtype=pl.Float64)
-    known = [name for name in (EVENT_ID,) if name in events.columns]
-    return as_text(events.with_columns(known_at=known_at, value=value).select(*DONE, *known), ("event",))
+        known_at = latest(events["known_at"], events["timestamp"])
+    value = events["value"].cast(pl.Float64) if "value" in events.columns else pl.Series("value", [], pl.Float64)
+    value = value if len(value) == len(events) else value.extend_constant(None, len(events))
+    known = [events[name] for name in (EVENT_ID,) if name in events.columns]
+    ids = [events[name] for name in ("user_id", "item_id", "event")]
+    return as_text(pl.DataFrame([*ids, known_at, value, *known]), ("event",))
+
+
+def latest(known_at: pl.Series, timestamp: pl.Series) -> pl.Series:
+    """Give the later of two moments row by row, the second where there is no first one, as `known_at`."""
+    if not known_at.null_count() and (known_at.to_numpy() >= timestamp.to_numpy()).all():
+        return known_at
+    both = pl.DataFrame([known_at.alias("known_at"), timestamp.alias("timestamp")])
+    return both.select(pl.max_horizontal("known_at", "timestamp").alias("known_at")).to_series()
 
 
 def as_text(table: pl.DataFrame, names: Sequence[str]) -> pl.DataFrame:

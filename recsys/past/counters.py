@@ -1,7 +1,8 @@
 """Counters: how much happened per key before a moment, exactly, whatever the order or the batch."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from math import prod
 from typing import NamedTuple
 
@@ -247,6 +248,67 @@ class Counting:
         return Counters(Blocks.held(data), self._where, self._keys)
 
 
+def count_few(keys: tuple[Key, ...], streams: Mapping[str, Stream], sizes: dict[str, int]) -> Counters:
+    """Count a few rows under many keys at once: what `Counting` gives for them, whichever codes it lists.
+
+    Parameters
+    ----------
+    keys
+        What is counted.
+    streams
+        The rows of each stream that they name.
+    sizes
+        As of `Counting.add`.
+
+    Raises
+    ------
+    DataError
+        When pairs of codes are too many to be numbered.
+    """
+    plan, names, kinds = _few(keys)
+    spans = np.zeros((len(kinds), 3), dtype=np.int64)
+    count = sum(len(streams[kind].moments) for kind in kinds)
+    codes, end = np.full((len(names), count), -1), 0
+    moments, amounts = np.empty(count, dtype=np.int64), np.zeros((layout.AMOUNTS, count), dtype=np.int64)
+    for place, kind in enumerate(kinds):
+        stream = streams[kind]
+        order = np.argsort(stream.moments, kind="stable")
+        begin, end = end, end + len(order)
+        spans[place] = begin, end, len(stream.amounts)
+        for row, name in enumerate(names):
+            if name in stream.codes:
+                codes[row, begin:end] = stream.codes[name][order]
+        moments[begin:end] = stream.moments[order]
+        for row, amount in enumerate(stream.amounts):
+            amounts[row, begin:end] = amount[order]
+    many = np.array([sizes[name] for name in names], dtype=np.int64)
+    for key in keys:
+        _refuse_too_many(key.per, sizes)
+    where = np.zeros((len(keys), width_of(keys)), dtype=np.int64)
+    rows = spans[plan[:, 0], 1] - spans[plan[:, 0], 0]
+    data = np.empty(int(((layout.AMOUNTS + 5) * (rows + 1) + 8).sum()), dtype=np.int64)
+    used = filling.count_few(data, where, plan, spans, codes, many, moments, amounts)
+    return Counters(Blocks.held(data[:used]), where, keys)
+
+
+@lru_cache(maxsize=64)
+def _few(keys: tuple[Key, ...]) -> tuple[Ints, tuple[str, ...], tuple[str, ...]]:
+    """Say which stream and which key columns each key has, of all names of columns and of streams."""
+    names = tuple(dict.fromkeys(name for key in keys for name in key.per))
+    kinds = tuple(dict.fromkeys(key.of for key in keys))
+    plan = np.zeros((len(keys), 2 + max((len(key.per) for key in keys), default=0)), dtype=np.int64)
+    for row, key in enumerate(keys):
+        plan[row, :2] = kinds.index(key.of), len(key.per)
+        plan[row, 2 : 2 + len(key.per)] = [names.index(name) for name in key.per]
+    return plan, names, kinds
+
+
+def _refuse_too_many(per: Per, sizes: dict[str, int]) -> None:
+    """Refuse pairs of codes that no whole number tells apart."""
+    if len(per) > 2 and prod(sizes[name] for name in per[1:]) >= 2**62:
+        raise DataError(f"there are too many pairs of {' and '.join(per)} to number them; count per fewer columns")
+
+
 def width_of(keys: tuple[Key, ...]) -> int:
     """Give how many fields say where the counter of a key lies."""
     return layout.SIZES + max(1, max((len(key.per) for key in keys), default=0))
@@ -259,8 +321,7 @@ def _keyed(codes: Codes, per: Per, sizes: dict[str, int], order: Ints) -> tuple[
     """
     if not per:
         return np.zeros((2, len(order)), dtype=np.int64), order
-    if prod(sizes[name] for name in per[1:]) >= 2**62:
-        raise DataError(f"there are too many pairs of {' and '.join(per)} to number them; count per fewer columns")
+    _refuse_too_many(per, sizes)
     known = np.ones(len(order), dtype=bool)
     for name in per:
         known &= (codes[name] >= 0) & (codes[name] < sizes[name])

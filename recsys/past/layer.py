@@ -13,17 +13,20 @@ import polars as pl
 from recsys.data.clock import TimeSettings
 from recsys.errors import DataError
 from recsys.past.behaviour import EVENT_ID, Behaviour, Clicked
-from recsys.past.counters import Counting
+from recsys.past.counters import Counting, count_few
 from recsys.past.field import marks
 from recsys.past.reads import READ, Key
 from recsys.past.register import ALWAYS, Changed, Register
-from recsys.past.streams import CHANCE, CLICK, LAST, SHOWING, UNIT, Ints, Stream
+from recsys.past.streams import CHANCE, CLICK, LAST, SHOWING, UNIT, Codes, Ints, Stream
 from recsys.past.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     from recsys.past.parts import Counted
 
 _NOBODY = np.empty((0, 1), dtype=np.int64)
+
+_FEW = 400
+"""Up to so many rows are counted under all keys at once."""
 
 
 class Below(Protocol):
@@ -62,6 +65,7 @@ class Layer:
     since: int | None = None
     _counted: "dict[tuple[Key, ...], Counted]" = field(default_factory=dict)
     _counting: RLock = field(default_factory=RLock)
+    _prepared: tuple[Key, ...] | None = None
 
     @cached_property
     def sizes(self) -> dict[str, int]:
@@ -79,20 +83,25 @@ class Layer:
                 if set(keys) <= set(counted.keys):
                     found = self._counted[keys] = counted.of(keys)
                     return found
+            kinds = dict.fromkeys(key.of for key in keys)
+            streams = {of: self.clicked if of == CLICK else self.stream(of) for of in kinds}
+            if sum(len(stream.moments) for stream in streams.values()) <= _FEW:
+                found = self._counted[keys] = count_few(keys, streams, self.sizes)
+                return found
+            orders = {of: np.argsort(each.moments, kind="stable") for of, each in streams.items()}
             counting = Counting(keys)
-            streams: dict[str, tuple[Stream, Ints]] = {}
             for row, key in enumerate(keys):
-                if key.of not in streams:
-                    stream = self.clicked if key.of == CLICK else self.stream(key.of)
-                    streams[key.of] = stream, np.argsort(stream.moments, kind="stable")
-                counting.add(row, streams[key.of][0], self.sizes, streams[key.of][1])
+                counting.add(row, streams[key.of], self.sizes, orders[key.of])
             found = self._counted[keys] = counting.done()
             return found
 
     def prepare(self, keys: tuple[Key, ...]) -> None:
         """Count all that will be asked, these keys and what users read, so that nobody who asks waits for it."""
+        if self._prepared is keys:
+            return
         self.counters(keys)
         self.read.last(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.int64), (_NOBODY, _NOBODY, _NOBODY))
+        self._prepared = keys
 
     def count(self, keys: tuple[Key, ...], counted: "Counted", read: "Counted") -> None:
         """Take what was counted before, of these keys and of what users read."""
@@ -131,6 +140,30 @@ class Layer:
                 found.add(name)
         return found
 
+    def with_events(self, events: pl.DataFrame, rows: pl.DataFrame, register: Register, ids: Codes) -> "Layer":
+        """Put events under its own, both together in `rows`; `ids` are the codes of their users and items."""
+        layer = Layer(replace(self.behaviour, events=rows), register, self.time, self.history, self.below, self.since)
+        moments = events["known_at"].to_numpy().view(np.int64)
+        later = Stream(register.codes(events, moments, ids), moments, moments, in_units(events["value"]))
+        layer._events, layer._showings, layer._clicked = self._events.joined(later), self._showings, self._clicked
+        numbers, kinds = number_kinds(events["event"], self._kinds[0])
+        layer._kinds = numbers, np.append(self._kinds[1], kinds)
+        return layer
+
+    def followed_by(self, later: "Layer") -> "Layer":
+        """Put the rows of a layer right above, which fits, into one with these; see `Log.fits`.
+
+        What a user read last before a click is what it was: nothing above comes before a click of these.
+        """
+        rows = self.behaviour.joined(later.behaviour)
+        layer = Layer(rows, later.register, self.time, self.history, self.below, self.since)
+        layer._events, layer._showings = self._events.joined(later._events), self._showings.joined(later._showings)
+        layer._clicked, layer.clicked = self._clicked.joined(later._clicked), self.clicked.joined(later.clicked)
+        numbers, kinds = dict(self._kinds[0]), later._kinds[0]
+        own = np.array([numbers.setdefault(kind, len(numbers)) for kind in kinds], dtype=np.int64)
+        layer._kinds = numbers, np.concatenate([self._kinds[1], own[later._kinds[1]]])
+        return layer
+
     def recoded(self, register: Register, names: Set[str], below: "tuple[Below, ...]") -> "Layer":
         """Give the same rows under what another register says, whose key columns of these names differ."""
         layer = Layer(self.behaviour, register, self.time, self.history, below, self.since)
@@ -139,6 +172,7 @@ class Layer:
             keys = tuple(key for key in counted.keys if not names & set(key.per))
             layer._counted[keys] = counted.of(keys)
         layer.read, layer.held, layer._clicked, layer.event_ids = self.read, self.held, self._clicked, self.event_ids
+        layer._kinds = self._kinds
         layer._showings, layer._events = (
             replace(stream, codes={**stream.codes, **register.attribute_codes(stream.codes, stream.happened)})
             for stream in (self._showings, self._events)
@@ -176,7 +210,20 @@ class Layer:
         """Give the rows of the lists, or the events of a kind."""
         if of == SHOWING:
             return self._from_here(self._showings)
-        return self._from_here(self._events.where((self.behaviour.events["event"] == of).to_numpy()))
+        return self._from_here(self._events.where(self._of_kinds({of})))
+
+    @cached_property
+    def _kinds(self) -> tuple[dict[str, int], Ints]:
+        """Numbers of the kinds of events, and that of each event."""
+        return number_kinds(self.behaviour.events["event"], {})
+
+    def _of_kinds(self, wanted: Set[str]) -> npt.NDArray[np.bool_]:
+        """Say which events are of some kinds."""
+        numbers, kinds = self._kinds
+        found = np.zeros(len(kinds), dtype=bool)
+        for number in (numbers[kind] for kind in wanted if kind in numbers):
+            found |= kinds == number
+        return found
 
     def _from_here(self, stream: Stream) -> Stream:
         """Leave out rows that are counted below."""
@@ -211,8 +258,7 @@ class Layer:
         """Clicks, and the events that users read as they read clicks."""
         if not self.history:
             return self.click_rows
-        read = self.behaviour.events["event"].is_in(self.history)
-        return self.click_rows.joined(self._from_here(self._events.where(read.to_numpy())))
+        return self.click_rows.joined(self._from_here(self._events.where(self._of_kinds({*self.history}))))
 
     @cached_property
     def clicked(self) -> Stream:
@@ -221,6 +267,19 @@ class Layer:
         items, _, happened = last_read((*self.below, self), self.register, rows.codes["user"], rows.moments, 1)
         codes = self.register.last_codes(items[:, 0], happened[:, 0])
         return replace(rows, codes={**rows.codes, **codes})
+
+
+def number_kinds(events: pl.Series, known: dict[str, int]) -> tuple[dict[str, int], Ints]:
+    """Give kinds of events numbers, those that are known their own, and say which each event has."""
+    kinds = events.cast(pl.String)
+    numbers = dict(known)
+    if len(kinds) <= _FEW:
+        each = [numbers.setdefault(kind, len(numbers)) for kind in kinds.to_list()]
+        return numbers, np.array(each, dtype=np.int64)
+    found = np.empty(len(kinds), dtype=np.int64)
+    for kind in kinds.unique().to_list():
+        found[(kinds == kind).to_numpy()] = numbers.setdefault(kind, len(numbers))
+    return numbers, found
 
 
 def last_read(

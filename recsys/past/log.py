@@ -17,7 +17,7 @@ from recsys.past.field import Fields, rows_of
 from recsys.past.layer import Layer, last_read
 from recsys.past.reads import Key, Reads
 from recsys.past.register import Register
-from recsys.past.streams import CLICK, LAST, Amount, Ints, Rows
+from recsys.past.streams import CLICK, LAST, NEVER_FIRST, NEVER_LAST, Ints, Moment, Rows
 from recsys.past.totals import Keeping, Totals
 from recsys.past.vocabulary import Vocabularies, Vocabulary
 
@@ -78,6 +78,22 @@ class Log:
         """
         register, below = self.register.with_tail(tail), self.layers
         return self._of(register, (*below, Layer(tail, register, self.time, self.history, below)))
+
+    def with_events(self, events: pl.DataFrame, rows: pl.DataFrame) -> "Log":
+        """Put events, in the columns of `Behaviour`, into the highest layer, which then has these rows."""
+        *below, top = self.layers
+        assert isinstance(top, Layer)
+        register, ids = self.register.with_events(events)
+        return self._of(register, (*below, top.with_events(events, rows, register, ids)))
+
+    @property
+    def top(self) -> Layer:
+        """The highest layer."""
+        return self.rows_known[-1]
+
+    def with_layer(self, layer: Layer) -> "Log":
+        """Put a layer on top, which lay there before or higher."""
+        return self._of(layer.register, (*self.layers, layer))
 
     def lower(self) -> "Log":
         """Leave the highest layer away."""
@@ -160,16 +176,11 @@ class Log:
         """Whether nothing read in the highest layer would have been the last before a click that is counted below."""
         *lower, top = self.rows_known  # what totals stand for came long before
         rows = top.history_rows
-        reads = Reads.of((Amount(CLICK, ("user",)),), self.time.feedback_delay)
-        codes = rows.codes["user"][None]
+        reads = Reads.of((Moment(CLICK, ("user",)),), self.time.feedback_delay)
+        last, ever = np.full((1, len(rows.moments)), NEVER_LAST), np.full((1, len(rows.moments)), NEVER_FIRST)
         for layer in lower:
-            by_then, ever = np.zeros((2, 1, len(rows.moments)), dtype=np.int64)
-            counters = layer.counters(reads.keys)
-            counters.add(reads, codes, rows.moments[None] + 1, by_then)
-            counters.add(reads, codes, np.full_like(codes, np.iinfo(np.int64).max), ever)
-            if np.any(by_then < ever):
-                return False
-        return True
+            layer.counters(reads.keys).add(reads, rows.codes["user"][None], ever, last)
+        return not np.any(last > rows.moments)
 
     @property
     def users(self) -> Vocabulary:

@@ -260,6 +260,21 @@ class Register:
             return self
         return Register(found, self.items.padded(len(found["item"])), self.users.padded(len(found["user"])))
 
+    def with_events(self, events: pl.DataFrame) -> "tuple[Register, Codes]":
+        """Know the ids of later events, too; and give the codes of their users and items."""
+        register, codes = self, self._ids(events)
+        if any(np.any(of < 0) for of in codes.values()):
+            found = dict(self.vocabularies)
+            for name in codes:
+                found[name] = found[name].extended(events[f"{name}_id"])
+            register = Register(found, self.items.padded(len(found["item"])), self.users.padded(len(found["user"])))
+            codes = register._ids(events)
+        return register, codes
+
+    def _ids(self, table: pl.DataFrame) -> dict[str, Ints]:
+        """Give the codes of users and items, -1 where they are not known."""
+        return {name: self.vocabularies[name].encode(table[f"{name}_id"]) for name in ("user", "item")}
+
     def told(self, items: pl.DataFrame, users: pl.DataFrame) -> "tuple[Register, dict[str, Changed]]":
         """Take new and changed rows, each version once, in the columns of the tables, see `Entries.fitted`.
 
@@ -286,12 +301,12 @@ class Register:
         others = ("user", "item", *self.items.attributes, *self.users.attributes)
         return tuple(name for name in self.vocabularies if name not in others)
 
-    def codes(self, table: pl.DataFrame, moments: Ints) -> dict[str, Ints]:
+    def codes(self, table: pl.DataFrame, moments: Ints, ids: Codes | None = None) -> dict[str, Ints]:
         """Turn users, items, what was known of them before some moments, and context categories into codes.
 
-        They are -1 where there is none.
+        They are -1 where there is none; `ids` are those of users and items, where they are at hand.
         """
-        found = {name: self.vocabularies[name].encode(table[f"{name}_id"]) for name in ("user", "item")}
+        found = self._ids(table) if ids is None else dict(ids)
         found |= self.attribute_codes(found, moments)
         for name in self.context:
             present = name in table.columns

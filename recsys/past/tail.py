@@ -2,14 +2,15 @@
 
 import logging
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cached_property
 
+import numpy as np
 import polars as pl
 
 from recsys.data.clock import format_duration
 from recsys.errors import DataError
-from recsys.past.behaviour import CLICKED_AT, Behaviour, as_text, known_events, shown_candidates
+from recsys.past.behaviour import CLICKED_AT, Behaviour, as_text, joined_rows, known_events, latest, shown_candidates
 from recsys.past.log import Log
 from recsys.past.told import CANDIDATE, SHOWN_TO, Taken, untold_candidates, untold_events
 from recsys.schema import TIME
@@ -42,6 +43,10 @@ class Tail:
         How many showings, the first of the lowest log, were there before the first tail.
     last
         Moment of the latest of these.
+    blank
+        No candidate, in the columns of those that are told.
+    open
+        The log of all of it, where that is at hand.
     """
 
     closed: Log
@@ -50,6 +55,8 @@ class Tail:
     settled: pl.DataFrame
     in_state: int
     last: datetime | None
+    blank: pl.DataFrame
+    open: Log | None = None
 
     @classmethod
     def on(cls, log: Log) -> "Tail":
@@ -58,11 +65,13 @@ class Tail:
         requests = shown.clear().select(pl.lit(None).alias("request_id"), pl.all())
         settled = requests.select("request_id", *SHOWN_TO, "label")
         last = shown.select(pl.col("timestamp").max()).item()
-        return cls(log, log.behaviour.events.clear(), requests, settled, len(shown), last)
+        return cls(log, log.behaviour.events.clear(), requests, settled, len(shown), last, requests.drop("list_size"))
 
     @cached_property
     def log(self) -> Log:
         """All that is known."""
+        if self.open is not None:
+            return self.open
         if self.events.is_empty() and self.requests.is_empty():
             return self.closed
         return self.closed.with_tail(self._rows(self.requests))
@@ -77,13 +86,16 @@ class Tail:
             the state already; when values are of another kind than those before.
         """
         known = self.closed.behaviour
-        ids = {name: known.events.schema[name] for name in ("user_id", "item_id")}
-        new = pl.DataFrame(schema={**ids, "timestamp": TIME, "event": pl.String, "known_at": TIME})
-        if events is not None:
+        if events is None:
+            ids = {name: known.events.schema[name] for name in ("user_id", "item_id")}
+            new = pl.DataFrame(schema={**ids, "timestamp": TIME, "event": pl.String, "known_at": TIME})
+        else:
             new = untold_events(events, self.closed, self.events)
-            known_at = pl.col("known_at") if "known_at" in new.columns else pl.lit(None, TIME)
-            new = new.with_columns(known_at=pl.max_horizontal(known_at, "timestamp"))
-        shown = self.requests.drop("list_size").clear() if requests is None else self._untold(requests)
+            if "known_at" in new.columns:
+                new = new.with_columns(latest(new["known_at"], new["timestamp"]))
+            else:
+                new = new.hstack([new["timestamp"].alias("known_at")])
+        shown = self.blank if requests is None else self._untold(requests)
         told = sum(len(each) for each in (events, requests) if each is not None)
         return Taken(new, shown, known.items.clear(), known.users.clear(), told - len(new) - len(shown))
 
@@ -91,6 +103,9 @@ class Tail:
         """Leave out what came too late: the state holds no rows of then, but totals."""
         earliest, lateness = self.closed.earliest, self.closed.time.lateness
         if earliest is None:
+            return taken
+        bound = earliest - lateness // timedelta(microseconds=1)
+        if all(not len(each) or each.to_numpy().view(np.int64).min() >= bound for each in taken.moments):
             return taken
         first = pl.lit(earliest, pl.Int64).cast(TIME) - lateness
         events, requests = (
@@ -112,16 +127,19 @@ class Tail:
         """Add what `untold` left: events, candidates that were shown, and labels of candidates that wait for them."""
         tail = self
         if events is not None and len(events):
-            tail = replace(tail, events=_appended(tail.events, known_events(events)))
+            known = known_events(events)
+            rows = joined_rows(tail.events, known)
+            log = self.log.with_events(known, rows) if self.log is not self.closed else None
+            tail = replace(tail, events=rows, open=log)
         if requests is not None and len(requests):
-            tail = replace(tail, requests=tail._with(requests))
+            tail = replace(tail, requests=tail._with(requests), open=None)
         return tail._settled()
 
     def told(self, items: pl.DataFrame, users: pl.DataFrame) -> "Tail":
         """Know new and changed rows of items and users, see `Log.told`."""
         if items.is_empty() and users.is_empty():
             return self
-        return replace(self, closed=self.closed.told(items, users))
+        return replace(self, closed=self.closed.told(items, users), open=None)
 
     def _settled(self) -> "Tail":
         """Close the open tail when it is long, and count anew what does not fit on top."""
@@ -130,16 +148,23 @@ class Tail:
             return self
         labelled = pl.col("label").is_not_null()
         done = self.requests.filter(labelled)
-        settled = _appended(self.settled, done.select("request_id", *SHOWN_TO, "label"))
-        rest = replace(self, events=self.events.clear(), requests=self.requests.filter(~labelled), settled=settled)
-        added, below = self._rows(done), self.closed
+        settled = joined_rows(self.settled, done.select("request_id", *SHOWN_TO, "label"))
+        rest = replace(
+            self, events=self.events.clear(), requests=self.requests.filter(~labelled), settled=settled, open=None
+        )
+        below = self.closed
+        log = top if len(done) == len(self.requests) else below.with_tail(self._rows(done))
         while True:
-            log, (*others, highest) = below.with_tail(added), below.rows_known
-            if log.fits and (not others or _size(highest.behaviour) > 2 * _size(added)):
+            (*others, highest), fits, added = below.rows_known, log.fits, log.top
+            if fits and (not others or _size(highest.behaviour) > 2 * _size(added.behaviour)):
                 return replace(rest, closed=log)
             if not others:
                 return replace(rest, closed=log.in_one())
-            added, below = highest.behaviour.joined(added), below.lower()
+            below = below.lower()
+            if fits:
+                log = below.with_layer(highest.followed_by(added))
+            else:
+                log = below.with_tail(highest.behaviour.joined(added.behaviour))
 
     def _rows(self, requests: pl.DataFrame) -> Behaviour:
         known = self.closed.behaviour
@@ -153,7 +178,7 @@ class Tail:
         if self.requests.is_empty():
             return new
         known = self._labelled(new)
-        return _appended(known, new.join(known, on=CANDIDATE, how="anti"))
+        return joined_rows(known, new.join(known, on=CANDIDATE, how="anti"))
 
     def _untold(self, new: pl.DataFrame) -> pl.DataFrame:
         """Leave out candidates that were told before or are in the state; a label is told with the context before."""
@@ -217,11 +242,6 @@ class Tail:
                 raise DataError(
                     f"requests hold {name} as {given}, and as {before} before; cast the column to the same kind"
                 )
-
-
-def _appended(rows: pl.DataFrame, later: pl.DataFrame) -> pl.DataFrame:
-    """Put rows below others, in one piece: thousands of small pieces cost far more than what they hold."""
-    return pl.concat([rows, later], how="diagonal_relaxed", rechunk=True)
 
 
 def _size(behaviour: Behaviour) -> int:

@@ -55,6 +55,11 @@ class Taken:
     unread: int = 0
     late: int = 0
 
+    @property
+    def moments(self) -> tuple[pl.Series, pl.Series]:
+        """When the events became known, and when the lists were shown."""
+        return self.events["known_at"], self.requests["timestamp"]
+
     def known_from(self, at: datetime, time: TimeSettings) -> "Taken":
         """Let what would have been known before a moment be known from then on; lists stay where they were shown."""
         moment, requests = pl.lit(at, TIME), self.requests

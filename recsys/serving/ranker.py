@@ -1,25 +1,22 @@
 """`Ranker`: a model folder inside somebody's process, without torch."""
 
 import logging
-from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
-from decimal import Decimal
-from itertools import islice
+from functools import cached_property
 from pathlib import Path
 from threading import Lock
-from typing import Any, Literal, TypeVar
+from typing import Literal, TypeVar
 
 import pandas as pd
 import polars as pl
-import pyarrow as pa
 
 from recsys.data.candidates import refuse_misnamed
 from recsys.data.checks import check_update
-from recsys.data.clock import utc
 from recsys.data.faults import refuse_errors
 from recsys.data.labels import with_clicks
+from recsys.data.one_list import are_sound_events
 from recsys.data.plain import plain_table
 from recsys.data.texts import text_columns
 from recsys.errors import DataError, SettingsError
@@ -34,23 +31,18 @@ from recsys.past.lookup import Lookup
 from recsys.past.streams import CLICK
 from recsys.past.tail import Tail
 from recsys.past.told import Taken
-from recsys.schema import CANDIDATES, EVENTS, ITEMS, REQUESTS, USERS, Table
-from recsys.shown import counted, plain
+from recsys.schema import CANDIDATES, EVENTS, ITEMS, REQUESTS, USERS
+from recsys.serving.frames import past_moment, read, told
+from recsys.shown import plain
 
 logger = logging.getLogger(__name__)
 
 _MOST_NAMED = 10
 
-Frame = TypeVar("Frame", pl.DataFrame, pd.DataFrame)
+_FEW = 100
+"""Up to so many events are looked at one by one."""
 
-_UNREADABLE = (
-    pa.ArrowException,
-    pl.exceptions.PolarsError,
-    pl.exceptions.PanicException,  # decimals of more than 38 digits
-    ValueError,
-    TypeError,
-    ArithmeticError,  # integers that are too large, and decimals that signal
-)
+Frame = TypeVar("Frame", pl.DataFrame, pd.DataFrame)
 
 
 class Ranker:
@@ -65,6 +57,9 @@ class Ranker:
         self._tail = Tail.on(ready.log)
         self._growing, self._telling = Lock(), Lock()
         self._unread: set[str] = set()
+        self._sound: set[tuple[tuple[str, ...], tuple[pl.DataType, ...]]] = set()
+        self._nothing = News.of(None, None, ready.model.settings, ready.log, ready.reader)
+        self._keys = counted_keys(ready.model.settings.features)
         self._count(ready.log)  # so that loading takes the time, and no list; what is compiled is loaded, too
         Declared.of(declare(ready.model.settings.features)).read(Lookup.of_nobody(ready.log))
 
@@ -134,7 +129,7 @@ class Ranker:
         """
         check_top(top)
         ready = self._ready  # an update that comes meanwhile gives others another one
-        ranked = keep_top(ready.rank(ready.ask(_read(candidates, CANDIDATES, ready.columns))), top)
+        ranked = keep_top(ready.rank(ready.ask(read(candidates, CANDIDATES, ready.columns))), top)
         return ranked if isinstance(candidates, pl.DataFrame) else ranked.to_pandas()
 
     def find(self, requests: Frame) -> Frame:
@@ -164,10 +159,10 @@ class Ranker:
         ready = self._ready
         refuse_misnamed(list(requests.columns))
         if "item_id" in requests.columns:
-            found = ready.find(_read(requests, CANDIDATES, ready.columns))
+            found = ready.find(read(requests, CANDIDATES, ready.columns))
         else:
             own = requests.assign(item_id=0) if isinstance(requests, pd.DataFrame) else requests.with_columns(item_id=0)
-            found = ready.find(_read(own, CANDIDATES, ready.columns).drop("item_id"))
+            found = ready.find(read(own, CANDIDATES, ready.columns).drop("item_id"))
         return found if isinstance(requests, pl.DataFrame) else found.to_pandas()
 
     def score(self, candidates: Frame) -> "pl.Series | pd.Series[float]":
@@ -176,7 +171,7 @@ class Ranker:
         Under nightly the score of an item that was not out when its list was made is null, or NaN in pandas.
         """
         ready = self._ready
-        frame = plain_table(_read(candidates, CANDIDATES, ready.columns), CANDIDATES)  # ids as they are ranked
+        frame = plain_table(read(candidates, CANDIDATES, ready.columns), CANDIDATES)  # ids as they are ranked
         ranked = ready.rank(ready.ask(frame)).select("request_id", "item_id", "score")
         scores = frame.select("request_id", "item_id").join(
             ranked, on=["request_id", "item_id"], how="left", maintain_order="left"
@@ -243,9 +238,9 @@ class Ranker:
             from events, which only a batch can do.
         """
         done, shown = self._checked(events, requests)
-        moment = None if at is None else _past_moment(at)
-        told = items is not None or users is not None
-        with self._telling if told else nullcontext():  # while texts are read, events may still be told
+        moment = None if at is None else past_moment(at)
+        tells = items is not None or users is not None
+        with self._telling if tells else nullcontext():  # while texts are read, events may still be told
             return self._taken(self._news(items, users, moment), done, shown, moment)
 
     def _taken(
@@ -262,15 +257,19 @@ class Ranker:
             self._count(tail.log)  # no list waits for it
             reader = news.known_by(self._ready.reader, tail.log)
             self._ready, self._tail = self._ready.knowing(tail.log, reader), tail
-        ignored = taken.ignored + news.alike
-        taken = replace(taken, items=news.items, users=news.users, ignored=ignored)
-        return replace(taken, untexted=news.texts.untexted, unread=int((~self._is_read(taken.events)).sum()))
+        return replace(
+            taken,
+            items=news.items,
+            users=news.users,
+            ignored=taken.ignored + news.alike,
+            untexted=news.texts.untexted,
+            unread=self._unread_among(taken.events),
+        )
 
     def _count(self, log: Log) -> None:
         """Count what lists will ask of a log, and was not counted yet."""
-        keys = counted_keys(self._ready.model.settings.features)
         for layer in log.layers:
-            layer.prepare(keys)
+            layer.prepare(self._keys)
 
     def _checked(
         self, events: pl.DataFrame | pd.DataFrame | None, requests: pl.DataFrame | pd.DataFrame | None
@@ -284,8 +283,10 @@ class Ranker:
                 "before them; run `recsys score` with newer tables and load the state that it writes"
             )
         context = settings.features.context
-        done, shown = _told(events, EVENTS), _told(requests, REQUESTS, context)
-        done = None if done is None else plain_table(done, EVENTS)
+        done, shown = told(events, EVENTS), told(requests, REQUESTS, context)
+        if done is not None and shown is None and self._are_sound(done):
+            return done, None
+        raw, done = done, None if done is None else plain_table(done, EVENTS)
         if shown is not None:
             labelled = shown if "label" in shown.columns else shown.with_columns(label=pl.lit(None, pl.Int64))
             shown = plain_table(labelled, REQUESTS, context)
@@ -293,26 +294,39 @@ class Ranker:
         if done is not None:
             check_id_types(done, known, "events")
             self._warn_of_unread(done)
+            if raw is not None and raw.schema == done.schema:
+                self._sound.add(_kinds_of(done))
         if shown is not None:
             check_id_types(shown, known, "requests")
             unscored = settings.features.model_copy(update={"scores": ()})  # only who is ranked needs them
             check_context(shown, unscored, (), "requests")
         return done, shown
 
-    @property
+    def _are_sound(self, events: pl.DataFrame) -> bool:
+        """Tell whether events are of columns and types in which no fault was found, and hold no value that is one."""
+        if _kinds_of(events) not in self._sound or not are_sound_events(events, datetime.now(UTC)):
+            return False
+        self._warn_of_unread(events)
+        return True
+
+    @cached_property
     def _read_kinds(self) -> set[str]:
         """The kinds of events that the model reads."""
         settings = self._ready.model.settings
         named = (*settings.text.history, *settings.features.kinds, *settings.candidates.once)
         return {CLICK, *settings.labels.clicks, *named}
 
-    def _is_read(self, events: pl.DataFrame) -> pl.Series:
-        return events["event"].cast(pl.String).is_in(list(self._read_kinds))
+    def _unread_among(self, events: pl.DataFrame) -> int:
+        """Count events that change no ranking."""
+        kinds = events["event"].cast(pl.String)
+        if len(kinds) > _FEW:
+            return int((~kinds.is_in(list(self._read_kinds))).sum())
+        return sum(kind not in self._read_kinds for kind in kinds.to_list())
 
     def _warn_of_unread(self, events: pl.DataFrame) -> None:
         """Say once of each kind of events that it changes no ranking."""
         read = self._read_kinds
-        kinds = {*events["event"].cast(pl.String).unique()} - {*read, *self._unread}
+        kinds = {*events["event"].cast(pl.String).to_list()} - {*read, *self._unread}
         if kinds:
             self._unread |= kinds
             logger.warning(
@@ -330,70 +344,11 @@ class Ranker:
         ready = self._ready
         features, text = ready.model.settings.features, ready.model.settings.text
         named = (*features.affinity, *features.numbers, *text_columns(text.fields, text.template))
-        told, people = _told(items, ITEMS, named), _told(users, USERS, features.users)
-        return News.of(told, people, ready.model.settings, ready.log, ready.reader, at)
+        rows, people = told(items, ITEMS, named), told(users, USERS, features.users)
+        if rows is None and people is None:
+            return self._nothing
+        return News.of(rows, people, ready.model.settings, ready.log, ready.reader, at)
 
 
-def _past_moment(at: datetime | str) -> datetime:
-    try:
-        moment = utc(at)
-    except ValueError as error:
-        raise DataError(f"at: {error}") from error
-    if moment > datetime.now(UTC):
-        raise DataError(f"at: {moment.isoformat()} lies in the future; give the moment from which the rows are known")
-    return moment
-
-
-def _told(frame: pl.DataFrame | pd.DataFrame | None, table: Table, further: Sequence[str] = ()) -> pl.DataFrame | None:
-    """Take what is told, None where that is nothing."""
-    if frame is None or (isinstance(frame, pl.DataFrame | pd.DataFrame) and not len(frame)):
-        return None
-    return _read(frame, table, further)
-
-
-def _read(frame: pl.DataFrame | pd.DataFrame, table: Table, further: Sequence[str] = ()) -> pl.DataFrame:
-    """Take the columns that are read; all of them where one is missing, so that the error can say which there are."""
-    if not isinstance(frame, pl.DataFrame | pd.DataFrame):
-        raise DataError(f"{table.name} are a {type(frame).__name__}; pass a polars or pandas DataFrame")
-    if isinstance(frame.columns, pd.MultiIndex):
-        raise DataError(
-            f"the pandas frame of {table.name} has columns in {counted(frame.columns.nlevels, 'level')}, such as "
-            f"{next(iter(frame.columns), ())}; give each column one name, such as {table.required[0]!r}"
-        )
-    names = [column.name for column in table.columns] + [name for name in further if name]
-    needed = [name for name in table.required if name != "label"] + names[len(table.columns) :]
-    whole = set(needed) <= set(frame.columns)
-    read = [name for name in dict.fromkeys(frame.columns) if name in names or (isinstance(name, str) and not whole)]
-    return pl.DataFrame([_column(frame, name, table.name) for name in read])
-
-
-def _column(frame: pl.DataFrame | pd.DataFrame, name: str, called: str) -> pl.Series:
-    if isinstance(frame, pl.DataFrame):
-        return frame.get_column(name)
-    values = frame[name]
-    if isinstance(values, pd.DataFrame):
-        raise DataError(f"the pandas frame of {called} holds {name!r} {values.shape[1]} times; keep one of them")
-    try:
-        return pl.Series(name, pl.from_pandas(_for_polars(values)))
-    except _UNREADABLE as error:
-        filled = (
-            value
-            for value in values
-            if isinstance(value, Decimal) or not pd.api.types.is_scalar(value) or pd.notna(value)
-        )
-        kinds = sorted({type(value).__name__ for value in islice(filled, 1000)})
-        raise DataError(
-            f"{called}.{name}: the pandas column of {values.dtype} cannot be read ({type(error).__name__}; it holds "
-            f"{', '.join(kinds)}); give it one type, integers within 64 bits"
-        ) from error
-
-
-def _for_polars(values: "pd.Series[Any]") -> "pd.Series[Any]":
-    """Write a column so that polars reads it: it knows zones by their names, and neither offsets nor sparse columns."""
-    if isinstance(values.dtype, pd.SparseDtype):
-        return values.sparse.to_dense()
-    if values.dtype == object and pd.api.types.infer_dtype(values) == "datetime":
-        moments = pa.array(values, from_pandas=True)
-        values = pd.Series(moments, dtype=pd.ArrowDtype(moments.type))
-    dtype = values.dtype.pyarrow_dtype if isinstance(values.dtype, pd.ArrowDtype) else values.dtype
-    return values if getattr(dtype, "tz", None) is None else values.dt.tz_convert("UTC")
+def _kinds_of(frame: pl.DataFrame) -> tuple[tuple[str, ...], tuple[pl.DataType, ...]]:
+    return tuple(frame.columns), tuple(frame.dtypes)
