@@ -103,6 +103,12 @@ class Layer:
         self.read.last(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.int64), (_NOBODY, _NOBODY, _NOBODY))
         self._prepared = keys
 
+    def forget(self) -> None:
+        """Let go of what was counted, which takes more room than the rows; it is counted anew when asked again."""
+        with self._counting:
+            self._counted.clear()
+            self._prepared = None
+
     def count(self, keys: tuple[Key, ...], counted: "Counted", read: "Counted") -> None:
         """Take what was counted before, of these keys and of what users read."""
         self._counted[keys], self.read = counted, read
