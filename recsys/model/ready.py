@@ -27,7 +27,7 @@ from recsys.model.folder import Model, State, until
 from recsys.model.prepared import Prepared, available_at, prepare
 from recsys.past.log import Log
 from recsys.past.lookup import Asked
-from recsys.past.streams import LAST, SHOWING, Ints
+from recsys.past.streams import LAST, Ints
 from recsys.schema import CANDIDATES
 from recsys.sources.finding import Finder, first_rows
 from recsys.sources.index import Index
@@ -252,7 +252,7 @@ class Ready:
         all that the model has learnt from, and is null where it is not, see `recsys.ranking.experience`.
         """
         scores = self.model.ranker.score(self.features(asked))
-        shown, read = asked.lookup.amount(SHOWING, ("user",), None), asked.lookup.codes[f"{LAST}item"] >= 0
+        shown, read = asked.lookup.ever[0], asked.lookup.codes[f"{LAST}item"] >= 0
         request = np.repeat(np.arange(len(asked.lengths)), asked.lengths)
         order = self._order(asked.candidates, scores, request)
         ids = pl.DataFrame([asked.candidates.get_column(name) for name in ("request_id", "user_id", "item_id")])[order]

@@ -82,6 +82,11 @@ class Lookup:
         found: Ints = self.read((Amount(of, per, window, which),))[0]
         return found
 
+    @cached_property
+    def ever(self) -> Ints:
+        """How often each user was shown anything, and each item was shown and clicked, shape [3, Q]."""
+        return self.read((Amount(SHOWING, ("user",)), Amount(SHOWING, ("item",)), Amount(CLICK, ("item",))))
+
     def hours(self, moments: Ints) -> Floats:
         """Give the hours between moments that were read and `as_of`, NaN where there is none, of the same shape."""
         known = (moments != NEVER_FIRST) & (moments != NEVER_LAST)
@@ -141,6 +146,15 @@ def _is_one(requests: pl.Series) -> bool:
     return bool((numbers == numbers[0]).all())
 
 
+def _by_item(candidates: pl.DataFrame) -> pl.DataFrame:
+    """Sort the candidates of one request."""
+    items = candidates.get_column("item_id")
+    if not items.dtype.is_integer() or items.null_count():
+        return candidates.sort("item_id")
+    numbers = items.to_numpy()
+    return candidates if (numbers[1:] > numbers[:-1]).all() else candidates[np.argsort(numbers, kind="stable")]
+
+
 def cut_requests(starts: Ints, rows: int) -> Iterator[tuple[int, int]]:
     """Cut requests into runs of at least `rows` rows each, the last one excepted: their first, and the one after."""
     first = 0
@@ -173,7 +187,7 @@ class Asked:
         """Put candidates into the one order that features are computed in, and find where requests start."""
         requests = candidates.get_column("request_id")
         if len(requests) and requests.null_count() == 0 and requests[0] == requests[-1] and _is_one(requests):
-            return cls(candidates.sort("item_id"), np.array([0, len(requests)]), log)
+            return cls(_by_item(candidates), np.array([0, len(requests)]), log)
         candidates = candidates.sort("request_id", "item_id")
         return cls(candidates, request_starts(candidates), log)
 
@@ -196,8 +210,8 @@ class Asked:
         """Give the share of each request's candidates of whose items no showing and no click is known, shape [R]."""
         if not len(self.lengths):
             return np.empty(0)
-        known = self.lookup.amount(SHOWING, ("item",), None) + self.lookup.amount(CLICK, ("item",), None)
-        shares: Floats = np.add.reduceat(known == 0, self.starts[:-1], dtype=np.int64) / self.lengths
+        _, shown, clicked = self.lookup.ever
+        shares: Floats = np.add.reduceat(shown + clicked == 0, self.starts[:-1], dtype=np.int64) / self.lengths
         return shares
 
     def parts(self, rows: int) -> Iterator["Asked"]:

@@ -111,6 +111,8 @@ class Vocabulary:
     @cached_property
     def by_code(self) -> pl.Series:
         """The value of every code, shape [n]."""
+        if self.later is None and self.codes is None:
+            return self.values
         parts = [part for part in self._parts() if len(part[0])] or [self._parts()[0]]
         codes = np.concatenate([codes for _, codes in parts])
         return pl.concat([values for values, _ in parts]).gather(np.argsort(codes))
