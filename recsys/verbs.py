@@ -2,15 +2,18 @@
 
 from pathlib import Path
 from shutil import get_terminal_size
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter
 
 from recsys.answers import say, write
 from recsys.arguments import Changes, Judged, Moment, Whole, Written
-from recsys.errors import DataError, SettingsError
+from recsys.errors import SettingsError
 from recsys.night_verbs import backtest
 from recsys.shown import counted
+
+if TYPE_CHECKING:
+    from polars import DataFrame
 
 
 def _version() -> str:
@@ -371,19 +374,16 @@ def score(
     if candidates is not None and (users or items or at):
         raise SettingsError("--candidates comes with neither --users nor --items nor --at; give one or the other")
     from recsys.data.candidates import ask, cross, read_rows
+    from recsys.data.cutting import refuse_no_items
     from recsys.data.tables import Dataset
     from recsys.files import refuse_existing
     from recsys.jobs.score import score as score_lists
 
     refuse_existing(out)
-    dataset = Dataset.read(data)
+    dataset, given = Dataset.read(data), Path(str(candidates))
+    asked: DataFrame | Path = given
     if users is not None and at is not None:
         asked = ask(read_rows(users), at) if items is None else cross(read_rows(users), read_rows(items), at)
-    else:
-        asked = read_rows(str(candidates))
-        if "item_id" not in asked.columns and not find:
-            raise DataError(
-                f"{candidates} has no column item_id; its columns are {', '.join(asked.columns)}; name the items in "
-                "it, or give --find, and the sources of the model find candidates"
-            )
+    elif not find:
+        refuse_no_items(given)
     say(score_lists(model, dataset, asked, out, top, find).in_words(out))

@@ -41,6 +41,14 @@ class NotOut:
         listed, lost = (int((part["label"].cast(pl.Int64) > 0).sum()) for part in (made.lists, made.left_out))
         return cls(len(made.left_out), lost, lost + listed)
 
+    def joined(self, other: "NotOut") -> "NotOut":
+        """Count other lists, too."""
+        clicks, of_clicks = (
+            None if own is None or more is None else own + more
+            for own, more in ((self.clicks, other.clicks), (self.of_clicks, other.of_clicks))
+        )
+        return NotOut(self.candidates + other.candidates, clicks, of_clicks)
+
     @property
     def share(self) -> float | None:
         """Share of the clicks, 0 to 1, that fell on items that were not out; None without a click."""

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -10,6 +10,7 @@ import polars as pl
 
 from recsys.data.candidates import every_item
 from recsys.data.checks import check_candidates
+from recsys.data.cutting import in_parts
 from recsys.data.faults import refuse_errors
 from recsys.data.made import NotOut
 from recsys.data.tables import Dataset
@@ -99,7 +100,7 @@ class Scored:
 def score(
     folder: str | Path,
     dataset: Dataset,
-    candidates: pl.DataFrame,
+    candidates: pl.DataFrame | Path,
     out: str | Path,
     top: int | None = None,
     find: bool = False,
@@ -116,7 +117,8 @@ def score(
     dataset
         Today's tables: items and the behaviour so far.
     candidates
-        Whole requests, rows in any order; or requests without the column `item_id`, see `recsys.data.candidates.ask`:
+        Whole requests, rows in any order, or a Parquet file or folder of them, which is read part by part where it is
+        large; or requests without the column `item_id`, see `recsys.data.candidates.ask`:
         then the model's sources find them, or all items are. Under nightly each is ranked as the list made for the day
         in which its moment lies, without what was not out then; a `label` only tells how many clicks that costs.
     out
@@ -137,25 +139,97 @@ def score(
     """
     refuse_existing(out := Path(out))
     check_top(top)
-    if "item_id" in candidates.columns:
-        refuse_errors(check_candidates(candidates))  # before new texts are encoded
-    ready, _ = Ready.today(folder := Path(folder), dataset)
-    listed, time = _found(ready, candidates, dataset.items, find), ready.log.time
-    made = ready.made(listed)
-    if len(made.left_out) and made.lists.is_empty():
-        raise DataError(
-            f"none of the {len(made.left_out):,} candidates was out when its list was made, at {time.made_at} "
-            f"{time.zone} before its timestamp: available_at of the items lies later; give the day that the lists are "
-            "for as timestamp"
-        )
     with new_folder(out) as staging:
-        scored = _write_rankings(ready, Asked.of(made.lists, ready.log), staging / "rankings", top)
-        not_out = NotOut.of(made) if time.nightly else None
-        scored = replace(scored, unlisted=_unlisted(candidates, listed), not_out=not_out)
-        ready.state.save(staging / "state", folder, ready.model.settings, ready.log.first_as_of(made.lists))
-        how = _how_made(ready.model, made="item_id" not in candidates.columns)
+        with in_parts(candidates, staging / "parts", ROWS_PER_PART) as parts:
+            for part in parts:
+                brought = "item_id" in part.columns
+                if brought:
+                    refuse_errors(check_candidates(part))  # before new texts are encoded
+            ready, _ = Ready.today(folder := Path(folder), dataset)
+            night = Night(ready, staging / "rankings", top)
+            for part in parts:
+                night.add(part, _found(ready, part, dataset.items, find))
+        scored = night.scored()
+        ready.state.save(staging / "state", folder, ready.model.settings, night.first)
+        how = _how_made(ready.model, made=not brought)
         write_manifest(staging, {"counts": scored.to_json(), "top": top, **how})
     return scored
+
+
+class Night:
+    """What was ranked so far, and what is told of it.
+
+    Parameters
+    ----------
+    ready
+        A model and what it knows.
+    folder
+        Where rankings are written; it does not exist yet.
+    top
+        See `score`.
+    """
+
+    def __init__(self, ready: Ready, folder: Path, top: int | None) -> None:
+        self._ready, self._folder, self._top = ready, folder, top
+        self._counts, self._unlike = Counter[str](), Counter[str]()
+        self._unknown: tuple[set[object], set[object]] = (set(), set())
+        self._not_out: NotOut | None = None
+        self._behind = 0.0
+        self.first: int | None = None
+        folder.mkdir()
+
+    def add(self, asked: pl.DataFrame, listed: pl.DataFrame) -> None:
+        """Rank what was listed for those who asked, and write it.
+
+        Raises
+        ------
+        DataError
+            When candidates have faults.
+        """
+        ready, counts = self._ready, self._counts
+        made = ready.made(listed)
+        lists, first = Asked.of(made.lists, ready.log), ready.log.first_as_of(made.lists)
+        with progress(len(lists.candidates), "score", "row") as advance:
+            for part in [*lists.parts(ROWS_PER_PART)] or [lists]:  # nothing is a part, too
+                ranked = rank_part(ready, part, self._top)
+                ranked.rankings.write_parquet(self._folder / f"part-{counts['files']:05}.parquet")
+                counts.update(files=1, rankings=len(ranked.rankings), tied=ranked.tied)
+                self._unknown[0].update(ranked.unknown_users)
+                self._unknown[1].update(ranked.unknown_items)
+                self._unlike += ranked.unlike
+                advance(len(part.candidates))
+        counts.update(requests=len(lists.lengths), candidates=len(lists.candidates), unlisted=_unlisted(asked, listed))
+        if first is not None:
+            self.first = first if self.first is None else min(first, self.first)
+        self._behind = max(self._behind, _days_behind(ready, lists.candidates))
+        if ready.log.time.nightly:
+            not_out = NotOut.of(made)
+            self._not_out = not_out if self._not_out is None else self._not_out.joined(not_out)
+
+    def scored(self) -> Scored:
+        """Say what was done.
+
+        Raises
+        ------
+        DataError
+            When no candidate was out when its list was made.
+        """
+        counts, known, time = self._counts, self._ready.model.experience, self._ready.log.time
+        if self._not_out is not None and self._not_out.candidates and not counts["candidates"]:
+            raise DataError(
+                f"none of the {self._not_out.candidates:,} candidates was out when its list was made, at "
+                f"{time.made_at} {time.zone} before its timestamp: available_at of the items lies later; give the day "
+                "that the lists are for as timestamp"
+            )
+        return Scored(
+            **{name: counts[name] for name in ("requests", "candidates", "rankings", "tied", "unlisted")},
+            unknown_users=len(self._unknown[0]),
+            unknown_items=len(self._unknown[1]),
+            unlike=dict(sorted(self._unlike.items())),
+            days_behind=self._behind,
+            learnt="" if known is None else known.in_words(),
+            not_out=self._not_out,
+        )
 
 
 def _found(ready: Ready, candidates: pl.DataFrame, items: pl.DataFrame, find: bool) -> pl.DataFrame:
@@ -202,32 +276,3 @@ def _how_made(model: Model, made: bool) -> dict[str, object]:
         "made": made,
         **(found if model.settings.candidates.sources else {}),
     }
-
-
-def _write_rankings(ready: Ready, asked: Asked, folder: Path, top: int | None) -> Scored:
-    folder.mkdir()
-    rankings = tied = 0
-    unknown_users: set[object] = set()
-    unknown_items: set[object] = set()
-    unlike = Counter[str]()
-    with progress(len(asked.candidates), "score", "row") as advance:
-        for number, part in enumerate([*asked.parts(ROWS_PER_PART)] or [asked]):  # nothing is a part, too
-            ranked = rank_part(ready, part, top)
-            ranked.rankings.write_parquet(folder / f"part-{number:05}.parquet")
-            rankings, tied = rankings + len(ranked.rankings), tied + ranked.tied
-            unknown_users |= ranked.unknown_users
-            unknown_items |= ranked.unknown_items
-            unlike += ranked.unlike
-            advance(len(part.candidates))
-    known = ready.model.experience
-    return Scored(
-        requests=len(asked.lengths),
-        candidates=len(asked.candidates),
-        rankings=rankings,
-        unknown_users=len(unknown_users),
-        unknown_items=len(unknown_items),
-        tied=tied,
-        unlike=dict(sorted(unlike.items())),
-        days_behind=_days_behind(ready, asked.candidates),
-        learnt="" if known is None else known.in_words(),
-    )

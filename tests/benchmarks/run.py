@@ -12,6 +12,7 @@ from tests.benchmarks.evaluating import bench_evaluate
 from tests.benchmarks.features import bench_features
 from tests.benchmarks.growth import bench_growth
 from tests.benchmarks.news import bench_news
+from tests.benchmarks.scoring import bench_scoring
 from tests.benchmarks.serving import bench_serving
 from tests.benchmarks.state import bench_state
 
@@ -32,6 +33,7 @@ BENCHMARKS: dict[str, Callable[[], list[dict[str, object]]]] = {
     "features": bench_features,
     "growth": bench_growth,
     "news": bench_news,
+    "scoring": bench_scoring,
     "serving": bench_serving,
     "state": bench_state,
     "texts": bench_texts,

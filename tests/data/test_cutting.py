@@ -1,0 +1,77 @@
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+
+from recsys.data import cutting
+from recsys.data.cutting import in_parts, refuse_no_items
+from recsys.errors import DataError
+
+
+def make_candidates(requests: int = 60, texts: bool = False) -> pl.DataFrame:
+    random = np.random.default_rng(requests)
+    lengths = random.integers(1, 9, requests)
+    request = np.repeat(np.arange(requests), lengths)
+    frame = pl.DataFrame({"request_id": request, "item_id": random.integers(0, 99, len(request))})
+    frame = frame.with_columns(timestamp=pl.lit(datetime(2024, 5, 1)), user_id=pl.col("request_id") % 7)
+    frame = frame.with_columns(pl.col("request_id").cast(pl.String)) if texts else frame
+    return frame.sample(fraction=1, shuffle=True, seed=1)
+
+
+@pytest.mark.parametrize("texts", [False, True])
+@pytest.mark.parametrize("at_once", [7, 10_000])
+def test_parts_of_files_hold_whole_requests_and_all_rows_once(tmp_path: Path, monkeypatch, texts, at_once) -> None:
+    monkeypatch.setattr(cutting, "_AT_ONCE", at_once)
+    whole = make_candidates(texts=texts)
+    (tmp_path / "in").mkdir()
+    whole[:100].write_parquet(tmp_path / "in/one.parquet")
+    whole[100:].write_parquet(tmp_path / "in/two.parquet")
+    with in_parts(tmp_path / "in", tmp_path / "work", rows=40) as parts:
+        found, again = list(parts), list(parts)
+    assert len(found) > 3
+    assert all(map(pl.DataFrame.equals, found, again))
+    assert sum(part["request_id"].n_unique() for part in found) == 60
+    utc = whole.with_columns(pl.col("timestamp").dt.replace_time_zone("UTC"))
+    assert_frame_equal(pl.concat(found).sort(pl.all()), utc.sort(pl.all()))
+    assert not (tmp_path / "work").exists()
+
+
+def test_rows_in_memory_and_small_files_are_one_part(tmp_path: Path) -> None:
+    whole = make_candidates().with_columns(pl.col("timestamp").dt.replace_time_zone("UTC"))
+    whole.write_parquet(tmp_path / "one.parquet")
+    for given in (whole, tmp_path / "one.parquet"):
+        with in_parts(given, tmp_path / "work", rows=250) as parts:
+            assert_frame_equal(next(iter(parts)), whole)
+            assert len(list(parts)) == 1
+
+
+def test_requests_without_an_id_come_to_who_names_them(tmp_path: Path) -> None:
+    whole = make_candidates().with_columns(request_id=pl.when(pl.col("item_id") > 50).then("request_id"))
+    whole.write_parquet(tmp_path / "one.parquet")
+    with in_parts(tmp_path / "one.parquet", tmp_path / "work", rows=40) as parts:
+        assert sum(part["request_id"].null_count() for part in parts) == whole["request_id"].null_count() > 0
+
+
+def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"none\.parquet is missing; give a Parquet file or a folder of them"):  # noqa: SIM117
+        with in_parts(tmp_path / "none.parquet", tmp_path / "work", rows=4):
+            pass
+    make_candidates().write_parquet(tmp_path / "one.parquet", row_group_size=50)
+    content = bytearray((tmp_path / "one.parquet").read_bytes())
+    content[4:200] = bytes(196)
+    (tmp_path / "one.parquet").write_bytes(content)
+    with pytest.raises(DataError, match=r"one\.parquet cannot be read as Parquet \(.*\); write"):  # noqa: SIM117
+        with in_parts(tmp_path / "one.parquet", tmp_path / "work", rows=40):
+            pass
+    assert not (tmp_path / "work").exists()
+
+
+def test_candidates_without_items_are_refused(tmp_path: Path) -> None:
+    pl.DataFrame({"request_id": [1], "user": [2], "at": [datetime(2024, 5, 1, tzinfo=UTC)]}).write_parquet(
+        tmp_path / "one.parquet"
+    )
+    with pytest.raises(DataError, match=r"one\.parquet has no column item_id; its columns are request_id, user, at; "):
+        refuse_no_items(tmp_path / "one.parquet")
