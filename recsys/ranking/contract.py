@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from recsys.features.table import FeatureTable
 
 
+_TURNED = 256
+"""Rows that are turned from columns at once, so few that both lie near the processor."""
+
+
 @dataclass(frozen=True)
 class FeatureColumn:
     """One feature.
@@ -74,7 +78,8 @@ class Contract:
         if table.columns != self.names or self.category_places != list(range(first, len(self.names))):
             self._refuse(table)
         matrix = np.empty((table.numbers.shape[1], len(self.names)), dtype=np.float32)
-        matrix[:, :first] = table.numbers.T
+        for start in range(0, len(matrix), _TURNED):
+            matrix[start : start + _TURNED, :first] = table.numbers[:, start : start + _TURNED].T
         for place, category in enumerate(table.categories, first):
             matrix[:, place] = self._own_codes(place, category.vocabulary)[category.codes]
         return matrix
