@@ -12,7 +12,7 @@ import numpy.typing as npt
 from recsys.past.counters import Counters, Counting
 from recsys.past.field import marks
 from recsys.past.reads import READ, Key
-from recsys.past.register import Changed, Register
+from recsys.past.register import ALWAYS, Changed, Register
 from recsys.past.streams import CLICK, Ints, Stream
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class Keeping:
     clicks_for
         So long before it all clicks, for what is counted of all items; nothing where that is not asked.
     kinds
-        Events of these kinds are kept for ever, by user and item alone.
+        Events of these kinds are kept for ever, by user and item alone; of `click` all clicks are.
     """
 
     rows_for: timedelta
@@ -86,9 +86,9 @@ class Totals:
             old = stream.where(stream.moments < before)
             counting.add_totals(row, old, layer.sizes, np.argsort(old.moments, kind="stable"), days(old.moments))
         clicks = layer.click_rows.where(layer.click_rows.moments < before)
-        since = before - keep.clicks_for // timedelta(microseconds=1)
+        since = ALWAYS if CLICK in keep.kinds else before - keep.clicks_for // timedelta(microseconds=1)
         rows = {CLICK: _bare(clicks.where(clicks.moments >= since))}
-        for kind in keep.kinds:
+        for kind in (kind for kind in keep.kinds if kind != CLICK):
             of_kind = layer.stream(kind)
             rows[kind] = _bare(of_kind.where(of_kind.moments < before))
         return cls(counting.done(), _last_read(layer, before, keep.read), rows)

@@ -9,6 +9,7 @@ import pytest
 from recsys.errors import DataError
 from recsys.features.plan import build_features, counted_keys
 from recsys.features.settings import FAMILIES
+from recsys.past.field import rows_of
 from recsys.past.log import Log
 from recsys.past.lookup import Asked
 from recsys.past.totals import Keeping
@@ -65,6 +66,19 @@ def test_rows_become_totals(tools):
         log.layers[0].counted.blocks.data.nbytes
         < case.log.layers[0].counters(counted_keys(tools.settings)).blocks.data.nbytes
     )
+
+
+@pytest.mark.parametrize("kinds", [("click",), ("like",), ("click", "like")])
+def test_rows_that_sources_read_are_kept_for_ever(tools, kinds):
+    """Bought once is bought: clicks on lists among them, however long ago."""
+    for case, _ in cases(tools):
+        earliest = moments(case.log, case)[-1]
+        kept = Keeping(rows_for=HOUR, read=1, clicks_for=timedelta(0), kinds=kinds)
+        log = case.log.compacted(earliest, kept, counted_keys(tools.settings))
+        for kind in kinds:
+            found, expected = (rows_of(each, kind) for each in (log, case.log))
+            assert all(np.array_equal(*pair) for pair in zip(found, expected, strict=True))
+    assert len(expected.users)
 
 
 def test_a_moment_before_the_first_is_refused_by_name(tools):
