@@ -66,10 +66,10 @@ class FeatureSettings(BaseModel):
     windows
         How far back counts and rates look, beside without limit; ascending.
     horizon
-        How far back what has no window counts, such as 90d: rows since the midnight before `as_of` less so much, so that
-        "since the first" is since the first of these; at least the longest window, and a day. Without limit when left
-        out. What users read last (the history of texts, `last_*` keys) is not bounded by it, nor is the field, whose
-        clicks fade; an outcome counts as long as its showing.
+        How far back what has no window counts, such as 90d: rows since the midnight before `as_of` less so much, so
+        that "since the first" is since the first of these; at least the longest window, and a day. Without limit when
+        left out. What users read last (the history of texts, `last_*` keys) is not bounded by it, nor is the field,
+        whose clicks fade; an outcome counts as long as its showing.
     affinity
         Item columns for which user affinities and rates are computed; also categories of their own.
     numbers
@@ -120,8 +120,8 @@ class FeatureSettings(BaseModel):
         if self.horizon is not None and self.horizon < max(self.longest, timedelta(days=1)):
             longest = format_duration(max(self.longest, timedelta(days=1)))
             raise ValueError(
-                f"horizon = {format_duration(self.horizon)} is shorter than {longest}, the longest window of windows and "
-                "declarations, a day at least; lengthen it, shorten them, or leave it out"
+                f"horizon = {format_duration(self.horizon)} is shorter than {longest}, the longest window, of windows "
+                "and declarations, or a day; lengthen it, shorten them, or leave it out"
             )
         for setting, taken in _TAKEN.items():
             names: tuple[str, ...] = getattr(self, setting)

@@ -107,7 +107,7 @@ def train(dataset: Dataset, settings: Settings, target: str | Path, start: str |
     with work_folder(target, {**facts, "encoder": encoder, "versions": library_versions()}) as work:
         course = TextCourse(dataset, settings.text, settings.seed, windows, log, before, work)
         logged, finder, reader = _read(course, prepared, windows, work)
-        for layer in log.rows_known:  # trees need the room
+        for layer in log.rows_known:  # trees take the room
             layer.forget()
         model, rankers, judgement = _learn_to_rank(prepared, windows, logged, finder.merging, reader.tower)
         not_out = prepared.not_out(windows, judgement.name)

@@ -104,10 +104,12 @@ class Layer:
         self._prepared = keys
 
     def forget(self) -> None:
-        """Let go of what was counted, which takes more room than the rows; it is counted anew when asked again."""
+        """Let go of all that was made of the rows, which takes more room than they do; it is made anew when asked."""
         with self._counting:
             self._counted.clear()
             self._prepared = None
+            for name in [name for name, of in vars(type(self)).items() if isinstance(of, cached_property)]:
+                self.__dict__.pop(name, None)
 
     def count(self, keys: tuple[Key, ...], counted: "Counted", read: "Counted") -> None:
         """Take what was counted before, of these keys and of what users read."""
