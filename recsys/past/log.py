@@ -131,7 +131,8 @@ class Log:
         (layer,) = self.layers
         assert isinstance(layer, Layer)
         since = earliest - keep.rows_for // timedelta(microseconds=1)
-        totals = Totals.of(layer, since, keep, keys, self._days)
+        edge = self.edge(np.array([earliest]))
+        totals = Totals.of(layer, since, keep, keys, self._days, None if edge is None else int(edge[0]))
         log = Log(layer.behaviour_since(since), self.time, self.history, self.horizon, earliest, self.fields)
         log.register = self.register
         log.layers = (totals, Layer(log.behaviour, self.register, self.time, self.history, (totals,), since))

@@ -63,7 +63,13 @@ class Totals:
 
     @classmethod
     def of(
-        cls, layer: "Layer", before: int, keep: Keeping, keys: tuple[Key, ...], days: Callable[[Ints], Ints]
+        cls,
+        layer: "Layer",
+        before: int,
+        keep: Keeping,
+        keys: tuple[Key, ...],
+        days: Callable[[Ints], Ints],
+        first: int | None = None,
     ) -> "Totals":
         """Add up the rows of a layer that became known before a moment, microseconds.
 
@@ -79,11 +85,13 @@ class Totals:
             What is counted.
         days
             Gives the day of moments; totals tell days apart.
+        first
+            What became known before, microseconds, counts for nobody who may ask; None where all counts.
         """
         counting = Counting(keys)
         for row, key in enumerate(keys):
             stream = layer.clicked if key.of == CLICK else layer.stream(key.of)
-            old = stream.where(stream.moments < before)
+            old = stream.where((stream.moments < before) & (stream.moments >= (ALWAYS if first is None else first)))
             counting.add_totals(row, old, layer.sizes, np.argsort(old.moments, kind="stable"), days(old.moments))
         clicks = layer.click_rows.where(layer.click_rows.moments < before)
         since = ALWAYS if CLICK in keep.kinds else before - keep.clicks_for // timedelta(microseconds=1)

@@ -68,6 +68,22 @@ def test_rows_become_totals(tools):
     )
 
 
+def test_under_a_horizon_totals_hold_no_day_that_nobody_may_ask_of(tools):
+    """So a state that is written night after night does not grow with the log."""
+    case = tools.full_case(3, feedback_delay="10m")
+    log = Log(case.log.behaviour, case.time, case.history, DAY)
+    moments_of = np.concatenate([log.layers[0].stream("showing").moments, log.layers[0].click_rows.moments])
+    earliest = int(moments_of.max()) + 3 * 86_400_000_000
+    keys = counted_keys(tools.settings)
+    kept = Keeping(rows_for=HOUR, read=20)
+    whole = Log(case.log.behaviour, case.time, case.history)
+    rows = [
+        sum(len(totals.decoded(key, running=True).moments) for key in keys)
+        for totals in (each.compacted(earliest, kept, keys).layers[0].counted for each in (log, whole))
+    ]
+    assert rows[0] == 0 < rows[1]
+
+
 @pytest.mark.parametrize("kinds", [("click",), ("like",), ("click", "like")])
 def test_rows_that_sources_read_are_kept_for_ever(tools, kinds):
     """Bought once is bought: clicks on lists among them, however long ago."""
