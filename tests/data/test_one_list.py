@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recsys.data.checks import check_candidates
-from recsys.data.one_list import are_plain_ids, is_one_sound_list
+from recsys.data.checks import check_candidates, check_update
+from recsys.data.one_list import are_plain_ids, are_sound_events, is_one_sound_list
 from recsys.schema import TIME
 
 NOON = datetime(2024, 3, 1, 12, tzinfo=UTC)
@@ -47,3 +47,37 @@ def test_ids_are_whole_numbers_or_texts_and_moments_in_utc():
         other = frame.with_columns(pl.lit(None, dtype).alias(name))
         assert not are_plain_ids(other.schema)
     assert not are_plain_ids(frame.drop("user_id").schema)
+
+
+EVENTS = st.lists(
+    st.tuples(
+        ID,
+        ID,
+        st.sampled_from([NOON, NOON, NOON + DAY, NOON + 2 * DAY, datetime(1989, 12, 31, tzinfo=UTC), None]),
+        st.sampled_from(["click", "click", "view", "", " ", None]),
+        st.sampled_from([0.0, 1.5, -2.0, float("nan"), float("inf"), 1e300, None]),
+    ),
+    max_size=3,
+)
+
+
+@given(rows=EVENTS, text=st.booleans(), valued=st.booleans())
+def test_sound_events_have_no_error(rows, text, valued):
+    schema = {"user_id": pl.Int64, "item_id": pl.Int64, "timestamp": TIME, "event": pl.String, "value": pl.Float64}
+    events = pl.DataFrame(rows, schema=schema, orient="row")
+    if text:
+        events = events.with_columns(pl.col("user_id", "item_id").cast(pl.String).replace("3", ""))
+    events = events if valued else events.drop("value")
+    now = NOON + DAY + timedelta(seconds=1)
+    if are_sound_events(events, now):
+        assert not check_update(events, None, now).errors
+    elif len(events) and not valued:
+        assert check_update(events, None, now).errors
+
+
+def test_events_with_further_columns_are_left_to_the_whole_check():
+    events = pl.DataFrame({"user_id": [1], "item_id": [2], "timestamp": [NOON], "event": ["click"]})
+    assert are_sound_events(events, NOON + DAY)
+    assert not are_sound_events(events.with_columns(known_at=pl.lit(NOON - DAY)), NOON + DAY)
+    assert not are_sound_events(events.with_columns(event_id=pl.lit(1)), NOON + DAY)
+    assert not are_sound_events(events.clear(), NOON + DAY)

@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from recsys.errors import DataError
 from recsys.past import counters as counters_module
 from recsys.past import kernel
-from recsys.past.counters import Counting
+from recsys.past.counters import Counting, count_few
 from recsys.past.reads import Key, Reads
 from recsys.past.streams import NEVER_FIRST, NEVER_LAST, Amount, Moment, Stream
 
@@ -53,6 +54,15 @@ def build(rows, keys, sizes=None):
     for row in range(len(keys)):
         counting.add(row, stream, sizes, np.argsort(moments, kind="stable"))
     return counting.done()
+
+
+def build_at_once(rows, keys):
+    """Count the same in one call."""
+    codes, others = arrays(rows)
+    stream = Stream(
+        {name: np.ascontiguousarray(each) for name, each in codes.items()}, others[0], others[0], (others[1].copy(),)
+    )
+    return count_few(keys, {key.of: stream for key in keys}, {name: most + 1 for name, most in LARGEST.items()})
 
 
 def read(counters, asked, wanted):
@@ -180,3 +190,38 @@ def test_counters_of_nothing_lie_where_they_say_and_know_nothing():
     asked = [((1, 1, 1), 5), ((-1, 0, 9), 7)]
     found = read(counters, asked, [each for per in PER for each in (Amount("like", per), Moment("like", per))])
     assert found == [[0, 0], [NEVER_LAST, NEVER_LAST]] * len(PER)
+
+
+WANTED = [
+    each
+    for per in PER
+    for each in (Amount("click", per), Amount("click", per, 3 * MICROSECOND, 1), Moment("click", per), Moment("click", per, first=True))
+]  # fmt: skip
+
+
+@given(ROWS, ASKED)
+def test_rows_counted_at_once_are_those_counted_key_by_key(rows, asked):
+    keys = tuple(Key("click", per) for per in PER)
+    assert read(build_at_once(rows, keys), asked, WANTED) == read(build(rows, keys), asked, WANTED)
+
+
+@given(ROWS, ASKED, st.lists(st.integers(0, len(PER) - 1), unique=True))
+def test_some_counters_alone_give_the_answers_of_all_in_their_places(rows, asked, some):
+    keys = tuple(Key("click", per) for per in PER)
+    counters, reads = build(rows, keys), Reads.of(WANTED, 2 * MICROSECOND)
+    only, found = reads.only(some), np.repeat(reads.empty[:, None], len(asked), axis=1)
+    assert only.keys == tuple(reads.keys[row] for row in some)
+    codes, others = arrays(asked)
+    columns = np.array([codes[name] for name in reads.names], dtype=np.int64).reshape(len(reads.names), len(asked))
+    counters.of(only.keys).add(only, columns, reads.bounds(others[0]), found)
+    whole = read(counters, asked, WANTED)
+    for place, each in enumerate(WANTED):
+        expected = whole[place] if Key("click", each.per) in only.keys else [int(reads.empty[place])] * len(asked)
+        assert found[place].tolist() == expected
+
+
+def test_too_many_pairs_are_refused_also_at_once():
+    sizes = {"user": 2**32, "item": 2**32, "device": 2**32}
+    stream = Stream({name: np.zeros(1, dtype=np.int64) for name in NAMES}, np.zeros(1, int), np.zeros(1, int), ())
+    with pytest.raises(DataError, match="there are too many pairs of device and item and user to number them"):
+        count_few((Key("click", ("device", "item", "user")),), {"click": stream}, sizes)
