@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 
 from recsys.data.rules import FIRST_MOMENT, LAST_MOMENT
-from recsys.schema import TIME
+from recsys.schema import CANDIDATES, TIME
 
 _IDS = ("request_id", "user_id", "item_id")
 _FIRST, _LAST = (
@@ -67,18 +67,30 @@ def are_sound_events(events: pl.DataFrame, now: datetime) -> bool:
     columns = events.get_columns()
     if any(column.null_count() for column in columns):
         return False
+    if events.schema["event"] != pl.String:
+        return False
     for name, column in zip(names, columns, strict=True):
         if column.dtype == pl.String and any(not text.strip() for text in set(column.to_list())):
             return False
-        if name == "value" and not (np.abs(column.to_numpy()) <= _SMALL).all():
+        if name == "value" and not _are_small(column):
             return False
     at = events.get_column("timestamp").to_numpy().view(np.int64)
     last = (now - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
     return bool(at.min() >= _FIRST and at.max() < min(last, _LAST))
 
 
+def _are_small(values: pl.Series) -> bool:
+    """Tell whether numbers, none of them null, are finite and not large."""
+    if values.dtype.is_integer():
+        least, most = values.min(), values.max()
+        return isinstance(least, int) and isinstance(most, int) and least >= -_SMALL and most <= _SMALL
+    return values.dtype.is_float() and bool((np.abs(values.to_numpy()) <= _SMALL).all())
+
+
 def are_plain_ids(schema: pl.Schema) -> bool:
-    """Tell whether ids and moments are of the types of the package."""
+    """Tell whether ids and moments are of the types of the package, and no other column has values that are checked."""
+    if any(column.name in schema for column in CANDIDATES.columns if column.name not in (*_IDS, "timestamp")):
+        return False
     kinds = [schema.get(name) for name in _IDS]
     return schema.get("timestamp") == TIME and all(kind == pl.String or (kind and kind.is_integer()) for kind in kinds)
 

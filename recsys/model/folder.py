@@ -10,7 +10,7 @@ from typing import Any
 
 import polars as pl
 
-from recsys.data.clock import TimeSettings
+from recsys.data.clock import TimeSettings, utc
 from recsys.data.windows import Windows
 from recsys.encoders.lexicon import Lexicon
 from recsys.encoders.text_reader import LateReader, TextReader, load_lexical
@@ -129,8 +129,10 @@ class State:
         log = _log(behaviour, settings)
         mapped = read_log(folder, behaviour, log.time, log.history, verify_all, part)
         log.register, log.layers, log.earliest = mapped
-        said = manifest.get("known_until")
-        known_until = None if said is None else datetime.fromisoformat(said)
+        try:
+            known_until = None if (said := manifest.get("known_until")) is None else utc(said)
+        except (ValueError, TypeError, AttributeError) as error:
+            raise ModelError(f"{folder} says that it is known until {said!r}; copy the whole folder again") from error
         return cls(behaviour, vectors, log, known_until, Neighbours.load(folder, log, vectors))
 
 

@@ -110,7 +110,8 @@ def read_log(
             name: Vocabulary(map_table(folder / f"vocabulary-{place}.arrow")["value"])
             for place, name in enumerate(layout["vocabularies"])
         }
-        register, earliest, since = Register.knowing(behaviour, known), layout["earliest"], layout["since"]
+        register = Register.knowing(behaviour, known)
+        earliest, since = _moment(layout["earliest"]), _moment(layout["since"])
         keys = tuple(Key(of, tuple(per)) for of, per in layout["keys"])
         users, count = map_table(folder / _USERS)["part"].to_numpy().astype(np.int64), int(layout["parts"])
         if len(users) != len(known["user"]) or users.max(initial=0) >= count:
@@ -119,17 +120,25 @@ def read_log(
             name: _mapped(folder, name, wheres, (READ,) if name in _READS else keys, (users, count, part), verify_all)
             for name, wheres in layout["where"].items()
         }
-    except (KeyError, TypeError, ValueError, OSError, OverflowError) as error:
+        counts = {str(kind): int(many) for kind, many in layout.get("kept", {}).items()}
+    except (KeyError, TypeError, ValueError, AttributeError, OSError, OverflowError) as error:
         said = f"{folder} is no state of this version ({type(error).__name__}: {error})"
         raise ModelError(f"{said}; copy the whole folder again") from error
     below: tuple[Totals, ...] = ()
     if "totals" in counters:
         sizes = {name: len(known[name]) for name in ("user", "item")}
-        kept = _kept(folder / "kept.numbers", layout["kept"], sizes)
+        kept = _kept(folder / "kept.numbers", counts, sizes)
         below = (Totals(counters["totals"], counters["totals-read"], kept),)
     layer = Layer(behaviour, register, time, history, below, since)
     layer.count(keys, counters["rows"], counters["rows-read"])
     return Mapped(register, (*below, layer), earliest)
+
+
+def _moment(said: object) -> int | None:
+    """Read a moment, microseconds, or none."""
+    if said is not None and not (isinstance(said, int) and abs(said) < 2**62):
+        raise ValueError(f"{said!r} is no moment")
+    return said
 
 
 def _file(name: str, piece: int) -> str:

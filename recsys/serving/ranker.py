@@ -31,7 +31,7 @@ from recsys.past.lookup import Lookup
 from recsys.past.streams import CLICK
 from recsys.past.tail import Tail
 from recsys.past.told import Taken
-from recsys.schema import CANDIDATES, EVENTS, ITEMS, REQUESTS, USERS
+from recsys.schema import CANDIDATES, EVENTS, ITEMS, REQUESTS, TIME, USERS
 from recsys.serving.frames import past_moment, read, told
 from recsys.shown import plain
 
@@ -60,8 +60,8 @@ class Ranker:
         self._sound: set[tuple[tuple[str, ...], tuple[pl.DataType, ...]]] = set()
         self._nothing = News.of(None, None, ready.model.settings, ready.log, ready.reader)
         self._keys = counted_keys(ready.model.settings.features)
-        self._count(ready.log)  # so that loading takes the time, and no list; what is compiled is loaded, too
-        Declared.of(declare(ready.model.settings.features)).read(Lookup.of_nobody(ready.log))
+        self._count(ready.log)  # so that loading takes the time, and no list
+        _warm(ready)
 
     @classmethod
     def load(
@@ -352,3 +352,23 @@ class Ranker:
 
 def _kinds_of(frame: pl.DataFrame) -> tuple[tuple[str, ...], tuple[pl.DataType, ...]]:
     return tuple(frame.columns), tuple(frame.dtypes)
+
+
+def _warm(ready: Ready) -> None:
+    """Rank a list like the last that was clicked: what is compiled or mapped for a first list is loaded by then."""
+    settings, shown = ready.model.settings, ready.log.behaviour.showings
+    Declared.of(declare(settings.features)).read(Lookup.of_nobody(ready.log))
+    last, items = shown.filter(pl.col("label") > 0).tail(1), ready.log.behaviour.items["item_id"].head(2)
+    if "field" in settings.features.families or settings.features.compared == "field":
+        return  # the field of a moment is counted for lists of that moment
+    if last.is_empty() or settings.features.scores:
+        return  # what a list says beside its items is not known here
+    earliest = pl.lit(ready.log.earliest, pl.Int64).cast(TIME)
+    moment = pl.max_horizontal("timestamp", earliest) + pl.duration(days=1)
+    columns = [name for name in ready.columns if name not in last.columns]
+    candidates = (
+        items.to_frame()
+        .join(last.drop("item_id"), how="cross")
+        .with_columns(request_id=0, timestamp=moment, **{name: pl.lit(None) for name in columns})
+    )
+    ready.rank(ready.ask(candidates))

@@ -289,7 +289,7 @@ class Neighbours:
         numbers, room = Blocks.mapped(path, verify_all=True).data, len(vectors) * COUNT
         try:
             ages = Ages(np.array(about["moments"], dtype=np.float64), np.array(about["hashes"], dtype=np.int64))
-            if ages.moments.shape != ages.hashes.shape or len(numbers) != room + room // 2:
+            if ages.moments.ndim != 1 or ages.moments.shape != ages.hashes.shape or len(numbers) != room + room // 2:
                 raise ValueError(f"{len(numbers)} numbers for {len(vectors)} items")
             found = numbers[:room].reshape(len(vectors), COUNT)
             if found.min(initial=0) < _NONE or found.max(initial=0) >= max(1, len(vectors)):

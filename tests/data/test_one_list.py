@@ -81,3 +81,28 @@ def test_events_with_further_columns_are_left_to_the_whole_check():
     assert not are_sound_events(events.with_columns(known_at=pl.lit(NOON - DAY)), NOON + DAY)
     assert not are_sound_events(events.with_columns(event_id=pl.lit(1)), NOON + DAY)
     assert not are_sound_events(events.clear(), NOON + DAY)
+
+
+@pytest.mark.parametrize("dtype", [pl.Int32, pl.Int64, pl.Int128, pl.Float32, pl.Float64, pl.Decimal(20, 2), pl.String])
+def test_values_of_any_type_are_small_or_left_to_the_whole_check(dtype):
+    events = pl.DataFrame({"user_id": [1], "item_id": [2], "timestamp": [NOON], "event": ["click"]})
+    for value in (3, -(2**31), 2**31 - 1, -(2**63), 10**18):
+        given_value = pl.Series([value], dtype=pl.Int128).cast(dtype, strict=False)
+        if given_value.null_count():
+            continue
+        told = events.with_columns(value=given_value)
+        if are_sound_events(told, NOON + DAY):
+            assert abs(value) <= 10**6
+    small = events.with_columns(value=pl.Series([3]).cast(dtype))
+    assert are_sound_events(small, NOON + DAY) == (dtype in (pl.Int32, pl.Int64, pl.Int128, pl.Float32, pl.Float64))
+
+
+@pytest.mark.parametrize("dtype", [pl.Categorical, pl.Enum(["click", " "])])
+def test_kinds_in_categories_are_left_to_the_whole_check(dtype):
+    events = pl.DataFrame({"user_id": [1], "item_id": [2], "timestamp": [NOON], "event": [" "]})
+    assert not are_sound_events(events.with_columns(pl.col("event").cast(dtype)), NOON + DAY)
+
+
+@pytest.mark.parametrize("name", ["position", "propensity"])
+def test_columns_whose_values_are_checked_are_left_to_the_whole_check(name):
+    assert not are_plain_ids(table([(1, 1, 1, NOON)]).with_columns(pl.lit(1).alias(name)).schema)

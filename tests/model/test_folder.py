@@ -58,7 +58,7 @@ def test_a_folder_that_is_no_model_is_refused(tmp_path, model_copy) -> None:
     folder = model_copy()
     manifest = json.loads((folder / "manifest.json").read_text())
     (folder / "manifest.json").write_text(json.dumps(manifest | {"format": 99}))
-    with pytest.raises(ModelError, match="has format 99, this version reads 5; train again with this version"):
+    with pytest.raises(ModelError, match="has format 99, this version reads 6; train again with this version"):
         Model.load(folder)
     (folder / "manifest.json").write_text("{")
     with pytest.raises(ModelError, match=r"manifest.json is damaged"):
@@ -318,3 +318,15 @@ def test_an_encoder_that_was_swapped_after_the_model_was_loaded_is_refused_when_
     items = asking.dataset.items.with_columns(title=pl.lit("a text that is new"))
     with pytest.raises(ModelError, match=words):
         current_vectors(model, folder, state.vectors, items)
+
+
+@pytest.mark.parametrize("said", ["no date", 5, ["2024-01-01"]])
+def test_a_state_that_is_known_until_no_moment_is_refused(model_copy, said) -> None:
+    folder = model_copy()
+    path = folder / "state/manifest.json"
+    facts = json.loads(path.read_text()) | {"known_until": said}
+    path.unlink()
+    write_manifest(path.parent, {name: facts[name] for name in ("model", "known_until")})
+    sign(folder)
+    with pytest.raises(ModelError, match=r"state says that it is known until .*; copy the whole folder again"):
+        Ranker.load(folder)

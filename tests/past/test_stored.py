@@ -122,3 +122,18 @@ def test_a_forged_layout_is_refused(tools, tmp_path):
         (folder / "counters.json").write_text(json.dumps(changed))
         with pytest.raises(ModelError, match="log is no state of this version"):
             load(folder, case.log)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"earliest": "x"}, {"earliest": 10**30}, {"since": 1.5}, {"kept": []}, {"kept": {"click": "many"}}, {"parts": 7}],
+)
+def test_a_layout_of_other_kinds_is_refused(tools, tmp_path, change):
+    case = tools.full_case(7, feedback_delay="10m")
+    first = int(np.median(case.log.rows(case.candidates).as_of))
+    log = case.log.compacted(first, KEPT, counted_keys(tools.settings))
+    folder = written(log, tmp_path / "log", tools.settings)
+    layout = json.loads((folder / "counters.json").read_text())
+    (folder / "counters.json").write_text(json.dumps(layout | change))
+    with pytest.raises(ModelError, match=r"log is no state of this version \(.*\); copy the whole folder again"):
+        load(folder, case.log)
