@@ -37,7 +37,7 @@ from recsys.features.table import Category, FeatureTable, category_of
 from recsys.features.within_list import divide
 from recsys.past.lookup import Asked, Lookup, cut_requests, first_of_each
 from recsys.past.reads import Key, Reads
-from recsys.past.streams import CLICK, LAST, OUTCOME, SHOWING, Amount, Ints, Moment, Per, Rows, Singles
+from recsys.past.streams import CLICK, LAST, OUTCOME, SHOWING, Amount, Ints, Moment, Per, Rows, Singles, distinct
 from recsys.vectors.neighbours import COUNT
 from recsys.vectors.reader import Reader
 
@@ -363,9 +363,13 @@ def neighbour_signals(
     dot product with the nearest neighbour, about -1 to 1, NaN without one. Each of shape [Q].
     """
     items, similarity = reader.beside(log, rows)
-    beside = Lookup(log, Rows({"item": items.ravel()}, np.repeat(rows.as_of, COUNT), np.repeat(rows.timestamp, COUNT)))
     keys = [((), None), *((("item",), back) for back in (None, *window))]
-    found = beside.read([Amount(OUTCOME, per, back, which) for per, back in keys for which in (0, 1)])
+    asked = [Amount(OUTCOME, per, back, which) for per, back in keys for which in (0, 1)]
+    if len(items) and (rows.as_of == rows.as_of[0]).all():  # one list, or those of one night: each item is read once
+        own, of_row = distinct(items.ravel(), len(log.items))
+        found = Lookup(log, Rows({"item": own}, rows.as_of[:1].repeat(len(own)), own)).read(asked)[:, of_row]
+    else:
+        found = Lookup(log, Rows({"item": items.ravel()}, np.repeat(rows.as_of, COUNT), items.ravel())).read(asked)
     usual = divide(found[1, ::COUNT], found[0, ::COUNT])
     together = found[2:].reshape(len(found) - 2, -1, COUNT).sum(axis=2)
     rates = [

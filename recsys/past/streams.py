@@ -120,6 +120,30 @@ class Stream:
         )
 
 
+def distinct(codes: Ints, count: int) -> tuple[Ints, Ints]:
+    """Give the distinct codes, -1 for unknown ones among them, ascending, and the place there of each, shape [N].
+
+    Parameters
+    ----------
+    codes
+        At least -1 and less than `count`, shape [N].
+    count
+        Where they are few beside it they are sorted, else counted.
+
+    Examples
+    --------
+    >>> [each.tolist() for each in distinct(np.array([4, -1, 4]), 5)]
+    [[-1, 4], [1, 0, 1]]
+    """
+    if 8 * len(codes) < count:
+        found, places = np.unique(codes, return_inverse=True)
+        return found, places
+    found = np.flatnonzero(np.bincount(codes + 1, minlength=count + 1)) - 1
+    at = np.empty(count + 1, dtype=np.int64)
+    at[found + 1] = np.arange(len(found))
+    return found, at[codes + 1]
+
+
 Values = TypeVar("Values", bound=np.generic)
 
 

@@ -1,10 +1,12 @@
 import numpy as np
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from recsys.errors import DataError
 from recsys.past.layer import in_units
-from recsys.past.streams import CHANCE, UNIT, Stream
+from recsys.past.streams import CHANCE, UNIT, Stream, distinct
 
 
 def test_rows_of_a_stream_keep_their_codes_moments_and_amounts_together():
@@ -48,3 +50,10 @@ def test_units_are_powers_of_two_so_that_sums_come_back_exactly():
     assert 3 * UNIT + 5 * UNIT == 8 * UNIT
     assert 1 / UNIT == 1024
     assert 1 / CHANCE == 2**32
+
+
+@given(codes=st.lists(st.integers(-1, 9), max_size=30), count=st.sampled_from([10, 100, 10_000]))
+def test_distinct_codes_are_found_by_sorting_and_by_counting(codes, count):
+    found, places = distinct(np.array(codes, dtype=np.int64), count)
+    assert found.tolist() == sorted(set(codes))
+    assert found[places].tolist() == codes
