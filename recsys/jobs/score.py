@@ -146,7 +146,7 @@ def score(
                 if brought:
                     refuse_errors(check_candidates(part))  # before new texts are encoded
             ready, _ = Ready.today(folder := Path(folder), dataset)
-            night = Night(ready, staging / "rankings", top)
+            night = Scoring(ready, staging / "rankings", top)
             for part in parts:
                 night.add(part, _found(ready, part, dataset.items, find))
         scored = night.scored()
@@ -156,7 +156,7 @@ def score(
     return scored
 
 
-class Night:
+class Scoring:
     """What was ranked so far, and what is told of it.
 
     Parameters

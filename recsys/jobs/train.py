@@ -107,8 +107,6 @@ def train(dataset: Dataset, settings: Settings, target: str | Path, start: str |
     with work_folder(target, {**facts, "encoder": encoder, "versions": library_versions()}) as work:
         course = TextCourse(dataset, settings.text, settings.seed, windows, log, before, work)
         logged, finder, reader = _read(course, prepared, windows, work)
-        for layer in log.rows_known:  # trees take the room
-            layer.forget()
         model, rankers, judgement = _learn_to_rank(prepared, windows, logged, finder.merging, reader.tower)
         not_out = prepared.not_out(windows, judgement.name)
         judged = windows.of(dataset.requests, judgement.name)  # can be asked of the state again
@@ -208,6 +206,8 @@ def _read(
         course.learn(block)
     reader, asked = course.reader(log), Asked.of(windows.of(prepared.made.lists, "test"), log)
     logged["test"] = read_logged(asked, settings.features, reader, folder=work)
+    for layer in log.rows_known:  # trees take the room
+        layer.forget()
     return logged, Finder(settings.candidates, settings.features, log, reader, merging), reader
 
 

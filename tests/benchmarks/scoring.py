@@ -16,7 +16,7 @@ import polars as pl
 from recsys.data.cutting import in_parts
 from recsys.data.tables import Dataset
 from recsys.features.plan import counted_keys
-from recsys.jobs.score import ROWS_PER_PART, Night
+from recsys.jobs.score import ROWS_PER_PART, Scoring
 from recsys.jobs.train import train
 from recsys.model.ready import Ready
 from recsys.settings import load_settings
@@ -103,7 +103,7 @@ def _score(folder: Path, rows: int) -> dict[str, float]:
     ready, _ = Ready.today(folder / "model", Dataset.read(folder / "data"))
     for layer in ready.log.rows_known:
         layer.prepare(counted_keys(ready.model.settings.features))
-    begun, night = time.process_time(), Night(ready, folder / "out", None)
+    begun, night = time.process_time(), Scoring(ready, folder / "out", None)
     with in_parts(folder / "candidates.parquet", folder / "parts", ROWS_PER_PART) as parts:
         for part in parts:
             night.add(part, part)

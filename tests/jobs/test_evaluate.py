@@ -11,6 +11,8 @@ from recsys.data.tables import SAMPLED
 from recsys.errors import DataError, SettingsError
 from recsys.evaluation.evaluation import BEST_POSSIBLE
 from recsys.evaluation.reports.evaluation_report import to_text
+from recsys.features.rows import FeatureRows
+from recsys.features.table import FeatureTable
 from recsys.jobs.evaluate import evaluate
 from recsys.jobs.judging import text_alone
 from recsys.model.folder import Model
@@ -114,8 +116,8 @@ def test_requests_after_the_test_window_are_told(line, caplog: pytest.LogCapture
 
 
 def test_text_alone_puts_items_without_a_text_score_last() -> None:
-    table = pl.DataFrame({"text_score": pl.Series([0.5, float("nan"), -3.0], dtype=pl.Float32)})
-    assert text_alone(table).tolist() == [0.5, -4.0, -3.0]
+    table = FeatureTable.of(pl.DataFrame({"text_score": pl.Series([0.5, float("nan"), -3.0], dtype=pl.Float32)}))
+    assert text_alone(FeatureRows.of(table)).tolist() == [0.5, -4.0, -3.0]
 
 
 def test_lists_that_could_not_be_judged_are_not_written(line, tmp_path) -> None:
