@@ -380,10 +380,14 @@ def score(
     from recsys.jobs.score import score as score_lists
 
     refuse_existing(out)
-    dataset, given = Dataset.read(data), Path(str(candidates))
-    asked: DataFrame | Path = given
-    if users is not None and at is not None:
+    dataset = Dataset.read(data)
+    asked: DataFrame | Path
+    if candidates is not None:
+        asked = candidates
+        if not find:
+            refuse_no_items(candidates)
+    else:
+        assert users is not None
+        assert at is not None
         asked = ask(read_rows(users), at) if items is None else cross(read_rows(users), read_rows(items), at)
-    elif not find:
-        refuse_no_items(given)
     say(score_lists(model, dataset, asked, out, top, find).in_words(out))

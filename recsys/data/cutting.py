@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from recsys.data.candidates import read_rows
 from recsys.data.plain import in_utc
 from recsys.errors import DataError, first_line
+from recsys.reading import parquet_files, refuse_large_parquet
 from recsys.statistics.hashes import hash_ids
 
 _AT_ONCE = 2**19
@@ -57,11 +58,16 @@ def in_parts(candidates: pl.DataFrame | Path, work: Path, rows: int) -> Iterator
     DataError
         When there is nothing to read, a file is not Parquet, or files differ in their columns.
     """
-    files = [] if isinstance(candidates, pl.DataFrame) else _files(candidates)
-    count = sum(_rows(file) for file in files) // rows
-    if isinstance(candidates, pl.DataFrame) or count < 2:
-        yield Parts([candidates if isinstance(candidates, pl.DataFrame) else read_rows(candidates)])
+    if isinstance(candidates, pl.DataFrame):
+        yield Parts([candidates])
         return
+    files = parquet_files(candidates)
+    count = _rows(files) // rows
+    if count < 2:
+        yield Parts([read_rows(candidates)])
+        return
+    for file in files:
+        refuse_large_parquet(file, [file], "write it again")
     work.mkdir()
     try:
         for number, batch in enumerate(_batches(files)):
@@ -84,7 +90,7 @@ def refuse_no_items(candidates: Path) -> None:
     DataError
         Saying which columns there are.
     """
-    names = [*dict.fromkeys(name for file in _files(candidates) for name in _columns(file))]
+    names = [*dict.fromkeys(name for file in parquet_files(candidates) for name in _columns(file))]
     if names and "item_id" not in names:
         raise DataError(
             f"{candidates} has no column item_id; its columns are {', '.join(names)}; name the items in it, or give "
@@ -100,18 +106,16 @@ def _columns(file: Path) -> list[str]:
         return []
 
 
-def _files(path: Path) -> list[Path]:
-    return sorted(file for file in path.rglob("*.parquet") if file.is_file()) if path.is_dir() else [path]
-
-
-def _rows(file: Path) -> int:
-    """Count the rows of a file that can be cut; one that cannot is read whole, which says why."""
+def _rows(files: Sequence[Path]) -> int:
+    """Count the rows of files that can be cut; 0 where one cannot, or they differ: who reads them whole says why."""
     try:
-        about = pq.read_metadata(file)
-        kind = about.schema.to_arrow_schema().field("request_id").type
-    except (pa.ArrowException, OSError, KeyError):
+        about = [pq.read_metadata(file) for file in files]
+        schemas = [each.schema.to_arrow_schema() for each in about]
+        kind = schemas[0].field("request_id").type
+    except (pa.ArrowException, OSError, KeyError, IndexError):
         return 0
-    return int(about.num_rows) if pa.types.is_integer(kind) or _is_text(kind) else 0
+    alike = all(schema.equals(schemas[0]) for schema in schemas)
+    return sum(each.num_rows for each in about) if alike and (pa.types.is_integer(kind) or _is_text(kind)) else 0
 
 
 def _is_text(kind: pa.DataType) -> bool:

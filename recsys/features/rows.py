@@ -14,6 +14,9 @@ from recsys.features.table import Category, FeatureTable
 from recsys.past.streams import Flags, Ints, Singles
 from recsys.past.vocabulary import Vocabulary
 
+_AT_ONCE = 100_000
+"""So many candidates are read at once for one column."""
+
 
 class StoredRows:
     """Rows of numbers in a file without a name, which is gone with the last who reads it, even by a kill.
@@ -136,10 +139,6 @@ class FeatureRows:
     def frame(self) -> pl.DataFrame:
         """Read all: numbers as Float32, categories as strings or integers."""
         return self.table(0, len(self)).frame()
-
-
-_AT_ONCE = 100_000
-"""So many candidates are read at once for one column."""
 
 
 def _joined(parts: Sequence[Category]) -> Category:

@@ -75,3 +75,21 @@ def test_candidates_without_items_are_refused(tmp_path: Path) -> None:
     )
     with pytest.raises(DataError, match=r"one\.parquet has no column item_id; its columns are request_id, user, at; "):
         refuse_no_items(tmp_path / "one.parquet")
+
+
+def test_files_that_differ_are_read_whole_and_named(tmp_path: Path) -> None:
+    whole = make_candidates()
+    whole[:100].write_parquet(tmp_path / "one.parquet")
+    whole[100:].with_columns(pl.col("item_id").cast(pl.String)).write_parquet(tmp_path / "two.parquet")
+    with pytest.raises(DataError, match=r"two\.parquet holds item_id as String, where one\.parquet holds"):  # noqa: SIM117
+        with in_parts(tmp_path, tmp_path / "work", rows=40):
+            pass
+
+
+def test_a_file_that_would_take_all_memory_is_refused_before_it_is_cut(tmp_path: Path, monkeypatch) -> None:
+    make_candidates().write_parquet(tmp_path / "one.parquet")
+    monkeypatch.setattr("recsys.reading._memory", lambda: 100)
+    with pytest.raises(DataError, match=r"one\.parquet has .* and would take .* of memory or more"):  # noqa: SIM117
+        with in_parts(tmp_path / "one.parquet", tmp_path / "work", rows=40):
+            pass
+    assert not (tmp_path / "work").exists()

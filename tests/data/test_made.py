@@ -152,3 +152,8 @@ def test_what_is_left_out_is_counted_with_its_share_of_the_clicks(of, numbers, s
     found = NotOut.of(of)
     assert tuple(found.to_json().values()) == numbers
     assert said in found.in_words()
+
+
+def test_what_several_parts_leave_out_is_counted_together():
+    assert NotOut(3, 1, 5).joined(NotOut(4, 2, 6)) == NotOut(7, 3, 11)
+    assert NotOut(3, 1, 5).joined(NotOut(4)) == NotOut(4).joined(NotOut(3, 1, 5)) == NotOut(7)

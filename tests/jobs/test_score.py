@@ -219,3 +219,31 @@ def test_a_file_whose_items_have_another_name_is_no_request_for_lists(line, tmp_
     ):
         verbs.score(line.model, line.data, candidates=tmp_path / "wrong.parquet", out=tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_night_read_from_files_part_by_part_is_that_of_the_whole(line, tmp_path, monkeypatch) -> None:
+    candidates = line.candidates()
+    strange = candidates.head(1).with_columns(
+        user_id=pl.lit(-7, dtype=candidates.schema["user_id"]),
+        request_id=pl.lit(-5, dtype=candidates.schema["request_id"]),
+    )
+    candidates = pl.concat([candidates, strange])
+    candidates.write_parquet(tmp_path / "candidates.parquet")
+    whole = score(line.model, line.dataset, candidates, tmp_path / "whole")
+    monkeypatch.setattr(scoring, "ROWS_PER_PART", 100)
+    cut = score(line.model, line.dataset, tmp_path / "candidates.parquet", tmp_path / "cut")
+    assert cut == whole
+    assert_frame_equal(rankings(tmp_path / "cut").sort("request_id", "rank"), rankings(tmp_path / "whole"))
+    assert len([*(tmp_path / "cut/rankings").iterdir()]) > 2
+    assert not (tmp_path / "cut/parts").exists()
+    loaded = Ranker.load(line.model, state=tmp_path / "cut/state").rank(candidates)
+    assert_frame_equal(loaded, rankings(tmp_path / "whole"), check_exact=True)
+
+
+def test_a_fault_in_any_part_leaves_nothing(line, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(scoring, "ROWS_PER_PART", 100)
+    candidates = line.candidates()
+    pl.concat([candidates, candidates.tail(1)]).write_parquet(tmp_path / "candidates.parquet")
+    with pytest.raises(DataError, match="the same request_id and item_id again"):
+        score(line.model, line.dataset, tmp_path / "candidates.parquet", tmp_path / "out")
+    assert [path.name for path in tmp_path.iterdir()] == ["candidates.parquet"]

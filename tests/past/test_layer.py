@@ -2,7 +2,9 @@ from datetime import timedelta
 
 import numpy as np
 
+from recsys.features.plan import build_features
 from recsys.past.layer import Layer
+from recsys.past.lookup import Asked
 from recsys.past.streams import CLICK, SHOWING
 
 
@@ -36,3 +38,15 @@ def test_rows_are_kept_of_which_something_becomes_known_later(tools):
     assert len(kept.showings) < len(case.log.behaviour.showings)
     assert (kept.events["known_at"].dt.epoch("us") >= since).all()
     assert timedelta(0) < case.time.feedback_delay
+
+
+def test_what_was_made_of_rows_is_made_anew_after_it_was_let_go(tools) -> None:
+    case = tools.full_case(3, feedback_delay="10m")
+    asked = Asked.of(case.candidates, case.log)
+    before = tools.bits(build_features(asked, tools.settings, None))
+    (layer,) = case.log.layers
+    layer.forget()
+    assert not layer._counted
+    assert "_showings" not in vars(layer)
+    again = Asked.of(case.candidates, case.log)
+    assert tools.bits(build_features(again, tools.settings, None)) == before

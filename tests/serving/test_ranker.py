@@ -300,3 +300,10 @@ def test_a_state_may_be_checked_at_once(line, tmp_path) -> None:
         Ranker.load(folder, verify="all")
     with pytest.raises(SettingsError, match='verify = \'al\'; write "touched", or "all"'):
         Ranker.load(folder, verify="al")
+
+
+def test_loading_ranks_a_list_so_that_no_other_waits_for_what_comes_with_the_first(line, monkeypatch) -> None:
+    ranked, rank = list[int](), Ready.rank
+    monkeypatch.setattr(Ready, "rank", lambda ready, asked: ranked.append(len(asked.candidates)) or rank(ready, asked))
+    Ranker.load(line.model)
+    assert ranked == [2]
