@@ -4,7 +4,7 @@ import hashlib
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import numpy as np
 import polars as pl
@@ -363,3 +363,21 @@ def test_a_few_rows_need_hold_neither_texts_nor_numbers() -> None:
     assert news.users.row(0) == (9, None)
     assert news.texts.untexted == 0
     assert np.array_equal(reader.vectors.candidate[np.array([len(reader.vectors) - 1])][0], read([""]).candidate[0])
+
+
+def test_items_told_between_single_events_are_known_at_once() -> None:
+    """The rows that wait to be closed have grown by then."""
+    shop, tail, reader = shop_of()
+    events = shop.story.behaviour(3).events.tail(1)
+    moment = max(events["known_at"][0], tail.last)
+    for hour in (1, 2, 3):
+        event = pl.DataFrame({"user_id": [1], "item_id": [2], "event": ["click"]})
+        event = event.with_columns(timestamp=pl.lit(moment + timedelta(days=30, hours=hour), TIME))
+        tail = tail.grown(event, None)
+        if hour == 2:
+            assert tail.open is not None
+            tail, reader, news = tell(tail, reader, row(20, category="land"), None)
+            assert len(news.items) == 1
+            assert tail.log.register.items.firsts[tail.log.items.encode(pl.Series("item_id", [20]))] >= 0
+            assert len(tail.log.top.behaviour.events) == 2
+    assert len(tail.log.top.behaviour.events) == 3

@@ -3,6 +3,7 @@ import numpy as np
 from recsys.sources import ranking
 from recsys.sources.ranking import Asking
 from recsys.sources.settings import SOURCES
+from recsys.vectors.encoded import round_to_grid
 
 
 class Items:
@@ -42,3 +43,14 @@ def test_the_first_that_fit_are_kept_and_numbered():
 
 def test_every_source_has_a_way_to_rank_the_field():
     assert set(ranking._SOURCES) == set(SOURCES)
+
+
+def test_sums_of_vectors_are_multiplied_exactly_in_single_precision():
+    random = np.random.default_rng(0)
+    drawn = random.normal(size=(60, 384))
+    vectors = round_to_grid(drawn / np.linalg.norm(drawn, axis=1, keepdims=True))
+    clicked = np.array([vectors[random.integers(3, size=20)].astype(np.float64).sum(axis=0) for _ in range(5)])
+    rows = random.permutation(60)[:40]
+    found = ranking._exact_products(clicked, vectors, rows)
+    assert np.array_equal(found, clicked @ vectors[rows].astype(np.float64).T)
+    assert not np.array_equal(found, (clicked.astype(np.float32) @ vectors[rows].T).astype(np.float64))
