@@ -14,12 +14,24 @@ def compiled(function: Compiled) -> Compiled:
     What was compiled is kept beside the module, or where that cannot be written in the user's cache, or where that
     cannot either in memory alone.
     """
-    try:
-        return cast(Compiled, njit(cache=True, nogil=True)(function))
-    except RuntimeError:  # numba found no folder that can be written
-        return cast(Compiled, njit(nogil=True)(function))
+    return _compiled(function)
+
+
+def borrowing(function: Compiled) -> Compiled:
+    """Compile a function that makes no array of its own, as `compiled` does.
+
+    Nobody counts who holds the arrays that it was lent, which at every assignment costs more than most of its loops do.
+    """
+    return _compiled(function, _nrt=False)
 
 
 def inlined(function: Compiled) -> Compiled:
     """Write a function into those that call it, when they are compiled: passing arrays on costs more than loops."""
     return cast(Compiled, njit(inline="always")(function))
+
+
+def _compiled(function: Compiled, **options: Any) -> Compiled:
+    try:
+        return cast(Compiled, njit(cache=True, nogil=True, **options)(function))
+    except RuntimeError:  # numba found no folder that can be written
+        return cast(Compiled, njit(nogil=True, **options)(function))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from recsys.compiled import compiled
+from recsys.compiled import borrowing
 from recsys.past.streams import Singles
 
 Floats = npt.NDArray[np.float64]
@@ -83,7 +83,7 @@ def compare_rows(table: Singles, rows: Ints, starts: Ints, logits: bool) -> None
     _compare(table, rows, starts, keys, parts)
 
 
-@compiled
+@borrowing
 def _fill_keys(table: Singles, rows: Ints, starts: Ints, keys: Ints) -> None:
     """Write integers that are in the order of the values, with their place in the list, and sort those of short lists.
 
@@ -112,7 +112,7 @@ def _fill_keys(table: Singles, rows: Ints, starts: Ints, keys: Ints) -> None:
                 keys[column, before + 1] = key
 
 
-@compiled
+@borrowing
 def _fill_gaps(table: Singles, rows: Ints, starts: Ints, keys: Ints) -> None:
     """Fill in gaps; keys are sorted list by list."""
     for column in range(len(rows)):
@@ -128,7 +128,7 @@ def _fill_gaps(table: Singles, rows: Ints, starts: Ints, keys: Ints) -> None:
                 gap[place] = (values[place] + np.float32(0)) - largest
 
 
-@compiled
+@borrowing
 def _compare(table: Singles, rows: Ints, starts: Ints, keys: Ints, parts: Singles) -> None:
     """Fill in rank and share; keys are sorted list by list, and `parts` is what each value adds to its list."""
     for column in range(len(rows)):

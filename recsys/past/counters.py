@@ -94,7 +94,8 @@ class Counters:
             When numbers are needed that were changed after they were written.
         """
         at, plan = np.zeros(3, dtype=np.int64), (reads.columns, reads.spans, reads.ends, reads.reads)
-        while not kernel.look_up(self._numbers, at, codes, bounds, plan, found):
+        room = kernel.room_for(self.where, reads.ends, bounds.shape[1])
+        while not kernel.look_up(self._numbers, at, codes, bounds, plan, found, room):
             self.blocks.check(int(at[kernel.WAITS]))
 
     def last(self, users: Ints, as_of: Ints, order: Ints, found: tuple[Ints, Ints, Ints]) -> None:
@@ -105,8 +106,8 @@ class Counters:
         ModelError
             When numbers are needed that were changed after they were written.
         """
-        at = np.zeros(3, dtype=np.int64)
-        while not kernel.last_rows(self._numbers, at, users, as_of, order, *found):
+        at, column = np.zeros(3, dtype=np.int64), np.zeros(1, dtype=np.int64)
+        while not kernel.last_rows(self._numbers, at, users[None], column, as_of, order, *found):
             self.blocks.check(int(at[kernel.WAITS]))
 
     def alone(self) -> "Counters":

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from recsys.compiled import compiled, inlined
+from recsys.compiled import borrowing, compiled, inlined
 from recsys.past.layout import (
     AMOUNTS,
     BEGIN,
@@ -176,8 +176,14 @@ def _add(data: Ints, of: Ints, plan: ReadPlan, counter: int, places: Ints, found
             found[target, row] = max(found[target, row], value)
 
 
-@compiled
-def look_up(numbers: Numbers, at: Ints, codes: Ints, bounds: Ints, plan: ReadPlan, found: Ints) -> bool:
+def room_for(where: Ints, ends: Ints, rows: int) -> Ints:
+    """Make room for `look_up` to work in: places, and where there are many rows what was found for each code."""
+    listed = np.where((where[:, COLUMNS] == 1) & (where[:, SPARSE] == 0), where[:, MANY], 0)
+    return np.empty(len(ends) + (int(listed.max(initial=0)) if rows >= _MEMO else 0), dtype=np.int64)
+
+
+@borrowing
+def look_up(numbers: Numbers, at: Ints, codes: Ints, bounds: Ints, plan: ReadPlan, found: Ints, room: Ints) -> bool:
     """Add what the counters of one layer know of some rows to what those below know.
 
     Parameters
@@ -192,6 +198,8 @@ def look_up(numbers: Numbers, at: Ints, codes: Ints, bounds: Ints, plan: ReadPla
         Moments: what became known before is counted; shape [B, Q].
     found
         Answers, shape [A, Q]; sums begin at 0, first moments at `NEVER_FIRST` and last ones at `NEVER_LAST`.
+    room
+        Room to work in, see `room_for`.
 
     Returns
     -------
@@ -199,11 +207,12 @@ def look_up(numbers: Numbers, at: Ints, codes: Ints, bounds: Ints, plan: ReadPla
     """
     (data, where, _, _), (columns, spans, ends, reads) = numbers, plan
     first_counter, first_row, rows = at[COUNTER], at[ROW], bounds.shape[1]
-    places = np.empty(ends.shape[0] + 1, dtype=np.int64)
+    places, memo = room[: ends.shape[0]], room[ends.shape[0] :]
     for counter in range(first_counter, where.shape[0]):
         of, own, at[COUNTER] = where[counter], columns[counter], counter
         remembers = rows >= _MEMO and of[COLUMNS] == 1 and of[SPARSE] == 0
-        memo = np.full(of[MANY] if remembers else 1, _NONE, dtype=np.int64)
+        if remembers:
+            memo[: of[MANY]] = _NONE
         before, before_key = _NONE, _NONE
         for row in range(first_row if counter == first_counter else 0, rows):
             at[ROW] = row
@@ -232,9 +241,17 @@ def look_up(numbers: Numbers, at: Ints, codes: Ints, bounds: Ints, plan: ReadPla
     return True
 
 
-@compiled
+@borrowing
 def last_rows(
-    numbers: Numbers, at: Ints, users: Ints, as_of: Ints, order: Ints, items: Ints, moments: Ints, happened: Ints
+    numbers: Numbers,
+    at: Ints,
+    users: Ints,
+    column: Ints,
+    as_of: Ints,
+    order: Ints,
+    items: Ints,
+    moments: Ints,
+    happened: Ints,
 ) -> bool:
     """Put what a layer knows that users read before some moments among what the layers below know, the last first.
 
@@ -244,8 +261,10 @@ def last_rows(
         One counter of the users' rows, whose amounts are the items and when each happened.
     at
         As of `look_up`.
-    users, as_of
-        Codes and microseconds, each of shape [R].
+    users, column
+        Codes, shape [1, R], and which row of them they are, shape [1]: 0.
+    as_of
+        Microseconds, shape [R].
     order
         Place of every item's id among all, shape [n]: of rows of one moment that of the larger id counts as later.
     items, moments, happened
@@ -257,10 +276,9 @@ def last_rows(
     """
     data, where, _, _ = numbers
     of, length = where[0], items.shape[1]
-    codes, column = np.empty((1, 1), dtype=np.int64), np.zeros(1, dtype=np.int64)
-    for row in range(at[ROW], len(users)):
-        at[ROW], codes[0, 0] = row, users[row]
-        key = _find_key(numbers, of, at, codes, column, 0)
+    for row in range(at[ROW], len(as_of)):
+        at[ROW] = row
+        key = _find_key(numbers, of, at, users, column, row)
         if key == _NONE:
             continue
         if key == _UNCHECKED or _waits(numbers, at, of[BEGIN] + key, of[BEGIN] + key + 2):

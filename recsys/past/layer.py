@@ -15,7 +15,7 @@ from recsys.errors import DataError
 from recsys.past.behaviour import EVENT_ID, Behaviour, Clicked
 from recsys.past.counters import Counting, count_few
 from recsys.past.field import marks
-from recsys.past.reads import READ, Key
+from recsys.past.reads import READ, Key, Reads
 from recsys.past.register import ALWAYS, Changed, Register
 from recsys.past.streams import CHANCE, CLICK, LAST, SHOWING, UNIT, Codes, Ints, Stream
 from recsys.past.vocabulary import Vocabulary
@@ -94,6 +94,10 @@ class Layer:
                 counting.add(row, streams[key.of], self.sizes, orders[key.of])
             found = self._counted[keys] = counting.done()
             return found
+
+    def add(self, reads: Reads, codes: Ints, bounds: Ints, found: Ints) -> None:
+        """Add what is known here, see `recsys.past.counters.Counters.add`."""
+        self.counters(reads.keys).add(reads, codes, bounds, found)
 
     def prepare(self, keys: tuple[Key, ...]) -> None:
         """Count all that will be asked, these keys and what users read, so that nobody who asks waits for it."""

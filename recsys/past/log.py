@@ -180,7 +180,7 @@ class Log:
         reads = Reads.of((Moment(CLICK, ("user",)),), self.time.feedback_delay)
         last, ever = np.full((1, len(rows.moments)), NEVER_LAST), np.full((1, len(rows.moments)), NEVER_FIRST)
         for layer in lower:
-            layer.counters(reads.keys).add(reads, rows.codes["user"][None], ever, last)
+            layer.add(reads, rows.codes["user"][None], ever, last)
         return not np.any(last > rows.moments)
 
     @property

@@ -74,7 +74,7 @@ class Lookup:
         found[:] = reads.empty[:, None]
         bounds = reads.bounds(self.rows.as_of, self.log.edge(self.rows.as_of))
         for layer in self.log.layers:
-            layer.counters(reads.keys).add(reads, columns, bounds, found)
+            layer.add(reads, columns, bounds, found)
         return found
 
     def amount(self, of: str, per: Per, window: timedelta | None, which: int = 0) -> Ints:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -99,6 +99,31 @@ class Reads:
             spans=np.array(spans, dtype=np.int64),
             ends=np.concatenate([*ends, np.empty(0, dtype=np.int64)]),
             reads=np.concatenate([*reads, np.empty((0, 4), dtype=np.int64)]),
+        )
+
+    @cached_property
+    def unlimited(self) -> "Reads":
+        """Read only what no window limits: of rows that are older than every window the rest is 0."""
+        chosen, spans, ends, reads = list[int](), [(0, 0)], list[int](), list[tuple[int, int, int, int]]()
+        for row in range(len(self.keys)):
+            own = self.reads[self.spans[row, 1] : self.spans[row + 1, 1]].tolist()
+            own = [each for each in own if self.ends[each[1]] in (-1, len(self.back))]
+            if own:
+                needed = sorted({place for _, start, end, _ in own for place in (start, end)})
+                reads += [
+                    (what, len(ends) + needed.index(start), len(ends) + needed.index(end), answer)
+                    for what, start, end, answer in own
+                ]
+                ends += self.ends[needed].tolist()
+                spans.append((len(ends), len(reads)))
+                chosen.append(row)
+        return replace(
+            self,
+            keys=tuple(self.keys[row] for row in chosen),
+            columns=self.columns[chosen],
+            spans=np.array(spans, dtype=np.int64),
+            ends=np.array(ends, dtype=np.int64),
+            reads=np.array(reads, dtype=np.int64).reshape(-1, 4),
         )
 
     def bounds(self, as_of: Ints, horizon: Ints | None = None) -> Ints:

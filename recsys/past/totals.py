@@ -1,7 +1,7 @@
 """Totals that stand for old rows: by key, and by day where there is a horizon, with their first and last moments."""
 
 from collections.abc import Callable, Mapping, Set
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from recsys.past.counters import Counters, Counting
 from recsys.past.field import marks
-from recsys.past.reads import READ, Key
+from recsys.past.reads import READ, Key, Reads
 from recsys.past.register import ALWAYS, Changed, Register
 from recsys.past.streams import CLICK, Ints, Stream
 
@@ -60,6 +60,7 @@ class Totals:
     counted: "Counted"
     read: "Counted"
     rows: Mapping[str, Stream]
+    _chosen: "dict[tuple[Key, ...], Counted]" = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -106,8 +107,16 @@ class Totals:
         self.counters(keys)
 
     def counters(self, keys: tuple[Key, ...]) -> "Counted":
-        """Give the counters of some keys."""
-        return self.counted.of(keys)
+        """Give the counters of some keys; threads may ask."""
+        found = self._chosen.get(keys)
+        if found is None:
+            found = self._chosen[keys] = self.counted.of(keys)
+        return found
+
+    def add(self, reads: Reads, codes: Ints, bounds: Ints, found: Ints) -> None:
+        """Add what is known here, see `recsys.past.counters.Counters.add`: windows never reach back to these rows."""
+        unlimited = reads.unlimited
+        self.counters(unlimited.keys).add(unlimited, codes, bounds, found)
 
     def stream(self, of: str) -> Stream:
         """Give what is kept of the events of a kind as rows."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from recsys.compiled import compiled
+from recsys.compiled import borrowing
 from recsys.errors import ModelError
 from recsys.files import read_json, write_json
 from recsys.past.blocks import Blocks, Writer
@@ -301,7 +301,7 @@ class Neighbours:
         return replace(cls.of(log, vectors, ages), found=found, similarity=similarity)
 
 
-@compiled
+@borrowing
 def keep_nearest(
     products: Singles,
     rows: Ints,
