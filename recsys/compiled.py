@@ -1,5 +1,6 @@
 """Functions that numba compiles: loops over arrays that run at the speed of the machine, without Python's lock."""
 
+import os
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
@@ -35,3 +36,8 @@ def _compiled(function: Compiled, **options: Any) -> Compiled:
         return cast(Compiled, njit(cache=True, nogil=True, **options)(function))
     except RuntimeError:  # numba found no folder that can be written
         return cast(Compiled, njit(nogil=True, **options)(function))
+
+
+def thread_count() -> int:
+    """Return how many threads to use: `OMP_NUM_THREADS`, which torch obeys as well, or one per processor."""
+    return max(1, int(os.environ.get("OMP_NUM_THREADS", "").split(",")[0] or os.cpu_count() or 1))

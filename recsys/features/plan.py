@@ -5,12 +5,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property, lru_cache, partial
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from recsys.compiled import thread_count
 from recsys.data.clock import clock_of, format_duration
 from recsys.data.plain import known_number
 from recsys.errors import SettingsError
@@ -34,19 +35,15 @@ from recsys.features.field import field_values, half_lives, references
 from recsys.features.moments import Age
 from recsys.features.settings import Declaration, FeatureSettings, declare, declare_families
 from recsys.features.table import Category, FeatureTable, category_of
-from recsys.features.within_list import divide
-from recsys.past.lookup import Asked, Lookup, cut_requests, first_of_each
+from recsys.past.lookup import Asked, cut_requests, first_of_each
 from recsys.past.reads import Key, Reads
-from recsys.past.streams import CLICK, LAST, OUTCOME, SHOWING, Amount, Ints, Moment, Per, Rows, Singles, distinct
-from recsys.vectors.neighbours import COUNT
-from recsys.vectors.reader import Reader
-
-if TYPE_CHECKING:
-    from recsys.past.log import Log
-
+from recsys.past.streams import CLICK, LAST, SHOWING, Amount, Ints, Moment, Per, Singles
+from recsys.vectors.reader import Reader, neighbour_signals
 
 _ROWS = 4_000
 """So many candidates are computed at once, by each of some threads: what is read of them stays near the processor."""
+
+Made = TypeVar("Made")
 
 
 def with_comparisons(name: str) -> tuple[str, ...]:
@@ -223,16 +220,90 @@ def _places(settings: FeatureSettings) -> _Planned:
     return _Planned(tuple(names), Declared.of(features), at[0], tuple(others), tuple(categories), at[1], at[2])
 
 
+@dataclass(frozen=True, eq=False)
+class _Parts:
+    """A feature table that is computed part by part.
+
+    Attributes
+    ----------
+    places
+        The plan.
+    others
+        The numbers that are not declared, in the order of the plan, of all candidates.
+    categories
+        Categories of all candidates.
+    parts
+        The first row of each part, and its candidates with what they are compared with.
+    """
+
+    places: _Planned
+    others: Singles
+    categories: tuple[Category, ...]
+    parts: tuple[tuple[int, ComparedWith], ...]
+
+    @classmethod
+    def of(cls, asked: Asked, settings: FeatureSettings, reader: Reader | None) -> "_Parts":
+        """Compute what is computed of all candidates together."""
+        in_field = settings.compared == "field"
+        beside = (
+            ComparedWith.of(asked, references(asked, settings), settings.scores) if in_field else ComparedWith(asked)
+        )
+        source, places = Source(beside.asked, settings, reader), _places(settings)
+        others = np.empty((len(places.others), len(source.asked.candidates)), dtype=np.float32)
+        for row, (_, values) in enumerate(places.others):
+            others[row] = values(source)
+        codes, known = source.asked.rows.codes, asked.log.vocabularies
+        categories = tuple(
+            category_of(name, beside.own_series(source.asked.candidates[key]))
+            if key in settings.context
+            else Category(name, beside.own_codes(codes[key]), known[key])
+            for name, key in places.categories
+        )
+        cut = [] if in_field else list(cut_requests(source.asked.starts, _ROWS))
+        parts = [(int(asked.starts[first]), ComparedWith(asked.some(first, last))) for first, last in cut]
+        return cls(places, others, categories, tuple(parts) if len(parts) > 1 else ((0, beside),))
+
+    def table(self, start: int, beside: ComparedWith) -> FeatureTable:
+        """Compute the features of a part."""
+        places, end = self.places, start + len(beside.asked.candidates)
+        numbers = np.empty((len(places.names), end - start), dtype=np.float32)
+        for (row, _), values in zip(places.others, self.others, strict=True):
+            numbers[row] = values[start:end]
+        places.declared.fill(beside.asked.lookup, numbers, places.rows)
+        beside.compare(numbers, places.compared, logits=False)
+        beside.compare(numbers, places.logits, logits=True)
+        return FeatureTable(places.names, beside.own(numbers), tuple(each.part(start, end) for each in self.categories))
+
+    def each(self, make: Callable[[FeatureTable], Made]) -> list[Made]:
+        """Make something of every part, by threads."""
+        if len(self.parts) == 1:
+            return [make(self.table(*self.parts[0]))]
+        with ThreadPoolExecutor(thread_count()) as threads:
+            return list(threads.map(lambda part: make(self.table(*part)), self.parts))
+
+
 def build_features(asked: Asked, settings: FeatureSettings, reader: Reader | None) -> pl.DataFrame:
     """Compute every feature of candidates, see `compute_features`; one row per candidate in the same order."""
     return compute_features(asked, settings, reader).frame()
 
 
 def compute_features(asked: Asked, settings: FeatureSettings, reader: Reader | None) -> FeatureTable:
-    """Compute every feature of candidates.
+    """Compute every feature of candidates, as one table of what `from_features` gives in parts."""
+    parts = _Parts.of(asked, settings, reader)
+    tables = parts.each(lambda table: table)
+    numbers = tables[0].numbers if len(tables) == 1 else np.concatenate([table.numbers for table in tables], axis=1)
+    return FeatureTable(parts.places.names, numbers, parts.categories)
+
+
+def from_features(
+    make: Callable[[FeatureTable], Made], asked: Asked, settings: FeatureSettings, reader: Reader | None
+) -> list[Made]:
+    """Compute every feature of candidates, and make something of each part while it is near the processor.
 
     Parameters
     ----------
+    make
+        What is made of a part; several threads call it at a time.
     asked
         Whole requests with the context columns, the scores, and the column of the reader's `queries`; only what is
         known before each request's `as_of` is read.
@@ -240,45 +311,12 @@ def compute_features(asked: Asked, settings: FeatureSettings, reader: Reader | N
         Which behavioural features; see `recsys.features.checks.check_context`.
     reader
         What reads texts; without one, the text columns are NaN.
+
+    Returns
+    -------
+    What was made of the parts, at least one, in the order of the candidates.
     """
-    in_field = settings.compared == "field"
-    beside = ComparedWith.of(asked, references(asked, settings), settings.scores) if in_field else ComparedWith(asked)
-    source, places = Source(beside.asked, settings, reader), _places(settings)
-    numbers = np.empty((len(places.names), len(source.asked.candidates)), dtype=np.float32)
-    for row, values in places.others:
-        numbers[row] = values(source)
-    cut = list(cut_requests(source.asked.starts, _ROWS)) if not in_field else [(0, len(source.asked.lengths))]
-    if len(cut) > 1:
-        with ThreadPoolExecutor() as threads:
-            for _ in threads.map(lambda some: _fill_part(numbers, beside, places, *some), cut):
-                pass
-    elif cut:
-        _fill(numbers, beside, places)
-    codes, known = source.asked.rows.codes, asked.log.vocabularies
-    categories = [
-        category_of(name, beside.own_series(source.asked.candidates[key]))
-        if key in settings.context
-        else Category(name, beside.own_codes(codes[key]), known[key])
-        for name, key in places.categories
-    ]
-    return FeatureTable(places.names, beside.own(numbers), tuple(categories))
-
-
-def _fill_part(numbers: Singles, beside: ComparedWith, places: _Planned, first: int, last: int) -> None:
-    """Fill in the declared columns of some requests, and how all columns are compared within their lists."""
-    start, end = beside.asked.starts[first], beside.asked.starts[last]
-    part = np.empty((len(numbers), end - start), dtype=np.float32)
-    for row, _ in places.others:
-        part[row] = numbers[row, start:end]
-    _fill(part, ComparedWith(beside.asked.some(first, last)), places)
-    numbers[:, start:end] = part
-
-
-def _fill(numbers: Singles, beside: ComparedWith, places: _Planned) -> None:
-    """Fill in the declared columns, and how all columns are compared."""
-    places.declared.fill(beside.asked.lookup, numbers, places.rows)
-    beside.compare(numbers, places.compared, logits=False)
-    beside.compare(numbers, places.logits, logits=True)
+    return _Parts.of(asked, settings, reader).each(make)
 
 
 def differs_in_list(per: Per, settings: FeatureSettings) -> bool:
@@ -339,42 +377,3 @@ _REQUEST_VALUES: dict[str, Callable[[Source], npt.NDArray[Any]]] = {
     "hour": lambda source: source.local[0],
     "weekday": lambda source: source.local[1],
 }
-
-
-def neighbour_signals(
-    reader: Reader, rows: Rows, log: "Log", window: tuple[timedelta, ...], prior: float
-) -> tuple[Floats, Floats, Floats]:
-    """Add up what is known of the text neighbours of Q candidates.
-
-    Parameters
-    ----------
-    reader
-        Knows who they are.
-    rows, log
-        The candidates in codes, and behaviour.
-    window
-        How far back the recent rate looks; none is without limit.
-    prior
-        Strength of the overall click rate, in showings.
-
-    Returns
-    -------
-    Smoothed click rate of the neighbours together, ever and in the window, NaN as long as nothing was shown; and the
-    dot product with the nearest neighbour, about -1 to 1, NaN without one. Each of shape [Q].
-    """
-    items, similarity = reader.beside(log, rows)
-    keys = [((), None), *((("item",), back) for back in (None, *window))]
-    asked = [Amount(OUTCOME, per, back, which) for per, back in keys for which in (0, 1)]
-    if len(items) and (rows.as_of == rows.as_of[0]).all():  # one list, or those of one night: each item is read once
-        own, of_row = distinct(items.ravel(), len(log.items))
-        found = Lookup(log, Rows({"item": own}, rows.as_of[:1].repeat(len(own)), own)).read(asked)[:, of_row]
-    else:
-        found = Lookup(log, Rows({"item": items.ravel()}, np.repeat(rows.as_of, COUNT), items.ravel())).read(asked)
-    usual = divide(found[1, ::COUNT], found[0, ::COUNT])
-    together = found[2:].reshape(len(found) - 2, -1, COUNT).sum(axis=2)
-    rates = [
-        (clicked + prior * usual) / (shown + prior)
-        for shown, clicked in zip(together[::2], together[1::2], strict=True)
-    ]
-    nearest = np.where(items[:, 0] >= 0, similarity[:, 0], np.nan).astype(np.float64)
-    return rates[0], rates[-1], nearest

@@ -21,7 +21,7 @@ from recsys.data.texts import own_texts
 from recsys.encoders.text_reader import read_identity
 from recsys.errors import SettingsError
 from recsys.features.checks import check_context, check_id_types, check_query
-from recsys.features.plan import compute_features
+from recsys.features.plan import compute_features, from_features
 from recsys.features.table import FeatureTable
 from recsys.model.folder import Model, State, until
 from recsys.model.prepared import Prepared, available_at, prepare
@@ -251,7 +251,8 @@ class Ready:
         the item, or not before `as_of`; both are scored with missing features. `unlike` says why the list is unlike
         all that the model has learnt from, and is null where it is not, see `recsys.ranking.experience`.
         """
-        scores = self.model.ranker.score(self.features(asked))
+        parts = from_features(self.model.ranker.score, asked, self.model.settings.features, self.reader)
+        scores = parts[0] if len(parts) == 1 else np.concatenate(parts)
         shown, read = asked.lookup.ever[0], asked.lookup.codes[f"{LAST}item"] >= 0
         request = np.repeat(np.arange(len(asked.lengths)), asked.lengths)
         order = self._order(asked.candidates, scores, request)

@@ -107,7 +107,7 @@ class Counters:
             When numbers are needed that were changed after they were written.
         """
         at, column = np.zeros(3, dtype=np.int64), np.zeros(1, dtype=np.int64)
-        while not kernel.last_rows(self._numbers, at, users[None], column, as_of, order, *found):
+        while not kernel.last_rows(self._numbers, at, users[None], column, as_of, order, found):
             self.blocks.check(int(at[kernel.WAITS]))
 
     def alone(self) -> "Counters":

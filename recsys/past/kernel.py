@@ -243,15 +243,7 @@ def look_up(numbers: Numbers, at: Ints, codes: Ints, bounds: Ints, plan: ReadPla
 
 @borrowing
 def last_rows(
-    numbers: Numbers,
-    at: Ints,
-    users: Ints,
-    column: Ints,
-    as_of: Ints,
-    order: Ints,
-    items: Ints,
-    moments: Ints,
-    happened: Ints,
+    numbers: Numbers, at: Ints, users: Ints, column: Ints, as_of: Ints, order: Ints, found: tuple[Ints, Ints, Ints]
 ) -> bool:
     """Put what a layer knows that users read before some moments among what the layers below know, the last first.
 
@@ -267,14 +259,14 @@ def last_rows(
         Microseconds, shape [R].
     order
         Place of every item's id among all, shape [n]: of rows of one moment that of the larger id counts as later.
-    items, moments, happened
-        Answers, each of shape [R, H], -1 and the lowest moment where there is none.
+    found
+        Items, moments and when each happened, of shape [R, H], -1 and the lowest moment where there is none.
 
     Returns
     -------
     As of `look_up`.
     """
-    data, where, _, _ = numbers
+    (data, where, _, _), (items, moments, happened) = numbers, found
     of, length = where[0], items.shape[1]
     for row in range(at[ROW], len(as_of)):
         at[ROW] = row

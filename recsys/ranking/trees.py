@@ -33,6 +33,9 @@ _SCORED = 100_000
 _LARGE = 2**30
 """More numbers than these LightGBM holds by columns alone: by rows it is faster, and holds all of them three times."""
 
+_FEW = 10_000
+"""Fewer rows are scored by one thread: starting others costs more than it saves, and parts run in threads."""
+
 _CHUNK = 4_096
 """So many rows of a table are turned into what LightGBM reads at once."""
 
@@ -115,7 +118,7 @@ class TreeRanker:
     def _predict(self, matrix: npt.NDArray[np.float32]) -> Floats:
         if len(matrix) == 0:
             return np.empty(0)
-        threads = 1 if len(matrix) < 1000 else 0  # starting threads costs more than a short list
+        threads = 1 if len(matrix) < _FEW else 0
         return np.asarray(self.booster.predict(matrix, num_threads=threads), dtype=np.float64)
 
     @property

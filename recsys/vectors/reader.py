@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -9,9 +10,11 @@ import numpy.typing as npt
 import polars as pl
 
 from recsys.past.history import read_history
-from recsys.past.streams import Ints, Rows, pick
+from recsys.past.lookup import Lookup
+from recsys.past.streams import OUTCOME, Amount, Ints, Rows, distinct, pick
+from recsys.statistics.numbers import Floats, divide
 from recsys.vectors.coded_lists import CodedLists
-from recsys.vectors.neighbours import Neighbours
+from recsys.vectors.neighbours import COUNT, Neighbours
 from recsys.vectors.queries import QueryReader
 from recsys.vectors.signals import TextSignals, text_signals
 from recsys.vectors.user_tower import UserTower
@@ -163,3 +166,48 @@ def read_lists(log: "Log", rows: Rows, starts: Ints, places: Ints, history_lengt
         history=pick(places, history.versions, -1).astype(np.int32),
         ages=history.hours,
     )
+
+
+def neighbour_signals(
+    reader: Reader, rows: Rows, log: "Log", window: tuple[timedelta, ...], prior: float
+) -> tuple[Floats, Floats, Floats]:
+    """Add up what is known of the text neighbours of Q candidates.
+
+    Parameters
+    ----------
+    reader
+        Knows who they are.
+    rows, log
+        The candidates in codes, and behaviour.
+    window
+        How far back the recent rate looks; none is without limit.
+    prior
+        Strength of the overall click rate, in showings.
+
+    Returns
+    -------
+    Smoothed click rate of the neighbours together, ever and in the window, NaN as long as nothing was shown; and the
+    dot product with the nearest neighbour, about -1 to 1, NaN without one. Each of shape [Q].
+    """
+    if len(rows.as_of) and (rows.as_of == rows.as_of[0]).all() and (rows.timestamp == rows.timestamp[0]).all():
+        own, of_row = distinct(rows.codes["item"], len(log.items))  # one list, or those of one night: each item once
+        if len(own) < len(of_row):
+            once = Rows({"item": own}, rows.as_of[: len(own)], rows.timestamp[: len(own)])
+            ever, recent, nearest = neighbour_signals(reader, once, log, window, prior)
+            return ever[of_row], recent[of_row], nearest[of_row]
+    items, similarity = reader.beside(log, rows)
+    keys = [((), None), *((("item",), back) for back in (None, *window))]
+    asked = [Amount(OUTCOME, per, back, which) for per, back in keys for which in (0, 1)]
+    if len(items) and (rows.as_of == rows.as_of[0]).all():  # one list, or those of one night: each item is read once
+        own, of_row = distinct(items.ravel(), len(log.items))
+        found = Lookup(log, Rows({"item": own}, rows.as_of[:1].repeat(len(own)), own)).read(asked)[:, of_row]
+    else:
+        found = Lookup(log, Rows({"item": items.ravel()}, np.repeat(rows.as_of, COUNT), items.ravel())).read(asked)
+    usual = divide(found[1, ::COUNT], found[0, ::COUNT])
+    together = found[2:].reshape(len(found) - 2, -1, COUNT).sum(axis=2)
+    rates = [
+        (clicked + prior * usual) / (shown + prior)
+        for shown, clicked in zip(together[::2], together[1::2], strict=True)
+    ]
+    nearest = np.where(items[:, 0] >= 0, similarity[:, 0], np.nan).astype(np.float64)
+    return rates[0], rates[-1], nearest

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys.errors import DataError
+from recsys.past.streams import distinct
 from recsys.progress import progress
 from recsys.vectors.coded_lists import CodedLists
 from recsys.vectors.padding import pad, similar_blocks
@@ -16,8 +17,8 @@ from recsys.vectors.user_tower import UserTower
 if TYPE_CHECKING:
     from recsys.vectors.item_vectors import ItemVectors
 
-_NUMBERS_PER_BLOCK = 4_000_000
-"""Bounds the memory of a block: padded candidates times the numbers kept for each."""
+_NUMBERS_PER_BLOCK = 150_000
+"""Padded candidates of a block times the numbers kept for each: they stay near the processor."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,6 +125,11 @@ def _match(
     # Unknown items and clicks read the last row; what comes of them is masked.
     candidate = vectors.candidate[items].reshape(*items.shape, tower.parts, -1)
     clicked = vectors.history[clicks]
+    if len(requests) > 1:  # what is read often is attended to once
+        own, of_click = distinct(clicks.ravel().astype(np.int64), len(vectors))
+        attention = tower.attention(vectors.history[own])[of_click].reshape(*clicks.shape, -1)
+    else:
+        attention = tower.attention(clicked)
     history = clicked.reshape(*clicks.shape, tower.parts, -1)
     similarity = np.ascontiguousarray(history.transpose(0, 2, 1, 3) @ candidate.transpose(0, 2, 3, 1))
     whole = similarity.sum(axis=1)  # exact as well: still sums of the same products
@@ -132,7 +138,7 @@ def _match(
     nearest = whole.max(axis=1)
     nearest[np.isneginf(nearest)] = np.nan
     return (
-        tower.interest(similarity, tower.attention(clicked), lists.ages[requests, : clicks.shape[1]], known),
+        tower.interest(similarity, attention, lists.ages[requests, : clicks.shape[1]], known),
         nearest,
         last,
     )

@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata
 from sentence_transformers import SentenceTransformer
 
+from recsys.compiled import thread_count
 from recsys.data.importers import read_source
 from recsys.data.tables import Dataset
 from recsys.data.texts import item_texts
 from recsys.encoders import DEFAULT_ENCODER
-from recsys.encoders.backends.backend import thread_count
 from recsys.encoders.backends.choice import make_backend
 from recsys.encoders.encoder import Encoder
 from recsys.encoders.settings import Backend, TextSettings

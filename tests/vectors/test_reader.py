@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from recsys.data.clock import TimeSettings
 from recsys.data.tables import Dataset
-from recsys.features.plan import build_features, neighbour_signals
+from recsys.features.plan import build_features
 from recsys.features.settings import FeatureSettings
 from recsys.model.prepared import behaviour_of
 from recsys.past.behaviour import Kept
@@ -17,7 +17,7 @@ from recsys.past.lookup import Asked, request_starts
 from recsys.schema import TIME
 from recsys.vectors.encoded import Encoded, round_to_grid
 from recsys.vectors.item_vectors import ItemVectors
-from recsys.vectors.reader import Reader, read_lists
+from recsys.vectors.reader import Reader, neighbour_signals, read_lists
 from recsys.vectors.user_tower import UserTower
 from tests.fixtures.catalogues import HOUR, START, make_catalogue, make_log, plain_neighbours
 
@@ -26,14 +26,16 @@ TOWER = UserTower(np.ones((1, 8)), np.ones(1), np.ones(1), np.ones(1), np.ones(1
 
 @pytest.mark.slow
 @settings(max_examples=40, deadline=None)
-@given(st.integers(0, 2**32 - 1), st.integers(1, 25), st.sampled_from([None, timedelta(hours=2)]))
-def test_rates_are_those_of_a_plain_loop_over_the_lists(seed: int, size: int, window: timedelta | None) -> None:
+@given(st.integers(0, 2**32 - 1), st.integers(1, 25), st.sampled_from([None, timedelta(hours=2)]), st.booleans())
+def test_rates_are_those_of_a_plain_loop_over_the_lists(
+    seed: int, size: int, window: timedelta | None, one_moment: bool
+) -> None:
     random = np.random.default_rng(seed)
     items, vectors = make_catalogue(seed, size)
     log = make_log(items, seed)
-    asked = [*items["item_id"].to_list(), vectors.item_ids[0], 777_777]
+    asked = [*items["item_id"].to_list(), vectors.item_ids[0], 777_777, *items["item_id"].to_list()]
     candidates = pl.DataFrame(
-        [(item, START + int(random.integers(0, 20)) * HOUR) for item in asked], schema={"item_id": pl.Int64, "timestamp": TIME}, orient="row"
+        [(item, START + (10 if one_moment else int(random.integers(0, 20))) * HOUR) for item in asked], schema={"item_id": pl.Int64, "timestamp": TIME}, orient="row"
     ).with_columns(user_id=1)  # fmt: skip
     windows = () if window is None else (window,)
     found = neighbour_signals(Reader.of(log, vectors, TOWER, 1), log.rows(candidates), log, windows, 3.0)

@@ -1,6 +1,5 @@
 """What a backend is, and what those that need no torch share."""
 
-import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from recsys.compiled import thread_count
 from recsys.lazy import need
 from recsys.progress import progress
 
@@ -45,11 +45,6 @@ class Backend:
 def need_backend(module: str, extra: str) -> Any:
     """Import a module of the extra of a backend, see `recsys.lazy.need`."""
     return need(module, extra, f"[text] backend = {extra!r}")
-
-
-def thread_count() -> int:
-    """Return how many threads to use: `OMP_NUM_THREADS`, which torch obeys as well, or one per processor."""
-    return max(1, int(os.environ.get("OMP_NUM_THREADS", "").split(",")[0] or os.cpu_count() or 1))
 
 
 def one_by_one(

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from recsys.encoders.backends.backend import Backend, need_backend, one_by_one, thread_count
+from recsys.compiled import thread_count
+from recsys.encoders.backends.backend import Backend, need_backend, one_by_one
 from recsys.encoders.backends.tokenizer import TextTokenizer
 
 if TYPE_CHECKING:

@@ -1,23 +1,10 @@
-import os
 import threading
 
 import numpy as np
 import pytest
 
-from recsys.encoders.backends.backend import Backend, need_backend, one_by_one, thread_count
+from recsys.encoders.backends.backend import Backend, need_backend, one_by_one
 from recsys.encoders.tokens import Tokens, pack
-
-
-@pytest.mark.parametrize(
-    ("given", "expected"), [("3", 3), ("2,1", 2), ("0", 1), ("", os.cpu_count()), (None, os.cpu_count())]
-)
-def test_threads_follow_the_variable_that_torch_follows(
-    monkeypatch: pytest.MonkeyPatch, given: str | None, expected: int
-) -> None:
-    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    if given is not None:
-        monkeypatch.setenv("OMP_NUM_THREADS", given)
-    assert thread_count() == expected
 
 
 def test_each_text_is_embedded_by_itself_and_in_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
