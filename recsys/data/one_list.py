@@ -67,7 +67,7 @@ def are_sound_events(events: pl.DataFrame, now: datetime) -> bool:
     columns = events.get_columns()
     if any(column.null_count() for column in columns):
         return False
-    if events.schema["event"] != pl.String:
+    if events.get_column("event").dtype != pl.String:
         return False
     for name, column in zip(names, columns, strict=True):
         if column.dtype == pl.String and any(not text.strip() for text in set(column.to_list())):

@@ -133,7 +133,7 @@ def shown_candidates(requests: pl.DataFrame, context: Sequence[str]) -> pl.DataF
 
 def joined_rows(rows: pl.DataFrame, later: pl.DataFrame) -> pl.DataFrame:
     """Put rows below others, in one piece: thousands of small pieces cost far more than what they hold."""
-    if rows.schema == later.schema:
+    if rows.dtypes == later.dtypes and rows.columns == later.columns:
         return rows.vstack(later).rechunk()
     return pl.concat([rows, later], how="diagonal_relaxed", rechunk=True)
 
@@ -143,8 +143,10 @@ def known_events(events: pl.DataFrame) -> pl.DataFrame:
     known_at = events["timestamp"].alias("known_at")
     if "known_at" in events.columns:
         known_at = latest(events["known_at"], events["timestamp"])
-    value = events["value"].cast(pl.Float64) if "value" in events.columns else pl.Series("value", [], pl.Float64)
-    value = value if len(value) == len(events) else value.extend_constant(None, len(events))
+    if "value" in events.columns:
+        value = events["value"].cast(pl.Float64)
+    else:
+        value = pl.Series("value", [None], pl.Float64).new_from_index(0, len(events))
     known = [events[name] for name in (EVENT_ID,) if name in events.columns]
     ids = [events[name] for name in ("user_id", "item_id", "event")]
     return as_text(pl.DataFrame([*ids, known_at, value, *known]), ("event",))
@@ -160,7 +162,7 @@ def latest(known_at: pl.Series, timestamp: pl.Series) -> pl.Series:
 
 def as_text(table: pl.DataFrame, names: Sequence[str]) -> pl.DataFrame:
     """Write categories and flags as text, so that tables can be joined whatever categories each of them knows."""
-    other = [name for name in names if table.schema[name] in (pl.Categorical, pl.Enum, pl.Boolean)]
+    other = [name for name in names if table[name].dtype in (pl.Categorical, pl.Enum, pl.Boolean)]
     return table.with_columns(pl.col(other).cast(pl.String)) if other else table
 
 

@@ -249,7 +249,9 @@ class Counting:
         return Counters(Blocks.held(data), self._where, self._keys)
 
 
-def count_few(keys: tuple[Key, ...], streams: Mapping[str, Stream], sizes: dict[str, int]) -> Counters:
+def count_few(
+    keys: tuple[Key, ...], streams: Mapping[str, Stream], sizes: dict[str, int], running: bool = True
+) -> Counters:
     """Count a few rows under many keys at once: what `Counting` gives for them, whichever codes it lists.
 
     Parameters
@@ -257,8 +259,8 @@ def count_few(keys: tuple[Key, ...], streams: Mapping[str, Stream], sizes: dict[
     keys
         What is counted.
     streams
-        The rows of each stream that they name.
-    sizes
+        The rows of each stream that they name; those of one moment stay in their order.
+    sizes, running
         As of `Counting.add`.
 
     Raises
@@ -288,7 +290,7 @@ def count_few(keys: tuple[Key, ...], streams: Mapping[str, Stream], sizes: dict[
     where = np.zeros((len(keys), width_of(keys)), dtype=np.int64)
     rows = spans[plan[:, 0], 1] - spans[plan[:, 0], 0]
     data = np.empty(int(((layout.AMOUNTS + 5) * (rows + 1) + 8).sum()), dtype=np.int64)
-    used = filling.count_few(data, where, plan, spans, codes, many, moments, amounts)
+    used = filling.count_few(data, where, plan, spans, many, (codes, moments, amounts), running)
     return Counters(Blocks.held(data[:used]), where, keys)
 
 

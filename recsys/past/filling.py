@@ -191,7 +191,7 @@ def together(rows: Ints, keys: Ints, days: Ints, moments: Ints, amounts: Ints) -
 
 @compiled
 def count_few(
-    data: Ints, where: Ints, plan: Ints, spans: Ints, codes: Ints, sizes: Ints, moments: Ints, amounts: Ints
+    data: Ints, where: Ints, plan: Ints, spans: Ints, sizes: Ints, of_rows: tuple[Ints, Ints, Ints], running: bool
 ) -> int:
     """Write the counters of a few rows: what `fill` does for each key, without a call for each.
 
@@ -202,17 +202,19 @@ def count_few(
     plan
         Which stream each counts, and which key columns: shape [C, 2 + most] of stream, how many columns, columns.
     spans
-        Where the rows of each stream begin and end, in the order of their moments, and how many amounts they have:
-        shape [S, 3].
-    codes, sizes
-        All key columns of all rows, -1 where there is none, shape [K, N], and how many codes each has, shape [K].
-    moments, amounts
-        Of all rows, shapes [N] and [A, N].
+        Where the rows of each stream, by moment, begin and end, and how many amounts they have: shape [S, 3].
+    sizes
+        How many codes each of K key columns has.
+    of_rows
+        Key columns, -1 where there is none, moments and amounts, of shapes [K, N], [N] and [A, N].
+    running
+        As of `fill`.
 
     Returns
     -------
     How many numbers were written.
     """
+    codes, moments, amounts = of_rows
     room, count = 0, len(moments)
     rows, keys = np.empty(count, dtype=np.int64), np.zeros((2, count), dtype=np.int64)
     for counter in range(where.shape[0]):
@@ -244,7 +246,7 @@ def count_few(
         for place in range(1, columns):
             of[SIZES + place - 1] = sizes[plan[counter, 2 + place]]
         if many:
-            room = fill(data, of, rows[:many], keys, moments, amounts[: spans[stream, 2]], True)
+            room = fill(data, of, rows[:many], keys, moments, amounts[: spans[stream, 2]], running)
         else:
             of[FIRST] = 0
     return room

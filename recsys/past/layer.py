@@ -17,7 +17,7 @@ from recsys.past.counters import Counting, count_few
 from recsys.past.field import marks
 from recsys.past.reads import READ, Key, Reads
 from recsys.past.register import ALWAYS, Changed, Register
-from recsys.past.streams import CHANCE, CLICK, LAST, SHOWING, UNIT, Codes, Ints, Stream
+from recsys.past.streams import CHANCE, CLICK, LAST, NEVER_FIRST, SHOWING, UNIT, Codes, Ints, Stream
 from recsys.past.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
@@ -128,8 +128,11 @@ class Layer:
         stream = self.history_rows
         items = stream.codes["item"]
         order = np.lexsort((stream.happened, self.register.vocabularies["item"].order[items], stream.moments))
+        stream = replace(stream, amounts=(items, stream.happened))
+        if len(order) <= _FEW:
+            return count_few((READ,), {READ.of: stream.where(order)}, self.sizes, running=False)
         counting = Counting((READ,))
-        counting.add(0, replace(stream, amounts=(items, stream.happened)), self.sizes, order, running=False)
+        counting.add(0, stream, self.sizes, order, running=False)
         return counting.done()
 
     @cached_property
@@ -160,6 +163,9 @@ class Layer:
         layer._events, layer._showings, layer._clicked = self._events.joined(later), self._showings, self._clicked
         numbers, kinds = number_kinds(events["event"], self._kinds[0])
         layer._kinds = numbers, np.append(self._kinds[1], kinds)
+        if self.ends_by(moments.min(initial=NEVER_FIRST)):  # what was last before them stays
+            new = later.where(layer._of_kinds({CLICK})[len(self._kinds[1]) :])
+            layer.clicked = self.clicked.joined(layer._with_last(layer._from_here(new)))
         return layer
 
     def followed_by(self, later: "Layer") -> "Layer":
@@ -175,6 +181,10 @@ class Layer:
         own = np.array([numbers.setdefault(kind, len(numbers)) for kind in kinds], dtype=np.int64)
         layer._kinds = numbers, np.concatenate([self._kinds[1], own[later._kinds[1]]])
         return layer
+
+    def ends_by(self, moment: int) -> bool:
+        """Tell whether no click here is later than a moment, where that needs no look-up."""
+        return "clicked" in vars(self) and not (self.clicked.moments > moment).any()
 
     def recoded(self, register: Register, names: Set[str], below: "tuple[Below, ...]") -> "Layer":
         """Give the same rows under what another register says, whose key columns of these names differ."""
@@ -275,7 +285,9 @@ class Layer:
     @cached_property
     def clicked(self) -> Stream:
         """Clicks, with what their user had read last before each."""
-        rows = self.click_rows
+        return self._with_last(self.click_rows)
+
+    def _with_last(self, rows: Stream) -> Stream:
         items, _, happened = last_read((*self.below, self), self.register, rows.codes["user"], rows.moments, 1)
         codes = self.register.last_codes(items[:, 0], happened[:, 0])
         return replace(rows, codes={**rows.codes, **codes})

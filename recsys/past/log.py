@@ -177,6 +177,9 @@ class Log:
         """Whether nothing read in the highest layer would have been the last before a click that is counted below."""
         *lower, top = self.rows_known  # what totals stand for came long before
         rows = top.history_rows
+        lower = [layer for layer in lower if len(rows.moments) and not layer.ends_by(rows.moments.min())]
+        if not lower:
+            return True
         reads = Reads.of((Moment(CLICK, ("user",)),), self.time.feedback_delay)
         last, ever = np.full((1, len(rows.moments)), NEVER_LAST), np.full((1, len(rows.moments)), NEVER_FIRST)
         for layer in lower:

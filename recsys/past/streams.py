@@ -105,8 +105,8 @@ class Stream:
     happened: Ints
     amounts: tuple[Ints, ...] = ()
 
-    def where(self, rows: npt.NDArray[np.bool_]) -> "Stream":
-        """Keep some rows."""
+    def where(self, rows: Flags | Ints) -> "Stream":
+        """Keep some rows, or give them in another order."""
         codes = {name: of[rows] for name, of in self.codes.items()}
         return Stream(codes, self.moments[rows], self.happened[rows], tuple(amount[rows] for amount in self.amounts))
 

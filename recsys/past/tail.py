@@ -18,7 +18,7 @@ from recsys.shown import counted
 
 logger = logging.getLogger(__name__)
 
-ROWS = 200
+ROWS = 100
 """Rows after which a tail is closed and another one begins on top; fewer are counted anew at every update."""
 
 

@@ -62,6 +62,8 @@ def read(frame: pl.DataFrame | pd.DataFrame, table: Table, further: Sequence[str
     needed = [name for name in table.required if name != "label"] + names[len(table.columns) :]
     whole = set(needed) <= set(frame.columns)
     read = [name for name in dict.fromkeys(frame.columns) if name in names or (isinstance(name, str) and not whole)]
+    if isinstance(frame, pl.DataFrame) and len(read) == frame.width:
+        return frame
     return pl.DataFrame([_column(frame, name, table.name) for name in read])
 
 
