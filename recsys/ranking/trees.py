@@ -31,7 +31,7 @@ _SCORED = 100_000
 """So many rows of a table are scored at once."""
 
 _LARGE = 2**28
-"""More numbers lie by columns alone: by rows, which is faster, LightGBM holds them twice more, of up to 4 bytes each."""
+"""More numbers lie by columns alone: by rows, which is faster, LightGBM holds them twice more, of up to 4 bytes."""
 
 _FEW = 10_000
 """Fewer rows are scored by one thread: starting others costs more than it saves, and parts run in threads."""

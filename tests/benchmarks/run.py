@@ -11,6 +11,7 @@ from pathlib import Path
 from tests.benchmarks.evaluating import bench_evaluate
 from tests.benchmarks.features import bench_features
 from tests.benchmarks.growth import bench_growth
+from tests.benchmarks.learning import bench_learning
 from tests.benchmarks.news import bench_news
 from tests.benchmarks.scoring import bench_scoring
 from tests.benchmarks.serving import bench_serving
@@ -37,6 +38,7 @@ BENCHMARKS: dict[str, Callable[[], list[dict[str, object]]]] = {
     "serving": bench_serving,
     "state": bench_state,
     "texts": bench_texts,
+    "learning": bench_learning,
 }
 
 
