@@ -22,12 +22,15 @@ EBNERD = Path("../shared/data/ebnerd_demo")
 CONFIG = "pipelines/ebnerd.toml"
 RUNS = 3
 
+SIMULATED = WorldSettings(items=5_000, users=5_000, requests=25_000)
+"""What is measured where no real log lies beside the checkout."""
+
 
 def read_logged_requests() -> tuple[str, Dataset]:
     """Read EB-NeRD where it lies beside the checkout, else simulate a world."""
     if EBNERD.is_dir():
         return "EB-NeRD", read_source("ebnerd", EBNERD).plain()
-    return "simulated", make_world(WorldSettings(items=5_000, users=5_000, requests=25_000)).dataset
+    return "simulated", make_world(SIMULATED).dataset
 
 
 def bench_features() -> list[dict[str, object]]:

@@ -64,7 +64,7 @@ class PandasFeatures:
             kept = compared if self._differs(feature) else plain
             kept[feature.name] = self._values(feature).astype(np.float32)
         local = self.candidates["timestamp"].dt
-        plain |= {"list_size": self.candidates["list_size"], "hour": local.hour, "weekday": local.weekday + 1}
+        plain |= {"list_size": self.candidates["list_size"], "hour": local.hour, "weekday": local.day_of_week + 1}
         plain |= {f"item_{name}": self.candidates[f"{name}_value"] for name in self.settings.affinity}
         plain |= {name: self.candidates[f"{name}_value"] for name in self.settings.context}
         values = pd.DataFrame(compared)
