@@ -77,7 +77,7 @@ class Declared:
     def read(self, lookup: Lookup) -> dict[type[Ask], Answer]:
         """Read what is asked, by kind, each of shape [asks, Q]."""
         amounts, rows = len(self.asks[Amount]), len(lookup.rows.as_of)
-        found = lookup.read((*self.asks[Amount], *self.asks[Moment]))  # type: ignore[arg-type]
+        found = lookup.read_with_ever((*self.asks[Amount], *self.asks[Moment]))  # type: ignore[arg-type]
         answers: dict[type[Ask], Answer] = {Amount: found[:amounts], Moment: lookup.hours(found[amounts:])}
         codes = [lookup.codes[each.name] for each in self.asks[Code] if isinstance(each, Code)]
         answers[Code] = np.array(codes, dtype=np.int64).reshape(len(codes), rows)

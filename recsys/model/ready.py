@@ -256,11 +256,11 @@ class Ready:
         shown, read = asked.lookup.ever[0], asked.lookup.codes[f"{LAST}item"] >= 0
         request = np.repeat(np.arange(len(asked.lengths)), asked.lengths)
         order = self._order(asked.candidates, scores, request)
-        ids = pl.DataFrame([asked.candidates.get_column(name) for name in ("request_id", "user_id", "item_id")])[order]
+        ids = pl.DataFrame([asked.candidates.get_column(name) for name in ("request_id", "user_id", "item_id")])
         probability = self.model.calibration.probability(scores, asked.starts)[order]
         return pl.DataFrame(
             [
-                *ids.get_columns(),
+                *ids[pl.Series(order.astype(np.uint32))].get_columns(),
                 pl.Series("rank", np.arange(1, len(request) + 1) - asked.starts[request], dtype=pl.UInt32),
                 pl.Series("score", scores[order]),
                 pl.Series("click_probability", probability, nan_to_null=True),

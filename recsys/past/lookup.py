@@ -32,6 +32,10 @@ if TYPE_CHECKING:
 Floats = npt.NDArray[np.float64]
 
 
+EVER = (Amount(SHOWING, ("user",)), Amount(SHOWING, ("item",)), Amount(CLICK, ("item",)))
+"""What is asked of every candidate, whatever its features."""
+
+
 @dataclass
 class Lookup:
     """Candidates and the log they are looked up in.
@@ -60,6 +64,12 @@ class Lookup:
         part.items, part.users = self.items[start:end], self.users[start:end]
         return part
 
+    def read_with_ever(self, asked: Sequence[Amount | Moment]) -> Ints:
+        """Read what is asked, and what `ever` tells at once."""
+        found = self.read((*asked, *EVER))
+        self.ever = found[len(asked) :]
+        return found[: len(asked)]
+
     def read(self, asked: Sequence[Amount | Moment]) -> Ints:
         """Read what is known of Q candidates, shape [A, Q]; moments are microseconds.
 
@@ -85,7 +95,7 @@ class Lookup:
     @cached_property
     def ever(self) -> Ints:
         """How often each user was shown anything, and each item was shown and clicked, shape [3, Q]."""
-        return self.read((Amount(SHOWING, ("user",)), Amount(SHOWING, ("item",)), Amount(CLICK, ("item",))))
+        return self.read(EVER)
 
     def hours(self, moments: Ints) -> Floats:
         """Give the hours between moments that were read and `as_of`, NaN where there is none, of the same shape."""
@@ -201,7 +211,7 @@ class Asked:
         """What is known of them before each request's `as_of`."""
         return Lookup(self.log, self.rows)
 
-    @property
+    @cached_property
     def lengths(self) -> Ints:
         """How many candidates each request has, shape [R]."""
         return np.diff(self.starts)

@@ -1,6 +1,7 @@
 """Requests as arrays: the only form in which the text stage sees behaviour."""
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,7 +44,7 @@ class CodedLists:
     def __post_init__(self) -> None:
         if self.starts.dtype.kind != "i":
             raise DataError(f"starts holds {self.starts.dtype}, not integers")
-        if self.starts.ndim != 1 or len(self.starts) == 0 or self.starts[0] != 0 or np.any(np.diff(self.starts) < 0):
+        if self.starts.ndim != 1 or len(self.starts) == 0 or self.starts[0] != 0 or (self.lengths < 0).any():
             raise DataError("starts must hold R + 1 offsets that begin at 0 and never fall")
         if self.items.ndim != 1 or self.starts[-1] != len(self.items):
             raise DataError(f"starts ends at {self.starts[-1]} but items has the shape {self.items.shape}")
@@ -69,7 +70,7 @@ class CodedLists:
         """Every code that occurs, and -1 perhaps, in order and each once."""
         return np.unique(np.concatenate([self.items, self.history.ravel(), self.queries]))
 
-    @property
+    @cached_property
     def lengths(self) -> NDArray[np.int64]:
         """int64 [R]; candidates per request."""
         return np.diff(self.starts)

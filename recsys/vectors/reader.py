@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from recsys.vectors.encoded import Encoded
     from recsys.vectors.item_vectors import ItemVectors
 
+_MANY = 1_000
+"""Of more candidates of one moment than these each item is looked up once."""
+
 
 class TextSource(Protocol):
     """What reads texts of new items, see `recsys.encoders.text_reader.LateReader`."""
@@ -189,8 +192,8 @@ def neighbour_signals(
     Smoothed click rate of the neighbours together, ever and in the window, NaN as long as nothing was shown; and the
     dot product with the nearest neighbour, about -1 to 1, NaN without one. Each of shape [Q].
     """
-    if len(rows.as_of) and (rows.as_of == rows.as_of[0]).all() and (rows.timestamp == rows.timestamp[0]).all():
-        own, of_row = distinct(rows.codes["item"], len(log.items))  # one list, or those of one night: each item once
+    if len(rows.as_of) > _MANY and (rows.as_of == rows.as_of[0]).all() and (rows.timestamp == rows.timestamp[0]).all():
+        own, of_row = distinct(rows.codes["item"], len(log.items))  # lists of one night: each item once
         if len(own) < len(of_row):
             once = Rows({"item": own}, rows.as_of[: len(own)], rows.timestamp[: len(own)])
             ever, recent, nearest = neighbour_signals(reader, once, log, window, prior)

@@ -15,6 +15,7 @@ from recsys.past.behaviour import Kept
 from recsys.past.log import Log
 from recsys.past.lookup import Asked, request_starts
 from recsys.schema import TIME
+from recsys.vectors import reader as reader_module
 from recsys.vectors.encoded import Encoded, round_to_grid
 from recsys.vectors.item_vectors import ItemVectors
 from recsys.vectors.reader import Reader, neighbour_signals, read_lists
@@ -38,7 +39,9 @@ def test_rates_are_those_of_a_plain_loop_over_the_lists(
         [(item, START + (10 if one_moment else int(random.integers(0, 20))) * HOUR) for item in asked], schema={"item_id": pl.Int64, "timestamp": TIME}, orient="row"
     ).with_columns(user_id=1)  # fmt: skip
     windows = () if window is None else (window,)
-    found = neighbour_signals(Reader.of(log, vectors, TOWER, 1), log.rows(candidates), log, windows, 3.0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(reader_module, "_MANY", 2)
+        found = neighbour_signals(Reader.of(log, vectors, TOWER, 1), log.rows(candidates), log, windows, 3.0)
     delay = timedelta(minutes=10)
     for row, (item, moment, _) in enumerate(candidates.iter_rows()):
         beside = plain_neighbours(items, vectors, item)
