@@ -274,12 +274,12 @@ class _Parts:
         beside.compare(numbers, places.logits, logits=True)
         return FeatureTable(places.names, beside.own(numbers), tuple(each.part(start, end) for each in self.categories))
 
-    def each(self, make: Callable[[FeatureTable], Made]) -> list[Made]:
-        """Make something of every part, by threads."""
+    def each(self, make: Callable[[int, FeatureTable], Made]) -> list[Made]:
+        """Make something of every part and where it begins, by threads."""
         if len(self.parts) == 1:
-            return [make(self.table(*self.parts[0]))]
+            return [make(0, self.table(*self.parts[0]))]
         with ThreadPoolExecutor(thread_count()) as threads:
-            return list(threads.map(lambda part: make(self.table(*part)), self.parts))
+            return list(threads.map(lambda part: make(part[0], self.table(*part)), self.parts))
 
 
 def build_features(asked: Asked, settings: FeatureSettings, reader: Reader | None) -> pl.DataFrame:
@@ -290,9 +290,16 @@ def build_features(asked: Asked, settings: FeatureSettings, reader: Reader | Non
 def compute_features(asked: Asked, settings: FeatureSettings, reader: Reader | None) -> FeatureTable:
     """Compute every feature of candidates, as one table of what `from_features` gives in parts."""
     parts = _Parts.of(asked, settings, reader)
-    tables = parts.each(lambda table: table)
-    numbers = tables[0].numbers if len(tables) == 1 else np.concatenate([table.numbers for table in tables], axis=1)
-    return FeatureTable(parts.places.names, numbers, parts.categories)
+    if len(parts.parts) == 1:
+        return parts.table(*parts.parts[0])
+    names = parts.places.names
+    numbers = np.empty((len(names), len(asked.candidates)), dtype=np.float32)
+
+    def put(start: int, table: FeatureTable) -> None:
+        numbers[:, start : start + table.numbers.shape[1]] = table.numbers
+
+    parts.each(put)
+    return FeatureTable(names, numbers, parts.categories)
 
 
 def from_features(
@@ -316,7 +323,7 @@ def from_features(
     -------
     What was made of the parts, at least one, in the order of the candidates.
     """
-    return _Parts.of(asked, settings, reader).each(make)
+    return _Parts.of(asked, settings, reader).each(lambda _, table: make(table))
 
 
 def differs_in_list(per: Per, settings: FeatureSettings) -> bool:

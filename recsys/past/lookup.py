@@ -67,7 +67,7 @@ class Lookup:
     def read_with_ever(self, asked: Sequence[Amount | Moment]) -> Ints:
         """Read what is asked, and what `ever` tells at once."""
         found = self.read((*asked, *EVER))
-        self.ever = found[len(asked) :]
+        self.ever = found[len(asked) :].copy()  # a view would hold all of it
         return found[: len(asked)]
 
     def read(self, asked: Sequence[Amount | Moment]) -> Ints:
