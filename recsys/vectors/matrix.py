@@ -96,7 +96,7 @@ class Matrix:
     def _first(self, rows: NDArray[np.integer]) -> Singles:
         if self.blocks is not None and rows.size:
             self._check(np.where(rows < 0, len(self.first) - 1, rows).ravel(), self.blocks)
-        found: Singles = self.first[rows]
+        found: Singles = self.first.take(rows, axis=0)
         return found
 
     def _check(self, rows: NDArray[np.integer], blocks: Blocks) -> None:
