@@ -149,6 +149,7 @@ def feature_names(settings: FeatureSettings) -> list[str]:
     return [name for column in plan(settings) for name in column.columns]
 
 
+@lru_cache(maxsize=16)
 def counted_keys(settings: FeatureSettings) -> tuple[Key, ...]:
     """Name all that is counted for features of these settings, and to say what of a request is not known."""
     asked = [ask for feature in declare(settings) for ask in feature.asks if isinstance(ask, Amount | Moment)]

@@ -55,6 +55,8 @@ class Layer:
         The layers under it, which may hold what a user read last before a click of this one.
     since
         What became known before, microseconds, is counted below; None where nothing is.
+    latest
+        When the last click became known, microseconds, where that is known beside the rows.
     """
 
     behaviour: Behaviour
@@ -63,6 +65,7 @@ class Layer:
     history: tuple[str, ...] = ()
     below: "tuple[Below, ...]" = ()
     since: int | None = None
+    latest: int | None = None
     _counted: "dict[tuple[Key, ...], Counted]" = field(default_factory=dict)
     _counting: RLock = field(default_factory=RLock)
     _prepared: tuple[Key, ...] | None = None
@@ -184,11 +187,20 @@ class Layer:
 
     def ends_by(self, moment: int) -> bool:
         """Tell whether no click here is later than a moment, where that needs no look-up."""
-        return "clicked" in vars(self) and not (self.clicked.moments > moment).any()
+        if "clicked" in vars(self):
+            return not (self.clicked.moments > moment).any()
+        return self.latest is not None and self.latest <= moment
+
+    @property
+    def latest_click(self) -> int | None:
+        """When the last click became known, microseconds; None where there is none."""
+        if self.latest is None and len(self.clicked.moments):
+            return int(self.clicked.moments.max())
+        return self.latest
 
     def recoded(self, register: Register, names: Set[str], below: "tuple[Below, ...]") -> "Layer":
         """Give the same rows under what another register says, whose key columns of these names differ."""
-        layer = Layer(self.behaviour, register, self.time, self.history, below, self.since)
+        layer = Layer(self.behaviour, register, self.time, self.history, below, self.since, self.latest)
         layer.sizes = {name: layer.sizes[name] if name in names else size for name, size in self.sizes.items()}
         for counted in list(self._counted.values()):
             keys = tuple(key for key in counted.keys if not names & set(key.per))

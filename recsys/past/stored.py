@@ -52,7 +52,7 @@ def write_log(folder: Path, log: "Log", keys: tuple[Key, ...]) -> None:
     """
     (layer,) = log.rows_known
     layout: dict[str, Any] = {"earliest": log.earliest, "since": layer.since, "keys": [[*key] for key in keys]}
-    layout["vocabularies"] = list(log.vocabularies)
+    layout |= {"latest": layer.latest_click, "vocabularies": list(log.vocabularies)}
     for place, vocabulary in enumerate(log.vocabularies.values()):
         write_table(folder / f"vocabulary-{place}.arrow", vocabulary.values.to_frame("value"))
     for name in ("showings", "events"):
@@ -111,7 +111,7 @@ def read_log(
             for place, name in enumerate(layout["vocabularies"])
         }
         register = Register.knowing(behaviour, known)
-        earliest, since = _moment(layout["earliest"]), _moment(layout["since"])
+        earliest, since, latest = (_moment(layout[name]) for name in ("earliest", "since", "latest"))
         keys = tuple(Key(of, tuple(per)) for of, per in layout["keys"])
         users, count = map_table(folder / _USERS)["part"].to_numpy().astype(np.int64), int(layout["parts"])
         if len(users) != len(known["user"]) or users.max(initial=0) >= count:
@@ -129,7 +129,7 @@ def read_log(
         sizes = {name: len(known[name]) for name in ("user", "item")}
         kept = _kept(folder / "kept.numbers", counts, sizes)
         below = (Totals(counters["totals"], counters["totals-read"], kept),)
-    layer = Layer(behaviour, register, time, history, below, since)
+    layer = Layer(behaviour, register, time, history, below, since, latest)
     layer.count(keys, counters["rows"], counters["rows-read"])
     return Mapped(register, (*below, layer), earliest)
 

@@ -199,8 +199,9 @@ def _measure(folder: Path, way: str) -> dict[str, float | str]:
     memory, events = _memory(), _updates()
     if way == "waits":
         for layer in tail.log.layers:
-            for counters in (layer.counters(counted_keys(settings.features)), layer.read):
-                counters.blocks.data.sum()
+            for counted in (layer.counters(counted_keys(settings.features)), layer.read):
+                for counters in (counted.shared, *counted.own.values()):
+                    counters.blocks.data.sum()
         print(flush=True)
         sys.stdin.read()
         return {}
