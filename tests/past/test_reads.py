@@ -1,6 +1,7 @@
 from datetime import timedelta
 
 import numpy as np
+import pytest
 
 from recsys.past.reads import Key, Reads
 from recsys.past.streams import NEVER_FIRST, NEVER_LAST, Amount, Moment
@@ -25,6 +26,20 @@ def test_a_horizon_is_one_more_bound_for_what_has_no_window():
     assert limited.bounds(np.array([9]), np.array([4]))[-1].tolist() == [4]
     assert set(open_end.ends.tolist()) == {-1, 0, 1, 2}
     assert set(limited.ends.tolist()) == {0, 1, 2, 3}
+
+
+@pytest.mark.parametrize("limited", [False, True])
+def test_of_rows_older_than_every_window_only_what_has_none_is_read(limited):
+    asked = [*ASKED, Amount("view", ("item",), HOUR), Amount("outcome", ("user",), HOUR, 1), Amount("showing", ())]
+    reads = Reads.of(asked, HOUR, limited)
+    whole = reads.unlimited
+    assert whole.keys == (Key("showing", ("user",)), Key("click", ()), Key("showing", ()))
+    assert whole.reads[:, 3].tolist() == [1, 2, 5]  # answers stay where they are
+    assert whole.spans.tolist() == [[0, 0], [2, 1], [4, 2], [6, 3]]
+    for row in range(3):
+        start, end = whole.reads[row, 1:3]
+        assert whole.ends[start] == (len(whole.back) if limited else -1)
+        assert whole.back[whole.ends[end]] == (HOUR // timedelta(microseconds=1) if row == 0 else 0)
 
 
 def test_the_same_question_is_planned_once():

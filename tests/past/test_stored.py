@@ -55,6 +55,11 @@ def test_a_mapped_log_answers_as_the_one_in_memory(tools, tmp_path, monkeypatch,
     assert tools.bits(found) == tools.bits(expected)
     assert mapped.earliest == (first if compact else None)
     assert len(mapped.layers) == 1 + compact
+    latest = kept.top.clicked.moments.max()
+    assert mapped.top.latest_click == latest
+    assert mapped.top.ends_by(latest)
+    assert not mapped.top.ends_by(latest - 1)
+    assert "clicked" not in vars(mapped.top)  # no row was looked at for that
     count = parts.parts_for(len(log.vocabularies["user"]))
     assert len([*(tmp_path / "log").glob("rows-?.numbers")]) == (count if count > 1 else 0)
 
