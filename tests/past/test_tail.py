@@ -310,6 +310,12 @@ def test_twice_as_large_is_not_more_than_twice(empty, monkeypatch) -> None:
     assert sizes(tail.closed) == [6]
 
 
+def names_of(log: Log, codes: np.ndarray) -> list[int | None]:
+    """Give the items that codes stand for, None where there is none."""
+    ids = log.items.by_code.to_list()
+    return [ids[code] if code >= 0 else None for code in codes.tolist()]
+
+
 def test_an_update_leaves_the_tail_that_it_grew_from_as_it_was(empty) -> None:
     first = add(empty, None, told(1, 1))
     add(first, None, told(2, 2))
@@ -334,6 +340,28 @@ def test_a_late_click_counts_anew_only_the_tails_that_it_does_not_fit_on(empty, 
     assert before.closed.layers[:1] == empty.closed.layers
     for harmless in (told(3, 5, 1, user=2), told(3, 5, 0), told(3, 20, 1)):
         assert sizes(add(base, None, harmless).closed) == [9, 3]
+
+
+def test_an_event_before_a_click_of_the_open_tail_changes_what_was_last_before_that(empty) -> None:
+    def clicks(*minutes: int) -> pl.DataFrame:
+        rows = [
+            told(minute, minute).head(1).select("user_id", "timestamp", item_id=pl.lit(minute), event=pl.lit("click"))
+            for minute in minutes
+        ]
+        return pl.concat(rows)
+
+    tail = empty
+    for minute in (5, 9, 7, 12):  # the third comes late
+        tail = add(tail, clicks(minute), None)
+        assert len(tail.log.top.clicked.moments)  # as an update counts it
+    once = add(empty, clicks(5, 7, 9, 12), None)
+    both = [(each.log, each.log.top.clicked) for each in (tail, once)]
+    assert len(tail.log.rows_known) == len(once.log.rows_known)
+    said = [
+        sorted(zip(rows.moments.tolist(), names_of(log, rows.codes["last_item"]), strict=True)) for log, rows in both
+    ]
+    assert said[0] == said[1]
+    assert [item for _, item in said[0]] == [None, 5, 7, 9]
 
 
 @pytest.mark.parametrize("rows", [1, 10_000])
