@@ -22,6 +22,7 @@ FLOORS = [
     "errors",
     "shown",
     "lazy",
+    "memory",
     "schema",
     "files",
     "reading",

@@ -26,6 +26,7 @@ from recsys.jobs.leaks import refuse_leaks
 from recsys.jobs.report import write_report
 from recsys.jobs.work import work_folder
 from recsys.manifest import write_manifest
+from recsys.memory import give_back
 from recsys.model.folder import Model, State, identity
 from recsys.model.prepared import Prepared, fingerprint, prepare
 from recsys.past.lookup import Asked
@@ -208,6 +209,7 @@ def _read(
     logged["test"] = read_logged(asked, settings.features, reader, folder=work)
     for layer in log.rows_known:  # trees take the room
         layer.forget()
+    give_back()
     return logged, Finder(settings.candidates, settings.features, log, reader, merging), reader
 
 
@@ -245,6 +247,7 @@ def _learn_to_rank(
         name: grow_with_valid(ranker.learnt.without(columns), valid.learnt.without(columns), settings)
         for name, columns in left_out.items()
     }
+    give_back()
     both, behaviour = grown[PRODUCT], grown["behaviour"]
     sampled = prepared.dataset.about.sampled
     calibration = Calibration.unknown() if sampled else _calibrate(both, ranker, valid.examples, settings)
@@ -270,6 +273,7 @@ def _calibrate(grown: Grown, ranker: LoggedWindow, valid: Examples, settings: Se
     if (before.labels > 0).any():
         half = grow(before, Contract.of(before.table), settings.ranker, settings.seed, rounds=grown.chosen.size)
         folds = [Fold(half.score(after.table), after.labels, after.starts), *folds]
+        give_back()
     return Calibration.fit(folds).of_ranker(grown.final.score(valid.table), valid.starts)
 
 
