@@ -17,8 +17,8 @@ def _c_library() -> Any:
 def give_back() -> None:
     """Give the system back what was let go.
 
-    LightGBM holds its bins in thousands of pieces. glibc keeps them when they are freed, and large arrays, which it maps
-    apart, never reuse them: https://man7.org/linux/man-pages/man3/malloc_trim.3.html
+    LightGBM holds its bins in thousands of pieces. glibc keeps them when they are freed, and large arrays, which it
+    maps apart, never reuse them: https://man7.org/linux/man-pages/man3/malloc_trim.3.html
 
     Where the C library has no `malloc_trim`, as musl and that of macOS, nothing is done.
 
