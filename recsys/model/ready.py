@@ -21,8 +21,7 @@ from recsys.data.texts import own_texts
 from recsys.encoders.text_reader import read_identity
 from recsys.errors import SettingsError
 from recsys.features.checks import check_context, check_id_types, check_query
-from recsys.features.plan import compute_features, from_features
-from recsys.features.table import FeatureTable
+from recsys.features.plan import from_features
 from recsys.model.folder import Model, State, until
 from recsys.model.prepared import Prepared, available_at, prepare
 from recsys.past.log import Log
@@ -226,10 +225,6 @@ class Ready:
             if schema == (tuple(candidates.columns), tuple(kinds)) and are_plain_ids(candidates.schema):
                 self.sound.add(schema)
         return at_the_making(candidates, partial(available_at, self.log), self.log.time)
-
-    def features(self, asked: Asked) -> FeatureTable:
-        """Compute the feature table of the model, see `compute_features`."""
-        return compute_features(asked, self.model.settings.features, self.reader)
 
     def rank(self, asked: Asked) -> pl.DataFrame:
         """Score and rank candidates: the one way, for batch and for serving.

@@ -12,6 +12,7 @@ from pathlib import Path
 import polars as pl
 
 from recsys import Ranker, train
+from recsys.features.plan import compute_features
 from recsys.settings import load_settings
 from recsys.world import WorldSettings, make_world
 from tests.benchmarks.timing import timed
@@ -57,8 +58,9 @@ def _times(ranker: Ranker, asked: pl.DataFrame) -> dict[str, float]:
     for _ in range(20):
         ranker.rank(asked)
     times = [1000 * timed(lambda: ranker.rank(asked))[0] for _ in range(LISTS)]
-    trees = ranker._ready.model.ranker
-    matrix = trees.contract.matrix(ranker._ready.features(ranker._ready.ask(asked)))
+    ready, trees = ranker._ready, ranker._ready.model.ranker
+    table = compute_features(ready.ask(asked), ready.model.settings.features, ready.reader)
+    matrix = trees.contract.matrix(table)
     alone = [1000 * timed(lambda: trees.booster.predict(matrix, num_threads=1))[0] for _ in range(LISTS)]
     late = statistics.quantiles(times, n=100)[-1]
     return {"list": statistics.median(times), "late": late, "trees": statistics.median(alone)}

@@ -10,6 +10,7 @@ from polars.testing import assert_frame_equal
 from recsys import Ranker
 from recsys.data.checks import check_tables
 from recsys.data.tables import Dataset
+from recsys.features.plan import build_features
 from recsys.jobs.score import score
 from recsys.jobs.train import train
 from recsys.model.folder import State
@@ -61,5 +62,8 @@ def test_a_model_learns_from_versions_and_serves_them(small_world, small_setting
     before, _ = Ready.today(tmp_path / "model", replace(dataset, items=always[0], users=always[1]))
     for request, same in ((first, True), (last, False)):
         asked = candidates.filter(pl.col("request_id") == request)
-        found, known = (each.features(Asked.of(asked, each.log)).frame() for each in (ready, before))
+        found, known = (
+            build_features(Asked.of(asked, each.log), each.model.settings.features, each.reader)
+            for each in (ready, before)
+        )
         assert (Tools.bits(found) == Tools.bits(known)) == same

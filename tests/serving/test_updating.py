@@ -18,7 +18,7 @@ from recsys.data.clock import TimeSettings
 from recsys.data.labels import LabelSettings, with_clicks
 from recsys.data.tables import Dataset
 from recsys.errors import DataError, SettingsError
-from recsys.features.plan import TEXT_COLUMNS
+from recsys.features.plan import TEXT_COLUMNS, build_features
 from recsys.model.folder import Model, State
 from recsys.model.prepared import behaviour_of
 from recsys.model.ready import Ready
@@ -264,7 +264,10 @@ def test_what_counts_as_history_is_read_once_it_was_told_and_does_not_count(line
         ranker.update(order)
     assert not reads.rank(candidates)["unknown_user"].any()
     assert blind.rank(candidates)["unknown_user"].all()
-    told = [ranker._ready.features(ranker._ready.ask(candidates)).frame() for ranker in (reads, blind)]
+    told = [
+        build_features(each.ask(candidates), each.model.settings.features, each.reader)
+        for each in (reads._ready, blind._ready)
+    ]
     same = {name for name in told[0].columns if told[0][name].equals(told[1][name], null_equal=True)}
     assert {"click_count_item_1d", "hours_since_click_user", "click_rate_item_1d"} & set(told[0].columns) <= same
     assert set(TEXT_COLUMNS) - same

@@ -18,6 +18,7 @@ from polars.testing import assert_frame_equal
 from recsys import Ranker
 from recsys.data.labels import LabelSettings
 from recsys.errors import DataError
+from recsys.features.plan import build_features
 from recsys.model.folder import Model, State
 from recsys.model.prepared import behaviour_of
 from recsys.model.ready import Ready, current_vectors
@@ -135,7 +136,8 @@ def test_the_torch_backend_reads_alone_what_it_reads_in_a_batch_within_rounding(
     assert np.abs(appeal).max() < 1e-5
     names = ["interest", "appeal", "text_score"]
     found, expected = (
-        each.features(each.ask(candidates)).frame().select(names) for each in (ranker._ready, whole._ready)
+        build_features(each.ask(candidates), each.model.settings.features, each.reader).select(names)
+        for each in (ranker._ready, whole._ready)
     )
     for name in names:
         assert found[name].to_numpy() == pytest.approx(expected[name].to_numpy(), abs=1e-3, nan_ok=True)
