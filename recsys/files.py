@@ -232,6 +232,16 @@ def _refuse_unwritable(target: Path, kind: str, make: Callable[[Path], None]) ->
         raise fault(f"{target} cannot be made in {nearest} ({error.strerror}); choose another {kind}") from error
 
 
+def link_files(files: Iterable[Path], folder: Path) -> None:
+    """Put files into a folder, which is made, by their names: as second names of the same bytes where that can be."""
+    folder.mkdir(exist_ok=True)
+    for file in files:
+        try:
+            os.link(file, folder / file.name)
+        except OSError:  # a file system that has no second names
+            shutil.copyfile(file, folder / file.name)
+
+
 def open_plain(path: Path) -> io.BufferedReader:
     """Open a file to read its bytes; a named pipe or a device in its place is never waited for.
 

@@ -344,8 +344,11 @@ def score(
     find: bool = False,
     out: Path,
     top: Whole | None = None,
-) -> None:
+) -> bool:
     """Rank candidates in a batch.
+
+    The same command, given again after a kill, goes on where it was. Of a folder of candidates, files that are broken
+    are left out and named, and the exit status is 1.
 
     Parameters
     ----------
@@ -390,4 +393,6 @@ def score(
         assert users is not None
         assert at is not None
         asked = ask(read_rows(users), at) if items is None else cross(read_rows(users), read_rows(items), at)
-    say(score_lists(model, dataset, asked, out, top, find).in_words(out))
+    scored = score_lists(model, dataset, asked, out, top, find)
+    say(scored.in_words(out))
+    return not scored.broken

@@ -1,8 +1,10 @@
 """Candidates in files, cut into parts of whole requests: memory does not grow with how many there are."""
 
+import logging
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +13,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from recsys.data.candidates import read_rows
+from recsys.data.checks import check_candidates
+from recsys.data.faults import refuse_errors
 from recsys.data.plain import in_utc
 from recsys.errors import DataError, first_line
 from recsys.reading import parquet_files, refuse_large_parquet
-from recsys.statistics.hashes import hash_ids
+from recsys.shown import counted
+from recsys.statistics.hashes import hash_ids, part_of
+
+logger = logging.getLogger(__name__)
 
 _AT_ONCE = 2**19
 """Rows that are read before they are cut."""
@@ -27,22 +34,34 @@ class Parts:
     ----------
     parts
         Rows, or the folder of each part; at least one.
+    broken
+        Files that are not among them, by name, and why.
     """
 
-    def __init__(self, parts: Sequence[pl.DataFrame | Path]) -> None:
+    def __init__(self, parts: Sequence[pl.DataFrame | Path], broken: Mapping[str, str] | None = None) -> None:
         self._parts = parts
+        self.broken = broken or {}
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+        return len(self._parts)
 
     def __iter__(self) -> Iterator[pl.DataFrame]:
         """Give one part after the other."""
-        for part in self._parts:
-            yield part if isinstance(part, pl.DataFrame) else read_rows(part)
+        return (self[place] for place in range(len(self._parts)))
+
+    def __getitem__(self, place: int) -> pl.DataFrame:
+        """Give the part at a place."""
+        part = self._parts[place]
+        return part if isinstance(part, pl.DataFrame) else read_rows(part)
 
 
 @contextmanager
 def in_parts(candidates: pl.DataFrame | Path, work: Path, rows: int) -> Iterator[Parts]:
-    """Cut candidates of files into parts of about so many rows; what is in memory, or small, is one part.
+    """Cut candidates into parts of about so many rows; few are one part.
 
-    A request lies whole in one part, which a hash of its id chooses: whatever is wrong with it is seen there.
+    All requests of a user lie whole in one part, see `recsys.statistics.hashes.part_of`. Of a folder of several files,
+    those that cannot be read, or have faults, are left out and named.
 
     Parameters
     ----------
@@ -56,30 +75,97 @@ def in_parts(candidates: pl.DataFrame | Path, work: Path, rows: int) -> Iterator
     Raises
     ------
     DataError
-        When there is nothing to read, a file is not Parquet, or files differ in their columns.
+        When there is nothing to read, the one file or all files cannot be read or have faults, or files differ in their
+        columns.
     """
     if isinstance(candidates, pl.DataFrame):
-        yield Parts([candidates])
+        parts = Parts(_cut(in_utc(candidates), len(candidates) // rows))
+        _refuse_shared(parts)
+        yield parts
         return
-    files = parquet_files(candidates)
+    files, broken = _sound(parquet_files(candidates))
     count = _rows(files) // rows
-    if count < 2:
+    if count < 2 and not broken:
         yield Parts([read_rows(candidates)])
         return
     for file in files:
         refuse_large_parquet(file, [file], "write it again")
+    shutil.rmtree(work, ignore_errors=True)
     work.mkdir()
     try:
-        for number, batch in enumerate(_batches(files)):
-            ids = batch["request_id"]
-            own = hash_ids(ids.fill_null(0 if ids.dtype.is_integer() else "")) % np.uint64(count)
-            for part in np.unique(own).tolist():
-                folder = work / f"{part:06}"
-                folder.mkdir(exist_ok=True)
-                batch.filter(pl.Series(own == part)).write_parquet(folder / f"{number:06}.parquet")
-        yield Parts(sorted(work.iterdir()))
+        for number, batch in enumerate(batch for file in files for batch in _batches(file)):
+            for part, own in enumerate(_cut(batch, count)):
+                if len(own):
+                    folder = work / f"{part:06}"
+                    folder.mkdir(exist_ok=True)
+                    own.write_parquet(folder / f"{number:06}.parquet")
+        parts = Parts(sorted(work.iterdir()), broken)
+        _refuse_shared(parts)
+        yield parts
     finally:
         shutil.rmtree(work)
+
+
+def _cut(rows: pl.DataFrame, count: int) -> list[pl.DataFrame]:
+    """Cut rows by the part of their user; without users, which is told later, all are one."""
+    kind = rows.schema.get("user_id", pl.Null())
+    if count < 2 or not (kind.is_integer() or kind == pl.String):
+        return [rows]
+    parts = part_of(_filled(rows["user_id"]), count)
+    order = np.argsort(parts, kind="stable")
+    edges = np.searchsorted(parts[order], np.arange(count + 1))
+    rows = rows[order]
+    return [rows[start:end] for start, end in pairwise(edges.tolist())]
+
+
+def _filled(ids: pl.Series) -> pl.Series:
+    return ids.fill_null(0 if ids.dtype.is_integer() else "")
+
+
+def _refuse_shared(parts: Parts) -> None:
+    """Refuse a request that has rows in several parts, which is one of several users."""
+    if len(parts) < 2:
+        return
+    requests = [np.unique(hash_ids(part["request_id"].drop_nulls())) for part in parts if "request_id" in part.columns]
+    hashes, many = np.unique(np.concatenate([*requests, np.empty(0, np.uint64)]), return_counts=True)
+    if (many < 2).all():
+        return
+    shared = hashes[many > 1][:1]
+    known = (part.drop_nulls("request_id") for part in parts)
+    rows = [part.filter(pl.Series(hash_ids(part["request_id"]) == shared)) for part in known]
+    refuse_errors(check_candidates(pl.concat(rows, how="diagonal_relaxed")))
+
+
+def _sound(files: Sequence[Path]) -> tuple[list[Path], dict[str, str]]:
+    """Tell the files that can be read and have no faults from the others, where there are several.
+
+    Raises
+    ------
+    DataError
+        When none is left.
+    """
+    if len(files) < 2:
+        return [*files], {}
+    found = {file: _fault(file) for file in files}
+    sound, broken = [file for file in files if not found[file]], {file: why for file, why in found.items() if why}
+    if not sound:
+        told = "; ".join(f"{file.name}: {why}" for file, why in broken.items())
+        raise DataError(f"no file of {len(files)} can be used ({told}); write them again")
+    for file, why in broken.items():
+        logger.warning("%s is left out: %s", file, why)
+    return sound, {file.name: why for file, why in broken.items()}
+
+
+def _fault(file: Path) -> str:
+    """Say in a few words, without ids, what is wrong with a file; nothing where nothing is."""
+    try:
+        for batch in _batches(file):
+            errors = check_candidates(batch).errors if "item_id" in batch.columns else ()
+            if errors:
+                return f"{errors[0].table}.{errors[0].column}: {counted(errors[0].rows, 'row')}: {errors[0].what}"
+    except DataError as error:
+        return first_line(error)
+    return ""
 
 
 def refuse_no_items(candidates: Path) -> None:
@@ -90,12 +176,17 @@ def refuse_no_items(candidates: Path) -> None:
     DataError
         Saying which columns there are.
     """
-    names = [*dict.fromkeys(name for file in parquet_files(candidates) for name in _columns(file))]
+    names = columns_of(candidates)
     if names and "item_id" not in names:
         raise DataError(
             f"{candidates} has no column item_id; its columns are {', '.join(names)}; name the items in it, or give "
             "--find, and the sources of the model find candidates"
         )
+
+
+def columns_of(candidates: Path) -> list[str]:
+    """Name the columns of a Parquet file, or of all files of a folder."""
+    return [*dict.fromkeys(name for file in parquet_files(candidates) for name in _columns(file))]
 
 
 def _columns(file: Path) -> list[str]:
@@ -122,13 +213,12 @@ def _is_text(kind: pa.DataType) -> bool:
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
 
 
-def _batches(files: Sequence[Path]) -> Iterator[pl.DataFrame]:
-    for file in files:
-        try:
-            with pq.ParquetFile(file) as opened:
-                for batch in opened.iter_batches(_AT_ONCE):
-                    frame = pl.from_arrow(batch)
-                    assert isinstance(frame, pl.DataFrame)
-                    yield in_utc(frame)
-        except (pa.ArrowException, OSError) as error:
-            raise DataError(f"{file} cannot be read as Parquet ({first_line(error)}); write it again") from error
+def _batches(file: Path) -> Iterator[pl.DataFrame]:
+    try:
+        with pq.ParquetFile(file) as opened:
+            for batch in opened.iter_batches(_AT_ONCE):
+                frame = pl.from_arrow(batch)
+                assert isinstance(frame, pl.DataFrame)
+                yield in_utc(frame)
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(f"{file} cannot be read as Parquet ({first_line(error)}); write it again") from error

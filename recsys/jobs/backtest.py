@@ -23,8 +23,8 @@ from recsys.evaluation.reports.backtest_report import nights_to_html, nights_to_
 from recsys.files import new_folder, write_whole
 from recsys.jobs.nights import DAY, Nights, moved, refuse_unfit
 from recsys.jobs.score import score
-from recsys.jobs.train import library_versions, train
-from recsys.jobs.work import filled_again
+from recsys.jobs.train import train
+from recsys.jobs.work import filled_again, library_versions
 from recsys.manifest import read_manifest, write_manifest
 from recsys.model.prepared import fingerprint, prepare
 from recsys.schema import AFTER_THE_LIST

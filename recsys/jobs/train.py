@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,7 +23,7 @@ from recsys.jobs.field_lists import judge_field
 from recsys.jobs.judging import Judgement, LoggedWindow, judge, read_logged
 from recsys.jobs.leaks import refuse_leaks
 from recsys.jobs.report import write_report
-from recsys.jobs.work import work_folder
+from recsys.jobs.work import library_versions, work_folder
 from recsys.manifest import write_manifest
 from recsys.memory import give_back
 from recsys.model.folder import Model, State, identity
@@ -135,11 +134,6 @@ def _facts(settings: Settings, windows: Windows) -> dict[str, object]:
     from recsys.learning.passes import threads
 
     return {"settings": settings.model_dump(mode="json"), "windows": windows.to_json(), "threads": threads()}
-
-
-def library_versions() -> dict[str, str]:
-    """Name the libraries that decide what comes of a training."""
-    return {name: version(name) for name in ("recsys", "torch", "transformers", "lightgbm", "polars", "numpy")}
 
 
 def _prepare(dataset: Dataset, settings: Settings) -> Prepared:

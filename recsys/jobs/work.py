@@ -7,7 +7,9 @@ import logging
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
+from typing import NamedTuple
 
 from recsys.errors import DataError, RecsysError
 from recsys.files import read_json, refuse_existing, telling_full, write_whole
@@ -15,13 +17,31 @@ from recsys.files import read_json, refuse_existing, telling_full, write_whole
 logger = logging.getLogger(__name__)
 
 
-@contextmanager
-def work_folder(target: Path, facts: object) -> Iterator[Path]:
-    """Give the folder `<target>.training` beside a target, as the last run with the same facts left it.
+class Work(NamedTuple):
+    """A kind of long work.
 
-    A run that was killed leaves its checkpoints there, and the same call made again finds them. What another run left
-    is removed. When the block ends well only the logs of the training stay. When it ends with an error of this package
-    before anything was learnt, nothing does.
+    Attributes
+    ----------
+    name
+        What it is called; its folder ends on it.
+    worth
+        What lies in its folder, as a pattern, once anything is done that a repetition need not do again.
+    """
+
+    name: str
+    worth: str
+
+
+TRAINING, SCORING = Work("training", "*/lesson.json"), Work("scoring", "ranked/*.json")
+
+
+@contextmanager
+def work_folder(target: Path, facts: object, work: Work = TRAINING) -> Iterator[Path]:
+    """Give the folder `<target>.<work>` beside a target, as the last run with the same facts left it.
+
+    A run that was killed leaves there what it has done, and the same call made again finds it. What another run left
+    is removed. When the block ends well only the logs of a training stay. When it ends with an error of this package
+    before anything was done that is worth keeping, nothing does.
 
     Parameters
     ----------
@@ -29,36 +49,41 @@ def work_folder(target: Path, facts: object) -> Iterator[Path]:
         What is being made.
     facts
         All that decides the outcome, as JSON can write it: settings, data, versions.
+    work
+        What is done.
 
     Raises
     ------
     DataError
-        When another process is working in the folder, it holds files that are not of a training, or there is no room
+        When another process is working in the folder, it holds files that are not of such work, or there is no room
         left.
     """
-    folder = target.with_name(f"{target.name}.training")
+    folder = target.with_name(f"{target.name}.{work.name}")
     folder.mkdir(parents=True, exist_ok=True)
     mark = folder / "identity.txt"
     if not mark.is_file() and any(path.name != "lock" for path in folder.iterdir()):
         raise DataError(
-            f"{folder} is where training keeps its checkpoints, but holds other files; move them or choose another "
+            f"{folder} is where {work.name} keeps what it has done, but holds other files; move them or choose another "
             "folder"
         )
-    with alone(folder, f"another process is training {target}; wait for it or choose another folder"):
+    with alone(folder, f"another process is at the {work.name} of {target}; wait for it or choose another folder"):
         identity = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
         if not (mark.is_file() and mark.read_text() == identity):
             _clear(folder)
             mark.write_text(identity)
         elif any(folder.glob("*/*")):
-            logger.info("going on with the training that was interrupted in %s", folder)
-        with telling_full(folder):  # the checkpoints stay for when there is room
+            logger.info("going on with the %s that was interrupted in %s", work.name, folder)
+        with telling_full(folder):  # what is done stays for when there is room
             try:
                 yield folder.absolute()  # Lightning would look for `~/model` elsewhere
             except RecsysError:
-                if not any(folder.glob("*/lesson.json")):
+                if not any(folder.glob(work.worth)):
                     shutil.rmtree(folder)
                 raise
-        _keep_logs(folder)
+        if work is TRAINING:
+            _keep_logs(folder)
+        else:
+            shutil.rmtree(folder)
 
 
 @contextmanager
@@ -118,6 +143,11 @@ def filled_again(folder: Path, facts: Mapping[str, object]) -> Iterator[None]:
             if not any(folder.glob("*/*/manifest.json")):
                 shutil.rmtree(folder)
             raise
+
+
+def library_versions() -> dict[str, str]:
+    """Name the libraries that decide what comes of long work."""
+    return {name: version(name) for name in ("recsys", "torch", "transformers", "lightgbm", "polars", "numpy")}
 
 
 def _of_nothing_yet(path: Path) -> bool:

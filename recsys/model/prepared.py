@@ -127,10 +127,15 @@ def fingerprint(dataset: Dataset) -> dict[str, Any]:
     found = {}
     for name, table in tables.items():
         if table is not None:
-            seen = hashlib.sha256(repr(table.schema).encode())
-            seen.update(table.hash_rows(0).to_numpy().tobytes())
-            found[name] = {"rows": len(table), "sha256": seen.hexdigest()}
+            found[name] = frame_print(table)
     return found
+
+
+def frame_print(table: pl.DataFrame) -> dict[str, Any]:
+    """Tell a table from others: rows and sha256 of the columns' names, types and row hashes."""
+    seen = hashlib.sha256(repr(table.schema).encode())
+    seen.update(table.hash_rows(0).to_numpy().tobytes())
+    return {"rows": len(table), "sha256": seen.hexdigest()}
 
 
 def behaviour_of(dataset: Dataset, kept: Kept) -> Behaviour:

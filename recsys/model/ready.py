@@ -84,8 +84,15 @@ class Ready:
         return cls.of(Model.load(folder), State.load(state, folder, verify_all, part), folder)
 
     @classmethod
-    def today(cls, folder: Path, dataset: Dataset) -> tuple["Ready", Prepared]:
+    def today(cls, folder: Path, dataset: Dataset, before: Path | None = None) -> tuple["Ready", Prepared]:
         """Load a model, prepare today's tables and encode the item texts that the model has not seen.
+
+        Parameters
+        ----------
+        folder, dataset
+            The model and today's tables.
+        before
+            A state of the model whose vectors and neighbours are known already; that of the training when left out.
 
         Raises
         ------
@@ -98,7 +105,7 @@ class Ready:
         """
         model = Model.load(folder)
         prepared = prepare(dataset, model.settings)
-        state = State.load(folder / "state", folder)
+        state = State.load(folder / "state" if before is None else before, folder)
         vectors = current_vectors(model, folder, state.vectors, dataset.items)
         assert state.log is not None
         assert state.neighbours is not None

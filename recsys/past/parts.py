@@ -11,7 +11,7 @@ from recsys.errors import DataError
 from recsys.past.counters import Counters, Counting
 from recsys.past.reads import Key, Reads
 from recsys.past.streams import Flags, Ints, pick
-from recsys.statistics.hashes import hash_ids
+from recsys.statistics.hashes import part_of
 
 USERS = 2**16
 """Users of a part, about, where there is more than one."""
@@ -20,17 +20,6 @@ USERS = 2**16
 def parts_for(users: int) -> int:
     """Say how many parts there are for so many users."""
     return 1 + users // USERS
-
-
-def part_of(users: pl.Series, count: int) -> Ints:
-    """Give the part of each user, from 0 to `count` - 1, shape [R]: the same wherever and whenever it is asked.
-
-    Examples
-    --------
-    >>> part_of(pl.Series(["ann", "bob", "ann"]), 4).tolist()
-    [3, 2, 3]
-    """
-    return (hash_ids(users) % np.uint64(count)).astype(np.int64)
 
 
 def cut_candidates(candidates: pl.DataFrame, count: int) -> Iterator[tuple[int, pl.DataFrame]]:

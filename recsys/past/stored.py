@@ -14,12 +14,13 @@ from recsys.past.behaviour import Behaviour
 from recsys.past.blocks import Blocks, Writer, map_table, write_table
 from recsys.past.counters import Counters, width_of
 from recsys.past.layer import Layer
-from recsys.past.parts import Counted, Cut, of_users, part_of, parts_for
+from recsys.past.parts import Counted, Cut, of_users, parts_for
 from recsys.past.reads import READ, Key
 from recsys.past.register import Register
 from recsys.past.streams import Ints, Stream
 from recsys.past.totals import Totals
 from recsys.past.vocabulary import Vocabulary
+from recsys.statistics.hashes import part_of
 
 if TYPE_CHECKING:
     from recsys.past.log import Log

@@ -21,6 +21,17 @@ def hash_ids(ids: pl.Series) -> Hashes:
     return mix(id_codes(ids))
 
 
+def part_of(users: pl.Series, count: int) -> NDArray[np.int64]:
+    """Give the part of each user, from 0 to `count` - 1, shape [R]: the same wherever and whenever it is asked.
+
+    Examples
+    --------
+    >>> part_of(pl.Series(["ann", "bob", "ann"]), 4).tolist()
+    [3, 2, 3]
+    """
+    return (hash_ids(users) % np.uint64(count)).astype(np.int64)
+
+
 def id_codes(ids: pl.Series) -> Hashes:
     """Give a number for each id, shape [C].
 

@@ -16,7 +16,8 @@ import polars as pl
 from recsys.data.cutting import in_parts
 from recsys.data.tables import Dataset
 from recsys.features.plan import counted_keys
-from recsys.jobs.score import ROWS_PER_PART, Scoring
+from recsys.jobs.ranked_parts import RankedParts
+from recsys.jobs.score import ROWS_PER_PART
 from recsys.jobs.train import train
 from recsys.model.ready import Ready
 from recsys.settings import load_settings
@@ -103,10 +104,10 @@ def _score(folder: Path, rows: int) -> dict[str, float]:
     ready, _ = Ready.today(folder / "model", Dataset.read(folder / "data"))
     for layer in ready.log.rows_known:
         layer.prepare(counted_keys(ready.model.settings.features))
-    begun, night = time.process_time(), Scoring(ready, folder / "out", None)
+    begun, night = time.process_time(), RankedParts(folder / "out")
     with in_parts(folder / "candidates.parquet", folder / "parts", ROWS_PER_PART) as parts:
-        for part in parts:
-            night.add(part, part)
+        for place, part in enumerate(parts):
+            night.rank(place, ready, part, part, None)
     busy = time.process_time() - begun
     shutil.rmtree(folder / "out")
     gib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20

@@ -15,7 +15,7 @@ def make_candidates(requests: int = 60, texts: bool = False) -> pl.DataFrame:
     random = np.random.default_rng(requests)
     lengths = random.integers(1, 9, requests)
     request = np.repeat(np.arange(requests), lengths)
-    frame = pl.DataFrame({"request_id": request, "item_id": random.integers(0, 99, len(request))})
+    frame = pl.DataFrame({"request_id": request, "item_id": random.permutation(len(request))})
     frame = frame.with_columns(timestamp=pl.lit(datetime(2024, 5, 1)), user_id=pl.col("request_id") % 7)
     frame = frame.with_columns(pl.col("request_id").cast(pl.String)) if texts else frame
     return frame.sample(fraction=1, shuffle=True, seed=1)

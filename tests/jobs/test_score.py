@@ -12,6 +12,7 @@ from recsys import Ranker, verbs
 from recsys.data.candidates import cross
 from recsys.errors import DataError, SettingsError
 from recsys.jobs import score as scoring
+from recsys.jobs.ranked_parts import RankedParts
 from recsys.jobs.score import score
 
 
@@ -79,7 +80,7 @@ def test_the_size_of_a_part_changes_no_ranking(line, scored, tmp_path, monkeypat
     monkeypatch.setattr(scoring, "ROWS_PER_PART", 37)
     score(line.model, line.dataset, line.candidates(), tmp_path / "out")
     assert len(list((tmp_path / "out/rankings").glob("*.parquet"))) > 5
-    assert_frame_equal(rankings(tmp_path / "out"), rankings(scored), check_exact=True)
+    assert_frame_equal(rankings(tmp_path / "out").sort("request_id", "rank"), rankings(scored), check_exact=True)
 
 
 def test_top_keeps_the_first_of_each_request(line, scored, tmp_path) -> None:
@@ -238,6 +239,79 @@ def test_a_night_read_from_files_part_by_part_is_that_of_the_whole(line, tmp_pat
     assert not (tmp_path / "cut/parts").exists()
     loaded = Ranker.load(line.model, state=tmp_path / "cut/state").rank(candidates)
     assert_frame_equal(loaded, rankings(tmp_path / "whole"), check_exact=True)
+
+
+def test_a_killed_run_is_gone_on_with_and_ranks_no_part_again(line, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(scoring, "ROWS_PER_PART", 60)
+    candidates = line.candidates()
+    score(line.model, line.dataset, candidates, tmp_path / "whole")
+    rank, ranked = RankedParts.rank, list[int]()
+
+    class KilledError(BaseException):
+        pass
+
+    def watched(parts: RankedParts, place: int, *given: object) -> None:
+        if len(ranked) == 3:
+            raise KilledError
+        ranked.append(place)
+        rank(parts, place, *given)
+
+    monkeypatch.setattr(RankedParts, "rank", watched)
+    with pytest.raises(KilledError):
+        score(line.model, line.dataset, candidates, tmp_path / "out")
+    assert ranked == [0, 1, 2]
+    assert not (tmp_path / "out").exists()
+    broken = tmp_path / "out.scoring/ranked/part-00001.parquet"
+    broken.write_bytes(broken.read_bytes()[:-1] + b"x")
+    monkeypatch.setattr(RankedParts, "rank", lambda *given: (ranked.append(given[1]), rank(*given)))
+    score(line.model, line.dataset, candidates, tmp_path / "out")
+    count = len([*(tmp_path / "out/rankings").iterdir()])
+    assert ranked == [0, 1, 2, 1, *range(3, count)]
+    assert not (tmp_path / "out.scoring").exists()
+    for path in (tmp_path / "whole").rglob("*"):
+        if path.is_file():
+            assert path.read_bytes() == (tmp_path / "out" / path.relative_to(tmp_path / "whole")).read_bytes(), path
+
+
+def test_what_a_killed_run_ranked_of_other_candidates_is_not_used(line, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(scoring, "link_files", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        score(line.model, line.dataset, line.candidates(3), tmp_path / "out")
+    assert [*(tmp_path / "out.scoring/ranked").glob("*.json")]
+    monkeypatch.undo()
+    score(line.model, line.dataset, line.candidates(5), tmp_path / "out")
+    assert rankings(tmp_path / "out")["request_id"].n_unique() == 5
+
+
+def test_a_broken_file_of_a_folder_is_named_and_the_others_are_ranked(line, tmp_path, capsys) -> None:
+    (tmp_path / "lists").mkdir()
+    first, second, third = (line.candidates(10).filter(pl.col("request_id").rank("dense") % 3 == n) for n in range(3))
+    first.write_parquet(tmp_path / "lists/a.parquet")
+    second.write_parquet(tmp_path / "lists/b.parquet")
+    third.with_columns(user_id=pl.lit(None, pl.Int64)).write_parquet(tmp_path / "lists/c.parquet")
+    content = (tmp_path / "lists/b.parquet").read_bytes()
+    (tmp_path / "lists/b.parquet").write_bytes(content[: len(content) // 2])
+    assert verbs.score(line.model, line.data, candidates=tmp_path / "lists", out=tmp_path / "out") is False
+    said = capsys.readouterr().out
+    assert "broken, and left out: b.parquet: " in said
+    assert "broken, and left out: c.parquet: candidates.user_id: " in said
+    assert [*json.loads((tmp_path / "out/manifest.json").read_text())["counts"]["broken"]] == ["b.parquet", "c.parquet"]
+    expected = Ranker.load(line.model).rank(first)
+    assert_frame_equal(rankings(tmp_path / "out"), expected, check_exact=True)
+    (tmp_path / "lists/a.parquet").unlink()
+    with pytest.raises(DataError, match=r"no file of 2 can be used \(b\.parquet: .*; c\.parquet: candidates\.user_id"):
+        verbs.score(line.model, line.data, candidates=tmp_path / "lists", out=tmp_path / "other")
+
+
+def test_a_request_of_two_users_is_refused_whatever_part_they_are_of(line, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(scoring, "ROWS_PER_PART", 60)
+    candidates = line.candidates()
+    others = candidates.head(1).select("user_id"), candidates.tail(1).drop("user_id")
+    other = pl.concat(others, how="horizontal").select(candidates.columns)
+    other = other.with_columns(item_id=candidates["item_id"].max() + 1).cast(candidates.schema)
+    with pytest.raises(DataError, match="user_id"):
+        score(line.model, line.dataset, pl.concat([candidates, other]), tmp_path / "out")
+    assert not [*tmp_path.iterdir()]
 
 
 def test_a_fault_in_any_part_leaves_nothing(line, tmp_path, monkeypatch) -> None:

@@ -55,7 +55,7 @@ def test_files_of_somebody_else_are_refused_and_left(tmp_path: Path) -> None:
     thesis = tmp_path / "model.training/thesis.tex"
     thesis.parent.mkdir()
     thesis.write_text("long work")
-    words = r"model.training is where training keeps its checkpoints, but holds other files; move them"
+    words = r"model.training is where training keeps what it has done, but holds other files; move them"
     with pytest.raises(DataError, match=words), work_folder(tmp_path / "model", {}):
         pass
     assert thesis.read_text() == "long work"
@@ -85,7 +85,7 @@ def test_two_processes_do_not_share_a_folder(tmp_path: Path) -> None:
     with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
         assert other.stdout is not None
         assert other.stdout.readline() == "in\n"
-        words = "another process is training .*model; wait for it or choose another"
+        words = "another process is at the training of .*model; wait for it or choose another"
         with pytest.raises(DataError, match=words), work_folder(tmp_path / "model", {}):
             pass
         other.communicate("")

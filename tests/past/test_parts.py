@@ -10,8 +10,8 @@ from recsys.errors import DataError
 from recsys.features.plan import build_features
 from recsys.past import parts
 from recsys.past.lookup import Asked
-from recsys.past.parts import part_of, parts_for
-from recsys.statistics.hashes import hash_ids
+from recsys.past.parts import parts_for
+from recsys.statistics.hashes import hash_ids, part_of
 from tests.past.test_stored import KEPT, counted_keys, load, written
 
 pytestmark = pytest.mark.slow
