@@ -19,6 +19,7 @@ from rich.console import Console
 
 from recsys.data.clock import format_duration
 from recsys.features import settings as features
+from recsys.jobs.nightly.settings import NightlySettings
 from recsys.settings import Settings
 from recsys.verbs import APP
 
@@ -66,8 +67,9 @@ def commands() -> str:
     """Give the help of every verb."""
     parts = [
         "# Commands",
-        "Exit status: 0 all went well, 1 the answer is no, 2 the command or its settings are wrong, 128 + n stopped by "
-        "signal n. What was asked for goes to standard output, progress and faults to standard error.",
+        "Exit status: 0 all went well, 1 the answer is no, 2 the command or its settings are wrong, 3 a source, a "
+        "target or a disk failed, 128 + n stopped by signal n. What was asked for goes to standard output, progress "
+        "and faults to standard error.",
         _help([]),
     ]
     for verb in (name for name in APP if not name.startswith("-")):
@@ -102,6 +104,13 @@ def settings() -> str:
         about = str(parse(kind.__doc__).short_description)
         parts += [f'### `kind = "{kind.__pydantic_fields__["kind"].default}"`', about]
         parts += [_table(kind, fields)] if fields else []
+    nightly = "The file of a nightly job, see [Nightly](nightly.md)."
+    parts += ["## The nightly job", nightly, _table(NightlySettings, NightlySettings.model_fields, top=True)]
+    for section, field in NightlySettings.model_fields.items():
+        if hasattr(field.annotation, "model_fields"):
+            of: Any = field.annotation
+            parts += [f"### `[{section}]` of a nightly job", str(parse(of.__doc__).short_description)]
+            parts += [_table(of, of.model_fields)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -190,7 +199,7 @@ def _kind(annotation: Any) -> str:
     if origin is tuple:
         return f"list of {_kind(inner[0])}" if ... in inner else f"{len(inner)} of {_kind(inner[0])}"
     if origin is dict:
-        return f"table of {_kind(inner[1])}"
+        return "table" if inner[1] is Any else f"table of {_kind(inner[1])}"
     return PLAIN[annotation]
 
 

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from recsys.errors import DataError
+from recsys.errors import StorageError
 from recsys.shown import shown
 
 
@@ -17,7 +17,7 @@ def write(path: Path | None, content: object) -> None:
 
     Raises
     ------
-    DataError
+    StorageError
         When it cannot be written.
     """
     if path is None:
@@ -28,4 +28,4 @@ def write(path: Path | None, content: object) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, content if isinstance(content, str) else json.dumps(content, indent=2) + "\n")
     except OSError as error:
-        raise DataError(f"{path} cannot be written ({error}); choose another file") from error
+        raise StorageError(f"{path} cannot be written ({error}); choose another file") from error

@@ -12,11 +12,11 @@ from difflib import get_close_matches
 from itertools import pairwise
 from types import FrameType
 
-from recsys.errors import RecsysError, SettingsError
+from recsys.errors import RecsysError, SettingsError, StorageError
 from recsys.shown import shown
 
-FINE, NO, WRONG_USE = 0, 1, 2
-"""Exit status: all went well; the answer is no; the command or its settings are wrong."""
+FINE, NO, WRONG_USE, FAILED = 0, 1, 2, 3
+"""Exit status: all went well; the answer is no; the command or its settings are wrong; a source or a disk failed."""
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 """Signals that ask the process to stop."""
@@ -44,6 +44,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SettingsError as error:
         _complain(error)
         return WRONG_USE
+    except StorageError as error:
+        _complain(error)
+        return FAILED
     except RecsysError as error:
         _complain(error)
         return NO
@@ -56,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             _complain(f"there is no room left to write ({error}); make room, or set TMPDIR")
         else:
             _complain(f"{error}; see that what it names can be read and written")
-        return NO
+        return FAILED
     except _StoppedError as stopped:
         _complain(
             "stopped by a signal; nothing was left half-written, and a training that is asked for again goes on after "

@@ -39,5 +39,11 @@ def _compiled(function: Compiled, **options: Any) -> Compiled:
 
 
 def thread_count() -> int:
-    """Return how many threads to use: `OMP_NUM_THREADS`, which torch obeys as well, or one per processor."""
-    return max(1, int(os.environ.get("OMP_NUM_THREADS", "").split(",")[0] or os.cpu_count() or 1))
+    """Return how many threads to use: `OMP_NUM_THREADS`, which torch obeys as well, or one per processor.
+
+    What is no whole number there says nothing, as to OpenMP.
+    """
+    try:
+        return max(1, int(os.environ.get("OMP_NUM_THREADS", "").split(",")[0]))
+    except ValueError:
+        return os.cpu_count() or 1

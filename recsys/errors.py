@@ -9,6 +9,10 @@ class DataError(RecsysError):
     """A table cannot be used as it is."""
 
 
+class StorageError(DataError):
+    """A source, a target or a disk failed: nothing is wrong with what was asked for."""
+
+
 class SettingsError(RecsysError):
     """A settings file, a `--set` value or an argument is wrong."""
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import polars as pl
 
-from recsys.errors import DataError, ModelError, RecsysError, SettingsError, first_line
+from recsys.errors import DataError, ModelError, RecsysError, SettingsError, StorageError, first_line
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ def new_folder(target: str | Path) -> Iterator[Path]:
             target.parent.mkdir(parents=True, exist_ok=True)
             staging = stack.enter_context(unfinished(target.parent, target.name, Path.mkdir))
         except OSError as error:
-            raise DataError(f"{target} cannot be made ({error}); choose a folder that can be written") from error
+            raise StorageError(f"{target} cannot be made ({error}); choose a folder that can be written") from error
         with telling_full(target):
             yield staging.absolute()  # of whose name no library makes another one, as of `~`
             usual = stat.S_IMODE(staging.stat().st_mode) & 0o777
@@ -112,7 +112,7 @@ def telling_full(place: Path) -> Iterator[None]:
     except (Exception, pl.exceptions.PanicException) as error:
         if isinstance(error, RecsysError) or not _is_full(error):
             raise
-        raise DataError(
+        raise StorageError(
             f"there is no room left to write {place} ({first_line(error)}); make room, or choose a folder elsewhere"
         ) from error
 
@@ -221,14 +221,14 @@ def _refuse_unwritable(target: Path, kind: str, make: Callable[[Path], None]) ->
     """Try whether something can be made where a target shall be: permissions alone do not tell."""
     nearest = next(parent for parent in target.absolute().parents if parent.exists())
     if not nearest.is_dir() or not os.access(nearest, os.W_OK):
-        raise DataError(
+        raise StorageError(
             f"{target} cannot be made ({nearest} is not a folder that can be written); choose another {kind}"
         )
     try:
         with unfinished(nearest, target.name, make):
             pass
     except OSError as error:
-        fault = SettingsError if error.errno == errno.ENAMETOOLONG else DataError
+        fault = SettingsError if error.errno == errno.ENAMETOOLONG else StorageError
         raise fault(f"{target} cannot be made in {nearest} ({error.strerror}); choose another {kind}") from error
 
 

@@ -12,7 +12,7 @@ from recsys.errors import DataError, ModelError
 from recsys.files import open_plain, read_json, write_json
 from recsys.reading import refuse_large_parquet
 
-FORMAT = 6
+FORMAT = 7
 """Number of the layout of such folders; a folder of another number is refused."""
 
 IN_BLOCKS = ".numbers"

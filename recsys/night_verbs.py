@@ -8,7 +8,7 @@ from shutil import get_terminal_size
 from cyclopts import Parameter
 
 from recsys.answers import say, write
-from recsys.arguments import Begin, Changes, Days, Whole, Written
+from recsys.arguments import Begin, Changes, Days, Moment, Whole, Written
 
 
 @Parameter(name="*")
@@ -84,3 +84,67 @@ def backtest(
     write(json, found.to_json())
     say(found.to_text(get_terminal_size((120, 24)).columns))
     say(f"written to {out}; open {out / 'backtest.html'}")
+
+
+def nightly(*, config: Path, plan: bool = False, at: Moment = None) -> bool:
+    """Make tonight's lists and publish them whole, or leave those of before.
+
+    What is done already is not done again; the same command, given again after a kill, goes on where it was.
+
+    Parameters
+    ----------
+    config
+        TOML file of the nightly job.
+    plan
+        Say what would be done, and why, and do nothing.
+    at
+        The moment that lists are made for, of what was known before it, such as 2026-01-31T04:00:00Z; UTC when it
+        names no zone. An interrupted night, or now, when left out.
+    """
+    from recsys.jobs.nightly.settings import read_nightly
+
+    configured = read_nightly(config)
+    from recsys.jobs.nightly.night import plan_night, run_night
+
+    if plan:
+        say(plan_night(configured, at))
+        return True
+    done = run_night(configured, at)
+    say(done.in_words(configured.home))
+    return done.good
+
+
+def models(*, config: Path, json: Written = None) -> None:
+    """Say which models of a nightly job there are, what is live since when, and how each came to be.
+
+    Parameters
+    ----------
+    config
+        TOML file of the nightly job.
+    json
+        File to write all of it to.
+    """
+    from recsys.jobs.nightly.history import history
+    from recsys.jobs.nightly.home import Home
+    from recsys.jobs.nightly.settings import read_nightly
+
+    found = history(Home(read_nightly(config).home))
+    write(json, found.to_json())
+    say(found.to_text())
+
+
+def rollback(*, config: Path, to: str | None = None) -> None:
+    """Let readers take earlier lists again, and the next night come after these.
+
+    Parameters
+    ----------
+    config
+        TOML file of the nightly job.
+    to
+        Name of the lists; those before the live ones when left out.
+    """
+    from recsys.jobs.nightly.history import roll_back
+    from recsys.jobs.nightly.home import Home
+    from recsys.jobs.nightly.settings import read_nightly
+
+    say(roll_back(Home(read_nightly(config).home), to))

@@ -60,12 +60,24 @@ def read_parquet(path: Path, missing: str, mend: str) -> pl.DataFrame:
         When there is nothing to read, a file is not Parquet, files hold a column in types that differ, or their content
         would take too much memory.
     """
-    files = parquet_files(path)
-    if not files or not files[0].is_file():
-        raise DataError(f"{path} {'holds no Parquet file' if path.is_dir() else 'is missing'}; {missing}")
+    files = present_files(path, missing)
     refuse_large_parquet(path, files, mend)
     parts = [_read_part(file, mend) for file in files]
     return parts[0] if len(parts) == 1 else _one_table(files, parts, mend)
+
+
+def present_files(path: Path, missing: str) -> list[Path]:
+    """Give the Parquet files of a folder, or the file itself; arguments as of `read_parquet`.
+
+    Raises
+    ------
+    DataError
+        When there is none.
+    """
+    files = parquet_files(path)
+    if not files or not files[0].is_file():
+        raise DataError(f"{path} {'holds no Parquet file' if path.is_dir() else 'is missing'}; {missing}")
+    return files
 
 
 def parquet_files(path: Path) -> list[Path]:

@@ -9,7 +9,7 @@ from cyclopts import App, Parameter
 from recsys.answers import say, write
 from recsys.arguments import Changes, Judged, Moment, Whole, Written
 from recsys.errors import SettingsError
-from recsys.night_verbs import backtest
+from recsys.night_verbs import backtest, models, nightly, rollback
 from recsys.shown import counted
 
 if TYPE_CHECKING:
@@ -328,9 +328,6 @@ def compare(
     say(compared.to_text(get_terminal_size((120, 24)).columns))
 
 
-APP.command(backtest)
-
-
 @APP.command
 def score(
     model: Path,
@@ -347,8 +344,7 @@ def score(
 ) -> bool:
     """Rank candidates in a batch.
 
-    The same command, given again after a kill, goes on where it was. Of a folder of candidates, files that are broken
-    are left out and named, and the exit status is 1.
+    Given again after a kill, it goes on. Of a folder, broken files are left out and named; the status is 1 then.
 
     Parameters
     ----------
@@ -361,12 +357,11 @@ def score(
     users
         Parquet file of users to make lists for: user_id and the context columns of the model.
     items
-        Parquet file of items to rank for --users; when left out, what the [candidates] sources of the model find, or
-        all items where it has none.
+        Parquet file of items to rank for --users; what the model's sources find, or all, when left out.
     at
         Moment for --users, such as 2023-05-24T07:00:00Z; UTC when it names no zone.
     find
-        Let the sources of the model add to --candidates or --items.
+        Let the model's sources add to --candidates or --items.
     out
         Folder to write.
     top
@@ -384,15 +379,16 @@ def score(
 
     refuse_existing(out)
     dataset = Dataset.read(data)
-    asked: DataFrame | Path
-    if candidates is not None:
-        asked = candidates
-        if not find:
-            refuse_no_items(candidates)
-    else:
-        assert users is not None
-        assert at is not None
+    asked: DataFrame | Path | None = candidates
+    if users is not None and at is not None:
         asked = ask(read_rows(users), at) if items is None else cross(read_rows(users), read_rows(items), at)
+    elif candidates is not None and not find:
+        refuse_no_items(candidates)
+    assert asked is not None
     scored = score_lists(model, dataset, asked, out, top, find)
     say(scored.in_words(out))
     return not scored.broken
+
+
+for verb in (backtest, nightly, models, rollback):
+    APP.command(verb)

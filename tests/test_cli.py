@@ -9,7 +9,7 @@ from importlib.metadata import version
 
 import pytest
 
-from recsys.cli import FINE, NO, WRONG_USE, main
+from recsys.cli import FAILED, FINE, NO, WRONG_USE, main
 
 HEEDING = (
     "import signal, sys; [signal.signal(each, signal.SIG_DFL) for each in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT)];"
@@ -50,7 +50,22 @@ def test_the_version_is_said(capsys) -> None:
     assert capsys.readouterr().out == f"{version('recsys')}\n"
 
 
-VERBS = ("backtest", "check", "compare", "demo", "evaluate", "features", "import", "init", "score", "train", "world")
+VERBS = (
+    "backtest",
+    "check",
+    "compare",
+    "demo",
+    "evaluate",
+    "features",
+    "import",
+    "init",
+    "models",
+    "nightly",
+    "rollback",
+    "score",
+    "train",
+    "world",
+)
 
 
 def test_the_help_lists_every_verb_in_plain_letters() -> None:
@@ -72,7 +87,10 @@ def test_every_verb_says_what_it_does_and_what_each_word_of_it_means(verb, capsy
 
 WRONG_WORDS = {
     "": "give a verb; `recsys --help` lists them",
-    "rnak": "'rnak' is no verb; Verbs are demo, world, init, import, check, train, features, evaluate, compare, backtest, score; see",
+    "nightly": 'Command "nightly" parameter --config requires an argument',
+    "models": 'Command "models" parameter --config requires an argument',
+    "rollback --to a": 'Command "rollback" parameter --config requires an argument',
+    "rnak": "'rnak' is no verb; Verbs are demo, world, init, import, check, train, features, evaluate, compare, score, backtest, nightly, models, rollback; see",
     "scored": "'scored' is no verb; did you mean score? Verbs are demo, world, init,",
     "--bogus": "'--bogus' is no verb; ",
     "demo extra": "Unused Tokens: ['extra']; see `recsys demo --help`",
@@ -160,7 +178,7 @@ def test_a_closed_output_is_no_fault_and_a_full_one_is_said_in_one_line(line) ->
     full = subprocess.run(
         ["sh", "-c", 'exec "$@" >/dev/full', "sh", *words], check=False, capture_output=True, text=True
     )
-    assert full.returncode == NO
+    assert full.returncode == FAILED
     assert full.stderr.startswith(
         "recsys: there is no room left to write ([Errno 28] No space left on device); make room"
     )
@@ -195,7 +213,7 @@ def test_a_full_disk_ends_every_verb_in_one_line_and_leaves_nothing_half_written
     small = ["unshare", "-rm", "sh", "-c", SMALL_DISK, size, str(disk), *command]
     environment = os.environ | {"OUT": str(disk)}
     done = subprocess.run(small, check=False, capture_output=True, text=True, env=environment)
-    assert done.returncode == NO, done.stderr
+    assert done.returncode == FAILED, done.stderr
     said = [each for each in done.stderr.splitlines() if each.startswith("recsys: ")]
     assert len(said) == 1
     assert "No space left on device" in said[0]

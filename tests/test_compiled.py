@@ -56,7 +56,8 @@ def test_a_borrowing_function_counts_no_holders_and_makes_no_arrays():
 
 
 @pytest.mark.parametrize(
-    ("given", "expected"), [("3", 3), ("2,1", 2), ("0", 1), ("", os.cpu_count()), (None, os.cpu_count())]
+    ("given", "expected"),
+    [("3", 3), ("2,1", 2), ("0", 1), *((said, os.cpu_count()) for said in ("", " ", "4.0", "all", None))],
 )
 def test_threads_follow_the_variable_that_torch_follows(monkeypatch, given, expected):
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)

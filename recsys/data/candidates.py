@@ -15,6 +15,9 @@ from recsys.errors import DataError
 from recsys.reading import read_parquet
 from recsys.schema import KNOWN_AT, TIME
 
+MISSING = "give a Parquet file or a folder of them"
+"""What to do where there are no rows."""
+
 
 def read_rows(path: str | Path) -> pl.DataFrame:
     """Read candidates, users or items: a Parquet file, or all Parquet files of a folder as one table.
@@ -24,8 +27,7 @@ def read_rows(path: str | Path) -> pl.DataFrame:
     DataError
         When there is nothing to read, a file is not Parquet, or files differ in their columns.
     """
-    missing = "give a Parquet file or a folder of them"
-    return in_utc(read_parquet(Path(path), missing, "write Parquet with equal columns"))
+    return in_utc(read_parquet(Path(path), MISSING, "write Parquet with equal columns"))
 
 
 def ask(users: pl.DataFrame, at: datetime) -> pl.DataFrame:

@@ -12,12 +12,12 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from recsys.data.candidates import read_rows
+from recsys.data.candidates import MISSING, read_rows
 from recsys.data.checks import check_candidates
 from recsys.data.faults import refuse_errors
 from recsys.data.plain import in_utc
 from recsys.errors import DataError, first_line
-from recsys.reading import parquet_files, refuse_large_parquet
+from recsys.reading import parquet_files, present_files, refuse_large_parquet
 from recsys.shown import counted
 from recsys.statistics.hashes import hash_ids, part_of
 
@@ -83,13 +83,11 @@ def in_parts(candidates: pl.DataFrame | Path, work: Path, rows: int) -> Iterator
         _refuse_shared(parts)
         yield parts
         return
-    files, broken = _sound(parquet_files(candidates))
+    files, broken = _sound(candidate_files(candidates))
     count = _rows(files) // rows
     if count < 2 and not broken:
         yield Parts([read_rows(candidates)])
         return
-    for file in files:
-        refuse_large_parquet(file, [file], "write it again")
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir()
     try:
@@ -159,6 +157,7 @@ def _sound(files: Sequence[Path]) -> tuple[list[Path], dict[str, str]]:
 def _fault(file: Path) -> str:
     """Say in a few words, without ids, what is wrong with a file; nothing where nothing is."""
     try:
+        refuse_large_parquet(file, [file], "write it again")
         for batch in _batches(file):
             errors = check_candidates(batch).errors if "item_id" in batch.columns else ()
             if errors:
@@ -166,6 +165,20 @@ def _fault(file: Path) -> str:
     except DataError as error:
         return first_line(error)
     return ""
+
+
+def candidate_files(candidates: Path) -> list[Path]:
+    """Give the files of candidates, before anything else is read.
+
+    Raises
+    ------
+    DataError
+        When there is none, or there is one alone and it would take too much memory.
+    """
+    files = present_files(candidates, MISSING)
+    if len(files) == 1:
+        refuse_large_parquet(candidates, files, "write it again")
+    return files
 
 
 def refuse_no_items(candidates: Path) -> None:

@@ -2,6 +2,7 @@
 
 import shlex
 from collections.abc import Sequence
+from os.path import relpath
 from pathlib import Path
 
 from recsys.data.checks import check_tables
@@ -13,7 +14,7 @@ from recsys.init.mapping import mapping_sections
 from recsys.init.samples import read_samples
 from recsys.init.suggestions import in_words, suggest_settings
 from recsys.init.tables import Talk, choose_tables, common_folder
-from recsys.init.toml import write_toml
+from recsys.init.toml import Entry, Section, write_toml
 from recsys.shown import counted, plain
 
 
@@ -21,7 +22,7 @@ def init_project(files: Sequence[str | Path], target: str | Path) -> str:
     """Guess what somebody's files are, and write a project folder that trains as it stands, whole or not at all.
 
     The folder holds `mapping.toml`, which says what was guessed and why and can be corrected; `data`, the tables as
-    that mapping imports them; and `settings.toml`, which suits them.
+    that mapping imports them; `settings.toml`, which suits them; and `night.toml`, a nightly job of all that.
 
     Parameters
     ----------
@@ -57,12 +58,15 @@ def init_project(files: Sequence[str | Path], target: str | Path) -> str:
         train = f"recsys train {_quoted(target / 'data')} --config {_quoted(target / 'settings.toml')}"
         train += f" --out {_quoted(target / 'model')}"
         (folder / "settings.toml").write_text(write_toml(_SETTINGS.format(train=train), settings), encoding="utf-8")
+        night = f"recsys nightly --config {_quoted(target / 'night.toml')}"
+        sections = _night(relpath(root.absolute(), target.absolute()))
+        (folder / "night.toml").write_text(write_toml(_NIGHT.format(night=night), sections), encoding="utf-8")
     warnings = sum(fault.severity == "warning" for fault in checked.faults)
     if warnings:
         talk.doubts.append(
             f"the table check has {counted(warnings, 'warning')}: recsys check {_quoted(target / 'data')}"
         )
-    return _report(talk, dataset, in_words(settings), [again, train], target)
+    return _report(talk, dataset, in_words(settings), [again, train, night], target)
 
 
 _MAPPING = (
@@ -70,6 +74,22 @@ _MAPPING = (
     "every night if you like (paths of files start from the first folder):\n{again}"
 )
 _SETTINGS = "Settings that suit the tables; docs/settings.md tells all others.\n{train}"
+_NIGHT = (
+    "The nightly job: new data in, a model trained where it is time, lists for every user, published whole.\n{night}"
+)
+
+
+def _night(root: str) -> list[Section]:
+    """Say what a nightly job imports and makes."""
+    return [
+        Section(
+            (),
+            (Entry("home", "nights", "readers take nights/live"), Entry("settings", "settings.toml", "of the model")),
+        ),
+        Section(("source",), (Entry("folder", root, "where the files lie"), Entry("mapping", "mapping.toml"))),
+        Section(("training",), (Entry("every", "7d", "in between the last model ranks, by today's behaviour"),)),
+        Section(("lists",), (Entry("top", 20, "places of each list"),)),
+    ]
 
 
 def _quoted(path: Path) -> str:
@@ -77,7 +97,7 @@ def _quoted(path: Path) -> str:
 
 
 def _report(talk: Talk, dataset: Dataset, settings: list[str], commands: list[str], target: Path) -> str:
-    again, train = commands
+    again, train, night = commands
     parts = {
         "guessed": talk.said,
         "please look at": talk.doubts,
@@ -88,6 +108,7 @@ def _report(talk: Talk, dataset: Dataset, settings: list[str], commands: list[st
     lines += [
         f"{dataset.in_words()} written to {target / 'data'}",
         f"where a guess is wrong, correct {target / 'mapping.toml'} and import: {again}",
+        f"every night: {night}",
         f"next: {train}",
     ]
     return "\n".join(lines)

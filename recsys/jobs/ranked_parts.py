@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from functools import reduce
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
@@ -14,9 +14,11 @@ from recsys.data.made import NotOut
 from recsys.errors import DataError, ModelError
 from recsys.files import read_json, unfinished, write_json
 from recsys.manifest import file_hash
-from recsys.model.ready import Ready, rank_part
 from recsys.past.lookup import Asked
 from recsys.shown import counted
+
+if TYPE_CHECKING:
+    from recsys.model.ready import Ready
 
 ROWS_AT_ONCE = 250_000
 """Candidates that are ranked at once, where sources found more for a part; any other number gives the same rankings."""
@@ -151,7 +153,7 @@ class RankedParts:
         """Tell whether a part is there as it was written."""
         return self._facts(place) is not None
 
-    def rank(self, place: int, ready: Ready, asked: pl.DataFrame, listed: pl.DataFrame, top: int | None) -> None:
+    def rank(self, place: int, ready: "Ready", asked: pl.DataFrame, listed: pl.DataFrame, top: int | None) -> None:
         """Rank what was listed for those who asked, and commit it.
 
         Raises
@@ -164,7 +166,7 @@ class RankedParts:
         counts, unlike, unknown, users = Counter[str](), Counter[str](), set[Any](), set[object]()
         rankings = []
         for some in [*lists.parts(ROWS_AT_ONCE)] or [lists]:  # nothing is a part, too
-            ranked = rank_part(ready, some, top)
+            ranked = ready.rank_part(some, top)
             rankings.append(ranked.rankings)
             counts.update(tied=ranked.tied)
             users |= ranked.unknown_users
@@ -211,7 +213,7 @@ class RankedParts:
             pass  # which is how a part looks that was not ranked to its end
         return None
 
-    def scored(self, count: int, ready: Ready) -> Scored:
+    def scored(self, count: int, ready: "Ready") -> Scored:
         """Say what was done in so many parts, all of which are there.
 
         Raises
@@ -255,7 +257,7 @@ def _unlisted(asked: pl.DataFrame, listed: pl.DataFrame) -> int:
     return asked["request_id"].n_unique() - listed["request_id"].n_unique() if "request_id" in asked.columns else 0
 
 
-def _days_behind(ready: Ready, first: datetime | None) -> float:
+def _days_behind(ready: "Ready", first: datetime | None) -> float:
     """Say by how many days the first list is later than all behaviour; 0 within the longest window, or a day."""
     last = ready.known_until
     if last is None or first is None:

@@ -7,7 +7,7 @@ import polars as pl
 
 from recsys.data.candidates import every_item
 from recsys.data.checks import check_candidates
-from recsys.data.cutting import Parts, columns_of, in_parts
+from recsys.data.cutting import Parts, candidate_files, columns_of, in_parts
 from recsys.data.faults import refuse_errors
 from recsys.data.plain import plain_table
 from recsys.data.tables import Dataset
@@ -18,7 +18,7 @@ from recsys.manifest import file_hash, write_manifest
 from recsys.model.folder import Model, State
 from recsys.model.prepared import fingerprint, frame_print
 from recsys.model.ready import Ready, check_top
-from recsys.reading import parquet_files
+from recsys.progress import progress
 from recsys.schema import CANDIDATES, TIME
 
 ROWS_PER_PART = 250_000
@@ -69,26 +69,54 @@ def score(
     """
     refuse_existing(out := Path(out))
     check_top(top)
-    model = Model.load(folder := Path(folder))
-    facts = {"model": model.files, "data": fingerprint(dataset), "candidates": _prints(candidates)}
+    asked, model = _prints(candidates), Model.load(folder := Path(folder))
+    facts = {"model": model.files, "data": fingerprint(dataset), "candidates": asked}
     facts |= {"top": top, "find": find, "versions": library_versions()}
-    with work_folder(out, facts, SCORING) as work:
-        with in_parts(candidates, work / "candidates", _rows(model, candidates, dataset)) as parts:
-            first = _first_as_of(model, parts)  # before new texts are encoded
-            ready = _ready(model, folder, dataset, work / "state", first)
-            ranked = RankedParts(work / "ranked")
-            for place in range(len(parts)):
-                if not ranked.holds(place):
-                    part = parts[place]
-                    ranked.rank(place, ready, part, _found(ready, part, dataset.items, find), top)
-            brought = "item_id" in parts[0].columns
-            scored = replace(ranked.scored(len(parts), ready), broken=parts.broken)
-        with new_folder(out) as staging:
-            link_files((work / "state").iterdir(), staging / "state")
-            link_files((work / "ranked").glob("*.parquet"), staging / "rankings")
-            how = _how_made(model, made=not brought)
-            write_manifest(staging, {"counts": scored.to_json(), "top": top, **how})
-    return scored
+    size = len(dataset.items)
+    with (
+        work_folder(out, facts, SCORING) as work,
+        in_parts(candidates, work / "candidates", _rows(model, candidates, size)) as parts,
+    ):
+        state, first = work / "state", _first_as_of(model, parts)  # before new texts are encoded
+        if not state.exists():
+            write_state(folder, dataset, state, first)
+        ready = _ready(model, folder, state, dataset.about.recorded_after)
+        return _ranked(parts, ready, state, work, out, top, find)
+
+
+def score_from(
+    state: Path,
+    folder: Path,
+    candidates: pl.DataFrame | Path,
+    out: Path,
+    top: int | None = None,
+    find: bool = False,
+    recorded_after: tuple[str, ...] = (),
+) -> Scored:
+    """Rank candidates by a state that is there already; all else is as of `score`.
+
+    Parameters
+    ----------
+    state
+        Written by `write_state`; `earliest` of it is not later than what the candidates ask.
+    folder, candidates, out, top, find
+        As of `score`.
+    recorded_after
+        Columns of requests that were recorded after the list, see `recsys.data.tables.About`.
+    """
+    refuse_existing(out)
+    check_top(top)
+    model = Model.load(folder)
+    facts = {"model": model.files, "state": file_hash(state / "manifest.json"), "candidates": _prints(candidates)}
+    facts |= {"top": top, "find": find, "versions": library_versions()}
+    ready = _ready(model, folder, state, recorded_after)
+    size = len(ready.log.behaviour.items)
+    with (
+        work_folder(out, facts, SCORING) as work,
+        in_parts(candidates, work / "candidates", _rows(model, candidates, size)) as parts,
+    ):
+        _first_as_of(model, parts)
+        return _ranked(parts, ready, state, work, out, top, find)
 
 
 def write_state(
@@ -120,21 +148,35 @@ def write_state(
         (staging / "state").rmdir()
 
 
-def _ready(model: Model, folder: Path, dataset: Dataset, state: Path, first: int | None) -> Ready:
-    """Write the state that lists are ranked from, where it is not there yet, and map it."""
-    if not state.exists():
-        write_state(folder, dataset, state, first)
-    ready = Ready.of(model, State.load(state, folder), folder)
-    return replace(ready, recorded_after=dataset.about.recorded_after)
+def _ready(model: Model, folder: Path, state: Path, recorded_after: tuple[str, ...]) -> Ready:
+    return replace(Ready.of(model, State.load(state, folder), folder), recorded_after=recorded_after)
 
 
-def _rows(model: Model, candidates: pl.DataFrame | Path, dataset: Dataset) -> int:
+def _ranked(parts: Parts, ready: Ready, state: Path, work: Path, out: Path, top: int | None, find: bool) -> Scored:
+    """Rank the parts that are not ranked yet, and put all into a folder that appears whole or not at all."""
+    ranked = RankedParts(work / "ranked")
+    with progress(len(parts), "score", "part") as advance:
+        for place in range(len(parts)):
+            if not ranked.holds(place):
+                part = parts[place]
+                ranked.rank(place, ready, part, _found(ready, part, find), top)
+            advance(1)
+    scored = replace(ranked.scored(len(parts), ready), broken=parts.broken)
+    how = _how_made(ready.model, made="item_id" not in parts[0].columns)
+    with new_folder(out) as staging:
+        link_files(state.iterdir(), staging / "state")
+        link_files((work / "ranked").glob("*.parquet"), staging / "rankings")
+        write_manifest(staging, {"counts": scored.to_json(), "top": top, **how})
+    return scored
+
+
+def _rows(model: Model, candidates: pl.DataFrame | Path, items: int) -> int:
     """Say how many rows make a part: of requests without candidates, so many that about as many will be found."""
     names = candidates.columns if isinstance(candidates, pl.DataFrame) else columns_of(candidates)
     if "item_id" in names:
         return ROWS_PER_PART
     settings = model.settings.candidates
-    return max(1, ROWS_PER_PART // max(1, settings.size if settings.sources else len(dataset.items)))
+    return max(1, ROWS_PER_PART // max(1, settings.size if settings.sources else items))
 
 
 def _first_as_of(model: Model, parts: Parts) -> int | None:
@@ -150,19 +192,19 @@ def _first_as_of(model: Model, parts: Parts) -> int | None:
     return min((moment for moment in first if moment is not None), default=None)
 
 
-def _found(ready: Ready, candidates: pl.DataFrame, items: pl.DataFrame, find: bool) -> pl.DataFrame:
+def _found(ready: Ready, candidates: pl.DataFrame, find: bool) -> pl.DataFrame:
     """Let sources find candidates where that is asked for, or there are none."""
     brought = "item_id" in candidates.columns
     if find or (ready.model.settings.candidates.sources and not brought):
         return ready.find(candidates)
-    return candidates if brought else every_item(candidates, items)
+    return candidates if brought else every_item(candidates, ready.log.behaviour.items)
 
 
 def _prints(candidates: pl.DataFrame | Path) -> object:
     """Tell candidates apart from others."""
     if isinstance(candidates, pl.DataFrame):
         return frame_print(candidates)
-    return [file_hash(file) for file in parquet_files(candidates)]
+    return [file_hash(file) for file in candidate_files(candidates)]
 
 
 def _how_made(model: Model, made: bool) -> dict[str, object]:

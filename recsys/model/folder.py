@@ -94,7 +94,10 @@ class State:
         log = _log(self.behaviour, settings) if self.log is None else self.log
         keys, known = counted_keys(settings.features), until(log.behaviour)
         folder.mkdir()
-        write_log(folder, log if earliest is None else log.compacted(earliest, keeping(settings), keys), keys)
+        kept = log if earliest is None else log.compacted(earliest, keeping(settings), keys)
+        for layer in log.rows_known:
+            layer.forget()
+        write_log(folder, kept, keys)
         self.vectors.save(folder)
         (Neighbours.of(log, self.vectors) if self.neighbours is None else self.neighbours).save(folder)
         said = None if known is None else known.isoformat()
@@ -146,7 +149,8 @@ def until(behaviour: Behaviour) -> datetime | None:
 def keeping(settings: Settings) -> Keeping:
     """Say how much of the past a state keeps as rows for a model of these settings."""
     features, time = settings.features, settings.clock
-    in_field = {"field", "factors"} & {*features.families} or settings.candidates.sources
+    families = {"field", "factors"} & {*features.families}
+    in_field = families or features.compared == "field" or settings.candidates.sources
     return Keeping(
         rows_for=features.longest + time.feedback_delay + time.lateness,
         read=max(READ, settings.text.history_length),

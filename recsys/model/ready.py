@@ -272,6 +272,33 @@ class Ready:
             ]
         )
 
+    def rank_part(self, asked: Asked, top: int | None = None) -> "RankedPart":
+        """Rank a part of candidates: the same rankings whatever else is ranked, here or elsewhere.
+
+        Of the state no more need be known than the one part to which the users belong: `Ready.load(..., part=...)`.
+
+        Parameters
+        ----------
+        asked
+            Whole requests.
+        top
+            Keep the first so many of each; all when left out.
+
+        Raises
+        ------
+        DataError
+            When a user is of another part than was loaded.
+        """
+        ranked = self.rank(asked)
+        strange = ranked.group_by("request_id").agg(pl.col("unlike").first())["unlike"].drop_nulls()
+        return RankedPart(
+            keep_top(ranked, top),
+            int(tied_rows(ranked["score"].to_numpy(), ranked["request_id"].rle_id().to_numpy()).sum()),
+            set(ranked.filter("unknown_user")["user_id"].unique()),
+            set(ranked.filter("unknown_item")["item_id"].unique()),
+            Counter(reason for words in strange for reason in words.split(", ")),
+        )
+
     def _unlike(self, asked: Asked, request: Ints) -> pl.Series:
         """Say of each row's request why its list is unlike all that were learnt from; null where it is not."""
         known, reasons = self.model.experience, list[str | None]()
@@ -315,34 +342,6 @@ class RankedPart(NamedTuple):
     unknown_users: set[object]
     unknown_items: set[object]
     unlike: Counter[str]
-
-
-def rank_part(ready: Ready, asked: Asked, top: int | None = None) -> RankedPart:
-    """Rank a part of candidates: the same rankings whatever else is ranked, here or elsewhere.
-
-    Parameters
-    ----------
-    ready
-        A model and a state, or of the state the one part to which the users belong: `Ready.load(..., part=...)`.
-    asked
-        Whole requests.
-    top
-        Keep the first so many of each; all when left out.
-
-    Raises
-    ------
-    DataError
-        When a user is of another part than was loaded.
-    """
-    ranked = ready.rank(asked)
-    strange = ranked.group_by("request_id").agg(pl.col("unlike").first())["unlike"].drop_nulls()
-    return RankedPart(
-        keep_top(ranked, top),
-        int(tied_rows(ranked["score"].to_numpy(), ranked["request_id"].rle_id().to_numpy()).sum()),
-        set(ranked.filter("unknown_user")["user_id"].unique()),
-        set(ranked.filter("unknown_item")["item_id"].unique()),
-        Counter(reason for words in strange for reason in words.split(", ")),
-    )
 
 
 def check_top(top: int | None) -> None:

@@ -63,6 +63,13 @@ class Cut:
     @classmethod
     def of_counters(cls, counters: Counters, parts: Ints, count: int, running: bool = True) -> "Cut":
         """Cut counters; `running` as of `recsys.past.counters.Counting.add`."""
+        shared, *own = cls.pieces(counters, parts, count, running)
+        return cls(counters.keys, shared, dict(enumerate(own)), parts, count)
+
+    @staticmethod
+    def pieces(counters: Counters, parts: Ints, count: int, running: bool = True) -> Iterator[Counters]:
+        """Give what is shared and then what is of each part, one after the other; arguments as of `of_counters`."""
+        yield counters.of(tuple(key for key in counters.keys if not of_users(key))).alone()
         keys = tuple(key for key in counters.keys if of_users(key))
         counting = [Counting(keys) for _ in range(count)]
         for row, key in enumerate(keys):
@@ -71,8 +78,8 @@ class Cut:
             edges = np.searchsorted(parts[rows_of.keys[0]][order], np.arange(count + 1))
             for part, each in enumerate(counting):
                 each.add_decoded(row, rows_of, order[edges[part] : edges[part + 1]], running, listed=True)
-        shared = counters.of(tuple(key for key in counters.keys if not of_users(key))).alone()
-        return cls(counters.keys, shared, {part: each.done() for part, each in enumerate(counting)}, parts, count)
+        for each in counting:
+            yield each.done()
 
     def of(self, keys: tuple[Key, ...]) -> "Cut":
         """Choose some of the counters, in an order of one's own."""

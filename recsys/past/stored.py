@@ -1,7 +1,8 @@
 """A log in a folder: tables and counters as arrays that are mapped, so that processes share what they read of them."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -60,9 +61,9 @@ def write_log(folder: Path, log: "Log", keys: tuple[Key, ...]) -> None:
         write_table(folder / f"{name}.arrow", getattr(layer.behaviour, name))
     for name in ("items", "users"):
         getattr(log.behaviour, name).write_parquet(folder / f"{name}.parquet")
-    written = {"rows": layer.counters(keys), "rows-read": layer.read}
+    written: dict[str, Callable[[], Counted]] = {"rows": lambda: layer.counters(keys), "rows-read": lambda: layer.read}
     for totals in (each for each in log.layers if isinstance(each, Totals)):
-        written |= {"totals": totals.counted, "totals-read": totals.read}
+        written |= {"totals": partial(getattr, totals, "counted"), "totals-read": partial(getattr, totals, "read")}
         layout["kept"] = {kind: len(rows.moments) for kind, rows in totals.rows.items()}
         _write_numbers(folder / "kept.numbers", *(part for rows in totals.rows.values() for part in _parts(rows)))
     count = layout["parts"] = parts_for(len(log.vocabularies["user"]))
@@ -70,10 +71,11 @@ def write_log(folder: Path, log: "Log", keys: tuple[Key, ...]) -> None:
     write_table(folder / _USERS, pl.DataFrame({"part": users.astype(np.uint32)}))
     layout["where"] = {}
     for name, counted in written.items():
-        pieces = _pieces(counted, users, count, running=name not in _READS)
-        layout["where"][name] = [counters.where.tolist() for counters in pieces]
-        for piece, counters in enumerate(pieces):
+        layout["where"][name] = []
+        for piece, counters in enumerate(_pieces(counted(), users, count, running=name not in _READS)):
+            layout["where"][name].append(counters.where.tolist())
             _write_numbers(folder / _file(name, piece), counters.blocks.data)
+        layer.forget()  # of which nothing is needed in memory any more
     (folder / _LAYOUT).write_text(json.dumps(layout) + "\n")
 
 
@@ -137,7 +139,7 @@ def read_log(
 
 def _moment(said: object) -> int | None:
     """Read a moment, microseconds, or none."""
-    if said is not None and not (isinstance(said, int) and abs(said) < 2**62):
+    if said is not None and (isinstance(said, bool) or not (isinstance(said, int) and abs(said) < 2**62)):
         raise ValueError(f"{said!r} is no moment")
     return said
 
@@ -147,13 +149,11 @@ def _file(name: str, piece: int) -> str:
     return f"{name}-{piece - 1}.numbers" if piece else f"{name}.numbers"
 
 
-def _pieces(counted: Counted, users: Ints, count: int, running: bool) -> list[Counters]:
+def _pieces(counted: Counted, users: Ints, count: int, running: bool) -> Iterable[Counters]:
     """Give counters whole where there is one part, or else those that are shared and then those of each part."""
-    if isinstance(counted, Counters):
-        if count == 1:
-            return [counted]
-        counted = Cut.of_counters(counted, users, count, running)
-    return [counted.shared, *counted.own.values()]
+    if isinstance(counted, Cut):
+        return [counted.shared, *counted.own.values()]
+    return [counted] if count == 1 else Cut.pieces(counted, users, count, running)
 
 
 def _mapped(

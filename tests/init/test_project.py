@@ -26,7 +26,7 @@ SHOPS = ("german", "clicklog", "radio", "films", "retail", "news")
 def test_the_folder_has_no_faults_and_its_mapping_imports_the_same_again(shop, tmp_path: Path, name: str) -> None:
     report = init_project([shop(name)], tmp_path / "project")
     project = tmp_path / "project"
-    assert {path.name for path in project.iterdir()} == {"mapping.toml", "settings.toml", "data"}
+    assert {path.name for path in project.iterdir()} == {"mapping.toml", "settings.toml", "night.toml", "data"}
     assert main(["check", str(project / "data")]) == FINE
     load_settings(project / "settings.toml")
     (folder,) = re.findall(

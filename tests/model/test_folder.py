@@ -9,15 +9,19 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from polars.testing import assert_frame_equal
 from safetensors.numpy import load_file, save_file
 
 from recsys.errors import ModelError
+from recsys.features.plan import compute_features, counted_keys
+from recsys.features.settings import FeatureSettings
 from recsys.jobs.train import train
 from recsys.manifest import read_manifest, write_manifest
-from recsys.model.folder import Model, State
-from recsys.model.prepared import fingerprint
+from recsys.model.folder import Model, State, keeping
+from recsys.model.prepared import fingerprint, prepare
 from recsys.model.ready import Ready, current_vectors
 from recsys.past.blocks import map_table, write_table
+from recsys.past.lookup import Asked
 from recsys.serving.ranker import Ranker
 from recsys.vectors.item_vectors import ItemVectors
 
@@ -58,7 +62,7 @@ def test_a_folder_that_is_no_model_is_refused(tmp_path, model_copy) -> None:
     folder = model_copy()
     manifest = json.loads((folder / "manifest.json").read_text())
     (folder / "manifest.json").write_text(json.dumps(manifest | {"format": 99}))
-    with pytest.raises(ModelError, match="has format 99, this version reads 6; train again with this version"):
+    with pytest.raises(ModelError, match="has format 99, this version reads 7; train again with this version"):
         Model.load(folder)
     (folder / "manifest.json").write_text("{")
     with pytest.raises(ModelError, match=r"manifest.json is damaged"):
@@ -330,3 +334,14 @@ def test_a_state_that_is_known_until_no_moment_is_refused(model_copy, said) -> N
     sign(folder)
     with pytest.raises(ModelError, match=r"state says that it is known until .*; copy the whole folder again"):
         Ranker.load(folder)
+
+
+def test_a_state_keeps_the_clicks_that_items_of_the_field_are_chosen_by(line) -> None:
+    features = {**line.settings.features.model_dump(), "compared": "field"}
+    settings = line.settings.model_copy(update={"features": FeatureSettings.model_validate(features)})
+    assert "field" not in settings.features.families
+    assert not settings.candidates.sources
+    log, lists = prepare(line.dataset, settings).log, line.candidates(40)
+    kept = log.compacted(log.first_as_of(lists), keeping(settings), counted_keys(settings.features))
+    expected, found = (compute_features(Asked.of(lists, each), settings.features, None) for each in (log, kept))
+    assert_frame_equal(found.frame(), expected.frame(), check_exact=True)

@@ -5,7 +5,7 @@ from polars.testing import assert_frame_equal
 from recsys import Ranker
 from recsys.errors import DataError
 from recsys.jobs.score import score
-from recsys.model.ready import Ready, rank_part
+from recsys.model.ready import Ready
 from recsys.past import parts
 from recsys.past.parts import cut_candidates
 
@@ -25,17 +25,17 @@ def test_parts_ranked_one_by_one_are_the_whole_night(line, cut) -> None:
     count = parts.parts_for(len(Ready.load(line.model, state).log.vocabularies["user"]))
     for part, own in cut_candidates(candidates, count):
         ready = Ready.load(line.model, state, part=part)
-        found.append(rank_part(ready, ready.ask(own)))
+        found.append(ready.rank_part(ready.ask(own)))
     assert len(found) > 2
     whole = pl.concat([each.rankings for each in found]).sort("request_id", "rank")
     assert_frame_equal(whole, expected, check_exact=True)
     ready = Ready.load(line.model, state)
-    every = rank_part(ready, ready.ask(candidates))
+    every = ready.rank_part(ready.ask(candidates))
     assert every.tied == sum(each.tied for each in found)
     assert every.unknown_users == set().union(*(each.unknown_users for each in found))
     assert every.unknown_items == set().union(*(each.unknown_items for each in found))
     assert_frame_equal(Ranker.load(line.model, state).rank(candidates), expected, check_exact=True)
-    assert rank_part(ready, ready.ask(candidates), top=2).rankings["rank"].max() == 2
+    assert ready.rank_part(ready.ask(candidates), top=2).rankings["rank"].max() == 2
 
 
 def test_a_user_of_another_part_is_refused(line, cut) -> None:
@@ -46,4 +46,4 @@ def test_a_user_of_another_part_is_refused(line, cut) -> None:
     with pytest.raises(
         DataError, match=rf"a user of part \d+ of {count} is asked, where only part {part} of the state"
     ):
-        rank_part(ready, ready.ask(others))
+        ready.rank_part(ready.ask(others))

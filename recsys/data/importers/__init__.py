@@ -5,7 +5,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from recsys.data.importers.ebnerd import read_ebnerd
-from recsys.data.importers.mapped import read_mapped, read_mapping
+from recsys.data.importers.mapped import files_read, read_mapped, read_mapping
 from recsys.data.importers.mapping import Mapping
 from recsys.data.importers.mind import read_mind
 from recsys.data.importers.openbandit import read_openbandit
@@ -25,6 +25,7 @@ SOURCES: dict[str, Callable[[Path], Dataset]] = {
 __all__ = [
     "SOURCES",
     "Mapping",
+    "files_read",
     "read_ebnerd",
     "read_mapped",
     "read_mapping",
@@ -32,7 +33,21 @@ __all__ = [
     "read_openbandit",
     "read_source",
     "read_upworthy",
+    "refuse_unknown",
 ]
+
+
+def refuse_unknown(source: str) -> None:
+    """Refuse a source that is not known.
+
+    Raises
+    ------
+    SettingsError
+        With the nearest known name.
+    """
+    if source not in SOURCES:
+        nearest = get_close_matches(source, SOURCES, n=1, cutoff=0.0)[0]
+        raise SettingsError(f"{source!r} is no source; did you mean {nearest}? Known are {', '.join(SOURCES)}")
 
 
 def read_source(source: str, folder: str | Path, mapping: str | Path | None = None) -> Dataset:
@@ -54,9 +69,7 @@ def read_source(source: str, folder: str | Path, mapping: str | Path | None = No
     DataError
         When the folder does not hold what the source says.
     """
-    if source not in SOURCES:
-        nearest = get_close_matches(source, SOURCES, n=1, cutoff=0.0)[0]
-        raise SettingsError(f"{source!r} is no source; did you mean {nearest}? Known are {', '.join(SOURCES)}")
+    refuse_unknown(source)
     folder = Path(folder)
     if not folder.is_dir():
         raise DataError(f"{folder} is not a folder; name the folder that holds the files of {source}")

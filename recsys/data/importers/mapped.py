@@ -92,6 +92,18 @@ def read_mapped(folder: Path, mapping: Mapping | None = None) -> Dataset:
     return Dataset(frames["items"], events, frames["requests"], frames.get("users"), about)
 
 
+def files_read(folder: Path, mapping: Mapping | None = None) -> list[Path]:
+    """Name the files of a folder that `read_mapped` reads.
+
+    Raises
+    ------
+    DataError
+        When a file is missing.
+    """
+    found = (_find(folder, table, settings) for table, settings in _described(mapping or Mapping()))
+    return [path for path in found if path is not None]
+
+
 def read_mapping(path: Path) -> Mapping:
     """Read a mapping from a TOML file.
 

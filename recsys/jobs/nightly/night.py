@@ -1,0 +1,394 @@
+"""One night: import, check, train, gate, embed, candidates, score, publish; what is done already is not done again."""
+
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import polars as pl
+
+from recsys.data.candidates import ask, read_rows
+from recsys.data.checks import check_tables
+from recsys.data.cut import known_before
+from recsys.data.importers import files_read, read_mapped, read_source, refuse_unknown
+from recsys.data.tables import Dataset
+from recsys.errors import DataError, RecsysError, first_line
+from recsys.files import link_files, new_folder, read_json, write_json, write_whole
+from recsys.jobs.nightly.alerts import alert_file, alert_webhook, prometheus
+from recsys.jobs.nightly.drift import DataProfile, data_drift
+from recsys.jobs.nightly.gate import ListsProfile, judge_model, lists_drift
+from recsys.jobs.nightly.home import Home, Published
+from recsys.jobs.nightly.settings import Configured
+from recsys.jobs.nightly.steps import Steps, UndoneError, files_print, print_of
+from recsys.jobs.score import score_from, write_state
+from recsys.manifest import file_hash, read_manifest, write_manifest
+from recsys.model.folder import Model, identity
+from recsys.reading import parquet_files
+from recsys.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+STEPS = ("import", "check", "train", "gate", "embed", "candidates", "score", "publish")
+"""The steps, in their order."""
+
+_PROFILE, _CLOCK = "profile.json", "night.json"
+
+
+@dataclass(frozen=True)
+class NightDone:
+    """What a night did.
+
+    Attributes
+    ----------
+    published
+        The lists that are live now because of it; None where others stay.
+    refused
+        Why data or lists were refused, so that those of before stay.
+    notes
+        What else people should know, such as that a new model was refused.
+    nothing
+        Whether all was done before.
+    """
+
+    published: Published | None
+    refused: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    nothing: bool = False
+
+    @property
+    def good(self) -> bool:
+        """Whether lists of this night are live."""
+        return self.published is not None
+
+    def in_words(self, home: Path) -> str:
+        """Say it for the terminal."""
+        lines = [*self.notes]
+        if self.published is None:
+            lines += [f"refused: {reason}" for reason in self.refused]
+            lines.append(f"nothing was published; the lists of before stay in {home / 'live'}")
+        elif self.nothing:
+            lines.append(f"nothing to do: {home / 'live'} holds the lists of {self.published.name} already")
+        else:
+            lines.append(
+                f"lists of {self.published.name}, ranked by the model {self.published.model}, are live in "
+                f"{home / 'live'}"
+            )
+        return "\n".join(lines)
+
+
+def run_night(configured: Configured, at: datetime | None = None) -> NightDone:
+    """Do what a night still has to do, and publish its lists whole; or leave everything as it was.
+
+    Parameters
+    ----------
+    configured
+        See `recsys.jobs.nightly.settings.read_nightly`.
+    at
+        The moment that lists are made for, of what was known before it; that of an interrupted night, or else now, when
+        left out. A moment before the live lists makes and keeps lists, and leaves the pointer where it is.
+
+    Raises
+    ------
+    DataError
+        When another process is at work, the pointer leads nowhere, the clock went backwards, or the source has faults.
+    ModelError, SettingsError
+        As of `train` and `score`.
+    """
+    home = Home(configured.home)
+    with home.locked():
+        moment = _moment(home, configured, at)
+        steps = Steps(home.work, home.folder / "log" / f"{_name(moment)}.jsonl")
+        night = _Night(configured, home, moment, steps)
+        try:
+            done = night.run()
+        except (RecsysError, OSError) as error:
+            night.alert(NightDone(None, (f"failed: {first_line(error)}",)))
+            raise
+        night.alert(done)
+        return done
+
+
+def plan_night(configured: Configured, at: datetime | None = None) -> str:
+    """Say what a night would do and why, and do nothing; arguments and errors as of `run_night`."""
+    home = Home(configured.home)
+    if not home.work.is_dir():
+        return "\n".join(f"{name}: would run, for it was never done" for name in STEPS)
+    moment = _moment(home, configured, at, keep=False)
+    steps = Steps(home.work, home.folder, planning=True)
+    try:
+        _Night(configured, home, moment, steps).run()
+    except UndoneError:
+        reached = steps.lines[-1].partition(":")[0]
+        rest = STEPS[STEPS.index(reached) + 1 :]
+        steps.lines += [f"{name}: would follow, as its input is not there yet" for name in rest]
+    return "\n".join(steps.lines)
+
+
+def _name(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%dT%H%M%SZ}"
+
+
+def _moment(home: Home, configured: Configured, at: datetime | None, keep: bool = True) -> datetime:
+    """Find the moment of a night; an interrupted one goes on with its own."""
+    path, zone = home.work / _CLOCK, ZoneInfo(configured.model.time.zone)
+    if at is None:
+        now, live = datetime.now(UTC).replace(microsecond=0), home.live
+        begun = datetime.fromisoformat(read_json(path, "remove it")["at"]) if path.is_file() else None
+        at = begun if begun is not None and begun.astimezone(zone).date() == now.astimezone(zone).date() else now
+        if live is not None and at < live.at:
+            raise DataError(
+                f"the clock says {now:%F %T} UTC, but the live lists were made for {live.at:%F %T} UTC; set the clock, "
+                "or give --at TIME"
+            )
+    if keep:
+        write_whole(path, json.dumps({"at": at.isoformat()}) + "\n")
+    return at
+
+
+@dataclass
+class _Night:
+    """The steps of one night, in their order."""
+
+    configured: Configured
+    home: Home
+    at: datetime
+    steps: Steps
+
+    @property
+    def settings(self) -> Settings:
+        return self.configured.model
+
+    def run(self) -> NightDone:
+        source = self._source()
+        data = self.steps.do("import", source, self._import)
+        inputs = {"source": source, "at": self.at.isoformat()}
+        champion, notes = self._before(), list[str]()
+        faults = self._check(data, inputs, champion)
+        if faults:
+            return NightDone(None, tuple(faults))
+        model, said = self._model(data, inputs, champion)
+        notes += said
+        lists = self._lists(data, inputs, model)
+        rankings, broken = self._score(data, inputs, model, lists)
+        notes += [f"broken, and left out: {name}: {why}" for name, why in broken.items()]
+        return self._publish(rankings, model, notes)
+
+    def _before(self) -> Published | None:
+        """Find the lists that this night comes after; their model is the one that a new one is held against."""
+        live, published = self.home.live, {each.name: each for each in self.home.published()}
+        if live is None or live.at < self.at:
+            return live
+        if live.at == self.at:
+            return published.get(live.after or "")
+        return max((each for each in published.values() if each.at < self.at), key=lambda each: each.at, default=None)
+
+    def _source(self) -> dict[str, object]:
+        said = self.configured.nightly.source
+        refuse_unknown(said.kind)
+        folder = self.configured.path(said.folder)
+        if not folder.is_dir():
+            raise DataError(f"{folder} is not a folder; name the folder that holds the files of {said.kind}")
+        mapping = self.configured.mapping
+        tables = said.kind == "tables"
+        files = files_read(folder, mapping) if tables else [path for path in folder.rglob("*") if path.is_file()]
+        return {
+            "kind": said.kind,
+            "files": files_print(folder, files),
+            "mapping": None if mapping is None else mapping.model_dump(mode="json"),
+        }
+
+    def _import(self, target: Path) -> None:
+        said = self.configured.nightly.source
+        folder = self.configured.path(said.folder)
+        if said.kind == "tables":
+            dataset = read_mapped(folder, self.configured.mapping)
+        else:
+            dataset = read_source(said.kind, folder)
+        dataset.write(target)
+
+    def _known(self, data: Path) -> Dataset:
+        """Give the tables as they were known at the moment of the night."""
+        return known_before(Dataset.read(data), self.at, self.settings.clock)
+
+    def _check(self, data: Path, inputs: Mapping[str, object], champion: Published | None) -> list[str]:
+        """Say why the data is refused; nothing where it is not."""
+        usual = None if champion is None else self.home.facts(champion.model).get("usual")
+        gate, kept = self.configured.nightly.gate, self.settings.features.kept
+
+        def decide() -> Mapping[str, object]:
+            dataset = self._known(data)
+            report = check_tables(dataset)
+            if report.errors:
+                return {"refused": [str(fault) for fault in report.errors]}
+            if usual is None:
+                return {"refused": []}
+            return {"refused": data_drift(DataProfile(**usual), DataProfile.of(dataset, self.at, 1, kept), gate)}
+
+        given = {**inputs, "usual": usual, "gate": gate.model_dump(mode="json"), "columns": vars(kept)}
+        return list(self.steps.decide("check", given, decide)["refused"])
+
+    def _model(self, data: Path, inputs: Mapping[str, object], champion: Published | None) -> tuple[str, list[str]]:
+        """Train where it is time, and say which model ranks tonight."""
+        training = self.configured.nightly.training
+        parent = champion.model if champion is not None and training.warm else None
+        given = {**inputs, "settings": self.settings.model_dump(mode="json"), "parent": parent}
+        name = f"{_name(self.at)}-{print_of(given)[:8]}"
+        begun = {each: datetime.fromisoformat(self.home.facts(each)["at"]) for each in self.home.trained()}
+        past = [moment for each, moment in begun.items() if moment <= self.at and each != name]
+        if champion is not None and past and (due := max(past) + training.every) > self.at:
+            self.steps.lines.append(f"train: not due before {due:%F %T} UTC")
+            return champion.model, []
+        facts = {"at": self.at.isoformat(), "parent": parent, "data": inputs}
+
+        def make(target: Path) -> None:
+            from recsys.jobs.train import train  # imports as deep as they may be
+
+            dataset = self._known(data)
+            usual = DataProfile.usual(dataset, self.at, self.settings.features.kept)
+            self.home.tell(name, {**facts, "usual": usual.to_json()})  # counts once the model is there
+            train(dataset, self.settings, target, None if parent is None else self.home.models / parent)
+
+        folder = self.steps.do("train", given, make, self.home.models / name)
+        if champion is None or champion.model == name:
+            return name, []
+        live = self.home.models / champion.model
+        judged = {"champion": identity(live), "challenger": identity(folder), **inputs}
+        judged["gate"] = self.configured.nightly.gate.model_dump(mode="json")
+        gate = self.configured.nightly.gate
+        decision = self.steps.decide("gate", judged, lambda: judge_model(live, folder, self._known(data), gate))
+        self.home.tell(name, {**self.home.facts(name), "gate": decision})
+        if decision["accepted"]:
+            return name, [f"the model {name} takes over: {decision['reason']}"]
+        return champion.model, [
+            f"the model {name} is refused, and {champion.model} ranks tonight: {decision['reason']}"
+        ]
+
+    def _lists(self, data: Path, inputs: Mapping[str, object], model: str) -> Path:
+        """Write what a model knows tonight."""
+        folder = self.home.models / model
+        before = self._state_before(model)
+        given = {**inputs, "model": identity(folder), "lists": self._candidates_print()}
+        earliest = self._earliest(folder)
+        return self.steps.do(
+            "embed", given, lambda target: write_state(folder, self._known(data), target, earliest, before)
+        )
+
+    def _state_before(self, model: str) -> Path | None:
+        """Find the newest published state of a model, whose texts need not be encoded again."""
+        own = [each for each in self.home.published() if each.model == model and each.at < self.at]
+        return self.home.lists / own[-1].name / "state" if own else None
+
+    def _candidates_print(self) -> object:
+        said = self.configured.nightly.lists
+        paths = [self.configured.path(path) for path in (said.candidates, said.users) if path is not None]
+        return [[file_hash(file) for file in parquet_files(path)] for path in paths]
+
+    def _earliest(self, model: Path) -> int | None:
+        """Give the first moment that lists ask, microseconds."""
+        said, clock = self.configured.nightly.lists, Model.load(model).clock
+        moments = [pl.Series("timestamp", [self.at])]
+        if said.candidates is not None:
+            files = parquet_files(self.configured.path(said.candidates))
+            moments = [read_rows(file)["timestamp"] for file in files]
+        first = pl.concat([each.to_frame("timestamp") for each in moments]).select(
+            clock.as_of(pl.col("timestamp").min()).dt.epoch("us")
+        )
+        found = first.item()
+        return None if found is None else int(found)
+
+    def _score(
+        self, data: Path, inputs: Mapping[str, object], model: str, state: Path
+    ) -> tuple[Path, Mapping[str, str]]:
+        """Rank tonight's candidates."""
+        said, folder = self.configured.nightly.lists, self.home.models / model
+        given = {**inputs, "model": identity(folder), "lists": self._candidates_print()}
+        given["said"] = said.model_dump(mode="json")
+        if said.candidates is None:
+            asked = self.steps.do("candidates", given, lambda target: self._ask(data, target)) / "asked.parquet"
+        else:
+            asked = self.configured.path(said.candidates)
+        out = self.steps.do("score", given, lambda target: score_from(state, folder, asked, target, said.top))
+        broken: Mapping[str, str] = read_json(out / "manifest.json", "score again")["counts"]["broken"]
+        return out, broken
+
+    def _ask(self, data: Path, target: Path) -> None:
+        """Write one request for each user, at the moment of the night."""
+        said, dataset = self.configured.nightly.lists, self._known(data)
+        if said.users is not None:
+            users = read_rows(self.configured.path(said.users))
+        else:
+            tables = [dataset.requests, dataset.events, *([] if dataset.users is None else [dataset.users])]
+            users = pl.concat([table.select("user_id") for table in tables]).unique().sort("user_id")
+        for name in (name for _, name in self.settings.of_requests if name not in users.columns):
+            users = users.with_columns(pl.lit(said.context.get(name)).alias(name))
+        if users.is_empty():
+            raise DataError("there is nobody to make lists for; name users in [lists] users, or candidates")
+        with new_folder(target) as staging:
+            ask(users, self.at).write_parquet(staging / "asked.parquet")
+
+    def _publish(self, out: Path, model: str, notes: list[str]) -> NightDone:
+        """Put lists where readers find them, and let the pointer lead there."""
+        name = f"{_name(self.at)}-{out.name.rpartition('-')[2][:8]}"
+        live, target, before = self.home.live, self.home.lists / name, self._before()
+        if live is not None and live.name == name:
+            self.steps.lines.append("publish: done")
+            self._finish()
+            return NightDone(live, notes=tuple(notes), nothing=True)
+        if self.steps.planning:
+            self.steps.lines.append(f"publish: would run, for {name} is not live")
+            raise UndoneError
+        if not target.exists():
+            profile = None if before is None else self.home.lists / before.name / _PROFILE
+            usual = read_json(profile, "publish again") if profile is not None and profile.is_file() else None
+            rankings = out / "rankings"
+            reasons = lists_drift(usual, rankings, model, self.configured.nightly.gate)
+            if reasons:
+                return NightDone(None, tuple(reasons), tuple(notes))
+            then = None if usual is None else ListsProfile(**usual)
+            written = read_manifest(out, "written by `recsys nightly`")
+            with new_folder(target) as staging:
+                link_files(rankings.iterdir(), staging / "rankings")
+                link_files((out / "state").iterdir(), staging / "state")
+                write_json(staging / _PROFILE, ListsProfile.of(rankings, model, then).to_json())
+                kept = {key: written[key] for key in written if key not in ("format", "versions", "files")}
+                night = {"at": self.at.isoformat(), "model": model, "after": None if before is None else before.name}
+                write_manifest(staging, {**kept, "night": night, "notes": notes})
+        published = self.home.read(name)
+        if live is None or live.at <= self.at:
+            self.home.point(name)
+            self.steps.tell("publish", "done", lists=name)
+        else:
+            notes.append(f"{self.home.folder / 'live'} stays with the later lists of {live.name}")
+        self._finish()
+        return NightDone(published, notes=tuple(notes))
+
+    def _finish(self) -> None:
+        """Leave nothing behind that no later night needs."""
+        if self.steps.planning:
+            return
+        self.steps.close()
+        keep = self.configured.nightly.keep
+        self.home.clear({*self.steps.used, _CLOCK}, keep.nights, keep.models)
+
+    def alert(self, done: NightDone) -> None:
+        """Tell those who are not there."""
+        said = self.configured.nightly.alert
+        reasons = [*done.refused, *done.notes]
+        if said.file is not None:
+            alert_file(self.configured.path(said.file), reasons)
+        if said.webhook is not None and reasons:
+            alert_webhook(said.webhook, {"night": _name(self.at), "published": done.good, "reasons": reasons})
+        if said.prometheus is not None:
+            live = self.home.live
+            figures = {
+                "published": ("1 where the last night published its lists, 0 where those of before stay", done.good),
+                "refused": ("Reasons for which the last night was refused", len(done.refused)),
+                "live_timestamp_seconds": (
+                    "The moment that the live lists were made for",
+                    live.at.timestamp() if live else 0,
+                ),
+            }
+            prometheus(self.configured.path(said.prometheus), figures)
