@@ -53,6 +53,7 @@ FOLDERS = (
             "features",
             "learning",
             "ranking",
+            "arranging",
             "model",
             "init",
             "jobs",
@@ -200,6 +201,8 @@ def _kind(annotation: Any) -> str:
         return f"list of {_kind(inner[0])}" if ... in inner else f"{len(inner)} of {_kind(inner[0])}"
     if origin is dict:
         return "table" if inner[1] is Any else f"table of {_kind(inner[1])}"
+    if hasattr(annotation, "model_fields"):
+        return f"table with {', '.join(f'`{name}`' for name in annotation.model_fields)}"
     return PLAIN[annotation]
 
 

@@ -2,6 +2,7 @@
 
 import tomllib
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from types import UnionType
@@ -9,12 +10,14 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from recsys.arranging.settings import RuleSettings
 from recsys.data.clock import TimeSettings
 from recsys.data.labels import LabelSettings
 from recsys.data.windows import WindowSettings
 from recsys.encoders.settings import TextSettings
 from recsys.errors import SettingsError
 from recsys.features.settings import FeatureSettings
+from recsys.past.behaviour import Kept
 from recsys.ranking.settings import RankerSettings
 from recsys.sources.settings import CandidateSettings
 from recsys.validation import read_toml, validate
@@ -29,7 +32,7 @@ class Settings(BaseModel):
     ----------
     seed
         Starts every random draw; same data, settings and machine give the same model.
-    time, windows, labels, text, features, candidates, ranker
+    time, windows, labels, text, features, candidates, ranker, rules
         The settings of the stages, each documented at its class.
     """
 
@@ -43,6 +46,7 @@ class Settings(BaseModel):
     features: FeatureSettings = Field(default_factory=FeatureSettings)
     candidates: CandidateSettings = Field(default_factory=CandidateSettings)
     ranker: RankerSettings = Field(default_factory=RankerSettings)
+    rules: RuleSettings = Field(default_factory=RuleSettings)
 
     @model_validator(mode="after")
     def _check(self) -> "Settings":
@@ -56,6 +60,11 @@ class Settings(BaseModel):
                 'asks; leave it out, or set [time] freshness to "live" or "1d"'
             )
         return self
+
+    @property
+    def kept(self) -> Kept:
+        """The columns that features and rules read."""
+        return replace(self.features.kept, rules=self.rules.attributes)
 
     @property
     def clock(self) -> TimeSettings:

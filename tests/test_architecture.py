@@ -35,7 +35,17 @@ FLOORS = [
     "past",
     "vectors",
 ]
-FLOORS += ["encoders", "evaluation", "offpolicy", "experiment", "features", "sources", "learning", "ranking"]
+FLOORS += [
+    "encoders",
+    "evaluation",
+    "offpolicy",
+    "experiment",
+    "features",
+    "sources",
+    "learning",
+    "ranking",
+    "arranging",
+]
 FLOORS += ["settings", "model", "init", "jobs", "serving", "arguments", "answers", "night_verbs", "verbs", "cli"]
 """The folders and files of the package, lowest first."""
 

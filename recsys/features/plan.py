@@ -150,11 +150,11 @@ def feature_names(settings: FeatureSettings) -> list[str]:
 
 
 @lru_cache(maxsize=16)
-def counted_keys(settings: FeatureSettings) -> tuple[Key, ...]:
-    """Name all that is counted for features of these settings, and to say what of a request is not known."""
+def counted_keys(settings: FeatureSettings, others: tuple[Amount, ...] = ()) -> tuple[Key, ...]:
+    """Name all that is counted for features of these settings and for others, and to say what is not known."""
     asked = [ask for feature in declare(settings) for ask in feature.asks if isinstance(ask, Amount | Moment)]
     asked += [Amount(SHOWING, per) for per in ((), ("user",), ("item",))]
-    return Reads.of([*asked, Amount(CLICK, ("item",)), Amount(CLICK, ("user",))], timedelta(0)).keys
+    return Reads.of([*asked, *others, Amount(CLICK, ("item",)), Amount(CLICK, ("user",))], timedelta(0)).keys
 
 
 def refuse_doubles(settings: FeatureSettings) -> None:

@@ -47,6 +47,8 @@ class Scored:
     not_out
         Candidates that came in but were not out when nightly lists were made, and what was clicked of them where the
         candidates have labels; None where lists are not made.
+    left_out
+        Candidates that the rules left out.
     broken
         Files of candidates that were left out, by name, and why.
     """
@@ -62,6 +64,7 @@ class Scored:
     days_behind: float = 0.0
     learnt: str = ""
     not_out: NotOut | None = None
+    left_out: int = 0
     broken: Mapping[str, str] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, object]:
@@ -82,6 +85,8 @@ class Scored:
                 f"\n{self.tied:,} of {self.candidates:,} candidates have the score of another one in their list; "
                 "[ranker] ties says what orders them"
             )
+        if self.left_out:
+            said += f"\n{counted(self.left_out, 'candidate')} left out by [rules]"
         if self.unlisted:
             said += f"\nno list for {counted(self.unlisted, 'request')}: the sources of the model found nothing there"
         if self.unlike:
@@ -106,8 +111,8 @@ class PartFacts:
     Attributes
     ----------
     counts
-        `requests`, `candidates`, `rankings`, `tied`, `unlisted` and `unknown_users`; whoever is in a part is in no
-        other.
+        `requests`, `candidates`, `rankings`, `tied`, `left_out`, `unlisted` and `unknown_users`; whoever is in
+        a part is in no other.
     unknown_items
         Items, in order, which may be in other parts, too.
     unlike
@@ -168,7 +173,7 @@ class RankedParts:
         for some in [*lists.parts(ROWS_AT_ONCE)] or [lists]:  # nothing is a part, too
             ranked = ready.rank_part(some, top)
             rankings.append(ranked.rankings)
-            counts.update(tied=ranked.tied)
+            counts.update(tied=ranked.tied, left_out=ranked.left_out)
             users |= ranked.unknown_users
             unknown |= ranked.unknown_items
             unlike += ranked.unlike
@@ -245,6 +250,7 @@ class RankedParts:
             unknown_items=len({item for part in parts for item in part.unknown_items}),
             tied=counts["tied"],
             unlisted=counts["unlisted"],
+            left_out=counts["left_out"],
             unlike=dict(sorted(unlike.items())),
             days_behind=_days_behind(ready, min(firsts, default=None)),
             learnt="" if known is None else known.in_words(),

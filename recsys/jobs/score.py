@@ -5,6 +5,8 @@ from pathlib import Path
 
 import polars as pl
 
+from recsys.arranging.rules import check_top
+from recsys.arranging.settings import RuleSettings
 from recsys.data.candidates import every_item
 from recsys.data.checks import check_candidates
 from recsys.data.cutting import Parts, candidate_files, columns_of, in_parts
@@ -17,7 +19,7 @@ from recsys.jobs.work import SCORING, library_versions, work_folder
 from recsys.manifest import file_hash, write_manifest
 from recsys.model.folder import Model, State
 from recsys.model.prepared import fingerprint, frame_print
-from recsys.model.ready import Ready, check_top
+from recsys.model.ready import Ready
 from recsys.progress import progress
 from recsys.schema import CANDIDATES, TIME
 
@@ -120,7 +122,12 @@ def score_from(
 
 
 def write_state(
-    folder: Path, dataset: Dataset, target: Path, earliest: int | None = None, before: Path | None = None
+    folder: Path,
+    dataset: Dataset,
+    target: Path,
+    earliest: int | None = None,
+    before: Path | None = None,
+    rules: RuleSettings | None = None,
 ) -> None:
     """Write what a model knows today, whole or not at all.
 
@@ -134,13 +141,15 @@ def write_state(
         The first `as_of` that will be asked, microseconds; see `State.save`.
     before
         An earlier state of the model, whose texts need not be encoded again; that of the training when left out.
+    rules
+        Of lists that are ranked from it; those of the model when left out.
 
     Raises
     ------
     DataError, ModelError, SettingsError
         As of `score`.
     """
-    ready, _ = Ready.today(folder, dataset, before)
+    ready, _ = Ready.today(folder, dataset, before, rules)
     with new_folder(target) as staging:
         ready.state.save(staging / "state", folder, ready.model.settings, earliest)
         for path in (staging / "state").iterdir():

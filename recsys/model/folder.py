@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
@@ -10,6 +10,7 @@ from typing import Any
 
 import polars as pl
 
+from recsys.arranging.settings import RuleSettings
 from recsys.data.clock import TimeSettings, utc
 from recsys.data.windows import Windows
 from recsys.encoders.lexicon import Lexicon
@@ -63,6 +64,8 @@ class State:
         The latest moment (UTC) of a showing or of an event becoming known; None where nothing is.
     neighbours
         Of the items, where they were looked for already.
+    rules
+        Of ranked lists; None where they are those of the model.
     """
 
     behaviour: Behaviour
@@ -70,6 +73,7 @@ class State:
     log: Log | None = None
     known_until: datetime | None = None
     neighbours: Neighbours | None = None
+    rules: RuleSettings | None = None
 
     @classmethod
     def of(cls, log: Log, reader: Reader) -> "State":
@@ -92,7 +96,7 @@ class State:
             out.
         """
         log = _log(self.behaviour, settings) if self.log is None else self.log
-        keys, known = counted_keys(settings.features), until(log.behaviour)
+        keys, known = counted_keys(settings.features, settings.rules.asks), until(log.behaviour)
         folder.mkdir()
         kept = log if earliest is None else log.compacted(earliest, keeping(settings), keys)
         for layer in log.rows_known:
@@ -101,7 +105,8 @@ class State:
         self.vectors.save(folder)
         (Neighbours.of(log, self.vectors) if self.neighbours is None else self.neighbours).save(folder)
         said = None if known is None else known.isoformat()
-        write_manifest(folder, {"model": identity(model), "known_until": said})
+        rules = settings.rules.model_dump(mode="json")
+        write_manifest(folder, {"model": identity(model), "known_until": said, "rules": rules})
 
     @classmethod
     def load(cls, folder: Path, model: Path, verify_all: bool = False, part: int | None = None) -> "State":
@@ -126,7 +131,8 @@ class State:
         if manifest.get("model") != identity(model):
             raise ModelError(f"{folder} was made with another model than {model}; score with this model once, or train")
         settings = _settings(model, read_json(model / "manifest.json", "copy the whole folder again"))
-        behaviour = read_behaviour(folder, settings.features.kept)
+        settings = settings.model_copy(update={"rules": _rules(folder, manifest)})
+        behaviour = read_behaviour(folder, settings.kept)
         vectors = ItemVectors.load(folder, verify_all)
         refuse_mixed_ids(folder, behaviour, vectors.item_ids)
         log = _log(behaviour, settings)
@@ -136,7 +142,7 @@ class State:
             known_until = None if (said := manifest.get("known_until")) is None else utc(said)
         except (ValueError, TypeError, AttributeError) as error:
             raise ModelError(f"{folder} says that it is known until {said!r}; copy the whole folder again") from error
-        return cls(behaviour, vectors, log, known_until, Neighbours.load(folder, log, vectors))
+        return cls(behaviour, vectors, log, known_until, Neighbours.load(folder, log, vectors), settings.rules)
 
 
 def until(behaviour: Behaviour) -> datetime | None:
@@ -152,7 +158,7 @@ def keeping(settings: Settings) -> Keeping:
     families = {"field", "factors"} & {*features.families}
     in_field = families or features.compared == "field" or settings.candidates.sources
     return Keeping(
-        rows_for=features.longest + time.feedback_delay + time.lateness,
+        rows_for=max(features.longest, settings.rules.longest) + time.feedback_delay + time.lateness,
         read=max(READ, settings.text.history_length),
         clicks_for=_FIELD_REACH * half_lives(features)[-1] if in_field else timedelta(0),
         kinds=settings.candidates.once if settings.candidates.sources else (),
@@ -206,6 +212,10 @@ class Model:
     def clock(self) -> TimeSettings:
         """When behaviour is known to this model."""
         return self.settings.clock
+
+    def ruled(self, rules: RuleSettings) -> "Model":
+        """Let other rules count for ranked lists."""
+        return replace(self, settings=self.settings.model_copy(update={"rules": rules}))
 
     @property
     def rankers(self) -> dict[str, TreeRanker]:
@@ -345,6 +355,13 @@ def identity(folder: Path) -> str:
 def _settings(folder: Path, manifest: dict[str, Any]) -> Settings:
     try:
         return Settings.model_validate(manifest["settings"])
+    except (KeyError, ValueError, TypeError) as error:
+        raise _unread(folder, error) from error
+
+
+def _rules(folder: Path, manifest: dict[str, Any]) -> RuleSettings:
+    try:
+        return RuleSettings.model_validate(manifest["rules"])
     except (KeyError, ValueError, TypeError) as error:
         raise _unread(folder, error) from error
 

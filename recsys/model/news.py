@@ -114,7 +114,7 @@ class News:
         SettingsError
             When a column that the model uses is missing, or of a kind that it cannot use.
         """
-        kept, register = settings.features.kept, log.register
+        kept, register = settings.kept, log.register
         items = _typed(items, register.items, ITEMS, kept)
         users = _typed(users, register.users, USERS, kept)
         refuse_errors(check_entries(items, users))

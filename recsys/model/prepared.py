@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from recsys.arranging.rules import as_texts
 from recsys.data.checks import check_tables
 from recsys.data.faults import CheckReport, refuse_errors
 from recsys.data.labels import fully_labelled, grade_labels, labels_in_time, refuse_unseen
@@ -57,7 +58,7 @@ class Prepared:
         SettingsError
             When settings name a column that the tables do not hold, or of which no feature can be made.
         """
-        kept = behaviour_of(self.dataset, self.settings.features.kept)
+        kept = behaviour_of(self.dataset, self.settings.kept)
         return Log(kept, self.settings.clock, self.settings.text.history, self.settings.features.horizon)
 
     @cached_property
@@ -164,6 +165,7 @@ def kept_items(items: pl.DataFrame, kept: Kept) -> pl.DataFrame:
         items = items.with_columns(available_at=pl.lit(None, dtype=TIME))
     _refuse_absent("affinity", kept.affinity, items, "items")
     _refuse_absent("numbers", kept.numbers, items, "items")
+    _refuse_absent("rules", kept.rules, items, "items")
     _refuse_no_categories("affinity", kept.affinity, items)
     for name in kept.numbers:
         dtype = items.schema[name]
@@ -173,7 +175,8 @@ def kept_items(items: pl.DataFrame, kept: Kept) -> pl.DataFrame:
                 f"[features] numbers names {name!r}, a column of items that holds {dtype} values; {mend}"
             )
     numbers = [known_number(items[name]) for name in kept.numbers]
-    return items.select("item_id", *_versions(items), "available_at", *kept.affinity, *numbers)
+    others = [as_texts(items[name]) for name in kept.rules if name not in (*kept.affinity, *kept.numbers)]
+    return items.select("item_id", *_versions(items), "available_at", *kept.affinity, *numbers, *others)
 
 
 def kept_users(users: pl.DataFrame, kept: Kept) -> pl.DataFrame:
@@ -194,9 +197,10 @@ def _refuse_no_categories(setting: str, names: tuple[str, ...], table: pl.DataFr
 
 
 def _refuse_absent(setting: str, names: tuple[str, ...], table: pl.DataFrame, called: str) -> None:
+    place = "[rules]" if setting == "rules" else f"[features] {setting}"
     for name in names:
         if name not in table.columns:
             raise SettingsError(
-                f"[features] {setting} names {name!r}, which is not a column of {called}; add it, with nulls where "
+                f"{place} names {name!r}, which is not a column of {called}; add it, with nulls where "
                 f"it is not known; its columns are {', '.join(table.columns)}"
             )

@@ -10,6 +10,8 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 
+from recsys.arranging.rules import arranged, keep_top
+from recsys.arranging.settings import RuleSettings
 from recsys.data.candidates import refuse_misnamed
 from recsys.data.checks import check_candidates
 from recsys.data.faults import refuse_errors
@@ -66,7 +68,9 @@ class Ready:
 
     @classmethod
     def of(cls, model: Model, state: State, folder: Path) -> "Ready":
-        """Join a model with a state; its encoder lies in `folder`."""
+        """Join a model with a state, whose rules count; its encoder lies in `folder`."""
+        if state.rules is not None:
+            model = model.ruled(state.rules)
         log = model.log(state.behaviour) if state.log is None else state.log
         known_until = until(state.behaviour) if state.log is None else state.known_until
         reader = model.reader(log, state.vectors, folder, state.neighbours)
@@ -84,7 +88,9 @@ class Ready:
         return cls.of(Model.load(folder), State.load(state, folder, verify_all, part), folder)
 
     @classmethod
-    def today(cls, folder: Path, dataset: Dataset, before: Path | None = None) -> tuple["Ready", Prepared]:
+    def today(
+        cls, folder: Path, dataset: Dataset, before: Path | None = None, rules: RuleSettings | None = None
+    ) -> tuple["Ready", Prepared]:
         """Load a model, prepare today's tables and encode the item texts that the model has not seen.
 
         Parameters
@@ -93,6 +99,8 @@ class Ready:
             The model and today's tables.
         before
             A state of the model whose vectors and neighbours are known already; that of the training when left out.
+        rules
+            Of ranked lists; those of the model when left out.
 
         Raises
         ------
@@ -104,6 +112,7 @@ class Ready:
             When the tables lack a column that the model uses.
         """
         model = Model.load(folder)
+        model = model if rules is None else model.ruled(rules)
         prepared = prepare(dataset, model.settings)
         state = State.load(folder / "state" if before is None else before, folder)
         vectors = current_vectors(model, folder, state.vectors, dataset.items)
@@ -233,7 +242,7 @@ class Ready:
                 self.sound.add(schema)
         return at_the_making(candidates, partial(available_at, self.log), self.log.time)
 
-    def rank(self, asked: Asked) -> pl.DataFrame:
+    def rank(self, asked: Asked, rules: RuleSettings | None = None) -> pl.DataFrame:
         """Score and rank candidates: the one way, for batch and for serving.
 
         Each request's answer depends on that request and on behaviour known before its `as_of` alone: not on the order
@@ -243,32 +252,39 @@ class Ready:
         ----------
         asked
             What `ask` gave, or a part of it.
+        rules
+            What is done to each list after scoring; the rules of the model when left out. They leave rows out.
 
         Returns
         -------
-        `recsys.schema.RANKINGS`, sorted by request and rank; equal scores are ordered by a hash of request and item, or
-        by item where `[ranker] ties` says so. `click_probability` is null in a list of a size that calibration has not
-        seen, and everywhere for a model that learnt from drawn lists. `unknown_user` says that no list shown to the
-        user and nothing that the user read is known before `as_of`, `unknown_item` that the items table does not hold
-        the item, or not before `as_of`; both are scored with missing features. `unlike` says why the list is unlike
-        all that the model has learnt from, and is null where it is not, see `recsys.ranking.experience`.
+        `recsys.schema.RANKINGS`, sorted by request and rank. But for rules that is by score; equal scores are ordered
+        by a hash of request and item, or by item where `[ranker] ties` says so. `click_probability` is null in a list
+        of a size that calibration has not seen, and everywhere for a model that learnt from drawn lists. `unknown_user`
+        says that no list shown to the user and nothing that the user read is known before `as_of`, `unknown_item` that
+        the items table does not hold the item, or not before `as_of`; both are scored with missing features. `unlike`
+        says why the list is unlike all that the model has learnt from, and is null where it is not, see
+        `recsys.ranking.experience`.
         """
         parts = from_features(self.model.ranker.score, asked, self.model.settings.features, self.reader)
         scores = parts[0] if len(parts) == 1 else np.concatenate(parts)
         shown, read = asked.lookup.ever[0], asked.lookup.codes[f"{LAST}item"] >= 0
         request = np.repeat(np.arange(len(asked.lengths)), asked.lengths)
-        order = self._order(asked.candidates, scores, request)
+        order, lengths = self._order(asked.candidates, scores, request), asked.lengths
+        if rules := self.model.settings.rules if rules is None else rules:
+            order, lengths = arranged(asked, order, rules)
+        kept = np.repeat(np.arange(len(lengths)), lengths)
+        places = np.arange(1, len(kept) + 1) - np.repeat(np.cumsum(lengths) - lengths, lengths)
         ids = pl.DataFrame([asked.candidates.get_column(name) for name in ("request_id", "user_id", "item_id")])
         probability = self.model.calibration.probability(scores, asked.starts)[order]
         return pl.DataFrame(
             [
                 *ids[pl.Series(order.astype(np.uint32))].get_columns(),
-                pl.Series("rank", np.arange(1, len(request) + 1) - asked.starts[request], dtype=pl.UInt32),
+                pl.Series("rank", places, dtype=pl.UInt32),
                 pl.Series("score", scores[order]),
                 pl.Series("click_probability", probability, nan_to_null=True),
                 pl.Series("unknown_user", ((shown == 0) & ~read)[order]),
                 pl.Series("unknown_item", (asked.lookup.items < 0)[order]),
-                self._unlike(asked, request).alias("unlike"),
+                self._unlike(asked, kept).alias("unlike"),
             ]
         )
 
@@ -297,6 +313,7 @@ class Ready:
             set(ranked.filter("unknown_user")["user_id"].unique()),
             set(ranked.filter("unknown_item")["item_id"].unique()),
             Counter(reason for words in strange for reason in words.split(", ")),
+            len(asked.candidates) - len(ranked),
         )
 
     def _unlike(self, asked: Asked, request: Ints) -> pl.Series:
@@ -335,6 +352,8 @@ class RankedPart(NamedTuple):
         Ids of which nothing was known.
     unlike
         How many lists are unlike all that was learnt from, by reason.
+    left_out
+        How many candidates the rules left out.
     """
 
     rankings: pl.DataFrame
@@ -342,23 +361,7 @@ class RankedPart(NamedTuple):
     unknown_users: set[object]
     unknown_items: set[object]
     unlike: Counter[str]
-
-
-def check_top(top: int | None) -> None:
-    """Refuse a number of places that is not a whole number of at least 1.
-
-    Raises
-    ------
-    SettingsError
-        Naming the value.
-    """
-    if top is not None and (not isinstance(top, int) or isinstance(top, bool) or top < 1):
-        raise SettingsError(f"top = {top!r}; keep at least 1 candidate per request, as a whole number")
-
-
-def keep_top(rankings: pl.DataFrame, top: int | None) -> pl.DataFrame:
-    """Keep the first `top` places of every request; all when None."""
-    return rankings if top is None else rankings.filter(pl.col("rank") <= top)
+    left_out: int
 
 
 def current_vectors(model: Model, folder: Path, known: ItemVectors, items: pl.DataFrame) -> ItemVectors:

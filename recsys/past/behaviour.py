@@ -28,12 +28,15 @@ class Kept:
         Of users: categories.
     context
         Of requests: categories.
+    rules
+        Of items: what rules of ranked lists look at, as text where it is none of these.
     """
 
     affinity: tuple[str, ...] = ()
     numbers: tuple[str, ...] = ()
     users: tuple[str, ...] = ()
     context: tuple[str, ...] = ()
+    rules: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

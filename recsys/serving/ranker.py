@@ -12,6 +12,8 @@ from typing import Literal, TypeVar
 import pandas as pd
 import polars as pl
 
+from recsys.arranging.rules import check_top, keep_top
+from recsys.arranging.settings import RuleSettings
 from recsys.data.candidates import refuse_misnamed
 from recsys.data.checks import check_update
 from recsys.data.faults import refuse_errors
@@ -25,7 +27,7 @@ from recsys.features.declared import Declared
 from recsys.features.plan import counted_keys
 from recsys.features.settings import declare
 from recsys.model.news import News
-from recsys.model.ready import Ready, check_top, keep_top
+from recsys.model.ready import Ready
 from recsys.past.log import Log
 from recsys.past.lookup import Lookup
 from recsys.past.streams import CLICK
@@ -59,7 +61,7 @@ class Ranker:
         self._unread: set[str] = set()
         self._sound: set[tuple[tuple[str, ...], tuple[pl.DataType, ...]]] = set()
         self._nothing = News.of(None, None, ready.model.settings, ready.log, ready.reader)
-        self._keys = counted_keys(ready.model.settings.features)
+        self._keys = counted_keys(ready.model.settings.features, ready.model.settings.rules.asks)
         self._count(ready.log)  # so that loading takes the time, and no list
         _warm(ready)
 
@@ -172,7 +174,7 @@ class Ranker:
         """
         ready = self._ready
         frame = plain_table(read(candidates, CANDIDATES, ready.columns), CANDIDATES)  # ids as they are ranked
-        ranked = ready.rank(ready.ask(frame)).select("request_id", "item_id", "score")
+        ranked = ready.rank(ready.ask(frame), RuleSettings()).select("request_id", "item_id", "score")
         scores = frame.select("request_id", "item_id").join(
             ranked, on=["request_id", "item_id"], how="left", maintain_order="left"
         )["score"]

@@ -330,7 +330,7 @@ def test_a_state_that_is_known_until_no_moment_is_refused(model_copy, said) -> N
     path = folder / "state/manifest.json"
     facts = json.loads(path.read_text()) | {"known_until": said}
     path.unlink()
-    write_manifest(path.parent, {name: facts[name] for name in ("model", "known_until")})
+    write_manifest(path.parent, {name: facts[name] for name in ("model", "known_until", "rules")})
     sign(folder)
     with pytest.raises(ModelError, match=r"state says that it is known until .*; copy the whole folder again"):
         Ranker.load(folder)

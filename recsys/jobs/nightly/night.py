@@ -270,10 +270,10 @@ class _Night:
         """Write what a model knows tonight."""
         folder = self.home.models / model
         before = self._state_before(model)
-        given = {**inputs, "model": identity(folder), "lists": self._candidates_print()}
-        earliest = self._earliest(folder)
+        rules, earliest = self.settings.rules, self._earliest(folder)
+        given = {**inputs, "model": identity(folder), "lists": self._candidates_print(), "rules": rules.model_dump()}
         return self.steps.do(
-            "embed", given, lambda target: write_state(folder, self._known(data), target, earliest, before)
+            "embed", given, lambda target: write_state(folder, self._known(data), target, earliest, before, rules)
         )
 
     def _state_before(self, model: str) -> Path | None:
@@ -305,7 +305,7 @@ class _Night:
         """Rank tonight's candidates."""
         said, folder = self.configured.nightly.lists, self.home.models / model
         given = {**inputs, "model": identity(folder), "lists": self._candidates_print()}
-        given["said"] = said.model_dump(mode="json")
+        given |= {"said": said.model_dump(mode="json"), "rules": self.settings.rules.model_dump()}
         if said.candidates is None:
             asked = self.steps.do("candidates", given, lambda target: self._ask(data, target)) / "asked.parquet"
         else:

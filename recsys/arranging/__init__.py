@@ -1,0 +1,1 @@
+"""What is done to a ranked list after scoring: rules that leave out, fix and cap."""
