@@ -104,7 +104,7 @@ def nightly(*, config: Path, plan: bool = False, at: Moment = None) -> bool:
     from recsys.jobs.nightly.settings import read_nightly
 
     configured = read_nightly(config)
-    from recsys.jobs.nightly.night import plan_night, run_night
+    from recsys.jobs.nightly.job import plan_night, run_night
 
     if plan:
         say(plan_night(configured, at))

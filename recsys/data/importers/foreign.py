@@ -47,6 +47,34 @@ def read_file(path: Path, delimiter: str | None = None, encoding: str = "utf-8")
     return frame
 
 
+def table_files(path: Path) -> list[Path]:
+    """Give a file, or the files of a folder that can be read, in the order of their names.
+
+    Raises
+    ------
+    DataError
+        When a folder holds files of several kinds.
+    """
+    if not path.is_dir():
+        return [path]
+    files = sorted(file for file in path.rglob("*") if file.is_file() and file.suffix in SUFFIXES)
+    kinds = sorted({file.suffix for file in files})
+    if len(kinds) > 1:
+        raise DataError(f"{path} holds files ending in {' and '.join(kinds)}; keep one kind in a folder")
+    return files
+
+
+def read_tables(path: Path, delimiter: str | None = None, encoding: str = "utf-8") -> pl.DataFrame:
+    """Read a foreign file, or all of a folder as one table; arguments and errors as of `read_file`."""
+    parts = [read_file(file, delimiter, encoding) for file in table_files(path)]
+    if len(parts) == 1:
+        return parts[0]
+    try:
+        return pl.concat(parts, how="diagonal_relaxed")
+    except pl.exceptions.PolarsError as error:
+        raise DataError(f"{path} cannot be read as one table ({error}); write all its files alike") from error
+
+
 def _read_as_named(path: Path, delimiter: str | None, encoding: str) -> pl.DataFrame:
     try:
         if path.suffix == ".parquet":

@@ -3,11 +3,12 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import polars as pl
 
 from recsys.data.importers.columns import id_texts, moments, refuse_absent, same_ids, whole_numbers, zone_note
-from recsys.data.importers.foreign import SUFFIXES, TEXT_FILES, is_record, read_file
+from recsys.data.importers.foreign import SUFFIXES, TEXT_FILES, is_record, read_tables, table_files
 from recsys.data.importers.mapping import (
     EventsMapping,
     IdsMapping,
@@ -17,6 +18,7 @@ from recsys.data.importers.mapping import (
     TableMapping,
 )
 from recsys.data.importers.numbers import NO_NUMBER, Form, Values, missing_note, plain_values, without
+from recsys.data.importers.remote import fetched, is_remote
 from recsys.data.importers.sampled import sample_lists
 from recsys.data.meeting import Difference, alike
 from recsys.data.rules import reads_like_text
@@ -67,6 +69,9 @@ def read_mapped(folder: Path, mapping: Mapping | None = None) -> Dataset:
         When a table or a required column is missing, or a value cannot be read; the message says which and where.
     """
     mapping = mapping or Mapping()
+    if is_remote(mapping):
+        with TemporaryDirectory() as work:
+            return read_mapped(folder, fetched(mapping, Path(work) / "fetched"))
     notes: list[str] = []
     tables = {
         table.name: foreign
@@ -101,7 +106,7 @@ def files_read(folder: Path, mapping: Mapping | None = None) -> list[Path]:
         When a file is missing.
     """
     found = (_find(folder, table, settings) for table, settings in _described(mapping or Mapping()))
-    return [path for path in found if path is not None]
+    return [file for path in found if path is not None for file in table_files(path)]
 
 
 def read_mapping(path: Path) -> Mapping:
@@ -123,8 +128,8 @@ def _read(folder: Path, table: Table, settings: TableMapping, mapping: Mapping, 
     path = _find(folder, table, settings)
     if path is None:
         return None
-    frame = read_file(path, settings.delimiter, settings.encoding)
-    loose = set(frame.columns) if path.suffix in TEXT_FILES else set[str]()
+    frame = read_tables(path, settings.delimiter, settings.encoding)
+    loose = set(frame.columns) if table_files(path)[0].suffix in TEXT_FILES else set[str]()
     refuse_absent(settings.columns.values(), frame.columns, path.name)
     refuse_absent([*settings.without, *settings.where], frame.columns, path.name)
     frame = _left(_wanted(frame, settings, path.name, notes), settings.without)
@@ -254,10 +259,10 @@ def _find(folder: Path, table: Table, settings: TableMapping) -> Path | None:
         return None
     if settings.file is not None:
         path = folder / settings.file
-        if path.is_file() and path.suffix in SUFFIXES:
+        if (path.is_file() and path.suffix in SUFFIXES) or (path.is_dir() and table_files(path)):
             return path
         raise DataError(
-            f"{path}, the file of [{table.name}], is not a file ending in {', '.join(SUFFIXES)}; "
+            f"{path}, the file of [{table.name}], is not a file ending in {', '.join(SUFFIXES)}, nor a folder of such; "
             f"correct file under [{table.name}] in the mapping"
         )
     found = [path for suffix in SUFFIXES if (path := folder / f"{table.name}{suffix}").is_file()]

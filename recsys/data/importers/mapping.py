@@ -26,8 +26,11 @@ class TableMapping(BaseModel):
     Attributes
     ----------
     file
-        Path inside the folder, or an absolute one (.csv, .tsv, .jsonl, .ndjson, .json or .parquet); without it, the
+        Path inside the folder, or an absolute one (.csv, .tsv, .jsonl, .ndjson, .json or .parquet), or a folder of such
+        files, which are one table; or a URL of object storage, such as `s3://bucket/orders.parquet`. Without it, the
         file named after the table is looked for.
+    query
+        What is asked of the database for this table; all of the table of this name when left out.
     columns
         Our name = their name. Columns that are not named keep their names.
     delimiter
@@ -57,6 +60,7 @@ class TableMapping(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     file: str | None = None
+    query: str | None = None
     columns: dict[str, str] = {}
     delimiter: str | None = None
     time_format: str = "iso"
@@ -74,7 +78,7 @@ class ItemsMapping(TableMapping):
 
     Attributes
     ----------
-    file, columns, delimiter, time_format, decimal, numbers, missing, encoding, others, without, where
+    file, query, columns, delimiter, time_format, decimal, numbers, missing, encoding, others, without, where
         As for every table.
     from_ids
         Items that only events or requests hold are added, all of them where there is no file; where the table has no
@@ -89,7 +93,7 @@ class EventsMapping(TableMapping):
 
     Attributes
     ----------
-    file, columns, delimiter, time_format, decimal, numbers, missing, encoding, others, without, where
+    file, query, columns, delimiter, time_format, decimal, numbers, missing, encoding, others, without, where
         As for every table.
     event
         Kind of all events where no column says it, such as `"purchase"`.
@@ -103,7 +107,7 @@ class RequestsMapping(TableMapping):
 
     Attributes
     ----------
-    file, columns, delimiter, time_format, decimal, numbers, missing, encoding, others, without, where
+    file, query, columns, delimiter, time_format, decimal, numbers, missing, encoding, others, without, where
         As for every table.
     candidates
         Their name of the column that holds all item ids of a list, in the order shown.
@@ -177,6 +181,9 @@ class Mapping(BaseModel):
         but the first; how many is noted. Otherwise they stay, and `recsys check` lists them.
     ids
         What does not tell ids apart.
+    database
+        Where tables without a file lie: `postgresql://user:${PASSWORD}@host/name`, or the path of a DuckDB file
+        (.duckdb, .db). `${NAME}` stands for an environment variable. It takes the extra `databases`.
     items, events, requests, users
         The tables.
     """
@@ -187,6 +194,7 @@ class Mapping(BaseModel):
     id_type: Literal["auto", "string"] = "auto"
     tidy: bool = False
     ids: IdsMapping = IdsMapping()
+    database: str | None = None
     items: ItemsMapping = ItemsMapping()
     events: EventsMapping = EventsMapping()
     requests: RequestsMapping = RequestsMapping()

@@ -13,6 +13,7 @@ from recsys.jobs.nightly.settings import GateSettings
 from recsys.past.behaviour import Kept
 from recsys.shown import plain
 from recsys.statistics.numbers import Floats
+from recsys.statistics.stability import stability
 
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
 
@@ -24,9 +25,6 @@ _FEWEST_DAYS, _FEWEST_ROWS = 3, 50
 
 _SILENT = 30
 """A kind of rows is taken as stopped after a silence in which so many would usually have come."""
-
-_RARE, _EMPTY = 0.01, 1e-4
-"""Values below this share are taken together; a share of nothing counts as this much in the stability index."""
 
 
 @dataclass(frozen=True)
@@ -179,28 +177,6 @@ def _values(usual: DataProfile, now: DataProfile, gate: GateSettings) -> list[st
         if now.rows.get(name, 0) >= _FEWEST_ROWS and current_share - share > gate.nulls:
             reasons.append(f"{name}: {current_share:.0%} of the rows have no value, where {share:.0%} are usual")
     return reasons
-
-
-def stability(usual: Mapping[str, float], now: Mapping[str, float]) -> float:
-    """Give the population stability index of two distributions: the sum over values of (q - p) ln(q / p).
-
-    Rare values are taken together. Rows of one day are alike, for items come out and are much asked for on the same
-    days, so what is usual is not what chance alone would give: hold the index against that of single days.
-
-    Parameters
-    ----------
-    usual, now
-        The share of each value, 0 to 1.
-
-    Examples
-    --------
-    >>> round(stability({"a": 0.5, "b": 0.5}, {"a": 0.8, "b": 0.2}), 3)
-    0.416
-    """
-    frequent = [value for value, share in usual.items() if share >= _RARE]
-    p, q = (np.array([of.get(value, 0.0) for value in frequent]) for of in (usual, now))
-    p, q = (np.maximum(np.append(each, max(0.0, 1 - each.sum())), _EMPTY) for each in (p, q))
-    return float(np.sum((q - p) * np.log(q / p)))
 
 
 def _largest_move(column: pl.Series, moments: pl.Series, until: datetime) -> float:

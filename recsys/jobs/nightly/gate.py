@@ -11,9 +11,9 @@ import polars as pl
 from recsys.data.tables import Dataset
 from recsys.errors import DataError, SettingsError
 from recsys.evaluation.plan import Plan
-from recsys.jobs.nightly.drift import stability
 from recsys.jobs.nightly.settings import GateSettings
 from recsys.statistics.numbers import Floats
+from recsys.statistics.stability import stability
 
 _BINS = 10
 

@@ -1,29 +1,28 @@
 """One night: import, check, train, gate, embed, candidates, score, publish; what is done already is not done again."""
 
-import json
 import logging
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
-from zoneinfo import ZoneInfo
 
 import polars as pl
 
 from recsys.data.candidates import ask, read_rows
 from recsys.data.checks import check_tables
 from recsys.data.cut import known_before
-from recsys.data.importers import files_read, read_mapped, read_source, refuse_unknown
+from recsys.data.importers import Mapping as Mapped
+from recsys.data.importers import fetched, files_read, is_remote, located, read_mapped, read_source, refuse_unknown
 from recsys.data.tables import Dataset
-from recsys.errors import DataError, RecsysError, first_line
-from recsys.files import link_files, new_folder, read_json, write_json, write_whole
-from recsys.jobs.nightly.alerts import alert_file, alert_webhook, prometheus
+from recsys.errors import DataError
+from recsys.files import link_files, new_folder, read_json, write_json
 from recsys.jobs.nightly.drift import DataProfile, data_drift
 from recsys.jobs.nightly.gate import ListsProfile, judge_model, lists_drift
 from recsys.jobs.nightly.home import Home, Published
 from recsys.jobs.nightly.settings import Configured
-from recsys.jobs.nightly.steps import Steps, UndoneError, files_print, print_of
-from recsys.jobs.score import score_from, write_state
+from recsys.jobs.nightly.sink import upsert
+from recsys.jobs.nightly.steps import Steps, UndoneError, print_of
 from recsys.manifest import file_hash, read_manifest, write_manifest
 from recsys.model.folder import Model, identity
 from recsys.reading import parquet_files
@@ -34,7 +33,10 @@ logger = logging.getLogger(__name__)
 STEPS = ("import", "check", "train", "gate", "embed", "candidates", "score", "publish")
 """The steps, in their order."""
 
-_PROFILE, _CLOCK = "profile.json", "night.json"
+_PROFILE, _FETCHED = "profile.json", "fetched"
+
+CLOCK = "night.json"
+"""The file that holds the moment of the night in work."""
 
 
 @dataclass(frozen=True)
@@ -79,89 +81,28 @@ class NightDone:
         return "\n".join(lines)
 
 
-def run_night(configured: Configured, at: datetime | None = None) -> NightDone:
-    """Do what a night still has to do, and publish its lists whole; or leave everything as it was.
-
-    Parameters
-    ----------
-    configured
-        See `recsys.jobs.nightly.settings.read_nightly`.
-    at
-        The moment that lists are made for, of what was known before it; that of an interrupted night, or else now, when
-        left out. A moment before the live lists makes and keeps lists, and leaves the pointer where it is.
-
-    Raises
-    ------
-    DataError
-        When another process is at work, the pointer leads nowhere, the clock went backwards, or the source has faults.
-    ModelError, SettingsError
-        As of `train` and `score`.
-    """
-    home = Home(configured.home)
-    with home.locked():
-        moment = _moment(home, configured, at)
-        steps = Steps(home.work, home.folder / "log" / f"{_name(moment)}.jsonl")
-        night = _Night(configured, home, moment, steps)
-        try:
-            done = night.run()
-        except (RecsysError, OSError) as error:
-            night.alert(NightDone(None, (f"failed: {first_line(error)}",)))
-            raise
-        night.alert(done)
-        return done
-
-
-def plan_night(configured: Configured, at: datetime | None = None) -> str:
-    """Say what a night would do and why, and do nothing; arguments and errors as of `run_night`."""
-    home = Home(configured.home)
-    if not home.work.is_dir():
-        return "\n".join(f"{name}: would run, for it was never done" for name in STEPS)
-    moment = _moment(home, configured, at, keep=False)
-    steps = Steps(home.work, home.folder, planning=True)
-    try:
-        _Night(configured, home, moment, steps).run()
-    except UndoneError:
-        reached = steps.lines[-1].partition(":")[0]
-        rest = STEPS[STEPS.index(reached) + 1 :]
-        steps.lines += [f"{name}: would follow, as its input is not there yet" for name in rest]
-    return "\n".join(steps.lines)
-
-
-def _name(moment: datetime) -> str:
+def night_name(moment: datetime) -> str:
+    """Give the name of a night, by its moment."""
     return f"{moment:%Y-%m-%dT%H%M%SZ}"
 
 
-def _moment(home: Home, configured: Configured, at: datetime | None, keep: bool = True) -> datetime:
-    """Find the moment of a night; an interrupted one goes on with its own."""
-    path, zone = home.work / _CLOCK, ZoneInfo(configured.model.time.zone)
-    if at is None:
-        now, live = datetime.now(UTC).replace(microsecond=0), home.live
-        begun = datetime.fromisoformat(read_json(path, "remove it")["at"]) if path.is_file() else None
-        at = begun if begun is not None and begun.astimezone(zone).date() == now.astimezone(zone).date() else now
-        if live is not None and at < live.at:
-            raise DataError(
-                f"the clock says {now:%F %T} UTC, but the live lists were made for {live.at:%F %T} UTC; set the clock, "
-                "or give --at TIME"
-            )
-    if keep:
-        write_whole(path, json.dumps({"at": at.isoformat()}) + "\n")
-    return at
-
-
 @dataclass
-class _Night:
+class NightSteps:
     """The steps of one night, in their order."""
 
     configured: Configured
     home: Home
     at: datetime
     steps: Steps
+    mapping: Mapped | None = None
 
     @property
     def settings(self) -> Settings:
+        """Settings of the model."""
         return self.configured.model
 
     def run(self) -> NightDone:
+        """Do what is not done yet; errors as of `recsys.jobs.nightly.job.run_night`."""
         source = self._source()
         data = self.steps.do("import", source, self._import)
         inputs = {"source": source, "at": self.at.isoformat()}
@@ -186,27 +127,40 @@ class _Night:
         return max((each for each in published.values() if each.at < self.at), key=lambda each: each.at, default=None)
 
     def _source(self) -> dict[str, object]:
+        """Say what is imported; what lies elsewhere is fetched first, for only then can it be told apart."""
         said = self.configured.nightly.source
         refuse_unknown(said.kind)
         folder = self.configured.path(said.folder)
         if not folder.is_dir():
             raise DataError(f"{folder} is not a folder; name the folder that holds the files of {said.kind}")
-        mapping = self.configured.mapping
+        self.mapping = self.configured.mapping
+        if self.mapping is not None and is_remote(self.mapping):
+            if self.steps.planning:
+                self.steps.lines.append("import: would run, for what lies elsewhere is asked every night")
+                raise UndoneError
+            shutil.rmtree(self.home.work / _FETCHED, ignore_errors=True)
+            self.steps.tell("fetch", "begun")
+            self.mapping = fetched(self._absolute(self.mapping), self.home.work / _FETCHED)
+            self.steps.tell("fetch", "done")
         tables = said.kind == "tables"
-        files = files_read(folder, mapping) if tables else [path for path in folder.rglob("*") if path.is_file()]
+        files = files_read(folder, self.mapping) if tables else [path for path in folder.rglob("*") if path.is_file()]
+        mapping = self.configured.mapping
         return {
             "kind": said.kind,
-            "files": files_print(folder, files),
+            "files": [[file.name, file_hash(file)] for file in sorted(files)],
             "mapping": None if mapping is None else mapping.model_dump(mode="json"),
         }
+
+    def _absolute(self, mapping: Mapped) -> Mapped:
+        """Let the path of a DuckDB file start from the folder of the configuration."""
+        if mapping.database is None:
+            return mapping
+        return mapping.model_copy(update={"database": located(mapping.database, self.configured.root)})
 
     def _import(self, target: Path) -> None:
         said = self.configured.nightly.source
         folder = self.configured.path(said.folder)
-        if said.kind == "tables":
-            dataset = read_mapped(folder, self.configured.mapping)
-        else:
-            dataset = read_source(said.kind, folder)
+        dataset = read_mapped(folder, self.mapping) if said.kind == "tables" else read_source(said.kind, folder)
         dataset.write(target)
 
     def _known(self, data: Path) -> Dataset:
@@ -235,7 +189,7 @@ class _Night:
         training = self.configured.nightly.training
         parent = champion.model if champion is not None and training.warm else None
         given = {**inputs, "settings": self.settings.model_dump(mode="json"), "parent": parent}
-        name = f"{_name(self.at)}-{print_of(given)[:8]}"
+        name = f"{night_name(self.at)}-{print_of(given)[:8]}"
         begun = {each: datetime.fromisoformat(self.home.facts(each)["at"]) for each in self.home.trained()}
         past = [moment for each, moment in begun.items() if moment <= self.at and each != name]
         if champion is not None and past and (due := max(past) + training.every) > self.at:
@@ -268,6 +222,8 @@ class _Night:
 
     def _lists(self, data: Path, inputs: Mapping[str, object], model: str) -> Path:
         """Write what a model knows tonight."""
+        from recsys.jobs.score import write_state  # imports as deep as they may be
+
         folder = self.home.models / model
         before = self._state_before(model)
         rules, earliest = self.settings.rules, self._earliest(folder)
@@ -303,6 +259,8 @@ class _Night:
         self, data: Path, inputs: Mapping[str, object], model: str, state: Path
     ) -> tuple[Path, Mapping[str, str]]:
         """Rank tonight's candidates."""
+        from recsys.jobs.score import score_from  # imports as deep as they may be
+
         said, folder = self.configured.nightly.lists, self.home.models / model
         given = {**inputs, "model": identity(folder), "lists": self._candidates_print()}
         given |= {"said": said.model_dump(mode="json"), "rules": self.settings.rules.model_dump()}
@@ -331,7 +289,7 @@ class _Night:
 
     def _publish(self, out: Path, model: str, notes: list[str]) -> NightDone:
         """Put lists where readers find them, and let the pointer lead there."""
-        name = f"{_name(self.at)}-{out.name.rpartition('-')[2][:8]}"
+        name = f"{night_name(self.at)}-{out.name.rpartition('-')[2][:8]}"
         live, target, before = self.home.live, self.home.lists / name, self._before()
         if live is not None and live.name == name:
             self.steps.lines.append("publish: done")
@@ -358,6 +316,7 @@ class _Night:
                 write_manifest(staging, {**kept, "night": night, "notes": notes})
         published = self.home.read(name)
         if live is None or live.at <= self.at:
+            self._sink(target, name)
             self.home.point(name)
             self.steps.tell("publish", "done", lists=name)
         else:
@@ -365,30 +324,18 @@ class _Night:
         self._finish()
         return NightDone(published, notes=tuple(notes))
 
+    def _sink(self, lists: Path, name: str) -> None:
+        """Write lists into a table, before readers of files take them: what fails leaves both as they were."""
+        said = self.configured.nightly.sink
+        if said.database is not None:
+            database = located(said.database, self.configured.root)
+            upsert(database, said.table, lists / "rankings", name)
+            self.steps.tell("sink", "done", table=said.table)
+
     def _finish(self) -> None:
         """Leave nothing behind that no later night needs."""
         if self.steps.planning:
             return
         self.steps.close()
         keep = self.configured.nightly.keep
-        self.home.clear({*self.steps.used, _CLOCK}, keep.nights, keep.models)
-
-    def alert(self, done: NightDone) -> None:
-        """Tell those who are not there."""
-        said = self.configured.nightly.alert
-        reasons = [*done.refused, *done.notes]
-        if said.file is not None:
-            alert_file(self.configured.path(said.file), reasons)
-        if said.webhook is not None and reasons:
-            alert_webhook(said.webhook, {"night": _name(self.at), "published": done.good, "reasons": reasons})
-        if said.prometheus is not None:
-            live = self.home.live
-            figures = {
-                "published": ("1 where the last night published its lists, 0 where those of before stay", done.good),
-                "refused": ("Reasons for which the last night was refused", len(done.refused)),
-                "live_timestamp_seconds": (
-                    "The moment that the live lists were made for",
-                    live.at.timestamp() if live else 0,
-                ),
-            }
-            prometheus(self.configured.path(said.prometheus), figures)
+        self.home.clear({*self.steps.used, CLOCK}, keep.nights, keep.models)

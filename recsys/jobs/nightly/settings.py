@@ -154,6 +154,24 @@ class AlertSettings(BaseModel):
     prometheus: str | None = None
 
 
+class SinkSettings(BaseModel):
+    """A table that the lists go into, beside the files.
+
+    Attributes
+    ----------
+    database
+        `postgresql://user:${PASSWORD}@host/name`, or the path of a DuckDB file; `${NAME}` stands for an environment
+        variable. It takes the extra `databases`. No table is written when left out.
+    table
+        Its name. Lists of the same requests are replaced in one transaction, others stay.
+    """
+
+    model_config = _FROZEN
+
+    database: str | None = None
+    table: str = Field(default="rankings", pattern=r"^[A-Za-z_]\w*$")
+
+
 class KeepSettings(BaseModel):
     """How much is kept; what is live stays in any case.
 
@@ -180,7 +198,7 @@ class NightlySettings(BaseModel):
         Folder of the job: what it works on, models, published lists.
     settings
         A TOML file of settings of the model, or what such a file holds.
-    source, training, lists, gate, alert, keep
+    source, training, lists, gate, sink, alert, keep
         See their classes.
     """
 
@@ -192,6 +210,7 @@ class NightlySettings(BaseModel):
     training: TrainingSettings = Field(default_factory=TrainingSettings)
     lists: ListSettings = Field(default_factory=ListSettings)
     gate: GateSettings = Field(default_factory=GateSettings)
+    sink: SinkSettings = Field(default_factory=SinkSettings)
     alert: AlertSettings = Field(default_factory=AlertSettings)
     keep: KeepSettings = Field(default_factory=KeepSettings)
 

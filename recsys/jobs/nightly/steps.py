@@ -4,7 +4,7 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Any
 
 from recsys.files import new_folder, read_json, write_json, write_whole
 from recsys.jobs.work import library_versions
-from recsys.manifest import FORMAT, file_hash
+from recsys.manifest import FORMAT
 
 logger = logging.getLogger(__name__)
 
@@ -130,8 +130,3 @@ def print_of(content: object) -> str:
     """
     told = json.dumps([FORMAT, library_versions(), content], sort_keys=True, default=str)
     return hashlib.sha256(told.encode()).hexdigest()[:16]
-
-
-def files_print(folder: Path, files: Iterable[Path]) -> dict[str, str]:
-    """Give the sha256 of each file, by its path in a folder."""
-    return {file.relative_to(folder).as_posix(): file_hash(file) for file in sorted(files)}

@@ -39,7 +39,7 @@ def test_reads_tables_and_columns(tmp_path: Path) -> None:
     [
         ('zoen = "UTC"', "zoen is not known; did you mean zone"),
         ('[item]\nfile = "x"', "item is not known; did you mean items"),
-        ('[items]\nflie = "x"', r"items.flie is not known; did you mean file\? Known are file, columns"),
+        ('[items]\nflie = "x"', r"items.flie is not known; did you mean file\? Known are file, query, columns"),
         ('[items]\ncandidate = "x"', "items.candidate is not known"),
         ('[requests]\ncandidate = "x"', "requests.candidate is not known; did you mean candidates"),
         ('zone = "Mars"', "toml: zone = 'Mars' does not fit: .*'Mars' is not a time zone"),

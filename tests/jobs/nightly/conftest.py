@@ -9,7 +9,8 @@ import polars as pl
 import pytest
 
 from recsys.init.toml import Entry, Section, write_toml
-from recsys.jobs.nightly.night import NightDone, run_night
+from recsys.jobs.nightly.job import run_night
+from recsys.jobs.nightly.night import NightDone
 from recsys.jobs.nightly.settings import Configured, read_nightly
 from recsys.world import WorldSettings, make_world
 

@@ -1,12 +1,11 @@
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-import numpy as np
 import polars as pl
 import pytest
 
 from recsys.data.tables import Dataset
-from recsys.jobs.nightly.drift import DataProfile, data_drift, stability
+from recsys.jobs.nightly.drift import DataProfile, data_drift
 from recsys.jobs.nightly.settings import GateSettings
 from recsys.past.behaviour import Kept
 from recsys.world import WorldSettings, make_world
@@ -81,13 +80,3 @@ def test_values_that_are_empty_now_are_named(dataset: Dataset, usual: DataProfil
     device = pl.when(late & (pl.col("request_id").hash(1) % 3 == 0)).then(None).otherwise("device")
     reasons = found(usual, replace(dataset, requests=dataset.requests.with_columns(device=device)))
     assert any(reason.startswith("requests.device: 3") and "% are usual" in reason for reason in reasons)
-
-
-def test_the_stability_index_is_that_of_the_formula() -> None:
-    rng = np.random.default_rng(0)
-    p, q = rng.dirichlet(np.full(6, 20.0), 2)
-    names = "abcdef"
-    index = stability(dict(zip(names, p, strict=True)), dict(zip(names, q, strict=True)))
-    expected = sum((b - a) * np.log(b / a) for a, b in zip(p, q, strict=True))
-    assert index == pytest.approx(expected, rel=1e-6)
-    assert stability({"a": 1.0}, {"a": 1.0}) == 0

@@ -15,7 +15,8 @@ from polars.testing import assert_frame_equal
 from recsys.data.cut import known_before
 from recsys.data.tables import Dataset
 from recsys.errors import DataError, SettingsError
-from recsys.jobs.nightly.night import STEPS, plan_night
+from recsys.jobs.nightly.job import plan_night
+from recsys.jobs.nightly.night import STEPS
 from recsys.jobs.score import score
 from tests.jobs.nightly.conftest import FIRST, SECOND, Job, write_job
 

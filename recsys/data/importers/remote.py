@@ -1,0 +1,219 @@
+"""Tables that lie elsewhere, in a database or in object storage: fetched into Parquet files before they are read."""
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from recsys.data.importers.mapping import Mapping, RequestsMapping, TableMapping
+from recsys.errors import SettingsError, StorageError, first_line
+from recsys.files import new_folder
+from recsys.lazy import need
+
+_TABLES = ("items", "events", "requests", "users")
+
+_ROWS = 2**17
+"""Rows that are fetched at once."""
+
+
+def is_remote(mapping: Mapping | None) -> bool:
+    """Tell whether a mapping names a database or files in object storage."""
+    if mapping is None:
+        return False
+    return mapping.database is not None or any("://" in (_of(mapping, name).file or "") for name in _TABLES)
+
+
+def fetched(mapping: Mapping, target: Path) -> Mapping:
+    """Fetch what lies elsewhere, all of it or nothing, and say where it lies now.
+
+    Parameters
+    ----------
+    mapping
+        Says where from: a `database` and the `query` of each table, or `file`s that are URLs.
+    target
+        Folder to write; it does not exist yet.
+
+    Returns
+    -------
+    The same mapping of local files.
+
+    Raises
+    ------
+    SettingsError
+        When an environment variable that the mapping names is not set, or the database is of no known kind.
+    StorageError
+        When a database or storage does not answer, refuses, or breaks off.
+    ModelError
+        When an extra is not installed.
+    """
+    local: dict[str, TableMapping] = {}
+    with new_folder(target) as staging, _database(mapping.database) as database:
+        for name in _TABLES:
+            said, path = _of(mapping, name), staging / f"{name}.parquet"
+            if "://" in (said.file or ""):
+                path = _fetch_file(str(said.file), staging, name)
+            elif said.file is None and database is not None and not _is_made(said):
+                query = said.query or database.query_of(name)
+                if query is None:
+                    continue
+                _fetch_query(database, query, path, name)
+            else:
+                continue
+            local[name] = said.model_copy(update={"file": str(target.absolute() / path.name), "query": None})
+    return mapping.model_copy(update={"database": None, **local})
+
+
+def expanded(text: str) -> str:
+    """Put environment variables, written as `${NAME}`, into a text.
+
+    Raises
+    ------
+    SettingsError
+        When one is not set.
+    """
+
+    def value(found: re.Match[str]) -> str:
+        if found[1] not in os.environ:
+            raise SettingsError(f"the environment variable {found[1]}, which the configuration names, is not set")
+        return os.environ[found[1]]
+
+    return re.sub(r"\$\{(\w+)\}", value, text)
+
+
+def located(database: str, root: Path) -> str:
+    """Give the URL of a database, or the path of its file, which starts from a folder; errors as of `expanded`."""
+    url = expanded(database)
+    return url if "://" in url else str(root / url)
+
+
+class Database:
+    """A database that is read, by one connection.
+
+    Parameters
+    ----------
+    url
+        `postgresql://...`, or the path of a DuckDB file.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._postgres = url.startswith(("postgresql://", "postgres://"))
+        if self._postgres:
+            self._connection = need("adbc_driver_postgresql.dbapi", "databases", "database").connect(url)
+        elif url.endswith((".duckdb", ".db")):
+            self._connection = need("duckdb", "databases", "database").connect(url, read_only=True)
+        else:
+            raise SettingsError("database is neither postgresql://... nor the path of a .duckdb file; write one")
+
+    def close(self) -> None:
+        """Leave it."""
+        self._connection.close()
+
+    def query_of(self, name: str) -> str | None:
+        """Ask for all of a table, where there is one of this name."""
+        asked = f"SELECT table_name FROM information_schema.tables WHERE table_name = '{name}'"  # noqa: S608
+        there = sum(len(batch) for batch in self.batches(asked))
+        return f'SELECT * FROM "{name}"' if there else None  # noqa: S608
+
+    def batches(self, query: str) -> Iterator[pa.RecordBatch]:
+        """Ask, and give the answer in batches; the last one may hold no row."""
+        if self._postgres:
+            with self._connection.cursor() as cursor:
+                cursor.execute(query)
+                reader = cursor.fetch_record_batch()
+                yield from reader
+                yield pa.RecordBatch.from_pylist([], schema=reader.schema)
+        else:
+            reader = self._connection.sql(query).to_arrow_reader(_ROWS)
+            yield from reader
+            yield pa.RecordBatch.from_pylist([], schema=reader.schema)
+
+
+@contextmanager
+def _database(said: str | None) -> Iterator[Database | None]:
+    """Open a database, if there is one; its complaints are told without its URL, which may hold a password."""
+    if said is None:
+        yield None
+        return
+    url, database = expanded(said), None
+    try:
+        database = Database(url)
+        yield database
+    except (SettingsError, StorageError):
+        raise
+    except Exception as error:
+        if type(error).__module__.partition(".")[0] not in ("adbc_driver_manager", "_duckdb", "duckdb"):
+            raise
+        raise StorageError(
+            f"the database did not answer ({first_line(error).replace(url, '...')}); see that it can be reached and "
+            "holds what the mapping says; nothing was imported"
+        ) from error
+    finally:
+        if database is not None:
+            database.close()
+
+
+def _fetch_query(database: Database, query: str, path: Path, name: str) -> None:
+    writer: Any = None
+    try:
+        for batch in database.batches(expanded(query)):
+            plain = _plain(batch)
+            if writer is None:
+                writer = pq.ParquetWriter(path, plain.schema)
+            writer.write_batch(plain)
+    except (pa.ArrowException, OSError) as error:
+        raise StorageError(f"the database broke off at {name} ({first_line(error)}); nothing was imported") from error
+    finally:
+        if writer is not None:
+            writer.close()
+
+
+def _fetch_file(url: str, folder: Path, name: str) -> Path:
+    """Fetch a file of object storage by polars' own readers; credentials come from the environment."""
+    url = expanded(url)
+    kind = next((kind for kind in (".parquet", ".csv", ".ndjson") if url.partition("?")[0].endswith(kind)), None)
+    if kind is None:
+        raise SettingsError(f"the file of [{name}] does not end in .parquet, .csv or .ndjson; name such a URL")
+    path = folder / f"{name}{kind}"
+    try:
+        if kind == ".parquet":
+            pl.scan_parquet(url).sink_parquet(path)
+        elif kind == ".csv":
+            pl.scan_csv(url, infer_schema=False).sink_csv(path)
+        else:
+            pl.scan_ndjson(url).sink_ndjson(path)
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
+        raise StorageError(
+            f"the file of [{name}] could not be fetched ({first_line(error)}); see that it is there; "
+            "nothing was imported"
+        ) from error
+    return path
+
+
+def _plain(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Let numbers of a database be numbers, and what has no type of its own be text."""
+    columns, fields = [], []
+    for column, field in zip(batch.columns, batch.schema, strict=True):
+        if isinstance(field.type, pa.OpaqueType):
+            numeric = field.type.type_name == "numeric"
+            column = pc.cast(column.storage, pa.float64()) if numeric else column.storage
+        elif pa.types.is_decimal(field.type):
+            column = pc.cast(column, pa.float64())
+        columns.append(column)
+        fields.append(pa.field(field.name, column.type))
+    return pa.RecordBatch.from_arrays(columns, schema=pa.schema(fields))
+
+
+def _of(mapping: Mapping, name: str) -> TableMapping:
+    table: TableMapping = getattr(mapping, name)
+    return table
+
+
+def _is_made(said: TableMapping) -> bool:
+    return isinstance(said, RequestsMapping) and said.sampled_from is not None

@@ -1,0 +1,99 @@
+"""The nightly job: one night is done at a time, and whoever is not there is told how it went."""
+
+import json
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
+
+from recsys.errors import DataError, RecsysError, first_line
+from recsys.files import read_json, write_whole
+from recsys.jobs.nightly.alerts import alert_file, alert_webhook, prometheus
+from recsys.jobs.nightly.home import Home
+from recsys.jobs.nightly.night import CLOCK, STEPS, NightDone, NightSteps, night_name
+from recsys.jobs.nightly.settings import Configured
+from recsys.jobs.nightly.steps import Steps, UndoneError
+
+
+def run_night(configured: Configured, at: datetime | None = None) -> NightDone:
+    """Do what a night still has to do, and publish its lists whole; or leave everything as it was.
+
+    Parameters
+    ----------
+    configured
+        See `recsys.jobs.nightly.settings.read_nightly`.
+    at
+        The moment that lists are made for, of what was known before it; that of an interrupted night, or else now, when
+        left out. A moment before the live lists makes and keeps lists, and leaves the pointer where it is.
+
+    Raises
+    ------
+    DataError
+        When another process is at work, the pointer leads nowhere, the clock went backwards, or the source has faults.
+    ModelError, SettingsError
+        As of `train` and `score`.
+    """
+    home = Home(configured.home)
+    with home.locked():
+        moment = _moment(home, configured, at)
+        steps = Steps(home.work, home.folder / "log" / f"{night_name(moment)}.jsonl")
+        night = NightSteps(configured, home, moment, steps)
+        try:
+            done = night.run()
+        except (RecsysError, OSError) as error:
+            _alert(night, NightDone(None, (f"failed: {first_line(error)}",)))
+            raise
+        _alert(night, done)
+        return done
+
+
+def plan_night(configured: Configured, at: datetime | None = None) -> str:
+    """Say what a night would do and why, and do nothing; arguments and errors as of `run_night`."""
+    home = Home(configured.home)
+    if not home.work.is_dir():
+        return "\n".join(f"{name}: would run, for it was never done" for name in STEPS)
+    moment = _moment(home, configured, at, keep=False)
+    steps = Steps(home.work, home.folder, planning=True)
+    try:
+        NightSteps(configured, home, moment, steps).run()
+    except UndoneError:
+        reached = steps.lines[-1].partition(":")[0]
+        rest = STEPS[STEPS.index(reached) + 1 :]
+        steps.lines += [f"{name}: would follow, as its input is not there yet" for name in rest]
+    return "\n".join(steps.lines)
+
+
+def _moment(home: Home, configured: Configured, at: datetime | None, keep: bool = True) -> datetime:
+    """Find the moment of a night; an interrupted one goes on with its own."""
+    path, zone = home.work / CLOCK, ZoneInfo(configured.model.time.zone)
+    if at is None:
+        now, live = datetime.now(UTC).replace(microsecond=0), home.live
+        begun = datetime.fromisoformat(read_json(path, "remove it")["at"]) if path.is_file() else None
+        at = begun if begun is not None and begun.astimezone(zone).date() == now.astimezone(zone).date() else now
+        if live is not None and at < live.at:
+            raise DataError(
+                f"the clock says {now:%F %T} UTC, but the live lists were made for {live.at:%F %T} UTC; set the clock, "
+                "or give --at TIME"
+            )
+    if keep:
+        write_whole(path, json.dumps({"at": at.isoformat()}) + "\n")
+    return at
+
+
+def _alert(night: NightSteps, done: NightDone) -> None:
+    """Tell those who are not there."""
+    said = night.configured.nightly.alert
+    reasons = [*done.refused, *done.notes]
+    if said.file is not None:
+        alert_file(night.configured.path(said.file), reasons)
+    if said.webhook is not None and reasons:
+        alert_webhook(said.webhook, {"night": night_name(night.at), "published": done.good, "reasons": reasons})
+    if said.prometheus is not None:
+        live = night.home.live
+        figures = {
+            "published": ("1 where the last night published its lists, 0 where those of before stay", done.good),
+            "refused": ("Reasons for which the last night was refused", len(done.refused)),
+            "live_timestamp_seconds": (
+                "The moment that the live lists were made for",
+                live.at.timestamp() if live else 0,
+            ),
+        }
+        prometheus(night.configured.path(said.prometheus), figures)
