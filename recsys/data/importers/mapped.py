@@ -18,6 +18,7 @@ from recsys.data.importers.mapping import (
     TableMapping,
 )
 from recsys.data.importers.numbers import NO_NUMBER, Form, Values, missing_note, plain_values, without
+from recsys.data.importers.pseudonyms import pseudonyms, read_key
 from recsys.data.importers.remote import fetched, is_remote
 from recsys.data.importers.sampled import sample_lists
 from recsys.data.meeting import Difference, alike
@@ -370,6 +371,10 @@ def _with_ids(tables: dict[str, _Foreign], as_text: bool, ids: IdsMapping) -> di
             columns = [(alike(column, differences), True) for column, _ in columns]
         for name, column in zip(holders, same_ids(columns, as_text), strict=True):
             frames[name] = frames[name].with_columns(column)
+    if ids.pseudonyms is not None:
+        secret = read_key(ids.pseudonyms)
+        users = [name for name, frame in frames.items() if "user_id" in frame.columns]
+        frames |= {name: frames[name].with_columns(pseudonyms(frames[name]["user_id"], secret)) for name in users}
     return frames
 
 

@@ -157,6 +157,9 @@ class IdsMapping(BaseModel):
     request_id, user_id, item_id
         Differences in spite of which two spellings are one id, in all tables: `"blanks"` around them, `"case"`,
         `"unicode"` (composed and decomposed letters), `"zeros"` before a number, `"decimals"` as in `12.0`.
+    pseudonyms
+        Where the key lies by which each user gets a pseudonym, in all tables: `"env:NAME"`, an environment variable, or
+        the path of a file. The key is written nowhere; whoever has it can tell which pseudonym an id has.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -164,6 +167,7 @@ class IdsMapping(BaseModel):
     request_id: tuple[Difference, ...] = ()
     user_id: tuple[Difference, ...] = ()
     item_id: tuple[Difference, ...] = ()
+    pseudonyms: str | None = None
 
 
 class Mapping(BaseModel):

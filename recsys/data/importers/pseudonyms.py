@@ -1,0 +1,61 @@
+"""Pseudonyms of users: a keyed hash stands for each id, so that tables and all that comes of them name nobody."""
+
+import hmac
+import os
+from hashlib import sha256
+from pathlib import Path
+
+import polars as pl
+
+from recsys.errors import SettingsError
+
+_LEAST = 16
+"""Bytes of a key, at least."""
+
+_LETTERS = 32
+"""Letters of a pseudonym: 128 bits, of which no two of a thousand million users share one by chance."""
+
+
+def read_key(said: str) -> bytes:
+    """Read the key of pseudonyms.
+
+    Parameters
+    ----------
+    said
+        `env:NAME`, an environment variable, or the path of a file; blanks around the key do not count.
+
+    Raises
+    ------
+    SettingsError
+        When there is none, or it is shorter than 16 bytes.
+    """
+    if said.startswith("env:"):
+        name = said.removeprefix("env:")
+        key = os.environ.get(name, "").strip().encode()
+        place = f"the environment variable {name}"
+    else:
+        place = said
+        try:
+            key = Path(said).read_bytes().strip()
+        except OSError as error:
+            raise SettingsError(f"the key of pseudonyms cannot be read from {said} ({error.strerror})") from error
+    if len(key) < _LEAST:
+        raise SettingsError(
+            f"the key of pseudonyms in {place} has {len(key)} bytes; write {_LEAST} or more, such as what `openssl "
+            "rand -hex 32` gives, and keep it: another key gives other users"
+        )
+    return key
+
+
+def pseudonyms(ids: pl.Series, key: bytes) -> pl.Series:
+    """Give the pseudonym of each id: the first 128 bits of HMAC-SHA256 (RFC 2104) of the id as text.
+
+    Examples
+    --------
+    >>> pseudonyms(pl.Series([7, None]), b"a key of 16 bytes").to_list()[1] is None
+    True
+    """
+    texts = ids.cast(pl.String)
+    known = texts.unique().drop_nulls()
+    named = [hmac.new(key, each.encode(), sha256).hexdigest()[:_LETTERS] for each in known]
+    return texts.replace_strict(known, pl.Series(named, dtype=pl.String), default=None, return_dtype=pl.String)
