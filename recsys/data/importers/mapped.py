@@ -262,9 +262,9 @@ def _find(folder: Path, table: Table, settings: TableMapping) -> Path | None:
         path = folder / settings.file
         if (path.is_file() and path.suffix in SUFFIXES) or (path.is_dir() and table_files(path)):
             return path
+        fault = f"not a file ending in {', '.join(SUFFIXES)}, nor a folder of such" if path.exists() else "not there"
         raise DataError(
-            f"{path}, the file of [{table.name}], is not a file ending in {', '.join(SUFFIXES)}, nor a folder of such; "
-            f"correct file under [{table.name}] in the mapping"
+            f"{path}, the file of [{table.name}], is {fault}; correct file under [{table.name}] in the mapping"
         )
     found = [path for suffix in SUFFIXES if (path := folder / f"{table.name}{suffix}").is_file()]
     if len(found) > 1:

@@ -116,6 +116,8 @@ def _checked(items: pl.DataFrame, events: pl.DataFrame | None, settings: Request
     kind, place = settings.sampled_from, "[requests] sampled_from"
     if events is None:
         raise DataError(f"{place} = {kind!r} makes lists of events, and there are none; name them with [events] file")
+    if events.is_empty():
+        raise DataError(f"{place} = {kind!r} makes lists of events, and their file holds no row; see that it is whole")
     if kind not in (kinds := events["event"].unique().sort().to_list()):
         raise SettingsError(f"{place} names {kind!r}, an event that never occurs; events holds {kinds}")
     needed = [*settings.context, *(["value"] if settings.least is not None else [])]

@@ -129,8 +129,11 @@ def _volumes(usual: DataProfile, now: DataProfile, gate: GateSettings) -> list[s
         median, least, rows = float(np.median(days)), min(days), sum(now.days.get(name, [0]))
         few = rows < gate.users * least if name == "users" else rows < gate.volume * median
         if len(days) >= _FEWEST_DAYS and median >= _FEWEST_ROWS and few:
+            needed = gate.users * least if name == "users" else gate.volume * median
+            setting = "users" if name == "users" else "volume"
             reasons.append(
-                f"{name}: {rows:,} in the last day, where a usual day has {median:,.0f}, and {least:,} at least"
+                f"{name}: {rows:,} in the last day, where a usual day has {median:,.0f}; at least {needed:,.0f} are "
+                f"wanted ([gate] {setting})"
             )
     return reasons
 
@@ -162,21 +165,30 @@ def _values(usual: DataProfile, now: DataProfile, gate: GateSettings) -> list[st
             most = max(new, key=lambda value: new[value])
             reasons.append(
                 f"{name}: {sum(new.values()):.0%} of the rows have values that training has not seen, most of them "
-                f"{plain(most)!r}"
+                f"{plain(most)!r} ([gate] unknown)"
             )
             continue
-        index, allowed = stability(known, current), gate.psi + usual.moves[name]
+        index, allowed = stability(known, _among(current, known)), gate.psi + usual.moves[name]
         if index > allowed:
             moved = max({*known, *current}, key=lambda value: abs(current.get(value, 0) - known.get(value, 0)))
             reasons.append(
                 f"{name}: the values have moved (stability index {index:.2f}, up to {allowed:.2f} is usual), most of "
-                f"all {plain(moved)!r}, from {known.get(moved, 0):.0%} to {current.get(moved, 0):.0%} of the rows"
+                f"all {plain(moved)!r}, from {known.get(moved, 0):.0%} to {current.get(moved, 0):.0%} of the rows "
+                "([gate] psi)"
             )
     for name, share in usual.nulls.items():
         current_share = now.nulls.get(name, share)
         if now.rows.get(name, 0) >= _FEWEST_ROWS and current_share - share > gate.nulls:
-            reasons.append(f"{name}: {current_share:.0%} of the rows have no value, where {share:.0%} are usual")
+            reasons.append(
+                f"{name}: {current_share:.0%} of the rows have no value, where {share:.0%} are usual ([gate] nulls)"
+            )
     return reasons
+
+
+def _among(current: Mapping[str, float], known: Mapping[str, float]) -> dict[str, float]:
+    """Give the shares of known values among the rows that have one."""
+    whole = sum(share for value, share in current.items() if value in known)
+    return {value: share / whole for value, share in current.items() if value in known} if whole else {}
 
 
 def _largest_move(column: pl.Series, moments: pl.Series, until: datetime) -> float:

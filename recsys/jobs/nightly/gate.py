@@ -152,13 +152,15 @@ def lists_drift(before: Mapping[str, Any] | None, rankings: Path, model: str, ga
     now = ListsProfile.of(rankings, model, then)
     reasons = []
     if now.users < gate.coverage * then.users:
-        reasons.append(f"lists: {now.users:,} users have one, where {then.users:,} had one before")
+        reasons.append(f"lists: {now.users:,} users have one, where {then.users:,} had one before ([gate] coverage)")
     if now.cold - then.cold > gate.cold:
-        reasons.append(f"lists: {now.cold:.0%} of the places are of unknown items, where {then.cold:.0%} were before")
+        reasons.append(
+            f"lists: {now.cold:.0%} of the places are of unknown items, where {then.cold:.0%} were before ([gate] cold)"
+        )
     if then.model == model and now.moves[-1] > (allowed := max(gate.scores, then.allowed)):
         reasons.append(
             f"scores: they have moved under the same model (stability index {now.moves[-1]:.2f}, up to {allowed:.2f} "
-            "is usual)"
+            "is usual; [gate] scores)"
         )
     return reasons
 

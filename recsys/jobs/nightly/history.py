@@ -46,7 +46,9 @@ class JobHistory:
         for name, told in self.models.items():
             figures = ", ".join(f"{measure} {value:.4f}" for measure, value in told["figures"].items())
             rows = ", ".join(f"{counted(count, 'row')} of {table}" for table, count in told["rows"].items())
-            lines.append(f"model {name}" + (f", live since {told['live_since']}" if told["live_since"] else ""))
+            lines.append(
+                f"model {name}" + (f", live since the lists for {told['live_since']}" if told["live_since"] else "")
+            )
             lines.append(f"  learnt from {rows}" + (f", after {told['parent']}" if told["parent"] else ""))
             lines.append(f"  figures: {figures or 'none'}")
             if told["gate"]:
@@ -55,6 +57,8 @@ class JobHistory:
         for each in self.lists:
             mark = " (live)" if each.name == self.live else ""
             lines.append(f"lists {each.name}{mark}: made for {each.at:%F %T} UTC by {each.model}")
+        if self.lists and self.live is None:
+            lines.append(f"no lists are live: the pointer {LIVE} is gone; `recsys rollback --to NAME` sets it")
         return "\n".join(lines or ["nothing was trained or published yet; run `recsys nightly`"])
 
 
@@ -108,7 +112,7 @@ def roll_back(home: Home, to: str | None) -> str:
             live = home.live
             to = None if live is None else live.after
         if to not in names:
-            asked = f"no lists called {to}" if to else "no lists before the live ones"
+            asked = f"no lists called {to}" if to else "no lists before the live ones, or none are live"
             raise DataError(f"{home.lists} holds {asked}; there are: {', '.join(names) or 'none'}; give one as --to")
         home.verify(to)
         home.point(to)

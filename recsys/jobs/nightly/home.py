@@ -169,28 +169,41 @@ class Home:
         names = [path.name for path in self.models.iterdir() if (path / "manifest.json").is_file()]
         return sorted((name for name in names if not name.startswith(".")), key=lambda name: self.facts(name)["at"])
 
-    def clear(self, used: Collection[str], nights: int, models: int) -> None:
+    def clear(self, used: Collection[str], made: str, nights: int, models: int) -> None:
         """Remove what no later night needs.
 
         Parameters
         ----------
         used
             Names in `work` that stay.
+        made
+            Name of lists that were just made, and stay.
         nights, models
             How many published lists and trained models stay, the last ones; what is live stays in any case.
         """
-        live = self.live
-        kept = self.published()[-nights:]
-        for each in self.published():
-            if each not in kept and each != live:
-                shutil.rmtree(self.lists / each.name)
-        needed = {each.model for each in self.published()} | {*self.trained()[-models:]}
-        for name in {*self.trained()} - needed:
-            shutil.rmtree(self.models / name)
-            (self.models / f"{name}.json").unlink(missing_ok=True)
-        whole = {each.name for each in self.published()} | {*self.trained()}
-        whole |= {f"{name}.json" for name in self.trained()} | {*used}
-        for folder in (self.work, self.models, self.lists):
+        live, published = self.live, self.published()
+        kept = [each for each in published if each in published[-nights:] or each == live or each.name == made]
+        needed = {each.model for each in kept} | {*self.trained()[-models:]}
+        stays = {
+            self.work: {*used},
+            self.models: needed | {f"{name}.json" for name in needed},
+            self.lists: {each.name for each in kept},
+        }
+        for folder, names in stays.items():
             for path in folder.iterdir():
-                if path.name not in whole:
-                    shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+                if path.name not in names:
+                    _remove(path)
+        (self.folder / f".{LIVE}.unfinished").unlink(missing_ok=True)
+
+
+def _remove(path: Path) -> None:
+    """Remove a file, or a folder: out of sight at once, so that none is ever there in part."""
+    if not path.is_dir() or path.is_symlink():
+        path.unlink()
+        return
+    if not path.name.startswith("."):
+        hidden = path.with_name(f".{path.name}.gone")
+        if hidden.exists():
+            shutil.rmtree(hidden)
+        path = path.rename(hidden)
+    shutil.rmtree(path)

@@ -52,13 +52,18 @@ def plan_night(configured: Configured, at: datetime | None = None) -> str:
         return "\n".join(f"{name}: would run, for it was never done" for name in STEPS)
     moment = _moment(home, configured, at, keep=False)
     steps = Steps(home.work, home.folder, planning=True)
+    night = NightSteps(configured, home, moment, steps)
     try:
-        NightSteps(configured, home, moment, steps).run()
+        night.run()
     except UndoneError:
         reached = steps.lines[-1].partition(":")[0]
-        rest = STEPS[STEPS.index(reached) + 1 :]
-        steps.lines += [f"{name}: would follow, as its input is not there yet" for name in rest]
-    return "\n".join(steps.lines)
+        follow = [f"{name}: would follow, as its input is not there yet" for name in STEPS[STEPS.index(reached) + 1 :]]
+        due = night.training_due()
+        if due is not None and due > moment and night.before() is not None:
+            follow = [line for line in follow if not line.startswith(("train", "gate"))]
+            follow.insert(0 if reached == "check" else 1, f"train: not due before {due:%F %T} UTC")
+        steps.lines += follow
+    return "\n".join([f"for {moment:%F %T} UTC", *steps.lines])
 
 
 def _moment(home: Home, configured: Configured, at: datetime | None, keep: bool = True) -> datetime:
@@ -80,6 +85,7 @@ def _moment(home: Home, configured: Configured, at: datetime | None, keep: bool 
 
 def _alert(night: NightSteps, done: NightDone) -> None:
     """Tell those who are not there."""
+    night.steps.tell("night", "done" if done.good else "refused", reasons=[*done.refused, *done.notes])
     said = night.configured.nightly.alert
     reasons = [*done.refused, *done.notes]
     if said.file is not None:

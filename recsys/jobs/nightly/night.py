@@ -9,23 +9,24 @@ from pathlib import Path
 
 import polars as pl
 
+from recsys.arranging.settings import RuleSettings
 from recsys.data.candidates import ask, read_rows
 from recsys.data.checks import check_tables
 from recsys.data.cut import known_before
 from recsys.data.importers import Mapping as Mapped
 from recsys.data.importers import fetched, files_read, is_remote, located, read_mapped, read_source, refuse_unknown
 from recsys.data.tables import Dataset
-from recsys.errors import DataError
+from recsys.errors import DataError, SettingsError, StorageError
 from recsys.files import link_files, new_folder, read_json, write_json
 from recsys.jobs.nightly.drift import DataProfile, data_drift
 from recsys.jobs.nightly.gate import ListsProfile, judge_model, lists_drift
-from recsys.jobs.nightly.home import Home, Published
+from recsys.jobs.nightly.home import LIVE, Home, Published
 from recsys.jobs.nightly.settings import Configured
 from recsys.jobs.nightly.sink import upsert
 from recsys.jobs.nightly.steps import Steps, UndoneError, print_of
 from recsys.manifest import file_hash, read_manifest, write_manifest
 from recsys.model.folder import Model, identity
-from recsys.reading import parquet_files
+from recsys.reading import parquet_files, present_files
 from recsys.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -86,6 +87,14 @@ def night_name(moment: datetime) -> str:
     return f"{moment:%Y-%m-%dT%H%M%SZ}"
 
 
+def _moment_of(published: Published) -> datetime:
+    return published.at
+
+
+def _files(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
 @dataclass
 class NightSteps:
     """The steps of one night, in their order."""
@@ -103,10 +112,11 @@ class NightSteps:
 
     def run(self) -> NightDone:
         """Do what is not done yet; errors as of `recsys.jobs.nightly.job.run_night`."""
+        champion, notes = self.before(), list[str]()
+        self._candidates_print()  # so that what is not there is told before anything is done
         source = self._source()
         data = self.steps.do("import", source, self._import)
         inputs = {"source": source, "at": self.at.isoformat()}
-        champion, notes = self._before(), list[str]()
         faults = self._check(data, inputs, champion)
         if faults:
             return NightDone(None, tuple(faults))
@@ -117,14 +127,20 @@ class NightSteps:
         notes += [f"broken, and left out: {name}: {why}" for name, why in broken.items()]
         return self._publish(rankings, model, notes)
 
-    def _before(self) -> Published | None:
+    def before(self) -> Published | None:
         """Find the lists that this night comes after; their model is the one that a new one is held against."""
         live, published = self.home.live, {each.name: each for each in self.home.published()}
+        earlier = [each for each in published.values() if each.at < self.at]
+        if live is None and earlier:
+            raise DataError(
+                f"{self.home.folder / LIVE} is gone, so that nobody can tell which lists and model are live; point it "
+                f"to some with `recsys rollback --to NAME`; the last ones are {max(earlier, key=_moment_of).name}"
+            )
         if live is None or live.at < self.at:
             return live
         if live.at == self.at:
             return published.get(live.after or "")
-        return max((each for each in published.values() if each.at < self.at), key=lambda each: each.at, default=None)
+        return max(earlier, key=_moment_of, default=None)
 
     def _source(self) -> dict[str, object]:
         """Say what is imported; what lies elsewhere is fetched first, for only then can it be told apart."""
@@ -132,8 +148,10 @@ class NightSteps:
         refuse_unknown(said.kind)
         folder = self.configured.path(said.folder)
         if not folder.is_dir():
-            raise DataError(f"{folder} is not a folder; name the folder that holds the files of {said.kind}")
+            raise StorageError(f"{folder} is not there; name the folder that holds the files of {said.kind}")
         self.mapping = self.configured.mapping
+        if said.kind != "tables" and self.mapping is not None:
+            raise SettingsError(f"[source] mapping has no use with the kind {said.kind!r}; leave it out")
         if self.mapping is not None and is_remote(self.mapping):
             if self.steps.planning:
                 self.steps.lines.append("import: would run, for what lies elsewhere is asked every night")
@@ -142,9 +160,11 @@ class NightSteps:
             self.steps.tell("fetch", "begun")
             self.mapping = fetched(self._absolute(self.mapping), self.home.work / _FETCHED)
             self.steps.tell("fetch", "done")
-        tables = said.kind == "tables"
-        files = files_read(folder, self.mapping) if tables else [path for path in folder.rglob("*") if path.is_file()]
         mapping = self.configured.mapping
+        try:
+            files = files_read(folder, self.mapping) if said.kind == "tables" else _files(folder)
+        except DataError as error:
+            raise StorageError(str(error)) from error
         return {
             "kind": said.kind,
             "files": [[file.name, file_hash(file)] for file in sorted(files)],
@@ -175,6 +195,8 @@ class NightSteps:
         def decide() -> Mapping[str, object]:
             dataset = self._known(data)
             report = check_tables(dataset)
+            if len(report.faults) > len(report.errors):
+                logger.info("the table check has more to say: recsys check %s", data)
             if report.errors:
                 return {"refused": [str(fault) for fault in report.errors]}
             if usual is None:
@@ -190,11 +212,10 @@ class NightSteps:
         parent = champion.model if champion is not None and training.warm else None
         given = {**inputs, "settings": self.settings.model_dump(mode="json"), "parent": parent}
         name = f"{night_name(self.at)}-{print_of(given)[:8]}"
-        begun = {each: datetime.fromisoformat(self.home.facts(each)["at"]) for each in self.home.trained()}
-        past = [moment for each, moment in begun.items() if moment <= self.at and each != name]
-        if champion is not None and past and (due := max(past) + training.every) > self.at:
+        due = self.training_due(name)
+        if champion is not None and due is not None and due > self.at:
             self.steps.lines.append(f"train: not due before {due:%F %T} UTC")
-            return champion.model, []
+            return champion.model, self._settings_note(champion.model, due)
         facts = {"at": self.at.isoformat(), "parent": parent, "data": inputs}
 
         def make(target: Path) -> None:
@@ -205,7 +226,12 @@ class NightSteps:
             self.home.tell(name, {**facts, "usual": usual.to_json()})  # counts once the model is there
             train(dataset, self.settings, target, None if parent is None else self.home.models / parent)
 
-        folder = self.steps.do("train", given, make, self.home.models / name)
+        try:
+            folder = self.steps.do("train", given, make, self.home.models / name)
+        except (DataError, SettingsError) as error:
+            if champion is None or isinstance(error, StorageError):
+                raise
+            return champion.model, [f"no new model was trained, and {champion.model} ranks tonight: {error}"]
         if champion is None or champion.model == name:
             return name, []
         live = self.home.models / champion.model
@@ -213,12 +239,29 @@ class NightSteps:
         judged["gate"] = self.configured.nightly.gate.model_dump(mode="json")
         gate = self.configured.nightly.gate
         decision = self.steps.decide("gate", judged, lambda: judge_model(live, folder, self._known(data), gate))
-        self.home.tell(name, {**self.home.facts(name), "gate": decision})
+        if self.home.facts(name).get("gate") != decision:
+            self.home.tell(name, {**self.home.facts(name), "gate": decision})
         if decision["accepted"]:
             return name, [f"the model {name} takes over: {decision['reason']}"]
         return champion.model, [
             f"the model {name} is refused, and {champion.model} ranks tonight: {decision['reason']}"
         ]
+
+    def training_due(self, besides: str = "") -> datetime | None:
+        """Say when a model is to be trained, after all others than one of a name; None where none was trained yet."""
+        begun = {each: datetime.fromisoformat(self.home.facts(each)["at"]) for each in self.home.trained()}
+        past = [moment for each, moment in begun.items() if moment <= self.at and each != besides]
+        return max(past) + self.configured.nightly.training.every if past else None
+
+    def _settings_note(self, model: str, due: datetime) -> list[str]:
+        """Say that settings have changed since a model was trained, where they have."""
+        was, now = (of.model_copy(update={"rules": RuleSettings()}) for of in (self._trained(model), self.settings))
+        if was == now:
+            return []
+        return [f"the settings have changed since {model} was trained; they count from the training on {due:%F %T} UTC"]
+
+    def _trained(self, model: str) -> Settings:
+        return Model.load(self.home.models / model).settings
 
     def _lists(self, data: Path, inputs: Mapping[str, object], model: str) -> Path:
         """Write what a model knows tonight."""
@@ -238,9 +281,13 @@ class NightSteps:
         return self.home.lists / own[-1].name / "state" if own else None
 
     def _candidates_print(self) -> object:
-        said = self.configured.nightly.lists
-        paths = [self.configured.path(path) for path in (said.candidates, said.users) if path is not None]
-        return [[file_hash(file) for file in parquet_files(path)] for path in paths]
+        said, found = self.configured.nightly.lists, []
+        for name in ("candidates", "users"):
+            path = getattr(said, name)
+            if path is not None:
+                files = present_files(self.configured.path(path), f"[lists] {name} names it")
+                found.append([file_hash(file) for file in files])
+        return found
 
     def _earliest(self, model: Path) -> int | None:
         """Give the first moment that lists ask, microseconds."""
@@ -290,10 +337,10 @@ class NightSteps:
     def _publish(self, out: Path, model: str, notes: list[str]) -> NightDone:
         """Put lists where readers find them, and let the pointer lead there."""
         name = f"{night_name(self.at)}-{out.name.rpartition('-')[2][:8]}"
-        live, target, before = self.home.live, self.home.lists / name, self._before()
+        live, target, before = self.home.live, self.home.lists / name, self.before()
         if live is not None and live.name == name:
             self.steps.lines.append("publish: done")
-            self._finish()
+            self._finish(name)
             return NightDone(live, notes=tuple(notes), nothing=True)
         if self.steps.planning:
             self.steps.lines.append(f"publish: would run, for {name} is not live")
@@ -321,7 +368,7 @@ class NightSteps:
             self.steps.tell("publish", "done", lists=name)
         else:
             notes.append(f"{self.home.folder / 'live'} stays with the later lists of {live.name}")
-        self._finish()
+        self._finish(name)
         return NightDone(published, notes=tuple(notes))
 
     def _sink(self, lists: Path, name: str) -> None:
@@ -332,10 +379,10 @@ class NightSteps:
             upsert(database, said.table, lists / "rankings", name)
             self.steps.tell("sink", "done", table=said.table)
 
-    def _finish(self) -> None:
+    def _finish(self, made: str) -> None:
         """Leave nothing behind that no later night needs."""
         if self.steps.planning:
             return
         self.steps.close()
         keep = self.configured.nightly.keep
-        self.home.clear({*self.steps.used, CLOCK}, keep.nights, keep.models)
+        self.home.clear({*self.steps.used, CLOCK}, made, keep.nights, keep.models)

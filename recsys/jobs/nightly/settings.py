@@ -259,8 +259,6 @@ def read_nightly(path: Path) -> Configured:
     """
     nightly = validate(NightlySettings, read_toml(path, "a TOML file of a nightly job"), str(path))
     root, said, mapping = path.absolute().parent, nightly.settings, nightly.source.mapping
-    if nightly.source.kind != "tables" and mapping is not None:
-        raise SettingsError(f"{path}: source.mapping has no use with the kind {nightly.source.kind!r}; leave it out")
     model = load_settings(root / said) if isinstance(said, str) else validate(Settings, said, f"{path}: settings")
     read = None
     if isinstance(mapping, str):

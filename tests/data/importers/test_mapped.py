@@ -207,7 +207,7 @@ def test_whole_floats_are_taken_as_integers(folder: Path) -> None:
         (("items.csv", None), {}, r"holds no items \(items\.parquet, items\.csv.*name the file with \[items\] file"),
         (("requests.csv", None), {}, "holds no requests"),
         (("items.jsonl", "{}"), {}, r"holds items\.csv and items\.jsonl; say which one with \[items\] file"),
-        (None, {"items": {"file": "goods.csv"}}, r"goods\.csv, the file of \[items\], is not a file ending in"),
+        (None, {"items": {"file": "goods.csv"}}, r"goods\.csv, the file of \[items\], is not there"),
         (None, {"items": {"columns": {"title": "name"}}}, r"items\.csv has no column name; it has item_id, title"),
         (("events.csv", EVENTS.replace(",event", ",kind")), {}, r"events\.csv has no column event; it has user_id"),
         (("requests.csv", REQUESTS.replace("item_id", "sku")), {}, r"requests\.csv has no column item_id"),

@@ -67,6 +67,7 @@ def test_a_feed_that_stopped_is_named(dataset: Dataset, usual: DataProfile) -> N
     none = dataset.events.filter((pl.col("event") != "click") | (pl.col("timestamp") < END - timedelta(days=1)))
     (reason,) = found(usual, replace(dataset, events=none))
     assert reason.startswith("events of kind click: 0 in the last day, where a usual day has ")
+    assert reason.endswith(" are wanted ([gate] volume)")
 
 
 def test_half_the_users_gone_is_named(dataset: Dataset, usual: DataProfile) -> None:
@@ -79,4 +80,4 @@ def test_values_that_are_empty_now_are_named(dataset: Dataset, usual: DataProfil
     late = pl.col("timestamp") >= END - timedelta(days=1)
     device = pl.when(late & (pl.col("request_id").hash(1) % 3 == 0)).then(None).otherwise("device")
     reasons = found(usual, replace(dataset, requests=dataset.requests.with_columns(device=device)))
-    assert any(reason.startswith("requests.device: 3") and "% are usual" in reason for reason in reasons)
+    assert any(reason.startswith("requests.device: 3") and "% are usual ([gate] nulls)" in reason for reason in reasons)

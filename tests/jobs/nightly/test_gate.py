@@ -31,13 +31,13 @@ def test_lists_like_those_before_are_let_through(tmp_path: Path) -> None:
 
 
 def test_lists_of_too_few_users_are_named(tmp_path: Path) -> None:
-    assert drift(tmp_path, users=79) == ["lists: 79 users have one, where 100 had one before"]
+    assert drift(tmp_path, users=79) == ["lists: 79 users have one, where 100 had one before ([gate] coverage)"]
 
 
 def test_shifted_scores_are_named_under_the_same_model_alone(tmp_path: Path) -> None:
     (reason,) = drift(tmp_path, shift=8.0)
     assert reason.startswith("scores: they have moved under the same model (stability index ")
-    assert reason.endswith("up to 4.00 is usual)")
+    assert reason.endswith("up to 4.00 is usual; [gate] scores)")
     (tmp_path / "other").mkdir()
     assert drift(tmp_path / "other", model="n", shift=8.0) == []
 
@@ -51,11 +51,11 @@ def test_what_is_usual_from_night_to_night_says_how_far_scores_may_move(tmp_path
     near, far = (write(tmp_path / name, shift=shift) for name, shift in (("near", 1.0), ("far", 3.5)))
     assert lists_drift(profile.to_json(), near, "m", GateSettings()) == []
     (reason,) = lists_drift(profile.to_json(), far, "m", GateSettings())
-    assert reason.endswith("up to 1.00 is usual)")
+    assert reason.endswith("up to 1.00 is usual; [gate] scores)")
 
 
 def test_places_of_unknown_items_are_named(tmp_path: Path) -> None:
-    told = ["lists: 30% of the places are of unknown items, where 0% were before"]
+    told = ["lists: 30% of the places are of unknown items, where 0% were before ([gate] cold)"]
     assert drift(tmp_path, unknown=0.3) == told
 
 

@@ -18,7 +18,7 @@ def test_models_tell_what_is_live_since_when_and_how_each_came_to_be(job: Job) -
     assert model["rows"]["requests"] > 1000
     assert [each.at for each in found.lists] == [FIRST, SECOND]
     text = found.to_text()
-    assert f"model {name}, live since {FIRST.isoformat()}" in text
+    assert f"model {name}, live since the lists for {FIRST.isoformat()}" in text
     assert f"lists {found.live} (live): made for 2025-03-10 04:00:00 UTC by {name}" in text
     assert found.to_json()["live"] == found.live
 

@@ -65,10 +65,13 @@ def test_old_nights_and_models_go_and_what_is_live_stays(home: Home) -> None:
     (home.work / "import-2").mkdir()
     (home.models / ".m9.12345678.unfinished").mkdir()
     (home.models / "m5.training").mkdir()
-    home.clear({"import-2"}, nights=2, models=3)
-    assert sorted(path.name for path in home.lists.iterdir()) == ["night-1", "night-4", "night-5"]
+    (home.lists / ".night-9.gone").mkdir()
+    (home.folder / ".live.unfinished").symlink_to("lists/night-0")
+    home.clear({"import-2"}, "night-2", nights=2, models=3)
+    assert sorted(path.name for path in home.lists.iterdir()) == ["night-1", "night-2", "night-4", "night-5"]
     models = sorted(path.name for path in home.models.iterdir())
-    assert models == [name for each in ("m1", "m3", "m4", "m5") for name in (each, f"{each}.json")]
+    assert models == [name for each in ("m1", "m2", "m3", "m4", "m5") for name in (each, f"{each}.json")]
+    assert not [path for path in home.folder.iterdir() if path.name.startswith(".")]
     assert [path.name for path in home.work.iterdir()] == ["import-2"]
     assert home.live.name == "night-1"
 

@@ -14,7 +14,7 @@ from polars.testing import assert_frame_equal
 
 from recsys.data.cut import known_before
 from recsys.data.tables import Dataset
-from recsys.errors import DataError, SettingsError
+from recsys.errors import DataError, SettingsError, StorageError
 from recsys.jobs.nightly.job import plan_night
 from recsys.jobs.nightly.night import STEPS
 from recsys.jobs.score import score
@@ -55,6 +55,7 @@ def test_a_second_run_does_nothing(job: Job) -> None:
     assert "nothing to do: " in done.in_words(job.home)
     assert {path: path.stat().st_mtime_ns for path in (job.home / "lists").rglob("*")} == before
     assert plan_night(job.configured, FIRST).splitlines() == [
+        "for 2025-03-09 04:00:00 UTC",
         "import: done",
         "check: done",
         "train: done",
@@ -67,11 +68,16 @@ def test_a_second_run_does_nothing(job: Job) -> None:
 
 def test_a_plan_says_what_would_run_and_why(job: Job, tiny_encoder: Path, tmp_path: Path) -> None:
     planned = plan_night(job.configured, SECOND).splitlines()
-    assert planned[:2] == ["import: done", "check: would run, for at and usual changed"]
+    assert planned[:4] == [
+        "for 2025-03-10 04:00:00 UTC",
+        "import: done",
+        "check: would run, for at and usual changed",
+        "train: not due before 2025-03-16 04:00:00 UTC",
+    ]
     job.rewrite("events", lambda events: events.tail(-1))
     planned = plan_night(job.configured, FIRST).splitlines()
-    assert planned[0] == "import: would run, for files changed"
-    assert planned[1:] == [f"{name}: would follow, as its input is not there yet" for name in STEPS[1:]]
+    assert planned[1] == "import: would run, for files changed"
+    assert planned[2:] == [f"{name}: would follow, as its input is not there yet" for name in STEPS[1:]]
     fresh = write_job(tmp_path / "fresh", tiny_encoder)
     assert plan_night(fresh.configured) == "\n".join(f"{name}: would run, for it was never done" for name in STEPS)
     assert not fresh.home.exists()
@@ -105,6 +111,19 @@ def test_a_worse_model_is_refused_and_the_live_one_ranks(tiny_encoder: Path, tmp
     again = job.run(SECOND + timedelta(hours=1))
     assert again.nothing
     assert again.notes == (refused,)
+
+
+def test_a_training_that_fails_leaves_the_live_model(job: Job) -> None:
+    job.change("[settings.windows]", '[training]\nevery = "1d"\nwarm = true\n\n[settings.windows]')
+    job.change(
+        "fractions = [0.3, 0.35, 0.15, 0.2]",
+        'cuts = ["2025-03-03", "2025-03-04", "2025-03-05", "2025-03-06", "2025-03-10"]',
+    )
+    done = job.run(SECOND)
+    assert done.good
+    (note,) = done.notes
+    assert note.startswith("no new model was trained, and 2025-03-09")
+    assert "has learnt from requests up to" in note
 
 
 def test_a_past_night_is_made_of_what_was_known_then_and_the_pointer_stays(job: Job) -> None:
@@ -141,9 +160,31 @@ def test_a_pointer_that_leads_nowhere_is_told(job: Job) -> None:
         job.run(SECOND)
 
 
+def test_a_pointer_that_is_gone_is_told_and_rolled_back_to(job: Job) -> None:
+    (job.home / "live").unlink()
+    with pytest.raises(DataError, match=r"live is gone, .* `recsys rollback --to NAME`; the last ones are 2025-03-09"):
+        job.run(SECOND)
+    assert job.run(FIRST).good  # the night itself may always be done
+
+
+def test_settings_that_changed_count_from_the_next_training_on(job: Job) -> None:
+    job.change("rounds = 20", "rounds = 21")
+    done = job.run(SECOND)
+    assert done.good
+    assert done.notes[0].startswith("the settings have changed since 2025-03-09")
+
+
+def test_lists_that_are_named_and_not_there_are_told_before_anything_is_done(job: Job) -> None:
+    job.change("top = 5", 'top = 5\nusers = "none.parquet"')
+    with pytest.raises(DataError, match=r"none.parquet is missing; \[lists\] users names it"):
+        job.run(SECOND)
+    with pytest.raises(DataError, match=r"none.parquet is missing; \[lists\] users names it"):
+        plan_night(job.configured, SECOND)
+
+
 def test_a_source_that_is_not_known_or_not_there_is_told(job: Job) -> None:
     job.change('folder = "source"', 'folder = "sauce"')
-    with pytest.raises(DataError, match=r"sauce is not a folder; name the folder that holds the files of tables"):
+    with pytest.raises(StorageError, match=r"sauce is not there; name the folder that holds the files of tables"):
         job.run(SECOND)
     job.change('folder = "sauce"', 'folder = "source"\nkind = "tabels"')
     with pytest.raises(SettingsError, match="'tabels' is no source; did you mean tables"):

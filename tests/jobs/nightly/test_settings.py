@@ -41,10 +41,6 @@ def test_settings_and_mapping_are_files_or_stand_in_the_one_file(tmp_path: Path)
         (LEAST + "[gate]\nmargin = -1\n", "gate.margin = -1 does not fit"),
         (LEAST + "[lists]\ntop = 0\n", "lists.top = 0 does not fit"),
         (LEAST + "[settings]\nsede = 9\n", "night.toml: settings: sede is not known; did you mean seed"),
-        (
-            '[source]\nkind = "mind"\nfolder = "x"\nmapping = "m.toml"\n',
-            "source.mapping has no use with the kind 'mind'",
-        ),
         ("[source\n", "cannot be read as TOML"),
     ],
 )
