@@ -9,7 +9,7 @@ from recsys.data.importers.mapped import files_read, read_mapped, read_mapping
 from recsys.data.importers.mapping import Mapping
 from recsys.data.importers.mind import read_mind
 from recsys.data.importers.openbandit import read_openbandit
-from recsys.data.importers.remote import fetched, is_remote, located
+from recsys.data.importers.remote import fetched, is_remote
 from recsys.data.importers.upworthy import read_upworthy
 from recsys.data.tables import Dataset
 from recsys.errors import DataError, SettingsError
@@ -29,7 +29,6 @@ __all__ = [
     "fetched",
     "files_read",
     "is_remote",
-    "located",
     "read_ebnerd",
     "read_mapped",
     "read_mapping",

@@ -1,9 +1,6 @@
 """Tables that lie elsewhere, in a database or in object storage: fetched into Parquet files before they are read."""
 
-import os
-import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +9,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from recsys.data.databases import Database, expanded, opened
 from recsys.data.importers.mapping import Mapping, RequestsMapping, TableMapping
 from recsys.errors import SettingsError, StorageError, first_line
 from recsys.files import new_folder
-from recsys.lazy import need
 
 _TABLES = ("items", "events", "requests", "users")
-
-_ROWS = 2**17
-"""Rows that are fetched at once."""
 
 
 def is_remote(mapping: Mapping | None) -> bool:
@@ -54,7 +48,10 @@ def fetched(mapping: Mapping, target: Path) -> Mapping:
         When an extra is not installed.
     """
     local: dict[str, TableMapping] = {}
-    with new_folder(target) as staging, _database(mapping.database) as database:
+    fault = (
+        "the database did not answer ({}); see that it is there and holds what the mapping says; nothing was imported"
+    )
+    with new_folder(target) as staging, _opened(mapping.database, fault) as database:
         for name in _TABLES:
             said, path = _of(mapping, name), staging / f"{name}.parquet"
             if "://" in (said.file or ""):
@@ -70,93 +67,8 @@ def fetched(mapping: Mapping, target: Path) -> Mapping:
     return mapping.model_copy(update={"database": None, **local})
 
 
-def expanded(text: str) -> str:
-    """Put environment variables, written as `${NAME}`, into a text.
-
-    Raises
-    ------
-    SettingsError
-        When one is not set.
-    """
-
-    def value(found: re.Match[str]) -> str:
-        if found[1] not in os.environ:
-            raise SettingsError(f"the environment variable {found[1]}, which the configuration names, is not set")
-        return os.environ[found[1]]
-
-    return re.sub(r"\$\{(\w+)\}", value, text)
-
-
-def located(database: str, root: Path) -> str:
-    """Give the URL of a database, or the path of its file, which starts from a folder; errors as of `expanded`."""
-    url = expanded(database)
-    return url if "://" in url else str(root / url)
-
-
-class Database:
-    """A database that is read, by one connection.
-
-    Parameters
-    ----------
-    url
-        `postgresql://...`, or the path of a DuckDB file.
-    """
-
-    def __init__(self, url: str) -> None:
-        self._postgres = url.startswith(("postgresql://", "postgres://"))
-        if self._postgres:
-            self._connection = need("adbc_driver_postgresql.dbapi", "databases", "database").connect(url)
-        elif url.endswith((".duckdb", ".db")):
-            self._connection = need("duckdb", "databases", "database").connect(url, read_only=True)
-        else:
-            raise SettingsError("database is neither postgresql://... nor the path of a .duckdb file; write one")
-
-    def close(self) -> None:
-        """Leave it."""
-        self._connection.close()
-
-    def query_of(self, name: str) -> str | None:
-        """Ask for all of a table, where there is one of this name."""
-        asked = f"SELECT table_name FROM information_schema.tables WHERE table_name = '{name}'"  # noqa: S608
-        there = sum(len(batch) for batch in self.batches(asked))
-        return f'SELECT * FROM "{name}"' if there else None  # noqa: S608
-
-    def batches(self, query: str) -> Iterator[pa.RecordBatch]:
-        """Ask, and give the answer in batches; the last one may hold no row."""
-        if self._postgres:
-            with self._connection.cursor() as cursor:
-                cursor.execute(query)
-                reader = cursor.fetch_record_batch()
-                yield from reader
-                yield pa.RecordBatch.from_pylist([], schema=reader.schema)
-        else:
-            reader = self._connection.sql(query).to_arrow_reader(_ROWS)
-            yield from reader
-            yield pa.RecordBatch.from_pylist([], schema=reader.schema)
-
-
-@contextmanager
-def _database(said: str | None) -> Iterator[Database | None]:
-    """Open a database, if there is one; its complaints are told without its URL, which may hold a password."""
-    if said is None:
-        yield None
-        return
-    url, database = expanded(said), None
-    try:
-        database = Database(url)
-        yield database
-    except (SettingsError, StorageError):
-        raise
-    except Exception as error:
-        if type(error).__module__.partition(".")[0] not in ("adbc_driver_manager", "_duckdb", "duckdb"):
-            raise
-        raise StorageError(
-            f"the database did not answer ({first_line(error).replace(url, '...')}); see that it can be reached and "
-            "holds what the mapping says; nothing was imported"
-        ) from error
-    finally:
-        if database is not None:
-            database.close()
+def _opened(said: str | None, fault: str) -> AbstractContextManager[Database | None]:
+    return nullcontext() if said is None else opened(said, fault)
 
 
 def _fetch_query(database: Database, query: str, path: Path, name: str) -> None:

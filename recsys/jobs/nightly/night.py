@@ -13,8 +13,9 @@ from recsys.arranging.settings import RuleSettings
 from recsys.data.candidates import ask, read_rows
 from recsys.data.checks import check_tables
 from recsys.data.cut import known_before
+from recsys.data.databases import located
 from recsys.data.importers import Mapping as Mapped
-from recsys.data.importers import fetched, files_read, is_remote, located, read_mapped, read_source, refuse_unknown
+from recsys.data.importers import fetched, files_read, is_remote, read_mapped, read_source, refuse_unknown
 from recsys.data.tables import Dataset
 from recsys.errors import DataError, SettingsError, StorageError
 from recsys.files import link_files, new_folder, read_json, write_json

@@ -49,7 +49,7 @@ def test_what_fails_half_way_leaves_the_table_as_it_was(tmp_path: Path) -> None:
 
 
 def test_a_database_that_is_not_known_is_named(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match=r"\[sink\] database is neither postgresql://"):
+    with pytest.raises(SettingsError, match=r"database is neither postgresql://"):
         upsert("mysql://x", "shown", write(tmp_path / "a", [1], 0.5), "monday")
     with pytest.raises(StorageError, match=r"the table shown of \[sink\] could not be written"):
         upsert("postgresql://me:secret@localhost:1/x?connect_timeout=1", "shown", tmp_path / "a", "monday")
