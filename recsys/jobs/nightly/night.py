@@ -217,7 +217,7 @@ class NightSteps:
         if champion is not None and due is not None and due > self.at:
             self.steps.lines.append(f"train: not due before {due:%F %T} UTC")
             return champion.model, self._settings_note(champion.model, due)
-        facts = {"at": self.at.isoformat(), "parent": parent, "data": inputs}
+        facts = {"at": self.at.isoformat(), "parent": parent, "data": print_of(inputs)}
 
         def make(target: Path) -> None:
             from recsys.jobs.train import train  # imports as deep as they may be
