@@ -51,14 +51,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _complain(error)
         return NO
     except (BrokenPipeError, SystemExit):  # the latter is how the library that writes helps says the same
-        # Who read the output has left; nothing more can be said there.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _leave_output()  # who read it has left; nothing more can be said there
         return 128 + signal.SIGPIPE
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             _complain(f"there is no room left to write ({error}); make room, or set TMPDIR")
         else:
             _complain(f"{error}; see that what it names can be read and written")
+        _leave_output()
         return FAILED
     except _StoppedError as stopped:
         _complain(
@@ -78,6 +78,14 @@ class _Shown(logging.Formatter):
 
 def _complain(what: object) -> None:
     print(shown(f"recsys: {what}"), file=sys.stderr)
+
+
+def _leave_output() -> None:
+    """Let go of output that cannot be written: Python would try again in the end, and give a status of its own."""
+    try:
+        print(end="", flush=True)
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _run(words: Sequence[str]) -> bool | None:
