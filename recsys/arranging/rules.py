@@ -71,15 +71,14 @@ def left_out(asked: Asked, rules: RuleSettings) -> Flags:
 
 def texts_of(asked: Asked, name: str) -> pl.Series:
     """Give an attribute of each candidate's item as text, null where there is none, shape [Q]."""
-    column, rows = as_texts(asked.log.behaviour.items.get_column(name)), pl.Series(asked.lookup.items)
-    return column.gather(rows.set(rows < 0, None))
+    rows = pl.Series(asked.lookup.items)
+    return as_texts(asked.log.behaviour.items.get_column(name).gather(rows.set(rows < 0, None)))
 
 
 def as_texts(column: pl.Series) -> pl.Series:
     """Write values as text; whole numbers alike, however they are kept."""
-    if column.dtype.is_float() and bool((column.drop_nulls() % 1 == 0).all()):
-        column = column.cast(pl.Int64, strict=False)
-    return column.cast(pl.String)
+    texts = column.cast(pl.String)
+    return texts.str.strip_suffix(".0") if column.dtype.is_float() else texts
 
 
 def as_text(value: str | int | bool) -> str:
@@ -128,46 +127,46 @@ def placed(kept: Ints, starts: Ints, fixed: Ints, values: Ints, caps: Ints) -> I
     Rows by request and place, shape [K].
     """
     found = np.empty_like(kept)
+    counts = np.zeros((len(caps), values.max() + 1 if values.size else 0), dtype=np.int64)
     for request in range(len(starts) - 1):
         start, end = starts[request], starts[request + 1]
         length = end - start
         taken = np.zeros(length, dtype=np.bool_)
         at = np.full(length, -1, dtype=np.int64)
+        counts[:] = 0
         for rank in range(length):
             place = fixed[kept[start + rank]]
             if 0 <= place < length:
                 at[place], taken[rank] = rank, True
+                _count(counts, place, kept[start + rank], values, caps)
         waiting = 0
         for place in range(length):
-            if at[place] >= 0:
-                found[start + place] = kept[start + at[place]]
-                continue
-            while taken[waiting]:
-                waiting += 1
-            best = waiting
-            for rank in range(waiting, length):
-                if not taken[rank] and not _held_back(kept, found, start, place, rank, at, values, caps):
-                    best = rank
-                    break
-            taken[best] = True
-            found[start + place] = kept[start + best]
+            if at[place] < 0:
+                while taken[waiting]:
+                    waiting += 1
+                best = waiting
+                for rank in range(waiting, length):
+                    if not taken[rank] and not _held_back(counts, place, kept[start + rank], values, caps):
+                        best = rank
+                        break
+                at[place], taken[best] = best, True
+                _count(counts, place, kept[start + best], values, caps)
+            found[start + place] = kept[start + at[place]]
     return found
 
 
 @compiled
-def _held_back(kept: Ints, found: Ints, start: int, place: int, rank: int, at: Ints, values: Ints, caps: Ints) -> bool:
-    """Tell whether a cap holds back a candidate at a place."""
-    row = kept[start + rank]
+def _count(counts: Ints, place: int, row: int, values: Ints, caps: Ints) -> None:
+    """Count a row at a place under each cap that reaches so far."""
     for cap in range(len(caps)):
-        value, most, first = values[cap, row], caps[cap, 0], caps[cap, 1]
-        if place >= first or value < 0:
-            continue
-        count = 0
-        for before in range(min(first, len(at))):
-            if before < place:
-                count += values[cap, found[start + before]] == value
-            elif at[before] >= 0:
-                count += values[cap, kept[start + at[before]]] == value
-        if count >= most:
+        if place < caps[cap, 1] and values[cap, row] >= 0:
+            counts[cap, values[cap, row]] += 1
+
+
+@compiled
+def _held_back(counts: Ints, place: int, row: int, values: Ints, caps: Ints) -> bool:
+    """Tell whether a cap holds back a row at a place."""
+    for cap in range(len(caps)):
+        if place < caps[cap, 1] and values[cap, row] >= 0 and counts[cap, values[cap, row]] >= caps[cap, 0]:
             return True
     return False

@@ -16,7 +16,7 @@ from recsys.data.cut import known_before
 from recsys.data.databases import located
 from recsys.data.importers import Mapping as Mapped
 from recsys.data.importers import fetched, files_read, is_remote, read_mapped, read_source, refuse_unknown
-from recsys.data.tables import Dataset
+from recsys.data.tables import Dataset, read_about
 from recsys.errors import DataError, SettingsError, StorageError
 from recsys.files import link_files, new_folder, read_json, write_json
 from recsys.jobs.nightly.drift import DataProfile, data_drift
@@ -316,7 +316,12 @@ class NightSteps:
             asked = self.steps.do("candidates", given, lambda target: self._ask(data, target)) / "asked.parquet"
         else:
             asked = self.configured.path(said.candidates)
-        out = self.steps.do("score", given, lambda target: score_from(state, folder, asked, target, said.top))
+        after = read_about(data / "about.json").recorded_after
+        out = self.steps.do(
+            "score",
+            given,
+            lambda target: score_from(state, folder, asked, target, said.top, recorded_after=after),
+        )
         broken: Mapping[str, str] = read_json(out / "manifest.json", "score again")["counts"]["broken"]
         return out, broken
 
