@@ -242,6 +242,17 @@ def link_files(files: Iterable[Path], folder: Path) -> None:
             shutil.copyfile(file, folder / file.name)
 
 
+def replace_files(new: Path, folder: Path) -> None:
+    """Put the files of a folder in the place of those of another one that are called alike; the folder is gone then.
+
+    Manifests come last. Each file is the old one or the new one; after a kill, the same call does what is left.
+    """
+    files = sorted((path for path in new.rglob("*") if path.is_file()), key=lambda path: path.name == "manifest.json")
+    for file in files:
+        file.replace(folder / file.relative_to(new))  # of two names of one file both stay
+    shutil.rmtree(new)
+
+
 def open_plain(path: Path) -> io.BufferedReader:
     """Open a file to read its bytes; a named pipe or a device in its place is never waited for.
 

@@ -148,3 +148,23 @@ def rollback(*, config: Path, to: str | None = None) -> None:
     from recsys.jobs.nightly.settings import read_nightly
 
     say(roll_back(Home(read_nightly(config).home), to))
+
+
+def forget(*, config: Path, user: str) -> None:
+    """Forget a user: what was imported, what states know, and published lists; and keep later imports from it.
+
+    The same command, given again after a kill, does what is left.
+
+    Parameters
+    ----------
+    config
+        TOML file of the nightly job.
+    user
+        The id as the source writes it.
+    """
+    from recsys.jobs.nightly.forget import forget as forget_user
+    from recsys.jobs.nightly.home import Home
+    from recsys.jobs.nightly.settings import read_nightly
+
+    configured = read_nightly(config)
+    say(forget_user(configured, user).in_words(Home(configured.home)))

@@ -25,6 +25,20 @@ from recsys.validation import read_toml, validate
 _LARGEST, _DEEPEST = 2**31 - 1, 16
 
 
+class ReportSettings(BaseModel):
+    """What pages show.
+
+    Attributes
+    ----------
+    histories
+        Whether example lists show what their user had chosen before.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    histories: bool = False
+
+
 class Settings(BaseModel):
     """Everything that decides a model, beside the data.
 
@@ -32,7 +46,7 @@ class Settings(BaseModel):
     ----------
     seed
         Starts every random draw; same data, settings and machine give the same model.
-    time, windows, labels, text, features, candidates, ranker, rules
+    time, windows, labels, text, features, candidates, ranker, rules, report
         The settings of the stages, each documented at its class.
     """
 
@@ -47,6 +61,7 @@ class Settings(BaseModel):
     candidates: CandidateSettings = Field(default_factory=CandidateSettings)
     ranker: RankerSettings = Field(default_factory=RankerSettings)
     rules: RuleSettings = Field(default_factory=RuleSettings)
+    report: ReportSettings = Field(default_factory=ReportSettings)
 
     @model_validator(mode="after")
     def _check(self) -> "Settings":

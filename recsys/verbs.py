@@ -9,7 +9,7 @@ from cyclopts import App, Parameter
 from recsys.answers import say, write
 from recsys.arguments import Changes, Judged, Moment, Whole, Written
 from recsys.errors import SettingsError
-from recsys.night_verbs import backtest, models, nightly, rollback
+from recsys.night_verbs import backtest, forget, models, nightly, rollback
 from recsys.shown import counted
 
 if TYPE_CHECKING:
@@ -390,5 +390,5 @@ def score(
     return not scored.broken
 
 
-for verb in (backtest, nightly, models, rollback):
+for verb in (backtest, nightly, models, rollback, forget):
     APP.command(verb)

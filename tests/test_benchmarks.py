@@ -3,7 +3,7 @@ import json
 import pytest
 
 from recsys.world import WorldSettings
-from tests.benchmarks import features, run
+from tests.benchmarks import features, growth, news, run
 
 pytestmark = pytest.mark.slow
 
@@ -19,6 +19,14 @@ def test_where_no_real_log_lies_a_world_is_measured_and_the_peer_gives_the_same_
     assert row["ratio"] > 0
     assert "candidate rows of simulated" in row["note"]
     assert capsys.readouterr().out.startswith("features: ")
+
+
+def test_rows_that_take_processes_of_their_own_end_on_small_worlds(monkeypatch):
+    monkeypatch.setattr(news, "ITEMS", 500)
+    monkeypatch.setattr(growth, "SMALL", 3_000)
+    monkeypatch.setattr(growth, "LARGE", 6_000)
+    assert [row["name"] for row in news.bench_news()] == ["item-told"]
+    assert [row["name"] for row in growth.bench_growth()] == ["features-growth", "features-memory-gib"]
 
 
 def test_what_was_measured_before_stays_beside_what_is_measured_anew(monkeypatch, tmp_path):

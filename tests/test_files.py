@@ -12,7 +12,15 @@ import pytest
 from safetensors.numpy import save_file
 
 from recsys.errors import DataError, ModelError, SettingsError
-from recsys.files import new_folder, read_json, refuse_existing, refuse_unwritable, unfinished, write_whole
+from recsys.files import (
+    new_folder,
+    read_json,
+    refuse_existing,
+    refuse_unwritable,
+    replace_files,
+    unfinished,
+    write_whole,
+)
 
 
 def test_a_folder_appears_whole(tmp_path: Path) -> None:
@@ -291,3 +299,39 @@ def test_a_name_that_is_too_long_is_wrong_use(tmp_path: Path, name: str) -> None
         refuse_existing(tmp_path / name)
     with pytest.raises(SettingsError, match=r"(is no name of a|cannot be made in) .*\(File name too long\)"):
         refuse_unwritable(tmp_path / name)
+
+
+def test_files_are_replaced_by_name_with_the_manifest_last_and_again_after_a_kill(tmp_path, monkeypatch) -> None:
+    for folder, text in (("old", "before"), ("new", "after")):
+        (tmp_path / folder / "inner").mkdir(parents=True)
+        for name in ("manifest.json", "inner/a", "inner/manifest.json", "z"):
+            (tmp_path / folder / name).write_text(text)
+    (tmp_path / "new/same").hardlink_to(tmp_path / "old/z")
+    (tmp_path / "old/same").hardlink_to(tmp_path / "old/z")
+    moved, replace = [], Path.replace
+
+    def killed(path: Path, target: Path) -> Path:
+        if len(moved) == 2:
+            raise KeyboardInterrupt
+        moved.append(path.name)
+        return replace(path, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", killed)
+        with pytest.raises(KeyboardInterrupt):
+            replace_files(tmp_path / "new", tmp_path / "old")
+    assert "manifest.json" not in moved
+    replace_files(tmp_path / "new", tmp_path / "old")
+    assert not (tmp_path / "new").exists()
+    found = {
+        str(path.relative_to(tmp_path / "old")): path.read_text()
+        for path in (tmp_path / "old").rglob("*")
+        if path.is_file()
+    }
+    assert found == {
+        "manifest.json": "after",
+        "inner/a": "after",
+        "inner/manifest.json": "after",
+        "z": "after",
+        "same": "before",
+    }

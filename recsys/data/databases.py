@@ -108,6 +108,20 @@ class Database:
                 self._connection.execute(statement)
         self._connection.commit()
 
+    def remove(self, table: str, user: str) -> int:
+        """Remove the rows of a `user_id`, an id as text, from a table, and say how many; none where it is not there."""
+        asked = self.query_of(table)
+        if asked is None:
+            return 0
+        own = f'"{table}" WHERE CAST(user_id AS VARCHAR) = $1'
+        with self._connection.cursor() as cursor:
+            cursor.execute(f"SELECT count(*) FROM {own}", (user,))  # noqa: S608
+            (count,) = cursor.fetchone()
+            cursor.execute(f"DELETE FROM {own}", (user,))  # noqa: S608
+            if self._postgres:
+                self._connection.commit()
+        return int(count)
+
 
 @contextmanager
 def opened(said: str, fault: str, writes: bool = False) -> Iterator[Database]:

@@ -14,7 +14,7 @@ from recsys.model.folder import Model
 EXAMPLES = 4
 """Lists that the page shows."""
 RECENT = 5
-"""Past clicks that the page shows for each of them."""
+"""Past clicks that the page shows for each of them, where `[report] histories` asks for them."""
 
 
 def write_report(folder: Path, judgement: Judgement, model: Model, dataset: Dataset) -> None:
@@ -57,6 +57,7 @@ def _examples(judgement: Judgement, model: Model, dataset: Dataset) -> list[Exam
         return titles.get(item, NO_TEXT)
 
     examples = []
+    histories = model.settings.report.histories
     for request in chosen:
         own = slice(starts[request], starts[request + 1])
         ranks = {name: (-scores[own]).argsort(kind="stable").argsort() + 1 for name, scores in judgement.scores.items()}
@@ -65,6 +66,6 @@ def _examples(judgement: Judgement, model: Model, dataset: Dataset) -> list[Exam
             Listed(title(item), int(ranks["both"][place]), int(ranks["behaviour"][place]), int(labels[own][place]))
             for place, item in enumerate(items)
         )
-        clicks = tuple(title(ids[code]) for code in recent[request] if code >= 0)
+        clicks = tuple(title(ids[code]) for code in recent[request] if code >= 0) if histories else None
         examples.append(Example(str(window.requests["request_id"][int(starts[request])]), clicks, listed))
     return examples

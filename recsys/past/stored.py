@@ -40,7 +40,7 @@ class Mapped(NamedTuple):
     earliest: int | None
 
 
-def write_log(folder: Path, log: "Log", keys: tuple[Key, ...]) -> None:
+def write_log(folder: Path, log: "Log", keys: tuple[Key, ...], parts: int | None = None) -> None:
     """Write what is known, and what is counted of these keys, into an existing folder.
 
     Parameters
@@ -51,6 +51,8 @@ def write_log(folder: Path, log: "Log", keys: tuple[Key, ...]) -> None:
         A log without a tail, of all rows or of totals and rows.
     keys
         What is counted.
+    parts
+        Of users; so many as there are users for when left out. What is cut already stays as it is.
     """
     (layer,) = log.rows_known
     layout: dict[str, Any] = {"earliest": log.earliest, "since": layer.since, "keys": [[*key] for key in keys]}
@@ -66,7 +68,7 @@ def write_log(folder: Path, log: "Log", keys: tuple[Key, ...]) -> None:
         written |= {"totals": partial(getattr, totals, "counted"), "totals-read": partial(getattr, totals, "read")}
         layout["kept"] = {kind: len(rows.moments) for kind, rows in totals.rows.items()}
         _write_numbers(folder / "kept.numbers", *(part for rows in totals.rows.values() for part in _parts(rows)))
-    count = layout["parts"] = parts_for(len(log.vocabularies["user"]))
+    count = layout["parts"] = parts_for(len(log.vocabularies["user"])) if parts is None else parts
     users = part_of(log.vocabularies["user"].by_code, count)
     write_table(folder / _USERS, pl.DataFrame({"part": users.astype(np.uint32)}))
     layout["where"] = {}

@@ -58,7 +58,7 @@ def _grown(state: State, count: int) -> State:
         appeal=np.concatenate([vectors.appeal, vectors.appeal[rows]]),
     )
     behaviour = replace(state.behaviour, items=pl.concat([items, known.cast(dict(items.schema))]))
-    return replace(state, behaviour=behaviour, vectors=grown, log=None)
+    return replace(state, behaviour=behaviour, vectors=grown, log=None, neighbours=None)
 
 
 def _measure(folder: Path) -> dict[str, float]:

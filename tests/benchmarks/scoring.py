@@ -1,6 +1,7 @@
 """A batch on the demonstration's model: what a row costs beside its trees, and how memory grows with rows."""
 
 import json
+import os
 import resource
 import shutil
 import subprocess
@@ -62,7 +63,7 @@ def bench_scoring() -> list[dict[str, object]]:
 def _scored(folder: Path, rows: int) -> dict[str, float]:
     command = [sys.executable, "-m", "tests.benchmarks.scoring", str(folder), str(rows)]
     for step in ("write", "score"):
-        done = subprocess.run([*command, step], check=True, stdout=subprocess.PIPE, text=True)
+        done = subprocess.run([*command, step], check=True, stdout=subprocess.PIPE, text=True, env=_ONE_THREAD)
     found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
     return found
 
@@ -84,6 +85,9 @@ def _write(folder: Path, rows: int) -> None:
         }
     ).write_parquet(folder / "candidates.parquet")
 
+
+_ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1"}
+"""With more of them, what one thread does beside would count as what the trees of another take."""
 
 _IDS = ("request_id", "user_id", "item_id")
 

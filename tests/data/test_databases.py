@@ -41,3 +41,16 @@ def test_a_database_answers_in_batches_and_takes_rows_whole(tmp_path: Path) -> N
         database.upsert("lists", rows.to_reader())
     with duckdb.connect(path) as connection:
         assert connection.sql("SELECT count(*) FROM lists").fetchall() == [(3,)]
+
+
+@pytest.mark.parametrize("user", ["7", "o'neil", "x' OR '1' = '1", "${HOME}"])
+def test_rows_of_a_user_are_removed_and_counted(tmp_path: Path, user: str) -> None:
+    path = str(tmp_path / "shop.duckdb")
+    rows = pa.table({"request_id": [1, 1, 2], "user_id": [user, user, "77"]})
+    with opened(path, "{}", writes=True) as database:
+        assert database.remove("lists", user) == 0
+        database.upsert("lists", rows.to_reader())
+        assert database.remove("lists", user) == 2
+        assert database.remove("lists", user) == 0
+        (left,) = [batch for batch in database.batches(str(database.query_of("lists"))) if len(batch)]
+    assert left.to_pylist() == [{"request_id": 2, "user_id": "77"}]

@@ -4,6 +4,7 @@ import polars as pl
 
 from recsys.jobs.report import EXAMPLES, make_page
 from recsys.model.folder import Model
+from recsys.settings import ReportSettings
 
 
 def test_the_page_shows_windows_settings_notes_and_lists(line) -> None:
@@ -14,6 +15,14 @@ def test_the_page_shows_windows_settings_notes_and_lists(line) -> None:
     assert line.judgement.evaluation.window in page
     titles = [title for title in line.dataset.items["title"] if title in page]
     assert len(titles) >= EXAMPLES
+
+
+def test_histories_are_shown_where_they_are_asked_for_alone(line) -> None:
+    model = Model.load(line.model)
+    assert "Chosen before" not in (line.model / "report.html").read_text()
+    asked = model.settings.model_copy(update={"report": ReportSettings(histories=True)})
+    page = make_page(line.judgement, replace(model, settings=asked), line.dataset)
+    assert page.count("Chosen before, newest first:") == EXAMPLES
 
 
 def test_hostile_titles_are_shown_as_text(line) -> None:

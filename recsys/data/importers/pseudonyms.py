@@ -7,6 +7,8 @@ from pathlib import Path
 
 import polars as pl
 
+from recsys.data.importers.mapping import Mapping
+from recsys.data.meeting import alike
 from recsys.errors import SettingsError
 
 _LEAST = 16
@@ -59,3 +61,19 @@ def pseudonyms(ids: pl.Series, key: bytes) -> pl.Series:
     known = texts.unique().drop_nulls()
     named = [hmac.new(key, each.encode(), sha256).hexdigest()[:_LETTERS] for each in known]
     return texts.replace_strict(known, pl.Series(named, dtype=pl.String), default=None, return_dtype=pl.String)
+
+
+def user_as_kept(user: str, mapping: Mapping) -> str:
+    """Write the id of a user, as text, as the tables hold it: in one spelling, and as its pseudonym.
+
+    Raises
+    ------
+    SettingsError
+        When the key of pseudonyms cannot be read.
+    """
+    ids = pl.Series("user_id", [user])
+    if mapping.ids.user_id:
+        ids = alike(ids, mapping.ids.user_id)
+    if mapping.ids.pseudonyms is not None:
+        ids = pseudonyms(ids, read_key(mapping.ids.pseudonyms))
+    return str(ids[0])

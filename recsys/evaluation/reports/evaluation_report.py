@@ -50,13 +50,13 @@ class Example:
     request
         Its name.
     recent
-        Titles of what the user chose before, newest first; empty for a new user.
+        Titles of what the user chose before, newest first; empty for a new user, None where it is not to be shown.
     listed
         Its candidates, in any order.
     """
 
     request: str
-    recent: tuple[str, ...]
+    recent: tuple[str, ...] | None
     listed: tuple[Listed, ...]
 
 

@@ -13,11 +13,15 @@ from pathlib import Path
 from typing import Any
 
 from recsys.errors import DataError, ModelError
-from recsys.files import read_json, write_whole
+from recsys.files import read_json, replace_files, write_whole
 from recsys.manifest import read_manifest
 
 LIVE = "live"
 """The pointer: a link to the folder of lists that readers take; resolve it once, then read."""
+
+
+_READY = ".ready"
+"""What the names of hidden folders end on that shall replace others."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,20 @@ class Home:
         """Published lists."""
         return self.folder / "lists"
 
+    @property
+    def record(self) -> Path:
+        """Who was forgotten, see `recsys.jobs.nightly.forgotten`."""
+        return self.folder / "forgotten.json"
+
+    def replacement(self, folder: Path) -> Path:
+        """Name what will replace a folder of models or lists, once it is there: file by file, see `settle`."""
+        return folder.with_name(f".{folder.name}{_READY}")
+
+    def settle(self) -> None:
+        """Put what is ready in its place; readers find the old file or the new one, and never none."""
+        for ready in (path for folder in (self.models, self.lists) for path in folder.glob(f".*{_READY}")):
+            replace_files(ready, ready.with_name(ready.name.removeprefix(".").removesuffix(_READY)))
+
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Let no other process work here while the block runs; the lock ends with the process, however it ends.
@@ -91,6 +109,7 @@ class Home:
             lock.write(f"process {os.getpid()} of {socket.gethostname()}, since {datetime.now(UTC):%F %T} UTC\n")
             lock.flush()
             try:
+                self.settle()
                 yield
             finally:
                 lock.truncate(0)

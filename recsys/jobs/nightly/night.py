@@ -20,6 +20,7 @@ from recsys.data.tables import Dataset, read_about
 from recsys.errors import DataError, SettingsError, StorageError
 from recsys.files import link_files, new_folder, read_json, write_json
 from recsys.jobs.nightly.drift import DataProfile, data_drift
+from recsys.jobs.nightly.forgotten import Forgotten
 from recsys.jobs.nightly.gate import ListsProfile, judge_model, lists_drift
 from recsys.jobs.nightly.home import LIVE, Home, Published
 from recsys.jobs.nightly.settings import Configured
@@ -168,6 +169,7 @@ class NightSteps:
             raise StorageError(str(error)) from error
         return {
             "kind": said.kind,
+            "forgotten": Forgotten.read(self.home.record).until,
             "files": [[file.name, file_hash(file)] for file in sorted(files)],
             "mapping": None if mapping is None else mapping.model_dump(mode="json"),
         }
@@ -182,7 +184,7 @@ class NightSteps:
         said = self.configured.nightly.source
         folder = self.configured.path(said.folder)
         dataset = read_mapped(folder, self.mapping) if said.kind == "tables" else read_source(said.kind, folder)
-        dataset.write(target)
+        Forgotten.read(self.home.record).left_out_of(dataset).write(target)
 
     def _known(self, data: Path) -> Dataset:
         """Give the tables as they were known at the moment of the night."""

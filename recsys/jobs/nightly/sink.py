@@ -42,6 +42,13 @@ def upsert(database: str, table: str, rankings: Path, night: str) -> None:
         there.upsert(table, pa.RecordBatchReader.from_batches(schema, _batches(files, schema, night)))
 
 
+def leave_out(database: str, table: str, user: str) -> int:
+    """Remove the rows of a user, an id as text, and say how many; errors as of `upsert`."""
+    fault = f"the table {table} of [sink] could not be written ({{}}); it is as it was; see that the database is there"
+    with opened(database, fault, writes=True) as there:
+        return there.remove(table, user)
+
+
 def _batches(files: list[Path], schema: pa.Schema, night: str) -> Iterator[pa.RecordBatch]:
     for file in files:
         with pq.ParquetFile(file) as read:

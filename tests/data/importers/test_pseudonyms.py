@@ -7,7 +7,7 @@ import pytest
 
 from recsys.data.importers.mapped import read_mapped
 from recsys.data.importers.mapping import Mapping
-from recsys.data.importers.pseudonyms import pseudonyms, read_key
+from recsys.data.importers.pseudonyms import pseudonyms, read_key, user_as_kept
 from recsys.errors import SettingsError
 
 KEY = b"a key that nobody guesses"
@@ -59,3 +59,12 @@ def test_all_tables_name_users_alike_and_nothing_that_is_written_holds_an_id_or_
     for path in (tmp_path / "data").iterdir():
         written = path.read_bytes()
         assert not any(secret in written for secret in (b"ann@", b"bob@", KEY)), path
+
+
+def test_an_id_is_written_as_the_tables_hold_it(tmp_path: Path) -> None:
+    (tmp_path / "key").write_bytes(KEY)
+    assert user_as_kept("Ann ", Mapping()) == "Ann "
+    spelled = {"user_id": ["case", "blanks"]}
+    assert user_as_kept("Ann ", Mapping.model_validate({"ids": spelled})) == "ann"
+    hidden = Mapping.model_validate({"ids": {**spelled, "pseudonyms": str(tmp_path / "key")}})
+    assert user_as_kept(" ANN", hidden) == pseudonyms(pl.Series(["ann"]), KEY)[0]

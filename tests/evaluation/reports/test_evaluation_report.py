@@ -173,7 +173,9 @@ def test_text_from_outside_is_shown_and_never_obeyed(read_page, place):
 
 def test_example_lists_stand_in_the_order_of_the_product(read_page):
     listed = (Listed("third", 3, 1, 0), Listed("first", 1, 2, 1), Listed("second", 2, 3, 0))
-    page = read_page(make_page(examples=[Example("r7", ("read before",), listed), Example("r8", (), ())])).text
+    page = read_page(
+        make_page(examples=[Example("r7", ("read before",), listed), Example("r8", (), ()), Example("r9", None, ())])
+    ).text
     assert "first 1 2 1 second 2 3 0 third 3 1 0" in page
     assert "read before" in page
     assert page.count("A user with no history.") == 1

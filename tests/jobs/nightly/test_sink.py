@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 
 from recsys.errors import SettingsError, StorageError
-from recsys.jobs.nightly.sink import upsert
+from recsys.jobs.nightly.sink import leave_out, upsert
 
 
 def write(folder: Path, requests: list[int], score: float) -> Path:
@@ -53,3 +53,17 @@ def test_a_database_that_is_not_known_is_named(tmp_path: Path) -> None:
         upsert("mysql://x", "shown", write(tmp_path / "a", [1], 0.5), "monday")
     with pytest.raises(StorageError, match=r"the table shown of \[sink\] could not be written"):
         upsert("postgresql://me:secret@localhost:1/x?connect_timeout=1", "shown", tmp_path / "a", "monday")
+
+
+def test_rows_of_a_user_are_left_out_of_a_table(tmp_path: Path) -> None:
+    path, folder = tmp_path / "shop.duckdb", tmp_path / "a"
+    assert leave_out(str(path), "shown", "7") == 0
+    write(folder, [1, 2], 0.5)
+    for part, user in enumerate([7, 8]):
+        file = folder / f"part-{part:05}.parquet"
+        pl.read_parquet(file).with_columns(user_id=user).write_parquet(file)
+    upsert(str(path), "shown", folder, "monday")
+    assert leave_out(str(path), "shown", "7") == 2
+    assert {request for request, *_ in rows(path)} == {2}
+    with pytest.raises(StorageError, match=r"the table shown of \[sink\] could not be written"):
+        leave_out("postgresql://me:secret@localhost:1/x?connect_timeout=1", "shown", "7")
