@@ -169,6 +169,7 @@ def _ranked(parts: Parts, ready: Ready, state: Path, work: Path, out: Path, top:
             if not ranked.holds(place):
                 part = parts[place]
                 ranked.rank(place, ready, part, _found(ready, part, find), top)
+                ready.log.release()
             advance(1)
     scored = replace(ranked.scored(len(parts), ready), broken=parts.broken)
     how = _how_made(ready.model, made="item_id" not in parts[0].columns)

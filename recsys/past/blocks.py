@@ -1,6 +1,7 @@
 """Numbers that lie in memory, or mapped from a file of which each block is held against its hash when first read."""
 
 import hashlib
+import mmap
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -86,6 +87,12 @@ class Blocks:
             for block in range(count):
                 blocks.check(block)
         return blocks
+
+    def release(self) -> None:
+        """Let go of the pages that were read of a file; they are mapped again, and not checked again, when asked."""
+        mapped = self.data.base.base if isinstance(self.data.base, np.memmap) else None
+        if isinstance(mapped, mmap.mmap):
+            mapped.madvise(mmap.MADV_DONTNEED)
 
     def check(self, block: int) -> None:
         """Hold a block against its hash.

@@ -110,6 +110,10 @@ class Counters:
         while not kernel.last_rows(self._numbers, at, users[None], column, as_of, order, found):
             self.blocks.check(int(at[kernel.WAITS]))
 
+    def release(self) -> None:
+        """Let go of memory that can be mapped again."""
+        self.blocks.release()
+
     def alone(self) -> "Counters":
         """Give the same without the numbers of others."""
         counting = Counting(self.keys)
@@ -158,7 +162,9 @@ class Counting:
         self._parts: list[Ints] = []
         self._room = 0
 
-    def add(self, row: int, stream: Stream, sizes: dict[str, int], order: Ints, running: bool = True) -> None:
+    def add(
+        self, row: int, stream: Stream, sizes: dict[str, int], order: Ints, running: bool = True, listed: bool = False
+    ) -> None:
         """Count the rows of a stream under the key of this number.
 
         Parameters
@@ -173,32 +179,36 @@ class Counting:
             Rows in the order in which they became known and, of those of one moment, in any that will do.
         running
             Whether amounts are added up; where they are not, they stand as they are.
+        listed
+            Whether only codes of the first key column that occur are listed, however few there are in all.
 
         Raises
         ------
         DataError
             When pairs of codes are too many to be numbered.
         """
-        if not len(order):
-            self._where[row, layout.COLUMNS] = len(self._keys[row].per)
-            self._where[row, layout.SPARSE] = 1  # of no codes at all
+        if self._of_nothing(row, order):
             return
-        of, (keys, rows) = self._begun(row, stream.codes, sizes, order)
+        of, (keys, rows) = self._begun(row, stream.codes, sizes, order, listed)
         amounts = np.array(stream.amounts, dtype=np.int64).reshape(len(stream.amounts), len(stream.moments))
         part = self._part(of, len(rows), len(amounts) + 1)
         self._finished(of, part, filling.fill(part, of, rows, keys, stream.moments, amounts, running))
 
-    def add_totals(self, row: int, stream: Stream, sizes: dict[str, int], order: Ints, days: Ints) -> None:
+    def add_totals(
+        self, row: int, stream: Stream, sizes: dict[str, int], order: Ints, days: Ints, listed: bool = False
+    ) -> None:
         """Count rows of which all of one key and day stand together as one.
 
         Parameters
         ----------
-        row, stream, sizes, order
+        row, stream, sizes, order, listed
             As of `add`.
         days
             The first moment of each row's day, shape [N].
         """
-        of, (keys, rows) = self._begun(row, stream.codes, sizes, order)
+        if self._of_nothing(row, order):
+            return
+        of, (keys, rows) = self._begun(row, stream.codes, sizes, order, listed)
         amounts = np.array(stream.amounts, dtype=np.int64).reshape(len(stream.amounts), len(stream.moments))
         numbers, totals = filling.together(rows, keys, days, stream.moments, amounts)
         each = np.arange(numbers.shape[1])
@@ -220,12 +230,21 @@ class Counting:
             used = filling.fill(part, own, rows, told.keys, told.moments, told.amounts, running)
         self._finished(own, part, used)
 
-    def _begun(self, row: int, codes: Codes, sizes: dict[str, int], order: Ints) -> tuple[Ints, tuple[Ints, Ints]]:
+    def _of_nothing(self, row: int, order: Ints) -> bool:
+        """Say that there are no rows, where there are none."""
+        if not len(order):
+            self._where[row, layout.COLUMNS] = len(self._keys[row].per)
+            self._where[row, layout.SPARSE] = 1  # of no codes at all
+        return not len(order)
+
+    def _begun(
+        self, row: int, codes: Codes, sizes: dict[str, int], order: Ints, listed: bool
+    ) -> tuple[Ints, tuple[Ints, Ints]]:
         """Say what is known of a counter before it is written, and sort its rows."""
         per, of = self._keys[row].per, self._where[row]
         keys, rows = _keyed(codes, per, sizes, order)
         of[layout.COLUMNS], of[layout.MANY], of[layout.FIRST] = len(per), sizes[per[0]] if per else 1, 0
-        of[layout.SPARSE] = int(of[layout.MANY] > _FEW * (len(rows) + 1))
+        of[layout.SPARSE] = int(listed or of[layout.MANY] > _FEW * (len(rows) + 1))
         of[layout.SIZES : layout.SIZES + len(per[1:])] = [sizes[name] for name in per[1:]]
         return of, (keys, rows)
 

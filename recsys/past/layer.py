@@ -82,12 +82,11 @@ class Layer:
         if found is not None:
             return found
         with self._counting:
-            for counted in list(self._counted.values()):
-                if set(keys) <= set(counted.keys):
-                    found = self._counted[keys] = counted.of(keys)
-                    return found
-            kinds = dict.fromkeys(key.of for key in keys)
-            streams = {of: self.clicked if of == CLICK else self.stream(of) for of in kinds}
+            found = self.counted(keys)
+            if found is not None:
+                self._counted[keys] = found
+                return found
+            streams = self.streams(keys)
             if sum(len(stream.moments) for stream in streams.values()) <= _FEW:
                 found = self._counted[keys] = count_few(keys, streams, self.sizes)
                 return found
@@ -97,6 +96,15 @@ class Layer:
                 counting.add(row, streams[key.of], self.sizes, orders[key.of])
             found = self._counted[keys] = counting.done()
             return found
+
+    def counted(self, keys: tuple[Key, ...]) -> "Counted | None":
+        """Give the counters of some keys where they are counted already."""
+        known = (counted for counted in list(self._counted.values()) if set(keys) <= set(counted.keys))
+        return next((counted.of(keys) for counted in known), None)
+
+    def streams(self, keys: tuple[Key, ...]) -> dict[str, Stream]:
+        """Give the streams that keys count."""
+        return {of: self.clicked if of == CLICK else self.stream(of) for of in dict.fromkeys(key.of for key in keys)}
 
     def add(self, reads: Reads, codes: Ints, bounds: Ints, found: Ints) -> None:
         """Add what is known here, see `recsys.past.counters.Counters.add`."""
@@ -117,6 +125,11 @@ class Layer:
             self._prepared = None
             for name in [name for name, of in vars(type(self)).items() if isinstance(of, cached_property)]:
                 self.__dict__.pop(name, None)
+
+    def release(self) -> None:
+        """Let go of memory of counters that can be mapped again."""
+        for counted in (*self._counted.values(), self.read):
+            counted.release()
 
     def count(self, keys: tuple[Key, ...], counted: "Counted", read: "Counted") -> None:
         """Take what was counted before, of these keys and of what users read."""

@@ -138,6 +138,11 @@ class Log:
         log.layers = (totals, Layer(log.behaviour, self.register, self.time, self.history, (totals,), since))
         return log
 
+    def release(self) -> None:
+        """Let go of memory of counters that can be mapped again: what one part of users asked, the next does not."""
+        for layer in self.layers:
+            layer.release()
+
     def first_as_of(self, candidates: pl.DataFrame) -> int | None:
         """Give the first moment that candidates ask, microseconds; None where there are none."""
         return int(self._as_of(candidates).min()) if len(candidates) else None

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import Protocol
 
 import numpy as np
 import polars as pl
@@ -10,7 +11,7 @@ import polars as pl
 from recsys.errors import DataError
 from recsys.past.counters import Counters, Counting
 from recsys.past.reads import Key, Reads
-from recsys.past.streams import Flags, Ints, pick
+from recsys.past.streams import Flags, Ints, Stream, pick
 from recsys.statistics.hashes import part_of
 
 USERS = 2**16
@@ -111,6 +112,11 @@ class Cut:
                     self.own[part].add(own, those[0], those[1], some)
                     found[:, rows] = some
 
+    def release(self) -> None:
+        """Let go of memory that can be mapped again."""
+        for counters in (self.shared, *self.own.values()):
+            counters.release()
+
     def last(self, users: Ints, as_of: Ints, order: Ints, found: tuple[Ints, Ints, Ints]) -> None:
         """Put what users did last here among what they did last elsewhere, see `Counters.last`; errors as of `add`."""
         for part, rows in self._by_part(users):
@@ -139,6 +145,53 @@ class Cut:
 
 Counted = Counters | Cut
 """Counters, in one piece or cut."""
+
+
+class Add(Protocol):
+    """Counts the rows of a stream under one key of a counting; `listed` as of `recsys.past.counters.Counting.add`."""
+
+    def __call__(self, counting: Counting, row: int, stream: Stream, listed: bool) -> None:
+        """Count them."""
+
+
+def in_pieces(counted: Counted, users: Ints, count: int, running: bool = True) -> Iterator[Counters]:
+    """Give counters in pieces: what users share, and then what is of each part of them; all as one where that is one.
+
+    Parameters
+    ----------
+    counted
+        The counters; those that are cut are so by the same parts.
+    users, count
+        The part of every user, by code, shape [n], and how many parts there are.
+    running
+        As of `recsys.past.counters.Counting.add`.
+    """
+    if isinstance(counted, Cut):
+        return iter([counted.shared, *counted.own.values()])
+    return iter([counted]) if count == 1 else Cut.pieces(counted, users, count, running)
+
+
+def count_pieces(
+    keys: tuple[Key, ...], streams: Mapping[str, Stream], add: Add, users: Ints, count: int
+) -> Iterator[Counters]:
+    """Count streams in pieces; arguments as of `in_pieces`."""
+    if count == 1:
+        yield _counted(keys, streams, add, listed=False)
+        return
+    own = tuple(key for key in keys if of_users(key))
+    yield _counted(tuple(key for key in keys if not of_users(key)), streams, add, listed=False)
+    of_own = {key.of: streams[key.of] for key in own}
+    parts = {of: pick(users, stream.codes["user"], -1) for of, stream in of_own.items()}
+    for part in range(count):
+        some = {of: stream.where(parts[of] == part) for of, stream in of_own.items()}
+        yield _counted(own, some, add, listed=True)
+
+
+def _counted(keys: tuple[Key, ...], streams: Mapping[str, Stream], add: Add, listed: bool) -> Counters:
+    counting = Counting(keys)
+    for row, key in enumerate(keys):
+        add(counting, row, streams[key.of], listed)
+    return counting.done()
 
 
 @lru_cache(maxsize=256)

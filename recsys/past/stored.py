@@ -1,8 +1,7 @@
 """A log in a folder: tables and counters as arrays that are mapped, so that processes share what they read of them."""
 
 import json
-from collections.abc import Callable, Iterable, Mapping
-from functools import partial
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -13,13 +12,13 @@ from recsys.data.clock import TimeSettings
 from recsys.errors import ModelError
 from recsys.past.behaviour import Behaviour
 from recsys.past.blocks import Blocks, Writer, map_table, write_table
-from recsys.past.counters import Counters, width_of
+from recsys.past.counters import Counters, Counting, width_of
 from recsys.past.layer import Layer
-from recsys.past.parts import Counted, Cut, of_users, parts_for
+from recsys.past.parts import Counted, Cut, count_pieces, in_pieces, of_users, parts_for
 from recsys.past.reads import READ, Key
 from recsys.past.register import Register
 from recsys.past.streams import Ints, Stream
-from recsys.past.totals import Totals
+from recsys.past.totals import Old, Totals
 from recsys.past.vocabulary import Vocabulary
 from recsys.statistics.hashes import part_of
 
@@ -63,20 +62,24 @@ def write_log(folder: Path, log: "Log", keys: tuple[Key, ...], parts: int | None
         write_table(folder / f"{name}.arrow", getattr(layer.behaviour, name))
     for name in ("items", "users"):
         getattr(log.behaviour, name).write_parquet(folder / f"{name}.parquet")
-    written: dict[str, Callable[[], Counted]] = {"rows": lambda: layer.counters(keys), "rows-read": lambda: layer.read}
+    written: dict[str, Layer | Totals] = {"rows": layer}
     for totals in (each for each in log.layers if isinstance(each, Totals)):
-        written |= {"totals": partial(getattr, totals, "counted"), "totals-read": partial(getattr, totals, "read")}
+        written["totals"] = totals
         layout["kept"] = {kind: len(rows.moments) for kind, rows in totals.rows.items()}
         _write_numbers(folder / "kept.numbers", *(part for rows in totals.rows.values() for part in _parts(rows)))
     count = layout["parts"] = parts_for(len(log.vocabularies["user"])) if parts is None else parts
     users = part_of(log.vocabularies["user"].by_code, count)
     write_table(folder / _USERS, pl.DataFrame({"part": users.astype(np.uint32)}))
     layout["where"] = {}
-    for name, counted in written.items():
-        layout["where"][name] = []
-        for piece, counters in enumerate(_pieces(counted(), users, count, running=name not in _READS)):
-            layout["where"][name].append(counters.where.tolist())
-            _write_numbers(folder / _file(name, piece), counters.blocks.data)
+    for name, of in written.items():
+        for which, pieces in (
+            (name, _pieces(of, keys, users, count)),
+            (f"{name}-read", in_pieces(of.read, users, count, running=False)),
+        ):
+            layout["where"][which] = []
+            for piece, counters in enumerate(pieces):
+                layout["where"][which].append(counters.where.tolist())
+                _write_numbers(folder / _file(which, piece), counters.blocks.data)
         layer.forget()  # of which nothing is needed in memory any more
     (folder / _LAYOUT).write_text(json.dumps(layout) + "\n")
 
@@ -146,16 +149,26 @@ def _moment(said: object) -> int | None:
     return said
 
 
+def _pieces(layer: Layer | Totals, keys: tuple[Key, ...], users: Ints, count: int) -> Iterator[Counters]:
+    """Give the counters of a layer in pieces, see `in_pieces`; what was not counted yet is not kept, only written."""
+    if isinstance(layer, Totals):
+        old = layer.made
+        if isinstance(old, Old):
+            return count_pieces(keys, old.streams(), old.add, users, count)
+        return in_pieces(old, users, count)
+    counted, sizes = layer.counted(keys), layer.sizes
+    if counted is not None:
+        return in_pieces(counted, users, count)
+
+    def add(counting: Counting, row: int, stream: Stream, listed: bool) -> None:
+        counting.add(row, stream, sizes, np.arange(len(stream.moments)), listed=listed)
+
+    return count_pieces(keys, {of: each.by_moment for of, each in layer.streams(keys).items()}, add, users, count)
+
+
 def _file(name: str, piece: int) -> str:
     """Name the file of counters: of those that are shared, or of all where there is one part, or of a part."""
     return f"{name}-{piece - 1}.numbers" if piece else f"{name}.numbers"
-
-
-def _pieces(counted: Counted, users: Ints, count: int, running: bool) -> Iterable[Counters]:
-    """Give counters whole where there is one part, or else those that are shared and then those of each part."""
-    if isinstance(counted, Cut):
-        return [counted.shared, *counted.own.values()]
-    return [counted] if count == 1 else Cut.pieces(counted, users, count, running)
 
 
 def _mapped(
@@ -166,7 +179,7 @@ def _mapped(
     parts: tuple[Ints, int, int | None],
     verify_all: bool,
 ) -> Counted:
-    """Map counters that `_pieces` gave, of all parts or of one."""
+    """Map counters that were written in pieces, of all parts or of one."""
     users, count, part = parts
     own, shared = (tuple(key for key in keys if of_users(key) == apart) for apart in (True, False))
     found = {}

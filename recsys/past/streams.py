@@ -110,6 +110,13 @@ class Stream:
         codes = {name: of[rows] for name, of in self.codes.items()}
         return Stream(codes, self.moments[rows], self.happened[rows], tuple(amount[rows] for amount in self.amounts))
 
+    @property
+    def by_moment(self) -> "Stream":
+        """The rows in the order in which they became known; those of one moment stay as they stand."""
+        if (self.moments[1:] >= self.moments[:-1]).all():
+            return self
+        return self.where(np.argsort(self.moments, kind="stable"))
+
     def joined(self, other: "Stream") -> "Stream":
         """Append the rows of another stream with the same key columns and amounts."""
         return Stream(

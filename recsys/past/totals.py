@@ -44,20 +44,55 @@ class Keeping:
 
 
 @dataclass(frozen=True, eq=False)
+class Old:
+    """Old rows of a layer, of which totals are to be made.
+
+    Attributes
+    ----------
+    layer
+        All its rows.
+    keys
+        What is counted.
+    since, before
+        Only rows that became known within count, microseconds.
+    days
+        Gives the day of moments; totals tell days apart.
+    """
+
+    layer: "Layer"
+    keys: tuple[Key, ...]
+    since: int
+    before: int
+    days: Callable[[Ints], Ints]
+
+    def streams(self) -> dict[str, Stream]:
+        """Give the rows of each stream that is counted, in the order in which they became known."""
+        return {of: self._old(stream).by_moment for of, stream in self.layer.streams(self.keys).items()}
+
+    def add(self, counting: Counting, row: int, stream: Stream, listed: bool) -> None:
+        """Add up the rows of a stream; arguments as of `recsys.past.counters.Counting.add`."""
+        order = np.arange(len(stream.moments))
+        counting.add_totals(row, stream, self.layer.sizes, order, self.days(stream.moments), listed)
+
+    def _old(self, stream: Stream) -> Stream:
+        return stream.where((stream.moments < self.before) & (stream.moments >= self.since))
+
+
+@dataclass(frozen=True, eq=False)
 class Totals:
     """What is left of old rows: the lowest layer of a log that does not answer for moments long past.
 
     Attributes
     ----------
-    counted
-        Totals of every key that may be asked.
+    made
+        Totals of every key that may be asked, or the rows of which they are made when they are asked for.
     read
         The last that each user read, see `Layer.read`.
     rows
         Clicks, and events of other kinds, that are kept as rows of users, items and moments alone.
     """
 
-    counted: "Counted"
+    made: "Counted | Old"
     read: "Counted"
     rows: Mapping[str, Stream]
     _chosen: "dict[tuple[Key, ...], Counted]" = field(default_factory=dict)
@@ -72,7 +107,7 @@ class Totals:
         days: Callable[[Ints], Ints],
         first: int | None = None,
     ) -> "Totals":
-        """Add up the rows of a layer that became known before a moment, microseconds.
+        """Let totals stand for the rows of a layer that became known before a moment, microseconds.
 
         Parameters
         ----------
@@ -89,22 +124,33 @@ class Totals:
         first
             What became known before, microseconds, counts for nobody who may ask; None where all counts.
         """
-        counting = Counting(keys)
-        for row, key in enumerate(keys):
-            stream = layer.clicked if key.of == CLICK else layer.stream(key.of)
-            old = stream.where((stream.moments < before) & (stream.moments >= (ALWAYS if first is None else first)))
-            counting.add_totals(row, old, layer.sizes, np.argsort(old.moments, kind="stable"), days(old.moments))
         clicks = layer.click_rows.where(layer.click_rows.moments < before)
         since = ALWAYS if CLICK in keep.kinds else before - keep.clicks_for // timedelta(microseconds=1)
         rows = {CLICK: _bare(clicks.where(clicks.moments >= since))}
         for kind in (kind for kind in keep.kinds if kind != CLICK):
             of_kind = layer.stream(kind)
             rows[kind] = _bare(of_kind.where(of_kind.moments < before))
-        return cls(counting.done(), _last_read(layer, before, keep.read), rows)
+        old = Old(layer, keys, ALWAYS if first is None else first, before, days)
+        return cls(old, _last_read(layer, before, keep.read), rows)
+
+    @cached_property
+    def counted(self) -> "Counted":
+        """Totals of every key that may be asked."""
+        if not isinstance(self.made, Old):
+            return self.made
+        counting, streams = Counting(self.made.keys), self.made.streams()
+        for row, key in enumerate(self.made.keys):
+            self.made.add(counting, row, streams[key.of], listed=False)
+        return counting.done()
 
     def prepare(self, keys: tuple[Key, ...]) -> None:
         """Nothing is left to be counted; what is asked must be among it."""
         self.counters(keys)
+
+    def release(self) -> None:
+        """Let go of memory of counters that can be mapped again."""
+        for counted in (self.counted, self.read):
+            counted.release()
 
     def counters(self, keys: tuple[Key, ...]) -> "Counted":
         """Give the counters of some keys; threads may ask."""

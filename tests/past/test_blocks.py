@@ -1,4 +1,5 @@
 import hashlib
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -73,3 +74,27 @@ def test_a_table_is_mapped_and_what_is_none_is_refused(tmp_path):
     (tmp_path / "t.arrow").write_bytes(b"no table")
     with pytest.raises(ModelError, match=r"t\.arrow cannot be read \(.*\); copy the whole folder again"):
         map_table(tmp_path / "t.arrow")
+
+
+def test_pages_that_were_let_go_are_mapped_again(tmp_path):
+    numbers = np.arange(3 * 2**BLOCK)
+    writer = Writer(tmp_path / "a.numbers")
+    writer.add(numbers)
+    writer.close()
+    blocks = Blocks.mapped(tmp_path / "a.numbers", verify_all=True)
+
+    def resident() -> int:
+        lines = iter(Path("/proc/self/smaps").read_text().splitlines())
+        return next(
+            int(next(line for line in lines if line.startswith("Rss:")).split()[1])
+            for line in lines
+            if "a.numbers" in line
+        )
+
+    assert blocks.data.sum() == numbers.sum()
+    assert resident() > 0
+    blocks.release()
+    assert resident() == 0
+    assert blocks.checked[:3].all()
+    assert np.array_equal(blocks.data, numbers)
+    Blocks.held(np.arange(3)).release()
