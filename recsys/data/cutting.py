@@ -3,7 +3,8 @@
 import logging
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from recsys.data.faults import refuse_errors
 from recsys.data.plain import in_utc
 from recsys.errors import DataError, first_line
 from recsys.reading import parquet_files, present_files, refuse_large_parquet
+from recsys.schema import TIME
 from recsys.shown import counted
 from recsys.statistics.hashes import hash_ids, part_of
 
@@ -202,6 +204,17 @@ def columns_of(candidates: Path) -> list[str]:
     return [*dict.fromkeys(name for file in parquet_files(candidates) for name in _columns(file))]
 
 
+def first_moments(candidates: Path) -> pl.Series:
+    """Give the first moment of each file that can be read; who ranks them says what is wrong with the others."""
+    found = []
+    for file in parquet_files(candidates):
+        with suppress(DataError):
+            found += [
+                batch["timestamp"].min() for batch in _batches(file, ["timestamp"]) if "timestamp" in batch.columns
+            ]
+    return pl.Series("timestamp", [moment for moment in found if isinstance(moment, datetime)], dtype=TIME)
+
+
 def _columns(file: Path) -> list[str]:
     """Name the columns of a file, none where it cannot be read: who reads it says why."""
     try:
@@ -226,10 +239,10 @@ def _is_text(kind: pa.DataType) -> bool:
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
 
 
-def _batches(file: Path) -> Iterator[pl.DataFrame]:
+def _batches(file: Path, columns: Sequence[str] | None = None) -> Iterator[pl.DataFrame]:
     try:
         with pq.ParquetFile(file) as opened:
-            for batch in opened.iter_batches(_AT_ONCE):
+            for batch in opened.iter_batches(_AT_ONCE, columns=columns):
                 frame = pl.from_arrow(batch)
                 assert isinstance(frame, pl.DataFrame)
                 yield in_utc(frame)

@@ -13,6 +13,7 @@ from recsys.arranging.settings import RuleSettings
 from recsys.data.candidates import ask, read_rows
 from recsys.data.checks import check_tables
 from recsys.data.cut import known_before
+from recsys.data.cutting import first_moments
 from recsys.data.databases import located
 from recsys.data.importers import Mapping as Mapped
 from recsys.data.importers import fetched, files_read, is_remote, read_mapped, read_source, refuse_unknown
@@ -28,7 +29,7 @@ from recsys.jobs.nightly.sink import upsert
 from recsys.jobs.nightly.steps import Steps, UndoneError, print_of
 from recsys.manifest import file_hash, read_manifest, write_manifest
 from recsys.model.folder import Model, identity
-from recsys.reading import parquet_files, present_files
+from recsys.reading import present_files
 from recsys.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -295,14 +296,10 @@ class NightSteps:
     def _earliest(self, model: Path) -> int | None:
         """Give the first moment that lists ask, microseconds."""
         said, clock = self.configured.nightly.lists, Model.load(model).clock
-        moments = [pl.Series("timestamp", [self.at])]
+        moments = pl.Series("timestamp", [self.at])
         if said.candidates is not None:
-            files = parquet_files(self.configured.path(said.candidates))
-            moments = [read_rows(file)["timestamp"] for file in files]
-        first = pl.concat([each.to_frame("timestamp") for each in moments]).select(
-            clock.as_of(pl.col("timestamp").min()).dt.epoch("us")
-        )
-        found = first.item()
+            moments = first_moments(self.configured.path(said.candidates))
+        found = moments.to_frame().select(clock.as_of(pl.col("timestamp").min()).dt.epoch("us")).item()
         return None if found is None else int(found)
 
     def _score(

@@ -1,9 +1,17 @@
 """From a real Postgres server to published lists and back into a table, in one configuration file."""
 
 import json
+import re
+import socket
+import subprocess
+import sys
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
+from select import select
+from threading import Thread
+from urllib.parse import unquote
 
 import polars as pl
 import pytest
@@ -93,7 +101,7 @@ def test_the_record_holds_a_line_of_json_for_each_step(job: Job) -> None:
     )
 
 
-def test_a_disk_that_is_full_or_read_only_leaves_the_lists_of_before(job: Job, capsys) -> None:
+def test_a_target_that_is_read_only_leaves_the_lists_of_before(job: Job, capsys) -> None:
     before = job.files()
     text = job.config.read_text()
     job.config.write_text(text.replace('home = "nights"', 'home = "/proc/nights"'))
@@ -101,3 +109,131 @@ def test_a_disk_that_is_full_or_read_only_leaves_the_lists_of_before(job: Job, c
     assert "/proc/nights" in capsys.readouterr().err
     assert job.files() == before
     assert read_nightly(job.config).home == Path("/proc/nights")
+
+
+FILLED = """
+import resource, signal, sys
+from recsys.cli import main
+from recsys.jobs.nightly.steps import Steps
+
+step, event, *words = sys.argv[1:]
+tell = Steps.tell
+
+def filled(self, name, what, **more):
+    tell(self, name, what, **more)
+    if (name, what) == (step, event):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+
+Steps.tell = filled
+status = main(words)
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)
+sys.exit(status)
+"""
+"""A disk that is full from the moment on at which a step has begun, or is done."""
+
+
+@pytest.mark.parametrize(
+    ("step", "event"),
+    [
+        ("import", "begun"),
+        ("check", "begun"),
+        ("train", "begun"),
+        ("gate", "begun"),
+        ("embed", "begun"),
+        ("candidates", "begun"),
+        ("score", "begun"),
+        ("score", "done"),
+    ],
+)
+def test_a_disk_that_is_full_in_any_step_leaves_the_lists_of_before_and_costs_nothing(job: Job, step, event) -> None:
+    if step in ("train", "gate"):
+        job.change("[settings.windows]", '[training]\nevery = "1d"\n\n[settings.windows]')
+    job.rewrite("events", lambda events: events.head(len(events) - 1))  # so that no step is done already
+    before, lists = (job.home / "live").resolve(), job.lists()
+    words = ["nightly", "--config", str(job.config), "--at", SECOND.isoformat()]
+    done = subprocess.run(
+        [sys.executable, "-c", FILLED, step, event, *words], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == FAILED, done.stderr
+    assert "recsys: there is no room left to write" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert (job.home / "live").resolve() == before
+    assert job.lists().equals(lists)
+    assert main(words) == FINE
+    assert (job.home / "live").resolve() != before
+    assert not [*(job.home / "lists").glob(".*"), *(job.home / "models").glob(".*"), *(job.home / "work").glob(".*")]
+
+
+def test_a_broken_file_of_candidates_is_left_out_by_name_and_the_others_are_ranked(job: Job, capsys) -> None:
+    asked = pl.read_parquet(job.home / "work/candidates-*/asked.parquet")
+    items = pl.read_parquet(job.folder / "source/items.parquet").head(8).select("item_id")
+    tonight = job.folder / "tonight"
+    tonight.mkdir()
+    for number in range(3):
+        lists = asked[number * 10 : number * 10 + 10].join(items, how="cross")
+        lists.with_columns(timestamp=pl.lit(SECOND).cast(pl.Datetime("us", "UTC"))).write_parquet(
+            tonight / f"{number}.parquet"
+        )
+    whole = (tonight / "1.parquet").read_bytes()
+    (tonight / "1.parquet").write_bytes(whole[: len(whole) // 2])
+    job.change("[lists]", '[gate]\nscores = 100\ncoverage = 0\n\n[lists]\ncandidates = "tonight"')
+    words = ["nightly", "--config", str(job.config), "--at", SECOND.isoformat()]
+    assert main(words) == FINE
+    assert "broken, and left out: 1.parquet: " in capsys.readouterr().out
+    assert job.lists()["request_id"].n_unique() == 20
+
+
+@contextmanager
+def breaking_off(target: str, after: int) -> Iterator[int]:
+    """Give a port that leads to a socket of a real server, and breaks off after so many bytes of its answers."""
+    left, threads = [after], list[Thread]()
+
+    def through(near: socket.socket, far: socket.socket) -> None:
+        with near, far, suppress(OSError):
+            while left[0] > 0:
+                for ready in select([near, far], [], [])[0]:
+                    sent = ready.recv(4096)
+                    if not sent:
+                        return
+                    (far if ready is near else near).sendall(sent)
+                    left[0] -= len(sent) * (ready is far)
+
+    def serve() -> None:
+        with suppress(OSError):
+            while True:
+                near, _ = listening.accept()
+                far = socket.socket(socket.AF_UNIX)
+                far.connect(target)
+                threads.append(Thread(target=through, args=(near, far)))
+                threads[-1].start()
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        serving = Thread(target=serve)
+        serving.start()
+        yield listening.getsockname()[1]
+        listening.shutdown(socket.SHUT_RDWR)
+        serving.join()
+    for thread in threads:
+        thread.join()
+    assert left[0] <= 0
+
+
+def test_a_source_that_breaks_off_half_way_leaves_the_lists_of_before(
+    postgres: str, job: Job, monkeypatch, capsys
+) -> None:
+    fill(postgres, job)
+    before = job.files()
+    job.change("[source]", '[source]\nmapping = { database = "${SHOP}" }')
+    for table in (job.folder / "source").glob("*.parquet"):
+        table.unlink()
+    (place,) = re.findall(r"host=([^&]+)", unquote(postgres))
+    (user,) = re.findall(r"//([^:@]+)", postgres)
+    words = ["nightly", "--config", str(job.config), "--at", SECOND.isoformat()]
+    for after in (60_000, 400_000):
+        with breaking_off(f"{place}/.s.PGSQL.5432", after) as port:
+            monkeypatch.setenv("SHOP", f"postgresql://{user}@127.0.0.1:{port}/postgres?sslmode=disable")
+            assert main(words) == FAILED
+        assert re.match("recsys: the database (broke off at|did not answer)", capsys.readouterr().err)
+        assert job.files() == before
+    monkeypatch.setenv("SHOP", postgres)
+    assert main(words) == FINE
