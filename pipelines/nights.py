@@ -30,10 +30,10 @@ from recsys.manifest import read_manifest
 from recsys.world import WorldSettings, make_world
 from recsys.world.calendar import START
 
-WORLD = WorldSettings(seed=3, items=300, users=400, days=10, requests=5_000)
+WORLD = WorldSettings(seed=3, items=150, users=400, days=10, requests=5_000)
 """The shop whose nights are killed: of 5,000 lists."""
 
-CLEAN = WorldSettings(seed=4, items=300, users=400, days=46, requests=23_000)
+CLEAN = WorldSettings(seed=4, items=150, users=400, days=46, requests=23_000)
 """The shop of which many nights are made: as many lists a day."""
 
 HISTORY = 14
@@ -84,7 +84,10 @@ def write_job(folder: Path, every: str) -> None:
         Section(("training",), (Entry("every", every),)),
         Section(("lists",), (Entry("top", 10), Entry("context", {"device": "mobile"}))),
         Section(("settings", "windows"), (Entry("fractions", [0.3, 0.35, 0.15, 0.2]),)),
-        Section(("settings", "text"), (Entry("epochs", 0), Entry("head_epochs", 0), Entry("lexicon", 0))),
+        Section(
+            ("settings", "text"),
+            (Entry("max_tokens", 16), Entry("epochs", 0), Entry("head_epochs", 0), Entry("lexicon", 0)),
+        ),
         Section(
             ("settings", "features"),
             (Entry("windows", ["6h", "1d"]), Entry("affinity", ["category"]), Entry("context", ["device"])),
