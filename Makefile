@@ -47,7 +47,7 @@ bench: $(INSTALLED) ## measure speed against peers, into build/bench.json
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-deps sentence-transformers
 	$(BIN)/python -m tests.benchmarks.run
 
-prove: $(INSTALLED) ## the tests on examples never seen, fuzzers ten minutes each, and the long simulations: verdicts, off-policy estimates, daily looks, made shops, a day told as it becomes known, and where text helps; into build/prove
+prove: $(INSTALLED) ## the tests on examples never seen, fuzzers ten minutes each, and the long simulations: verdicts, off-policy estimates, daily looks, made shops, a day told as it becomes known, nights that are killed and nights that are clean, and where text helps; into build/prove
 	rm -rf build/prove
 	$(BIN)/python -m pytest --hypothesis-profile prove
 	$(BIN)/python -m pipelines.simulations --out build/prove/comparison.json
@@ -55,5 +55,7 @@ prove: $(INSTALLED) ## the tests on examples never seen, fuzzers ten minutes eac
 	$(BIN)/python -m pipelines.peeking --out build/prove/peeking.json
 	$(BIN)/python -m pipelines.shops --out build/prove/shops
 	$(BIN)/python -m pipelines.replay --out build/prove/replay
+	$(BIN)/python -m pipelines.nights kills --runs 60 --out build/prove/kills
+	$(BIN)/python -m pipelines.nights clean --runs 30 --out build/prove/clean
 	$(BIN)/recsys demo --out build/prove/demo
 	$(BIN)/python -m pipelines.ablation build/prove/demo/data --config pipelines/world.toml --out build/prove/ablation.json

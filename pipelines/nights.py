@@ -22,6 +22,7 @@ from threading import Event, Thread
 import numpy as np
 import polars as pl
 
+from recsys.encoders import DEFAULT_ENCODER
 from recsys.errors import RecsysError
 from recsys.init.toml import Entry, Section, write_toml
 from recsys.jobs.nightly.job import run_night
@@ -76,7 +77,7 @@ class Found:
     seconds: list[float] = field(default_factory=list)
 
 
-def write_job(folder: Path, every: str) -> None:
+def write_job(folder: Path, every: str, encoder: str) -> None:
     """Write the configuration of a nightly job whose tables lie in `source` beside it."""
     sections = [
         Section((), (Entry("home", "nights"),)),
@@ -86,7 +87,13 @@ def write_job(folder: Path, every: str) -> None:
         Section(("settings", "windows"), (Entry("fractions", [0.3, 0.35, 0.15, 0.2]),)),
         Section(
             ("settings", "text"),
-            (Entry("max_tokens", 16), Entry("epochs", 0), Entry("head_epochs", 0), Entry("lexicon", 0)),
+            (
+                Entry("encoder", encoder),
+                Entry("max_tokens", 16),
+                Entry("epochs", 0),
+                Entry("head_epochs", 0),
+                Entry("lexicon", 0),
+            ),
         ),
         Section(
             ("settings", "features"),
@@ -98,11 +105,11 @@ def write_job(folder: Path, every: str) -> None:
     (folder / "night.toml").write_text(write_toml("A nightly job of a made shop.", sections))
 
 
-def killed(out: Path, runs: int, seed: int) -> Found:
+def killed(out: Path, runs: int, seed: int, encoder: str = DEFAULT_ENCODER) -> Found:
     """Kill second nights at moments uniform over all they do, and go on; hold the outcome against an unbroken one."""
     out.mkdir(parents=True)
     make_world(WORLD).dataset.write(out / "first/source")
-    write_job(out / "first", "1d")
+    write_job(out / "first", "1d", encoder)
     night = START + timedelta(days=WORLD.days - 1, hours=4)
     _run(out / "first", night)
     events = out / "first/source/events.parquet"
@@ -133,11 +140,11 @@ def killed(out: Path, runs: int, seed: int) -> Found:
     return found
 
 
-def clean(out: Path, runs: int, seed: int) -> Found:
+def clean(out: Path, runs: int, seed: int, encoder: str = DEFAULT_ENCODER) -> Found:
     """Make a night of each day of a shop in which nothing is amiss, with a training each week."""
     out.mkdir(parents=True)
     make_world(CLEAN.model_copy(update={"seed": seed})).dataset.write(out / "source")
-    write_job(out, "7d")
+    write_job(out, "7d", encoder)
     found = Found()
     for number in range(runs):
         night, begun = START + timedelta(days=HISTORY + number, hours=4), time.monotonic()
