@@ -13,6 +13,7 @@ from recsys.data.cutting import Parts, candidate_files, columns_of, in_parts
 from recsys.data.faults import refuse_errors
 from recsys.data.plain import plain_table
 from recsys.data.tables import Dataset
+from recsys.errors import DataError
 from recsys.files import link_files, new_folder, refuse_existing
 from recsys.jobs.ranked_parts import RankedParts, Scored
 from recsys.jobs.work import SCORING, library_versions, work_folder
@@ -63,7 +64,8 @@ def score(
     Raises
     ------
     DataError
-        When a table or the candidates have faults, `out` exists, or no candidate was out when its list was made.
+        When a table or the candidates have faults, there are none, `out` exists, or no candidate was out when its list
+        was made.
     ModelError
         When the folder is no whole model.
     SettingsError
@@ -191,14 +193,17 @@ def _rows(model: Model, candidates: pl.DataFrame | Path, items: int) -> int:
 
 def _first_as_of(model: Model, parts: Parts) -> int | None:
     """Check candidates that came in, and give the first moment that any list asks, microseconds."""
-    first = []
+    first, rows = [], 0
     for part in parts:
+        rows += len(part)
         if "item_id" in part.columns:
             refuse_errors(check_candidates(part))
         if "timestamp" in part.columns:
             moments = plain_table(part.select("timestamp"), CANDIDATES)
             if moments.schema["timestamp"] == TIME:
                 first.append(moments.select(model.clock.as_of(pl.col("timestamp").min()).dt.epoch("us")).item())
+    if not rows:
+        raise DataError("there are no candidates: the files hold no row; name the lists that are to be ranked")
     return min((moment for moment in first if moment is not None), default=None)
 
 
