@@ -1,5 +1,6 @@
 """Folders that appear whole or not at all, plain files and JSON."""
 
+import ctypes
 import errno
 import fcntl
 import io
@@ -24,6 +25,9 @@ logger = logging.getLogger(__name__)
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 _UNFINISHED = ".unfinished"
+
+_HERE, _EXCHANGE = -100, 2
+"""AT_FDCWD and RENAME_EXCHANGE of Linux' renameat2."""
 
 _DEEPEST = 64
 """Lists and objects inside each other in a JSON file; what this package writes needs less than ten."""
@@ -53,7 +57,8 @@ def new_folder(target: str | Path) -> Iterator[Path]:
             yield staging.absolute()  # of whose name no library makes another one, as of `~`
             usual = stat.S_IMODE(staging.stat().st_mode) & 0o777
             for path in staging.rglob("*"):
-                path.chmod(usual if path.is_dir() else usual & 0o666)
+                if path.is_dir() or path.stat().st_nlink == 1:  # what has a second name elsewhere stays as it is
+                    path.chmod(usual if path.is_dir() else usual & 0o666)
                 _flush(path)
             _flush(staging)
         try:
@@ -242,15 +247,31 @@ def link_files(files: Iterable[Path], folder: Path) -> None:
             shutil.copyfile(file, folder / file.name)
 
 
-def replace_files(new: Path, folder: Path) -> None:
-    """Put the files of a folder in the place of those of another one that are called alike; the folder is gone then.
+def exchange(one: Path, other: Path) -> None:
+    """Let two folders change their names, in one step where the system can: nobody finds neither.
 
-    Manifests come last. Each file is the old one or the new one; after a kill, the same call does what is left.
+    Where it cannot, there is a moment in which `one` is not there.
     """
-    files = sorted((path for path in new.rglob("*") if path.is_file()), key=lambda path: path.name == "manifest.json")
-    for file in files:
-        file.replace(folder / file.relative_to(new))  # of two names of one file both stay
-    shutil.rmtree(new)
+    system = ctypes.CDLL(None, use_errno=True)
+    if hasattr(system, "renameat2") and not system.renameat2(_HERE, bytes(one), _HERE, bytes(other), _EXCHANGE):
+        return
+    between = one.with_name(f".{one.name}.between")
+    one.rename(between)
+    other.rename(one)
+    between.rename(other)
+
+
+def remove(path: Path) -> None:
+    """Remove a file, or a folder: out of sight at once, so that none is ever there in part."""
+    if not path.is_dir() or path.is_symlink():
+        path.unlink()
+        return
+    if not path.name.startswith("."):
+        hidden = path.with_name(f".{path.name}.gone")
+        if hidden.exists():
+            shutil.rmtree(hidden)
+        path = path.rename(hidden)
+    shutil.rmtree(path)
 
 
 def open_plain(path: Path) -> io.BufferedReader:

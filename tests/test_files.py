@@ -11,13 +11,16 @@ import polars as pl
 import pytest
 from safetensors.numpy import save_file
 
+from recsys import files
 from recsys.errors import DataError, ModelError, SettingsError
 from recsys.files import (
+    exchange,
+    link_files,
     new_folder,
     read_json,
     refuse_existing,
     refuse_unwritable,
-    replace_files,
+    remove,
     unfinished,
     write_whole,
 )
@@ -301,37 +304,36 @@ def test_a_name_that_is_too_long_is_wrong_use(tmp_path: Path, name: str) -> None
         refuse_unwritable(tmp_path / name)
 
 
-def test_files_are_replaced_by_name_with_the_manifest_last_and_again_after_a_kill(tmp_path, monkeypatch) -> None:
-    for folder, text in (("old", "before"), ("new", "after")):
-        (tmp_path / folder / "inner").mkdir(parents=True)
-        for name in ("manifest.json", "inner/a", "inner/manifest.json", "z"):
-            (tmp_path / folder / name).write_text(text)
-    (tmp_path / "new/same").hardlink_to(tmp_path / "old/z")
-    (tmp_path / "old/same").hardlink_to(tmp_path / "old/z")
-    moved, replace = [], Path.replace
+@pytest.mark.parametrize("system", [True, False])
+def test_folders_change_their_names_whatever_is_in_them(tmp_path: Path, monkeypatch, system) -> None:
+    for folder, text in (("one", "before"), (".one.ready", "after")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "a").write_text(text)
+    if not system:
+        monkeypatch.setattr(files.ctypes, "CDLL", lambda *_, **__: object())
+    exchange(tmp_path / "one", tmp_path / ".one.ready")
+    assert (tmp_path / "one/a").read_text() == "after"
+    assert (tmp_path / ".one.ready/a").read_text() == "before"
+    assert len([*tmp_path.iterdir()]) == 2
 
-    def killed(path: Path, target: Path) -> Path:
-        if len(moved) == 2:
-            raise KeyboardInterrupt
-        moved.append(path.name)
-        return replace(path, target)
 
-    with monkeypatch.context() as patch:
-        patch.setattr(Path, "replace", killed)
-        with pytest.raises(KeyboardInterrupt):
-            replace_files(tmp_path / "new", tmp_path / "old")
-    assert "manifest.json" not in moved
-    replace_files(tmp_path / "new", tmp_path / "old")
-    assert not (tmp_path / "new").exists()
-    found = {
-        str(path.relative_to(tmp_path / "old")): path.read_text()
-        for path in (tmp_path / "old").rglob("*")
-        if path.is_file()
-    }
-    assert found == {
-        "manifest.json": "after",
-        "inner/a": "after",
-        "inner/manifest.json": "after",
-        "z": "after",
-        "same": "before",
-    }
+def test_what_has_a_second_name_keeps_its_permissions_in_a_new_folder(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("a")
+    (tmp_path / "a").chmod(0o644)
+    before = os.umask(0o077)
+    try:
+        with new_folder(tmp_path / "new") as staging:
+            link_files([tmp_path / "a"], staging)
+            (staging / "b").write_text("b")
+    finally:
+        os.umask(before)
+    assert [(tmp_path / "new" / name).stat().st_mode & 0o777 for name in "ab"] == [0o644, 0o600]
+
+
+def test_a_folder_is_out_of_sight_before_it_is_removed(tmp_path: Path) -> None:
+    (tmp_path / "a/b").mkdir(parents=True)
+    (tmp_path / ".a.gone/left").mkdir(parents=True)
+    remove(tmp_path / "a")
+    (tmp_path / "file").touch()
+    remove(tmp_path / "file")
+    assert not [*tmp_path.iterdir()]

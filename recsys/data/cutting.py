@@ -2,6 +2,7 @@
 
 import logging
 import shutil
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
@@ -87,7 +88,7 @@ def in_parts(candidates: pl.DataFrame | Path, work: Path, rows: int) -> Iterator
         return
     files, broken = _sound(candidate_files(candidates))
     count = _rows(files) // rows
-    if count < 2 and not broken:
+    if count < 2 and len(files) + len(broken) < 2:
         yield Parts([read_rows(candidates)])
         return
     shutil.rmtree(work, ignore_errors=True)
@@ -99,7 +100,7 @@ def in_parts(candidates: pl.DataFrame | Path, work: Path, rows: int) -> Iterator
                     folder = work / f"{part:06}"
                     folder.mkdir(exist_ok=True)
                     own.write_parquet(folder / f"{number:06}.parquet")
-        parts = Parts(sorted(work.iterdir()), broken)
+        parts = Parts(sorted(work.iterdir()) or [pl.DataFrame()], broken)
         _refuse_shared(parts)
         yield parts
     finally:
@@ -146,7 +147,9 @@ def _sound(files: Sequence[Path]) -> tuple[list[Path], dict[str, str]]:
     """
     if len(files) < 2:
         return [*files], {}
-    found = {file: _fault(file) for file in files}
+    kinds = Counter(_kind(file) for file in files)
+    usual = max(kinds, key=lambda kind: (bool(kind), kinds[kind]))
+    found = {file: _fault(file) or _strange(_kind(file), usual) for file in files}
     sound, broken = [file for file in files if not found[file]], {file: why for file, why in found.items() if why}
     if not sound:
         told = "; ".join(f"{file.name}: {why}" for file, why in broken.items())
@@ -154,6 +157,26 @@ def _sound(files: Sequence[Path]) -> tuple[list[Path], dict[str, str]]:
     for file, why in broken.items():
         logger.warning("%s is left out: %s", file, why)
     return sound, {file.name: why for file, why in broken.items()}
+
+
+def _kind(file: Path) -> tuple[tuple[str, str], ...]:
+    """Say which columns of ids a file has, whole numbers or text; nothing where it cannot be read or holds no row."""
+    try:
+        schema = pq.read_schema(file) if pq.read_metadata(file).num_rows else pa.schema([])
+    except (pa.ArrowException, OSError):
+        return ()
+    names = [name for name in ("request_id", "user_id", "item_id") if name in schema.names]
+    return tuple((name, "whole numbers" if pa.types.is_integer(schema.field(name).type) else "text") for name in names)
+
+
+def _strange(kind: tuple[tuple[str, str], ...], usual: tuple[tuple[str, str], ...]) -> str:
+    """Say how a file that can be read differs from most in its ids; nothing where it does not."""
+    own, others = dict(kind), dict(usual)
+    for name in [*others, *own] if own else ():
+        if own.get(name) != others.get(name):
+            said = [f"holds {of[name]}" if name in of else "is not there" for of in (own, others)]
+            return f"{name} {said[0]}, where in most files it {said[1]}"
+    return ""
 
 
 def _fault(file: Path) -> str:

@@ -90,10 +90,11 @@ class Database:
 
         Rows of the same `request_id` are replaced, all others stay.
         """
+        names = ", ".join(f'"{name}"' for name in rows.schema.names)
         statements = (
             f'CREATE TABLE IF NOT EXISTS "{table}" AS SELECT * FROM {_STAGING} WHERE FALSE',  # noqa: S608
             f'DELETE FROM "{table}" WHERE request_id IN (SELECT request_id FROM {_STAGING})',  # noqa: S608
-            f'INSERT INTO "{table}" SELECT * FROM {_STAGING}',  # noqa: S608
+            f'INSERT INTO "{table}" ({names}) SELECT {names} FROM {_STAGING}',  # noqa: S608
         )
         if self._postgres:
             with self._connection.cursor() as cursor:

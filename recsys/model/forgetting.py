@@ -1,5 +1,6 @@
 """A state without some user."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,8 +40,8 @@ class Forgetting:
     gone: Flags
 
     @classmethod
-    def of(cls, folder: Path, model: Path, user: str) -> "Forgetting":
-        """Look for a user, an id as text, in a state.
+    def of(cls, folder: Path, model: Path, ids: Collection[str]) -> "Forgetting":
+        """Look for a user, by ids as text, in a state.
 
         Raises
         ------
@@ -49,7 +50,7 @@ class Forgetting:
         """
         state = State.load(folder, model, verify_all=True)
         assert state.log is not None
-        gone = (state.log.users.by_code.cast(pl.String) == user).to_numpy().astype(bool)
+        gone = state.log.users.by_code.cast(pl.String).is_in(list(ids)).to_numpy().astype(bool)
         return cls(folder, model, state, state.log, gone)
 
     @property

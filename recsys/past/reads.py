@@ -182,8 +182,9 @@ def _planned(asked: tuple[Amount | Moment, ...], delay: timedelta, limited: bool
 
 
 def _key(asked: Amount | Moment) -> Key:
-    """Give what it is read from; an outcome lies at its showing."""
-    return Key(SHOWING if asked.of == OUTCOME else asked.of, asked.per)
+    """Give what it is read from; an outcome lies at its showing, and users come first, for they are told apart."""
+    per = tuple(sorted(asked.per, key=lambda name: name != "user"))
+    return Key(SHOWING if asked.of == OUTCOME else asked.of, per)
 
 
 def _bounds(asked: Amount | Moment, delay: timedelta) -> tuple[int | None, int]:

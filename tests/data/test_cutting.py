@@ -7,8 +7,9 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from recsys.data import cutting
-from recsys.data.cutting import in_parts, refuse_no_items
+from recsys.data.cutting import first_moments, in_parts, refuse_no_items
 from recsys.errors import DataError
+from recsys.schema import TIME
 
 
 def make_candidates(requests: int = 60, texts: bool = False) -> pl.DataFrame:
@@ -77,13 +78,43 @@ def test_candidates_without_items_are_refused(tmp_path: Path) -> None:
         refuse_no_items(tmp_path / "one.parquet")
 
 
-def test_files_that_differ_are_read_whole_and_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (pl.col("item_id").cast(pl.String), "item_id holds text, where in most files it holds whole numbers"),
+        (pl.col("user_id").cast(pl.String), "user_id holds text, where in most files it holds whole numbers"),
+        (None, "item_id is not there, where in most files it holds whole numbers"),
+    ],
+)
+def test_a_file_that_differs_from_most_in_its_ids_is_left_out_by_name(tmp_path: Path, change, why) -> None:
     whole = make_candidates()
-    whole[:100].write_parquet(tmp_path / "one.parquet")
-    whole[100:].with_columns(pl.col("item_id").cast(pl.String)).write_parquet(tmp_path / "two.parquet")
-    with pytest.raises(DataError, match=r"two\.parquet holds item_id as String, where one\.parquet holds"):  # noqa: SIM117
-        with in_parts(tmp_path, tmp_path / "work", rows=40):
-            pass
+    for number in range(3):
+        part = whole.filter(pl.col("user_id") % 3 == number)
+        if number == 1:
+            part = part.drop("item_id") if change is None else part.with_columns(change)
+        part.write_parquet(tmp_path / f"{number}.parquet")
+    whole.clear().write_parquet(tmp_path / "3.parquet")
+    with in_parts(tmp_path, tmp_path / "work", rows=40) as parts:
+        assert parts.broken == {"1.parquet": why}
+        assert sum(map(len, parts)) == len(whole.filter(pl.col("user_id") % 3 != 1))
+
+
+def test_files_with_and_without_a_zone_are_one_night(tmp_path: Path) -> None:
+    whole = make_candidates()
+    whole[:100].with_columns(pl.col("timestamp").dt.replace_time_zone("UTC")).write_parquet(tmp_path / "one.parquet")
+    whole[100:].write_parquet(tmp_path / "two.parquet")
+    with in_parts(tmp_path, tmp_path / "work", rows=10**6) as parts:
+        assert parts[0].schema["timestamp"] == TIME
+        assert len(parts[0]) == len(whole)
+    assert first_moments(tmp_path).to_list() == 2 * [datetime(2024, 5, 1, tzinfo=UTC)]
+
+
+def test_no_rows_and_a_broken_file_are_one_part_of_nothing(tmp_path: Path) -> None:
+    make_candidates().clear().write_parquet(tmp_path / "one.parquet")
+    (tmp_path / "two.parquet").write_bytes(b"no table")
+    with in_parts(tmp_path, tmp_path / "work", rows=10) as parts:
+        assert [len(part) for part in parts] == [0]
+    assert first_moments(tmp_path).is_empty()
 
 
 def test_a_file_that_would_take_all_memory_is_refused_before_it_is_cut(tmp_path: Path, monkeypatch) -> None:

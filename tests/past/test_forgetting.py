@@ -5,8 +5,10 @@ from datetime import timedelta
 import numpy as np
 import polars as pl
 import pytest
+from pydantic import TypeAdapter
 
 from recsys.features.plan import build_features, counted_keys
+from recsys.features.settings import Declaration
 from recsys.past import parts
 from recsys.past.blocks import map_table
 from recsys.past.forgetting import without_users
@@ -14,7 +16,8 @@ from recsys.past.log import Log
 from recsys.past.lookup import Asked
 from recsys.past.parts import Cut
 from recsys.past.stored import write_log
-from tests.past.test_stored import DAY, KEPT, load, written
+from tests.past.test_stored import DAY, KEPT, load
+from tests.past.test_stored import written as write
 
 pytestmark = pytest.mark.slow
 
@@ -24,12 +27,16 @@ pytestmark = pytest.mark.slow
 def test_others_are_answered_as_before_and_who_is_gone_as_somebody_new(tools, tmp_path, monkeypatch, compact, users):
     monkeypatch.setattr(parts, "USERS", users)
     case, families = tools.full_case(7, feedback_delay="10m"), ("popularity", "affinity", "transitions")
-    settings = tools.settings.model_copy(update={"families": families, "windows": (timedelta(hours=2),)})
+    written = {"kind": "count", "of": "click", "per": ["item", "user"]}  # in whatever order: users are told apart
+    declared = (*tools.settings.declarations, TypeAdapter(Declaration).validate_python(written))
+    settings = tools.settings.model_copy(
+        update={"families": families, "windows": (timedelta(hours=2),), "declarations": declared}
+    )
     keys, log = counted_keys(settings), Log(case.log.behaviour, case.time, case.history, 2 * DAY)
     as_of = log.rows(case.candidates).as_of
     first = int(np.median(as_of))
     kept = log.compacted(first, KEPT, keys) if compact else log
-    before = load(written(kept, tmp_path / "log", settings), log)
+    before = load(write(kept, tmp_path / "log", settings), log)
     user = before.users.by_code[1]
     gone = (before.users.by_code == user).to_numpy()
     read = before.top.read

@@ -9,7 +9,7 @@ from recsys.data.importers.mapped import files_read, read_mapped, read_mapping
 from recsys.data.importers.mapping import Mapping
 from recsys.data.importers.mind import read_mind
 from recsys.data.importers.openbandit import read_openbandit
-from recsys.data.importers.pseudonyms import user_as_kept
+from recsys.data.importers.pseudonyms import form_of, user_as_kept
 from recsys.data.importers.remote import fetched, is_remote
 from recsys.data.importers.upworthy import read_upworthy
 from recsys.data.tables import Dataset
@@ -29,6 +29,7 @@ __all__ = [
     "Mapping",
     "fetched",
     "files_read",
+    "form_of",
     "is_remote",
     "read_ebnerd",
     "read_mapped",

@@ -69,11 +69,26 @@ def user_as_kept(user: str, mapping: Mapping) -> str:
     Raises
     ------
     SettingsError
-        When the key of pseudonyms cannot be read.
+        When the key of pseudonyms cannot be read, or the id is no text.
     """
+    if not user.isprintable():
+        raise SettingsError("the id of the user is no text that can be printed; write it as the source does")
     ids = pl.Series("user_id", [user])
     if mapping.ids.user_id:
         ids = alike(ids, mapping.ids.user_id)
     if mapping.ids.pseudonyms is not None:
         ids = pseudonyms(ids, read_key(mapping.ids.pseudonyms))
     return str(ids[0])
+
+
+def form_of(mapping: Mapping | None) -> str:
+    """Tell how a mapping writes the ids of users from other ways: 16 hexadecimal digits, which tell no key.
+
+    Raises
+    ------
+    SettingsError
+        When the key of pseudonyms cannot be read.
+    """
+    ids = Mapping().ids if mapping is None else mapping.ids
+    key = b"" if ids.pseudonyms is None else read_key(ids.pseudonyms)
+    return hmac.new(key, "/".join(ids.user_id).encode(), sha256).hexdigest()[:16]

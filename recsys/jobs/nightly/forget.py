@@ -1,7 +1,6 @@
 """Forget a user: in what a nightly job works on, in its models' states, and in all that it published."""
 
-import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,14 +8,17 @@ from pathlib import Path
 import polars as pl
 
 from recsys.data.databases import located
-from recsys.data.importers import user_as_kept
-from recsys.errors import DataError
-from recsys.files import link_files, new_folder
+from recsys.data.importers import Mapping, form_of, user_as_kept
+from recsys.errors import DataError, ModelError
+from recsys.files import exchange, link_files, new_folder, read_json, remove, write_json
 from recsys.jobs.nightly.forgotten import Forgotten
+from recsys.jobs.nightly.gate import PROFILE
 from recsys.jobs.nightly.home import Home
+from recsys.jobs.nightly.night import CLOCK
 from recsys.jobs.nightly.settings import Configured
 from recsys.jobs.nightly.sink import leave_out
 from recsys.manifest import read_manifest, write_manifest
+from recsys.model.folder import Model
 from recsys.model.forgetting import Forgetting
 from recsys.shown import counted
 
@@ -43,18 +45,21 @@ class Gone:
 
     def in_words(self, home: Home) -> str:
         """Say what was removed and what stays, for the terminal."""
-        models = home.trained()
         lines = [
             f"forgotten: {counted(self.rankings, 'row')} of published lists, what {counted(self.states, 'state')} knew"
             + (f", {counted(self.rows, 'row')} of the table of [sink]" if self.rows else "")
             + ", and all that was imported, which the next night imports again"
         ]
         if not (self.states or self.rankings or self.rows):
-            lines = ["nothing was known of this user; see that the id is written as the source writes it"]
+            lines = [
+                "no state and no list knows this user (any more); what was imported is removed, and the next night "
+                "imports it again. Where that is a surprise, see that the id is written as the source writes it"
+            ]
         lines.append(
             f"{home.record} holds no id; later imports leave out what the source still has of the time before: remove "
             "it there, too"
         )
+        models = home.trained()
         if models:
             lines.append(
                 "what stays: how often items were shown and chosen, without by whom, until the next night; what trees "
@@ -71,35 +76,42 @@ def forget(configured: Configured, user: str) -> Gone:
     configured
         See `recsys.jobs.nightly.settings.read_nightly`.
     user
-        The id as the source writes it; where users have pseudonyms, that of the id is forgotten.
+        The id as the source writes it; where users have pseudonyms, that of the id is forgotten, too.
 
     Raises
     ------
     DataError
         When the job has no folder yet, or another process is at work.
     ModelError
-        When a model, published lists or the record are damaged.
+        When the record is damaged; or a model or published lists are, which then are named and left as they are.
     SettingsError
-        When there are pseudonyms whose key cannot be read.
+        When the id is no text, or there are pseudonyms whose key cannot be read.
     StorageError
         When there is no room, or the database does not answer.
     """
-    home = Home(configured.home)
+    home, mapping = Home(configured.home), configured.mapping or Mapping()
     if not home.models.is_dir():
         raise DataError(f"{home.folder} holds no nightly job yet; run `recsys nightly` first")
-    known_as = user if configured.mapping is None else user_as_kept(user, configured.mapping)
+    ids = {user, user_as_kept(user, mapping)}  # what was written before there were pseudonyms holds the id itself
     with home.locked():
-        Forgotten.read(home.record).also(known_as, datetime.now(UTC)).write(home.record)
-        states = rankings = 0
+        Forgotten.read(home.record).also(user_as_kept(user, mapping), datetime.now(UTC), form_of(mapping)).write(
+            home.record
+        )
+        for path in (*home.left_behind(), *(path for path in home.work.iterdir() if path.name != CLOCK)):
+            remove(path)
+        states, rankings, damaged = 0, 0, list[str]()
         for folder, model in _holding(home):
-            state, rows = _leave_out(home, folder, model, known_as)
-            states, rankings = states + state, rankings + rows
-        for path in home.work.iterdir():
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
+            try:
+                state, rows = _leave_out(folder, model, ids)
+                states, rankings = states + state, rankings + rows
+            except ModelError as error:
+                damaged.append(f"{folder} may still hold the user ({error})")
         sink = configured.nightly.sink
         removed = 0
         if sink.database is not None:
-            removed = leave_out(located(sink.database, configured.root), sink.table, known_as)
+            removed = sum(leave_out(located(sink.database, configured.root), sink.table, each) for each in ids)
+    if damaged:
+        raise ModelError("\n".join([*damaged, "all else is done; remove these folders, or mend them and forget again"]))
     return Gone(states, rankings, removed)
 
 
@@ -111,28 +123,49 @@ def _holding(home: Home) -> Iterator[tuple[Path, Path]]:
         yield home.lists / lists.name, home.models / lists.model
 
 
-def _leave_out(home: Home, folder: Path, model: Path, user: str) -> tuple[bool, int]:
-    """Put a folder without the user in the place of one with; say whether its state knew the user, and count rows."""
+def _leave_out(folder: Path, model: Path, ids: Collection[str]) -> tuple[bool, int]:
+    """Put a folder without a user in the place of one with; say whether its state knew the user, and count rows."""
     manifest = read_manifest(folder, _ORIGIN)
-    state = Forgetting.of(folder / "state", model, user)
-    own = pl.col("user_id").cast(pl.String) == user
+    state = Forgetting.of(folder / "state", model, ids)
+    own = pl.col("user_id").cast(pl.String).is_in(list(ids))
     parts = {path: pl.read_parquet(path) for path in sorted((folder / "rankings").glob("*.parquet"))}
-    rows = {path: len(part.filter(own)) for path, part in parts.items()}
-    if not (state.needed or any(rows.values())):
+    gone = pl.concat([part.filter(own).select("request_id") for part in parts.values()]) if parts else pl.DataFrame()
+    if not (state.needed or len(gone)):
         return False, 0
-    with new_folder(home.replacement(folder)) as staging:
+    replacement = folder.with_name(f".{folder.name}.ready")
+    with new_folder(replacement) as staging:
         _link_all(folder, staging, {"state"} if state.needed else set())
         if state.needed:
             state.write(staging / "state")
-        for path in (path for path, many in rows.items() if many):
+        for path, part in parts.items():
             target = staging / path.relative_to(folder)
             target.unlink()
-            parts[path].remove(own).write_parquet(target)
-        (staging / "manifest.json").unlink()
+            part.remove(own).write_parquet(target)
+        if folder == model and Model.load(model).settings.report.histories:
+            (staging / "report.html").unlink(missing_ok=True)
         facts = {key: told for key, told in manifest.items() if key not in ("format", "files")}
+        if len(gone):
+            _count_out(staging, facts, gone)
+        (staging / "manifest.json").unlink()
         write_manifest(staging, facts)
-    home.settle()
-    return state.needed, sum(rows.values())
+    exchange(folder, replacement)
+    remove(replacement)
+    return state.needed, len(gone)
+
+
+def _count_out(folder: Path, facts: dict[str, object], gone: pl.DataFrame) -> None:
+    """Let what is told of lists count those that are there."""
+    lists, counts = gone["request_id"].n_unique(), facts["counts"]
+    if isinstance(counts, dict):
+        facts["counts"] = counts | {
+            "rankings": counts["rankings"] - len(gone),
+            "requests": counts["requests"] - lists,
+        }
+    path = folder / PROFILE
+    if path.is_file():
+        profile = read_json(path, "publish again")
+        path.unlink()
+        write_json(path, profile | {"users": profile["users"] - 1, "places": profile["places"] - len(gone)})
 
 
 def _link_all(folder: Path, target: Path, without: set[str]) -> None:

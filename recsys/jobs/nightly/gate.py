@@ -15,6 +15,9 @@ from recsys.jobs.nightly.settings import GateSettings
 from recsys.statistics.numbers import Floats
 from recsys.statistics.stability import stability
 
+PROFILE = "profile.json"
+"""The file, among published lists, that says what they are like."""
+
 _BINS = 10
 
 _NIGHTS, _FEWEST, _UNHEARD_OF = 14, 3, 4.0

@@ -79,8 +79,8 @@ def history(home: Home) -> JobHistory:
     for name in home.trained():
         told, manifest = home.facts(name), read_manifest(home.models / name, "written by `recsys nightly`")
         models[name] = {
-            "at": told["at"],
-            "parent": told["parent"],
+            "at": told.get("at"),
+            "parent": told.get("parent"),
             "gate": told.get("gate"),
             "figures": _figures(home, name),
             "rows": {table: of["rows"] for table, of in manifest["data"].items()},

@@ -3,7 +3,6 @@
 import fcntl
 import json
 import os
-import shutil
 import socket
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
@@ -13,15 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from recsys.errors import DataError, ModelError
-from recsys.files import read_json, replace_files, write_whole
+from recsys.files import read_json, remove, write_whole
 from recsys.manifest import read_manifest
+
+_MEND = "take it from a copy, or remove the file: the model counts as one that was never trained here"
 
 LIVE = "live"
 """The pointer: a link to the folder of lists that readers take; resolve it once, then read."""
-
-
-_READY = ".ready"
-"""What the names of hidden folders end on that shall replace others."""
 
 
 @dataclass(frozen=True)
@@ -78,14 +75,9 @@ class Home:
         """Who was forgotten, see `recsys.jobs.nightly.forgotten`."""
         return self.folder / "forgotten.json"
 
-    def replacement(self, folder: Path) -> Path:
-        """Name what will replace a folder of models or lists, once it is there: file by file, see `settle`."""
-        return folder.with_name(f".{folder.name}{_READY}")
-
-    def settle(self) -> None:
-        """Put what is ready in its place; readers find the old file or the new one, and never none."""
-        for ready in (path for folder in (self.models, self.lists) for path in folder.glob(f".*{_READY}")):
-            replace_files(ready, ready.with_name(ready.name.removeprefix(".").removesuffix(_READY)))
+    def left_behind(self) -> list[Path]:
+        """Name what killed runs left hidden among models and lists; whoever holds the lock may remove it."""
+        return [path for folder in (self.models, self.lists) for path in folder.glob(".*")]
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -109,7 +101,6 @@ class Home:
             lock.write(f"process {os.getpid()} of {socket.gethostname()}, since {datetime.now(UTC):%F %T} UTC\n")
             lock.flush()
             try:
-                self.settle()
                 yield
             finally:
                 lock.truncate(0)
@@ -175,18 +166,34 @@ class Home:
         read_manifest(self.lists / name, "published by `recsys nightly`")
 
     def facts(self, model: str) -> dict[str, Any]:
-        """Read how a model came to be."""
+        """Read how a model came to be; nothing where nobody wrote it down.
+
+        Raises
+        ------
+        ModelError
+            When what was written is damaged.
+        """
         path = self.models / f"{model}.json"
-        return dict(read_json(path, "train again")) if path.is_file() else {}
+        if not path.is_file():
+            return {}
+        told = read_json(path, _MEND)
+        try:
+            datetime.fromisoformat(told["at"])
+            return {"parent": None, **told}
+        except (KeyError, TypeError, ValueError) as error:
+            raise ModelError(f"{path} does not say how a model came to be ({error!r}); {_MEND}") from error
 
     def tell(self, model: str, facts: dict[str, Any]) -> None:
         """Write how a model came to be."""
         write_whole(self.models / f"{model}.json", json.dumps(facts, indent=2, ensure_ascii=False) + "\n")
 
     def trained(self) -> list[str]:
-        """Name the models that are there, by when their training began."""
+        """Name the models that are there, by when their training began; first those of which nobody wrote it down."""
         names = [path.name for path in self.models.iterdir() if (path / "manifest.json").is_file()]
-        return sorted((name for name in names if not name.startswith(".")), key=lambda name: self.facts(name)["at"])
+        return sorted((name for name in names if not name.startswith(".")), key=self._begun)
+
+    def _begun(self, model: str) -> str:
+        return str(self.facts(model).get("at", ""))
 
     def clear(self, used: Collection[str], made: str, nights: int, models: int) -> None:
         """Remove what no later night needs.
@@ -211,18 +218,5 @@ class Home:
         for folder, names in stays.items():
             for path in folder.iterdir():
                 if path.name not in names:
-                    _remove(path)
+                    remove(path)
         (self.folder / f".{LIVE}.unfinished").unlink(missing_ok=True)
-
-
-def _remove(path: Path) -> None:
-    """Remove a file, or a folder: out of sight at once, so that none is ever there in part."""
-    if not path.is_dir() or path.is_symlink():
-        path.unlink()
-        return
-    if not path.name.startswith("."):
-        hidden = path.with_name(f".{path.name}.gone")
-        if hidden.exists():
-            shutil.rmtree(hidden)
-        path = path.rename(hidden)
-    shutil.rmtree(path)

@@ -2,15 +2,19 @@
 
 import json
 from datetime import UTC, datetime
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from recsys.errors import DataError, RecsysError, first_line
+from recsys.errors import DataError, RecsysError
 from recsys.files import read_json, write_whole
 from recsys.jobs.nightly.alerts import alert_file, alert_webhook, prometheus
 from recsys.jobs.nightly.home import Home
 from recsys.jobs.nightly.night import CLOCK, STEPS, NightDone, NightSteps, night_name
 from recsys.jobs.nightly.settings import Configured
 from recsys.jobs.nightly.steps import Steps, UndoneError
+
+_LINES = 20
+"""Lines of an error that are told, at most."""
 
 
 def run_night(configured: Configured, at: datetime | None = None) -> NightDone:
@@ -33,16 +37,30 @@ def run_night(configured: Configured, at: datetime | None = None) -> NightDone:
     """
     home = Home(configured.home)
     with home.locked():
-        moment = _moment(home, configured, at)
-        steps = Steps(home.work, home.folder / "log" / f"{night_name(moment)}.jsonl")
-        night = NightSteps(configured, home, moment, steps)
         try:
-            done = night.run()
-        except (RecsysError, OSError) as error:
-            _alert(night, NightDone(None, (f"failed: {first_line(error)}",)))
+            moment = _moment(home, configured, at)
+            steps = Steps(home.work, home.folder / "log" / f"{night_name(moment)}.jsonl")
+            done = _run(NightSteps(configured, home, moment, steps))
+        except Exception as error:
+            said = (
+                str(error).strip() if isinstance(error, RecsysError | OSError) else f"{type(error).__name__}, a fault"
+            )
+            failed = NightDone(None, tuple(f"failed: {line}" for line in said.splitlines()[:_LINES]))
+            _alert(configured, home, failed, at)
             raise
-        _alert(night, done)
+        _alert(configured, home, done, moment)
         return done
+
+
+def _run(night: NightSteps) -> NightDone:
+    """Run a night, and write down how it ended."""
+    try:
+        done = night.run()
+    except Exception as error:
+        night.steps.tell("night", "failed", error=type(error).__name__)
+        raise
+    night.steps.tell("night", "done" if done.good else "refused", reasons=[*done.refused, *done.notes])
+    return done
 
 
 def plan_night(configured: Configured, at: datetime | None = None) -> str:
@@ -71,7 +89,7 @@ def _moment(home: Home, configured: Configured, at: datetime | None, keep: bool 
     path, zone = home.work / CLOCK, ZoneInfo(configured.model.time.zone)
     if at is None:
         now, live = datetime.now(UTC).replace(microsecond=0), home.live
-        begun = datetime.fromisoformat(read_json(path, "remove it")["at"]) if path.is_file() else None
+        begun = _begun(path)
         at = begun if begun is not None and begun.astimezone(zone).date() == now.astimezone(zone).date() else now
         if live is not None and at < live.at:
             raise DataError(
@@ -83,17 +101,30 @@ def _moment(home: Home, configured: Configured, at: datetime | None, keep: bool 
     return at
 
 
-def _alert(night: NightSteps, done: NightDone) -> None:
+def _begun(path: Path) -> datetime | None:
+    """Read the moment of a night that is at work or was interrupted."""
+    if not path.is_file():
+        return None
+    try:
+        return datetime.fromisoformat(read_json(path, "remove it")["at"]).astimezone(UTC)
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(f"{path} holds no moment of a night ({error!r}); remove it") from error
+
+
+def _alert(configured: Configured, home: Home, done: NightDone, at: datetime | None) -> None:
     """Tell those who are not there."""
-    night.steps.tell("night", "done" if done.good else "refused", reasons=[*done.refused, *done.notes])
-    said = night.configured.nightly.alert
+    said = configured.nightly.alert
     reasons = [*done.refused, *done.notes]
     if said.file is not None:
-        alert_file(night.configured.path(said.file), reasons)
+        alert_file(configured.path(said.file), reasons)
     if said.webhook is not None and reasons:
-        alert_webhook(said.webhook, {"night": night_name(night.at), "published": done.good, "reasons": reasons})
+        name = None if at is None else night_name(at)
+        alert_webhook(said.webhook, {"night": name, "published": done.good, "reasons": reasons})
     if said.prometheus is not None:
-        live = night.home.live
+        try:
+            live = home.live
+        except RecsysError:  # told by whoever failed at it
+            live = None
         figures = {
             "published": ("1 where the last night published its lists, 0 where those of before stay", done.good),
             "refused": ("Reasons for which the last night was refused", len(done.refused)),
@@ -102,4 +133,4 @@ def _alert(night: NightSteps, done: NightDone) -> None:
                 live.at.timestamp() if live else 0,
             ),
         }
-        prometheus(night.configured.path(said.prometheus), figures)
+        prometheus(configured.path(said.prometheus), figures)

@@ -3,8 +3,9 @@
 import logging
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from operator import attrgetter
 from pathlib import Path
 
 import polars as pl
@@ -16,13 +17,13 @@ from recsys.data.cut import known_before
 from recsys.data.cutting import first_moments
 from recsys.data.databases import located
 from recsys.data.importers import Mapping as Mapped
-from recsys.data.importers import fetched, files_read, is_remote, read_mapped, read_source, refuse_unknown
+from recsys.data.importers import fetched, files_read, form_of, is_remote, read_mapped, read_source, refuse_unknown
 from recsys.data.tables import Dataset, read_about
 from recsys.errors import DataError, SettingsError, StorageError
 from recsys.files import link_files, new_folder, read_json, write_json
 from recsys.jobs.nightly.drift import DataProfile, data_drift
 from recsys.jobs.nightly.forgotten import Forgotten
-from recsys.jobs.nightly.gate import ListsProfile, judge_model, lists_drift
+from recsys.jobs.nightly.gate import PROFILE, ListsProfile, judge_model, lists_drift
 from recsys.jobs.nightly.home import LIVE, Home, Published
 from recsys.jobs.nightly.settings import Configured
 from recsys.jobs.nightly.sink import upsert
@@ -37,7 +38,7 @@ logger = logging.getLogger(__name__)
 STEPS = ("import", "check", "train", "gate", "embed", "candidates", "score", "publish")
 """The steps, in their order."""
 
-_PROFILE, _FETCHED = "profile.json", "fetched"
+_FETCHED = "fetched"
 
 CLOCK = "night.json"
 """The file that holds the moment of the night in work."""
@@ -90,14 +91,6 @@ def night_name(moment: datetime) -> str:
     return f"{moment:%Y-%m-%dT%H%M%SZ}"
 
 
-def _moment_of(published: Published) -> datetime:
-    return published.at
-
-
-def _files(folder: Path) -> list[Path]:
-    return [path for path in folder.rglob("*") if path.is_file()]
-
-
 @dataclass
 class NightSteps:
     """The steps of one night, in their order."""
@@ -137,13 +130,13 @@ class NightSteps:
         if live is None and earlier:
             raise DataError(
                 f"{self.home.folder / LIVE} is gone, so that nobody can tell which lists and model are live; point it "
-                f"to some with `recsys rollback --to NAME`; the last ones are {max(earlier, key=_moment_of).name}"
+                f"to some with `recsys rollback --to NAME`; the last ones are {max(earlier, key=attrgetter('at')).name}"
             )
         if live is None or live.at < self.at:
             return live
         if live.at == self.at:
             return published.get(live.after or "")
-        return max(earlier, key=_moment_of, default=None)
+        return max(earlier, key=attrgetter("at"), default=None)
 
     def _source(self) -> dict[str, object]:
         """Say what is imported; what lies elsewhere is fetched first, for only then can it be told apart."""
@@ -165,12 +158,13 @@ class NightSteps:
             self.steps.tell("fetch", "done")
         mapping = self.configured.mapping
         try:
-            files = files_read(folder, self.mapping) if said.kind == "tables" else _files(folder)
+            files = [path for path in folder.rglob("*") if path.is_file()]
+            files = files_read(folder, self.mapping) if said.kind == "tables" else files
         except DataError as error:
             raise StorageError(str(error)) from error
         return {
             "kind": said.kind,
-            "forgotten": Forgotten.read(self.home.record).until,
+            "forgotten": Forgotten.read(self.home.record).forms,
             "files": [[file.name, file_hash(file)] for file in sorted(files)],
             "mapping": None if mapping is None else mapping.model_dump(mode="json"),
         }
@@ -185,7 +179,9 @@ class NightSteps:
         said = self.configured.nightly.source
         folder = self.configured.path(said.folder)
         dataset = read_mapped(folder, self.mapping) if said.kind == "tables" else read_source(said.kind, folder)
-        Forgotten.read(self.home.record).left_out_of(dataset).write(target)
+        forgotten = Forgotten.read(self.home.record)
+        forgotten.refuse_other_form(form_of(self.mapping), self.home.record)
+        forgotten.left_out_of(dataset).write(target)
 
     def _known(self, data: Path) -> Dataset:
         """Give the tables as they were known at the moment of the night."""
@@ -202,7 +198,8 @@ class NightSteps:
             if len(report.faults) > len(report.errors):
                 logger.info("the table check has more to say: recsys check %s", data)
             if report.errors:
-                return {"refused": [str(fault) for fault in report.errors]}
+                said = [str(replace(fault, examples=())) for fault in report.errors]  # ids stay out of records
+                return {"refused": [*said, f"`recsys check {data}` gives examples"]}
             if usual is None:
                 return {"refused": []}
             return {"refused": data_drift(DataProfile(**usual), DataProfile.of(dataset, self.at, 1, kept), gate)}
@@ -252,20 +249,29 @@ class NightSteps:
         ]
 
     def training_due(self, besides: str = "") -> datetime | None:
-        """Say when a model is to be trained, after all others than one of a name; None where none was trained yet."""
-        begun = {each: datetime.fromisoformat(self.home.facts(each)["at"]) for each in self.home.trained()}
-        past = [moment for each, moment in begun.items() if moment <= self.at and each != besides]
+        """Say when a model is to be trained, after all others than one of a name; None where none was trained yet.
+
+        One that was accepted and has ranked nothing since, for the night went another way, does not count.
+        """
+        facts = {each: self.home.facts(each) for each in self.home.trained() if each != besides}
+        ranked = {each.model for each in self.home.published()}
+        begun = [
+            datetime.fromisoformat(told["at"])
+            for each, told in facts.items()
+            if told and (each in ranked or not told.get("gate", {}).get("accepted"))
+        ]
+        past = [moment for moment in begun if moment <= self.at]
         return max(past) + self.configured.nightly.training.every if past else None
 
     def _settings_note(self, model: str, due: datetime) -> list[str]:
         """Say that settings have changed since a model was trained, where they have."""
-        was, now = (of.model_copy(update={"rules": RuleSettings()}) for of in (self._trained(model), self.settings))
+        was, now = (
+            of.model_copy(update={"rules": RuleSettings()})
+            for of in (Model.load(self.home.models / model).settings, self.settings)
+        )
         if was == now:
             return []
         return [f"the settings have changed since {model} was trained; they count from the training on {due:%F %T} UTC"]
-
-    def _trained(self, model: str) -> Settings:
-        return Model.load(self.home.models / model).settings
 
     def _lists(self, data: Path, inputs: Mapping[str, object], model: str) -> Path:
         """Write what a model knows tonight."""
@@ -328,7 +334,8 @@ class NightSteps:
         """Write one request for each user, at the moment of the night."""
         said, dataset = self.configured.nightly.lists, self._known(data)
         if said.users is not None:
-            users = read_rows(self.configured.path(said.users))
+            named = read_rows(self.configured.path(said.users))
+            users = Forgotten.read(self.home.record).left_out_of_users(named, dataset)
         else:
             tables = [dataset.requests, dataset.events, *([] if dataset.users is None else [dataset.users])]
             users = pl.concat([table.select("user_id") for table in tables]).unique().sort("user_id")
@@ -351,7 +358,7 @@ class NightSteps:
             self.steps.lines.append(f"publish: would run, for {name} is not live")
             raise UndoneError
         if not target.exists():
-            profile = None if before is None else self.home.lists / before.name / _PROFILE
+            profile = None if before is None else self.home.lists / before.name / PROFILE
             usual = read_json(profile, "publish again") if profile is not None and profile.is_file() else None
             rankings = out / "rankings"
             reasons = lists_drift(usual, rankings, model, self.configured.nightly.gate)
@@ -362,7 +369,7 @@ class NightSteps:
             with new_folder(target) as staging:
                 link_files(rankings.iterdir(), staging / "rankings")
                 link_files((out / "state").iterdir(), staging / "state")
-                write_json(staging / _PROFILE, ListsProfile.of(rankings, model, then).to_json())
+                write_json(staging / PROFILE, ListsProfile.of(rankings, model, then).to_json())
                 kept = {key: written[key] for key in written if key not in ("format", "versions", "files")}
                 night = {"at": self.at.isoformat(), "model": model, "after": None if before is None else before.name}
                 write_manifest(staging, {**kept, "night": night, "notes": notes})

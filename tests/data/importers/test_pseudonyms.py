@@ -7,7 +7,7 @@ import pytest
 
 from recsys.data.importers.mapped import read_mapped
 from recsys.data.importers.mapping import Mapping
-from recsys.data.importers.pseudonyms import pseudonyms, read_key, user_as_kept
+from recsys.data.importers.pseudonyms import form_of, pseudonyms, read_key, user_as_kept
 from recsys.errors import SettingsError
 
 KEY = b"a key that nobody guesses"
@@ -68,3 +68,15 @@ def test_an_id_is_written_as_the_tables_hold_it(tmp_path: Path) -> None:
     assert user_as_kept("Ann ", Mapping.model_validate({"ids": spelled})) == "ann"
     hidden = Mapping.model_validate({"ids": {**spelled, "pseudonyms": str(tmp_path / "key")}})
     assert user_as_kept(" ANN", hidden) == pseudonyms(pl.Series(["ann"]), KEY)[0]
+    with pytest.raises(SettingsError, match="no text that can be printed"):
+        user_as_kept("\udcff", hidden)
+
+
+def test_the_form_of_ids_changes_with_the_mapping_and_the_key_and_tells_neither(tmp_path: Path) -> None:
+    forms = [form_of(None), form_of(Mapping.model_validate({"ids": {"user_id": ["case"]}}))]
+    for key in (KEY, KEY + b"."):
+        (tmp_path / "key").write_bytes(key)
+        forms.append(form_of(Mapping.model_validate({"ids": {"pseudonyms": str(tmp_path / "key")}})))
+    assert form_of(Mapping()) == forms[0]
+    assert len(set(forms)) == 4
+    assert all(len(form) == 16 and KEY.hex()[:8] not in form for form in forms)

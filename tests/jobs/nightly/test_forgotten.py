@@ -21,9 +21,9 @@ def made(users: list[object], hours: list[int]) -> pl.DataFrame:
 @pytest.mark.parametrize(("one", "other"), [("ann", "bob"), (7, 77), ("7", "77")])
 def test_rows_before_the_moment_are_left_out_and_all_others_stay(tmp_path: Path, one: object, other: object) -> None:
     record = tmp_path / "forgotten.json"
-    Forgotten.read(record).also(str(one), AT).write(record)
+    Forgotten.read(record).also(str(one), AT, "plain").write(record)
     forgotten = Forgotten.read(record)
-    assert str(one) not in forgotten.until
+    assert str(one) not in forgotten.forms["plain"]
     events, requests = made([one, other, one], [-1, -1, -2]), made([other, one], [-5, -1])
     users = pl.DataFrame({"user_id": [one, other]})
     items = pl.DataFrame({"item_id": [1]})
@@ -42,7 +42,7 @@ def test_rows_before_the_moment_are_left_out_and_all_others_stay(tmp_path: Path,
 
 
 @pytest.mark.parametrize(
-    "text", ["{}", '{"salt": "no digits", "forgotten": {}}', '{"salt": "ab", "forgotten": {"a": 3}}']
+    "text", ["{}", '{"salt": "no digits", "forgotten": {}}', '{"salt": "ab", "forgotten": {"a": {"b": 3}}}']
 )
 def test_a_damaged_record_is_refused_for_it_would_bring_users_back(tmp_path: Path, text: str) -> None:
     (tmp_path / "forgotten.json").write_text(text)

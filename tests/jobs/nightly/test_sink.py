@@ -67,3 +67,13 @@ def test_rows_of_a_user_are_left_out_of_a_table(tmp_path: Path) -> None:
     assert {request for request, *_ in rows(path)} == {2}
     with pytest.raises(StorageError, match=r"the table shown of \[sink\] could not be written"):
         leave_out("postgresql://me:secret@localhost:1/x?connect_timeout=1", "shown", "7")
+
+
+def test_columns_go_by_their_names_into_a_table_that_was_made_before(tmp_path: Path) -> None:
+    path = tmp_path / "shop.duckdb"
+    with duckdb.connect(str(path)) as connection:
+        connection.execute(
+            "CREATE TABLE shown (night VARCHAR, score DOUBLE, rank BIGINT, item_id BIGINT, request_id BIGINT)"
+        )
+    upsert(str(path), "shown", write(tmp_path / "a", [1], 0.5), "monday")
+    assert rows(path) == [(1, 1, 0.5, "monday"), (1, 2, 0.0, "monday")]
