@@ -57,7 +57,7 @@ class Gone:
             ]
         lines.append(
             f"{home.record} holds no id; later imports leave out what the source still has of the time before: remove "
-            "it there, too"
+            "it there, too, and from folders that `init` or `import` wrote beside it"
         )
         models = home.trained()
         if models:

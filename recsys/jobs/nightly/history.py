@@ -115,6 +115,7 @@ def roll_back(home: Home, to: str | None) -> str:
             asked = f"no lists called {to}" if to else "no lists before the live ones, or none are live"
             raise DataError(f"{home.lists} holds {asked}; there are: {', '.join(names) or 'none'}; give one as --to")
         home.verify(to)
+        home.withdraw([each.name for each in home.published() if each.at >= home.read(to).at and each.name != to])
         home.point(to)
         return f"{home.folder / LIVE} leads to the lists {to} of the model {home.read(to).model} again"
 

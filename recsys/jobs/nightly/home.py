@@ -17,6 +17,8 @@ from recsys.manifest import read_manifest
 
 _MEND = "take it from a copy, or remove the file: the model counts as one that was never trained here"
 
+_WITHDRAWN = "withdrawn.json"
+
 LIVE = "live"
 """The pointer: a link to the folder of lists that readers take; resolve it once, then read."""
 
@@ -154,6 +156,15 @@ class Home:
         link.unlink(missing_ok=True)
         link.symlink_to(Path(self.lists.name) / name)
         link.replace(self.folder / LIVE)
+
+    def withdrawn(self) -> list[str]:
+        """Name the lists that were rolled back from, which the same night made again does not publish."""
+        path = self.folder / _WITHDRAWN
+        return [str(name) for name in read_json(path, "remove it")] if path.is_file() else []
+
+    def withdraw(self, names: Collection[str]) -> None:
+        """Write down which lists were rolled back from."""
+        write_whole(self.folder / _WITHDRAWN, json.dumps(sorted(names)) + "\n")
 
     def verify(self, name: str) -> None:
         """Hold all files of published lists against their hashes.

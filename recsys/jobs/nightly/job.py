@@ -9,7 +9,8 @@ from recsys.errors import DataError, RecsysError
 from recsys.files import read_json, write_whole
 from recsys.jobs.nightly.alerts import alert_file, alert_webhook, prometheus
 from recsys.jobs.nightly.home import Home
-from recsys.jobs.nightly.night import CLOCK, STEPS, NightDone, NightSteps, night_name
+from recsys.jobs.nightly.night import CLOCK, STEPS, NightSteps, night_name
+from recsys.jobs.nightly.outcome import NightDone
 from recsys.jobs.nightly.settings import Configured
 from recsys.jobs.nightly.steps import Steps, UndoneError
 

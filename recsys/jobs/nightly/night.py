@@ -25,6 +25,7 @@ from recsys.jobs.nightly.drift import DataProfile, data_drift
 from recsys.jobs.nightly.forgotten import Forgotten
 from recsys.jobs.nightly.gate import PROFILE, ListsProfile, judge_model, lists_drift
 from recsys.jobs.nightly.home import LIVE, Home, Published
+from recsys.jobs.nightly.outcome import NightDone
 from recsys.jobs.nightly.settings import Configured
 from recsys.jobs.nightly.sink import upsert
 from recsys.jobs.nightly.steps import Steps, UndoneError, print_of
@@ -42,48 +43,6 @@ _FETCHED = "fetched"
 
 CLOCK = "night.json"
 """The file that holds the moment of the night in work."""
-
-
-@dataclass(frozen=True)
-class NightDone:
-    """What a night did.
-
-    Attributes
-    ----------
-    published
-        The lists that are live now because of it; None where others stay.
-    refused
-        Why data or lists were refused, so that those of before stay.
-    notes
-        What else people should know, such as that a new model was refused.
-    nothing
-        Whether all was done before.
-    """
-
-    published: Published | None
-    refused: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
-    nothing: bool = False
-
-    @property
-    def good(self) -> bool:
-        """Whether lists of this night are live."""
-        return self.published is not None
-
-    def in_words(self, home: Path) -> str:
-        """Say it for the terminal."""
-        lines = [*self.notes]
-        if self.published is None:
-            lines += [f"refused: {reason}" for reason in self.refused]
-            lines.append(f"nothing was published; the lists of before stay in {home / 'live'}")
-        elif self.nothing:
-            lines.append(f"nothing to do: {home / 'live'} holds the lists of {self.published.name} already")
-        else:
-            lines.append(
-                f"lists of {self.published.name}, ranked by the model {self.published.model}, are live in "
-                f"{home / 'live'}"
-            )
-        return "\n".join(lines)
 
 
 def night_name(moment: datetime) -> str:
@@ -374,14 +333,17 @@ class NightSteps:
                 night = {"at": self.at.isoformat(), "model": model, "after": None if before is None else before.name}
                 write_manifest(staging, {**kept, "night": night, "notes": notes})
         published = self.home.read(name)
-        if live is None or live.at <= self.at:
+        ahead = live is not None and live.at > self.at
+        back = live is not None and name in self.home.withdrawn()
+        if ahead or back:
+            why = "the later lists of" if ahead else "what it was rolled back to,"
+            notes.append(f"{self.home.folder / 'live'} stays with {why} {'' if live is None else live.name}")
+        else:
             self._sink(target, name)
             self.home.point(name)
             self.steps.tell("publish", "done", lists=name)
-        else:
-            notes.append(f"{self.home.folder / 'live'} stays with the later lists of {live.name}")
         self._finish(name)
-        return NightDone(published, notes=tuple(notes))
+        return NightDone(published, notes=tuple(notes), live=not (ahead or back))
 
     def _sink(self, lists: Path, name: str) -> None:
         """Write lists into a table, before readers of files take them: what fails leaves both as they were."""

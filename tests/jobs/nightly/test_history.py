@@ -1,3 +1,5 @@
+from datetime import timedelta
+
 import pytest
 
 from recsys.errors import DataError
@@ -40,3 +42,20 @@ def test_the_way_back_leads_to_the_lists_before_and_the_next_night_starts_there(
 def test_a_job_that_never_ran_is_told(tmp_path) -> None:
     with pytest.raises(DataError, match="holds no nightly job yet; run `recsys nightly` first"):
         history(Home(tmp_path / "none"))
+
+
+def test_the_night_that_was_rolled_back_from_is_not_published_again_and_the_next_one_is(job: Job) -> None:
+    first = (job.home / "live").resolve()
+    second = job.run(SECOND).published
+    assert second is not None
+    roll_back(Home(job.home), None)
+    again = job.run(SECOND)
+    assert (again.good, again.live) == (True, False)
+    assert again.notes[-1].endswith(f"live stays with what it was rolled back to, {first.name}")
+    assert (job.home / "live").resolve() == first
+    roll_back(Home(job.home), second.name)
+    assert job.run(SECOND).nothing
+    roll_back(Home(job.home), first.name)
+    third = job.run(SECOND + timedelta(minutes=1))
+    assert third.live
+    assert (job.home / "live").resolve().name == third.published.name
