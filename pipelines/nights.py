@@ -40,6 +40,9 @@ CLEAN = WorldSettings(seed=4, items=150, users=400, days=46, requests=23_000)
 HISTORY = 14
 """Days before the first of its nights."""
 
+_LOOK = 0.001
+"""Seconds between two looks at the record of a night."""
+
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1"}
 
 
@@ -106,7 +109,7 @@ def write_job(folder: Path, every: str, encoder: str) -> None:
 
 
 def killed(out: Path, runs: int, seed: int, encoder: str = DEFAULT_ENCODER) -> Found:
-    """Kill second nights at moments uniform over all they do, and go on; hold the outcome against an unbroken one."""
+    """Kill second nights at moments uniform over all they do, and over their steps, and go on with them."""
     out.mkdir(parents=True)
     make_world(WORLD).dataset.write(out / "first/source")
     write_job(out / "first", "1d", encoder)
@@ -117,8 +120,10 @@ def killed(out: Path, runs: int, seed: int, encoder: str = DEFAULT_ENCODER) -> F
     shutil.copytree(out / "first", out / "whole", symlinks=True)
     took = _run(out / "whole", night + timedelta(days=1))
     expected, found = _bytes(out / "whole"), Found(seconds=[took])
-    moments = np.sort(np.random.default_rng(seed).uniform(0, took, size=runs))
-    for number, moment in enumerate(moments.tolist()):
+    random, steps = np.random.default_rng(seed), _steps(out / "whole", night + timedelta(days=1))
+    for number in range(runs):
+        begins, seconds = ("", took) if number % 2 else steps[int(random.integers(len(steps)))]  # however short it is
+        moment = (begins, float(random.uniform(0, seconds)))
         job = out / f"run-{number:03}"
         shutil.copytree(out / "first", job, symlinks=True)
         before = len(found.faults)
@@ -131,7 +136,7 @@ def killed(out: Path, runs: int, seed: int, encoder: str = DEFAULT_ENCODER) -> F
         found.nights += 1
         now = _bytes(job)
         others = sorted(name for name in now.keys() | expected.keys() if now.get(name) != expected.get(name))
-        found.faults += [f"killed after {moment:.2f} s: {name} differs" for name in others]
+        found.faults += [f"killed at {moment}: {name} differs" for name in others]
         if len(found.faults) == before:
             shutil.rmtree(job)
         print(
@@ -169,19 +174,42 @@ def _run(job: Path, night: datetime) -> float:
     return time.monotonic() - begun
 
 
-def _kill(job: Path, night: datetime, after: float) -> str | None:
-    """Begin a night and kill it after so many seconds; say in which step, None where it was done by then."""
-    quiet = subprocess.DEVNULL
+def _steps(job: Path, night: datetime) -> list[tuple[str, float]]:
+    """Give the steps of a night that was made, and the seconds of each."""
+    lines = map(json.loads, _record(job, night).read_text().splitlines())
+    return [(line["step"], line.get("seconds", 0.1)) for line in lines if line["event"] == "done"][:-1]
+
+
+def _record(job: Path, night: datetime) -> Path:
+    return job / f"nights/log/{night:%Y-%m-%dT%H%M%SZ}.jsonl"
+
+
+def _kill(job: Path, night: datetime, moment: tuple[str, float]) -> str | None:
+    """Begin a night and kill it; say in which step, None where it was done by then.
+
+    The moment is so many seconds after a step began or, where none is named, the night did.
+    """
+    quiet, record, (step, seconds) = subprocess.DEVNULL, _record(job, night), moment
+    begins = '"score", "event": "done"' if step == "publish" else f'"{step}", "event": "begun"'
     with subprocess.Popen(_words(job, night), env=ENVIRONMENT, stdout=quiet, stderr=quiet) as process:  # noqa: S603
-        try:
-            process.wait(after)
-        except subprocess.TimeoutExpired:
+        while step and _runs(process, _LOOK) and not (record.is_file() and begins in record.read_text()):
+            pass
+        if _runs(process, seconds):
             process.kill()
     if process.returncode != -signal.SIGKILL:
         return None
-    records = sorted((job / "nights/log").glob(f"{night:%Y-%m-%dT%H%M%SZ}.jsonl"))
-    lines = records[0].read_text().splitlines() if records else []
-    return str(json.loads(lines[-1])["step"]) if lines else "begin"
+    lines = record.read_text().splitlines() if record.is_file() else []
+    last = json.loads(lines[-1]) if lines else {"step": "begin", "event": ""}
+    return f"after {last['step']}" if last["event"] == "done" else str(last["step"])
+
+
+def _runs(process: "subprocess.Popen[bytes]", seconds: float) -> bool:
+    """Wait so long, and tell whether a process is still at work."""
+    try:
+        process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        return True
+    return False
 
 
 def _bytes(job: Path) -> dict[str, bytes]:

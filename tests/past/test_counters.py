@@ -17,7 +17,7 @@ from recsys.past.streams import NEVER_FIRST, NEVER_LAST, Amount, Moment, Stream
 MICROSECOND = timedelta(microseconds=1)
 NAMES = ("user", "item", "device")
 LARGEST = {"user": 3, "item": 4, "device": 2}
-PER = [(), ("user",), ("item", "user"), ("device", "item", "user")]
+PER = [(), ("user",), ("user", "item"), ("user", "device", "item"), ("item", "device")]
 CODES = st.tuples(*(st.integers(-1, largest + 1) for largest in LARGEST.values()))
 ROWS = st.lists(st.tuples(CODES, st.integers(-3, 6), st.integers(-3, 2**40)), max_size=25)
 ASKED = st.lists(st.tuples(CODES, st.integers(-4, 8)), max_size=12)

@@ -45,3 +45,8 @@ def test_of_rows_older_than_every_window_only_what_has_none_is_read(limited):
 def test_the_same_question_is_planned_once():
     assert Reads.of(ASKED, HOUR) is Reads.of(list(ASKED), HOUR)
     assert Reads.of(ASKED, HOUR) is not Reads.of(ASKED, 2 * HOUR)
+
+
+def test_users_come_first_in_what_is_counted_whatever_order_is_asked():
+    reads = Reads.of([Amount("click", ("item", "user")), Amount("click", ("user", "item"))], timedelta(0))
+    assert reads.keys == (Key("click", ("user", "item")),)
