@@ -139,9 +139,7 @@ def killed(out: Path, runs: int, seed: int, encoder: str = DEFAULT_ENCODER) -> F
         found.faults += [f"killed at {moment}: {name} differs" for name in others]
         if len(found.faults) == before:
             shutil.rmtree(job)
-        print(
-            f"run {number + 1} of {runs}: killed after {moment:.1f} s in {step}, {len(found.faults)} faults", flush=True
-        )
+        print(f"run {number + 1} of {runs}: killed at {moment} in {step}, {len(found.faults)} faults", flush=True)
     return found
 
 

@@ -47,6 +47,17 @@ def is_one_sound_list(candidates: pl.DataFrame) -> bool:
     return bool(at[0] == at.min() == at.max() and _FIRST <= at[0] < _LAST)
 
 
+_NARROW = (pl.Int32, pl.UInt32, pl.Int16, pl.UInt16, pl.Int8, pl.UInt8)
+"""Whole numbers that are no others in 64 bits."""
+
+
+def widened(events: pl.DataFrame) -> pl.DataFrame:
+    """Write ids of users and items that are narrow whole numbers as the tables hold them."""
+    schema = events.schema
+    narrow = [name for name in ("user_id", "item_id") if schema.get(name) in _NARROW]
+    return events.with_columns(events.get_column(name).cast(pl.Int64) for name in narrow) if narrow else events
+
+
 def are_sound_events(events: pl.DataFrame, now: datetime) -> bool:
     """Tell whether `recsys.data.checks.check_update` would find no error in events.
 

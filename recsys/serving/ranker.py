@@ -18,7 +18,7 @@ from recsys.data.candidates import refuse_misnamed
 from recsys.data.checks import check_update
 from recsys.data.faults import refuse_errors
 from recsys.data.labels import with_clicks
-from recsys.data.one_list import are_sound_events
+from recsys.data.one_list import are_sound_events, widened
 from recsys.data.plain import plain_table
 from recsys.data.texts import text_columns
 from recsys.errors import DataError, SettingsError
@@ -286,6 +286,7 @@ class Ranker:
             )
         context = settings.features.context
         done, shown = told(events, EVENTS), told(requests, REQUESTS, context)
+        done = None if done is None else widened(done)
         if done is not None and shown is None and self._are_sound(done):
             return done, None
         raw, done = done, None if done is None else plain_table(done, EVENTS)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recsys.data.checks import check_candidates, check_update
-from recsys.data.one_list import are_plain_ids, are_sound_events, is_one_sound_list
+from recsys.data.one_list import are_plain_ids, are_sound_events, is_one_sound_list, widened
 from recsys.schema import TIME
 
 NOON = datetime(2024, 3, 1, 12, tzinfo=UTC)
@@ -106,3 +106,14 @@ def test_kinds_in_categories_are_left_to_the_whole_check(dtype):
 @pytest.mark.parametrize("name", ["position", "propensity"])
 def test_columns_whose_values_are_checked_are_left_to_the_whole_check(name):
     assert not are_plain_ids(table([(1, 1, 1, NOON)]).with_columns(pl.lit(1).alias(name)).schema)
+
+
+@pytest.mark.parametrize("dtype", [pl.Int8, pl.UInt16, pl.Int32, pl.UInt32])
+def test_narrow_ids_are_written_as_the_tables_hold_them(dtype) -> None:
+    events = pl.DataFrame({"user_id": [1, 2], "item_id": ["a", "b"], "value": [3, 4]}).cast(
+        {"user_id": dtype, "value": dtype}
+    )
+    wide = widened(events)
+    assert wide.schema == {"user_id": pl.Int64, "item_id": pl.String, "value": dtype}
+    assert wide["user_id"].to_list() == [1, 2]
+    assert widened(wide) is wide

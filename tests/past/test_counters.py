@@ -134,7 +134,7 @@ def test_the_first_and_the_last_known_moment_are_those_of_a_plain_loop():
 @given(rows=ROWS, asked=ASKED, seed=st.integers(0, 9))
 def test_the_order_of_the_log_changes_nothing(rows, asked, seed):
     order = np.random.default_rng(seed).permutation(len(rows))
-    wanted = [Amount("like", ("item", "user"), None, 1), Moment("like", ("user",))]
+    wanted = [Amount("like", ("user", "item"), None, 1), Moment("like", ("user",))]
     keys = tuple(Key("like", each.per) for each in wanted)
     first, again = (read(build(each, keys), asked, wanted) for each in (rows, [rows[place] for place in order]))
     assert first == again
