@@ -29,6 +29,8 @@ _UNFINISHED = ".unfinished"
 _HERE, _EXCHANGE = -100, 2
 """AT_FDCWD and RENAME_EXCHANGE of Linux' renameat2."""
 
+_BETWEEN = ".between"
+
 _DEEPEST = 64
 """Lists and objects inside each other in a JSON file; what this package writes needs less than ten."""
 
@@ -255,10 +257,18 @@ def exchange(one: Path, other: Path) -> None:
     system = ctypes.CDLL(None, use_errno=True)
     if hasattr(system, "renameat2") and not system.renameat2(_HERE, bytes(one), _HERE, bytes(other), _EXCHANGE):
         return
-    between = one.with_name(f".{one.name}.between")
+    between = one.with_name(f".{one.name}{_BETWEEN}")
     one.rename(between)
     other.rename(one)
     between.rename(other)
+
+
+def put_back(folder: Path) -> None:
+    """Give folders their names back that a kill left between two, see `exchange`."""
+    for between in folder.glob(f".*{_BETWEEN}"):
+        one = between.with_name(between.name.removeprefix(".").removesuffix(_BETWEEN))
+        if not one.exists():
+            between.rename(one)
 
 
 def remove(path: Path) -> None:
@@ -271,7 +281,7 @@ def remove(path: Path) -> None:
         if hidden.exists():
             shutil.rmtree(hidden)
         path = path.rename(hidden)
-    shutil.rmtree(path)
+    _remove(path)
 
 
 def open_plain(path: Path) -> io.BufferedReader:

@@ -17,6 +17,7 @@ from recsys.files import (
     exchange,
     link_files,
     new_folder,
+    put_back,
     read_json,
     refuse_existing,
     refuse_unwritable,
@@ -337,3 +338,26 @@ def test_a_folder_is_out_of_sight_before_it_is_removed(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     remove(tmp_path / "file")
     assert not [*tmp_path.iterdir()]
+
+
+def test_a_folder_that_a_kill_left_between_two_names_gets_its_own_back(tmp_path: Path, monkeypatch) -> None:
+    for folder in ("one", ".one.ready"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "a").write_text(folder)
+    rename, renamed = Path.rename, []
+
+    def killed(path: Path, target: Path) -> Path:
+        if renamed:
+            raise KeyboardInterrupt
+        renamed.append(path)
+        return rename(path, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(files.ctypes, "CDLL", lambda *_, **__: object())
+        patch.setattr(Path, "rename", killed)
+        with pytest.raises(KeyboardInterrupt):
+            exchange(tmp_path / "one", tmp_path / ".one.ready")
+    assert not (tmp_path / "one").exists()
+    put_back(tmp_path)
+    put_back(tmp_path)
+    assert (tmp_path / "one/a").read_text() == "one"

@@ -147,9 +147,10 @@ def _sound(files: Sequence[Path]) -> tuple[list[Path], dict[str, str]]:
     """
     if len(files) < 2:
         return [*files], {}
-    kinds = Counter(_kind(file) for file in files)
-    usual = max(kinds, key=lambda kind: (bool(kind), kinds[kind]))
-    found = {file: _fault(file) or _strange(_kind(file), usual) for file in files}
+    kinds = {file: _kind(file) for file in files}
+    many = Counter(kinds.values())
+    usual = max(many, key=lambda kind: (bool(kind), many[kind]))
+    found = {file: _fault(file) or _strange(kind, usual) for file, kind in kinds.items()}
     sound, broken = [file for file in files if not found[file]], {file: why for file, why in found.items() if why}
     if not sound:
         told = "; ".join(f"{file.name}: {why}" for file, why in broken.items())

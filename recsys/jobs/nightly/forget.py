@@ -128,8 +128,11 @@ def _leave_out(folder: Path, model: Path, ids: Collection[str]) -> tuple[bool, i
     manifest = read_manifest(folder, _ORIGIN)
     state = Forgetting.of(folder / "state", model, ids)
     own = pl.col("user_id").cast(pl.String).is_in(list(ids))
-    parts = {path: pl.read_parquet(path) for path in sorted((folder / "rankings").glob("*.parquet"))}
-    gone = pl.concat([part.filter(own).select("request_id") for part in parts.values()]) if parts else pl.DataFrame()
+    parts = {
+        path: pl.scan_parquet(path, glob=False).filter(own).select("user_id", "request_id").collect()
+        for path in sorted((folder / "rankings").glob("*.parquet"))
+    }
+    gone = pl.concat(parts.values()) if parts else pl.DataFrame()
     if not (state.needed or len(gone)):
         return False, 0
     replacement = folder.with_name(f".{folder.name}.ready")
@@ -137,10 +140,10 @@ def _leave_out(folder: Path, model: Path, ids: Collection[str]) -> tuple[bool, i
         _link_all(folder, staging, {"state"} if state.needed else set())
         if state.needed:
             state.write(staging / "state")
-        for path, part in parts.items():
+        for path in (path for path, rows in parts.items() if len(rows)):
             target = staging / path.relative_to(folder)
             target.unlink()
-            part.remove(own).write_parquet(target)
+            pl.read_parquet(path, glob=False).remove(own).write_parquet(target)
         if folder == model and Model.load(model).settings.report.histories:
             (staging / "report.html").unlink(missing_ok=True)
         facts = {key: told for key, told in manifest.items() if key not in ("format", "files")}
@@ -165,7 +168,8 @@ def _count_out(folder: Path, facts: dict[str, object], gone: pl.DataFrame) -> No
     if path.is_file():
         profile = read_json(path, "publish again")
         path.unlink()
-        write_json(path, profile | {"users": profile["users"] - 1, "places": profile["places"] - len(gone)})
+        users, places = profile["users"] - gone["user_id"].n_unique(), profile["places"] - len(gone)
+        write_json(path, profile | {"users": users, "places": places})
 
 
 def _link_all(folder: Path, target: Path, without: set[str]) -> None:

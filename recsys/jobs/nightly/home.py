@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from recsys.errors import DataError, ModelError
-from recsys.files import read_json, remove, write_whole
+from recsys.files import put_back, read_json, remove, write_whole
 from recsys.manifest import read_manifest
 
 _MEND = "take it from a copy, or remove the file: the model counts as one that was never trained here"
@@ -103,6 +103,8 @@ class Home:
             lock.write(f"process {os.getpid()} of {socket.gethostname()}, since {datetime.now(UTC):%F %T} UTC\n")
             lock.flush()
             try:
+                for folder in (self.models, self.lists):
+                    put_back(folder)
                 yield
             finally:
                 lock.truncate(0)

@@ -35,18 +35,20 @@ def upsert(database: str, table: str, rankings: Path, night: str) -> None:
     ModelError
         When an extra is not installed.
     """
-    fault = f"the table {table} of [sink] could not be written ({{}}); it is as it was; see that the database is there"
     files = sorted(rankings.glob("*.parquet"))
     schema = pq.read_schema(files[0]).append(pa.field("night", pa.string()))
-    with opened(database, fault, writes=True) as there:
+    with opened(database, _fault(table), writes=True) as there:
         there.upsert(table, pa.RecordBatchReader.from_batches(schema, _batches(files, schema, night)))
 
 
 def leave_out(database: str, table: str, user: str) -> int:
     """Remove the rows of a user, an id as text, and say how many; errors as of `upsert`."""
-    fault = f"the table {table} of [sink] could not be written ({{}}); it is as it was; see that the database is there"
-    with opened(database, fault, writes=True) as there:
+    with opened(database, _fault(table), writes=True) as there:
         return there.remove(table, user)
+
+
+def _fault(table: str) -> str:
+    return f"the table {table} of [sink] could not be written ({{}}); it is as it was; see that the database is there"
 
 
 def _batches(files: list[Path], schema: pa.Schema, night: str) -> Iterator[pa.RecordBatch]:

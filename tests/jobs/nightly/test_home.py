@@ -89,3 +89,11 @@ def test_nobody_else_is_let_in(home: Home) -> None:
         pass
     with home.locked():
         pass
+
+
+def test_whoever_has_the_lock_gives_folders_their_names_back_first(home: Home) -> None:
+    for folder in (home.models, home.lists):
+        (folder / ".a.between").mkdir(parents=True)
+    with home.locked():
+        assert all((folder / "a").is_dir() for folder in (home.models, home.lists))
+    assert home.left_behind() == []
