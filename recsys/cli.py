@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from difflib import get_close_matches
 from itertools import pairwise
 from types import FrameType
+from typing import TextIO
 
 from recsys.errors import RecsysError, SettingsError, StorageError
 from recsys.shown import shown
@@ -31,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         Words after `recsys`; those of the process when left out.
     """
     words = sys.argv[1:] if arguments is None else arguments
-    handler = logging.StreamHandler(sys.stderr)
+    handler = _AboveBars(sys.stderr)
     handler.setFormatter(_Shown("%(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[handler])
     try:
@@ -66,6 +67,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "its last whole pass"
         )
         return stopped.status
+
+
+class _AboveBars(logging.StreamHandler[TextIO]):
+    """Messages stand above a bar that is being drawn."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one message."""
+        from tqdm import tqdm  # loads much that short verbs do not need
+
+        with tqdm.external_write_mode(self.stream):
+            super().emit(record)
 
 
 class _Shown(logging.Formatter):

@@ -1,4 +1,4 @@
-"""A person sees a bar, a log sees a line a minute, and short steps say nothing."""
+"""A person sees one bar, a log sees a line a minute, short steps say nothing; stages are told in words."""
 
 import io
 import logging
@@ -7,7 +7,7 @@ import sys
 import pytest
 
 import recsys.progress
-from recsys.progress import progress
+from recsys.progress import Story, progress
 
 
 class Terminal(io.StringIO):
@@ -43,3 +43,62 @@ def test_one_unit_is_no_plural(monkeypatch, caplog):
     with caplog.at_level(logging.INFO), progress(1, "grow", "tree") as advance:
         advance(1)
     assert caplog.messages == ["grow: 1 of 1 tree in 0 s"]
+
+
+def in_three_steps():
+    with progress(4, "learning", "period") as advance:
+        for _ in range(4):
+            with progress(20, "passes", "update") as inner:
+                with progress(300, "encode", "text") as innermost:
+                    innermost(300)
+                inner(20)
+            with progress(7, "features", "row") as inner:
+                inner(7)
+            advance(1)
+
+
+def test_a_step_inside_another_has_no_bar_but_is_named_beside_that_of_the_outer_one(monkeypatch) -> None:
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    monkeypatch.setattr(recsys.progress, "_REDRAWN", 0.0)
+    in_three_steps()
+    drawn = [each.rstrip() for each in sys.stderr.getvalue().split("\r") if each.strip()]
+    assert all(each.startswith("learning ") for each in drawn)
+    assert any(" 1 of 4 periods, " in each and each.endswith(" to go, passes: 20 of 20 updates") for each in drawn)
+    assert any(each.endswith(" to go, features: 7 of 7 rows") for each in drawn)
+    assert not any("encode" in each for each in drawn)
+
+
+def test_a_line_says_what_is_done_inside_and_what_is_left_going_by_what_was_done(monkeypatch, caplog) -> None:
+    monkeypatch.setattr(recsys.progress, "EVERY", 0.0)
+    with caplog.at_level(logging.INFO):
+        in_three_steps()
+    assert caplog.messages[0] == "learning: 0 of 4 periods in 0 s; passes: 20 of 20 updates"
+    assert caplog.messages[3] == "learning: 1 of 4 periods in 0 s, about 0 s to go; passes: 20 of 20 updates"
+    assert caplog.messages[-1] == "learning: 4 of 4 periods in 0 s"
+
+
+def test_a_step_that_fails_makes_room_for_the_next(monkeypatch, caplog) -> None:
+    monkeypatch.setattr(recsys.progress, "EVERY", 0.0)
+    with (
+        pytest.raises(ValueError, match="no"),
+        progress(2, "learning", "period"),
+        progress(3, "encode", "text"),
+    ):
+        raise ValueError("no")
+    with caplog.at_level(logging.INFO), progress(1, "grow", "tree") as advance:
+        advance(1)
+    assert caplog.messages == ["grow: 1 of 1 tree in 0 s"]
+
+
+@pytest.mark.parametrize(("seconds", "said"), [(0.4, "0 s"), (119.4, "119 s"), (150.0, "2 min"), (5_400.0, "90 min")])
+def test_a_story_numbers_its_stages_and_says_what_came_of_each_and_in_what_time(
+    monkeypatch, caplog, seconds, said
+) -> None:
+    moments = iter([1_000.0, 1_000.0 + seconds, 9_000.0])
+    monkeypatch.setattr(recsys.progress.time, "monotonic", lambda: next(moments))
+    story = Story(2)
+    with caplog.at_level(logging.INFO):
+        story.begin("reading")
+        story.end("all was read")
+        story.begin("learning")
+    assert caplog.messages == ["1/2 reading", f"    all was read ({said})", "2/2 learning"]
