@@ -150,7 +150,7 @@ class Schedule:
         known = shown.before(self._time.labelled_until(block.end))
         new = known[len(learnt) :]
         if number and not shown.clicked(new):
-            logger.info("no click on a known item is known by the end of block-%d; it waits for the next", number)
+            logger.debug("no click on a known item is known by the end of block-%d; it waits for the next", number)
             return
         older = np.setdiff1d(learnt, self._old)
         wanted = min(len(older), round(self._settings.replay * len(new)))

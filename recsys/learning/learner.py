@@ -185,7 +185,7 @@ class TextLearner(lightning.LightningModule):
         tokens = self.memory.encoded_tokens
         self.log("encoded_tokens", float(tokens))
         self.log("tokens_per_second", tokens / max(time.perf_counter() - self._since, 1e-9))
-        logger.info("pass %d: %d tokens encoded", self.current_epoch + 1, tokens)
+        logger.debug("pass %d: %d tokens encoded", self.current_epoch + 1, tokens)
 
     def on_validation_epoch_start(self) -> None:
         """Forget what the last pass was worth."""

@@ -68,7 +68,7 @@ class TextMemory:
         self._encoder = encoder
         self._layers = 0 if settings.peft else settings.trainable_layers
         self._lower = self._open_lower(folder)
-        logger.info("%d distinct texts, %d tokens", len(self.tokens), len(self.tokens.ids))
+        logger.debug("%d distinct texts, %d tokens", len(self.tokens), len(self.tokens.ids))
 
     def add_lexicon(self, lexicon: Lexicon) -> None:
         """Append the lexical part to all embeddings."""
@@ -154,7 +154,7 @@ class TextMemory:
         with file.open("r+b") as opened:  # room is taken now: a full disk would later end the process without a word
             os.posix_fallocate(opened.fileno(), 0, file.stat().st_size)
         everything = np.arange(len(self.tokens))
-        with self._encoder.at_work(len(everything)), progress(len(everything), "frozen layers", "text") as advance:
+        with self._encoder.at_work(len(everything)), progress(len(everything), "reading", "text") as advance:
             for rows in self.tokens.batches(everything, TOKENS_PER_BATCH):
                 ids, real = self.tokens.batch(rows)
                 device = self._encoder.device

@@ -2,7 +2,6 @@
 
 import logging
 import math
-import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +12,7 @@ from typing import Any, Literal
 import pytorch_lightning as lightning
 import torch
 from lightning_fabric.utilities.exceptions import MisconfigurationException
-from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.callbacks import LambdaCallback, ModelCheckpoint
 from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
 from torch import Tensor
 from torch.utils.data import DataLoader
@@ -22,6 +21,7 @@ from recsys.encoders.settings import TextSettings
 from recsys.errors import SettingsError, first_line
 from recsys.learning.blocks import Shuffled, Updates
 from recsys.learning.learner import TextLearner
+from recsys.progress import progress
 
 logger = logging.getLogger(__name__)
 
@@ -52,8 +52,12 @@ def run_passes(learner: TextLearner, shown: Updates, held_out: Updates, seed: in
     settings = learner.settings
     # All that a checkpoint holds is written by the next lines: tensors and numbers, read back without pickle.
     checkpoint = ModelCheckpoint(folder, filename="last", save_on_train_epoch_end=True, enable_version_counter=False)
-    with _silent_lightning(), _same_bytes():
-        _open_trainer([KeepBest(settings.patience), checkpoint], settings, folder).fit(
+    callbacks = [KeepBest(settings.patience), checkpoint]
+    size = len(shown) * settings.epochs
+    with _silent_lightning(), _same_bytes(), progress(size, "passes", "update") as advance:
+        if settings.devices == 1:  # other processes cannot tell this one how far they are
+            callbacks.append(LambdaCallback(on_train_batch_end=lambda *_: advance(1)))
+        _open_trainer(callbacks, settings, folder).fit(
             learner,
             DataLoader(shown, batch_size=None, sampler=Shuffled(len(shown), seed)),
             DataLoader(held_out, batch_size=None) if len(held_out) else None,
@@ -90,7 +94,7 @@ class KeepBest(lightning.Callback):
         total, count = trainer.strategy.reduce(both.to(learner.device), reduce_op="sum").tolist()
         auc = total / count if count else math.nan
         epoch = 0 if trainer.sanity_checking else trainer.current_epoch + 1
-        logger.info("after pass %d: AUC %.4f", epoch, auc)
+        logger.debug("after pass %d: AUC %.4f", epoch, auc)
         if trainer.logger is not None:
             trainer.logger.log_metrics({"auc": auc, "epoch": epoch}, step=trainer.global_step)
         kept, before, best = learner.kept.tolist()
@@ -166,7 +170,7 @@ def _open_trainer(callbacks: list[lightning.Callback], settings: TextSettings, f
             logger=logs,
             log_every_n_steps=1,
             enable_model_summary=False,
-            enable_progress_bar=sys.stderr.isatty(),
+            enable_progress_bar=False,
         )
     except (ValueError, MisconfigurationException) as error:
         raise SettingsError(

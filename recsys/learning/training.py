@@ -260,7 +260,7 @@ class TextTrainer:
         kept, before, after = (None if math.isnan(number) else number for number in learner.kept.tolist())
         epoch = int(kept or 0)
         quality = "no AUC" if after is None else f"AUC {after:.4f}"
-        logger.info("pass %d is kept: %s on %d held-out requests", epoch, quality, len(lists) - split)
+        logger.debug("pass %d is kept: %s on %d held-out requests", epoch, quality, len(lists) - split)
         return Lesson(len(lists), epoch, before, after, old_before, _mean_auc(learner, old, settings))
 
     def _keep(self, folder: Path, lesson: Lesson) -> None:
@@ -278,7 +278,7 @@ class TextTrainer:
         kept = load_file(folder / "weights.safetensors")
         for name, value in self._weights().items():
             value.copy_(kept[name])
-        logger.info("%s was learnt already", folder.name)
+        logger.debug("%s was learnt already", folder.name)
         return Lesson(**json.loads((folder / "lesson.json").read_text()))
 
     def _merge(self) -> None:

@@ -154,7 +154,7 @@ class ItemVectors:
         hashes = text_hashes(texts)
         rows = {hashed: row for row, hashed in enumerate(self.text_hashes)}
         new = {hashed: text for hashed, text in zip(hashes, texts, strict=True) if hashed not in rows}
-        logger.info("%d items, %d of their texts are new", items["item_id"].n_unique(), len(new))
+        logger.debug("%d items, %d of their texts are new", items["item_id"].n_unique(), len(new))
         if not new and hashes == self.text_hashes.to_list() and items.rows() == self.texts.rows():
             return self
         known = Vectors(Matrix.of(self.candidate), Matrix.of(self.history), self.appeal)

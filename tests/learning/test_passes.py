@@ -1,3 +1,4 @@
+import logging
 import os
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import pytest
 import torch
 from pytorch_lightning.loggers import CSVLogger
 
+import recsys.progress
 from recsys.encoders.settings import TextSettings
 from recsys.errors import SettingsError
 from recsys.learning.blocks import Outcomes
@@ -70,6 +72,18 @@ def test_the_auc_of_the_kept_pass_is_the_one_that_was_logged(
     trainer.learn("block", world.lists, Outcomes.of(world.labels))
     logged = pl.read_csv(tmp_path / "block/log-0/metrics.csv")["auc"].drop_nulls().to_list()
     assert trainer.lessons[0].auc == max(logged)
+
+
+def test_one_step_counts_the_updates_of_all_passes(world, tiny_settings: TextSettings, monkeypatch, caplog) -> None:
+    monkeypatch.setattr(recsys.progress, "EVERY", 0.0)
+    settings = tiny_settings.model_copy(update={"epochs": 2, "patience": 9, "requests_per_step": 32})
+    with caplog.at_level(logging.INFO, logger="recsys.progress"):
+        fit_text(world.texts, world.lists, Outcomes.of(world.labels), settings, 0)
+    told = [message for message in caplog.messages if message.startswith("passes: ")]
+    number = int(told[-1].split()[3])
+    assert number > 2
+    counted = [int(message.split()[1]) for message in told if ";" not in message]
+    assert counted == [*range(1, number + 1)]
 
 
 def test_each_attempt_has_a_log_of_its_own(tmp_path: Path) -> None:
