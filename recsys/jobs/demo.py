@@ -1,7 +1,6 @@
 """The whole line on the simulated world: tables, model, evaluation beside the best possible, rankings, report."""
 
 import json
-import logging
 from pathlib import Path
 
 import numpy as np
@@ -13,14 +12,13 @@ from recsys.files import new_folder, refuse_existing
 from recsys.jobs.judging import Judgement
 from recsys.jobs.report import make_page
 from recsys.jobs.score import score
-from recsys.jobs.train import train
+from recsys.jobs.train import STAGES, train
 from recsys.model.folder import Model
+from recsys.progress import Story
 from recsys.settings import Settings
 from recsys.shown import counted
 from recsys.world.sizes import WorldSettings
 from recsys.world.world import World, make_world
-
-logger = logging.getLogger(__name__)
 
 
 def demo_settings(world: WorldSettings) -> Settings:
@@ -72,22 +70,26 @@ def run_demo(out: str | Path, world: WorldSettings | None = None, settings: Sett
     out = Path(out)
     refuse_existing(out)
     world = world or WorldSettings()
-    logger.info(
-        "a simulated world of %s, %s and %s; what it is made of, learns and answers goes to %s",
-        *(counted(world.items, "item"), counted(world.users, "user"), counted(world.requests, "list"), out),
-    )
+    story = Story(2 + STAGES)
+    people = counted(world.users, "user")
+    story.begin(f"simulating {people} who see {counted(world.requests, 'list')} of {counted(world.items, 'item')}")
     made = make_world(world)
+    shown = made.dataset.requests
+    clicks = counted(shown.filter(pl.col("label") > 0).height, "click")
+    story.end(f"{clicks} on {counted(shown.height, 'candidate')}; all that follows goes to {out}")
     with new_folder(out) as staging:
         made.dataset.write(staging / "data")
         made.truth.write_parquet(staging / "truth.parquet")
-        judgement = train(made.dataset, settings or demo_settings(world), staging / "model")
+        judgement = train(made.dataset, settings or demo_settings(world), staging / "model", story=story)
         judgement = judgement.beside(BEST_POSSIBLE, _true_utility(made, judgement))
         requests = judgement.window.requests
         last_day = requests.filter(pl.col("timestamp") >= pl.col("timestamp").max().dt.truncate("1d"))
+        story.begin("ranking the lists of the last day, as a nightly batch does")
         scored = score(staging / "model", made.dataset, last_day.drop("label"), staging / "scored")
         page = make_page(judgement, Model.load(staging / "model"), made.dataset)
         (staging / "report.html").write_text(page)
         (staging / "metrics.json").write_text(json.dumps(judgement.evaluation.to_json(), indent=2) + "\n")
+        story.end(f"{counted(scored.requests, 'list')} ranked, and a report of all of it written")
     return (
         f"{to_text(judgement.evaluation)}\n"
         f"{scored.rankings:,} rankings of the last day's {scored.requests:,} requests are in {out / 'scored'}\n"

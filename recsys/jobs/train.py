@@ -1,7 +1,7 @@
 """Train: tables and settings in, a model folder out."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +15,9 @@ from recsys.encoders.backends.choice import check_extra
 from recsys.encoders.settings import TextSettings
 from recsys.encoders.sources import encoder_hash
 from recsys.errors import SettingsError
-from recsys.evaluation.evaluation import AGELESS, PRODUCT
+from recsys.evaluation.evaluation import AGELESS, PRODUCT, Evaluation
+from recsys.evaluation.reports.brief import HEADLINE
+from recsys.evaluation.reports.pages import number
 from recsys.features.checks import check_context, check_events, check_query
 from recsys.features.plan import AGE_COLUMNS, TEXT_COLUMNS, feature_names, refuse_doubles
 from recsys.files import new_folder, refuse_existing
@@ -30,6 +32,7 @@ from recsys.model.folder import Model, State, identity
 from recsys.model.prepared import Prepared, fingerprint, prepare
 from recsys.past.lookup import Asked
 from recsys.past.streams import CLICK
+from recsys.progress import Story, progress
 from recsys.ranking.calibration import Calibration, Fold
 from recsys.ranking.contract import Contract
 from recsys.ranking.trees import Examples, TreeRanker, grow, refuse_without_click
@@ -44,8 +47,15 @@ from recsys.vectors.user_tower import UserTower
 if TYPE_CHECKING:
     from recsys.learning.course import TextCourse
     from recsys.learning.text_model import TextModel
+    from recsys.learning.training import Lesson
 
 logger = logging.getLogger(__name__)
+
+_BESIDE = ("behaviour", "text", "random")
+"""Rankers that the story names beside the product."""
+
+STAGES = 4
+"""Stages that a training tells of."""
 
 _READING = ("encoder", "fields", "template", "query", "max_tokens", "pooling", "layers", "lexicon", "dimension")
 """Settings that say what a text is and what becomes of it; a model can go on learning only under the same."""
@@ -59,7 +69,13 @@ class Grown:
     final: TreeRanker
 
 
-def train(dataset: Dataset, settings: Settings, target: str | Path, start: str | Path | None = None) -> Judgement:
+def train(
+    dataset: Dataset,
+    settings: Settings,
+    target: str | Path,
+    start: str | Path | None = None,
+    story: Story | None = None,
+) -> Judgement:
     """Train both stages and write a model folder, whole or not at all.
 
     The encoder learns block after block, from text, ranker and valid; each block is scored by what had learnt from the
@@ -78,6 +94,8 @@ def train(dataset: Dataset, settings: Settings, target: str | Path, start: str |
         Folder to write; must not hold anything.
     start
         Model folder whose encoder goes on learning; windows lie after its valid window, and fractions place them there.
+    story
+        Of a longer work of which this is `STAGES` stages; its own when left out.
 
     Returns
     -------
@@ -93,31 +111,48 @@ def train(dataset: Dataset, settings: Settings, target: str | Path, start: str |
         When `start` is no whole model or reads texts in another way.
     """
     refuse_existing(target := Path(target))
+    story = story or Story(STAGES)
+    story.begin("checking the tables and reading what items say")
     prepared, prints = _prepare(dataset, settings), fingerprint(dataset)
-    dataset, log = replace(prepared.dataset, requests=prepared.made.lists), prepared.log
     older = None if start is None else Model.load(start)
     since = older.windows.learnt_until if older else None
-    windows = place_windows(dataset.requests, settings.windows, since, log.time)
+    windows = place_windows(prepared.made.lists, settings.windows, since, prepared.log.time)
     _refuse_early(prepared, windows)
-    from recsys.learning.course import TextCourse  # torch takes seconds to load: the data is refused before
-
     facts = _facts(settings, windows) | {"data": prints}
     before = open_start(older, Path(start), settings.text, windows) if older and start else None
     encoder = encoder_hash(settings.text.encoder) if start is None else identity(Path(start))
     with work_folder(target, {**facts, "encoder": encoder, "versions": library_versions()}) as work:
-        course = TextCourse(dataset, settings.text, settings.seed, windows, log, before, work)
-        logged, finder, reader = _read(course, prepared, windows, work)
-        model, rankers, judgement = _learn_to_rank(prepared, windows, logged, finder.merging, reader.tower)
-        not_out = prepared.not_out(windows, judgement.name)
-        judged = windows.of(dataset.requests, judgement.name)  # can be asked of the state again
-        made = judge_field(judged, finder, rankers, settings.seed)
-        judgement = replace(judgement, sampled=dataset.about.sampled, not_out=not_out, made=made)
-        with new_folder(target) as folder:
-            model.save(folder)
-            course.trainer.model.save(folder)
-            State.of(log, reader).save(folder / "state", folder, settings, log.first_as_of(judged))
-            write_report(folder, judgement, model, prepared.dataset)
-            write_manifest(folder, {**facts, "lessons": [asdict(lesson) for lesson in course.trainer.lessons]})
+        return _train_in(work, target, prepared, windows, before, facts, story)
+
+
+def _train_in(
+    work: Path,
+    target: Path,
+    prepared: Prepared,
+    windows: Windows,
+    before: "TextModel | None",
+    facts: Mapping[str, object],
+    story: Story,
+) -> Judgement:
+    """Train in a working folder, and write the model folder."""
+    from recsys.learning.course import TextCourse  # torch takes seconds to load: the data is refused before
+
+    dataset, settings, log = replace(prepared.dataset, requests=prepared.made.lists), prepared.settings, prepared.log
+    course = TextCourse(dataset, settings.text, settings.seed, windows, log, before, work)
+    story.end(_shared_out(windows, dataset))
+    logged, finder, reader = _read(course, prepared, windows, work, story)
+    model, rankers, judgement = _learn_to_rank(prepared, windows, logged, finder.merging, reader.tower, story)
+    not_out = prepared.not_out(windows, judgement.name)
+    judged = windows.of(dataset.requests, judgement.name)  # can be asked of the state again
+    made = judge_field(judged, finder, rankers, settings.seed)
+    judgement = replace(judgement, sampled=dataset.about.sampled, not_out=not_out, made=made)
+    story.end(_judged(judgement.evaluation))
+    with new_folder(target) as folder:
+        model.save(folder)
+        course.trainer.model.save(folder)
+        State.of(log, reader).save(folder / "state", folder, settings, log.first_as_of(judged))
+        write_report(folder, judgement, model, prepared.dataset)
+        write_manifest(folder, {**facts, "lessons": [asdict(lesson) for lesson in course.trainer.lessons]})
     return judgement
 
 
@@ -184,23 +219,27 @@ def open_start(before: Model, folder: Path, settings: TextSettings, windows: Win
 
 
 def _read(
-    course: "TextCourse", prepared: Prepared, windows: Windows, work: Path
+    course: "TextCourse", prepared: Prepared, windows: Windows, work: Path, story: Story
 ) -> tuple[dict[Window, LoggedWindow], Finder, Reader]:
     """Compute the features of each block before the encoder learns from it, and those of test by what it is then."""
     log, settings, sampled = prepared.log, prepared.settings, prepared.dataset.about.sampled
     merging = EVEN
     logged: dict[Window, LoggedWindow] = {}
-    for block in course.blocks:
-        if block.window != "text":
-            finder = Finder(settings.candidates, settings.features, log, course.reader(log), merging)
-            requests = course.read(block)
-            if settings.candidates.sources and merging is EVEN:
-                merging = learn_merging(requests, finder, settings.seed)
-            part = _read_block(requests, replace(finder, merging=merging), settings.seed, sampled, work)
-            logged[block.window] = logged[block.window].joined(part) if block.window in logged else part
-        course.learn(block)
-    reader, asked = course.reader(log), Asked.of(windows.of(prepared.made.lists, "test"), log)
-    logged["test"] = read_logged(asked, settings.features, reader, folder=work)
+    story.begin(f"learning what texts say about clicks, in {counted(len(course.blocks), 'period')} of time")
+    with progress(len(course.blocks), "learning", "period") as advance:
+        for block in course.blocks:
+            if block.window != "text":
+                finder = Finder(settings.candidates, settings.features, log, course.reader(log), merging)
+                requests = course.read(block)
+                if settings.candidates.sources and merging is EVEN:
+                    merging = learn_merging(requests, finder, settings.seed)
+                part = _read_block(requests, replace(finder, merging=merging), settings.seed, sampled, work)
+                logged[block.window] = logged[block.window].joined(part) if block.window in logged else part
+            course.learn(block)
+            advance(1)
+        reader, asked = course.reader(log), Asked.of(windows.of(prepared.made.lists, "test"), log)
+        logged["test"] = read_logged(asked, settings.features, reader, folder=work)
+    story.end(_learnt(course.trainer.lessons))
     for layer in log.rows_known:  # trees take the room
         layer.forget()
     give_back()
@@ -221,7 +260,7 @@ def _read_block(requests: pl.DataFrame, finder: Finder, seed: int, sampled: bool
     if found.experience is None:
         logger.warning("no source found what was chosen in %s; they are learnt from as they are", asked)
         return part
-    logger.info("sources found what was chosen in %s of %s, and make them anew", made, asked)
+    logger.debug("sources found what was chosen in %s of %s, and make them anew", made, asked)
     if sampled:
         return replace(part, learnt=found.learnt, experience=found.experience)
     known = found.experience.joined(part.experience)
@@ -229,7 +268,12 @@ def _read_block(requests: pl.DataFrame, finder: Finder, seed: int, sampled: bool
 
 
 def _learn_to_rank(
-    prepared: Prepared, windows: Windows, logged: Mapping[Window, LoggedWindow], merging: Merging, tower: UserTower
+    prepared: Prepared,
+    windows: Windows,
+    logged: Mapping[Window, LoggedWindow],
+    merging: Merging,
+    tower: UserTower,
+    story: Story,
 ) -> tuple[Model, Mapping[str, TreeRanker], Judgement]:
     """Grow the rankers, calibrate, and judge them on a window they have not learnt from."""
     settings, log = prepared.settings, prepared.log
@@ -237,17 +281,22 @@ def _learn_to_rank(
     left_out = {PRODUCT: (), "behaviour": TEXT_COLUMNS}
     if _ages_tell_later(prepared):
         left_out[AGELESS] = AGE_COLUMNS
-    grown = {
-        name: grow_with_valid(ranker.learnt.without(columns), valid.learnt.without(columns), settings)
-        for name, columns in left_out.items()
-    }
-    give_back()
-    both, behaviour = grown[PRODUCT], grown["behaviour"]
-    sampled = prepared.dataset.about.sampled
-    calibration = Calibration.unknown() if sampled else _calibrate(both, ranker, valid.examples, settings)
+    story.begin("growing trees that weigh what texts say against what people did before")
+    grown: dict[str, Grown] = {}
+    with progress(len(left_out) + 1, "growing", "ranker") as advance:
+        for name, columns in left_out.items():
+            grown[name] = grow_with_valid(ranker.learnt.without(columns), valid.learnt.without(columns), settings)
+            advance(1)
+        give_back()
+        both, behaviour = grown[PRODUCT], grown["behaviour"]
+        sampled = prepared.dataset.about.sampled
+        calibration = Calibration.unknown() if sampled else _calibrate(both, ranker, valid.examples, settings)
+    story.end(_grown(both.chosen, ranker.learnt))
     ageless = grown[AGELESS].final if AGELESS in grown else None
     known = None if ranker.experience is None else ranker.experience.joined(valid.experience)
     model = Model(settings, windows, both.final, behaviour.final, calibration, tower, ageless, merging, known)
+    last = valid if test.requests.is_empty() else test
+    story.begin(f"judging on {counted(len(last.examples.starts) - 1, 'list')} that the trees have not learnt from")
     if test.requests.is_empty():
         chosen = {name: grown[name].chosen for name in model.rankers}
         return model, chosen, judge(valid, log, "valid", chosen, settings.seed)
@@ -283,5 +332,37 @@ def grow_with_valid(ranker: Examples, valid: Examples, settings: Settings) -> Gr
     joined = ranker.joined(valid)
     contract = Contract.of(joined.table)
     chosen = grow(ranker, contract, settings.ranker, settings.seed, valid=valid)
-    logger.info("%s on %s", counted(chosen.size, "tree"), counted(len(ranker.starts) - 1, "list"))
+    logger.debug(_grown(chosen, ranker))
     return Grown(chosen, grow(joined, contract, settings.ranker, settings.seed, rounds=chosen.size))
+
+
+def _shared_out(windows: Windows, dataset: Dataset) -> str:
+    """Say what each window of time is for."""
+    texts, ranker, valid, test = (windows.of(dataset.requests, name)["request_id"].n_unique() for name in WINDOWS)
+    return (
+        f"{counted(dataset.items['item_id'].n_unique(), 'item')}; lists in order of time: {texts:,} for texts alone, "
+        f"{ranker:,} for trees too, {valid:,} to say how many trees, {test:,} kept to judge on"
+    )
+
+
+def _learnt(lessons: Sequence["Lesson"]) -> str:
+    """Say what came of learning from texts."""
+    taught = sum(lesson.epoch > 0 for lesson in lessons)
+    words = f"{taught} of {counted(len(lessons), 'period')} taught something new"
+    known = [lesson.auc for lesson in lessons if lesson.auc is not None]
+    if known:
+        words += f"; by its text alone a clicked item comes before another of its list {known[-1]:.0%} of the time"
+        words += " (by chance 50%)"
+    return words
+
+
+def _grown(trees: TreeRanker, examples: Examples) -> str:
+    """Say how large a ranker is, and what it has learnt from."""
+    return f"{counted(trees.size, 'tree')} on {counted(len(examples.starts) - 1, 'list')}"
+
+
+def _judged(evaluation: Evaluation) -> str:
+    """Say how well the rankers order lists."""
+    rows = evaluation.first.rankers
+    told = [f"{name} {number(rows[name][HEADLINE].mean)}" for name in (PRODUCT, *_BESIDE) if name in rows]
+    return f"{HEADLINE}, 1 at best: {', '.join(told)}"

@@ -141,7 +141,7 @@ def test_the_same_call_again_computes_no_night_anew(dataset, config, other, test
     before = files(out)
     with caplog.at_level(logging.INFO):
         again = backtest(dataset, config, BEGIN, NIGHTS, out, other)
-    assert "trees on" not in caplog.text
+    assert "growing trees" not in caplog.text
     assert again.to_json() == found.to_json()
     assert files(out) == before
 

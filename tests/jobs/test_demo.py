@@ -12,11 +12,17 @@ from recsys.world import WorldSettings
 pytestmark = pytest.mark.slow
 
 
-def test_the_demonstration_leaves_tables_model_rankings_and_report(small_settings, tmp_path, caplog) -> None:
+def test_the_demonstration_tells_its_stages_and_leaves_tables_model_rankings_and_report(
+    small_settings, tmp_path, caplog
+) -> None:
     world = WorldSettings(seed=4, items=200, users=60, days=5, history_days=3, requests=500)
     with caplog.at_level("INFO"):
         said = run_demo(tmp_path / "demo", world, small_settings)
-    assert caplog.messages[0].startswith("a simulated world of 200 items, 60 users and 500 lists; what it is made of, ")
+    stages, outcomes = caplog.messages[::2], caplog.messages[1::2]
+    assert stages[0] == "1/6 simulating 60 users who see 500 lists of 200 items"
+    assert [line[:4] for line in stages] == [f"{stage}/6 " for stage in range(1, 7)]
+    assert f"; all that follows goes to {tmp_path / 'demo'} (" in outcomes[0]
+    assert all(line.startswith("    ") for line in outcomes)
     assert "best possible" in said
     assert "both-behaviour" in said
     figures = json.loads((tmp_path / "demo/metrics.json").read_text())
