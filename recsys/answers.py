@@ -1,6 +1,7 @@
-"""What verbs answer: words for the terminal, numbers and pages for files."""
+"""What verbs answer: words for the terminal, numbers and pages for files, and how much is told on the way."""
 
 import json
+import logging
 from pathlib import Path
 
 from recsys.errors import StorageError
@@ -10,6 +11,11 @@ from recsys.shown import shown
 def say(text: str, end: str = "\n") -> None:
     """Print what may hold names from the data: nothing in it commands the terminal."""
     print(shown(text), end=end)
+
+
+def tell(verbose: bool) -> None:
+    """Let messages on the way tell everything, or the stages alone."""
+    logging.getLogger("recsys").setLevel(logging.DEBUG if verbose else logging.INFO)
 
 
 def write(path: Path | None, content: object) -> None:

@@ -45,5 +45,8 @@ Written = Annotated[Path | None, Parameter(validator=_can_be_written)]
 Changes = Annotated[tuple[str, ...], Parameter(name="--set", show_default=False)]
 """Changes of settings, each section.key=value."""
 
+Verbose = Annotated[bool, Parameter(help="Also tell every pass of the learning, and what it brought.")]
+"""Whether messages tell more than the stages of a training."""
+
 Judged = Literal["text", "ranker", "valid", "test"]
 """A window to judge."""

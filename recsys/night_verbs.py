@@ -7,8 +7,8 @@ from shutil import get_terminal_size
 
 from cyclopts import Parameter
 
-from recsys.answers import say, write
-from recsys.arguments import Begin, Changes, Days, Moment, Whole, Written
+from recsys.answers import say, tell, write
+from recsys.arguments import Begin, Changes, Days, Moment, Verbose, Whole, Written
 
 
 @Parameter(name="*")
@@ -86,7 +86,7 @@ def backtest(
     say(f"written to {out}; open {out / 'backtest.html'}")
 
 
-def nightly(*, config: Path, plan: bool = False, at: Moment = None) -> bool:
+def nightly(*, config: Path, plan: bool = False, at: Moment = None, verbose: Verbose = False) -> bool:
     """Make tonight's lists and publish them whole, or leave those of before.
 
     What is done already is not done again; the same command, given again after a kill, goes on where it was.
@@ -103,6 +103,7 @@ def nightly(*, config: Path, plan: bool = False, at: Moment = None) -> bool:
     """
     from recsys.jobs.nightly.settings import read_nightly
 
+    tell(verbose)
     configured = read_nightly(config)
     from recsys.jobs.nightly.job import plan_night, run_night
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter
 
-from recsys.answers import say, write
-from recsys.arguments import Changes, Judged, Moment, Whole, Written
+from recsys.answers import say, tell, write
+from recsys.arguments import Changes, Judged, Moment, Verbose, Whole, Written
 from recsys.errors import SettingsError
 from recsys.night_verbs import backtest, forget, models, nightly, rollback
 from recsys.shown import counted
@@ -39,14 +39,15 @@ APP = App(
 
 
 @APP.command
-def demo(*, out: Path = Path("demo")) -> None:
-    """Run the whole line on the simulated world.
+def demo(*, out: Path = Path("demo"), verbose: Verbose = False) -> None:
+    """Run the whole line on the simulated world, told stage by stage.
 
     Parameters
     ----------
     out
         Folder to write.
     """
+    tell(verbose)
     from recsys.jobs.demo import run_demo
 
     say(run_demo(out))
@@ -160,6 +161,7 @@ def train(
     out: Path,
     start: Annotated[Path | None, Parameter(name="--from")] = None,
     changes: Changes = (),
+    verbose: Verbose = False,
 ) -> None:
     """Train a model folder.
 
@@ -179,6 +181,7 @@ def train(
     from recsys.files import refuse_existing
     from recsys.settings import load_settings
 
+    tell(verbose)
     refuse_existing(out)
     settings = load_settings(config, changes)  # before torch is loaded, which takes seconds
     from recsys.data.tables import Dataset

@@ -1,9 +1,10 @@
 import json
+import logging
 from pathlib import Path
 
 import pytest
 
-from recsys.answers import say, write
+from recsys.answers import say, tell, write
 from recsys.errors import DataError
 
 
@@ -24,3 +25,12 @@ def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(DataError, match=r"file/page.html cannot be written \(.*\); choose another file"):
         write(tmp_path / "file/page.html", "<p>")
+
+
+def test_everything_is_told_where_it_is_asked_for_and_not_after() -> None:
+    heard = logging.getLogger("recsys.learning")
+    tell(verbose=True)
+    assert heard.isEnabledFor(logging.DEBUG)
+    tell(verbose=False)
+    assert heard.isEnabledFor(logging.INFO)
+    assert not heard.isEnabledFor(logging.DEBUG)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from cyclopts import App, CycloptsError
 
-from recsys.arguments import Days, Moment, Whole, Written
+from recsys.arguments import Days, Moment, Verbose, Whole, Written
 from recsys.errors import DataError
 
 
@@ -43,3 +43,9 @@ def test_a_file_that_cannot_be_written_is_refused_and_none_is_none(tmp_path: Pat
     assert heard(Written, "--word", str(tmp_path / "a.json")) == tmp_path / "a.json"
     with pytest.raises(DataError, match="cannot be written"):
         heard(Written, "--word", str(tmp_path))
+
+
+def test_verbose_is_given_or_not() -> None:
+    assert heard(Verbose, "--word") is True
+    with pytest.raises(CycloptsError, match="loud"):
+        heard(Verbose, "--word=loud")

@@ -1,5 +1,7 @@
 """The command line as a process: exit statuses, signals, pipes, helps and wrong words."""
 
+import io
+import logging
 import os
 import re
 import signal
@@ -9,7 +11,8 @@ from importlib.metadata import version
 
 import pytest
 
-from recsys.cli import FAILED, FINE, NO, WRONG_USE, main
+from recsys.cli import FAILED, FINE, NO, WRONG_USE, _AboveBars, main
+from recsys.progress import progress
 
 HEEDING = (
     "import signal, sys; [signal.signal(each, signal.SIG_DFL) for each in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT)];"
@@ -30,7 +33,7 @@ def test_a_signal_stops_training_with_its_own_status_and_leaves_nothing(line, co
         "--set",
         "text.epochs=500",
     ]
-    words += ["--set", "text.patience=500"]
+    words += ["--set", "text.patience=500", "--verbose"]
     command = [sys.executable, "-c", HEEDING, *words]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
@@ -95,6 +98,7 @@ WRONG_WORDS = {
     "rnak": "'rnak' is no verb; Verbs are demo, world, init, import, check, train, features, evaluate, compare, score, backtest, nightly, models, rollback, forget; see",
     "scored": "'scored' is no verb; did you mean score? Verbs are demo, world, init,",
     "--bogus": "'--bogus' is no verb; ",
+    "demo --verbose=loud": 'Invalid value for --verbose: unable to convert "loud" into bool',
     "demo extra": "Unused Tokens: ['extra']; see `recsys demo --help`",
     "world": 'Command "world" parameter --out requires an argument; see `recsys world --help`',
     "world --out o --items 1.5": "Invalid value for --items: invalid literal for int() with base 10: '1.5'",
@@ -238,3 +242,18 @@ def test_an_empty_word_is_no_path_to_the_working_folder(words, said, tmp_path, m
     assert main(words) == WRONG_USE
     assert f"recsys: {said}; write what it shall be, or leave it out" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+def test_messages_stand_above_a_bar_that_is_being_drawn(monkeypatch) -> None:
+    terminal = io.StringIO()
+    monkeypatch.setattr(terminal, "isatty", lambda: True)
+    monkeypatch.setattr(sys, "stderr", terminal)
+    handler = _AboveBars(terminal)
+    with progress(2, "waving", "hand"):
+        handler.emit(logging.LogRecord("recsys", logging.INFO, "", 0, "one hand", (), None))
+    first, rest = terminal.getvalue().split("\n")
+    drawn, cleared, message = first.strip("\r").split("\r")
+    assert drawn.startswith("waving   0% |")
+    assert not cleared.strip()
+    assert message == "one hand"
+    assert rest.strip("\r").startswith("waving   0% |")
