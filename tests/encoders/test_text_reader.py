@@ -92,7 +92,7 @@ def test_a_night_encodes_only_texts_that_were_never_seen(
     before = catalogue(a="sea", b="boat", c="fish")
     vectors = encode(reader, before)
     backend.asked.clear()
-    with caplog.at_level(logging.INFO, logger="recsys"):
+    with caplog.at_level(logging.DEBUG, logger="recsys"):
         after = encode(reader, catalogue(new="sea", c="bread", b="boat", d="bread"), vectors)
     assert backend.asked == [["bread"]]
     assert "4 items, 1 of their texts are new" in caplog.text

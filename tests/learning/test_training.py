@@ -108,7 +108,7 @@ def test_leaves_no_files_and_prints_nothing(
 def test_logs_tokens_and_auc_without_any_text(
     world, tiny_settings: TextSettings, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with caplog.at_level(logging.INFO, "recsys"):
+    with caplog.at_level(logging.DEBUG, "recsys"):
         fit_text(world.texts, world.lists, Outcomes.of(world.labels), tiny_settings.model_copy(update={"epochs": 2}), 0)
     assert "pass 2: " in caplog.text
     assert "tokens encoded" in caplog.text
