@@ -4,6 +4,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -349,10 +350,11 @@ def _learnt(lessons: Sequence["Lesson"]) -> str:
     """Say what came of learning from texts."""
     taught = sum(lesson.epoch > 0 for lesson in lessons)
     words = f"{taught} of {counted(len(lessons), 'period')} taught something new"
-    known = [lesson.auc for lesson in lessons if lesson.auc is not None]
+    known = [(each.auc_before, each.auc) for each in lessons if each.auc_before is not None and each.auc is not None]
     if known:
-        words += f"; by its text alone a clicked item comes before another of its list {known[-1]:.0%} of the time"
-        words += " (by chance 50%)"
+        before, after = (fmean(aucs) for aucs in zip(*known, strict=True))
+        words += f"; by text alone the clicked item of a pair came first {before:.0%} of the time before"
+        words += f", and {after:.0%} after (chance: 50%)"
     return words
 
 
