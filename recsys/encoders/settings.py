@@ -49,6 +49,10 @@ class TextSettings(BaseModel):
     replay
         Requests of older blocks that are read again in every pass, as a share of the new ones; 1 reads as many old as
         new.
+    tune
+        Whether the encoder itself learns, beside the heads and the user tower: `"auto"` keeps what it learnt where that
+        is better on held-out requests than heads alone by more than one standard error, `"always"` wherever it learnt,
+        `"never"` leaves it as it was published.
     loss
         `"list"` a click against the rest of its list, `"in_batch"` against the other clicks of its step, which needs
         no lists, `"binary"` every candidate by itself.
@@ -57,12 +61,34 @@ class TextSettings(BaseModel):
         item's rate over the usual one, times this, is added to the score and forgotten afterwards. Interest and appeal
         so need not learn what attracts everybody for the moment; 0 leaves it out. Not for the loss `"in_batch"`, which
         corrects for popularity by itself.
+    next_click
+        How much it counts, beside the loss of lists, that users' past clicks are told from what others clicked and from
+        any item: each click that is no click on a list, given what its user had clicked before. Scores so mean
+        something off the lists, too; 0 leaves it out.
+    clicks_per_step
+        Past clicks, one after the other in time, that are read with each step of the heads.
+    negatives
+        Items that each of them is told from, drawn from the other clicks of the step.
+    uniform
+        Which part of them is drawn from all items that were shown or clicked instead, whenever that was.
     epochs
         Most passes over the training requests; 0 leaves encoder and heads as they are: cosine similarity of embeddings
         from which their mean is taken off.
     head_epochs
-        How many of the first passes train the heads alone, on the embeddings of the untouched encoder; these take
-        seconds.
+        How many of the first passes train the heads alone, on the embeddings of the encoder as it is; these take
+        seconds. In the others, encoder and heads learn together from requests.
+    teacher_epochs
+        Passes, after those of the heads, in which each text that was shown or clicked gets an embedding of its own,
+        moved to where behaviour wants it: what the encoder then learns to make of its text. 0 leaves teacher and
+        `text_epochs` out.
+    teacher_rate
+        How fast these embeddings move.
+    teacher_leash
+        How strongly they are drawn back to what the encoder makes of the text.
+    text_epochs
+        Passes over texts in which the encoder learns from the teacher.
+    texts_per_step
+        Texts in one update of these passes.
     requests_per_step
         Consecutive requests in one step of the heads.
     steps_per_update
@@ -82,6 +108,10 @@ class TextSettings(BaseModel):
         Longest gradient, over all weights of the encoder and over all of the heads; longer ones are shortened.
     weight_decay
         Of AdamW, for weight matrices.
+    leash
+        How strongly the encoder's weights are drawn back to the published ones; 0 lets them go.
+    average
+        Decay of a running mean of what learns, which is judged and kept in place of the last weights; 0 keeps those.
     held_out
         Share of the last requests that is kept apart to choose the best pass; 0 keeps the last pass.
     patience
@@ -122,19 +152,31 @@ class TextSettings(BaseModel):
     history: tuple[str, ...] = ()
     block: Duration = timedelta(days=1)
     replay: Annotated[float, Field(ge=0)] = 1.0
+    tune: Literal["auto", "always", "never"] = "auto"
     loss: Literal["list", "in_batch", "binary"] = "list"
     popularity: Annotated[float, Field(ge=0)] = 0.5
+    next_click: Annotated[float, Field(ge=0)] = 0.3
+    clicks_per_step: Annotated[int, Field(ge=2)] = 256
+    negatives: Annotated[int, Field(ge=1)] = 24
+    uniform: Annotated[float, Field(ge=0, le=1)] = 0.0
     epochs: Annotated[int, Field(ge=0)] = 4
-    head_epochs: Annotated[int, Field(ge=0)] = 2
+    head_epochs: Annotated[int, Field(ge=0)] = 4
+    teacher_epochs: Annotated[int, Field(ge=0)] = 3
+    teacher_rate: Annotated[float, Field(gt=0, le=1)] = 3e-3
+    teacher_leash: Annotated[float, Field(ge=0)] = 1e-4
+    text_epochs: Annotated[int, Field(ge=1)] = 5
+    texts_per_step: Annotated[int, Field(ge=1)] = 64
     requests_per_step: Annotated[int, Field(ge=1)] = 128
     steps_per_update: Annotated[int, Field(ge=1)] = 4
     texts_per_update: Annotated[int, Field(ge=1)] = 256
-    learning_rate: Annotated[float, Field(ge=0, le=1)] = 3e-5
+    learning_rate: Annotated[float, Field(ge=0, le=1)] = 5e-4
     layer_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
     head_learning_rate: Annotated[float, Field(ge=0, le=1)] = 3e-4
     warm_up: Annotated[float, Field(ge=0, lt=1)] = 0.1
     clip: Annotated[float, Field(gt=0)] = 1.0
     weight_decay: Annotated[float, Field(ge=0, le=1)] = 0.01
+    leash: Annotated[float, Field(ge=0)] = 0.0
+    average: Annotated[float, Field(ge=0, lt=1)] = 0.0
     held_out: Annotated[float, Field(ge=0, lt=1)] = 0.1
     patience: Annotated[int, Field(ge=1)] = 2
     trainable_layers: Annotated[int, Field(ge=0)] = 2

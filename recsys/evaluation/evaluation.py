@@ -27,6 +27,9 @@ PRODUCT = "both"
 AGELESS = f"{PRODUCT} without ages"
 """The same without the ages of items, where they say more than was known when lists were made."""
 
+TEXT, UNTUNED = "text", "untuned text"
+"""The text model's own score, and that of heads alone on the encoder as it was published, where another one reads."""
+
 BEST_POSSIBLE = "best possible"
 """A reference no ranker can pass, known in a simulated world; it stands in tables and gets no difference."""
 
@@ -219,6 +222,9 @@ class _Judge:
             if PRODUCT in self.scores and name not in (PRODUCT, BEST_POSSIBLE):
                 values[f"{PRODUCT}-{name}"] = values[PRODUCT] - values[name]
                 pooled[f"{PRODUCT}-{name}"] = pooled[PRODUCT] - pooled[name]
+        if TEXT in self.scores and UNTUNED in self.scores:
+            values[f"{TEXT}-{UNTUNED}"] = values[TEXT] - values[UNTUNED]
+            pooled[f"{TEXT}-{UNTUNED}"] = pooled[TEXT] - pooled[UNTUNED]
         users = np.unique(self.lists.users[inside], return_inverse=True)[1]
         intervals = iter(intervals_over_users(np.concatenate(list(values.values())), users, self.resamples, self.seed))
         table = {

@@ -12,7 +12,7 @@ import polars as pl
 from recsys.data.made import NotOut
 from recsys.data.windows import Window
 from recsys.errors import DataError
-from recsys.evaluation.evaluation import BASELINES, PRODUCT, Evaluation, evaluate_rankers
+from recsys.evaluation.evaluation import BASELINES, PRODUCT, TEXT, UNTUNED, Evaluation, evaluate_rankers
 from recsys.evaluation.field_results import FieldResults
 from recsys.evaluation.reliability import ListReliability, list_reliability
 from recsys.features.plan import compute_features
@@ -157,6 +157,28 @@ class Judgement:
         """Judge click probabilities of `both` too, in the one window that neither ranker nor calibration has seen."""
         return replace(self, calibration=calibration) if self.name == "test" else self
 
+    def with_untuned(self, reader: Reader | None, query: str) -> "Judgement":
+        """Judge what heads alone learnt on the published encoder, too, where another one reads.
+
+        Parameters
+        ----------
+        reader
+            Reads by that encoder; None where it is the one that reads.
+        query
+            Column of the requests' own texts, empty where there is none.
+        """
+        if reader is None:
+            return self
+        requests, starts = self.window.requests, self.window.examples.starts
+        asked = requests[query].gather(starts[:-1]) if query else None
+        signals = reader.signals(self.log, self.log.rows(requests), starts, asked)
+        scores = dict[str, Floats]()
+        for name, of in self.scores.items():  # its row comes before that of the text
+            if name == TEXT:
+                scores[UNTUNED] = below_all(signals.text_score)
+            scores[name] = of
+        return replace(self, scores=scores)
+
     def beside(self, name: str, scores: Floats) -> "Judgement":
         """Judge one more ranker on the same requests, given its scores per row of the window."""
         return replace(self, scores={**self.scores, name: scores})
@@ -181,7 +203,7 @@ def judge(logged: LoggedWindow, log: Log, window: Window, rankers: Mapping[str, 
     table, lookup = logged.examples.table, Lookup(log, log.rows(logged.requests))
     scores = {
         **{name: baseline_scores(name, lookup, seed) for name in BASELINES},
-        "text": text_alone(table),
+        TEXT: text_alone(table),
         **{name: ranker.score(known_to(ranker, table)) for name, ranker in rankers.items()},
     }
     return Judgement(logged, log, window, seed, scores)
@@ -194,6 +216,10 @@ def known_to(ranker: TreeRanker, table: FeatureRows) -> FeatureRows:
 
 def text_alone(table: FeatureRows) -> Floats:
     """Return the encoder's own score of every feature row, below all others where an item has none."""
-    text = table.column("text_score").astype(np.float64)
-    found: Floats = np.nan_to_num(text, nan=np.nanmin(text, initial=0.0) - 1.0)
+    return below_all(table.column("text_score"))
+
+
+def below_all(text: npt.NDArray[np.floating]) -> Floats:
+    """Put what has no score below all others."""
+    found: Floats = np.nan_to_num(text.astype(np.float64), nan=np.nanmin(text, initial=0.0) - 1.0)
     return found

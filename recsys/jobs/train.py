@@ -1,10 +1,10 @@
 """Train: tables and settings in, a model folder out."""
 
 import logging
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from statistics import fmean
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -16,7 +16,7 @@ from recsys.encoders.backends.choice import check_extra
 from recsys.encoders.settings import TextSettings
 from recsys.encoders.sources import encoder_hash
 from recsys.errors import SettingsError
-from recsys.evaluation.evaluation import AGELESS, PRODUCT, Evaluation
+from recsys.evaluation.evaluation import AGELESS, PRODUCT, TEXT, UNTUNED, Evaluation
 from recsys.evaluation.reports.brief import HEADLINE
 from recsys.evaluation.reports.pages import number
 from recsys.features.checks import check_context, check_events, check_query
@@ -47,12 +47,12 @@ from recsys.vectors.user_tower import UserTower
 
 if TYPE_CHECKING:
     from recsys.learning.course import TextCourse
+    from recsys.learning.lessons import Lesson
     from recsys.learning.text_model import TextModel
-    from recsys.learning.training import Lesson
 
 logger = logging.getLogger(__name__)
 
-_BESIDE = ("behaviour", "text", "random")
+_BESIDE = ("behaviour", TEXT, UNTUNED, "random")
 """Rankers that the story names beside the product."""
 
 STAGES = 4
@@ -142,10 +142,13 @@ def _train_in(
     course = TextCourse(dataset, settings.text, settings.seed, windows, log, before, work)
     story.end(_shared_out(windows, dataset))
     logged, finder, reader = _read(course, prepared, windows, work, story)
+    untuned = course.untuned_reader(log)
     model, rankers, judgement = _learn_to_rank(prepared, windows, logged, finder.merging, reader.tower, story)
     not_out = prepared.not_out(windows, judgement.name)
     judged = windows.of(dataset.requests, judgement.name)  # can be asked of the state again
     made = judge_field(judged, finder, rankers, settings.seed)
+    if judgement.name == "test":  # all before was learnt from
+        judgement = judgement.with_untuned(untuned, settings.text.query)
     judgement = replace(judgement, sampled=dataset.about.sampled, not_out=not_out, made=made)
     story.end(_judged(judgement.evaluation))
     with new_folder(target) as folder:
@@ -346,15 +349,35 @@ def _shared_out(windows: Windows, dataset: Dataset) -> str:
     )
 
 
+_KEPT = {
+    "published": "texts are read by the encoder as it was published: nothing that was learnt reads better",
+    "heads": "texts are read by the encoder as it was published, with heads that learnt from clicks",
+    "tuned": "texts are read by an encoder that learnt from clicks",
+}
+"""What a lesson kept, in words."""
+
+
 def _learnt(lessons: Sequence["Lesson"]) -> str:
     """Say what came of learning from texts."""
-    taught = sum(lesson.epoch > 0 for lesson in lessons)
-    words = f"{taught} of {counted(len(lessons), 'period')} taught something new"
-    known = [(each.auc_before, each.auc) for each in lessons if each.auc_before is not None and each.auc is not None]
-    if known:
-        before, after = (fmean(aucs) for aucs in zip(*known, strict=True))
-        words += f"; by text alone the clicked item of a pair came first {before:.0%} of the time before"
-        words += f", and {after:.0%} after (chance: 50%)"
+    if not lessons:
+        return "nothing was learnt from texts; they are compared as they are"
+    last, judged = lessons[-1], sum(lesson.judged for lesson in lessons)
+    words = _KEPT[last.kept]
+    ways = [("as it was published", "published"), ("with heads on it", "heads"), ("fine-tuned", "tuned")]
+    told = []
+    for said, name in ways:
+        known = [(getattr(each, name), each.judged) for each in lessons if getattr(each, name) is not None]
+        if known:
+            told.append(f"{said} {sum(auc * count for auc, count in known) / sum(count for _, count in known):.1%}")
+    if told:
+        words += (
+            f"; on {counted(judged, 'list')} held out, the encoder put the clicked item of a pair first: "
+            + ", ".join(told)
+            + " (chance: 50%)"
+        )
+    if last.gain is not None:
+        mean, low, high = (math.nan if each is None else 100 * each for each in last.gain)
+        words += f"; tuning gains {mean:+.1f} points ({low:+.1f} to {high:+.1f})"
     return words
 
 

@@ -65,8 +65,10 @@ class Step(NamedTuple):
     ----------
     items
         int64 [B, C].
-    labels, showings, popularity
+    labels, showings
         float32 [B, C]; see `Outcomes`.
+    given
+        float32 [B, C]; what is added to scores while learning, and forgotten afterwards.
     history, ages
         int64 and float32 [B, H]; ages in hours.
     queries
@@ -76,7 +78,7 @@ class Step(NamedTuple):
     items: Tensor
     labels: Tensor
     showings: Tensor
-    popularity: Tensor
+    given: Tensor
     history: Tensor
     ages: Tensor
     queries: Tensor
@@ -95,13 +97,25 @@ class Updates(Dataset[list[Step]]):
         Requests per step; the last step may be smaller.
     steps
         Steps per update; the last update may hold fewer.
+    popularity
+        How much of what was known of popularity is given, see `TextSettings`.
     """
 
-    def __init__(self, lists: CodedLists, outcomes: Outcomes, first: int, last: int, size: int, steps: int) -> None:
+    def __init__(
+        self,
+        lists: CodedLists,
+        outcomes: Outcomes,
+        first: int,
+        last: int,
+        size: int,
+        steps: int,
+        popularity: float = 0.0,
+    ) -> None:
         self._lists = lists
         self._outcomes = outcomes
         self._edges = np.append(np.arange(first, last, size), last)
         self._steps = steps
+        self._popularity = popularity
 
     def __len__(self) -> int:
         """Return the number of updates."""
@@ -123,7 +137,7 @@ class Updates(Dataset[list[Step]]):
             items=torch.from_numpy(np.where(present, self._lists.items[places], -1).astype(np.int64)),
             labels=padded(self._outcomes.labels),
             showings=padded(self._outcomes.showings),
-            popularity=padded(self._outcomes.popularity),
+            given=self._popularity * padded(self._outcomes.popularity),
             history=torch.from_numpy(self._lists.history[requests].astype(np.int64)),
             ages=torch.from_numpy(self._lists.ages[requests].astype(np.float32)),
             queries=torch.from_numpy(self._lists.queries[requests].astype(np.int64)),

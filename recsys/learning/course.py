@@ -22,7 +22,7 @@ from recsys.learning.text_model import TextModel
 from recsys.learning.training import TextTrainer
 from recsys.past.log import Log
 from recsys.past.lookup import Lookup, request_starts
-from recsys.past.streams import Rows
+from recsys.past.streams import CLICK, Rows
 from recsys.vectors.coded_lists import CodedLists
 from recsys.vectors.queries import QueryReader, read_queries
 from recsys.vectors.reader import Reader, read_lists
@@ -47,12 +47,21 @@ class TextLog:
         datetime64 [R]; when each list was shown, the last of those that a made list stands for.
     query_texts
         The distinct texts that requests ask with; their codes come after those of the items.
+    users
+        int64 [R]; code of each request's user.
+    clicks
+        Clicks that are none on a list, in order of time, one candidate each, with what their users had read before.
+    clicked
+        datetime64 [clicks]; when each became known.
     """
 
     lists: CodedLists
     outcomes: Outcomes
     moments: npt.NDArray[np.datetime64]
     query_texts: list[str]
+    users: Ints
+    clicks: CodedLists
+    clicked: npt.NDArray[np.datetime64]
 
     @classmethod
     def of(cls, requests: pl.DataFrame, log: Log, items: pl.DataFrame, settings: TextSettings) -> "TextLog":
@@ -62,20 +71,31 @@ class TextLog:
         """
         requests = requests.sort(log.time.shown, "request_id", "item_id")
         starts, rows = request_starts(requests), log.rows(requests)
-        lists = read_lists(log, rows, starts, log.register.places(items), settings.history_length)
-        outcomes = _outcomes(requests, log, rows)
-        moments = requests[log.time.shown].dt.replace_time_zone(None).to_numpy()[starts[:-1]]
-        if not settings.query:
-            return cls(lists, outcomes, moments, [])
-        codes, texts = read_queries(requests[settings.query].gather(starts[:-1]))
-        lists = replace(lists, queries=np.where(codes < 0, -1, codes + len(items)).astype(np.int32))
-        return cls(lists, outcomes, moments, texts)
+        places, length = log.register.places(items), settings.history_length
+        lists, texts = read_lists(log, rows, starts, places, length), list[str]()
+        if settings.query:
+            codes, texts = read_queries(requests[settings.query].gather(starts[:-1]))
+            lists = replace(lists, queries=np.where(codes < 0, -1, codes + len(items)).astype(np.int32))
+        outcomes, moments = _outcomes(requests, log, rows), _moments(requests[log.time.shown])[starts[:-1]]
+        past = _past_clicks(log) if settings.next_click else log.behaviour.events.clear()
+        past = past.rename({"known_at": "timestamp"})
+        clicks = read_lists(log, log.rows(past), np.arange(len(past) + 1), places, length)
+        users = rows.codes["user"][starts[:-1]]
+        return cls(lists, outcomes, moments, texts, users, clicks, _moments(past["timestamp"]))
 
     def before(self, moment: datetime) -> Ints:
         """Return the requests before a moment, int64 [at most R]."""
         return np.arange(np.searchsorted(self.moments, np.datetime64(moment.replace(tzinfo=None))))
 
-    def clicked(self, requests: Ints) -> bool:
+    def clicks_between(self, start: datetime | None, end: datetime) -> CodedLists:
+        """Return the past clicks that became known from one moment, where there is one, until before another."""
+        since, until = (
+            0 if each is None else np.searchsorted(self.clicked, np.datetime64(each.replace(tzinfo=None)))
+            for each in (start, end)
+        )
+        return self.clicks.block(int(since), int(until))
+
+    def holds_click(self, requests: Ints) -> bool:
         """Tell whether some requests hold a click on a known item."""
         places = self.lists.places(requests)
         return bool(np.any((self.outcomes.labels[places] > 0) & (self.lists.items[places] >= 0)))
@@ -122,6 +142,7 @@ class Schedule:
         self._shown, self._time, self._settings, self._seed = shown, time, settings, seed
         self._done = 0
         self._learnt = shown.before(blocks[0].start)
+        self._clicks_learnt: datetime | None = None
         self._old = self._learnt[-_OLD_REQUESTS:]
 
     def refuse_unless_next(self, block: Block) -> None:
@@ -149,18 +170,36 @@ class Schedule:
         self._done += 1
         known = shown.before(self._time.labelled_until(block.end))
         new = known[len(learnt) :]
-        if number and not shown.clicked(new):
+        if number and not shown.holds_click(new):
             logger.debug("no click on a known item is known by the end of block-%d; it waits for the next", number)
             return
         older = np.setdiff1d(learnt, self._old)
         wanted = min(len(older), round(self._settings.replay * len(new)))
         again = np.random.default_rng([self._seed, number]).choice(older, wanted, replace=False)
         read = np.concatenate([np.sort(again), new])
-        judged = len(self._old) > 0
-        self.trainer.learn(f"block-{number}", *shown.take(read), old=shown.take(self._old) if judged else None)
-        self._learnt = known
+        judged, until = len(self._old) > 0, self._time.known_at(block.end)
+        self.trainer.learn(
+            f"block-{number}",
+            *shown.take(read),
+            old=shown.take(self._old) if judged else None,
+            clicks=shown.clicks_between(self._clicks_learnt, until),
+            users=shown.users[read],
+        )
+        self._learnt, self._clicks_learnt = known, until
         if not judged:
             self._old = new[len(new) - math.ceil(self._settings.held_out * len(new)) :][-_OLD_REQUESTS:]
+
+
+def _moments(column: pl.Series) -> npt.NDArray[np.datetime64]:
+    """Give moments as numpy has them, in UTC."""
+    found: npt.NDArray[np.datetime64] = column.dt.replace_time_zone(None).to_numpy()
+    return found
+
+
+def _past_clicks(log: Log) -> pl.DataFrame:
+    """Give the events that users read as they read clicks, in order of the moments they became known."""
+    events = log.behaviour.events
+    return events.filter(pl.col("event").is_in([CLICK, *log.history])).sort("known_at", "user_id", "item_id")
 
 
 def _outcomes(requests: pl.DataFrame, log: Log, rows: Rows) -> Outcomes:
@@ -246,6 +285,16 @@ class TextCourse:
         model, settings = self.trainer.model, self._settings
         embeddings = self.trainer.embed()[: len(self._texts)]
         vectors = model.vectors(self._items, self._texts, embeddings)
+        queries = QueryReader(settings.query, model.encode_query) if settings.query else None
+        return Reader.of(log, vectors, model.tower, settings.history_length, queries)
+
+    def untuned_reader(self, log: Log) -> Reader | None:
+        """Read with what heads alone learnt on the published encoder; None where nothing else reads."""
+        model = self.trainer.untuned()
+        if model is None:
+            return None
+        vectors = model.vectors(self._items, self._texts, self.trainer.embed_untuned()[: len(self._texts)])
+        settings = self._settings
         queries = QueryReader(settings.query, model.encode_query) if settings.query else None
         return Reader.of(log, vectors, model.tower, settings.history_length, queries)
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytorch_lightning as lightning
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from recsys.encoders.adapters import adapter_penalty, after_update
 from recsys.encoders.encoder import Encoder
@@ -21,13 +21,15 @@ from recsys.learning.blocks import Step
 from recsys.learning.heads import ItemHead, UserHead
 from recsys.learning.losses import (
     binary_cross_entropy,
+    has_both,
     in_batch_cross_entropy,
     list_cross_entropy,
     log_inclusion,
     request_auc,
 )
 from recsys.learning.memory import TextMemory
-from recsys.learning.rates import open_optimizers, set_rates
+from recsys.learning.next_clicks import PastClicks
+from recsys.learning.rates import draw_back, open_optimizers, set_rates, shared_step
 
 logger = logging.getLogger(__name__)
 
@@ -64,6 +66,13 @@ class TextLearner(lightning.LightningModule):
         int64; the texts of all requests of the block, in order and each once.
     click_shares
         float32 [items]; of all clicks, how many are on each item code; for the loss `"in_batch"`.
+    clicks
+        Past clicks that are learnt from beside the requests; None where there are none.
+    published
+        Weights that those of the encoder that learn are drawn back to; none where `leash` is 0.
+    moves
+        float32 [block_texts, d]; by how much behaviour moves the encoder's part of each text's embedding; None where
+        texts are what the encoder makes of them.
     """
 
     def __init__(
@@ -87,6 +96,10 @@ class TextLearner(lightning.LightningModule):
         self.aucs: list[Tensor] = []
         self.block_texts = np.empty(0, np.int64)
         self.click_shares = torch.empty(0)
+        self.clicks: PastClicks | None = None
+        self.moves: nn.Parameter | None
+        self.register_parameter("moves", None)
+        self.published: Sequence[Tensor] = ()
         self._seed = seed
         self._since = time.perf_counter()
         self._updates = 0
@@ -121,7 +134,8 @@ class TextLearner(lightning.LightningModule):
     def training_step(self, update: list[Step], number: int) -> None:
         """Learn from one update."""
         encoder_optimizer, head_optimizer = self._optimizers()
-        texts = self.texts(update)
+        drawn = self._draw_clicks(number, len(update))
+        texts = self.texts([*update, *drawn])
         live = self._draw(update, number)
         self.memory.refresh(live)
         embeddings = self.memory.embeddings[texts].to(self.device).requires_grad_(self._encoder_learns)
@@ -131,7 +145,7 @@ class TextLearner(lightning.LightningModule):
                 self._set_rates(head_optimizer, number + place / len(update))
                 head_optimizer.zero_grad()
                 if place < len(update):
-                    losses.append(self._learn(update[place], number, texts, embeddings))
+                    losses.append(self._learn(update[place], drawn[place : place + 1], number, texts, embeddings))
                 self._step(head_optimizer)
             self.log("loss", torch.stack(losses).mean(), batch_size=1)
             if self._encoder_learns:
@@ -150,9 +164,29 @@ class TextLearner(lightning.LightningModule):
         random = np.random.default_rng([self._seed, self.current_epoch, number])
         return np.sort(random.choice(live, most, replace=False))
 
-    def _learn(self, step: Step, number: int, texts: NDArray[np.int64], embeddings: Tensor) -> Tensor:
-        """Take the gradient of the loss of a step of update `number` and return the loss."""
+    def _draw_clicks(self, number: int, count: int) -> list[Step]:
+        """Draw past clicks for so many steps of an update; none where none are learnt from."""
+        if self.clicks is None:
+            return []
+        return [
+            self.clicks.draw(np.random.default_rng([self._seed, self.current_epoch, number, place]))
+            for place in range(count)
+        ]
+
+    def _learn(
+        self, step: Step, drawn: Sequence[Step], number: int, texts: NDArray[np.int64], embeddings: Tensor
+    ) -> Tensor:
+        """Take the gradient of the loss of a step of update `number`, and of clicks beside it; return the loss."""
+        if self.moves is not None:
+            moved = self.moves[np.searchsorted(self.block_texts, texts)]
+            embeddings = embeddings + torch.nn.functional.pad(moved, (0, embeddings.shape[1] - moved.shape[1]))
         loss = self._loss(step, texts, embeddings)
+        for clicks in drawn:
+            scores, present = self.score(clicks, texts, embeddings)
+            told = list_cross_entropy(scores.float() + clicks.given, clicks.labels, present)
+            loss = loss + self.settings.next_click * told
+        if self.moves is not None:
+            loss = loss + self.settings.teacher_leash * (self.moves**2).sum()
         if not torch.isfinite(loss):
             where = f"update {number} of epoch {self.current_epoch}"
             raise ModelError(
@@ -207,9 +241,19 @@ class TextLearner(lightning.LightningModule):
             aucs.append(request_auc(scores.float(), _graded(step), present).cpu())
         return torch.cat(aucs)
 
+    def judged(self, step: Step) -> Tensor:
+        """Tell which requests of a step have an AUC, bool [B]."""
+        return has_both(_graded(step), step.items >= 0)
+
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
         """See `recsys.learning.rates.open_optimizers`."""
-        return open_optimizers(self.encoder, [*self.heads.parameters(), *self.interest.parameters()], self.settings)
+        optimizers = open_optimizers(
+            self.encoder, [*self.heads.parameters(), *self.interest.parameters()], self.settings
+        )
+        if self.moves is not None:
+            rate = self.settings.teacher_rate
+            optimizers[-1].add_param_group({"params": [self.moves], "weight_decay": 0.0, "lr": rate, "full_rate": rate})
+        return optimizers
 
     def _optimizers(self) -> tuple[Any, Any]:
         """Return the optimizer of the encoder, None where it does not learn, and that of the heads."""
@@ -233,13 +277,7 @@ class TextLearner(lightning.LightningModule):
         return len(update) if self.trainer.world_size == 1 else self.settings.steps_per_update
 
     def _step(self, optimizer: Any) -> None:
-        if self.trainer.world_size > 1:
-            for group in optimizer.param_groups:
-                for parameter in group["params"]:
-                    own = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
-                    parameter.grad = self.trainer.strategy.reduce(own, reduce_op="mean")
-        self.clip_gradients(optimizer, gradient_clip_val=self.settings.clip, gradient_clip_algorithm="norm")
-        optimizer.step()
+        shared_step(self, optimizer, self.settings.clip)
 
     def _update_encoder(self, optimizer: Any, texts: NDArray[np.int64], gradients: Tensor) -> None:
         """Take the gradients [n, d] of the embeddings of texts [n] through the encoder, each text once."""
@@ -253,6 +291,10 @@ class TextLearner(lightning.LightningModule):
             penalty = adapter_penalty(self.encoder)
             if penalty.requires_grad:
                 self.manual_backward(penalty)
+        if self.settings.leash and self.published:
+            draw_back(
+                [each for each in self.encoder.parameters() if each.requires_grad], self.published, self.settings.leash
+            )
         self._step(optimizer)
         self._updates += 1
         after_update(self.encoder, self._updates)
@@ -267,17 +309,23 @@ class TextLearner(lightning.LightningModule):
         """Return scores [B, C] of the texts at the places `shown`, [B, C]."""
         empty = torch.from_numpy(texts == self.memory.empty).to(self.device)
         embeddings = self.heads.fill(embeddings, empty)
-        candidate, clicked = self.heads.candidate(embeddings), self.heads.history(embeddings)
-        clicks = self._places(step.history, texts)
+        # Maps are most of the work: each text goes through those alone that the step needs.
+        shown_once, shown = torch.unique(shown, return_inverse=True)
+        codes = torch.cat([step.history, step.queries.unsqueeze(1)], dim=1)
+        read_once, read = torch.unique(self._places(codes, texts), return_inverse=True)
+        clicks, queries = read[:, :-1], read[:, -1]
+        candidate, clicked = self.heads.candidate(embeddings[shown_once]), self.heads.history(embeddings[read_once])
         interest = self.interest(
             self.interest.similarity(candidate[shown], clicked[clicks]),
             self.interest.attention(clicked)[clicks],
             step.ages,
             step.history >= 0,
         )
-        asked = clicked[self._places(step.queries, texts)] * (step.queries >= 0).unsqueeze(-1)
-        match = (candidate[shown] @ asked.unsqueeze(-1)).squeeze(-1) * self.interest.query_scale
-        found: Tensor = interest + match + self.heads.appeal(embeddings)[shown]
+        found: Tensor = interest + self.heads.appeal(embeddings[shown_once])[shown]
+        if (step.queries >= 0).any():
+            asked = clicked[queries] * (step.queries >= 0).unsqueeze(-1)
+            match = (candidate[shown] @ asked.unsqueeze(-1)).squeeze(-1)
+            found = found + match * self.interest.query_scale
         return found
 
     def _in_batch_loss(self, step: Step, texts: NDArray[np.int64], embeddings: Tensor) -> Tensor:
@@ -298,7 +346,7 @@ class TextLearner(lightning.LightningModule):
         if self.settings.loss == "in_batch":
             return self._in_batch_loss(step, texts, embeddings)
         scores, present = self.score(step, texts, embeddings)
-        scores = scores.float() + self.settings.popularity * step.popularity
+        scores = scores.float() + step.given
         if self.settings.loss == "binary":
             return binary_cross_entropy(scores, step.labels, present, step.showings)
         # A request counts once; an aggregated one counts as often as it was clicked.

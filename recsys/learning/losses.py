@@ -184,13 +184,19 @@ def request_auc(scores: Tensor, labels: Tensor, present: Tensor) -> Tensor:
     positive = present & (labels > 0)
     count = positive.sum(dim=1).double()
     others = present.sum(dim=1) - count
+    judged = has_both(labels, present)
     values = scores.masked_fill(~present, torch.inf).contiguous()
     order = values.sort(dim=1).values
     below, upto = (torch.searchsorted(order, values, right=right) for right in (False, True))
     # Half a win for each tie, with itself as well; positives among each other win half of their comparisons.
     wins = ((below + upto) * positive).sum(dim=1) / 2 - count**2 / 2
-    judged = (count > 0) & (others > 0)
     return (wins / (count * others))[judged].float()
+
+
+def has_both(labels: Tensor, present: Tensor) -> Tensor:
+    """Tell which requests, bool [B], have both a positive candidate and another; see `request_auc`."""
+    positive = present & (labels > 0)
+    return positive.any(dim=1) & (present & ~positive).any(dim=1)
 
 
 def _weighted_mean(terms: Tensor, weights: Tensor) -> Tensor:

@@ -1,5 +1,6 @@
 """What is remembered of texts during training: their embeddings, and what the frozen layers make of them."""
 
+import copy
 import hashlib
 import logging
 import os
@@ -75,6 +76,14 @@ class TextMemory:
         lexical = torch.from_numpy(lexicon.embed(self._texts))
         self.embeddings = torch.cat([self.embeddings[:, : self._encoder.dimension], lexical], dim=1)
 
+    def beside(self, encoder: Encoder) -> "TextMemory":
+        """Return a memory of the same texts for a copy of the encoder, which may then learn apart."""
+        other = copy.copy(self)
+        other._encoder = encoder
+        other.embeddings = self.embeddings.clone()
+        other._current = self._current.copy()
+        return other
+
     def texts(self, rows: NDArray[np.int64]) -> list[str]:
         """Return some texts."""
         return [self._texts[row] for row in rows]
@@ -93,14 +102,6 @@ class TextMemory:
     def outdate(self) -> None:
         """Say that the encoder has changed."""
         self._current[:] = False
-
-    def kept(self) -> tuple[Tensor, NDArray[np.bool_]]:
-        """Copy the embeddings, and say which are those of the encoder as it is now."""
-        return self.embeddings.clone(), self._current.copy()
-
-    def restore(self, kept: tuple[Tensor, NDArray[np.bool_]]) -> None:
-        """Take back embeddings: the encoder is again what it was."""
-        self.embeddings, self._current = kept
 
     @torch.no_grad()
     def refresh(self, rows: NDArray[np.int64]) -> None:

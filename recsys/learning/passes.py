@@ -3,7 +3,7 @@
 import logging
 import math
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -21,6 +21,7 @@ from recsys.encoders.settings import TextSettings
 from recsys.errors import SettingsError, first_line
 from recsys.learning.blocks import Shuffled, Updates
 from recsys.learning.learner import TextLearner
+from recsys.learning.memory import TextMemory
 from recsys.progress import progress
 
 logger = logging.getLogger(__name__)
@@ -49,20 +50,32 @@ def run_passes(learner: TextLearner, shown: Updates, held_out: Updates, seed: in
     SettingsError
         When Lightning refuses the settings.
     """
-    settings = learner.settings
+    updates = DataLoader(shown, batch_size=None, sampler=Shuffled(len(shown), seed))
+    judged = DataLoader(held_out, batch_size=None) if len(held_out) else None
+    best = [KeepBest(learner.settings.patience)]
+    fit(learner, learner.memory, updates, judged, best, learner.settings, folder)
+
+
+def fit(
+    learner: lightning.LightningModule,
+    memory: TextMemory,
+    learnt: DataLoader[Any],
+    judged: DataLoader[Any] | None,
+    callbacks: Sequence[lightning.Callback],
+    settings: TextSettings,
+    folder: Path,
+) -> None:
+    """Let Lightning run the passes, `settings.epochs` at most, from the last one that was finished on."""
     # All that a checkpoint holds is written by the next lines: tensors and numbers, read back without pickle.
     checkpoint = ModelCheckpoint(folder, filename="last", save_on_train_epoch_end=True, enable_version_counter=False)
-    callbacks = [KeepBest(settings.patience), checkpoint]
-    size = len(shown) * settings.epochs
-    with _silent_lightning(), _same_bytes(), progress(size, "passes", "update") as advance:
+    every = [*callbacks]
+    if settings.average:
+        every.append(Average(settings.average, judged is not None, memory))
+    with _silent_lightning(), _same_bytes(), progress(len(learnt) * settings.epochs, "passes", "update") as advance:
         if settings.devices == 1:  # other processes cannot tell this one how far they are
-            callbacks.append(LambdaCallback(on_train_batch_end=lambda *_: advance(1)))
-        _open_trainer(callbacks, settings, folder).fit(
-            learner,
-            DataLoader(shown, batch_size=None, sampler=Shuffled(len(shown), seed)),
-            DataLoader(held_out, batch_size=None) if len(held_out) else None,
-            ckpt_path=_unfinished(folder / "last.ckpt"),
-            weights_only=True,
+            every.append(LambdaCallback(on_train_batch_end=lambda *_: advance(1)))
+        _open_trainer([*every, checkpoint], settings, folder).fit(
+            learner, learnt, judged, ckpt_path=_unfinished(folder / "last.ckpt"), weights_only=True
         )
     learner.cpu()
 
@@ -131,6 +144,69 @@ class KeepBest(lightning.Callback):
         self._best = state
 
 
+class Average(lightning.Callback):
+    """Keeps a running mean of all that learns, which is judged in place of the last weights, and kept in the end.
+
+    Exponential moving average of weights: Polyak and Juditsky (1992); the decay rises with the updates t as
+    (1 + t) / (10 + t) until it reaches its full size.
+
+    Parameters
+    ----------
+    decay
+        0 to 1; how much of the mean stays at an update.
+    judged
+        Whether passes are judged; then the best is kept by `KeepBest`, which comes before in the list of callbacks.
+    memory
+        Learns that the encoder is another one.
+    """
+
+    def __init__(self, decay: float, judged: bool, memory: TextMemory) -> None:
+        self._decay, self._judged, self._memory = decay, judged, memory
+        self._updates = 0
+        self._mean: dict[str, Tensor] = {}
+
+    @torch.no_grad()
+    def on_train_batch_end(
+        self, trainer: lightning.Trainer, learner: lightning.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Take the update into the mean."""
+        decay = min(self._decay, (1 + self._updates) / (10 + self._updates))
+        self._updates += 1
+        for name, value in _learning(learner).items():
+            mean = self._mean.setdefault(name, value.detach().clone())
+            mean.lerp_(value.to(mean.device), 1 - decay)
+
+    def on_validation_start(self, trainer: lightning.Trainer, learner: lightning.LightningModule) -> None:
+        """Let the mean be judged."""
+        self._swap(learner)
+
+    def on_validation_end(self, trainer: lightning.Trainer, learner: lightning.LightningModule) -> None:
+        """Go on from the last weights."""
+        self._swap(learner)
+
+    def on_fit_end(self, trainer: lightning.Trainer, learner: lightning.LightningModule) -> None:
+        """Keep the mean where no pass was judged."""
+        if not self._judged:
+            self._swap(learner)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a checkpoint keeps."""
+        return {"updates": self._updates, "mean": self._mean}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a checkpoint."""
+        self._updates, self._mean = state["updates"], state["mean"]
+
+    @torch.no_grad()
+    def _swap(self, learner: lightning.LightningModule) -> None:
+        for name, value in _learning(learner).items():
+            last, mean = value.detach().clone(), self._mean.get(name, value)
+            if name.startswith("encoder.") and not torch.equal(last, mean.to(last.device)):
+                self._memory.outdate()
+            value.copy_(mean)
+            self._mean[name] = last
+
+
 def open_logger(name: Literal["csv", "tensorboard", "wandb"], folder: Path) -> Logger:
     """Return one of Lightning's loggers.
 
@@ -179,7 +255,7 @@ def _open_trainer(callbacks: list[lightning.Callback], settings: TextSettings, f
         ) from error
 
 
-def _learning(learner: TextLearner) -> dict[str, torch.nn.Parameter]:
+def _learning(learner: lightning.LightningModule) -> dict[str, torch.nn.Parameter]:
     return {name: each for name, each in learner.named_parameters() if each.requires_grad}
 
 

@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
+import pytorch_lightning as lightning
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from recsys.encoders.encoder import Encoder
 from recsys.encoders.layers import find_layers
@@ -33,6 +34,28 @@ def open_optimizers(
         if groups:
             optimizers.append(torch.optim.AdamW(groups))
     return optimizers
+
+
+def shared_step(module: lightning.LightningModule, optimizer: Any, clip: float) -> None:
+    """Take a step with the gradients of all devices, none longer than `clip`."""
+    if module.trainer.world_size > 1:
+        for group in optimizer.param_groups:
+            for parameter in group["params"]:
+                own = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
+                parameter.grad = module.trainer.strategy.reduce(own, reduce_op="mean")
+    module.clip_gradients(optimizer, gradient_clip_val=clip, gradient_clip_algorithm="norm")
+    optimizer.step()
+
+
+@torch.no_grad()
+def draw_back(learning: Sequence[nn.Parameter], published: Sequence[Tensor], strength: float) -> None:
+    """Add to gradients what draws weights back to the published ones: that of strength / 2 times the squared distance.
+
+    L2-SP of Li et al. (2018), "Explicit Inductive Bias for Transfer Learning with Convolutional Networks".
+    """
+    for weight, before in zip(learning, published, strict=True):
+        if weight.grad is not None:
+            weight.grad.add_(weight - before, alpha=strength)
 
 
 def set_rates(optimizer: Any, done: float, warm_up: float) -> None:

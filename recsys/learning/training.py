@@ -1,19 +1,15 @@
-"""Fine-tuning: the encoder's top layers, the item heads and the user tower learn from clicked lists."""
+"""Fine-tuning: the item heads and the user tower learn from clicked lists, and then the encoder from them."""
 
 import dataclasses
-import json
 import logging
 import math
-import os
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from recsys.encoders.adapters import add_adapter, merge_adapter
@@ -21,11 +17,15 @@ from recsys.encoders.encoder import Encoder
 from recsys.encoders.lexicon import Lexicon
 from recsys.encoders.settings import TextSettings
 from recsys.errors import DataError, SettingsError
-from recsys.learning.blocks import Outcomes, Updates
+from recsys.learning.blocks import Outcomes
+from recsys.learning.chain import Chain, Lists, write_json
 from recsys.learning.heads import ItemHead, UserHead
-from recsys.learning.learner import TextLearner
+from recsys.learning.lessons import Gain, Kept, Lesson, Trial, mean
 from recsys.learning.memory import TextMemory
-from recsys.learning.passes import run_passes
+from recsys.learning.next_clicks import PastClicks
+from recsys.learning.parts import Block, learn_heads, learn_texts, learn_together
+from recsys.learning.pupil import learning
+from recsys.learning.standard import Standard
 from recsys.learning.text_model import TextModel
 from recsys.vectors.coded_lists import CodedLists
 
@@ -42,37 +42,14 @@ def fit_text(
         return trainer.model
 
 
-@dataclass(frozen=True)
-class Lesson:
-    """What came of one block.
-
-    Attributes
-    ----------
-    requests
-        How many requests were learnt from, those held out included.
-    epoch
-        The pass that was kept, 0 = what was known before.
-    auc_before, auc
-        Mean AUC on the held-out requests before and after; None where none of them could be judged.
-    old_auc_before, old_auc
-        The same on older requests: what was forgotten.
-    """
-
-    requests: int
-    epoch: int
-    auc_before: float | None
-    auc: float | None
-    old_auc_before: float | None
-    old_auc: float | None
-
-
 class TextTrainer:
-    """Teaches one encoder, its heads and its user tower block after block, each from where the last one ended.
+    """Teaches heads and user tower block after block, twice: on the encoder as it was published, and as it learns.
 
-    In each block the last `held_out` share of the requests chooses the pass whose weights are kept; what was known
-    before counts as pass 0. Where nothing is held out the last pass is kept. A pass that was finished is kept in the
-    working folder: a trainer that is made again with the same arguments, after its process was killed, goes on after
-    it, with the same result to the last bit. The same arguments give the same weights on the same machine.
+    In each block the last `held_out` share of the requests is learnt from by neither. It chooses the pass whose weights
+    are kept, and tells which of the two reads from then on, see `recsys.learning.lessons.Trial`. What was finished is
+    kept in the working folder: a trainer that is made again with the same arguments, after its process was killed,
+    goes on after it, with the same result to the last bit. The same arguments give the same weights on the same
+    machine.
 
     Parameters
     ----------
@@ -108,33 +85,32 @@ class TextTrainer:
         work: Path,
         start: TextModel | None = None,
     ) -> None:
-        self._settings = settings
-        self._seed = seed
-        self._work = work
+        self._settings, self._seed, self._work = settings, seed, work
         self.lessons: list[Lesson] = []
         self._settled = start is not None
         self._model: TextModel | None = None
         if start is None:
-            self._encoder = Encoder.load(settings.encoder, settings.pooling, settings.layers)
+            encoder = Encoder.load(settings.encoder, settings.pooling, settings.layers)
             self._lexicon = Lexicon.fit([], 0, 0)
-            self._heads = ItemHead(self._encoder.dimension, settings.dimension)
-            self._interest = UserHead(self._heads.candidate_map.out_features)
+            heads = ItemHead(encoder.dimension, settings.dimension)
+            interest = UserHead(heads.candidate_map.out_features)
         else:
-            self._encoder, self._lexicon, self._heads = start.encoder, start.lexicon, start.heads
-            self._interest = UserHead.of(start.tower)
-        self._encoder.requires_grad_(False)
-        if not settings.peft:
-            self._encoder.top_layers(settings.trainable_layers).requires_grad_(True)
-        if self._encoder.query is not None:
-            self._encoder.query.requires_grad_(True)
+            encoder, self._lexicon, heads = start.encoder, start.lexicon, start.heads
+            interest = UserHead.of(start.tower)
+        encoder.requires_grad_(False)
         cache = Path(settings.cache).expanduser() if settings.cache else work
-        self._encoder_learns = bool(settings.peft) or any(each.requires_grad for each in self._encoder.parameters())
-        self._check_settings(cache)
-        self._memory = TextMemory(self._encoder, texts, settings, cache)
-        self._memory.add_lexicon(self._lexicon)
+        self._check_settings(encoder, cache)
+        memory = TextMemory(encoder, texts, settings, cache)
+        memory.add_lexicon(self._lexicon)
+        self._untuned = Chain(encoder, heads, interest, memory)
+        self._published = self._untuned  # until heads learn
+        self._tuned: Chain | None = None
+        self._weights: list[Tensor] = []
+        self._trial = Trial(settings.tune)
+        self._standard = Standard()
 
-    def _check_settings(self, cache: Path) -> None:
-        longest = getattr(self._encoder.network.config, "max_position_embeddings", None)
+    def _check_settings(self, encoder: Encoder, cache: Path) -> None:
+        longest = getattr(encoder.network.config, "max_position_embeddings", None)
         if longest is not None and self._settings.max_tokens > longest:
             raise SettingsError(
                 f"[text] max_tokens is {self._settings.max_tokens} but the encoder reads at most {longest}; lower it"
@@ -145,21 +121,48 @@ class TextTrainer:
             raise SettingsError(f"[text] cache = {str(cache)!r} is no folder to write to ({error})") from error
 
     @property
+    def _reading(self) -> Chain:
+        """What reads: what the last lesson kept."""
+        return self._tuned if self._tuned is not None and self._trial.tuned else self._untuned
+
+    @property
     def model(self) -> TextModel:
-        """What is known by now, the same object until the next lesson; shares its weights with the trainer."""
+        """What is known by now, the same object until the next lesson; the encoder is the trainer's own."""
         if self._model is None:
-            tower = self._interest.tower()
-            self._model = TextModel(self._encoder, self._heads, tower, self._settings, self._lexicon)
+            self._model = self._model_of(self._reading, self._standard)
         return self._model
+
+    def untuned(self) -> TextModel | None:
+        """Return what learnt on the encoder as it was published, where another reads; None where that one does."""
+        if self._reading is self._untuned:
+            return None
+        return self._model_of(self._untuned, Standard())
+
+    def _model_of(self, chain: Chain, standard: Standard) -> TextModel:
+        heads, tower = standard.of(chain.heads, chain.interest)
+        return TextModel(chain.encoder, heads, tower, self._settings, self._lexicon)
 
     def embed(self) -> NDArray[np.float32]:
         """Return the embeddings of all texts, [items, d], as of now; reads the frozen layers' kept output."""
-        self._memory.refresh(np.arange(len(self._memory.tokens)))
-        embeddings: NDArray[np.float32] = self._memory.embeddings.numpy()
-        return embeddings[self._memory.text_of]
+        return self._embed(self._reading.memory)
+
+    def embed_untuned(self) -> NDArray[np.float32]:
+        """Return the same by the encoder as it was published."""
+        return self._embed(self._untuned.memory)
+
+    def _embed(self, memory: TextMemory) -> NDArray[np.float32]:
+        memory.refresh(np.arange(len(memory.tokens)))
+        embeddings: NDArray[np.float32] = memory.embeddings.numpy()
+        return embeddings[memory.text_of]
 
     def learn(
-        self, name: str, lists: CodedLists, outcomes: Outcomes, old: tuple[CodedLists, Outcomes] | None = None
+        self,
+        name: str,
+        lists: CodedLists,
+        outcomes: Outcomes,
+        old: Lists | None = None,
+        clicks: CodedLists | None = None,
+        users: NDArray[np.int64] | None = None,
     ) -> None:
         """Learn from one block and append to `lessons` what came of it.
 
@@ -171,6 +174,10 @@ class TextTrainer:
             Requests in order of time; codes are places in `texts`.
         old
             Older requests, which are judged before and after.
+        clicks
+            Past clicks in order of time, one candidate each; none when left out.
+        users
+            int64 [requests]; whose request each is, each one's own when left out.
 
         Raises
         ------
@@ -179,143 +186,124 @@ class TextTrainer:
         ModelError
             When the loss is not a number.
         """
-        _check(lists, outcomes, self._settings.epochs, len(self._memory.text_of))
+        _check(lists, outcomes, self._settings.epochs, len(self._untuned.memory.text_of))
+        settings, seed = self._settings, self._seed
         self._model = None
         if not self._settled:
             self._settle(lists)
+        if not self.lessons:
+            self._published = self._untuned.copied()
+        past = None
+        if clicks is not None and settings.next_click:
+            past = PastClicks.of(clicks, lists.items, settings)
+        block = Block.of(lists, outcomes, past if past else None, settings.held_out, self._untuned.memory)
+        texts = block.texts if old is None else np.union1d(block.texts, self._untuned.memory.rows(old[0]))
+        self._untuned.memory.refresh(texts)
+        if self._tuned is not None:
+            self._tuned.memory.refresh(texts)
+        old_before = None if old is None else mean(self._reading.aucs(old, settings))
         folder = self._work / name
-        if self._settings.peft:
-            add_adapter(self._encoder, self._settings.peft, self._updates(len(lists)), self._seed)
-            self._memory.outdate()  # a prefix changes every embedding at once
-        memory, rows = self._memory, self._memory.rows(lists)
-        weights = {} if self._settings.peft else self._weights()
-        before = {name: value.clone() for name, value in weights.items() if name.startswith("encoder.")}
-        if (folder / "lesson.json").is_file():
-            lesson = self._recall(folder)
-            if not self._changed(before):
-                memory.refresh(rows)  # in the batches of a run that was not resumed here
-        else:
-            memory.refresh(rows)
-            embedded = memory.kept()
-            lesson = self._fit(lists, outcomes, old, folder)
-            self._keep(folder, lesson)
-            if not self._changed(before):
-                memory.restore(embedded)
-        if self._changed(before):
-            memory.outdate()
+        passes = min(settings.epochs, settings.head_epochs)
+        self._untuned.part(
+            folder / "heads", lambda inside: learn_heads(self._untuned, block, settings, passes, seed, inside)
+        )
+        share = self._tune(block, texts, passes, folder) if self._encoder_learns else 0.0
+        found = self._judge(block, users)
+        if settings.epochs:
+            reference = block.held_out if old is None else old
+            self._standard = Standard.by(self._reading, reference, settings)
+        old_after = None if old is None else mean(self._reading.aucs(old, settings))
+        lesson = Lesson(len(lists), *found, self._kept, share, old_before, old_after)
+        write_json(folder / "lesson.json", dataclasses.asdict(lesson))
         self.lessons.append(lesson)
+        logger.debug("%s: %s", name, lesson)
 
-    def _changed(self, before: dict[str, Tensor]) -> bool:
-        """Tell whether the encoder is another one than before: only then all texts are embedded anew."""
-        own = self._weights()
-        return bool(self._settings.peft) or any(not torch.equal(own[name], value) for name, value in before.items())
+    @property
+    def _encoder_learns(self) -> bool:
+        """Whether the encoder may learn, and there is something that it learns from."""
+        settings = self._settings
+        may = settings.tune != "never" and (settings.peft or settings.trainable_layers or self._untuned.encoder.query)
+        return bool(may and settings.epochs and (settings.teacher_epochs or settings.epochs > settings.head_epochs))
 
-    def _updates(self, requests: int) -> int:
+    def _tune(self, block: Block, texts: NDArray[np.int64], passes: int, folder: Path) -> float:
+        """Let the encoder learn, and heads on it; say how much of what it learnt it keeps."""
+        settings, seed, share = self._settings, self._seed, 1.0
+        if self._tuned is None:
+            tuned = self._tuned = self._open()
+        else:
+            tuned = self._tuned
+            again = math.ceil(passes / 3)  # they know older blocks already
+            tuned.part(folder / "tuned-heads", lambda inside: learn_heads(tuned, block, settings, again, seed, inside))
+        if settings.peft:
+            add_adapter(tuned.encoder, settings.peft, self._updates(block), seed)
+            tuned.read(texts)  # a prefix changes every embedding at once
+        if settings.teacher_epochs:
+            share = learn_texts(tuned, block, self._weights, settings, seed, folder)
+        if settings.epochs > settings.head_epochs:
+            tuned.part(
+                folder / "together",
+                lambda inside: learn_together(tuned, block, self._weights, settings, seed, inside),
+            )
+        if settings.peft:
+            merge_adapter(tuned.encoder)
+        tuned.read(texts)
+        return share
+
+    def _open(self) -> Chain:
+        """Return a twin of what learnt on the published encoder, with an encoder that may learn."""
+        tuned = self._untuned.twin(bool(self._settings.peft))
+        if not self._settings.peft:
+            tuned.encoder.top_layers(self._settings.trainable_layers).requires_grad_(True)
+        if tuned.encoder.query is not None:
+            tuned.encoder.query.requires_grad_(True)
+        self._weights = [each.detach().clone() for each in learning(tuned.encoder)]
+        return tuned
+
+    def _judge(
+        self, block: Block, users: NDArray[np.int64] | None
+    ) -> tuple[int, float | None, float | None, float | None, Gain | None]:
+        """Judge on the held-out requests what learnt, and choose what reads from here on."""
+        published, heads = (chain.aucs(block.held_out, self._settings) for chain in (self._published, self._untuned))
+        judged = int(np.isfinite(heads).sum())
+        if self._tuned is None:
+            return judged, mean(published), mean(heads), None, None
+        tuned = self._tuned.aucs(block.held_out, self._settings)
+        done = sum(lesson.requests for lesson in self.lessons)
+        whose = done + np.arange(len(block.lists)) if users is None else users
+        gain = self._trial.judge(heads, tuned, whose[block.split :])
+        return judged, mean(published), mean(heads), mean(tuned), gain
+
+    @property
+    def _kept(self) -> Kept:
+        if self._reading is self._tuned:
+            return "tuned"
+        before, now = self._published.weights(), self._untuned.weights()
+        return "published" if all(torch.equal(now[name], value) for name, value in before.items()) else "heads"
+
+    def _updates(self, block: Block) -> int:
         """Return how often the encoder is updated in a block."""
         settings = self._settings
-        steps = math.ceil((1 - settings.held_out) * requests / settings.requests_per_step)
-        return math.ceil(steps / settings.steps_per_update) * max(1, settings.epochs - settings.head_epochs)
+        steps = math.ceil(block.split / settings.requests_per_step)
+        together = math.ceil(steps / settings.steps_per_update) * max(0, settings.epochs - settings.head_epochs)
+        texts = math.ceil(len(block.texts) / settings.texts_per_step) * settings.text_epochs
+        return together + (texts if settings.teacher_epochs else 0)
 
     def _settle(self, lists: CodedLists) -> None:
         """Make the lexicon and the untrained heads from the texts of the first block."""
-        settings, memory = self._settings, self._memory
+        settings, chain = self._settings, self._untuned
+        memory, encoder = chain.memory, chain.encoder
         rows = memory.rows(lists)
         if settings.lexicon:
             self._lexicon = Lexicon.fit(memory.texts(rows), settings.lexicon, self._seed)
             memory.add_lexicon(self._lexicon)
         memory.refresh(rows)
         embeddings = memory.embeddings[torch.from_numpy(rows)]
-        self._heads = ItemHead(embeddings.shape[1], settings.dimension)
-        self._interest = UserHead(self._heads.candidate_map.out_features)
+        chain.heads = ItemHead(embeddings.shape[1], settings.dimension)
+        chain.interest = UserHead(chain.heads.candidate_map.out_features)
         empty = torch.zeros(embeddings.shape[1])
-        empty[: self._encoder.dimension] = torch.from_numpy(
-            self._encoder.embed(self._encoder.tokenize([""], settings.max_tokens))[0]
-        )
-        self._heads.settle(embeddings, empty)
+        empty[: encoder.dimension] = torch.from_numpy(encoder.embed(encoder.tokenize([""], settings.max_tokens))[0])
+        chain.heads.settle(embeddings, empty)
         self._settled = True
-
-    def _fit(
-        self,
-        lists: CodedLists,
-        outcomes: Outcomes,
-        old: tuple[CodedLists, Outcomes] | None,
-        folder: Path,
-    ) -> Lesson:
-        """Run the passes over a block and tell what came of them."""
-        settings = self._settings
-        folder.mkdir(parents=True, exist_ok=True)
-        learner = TextLearner(self._encoder, self._heads, self._interest, self._memory, settings, self._seed)
-        old_before = _mean_auc(learner, old, settings)
-        if not settings.epochs:
-            return Lesson(len(lists), 0, None, None, old_before, old_before)
-        split = max(1, len(lists) - math.ceil(settings.held_out * len(lists)))
-        size, steps = settings.requests_per_step, settings.steps_per_update
-        shown = Updates(lists, outcomes, 0, split, size, steps)
-        held_out = Updates(lists, outcomes, split, len(lists), size, steps)
-        learner.block_texts = self._memory.rows(lists)
-        learner.click_shares = _click_shares(lists, outcomes, len(self._memory.text_of))
-        run_passes(learner, shown, held_out, self._seed, folder)
-        if self._encoder_learns:
-            self._memory.outdate()
-        kept, before, after = (None if math.isnan(number) else number for number in learner.kept.tolist())
-        epoch = int(kept or 0)
-        quality = "no AUC" if after is None else f"AUC {after:.4f}"
-        logger.debug("pass %d is kept: %s on %d held-out requests", epoch, quality, len(lists) - split)
-        return Lesson(len(lists), epoch, before, after, old_before, _mean_auc(learner, old, settings))
-
-    def _keep(self, folder: Path, lesson: Lesson) -> None:
-        """Write what the block taught; `lesson.json` comes last and says that the rest is whole."""
-        self._merge()
-        # Copies, since a prefix shares tensors with the network that it stands before.
-        weights = {name: value.clone() for name, value in self._weights().items()}
-        save_file(weights, folder / "weights.safetensors")
-        _write(folder / "lesson.json", json.dumps(dataclasses.asdict(lesson)))
-        (folder / "last.ckpt").unlink(missing_ok=True)
-
-    def _recall(self, folder: Path) -> Lesson:
-        """Read what `_keep` wrote."""
-        self._merge()
-        kept = load_file(folder / "weights.safetensors")
-        for name, value in self._weights().items():
-            value.copy_(kept[name])
-        logger.debug("%s was learnt already", folder.name)
-        return Lesson(**json.loads((folder / "lesson.json").read_text()))
-
-    def _merge(self) -> None:
-        """Make what an adapter learnt a part of the encoder."""
-        if self._settings.peft:
-            merge_adapter(self._encoder)
-
-    def _weights(self) -> dict[str, Tensor]:
-        """Return all that may change in a block, without its gradient."""
-        modules = {"encoder": self._encoder, "heads": self._heads, "interest": self._interest}
-        return {
-            f"{name}.{key}": value.detach()
-            for name, module in modules.items()
-            for key, value in module.state_dict(keep_vars=True).items()
-            if name != "encoder" or self._settings.peft or value.requires_grad
-        }
-
-
-def _mean_auc(learner: TextLearner, judged: tuple[CodedLists, Outcomes] | None, settings: TextSettings) -> float | None:
-    if judged is None:
-        return None
-    updates = Updates(*judged, 0, len(judged[0]), settings.requests_per_step, settings.steps_per_update)
-    aucs = torch.cat([learner.judge(updates[place]) for place in range(len(updates))])
-    return aucs.mean().item() if len(aucs) else None
-
-
-def _click_shares(lists: CodedLists, outcomes: Outcomes, items: int) -> Tensor:
-    """Return which part of all clicks is on each item code, float32 [items]."""
-    clicked = (outcomes.labels > 0) & (lists.items >= 0)
-    counts = np.bincount(lists.items[clicked], minlength=items)
-    return torch.from_numpy((counts / max(1, counts.sum())).astype(np.float32))
-
-
-def _write(path: Path, text: str) -> None:
-    unfinished = path.with_name(f".{path.name}")
-    unfinished.write_text(text)
-    os.replace(unfinished, path)
 
 
 def _check(lists: CodedLists, outcomes: Outcomes, epochs: int, texts: int) -> None:

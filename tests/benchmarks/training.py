@@ -18,7 +18,8 @@ CLICKS = 30
 
 def bench_training(corpus: Corpus) -> dict[str, object]:
     """Count unpadded tokens of one fine-tuning pass over all requests, the held-out judgement included."""
-    settings = TextSettings(history_length=CLICKS, epochs=1, head_epochs=0, steps_per_update=16)
+    together = {"tune": "always", "epochs": 1, "head_epochs": 0, "teacher_epochs": 0}
+    settings = TextSettings.model_validate({"history_length": CLICKS, "steps_per_update": 16, **together})
     shown = TextLog.of(corpus.dataset.requests, corpus.log, corpus.dataset.items.select("item_id"), settings)
     lengths = Encoder.load(settings.encoder).tokenize(corpus.texts, settings.max_tokens).lengths
     codes = np.concatenate([shown.lists.items, shown.lists.history.ravel()])
@@ -26,7 +27,7 @@ def bench_training(corpus: Corpus) -> dict[str, object]:
     with tempfile.TemporaryDirectory() as work:
         trainer = TextTrainer(corpus.texts, settings, 0, Path(work))
         trainer.learn("block", shown.lists, shown.outcomes)
-        log = pl.read_csv(Path(work) / "block/log-0/metrics.csv")
+        log = pl.read_csv(Path(work) / "block/together/log-0/metrics.csv")
     own = int(log["encoded_tokens"].drop_nulls()[0])
     ratio = round(everything / own, 1)
     note = f"{len(shown.lists):,} requests of {corpus.name}: {own:,} tokens a pass against {everything:,}"

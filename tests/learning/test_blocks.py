@@ -34,11 +34,11 @@ def test_an_update_holds_neighbouring_steps(steps: int, expected: list[int]) -> 
 
 
 def test_a_step_is_padded_with_no_item_no_label_and_no_showing() -> None:
-    (step,) = Updates(LISTS, OUTCOMES, 0, 3, size=5, steps=1)[0]
+    (step,) = Updates(LISTS, OUTCOMES, 0, 3, size=5, steps=1, popularity=0.5)[0]
     assert step.items.tolist() == [[4, -1, -1], [-1, -1, -1], [0, 1, 2]]
     assert step.labels.tolist() == [[1, 0, 0], [0, 0, 0], [0, 2, 0]]
     assert step.showings.tolist() == [[1, 1, 0], [0, 0, 0], [5, 9, 2]]
-    assert step.popularity.tolist() == [[-1, 2, 0], [0, 0, 0], [0, 3, 4]]
+    assert step.given.tolist() == [[-0.5, 1, 0], [0, 0, 0], [0, 1.5, 2]]
     assert step.ages.tolist() == [[0, 1], [2, 3], [4, 5]]
 
 

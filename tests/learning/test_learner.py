@@ -176,21 +176,21 @@ def test_a_loss_that_is_not_a_number_stops_with_advice(learner: TextLearner, wor
     learner.memory.embeddings[:] = torch.nan
     texts = learner.texts(steps(world))
     with pytest.raises(ModelError, match=r"the loss is nan in update 7 of epoch 0; lower \[text\] learning_rate"):
-        learner._learn(steps(world)[0], 7, texts, learner.memory.embeddings[texts])
+        learner._learn(steps(world)[0], [], 7, texts, learner.memory.embeddings[texts])
 
 
-def test_popularity_is_taken_as_given_in_the_loss_and_not_in_the_scores(learner: TextLearner, world) -> None:
+def test_what_is_given_counts_in_the_loss_and_not_in_the_scores(learner: TextLearner, world) -> None:
     unlike_at_first(learner)
     (step,) = steps(world)
     texts = learner.texts([step])
     embeddings = learner.memory.embeddings[torch.from_numpy(texts)]
     known = torch.randn(step.items.shape, generator=torch.Generator().manual_seed(0))
-    popular = step._replace(popularity=known)
+    popular = step._replace(given=known)
     scores, present = learner.score(step, texts, embeddings)
     assert torch.equal(learner.score(popular, texts, embeddings)[0], scores)
     for loss, of in (("list", list_cross_entropy), ("binary", binary_cross_entropy)):
-        learner.settings = learner.settings.model_copy(update={"loss": loss, "popularity": 0.7})
-        expected = of(scores + 0.7 * known, step.labels, present).item()
+        learner.settings = learner.settings.model_copy(update={"loss": loss})
+        expected = of(scores + known, step.labels, present).item()
         assert learner._loss(popular, texts, embeddings).item() == pytest.approx(expected, rel=1e-5)
         assert learner._loss(step, texts, embeddings).item() != pytest.approx(expected, rel=1e-3)
 

@@ -50,7 +50,8 @@ def test_without_held_out_requests_the_last_pass_is_kept(world, tiny_settings: T
     trainer = TextTrainer(world.texts, settings, 0, tmp_path)
     trainer.learn("block", world.lists, Outcomes.of(world.labels))
     (lesson,) = trainer.lessons
-    assert (lesson.epoch, lesson.auc, lesson.requests) == (2, None, len(world.lists))
+    assert (lesson.judged, lesson.tuned, lesson.requests) == (0, None, len(world.lists))
+    assert lesson.kept == "tuned"  # always
     assert trainer.model.heads.appeal_map.weight.abs().sum() > 0
 
 
@@ -60,8 +61,8 @@ def test_training_stops_when_no_pass_gets_better(world, tiny_settings: TextSetti
     )
     trainer = TextTrainer(world.texts, settings, 0, tmp_path)
     trainer.learn("block", world.lists, Outcomes.of(world.labels))
-    assert trainer.lessons[0].epoch == 0
-    passes = pl.read_csv(tmp_path / "block/log-0/metrics.csv")["encoded_tokens"].drop_nulls()
+    assert trainer.lessons[0].heads == trainer.lessons[0].published
+    passes = pl.read_csv(tmp_path / "block/together/log-0/metrics.csv")["encoded_tokens"].drop_nulls()
     assert len(passes) == 2
 
 
@@ -70,13 +71,14 @@ def test_the_auc_of_the_kept_pass_is_the_one_that_was_logged(
 ) -> None:
     trainer = TextTrainer(world.texts, tiny_settings.model_copy(update={"held_out": 0.3}), 0, tmp_path)
     trainer.learn("block", world.lists, Outcomes.of(world.labels))
-    logged = pl.read_csv(tmp_path / "block/log-0/metrics.csv")["auc"].drop_nulls().to_list()
-    assert trainer.lessons[0].auc == max(logged)
+    for part, found in (("heads", trainer.lessons[0].heads), ("together", trainer.lessons[0].tuned)):
+        logged = pl.read_csv(tmp_path / f"block/{part}/log-0/metrics.csv")["auc"].drop_nulls().to_list()
+        assert found == pytest.approx(max(logged), abs=1e-6)
 
 
 def test_one_step_counts_the_updates_of_all_passes(world, tiny_settings: TextSettings, monkeypatch, caplog) -> None:
     monkeypatch.setattr(recsys.progress, "EVERY", 0.0)
-    settings = tiny_settings.model_copy(update={"epochs": 2, "patience": 9, "requests_per_step": 32})
+    settings = tiny_settings.model_copy(update={"epochs": 2, "head_epochs": 2, "patience": 9, "requests_per_step": 32})
     with caplog.at_level(logging.INFO, logger="recsys.progress"):
         fit_text(world.texts, world.lists, Outcomes.of(world.labels), settings, 0)
     told = [message for message in caplog.messages if message.startswith("passes: ")]

@@ -10,7 +10,9 @@ from recsys.encoders.settings import TextSettings
 from recsys.learning import training
 from recsys.learning.blocks import Outcomes
 from recsys.learning.learner import TextLearner
+from recsys.learning.pupil import TextPupil
 from recsys.learning.training import TextTrainer
+from recsys.vectors.coded_lists import CodedLists
 
 pytestmark = pytest.mark.slow
 
@@ -25,6 +27,9 @@ WAYS = {
     "prefix": {"peft": PREFIX},
     "attention": {"pooling": "attention"},
     "early stop": {"patience": 1, "head_learning_rate": 0.01, "epochs": 8},
+    "teacher": {"teacher_epochs": 2, "text_epochs": 2, "texts_per_step": 8, "epochs": 1, "tune": "auto"},
+    "teacher of an adapter": {"teacher_epochs": 1, "text_epochs": 1, "texts_per_step": 8, "peft": LORA, "epochs": 2},
+    "average": {"average": 0.9, "leash": 0.01},
 }
 
 
@@ -40,9 +45,19 @@ def learn(world, settings: TextSettings, work: Path) -> TextTrainer:
     parts = [
         (world.lists.take(part), outcomes.take(world.lists.places(part))) for part in np.split(requests, [100, 260])
     ]
-    trainer.learn("block-0", *parts[0])
-    trainer.learn("block-1", *parts[1], old=parts[2])
+    clicks = past_clicks(world)
+    trainer.learn("block-0", *parts[0], clicks=clicks.block(0, 90))
+    trainer.learn("block-1", *parts[1], old=parts[2], clicks=clicks.block(90, len(clicks)))
     return trainer
+
+
+def past_clicks(world) -> CodedLists:
+    """The first choice of each list, as if it were a click that is none on a list."""
+    first = [world.lists.starts[row] + np.flatnonzero(of)[0] for row, of in enumerate(np.split(world.labels, world.lists.starts[1:-1])) if of.any()]  # fmt: skip
+    users = np.searchsorted(world.lists.starts, first, side="right") - 1
+    return CodedLists(
+        np.arange(len(first) + 1), world.lists.items[first], world.lists.history[users], world.lists.ages[users]
+    )
 
 
 def weights(trainer: TextTrainer) -> dict[str, torch.Tensor]:
@@ -87,12 +102,26 @@ def test_a_training_killed_in_any_pass_ends_in_the_same_weights(world, settings:
         assert same(learn(world, settings, work), unbroken), f"killed in update {update}"
 
 
-@pytest.mark.parametrize("name", ["_mean_auc", "_write"])
+@pytest.mark.parametrize("settings", ["teacher", "teacher of an adapter"], indirect=True)
+def test_a_training_killed_while_the_encoder_learns_from_the_teacher_ends_in_the_same_weights(
+    world, settings: TextSettings, tmp_path: Path
+) -> None:
+    unbroken = learn(world, settings, tmp_path / "unbroken")
+    for update in (1, 4, 7):
+        work = tmp_path / f"killed-{update}"
+        with pytest.MonkeyPatch.context() as patch:
+            killed_at(patch, TextPupil, "distance", update)
+            with pytest.raises(Killed):
+                learn(world, settings, work)
+        assert same(learn(world, settings, work), unbroken), f"killed in update {update}"
+
+
+@pytest.mark.parametrize("name", ["mean", "write_json"])
 def test_a_training_killed_between_its_last_pass_and_its_end_ends_in_the_same_weights(
     world, settings: TextSettings, tmp_path: Path, name: str
 ) -> None:
     unbroken = learn(world, settings, tmp_path / "unbroken")
-    for call in (2, 4) if name == "_mean_auc" else (1, 2):
+    for call in (2, 4) if name == "mean" else (1, 2):
         work = tmp_path / f"killed-{call}"
         with pytest.MonkeyPatch.context() as patch:
             killed_at(patch, training, name, call)
@@ -107,7 +136,7 @@ def test_a_checkpoint_that_was_cut_off_counts_as_none(world, tiny_settings: Text
         killed_at(patch, TextLearner, "training_step", 6)
         with pytest.raises(Killed):
             learn(world, tiny_settings, tmp_path / "cut")
-    checkpoint = tmp_path / "cut/block-0/last.ckpt"
+    checkpoint = tmp_path / "cut/block-0/together/last.ckpt"
     checkpoint.write_bytes(checkpoint.read_bytes()[:5000])
     assert same(learn(world, tiny_settings, tmp_path / "cut"), unbroken)
 
@@ -118,7 +147,7 @@ def test_a_training_that_had_stopped_early_is_not_taken_up_again(
     settings = tiny_settings.model_copy(update={"patience": 1, "head_learning_rate": 1.0, "epochs": 9})
     outcomes = Outcomes.of(world.labels)
     with pytest.MonkeyPatch.context() as patch:
-        killed_at(patch, training, "_mean_auc", 2)
+        killed_at(patch, training, "mean", 2)
         with pytest.raises(Killed):
             TextTrainer(world.texts, settings, 3, tmp_path).learn("block", world.lists, outcomes)
     resumed = TextTrainer(world.texts, settings, 3, tmp_path)

@@ -1,0 +1,104 @@
+"""Past clicks as lists: what a user clicked next, beside what others clicked and what anybody might have."""
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from recsys.encoders.settings import TextSettings
+from recsys.errors import DataError
+from recsys.learning.blocks import Step
+from recsys.vectors.coded_lists import CodedLists
+
+_READ = 20
+"""Clicks before a past one that are read: enough to tell it from others, at a fraction of the cost of all."""
+
+
+@dataclass(frozen=True, eq=False)
+class PastClicks:
+    """Clicks of users, each with what its user had clicked before, to be told from drawn items.
+
+    The loss of a drawn list is that of a shown one, with minus the log of how likely each item is to be drawn given
+    beside its score. Which item of the list was clicked is told best by p(item) / q(item), the chance of a click over
+    that of a draw: the score learns log p up to a constant of the user (van den Oord et al. 2018, "Representation
+    Learning with Contrastive Predictive Coding"; negatives of other clicks and uniform ones mixed: Yang et al. 2020,
+    "Mixed Negative Sampling for Learning Two-tower Neural Networks in Recommendations").
+
+    Attributes
+    ----------
+    lists
+        In order of time, one candidate each, of known items; each user has a known click before.
+    shown
+        int64, ascending; the items that uniform draws choose from.
+    settings
+        `clicks_per_step`, `negatives` and `uniform`.
+
+    Raises
+    ------
+    DataError
+        When a list does not hold one item.
+    """
+
+    lists: CodedLists
+    shown: NDArray[np.int64]
+    settings: TextSettings
+
+    def __post_init__(self) -> None:
+        if (self.lists.lengths != 1).any():
+            raise DataError("a past click is one item; its list must hold one candidate")
+
+    @classmethod
+    def of(cls, clicks: CodedLists, shown: NDArray[np.integer], settings: TextSettings) -> "PastClicks":
+        """Keep the clicks on known items of users who clicked a known one before.
+
+        `shown` are codes of items, in any order and number, -1 for unknown ones.
+        """
+        told = (clicks.items >= 0) & (clicks.history[:, :_READ] >= 0).any(axis=1)
+        items = np.unique(np.concatenate([shown, clicks.items[told]]))
+        kept = clicks.take(np.flatnonzero(told))
+        short = replace(kept, history=kept.history[:, :_READ], ages=kept.ages[:, :_READ])
+        return cls(short, items[items >= 0].astype(np.int64), settings)
+
+    def __len__(self) -> int:
+        """Return the number of clicks."""
+        return len(self.lists)
+
+    @property
+    def codes(self) -> NDArray[np.int64]:
+        """Every code that a step may hold, in order and each once."""
+        return np.union1d(self.lists.codes, self.shown)
+
+    @cached_property
+    def _shares(self) -> NDArray[np.float64]:
+        """Which part of all clicks is on each item code, [largest code + 1]."""
+        found: NDArray[np.float64] = np.bincount(self.lists.items, minlength=int(self.codes.max()) + 1) / len(self)
+        return found
+
+    def draw(self, random: np.random.Generator) -> Step:
+        """Draw clicks that lie beside each other in time as lists: first what was clicked, then the drawn items.
+
+        An item that is drawn though the user clicked it before is left out of that list. One that is drawn though it is
+        what was clicked stays: which of both was clicked is what cannot be told.
+        """
+        count, drawn = min(len(self), self.settings.clicks_per_step), self.settings.negatives
+        first = int(random.integers(0, len(self) - count + 1))
+        clicks = self.lists.block(first, first + count)
+        anywhere = random.random(drawn) < self.settings.uniform
+        others = np.where(anywhere, random.choice(self.shown, drawn), random.choice(clicks.items, drawn))
+        items = np.hstack([clicks.items[:, None].astype(np.int64), np.tile(others, (count, 1))])
+        chance = (1 - self.settings.uniform) * self._shares + self.settings.uniform / len(self.shown)
+        own = (items[:, :, None] == clicks.history[:, None, :]).any(axis=2)
+        own[:, 0] = False
+        labels = np.zeros(items.shape, np.float32)
+        labels[:, 0] = 1
+        return Step(
+            items=torch.from_numpy(np.where(own, -1, items)),
+            labels=torch.from_numpy(labels),
+            showings=torch.ones(items.shape),
+            given=torch.from_numpy(-np.log(chance[items]).astype(np.float32)),
+            history=torch.from_numpy(clicks.history.astype(np.int64)),
+            ages=torch.from_numpy(clicks.ages),
+            queries=torch.from_numpy(clicks.queries.astype(np.int64)),
+        )

@@ -1,0 +1,186 @@
+"""The parts of a lesson: heads alone, a teacher made of behaviour, the encoder that learns from it, all together."""
+
+import logging
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from recsys.encoders.settings import TextSettings
+from recsys.learning.blocks import Outcomes, Updates
+from recsys.learning.chain import Chain, Lists, put, write_json, write_tensors
+from recsys.learning.learner import TextLearner
+from recsys.learning.lessons import mean
+from recsys.learning.memory import TextMemory
+from recsys.learning.next_clicks import PastClicks
+from recsys.learning.passes import run_passes
+from recsys.learning.pupil import learn_from, learning
+from recsys.vectors.coded_lists import CodedLists
+
+logger = logging.getLogger(__name__)
+
+_MOVES = "moves.safetensors"
+_SHARE = "share.json"
+
+_SHARES = (1.0, 0.75, 0.5, 0.25)
+"""How much of what the encoder learnt may be kept; of equals the first."""
+
+
+@dataclass(frozen=True, eq=False)
+class Block:
+    """What one lesson is about.
+
+    Attributes
+    ----------
+    lists, outcomes
+        Requests in order of time.
+    split
+        How many of them are learnt from; the others are held out.
+    clicks
+        Past clicks that are learnt from beside them; None where there are none.
+    texts
+        int64; the texts of all of these, in order and each once.
+    """
+
+    lists: CodedLists
+    outcomes: Outcomes
+    split: int
+    clicks: PastClicks | None
+    texts: NDArray[np.int64]
+
+    @classmethod
+    def of(
+        cls, lists: CodedLists, outcomes: Outcomes, clicks: PastClicks | None, held_out: float, memory: TextMemory
+    ) -> "Block":
+        """Hold out the last share of requests."""
+        split = max(1, len(lists) - math.ceil(held_out * len(lists)))
+        texts = memory.rows(lists)
+        if clicks is not None:
+            texts = np.union1d(texts, memory.text_of[clicks.codes[clicks.codes >= 0]])
+        return cls(lists, outcomes, split, clicks, texts)
+
+    @property
+    def held_out(self) -> Lists:
+        """The requests that nothing learns from; perhaps none."""
+        requests = np.arange(self.split, len(self.lists))
+        return self.lists.take(requests), self.outcomes.take(self.lists.places(requests))
+
+    def seen(self, memory: TextMemory) -> Tensor:
+        """Count how often each text was shown, or clicked in the past: float32 [texts]."""
+        shown = self.lists.items[: self.lists.starts[self.split]]
+        codes = shown if self.clicks is None else np.concatenate([shown, self.clicks.lists.items])
+        counts = np.bincount(memory.text_of[codes[codes >= 0]], minlength=len(memory.tokens))
+        return torch.from_numpy(counts.astype(np.float32))
+
+
+def learn_heads(chain: Chain, block: Block, settings: TextSettings, passes: int, seed: int, folder: Path) -> None:
+    """Let heads and user tower learn from requests, on the encoder as it is."""
+    if passes:
+        alone = settings.model_copy(update={"epochs": passes, "head_epochs": passes})
+        _pass(_learner(chain, block, alone, seed), block, seed, folder)
+
+
+def learn_together(
+    chain: Chain, block: Block, published: list[Tensor], settings: TextSettings, seed: int, folder: Path
+) -> None:
+    """Let encoder and heads learn together from requests, in the passes that are not of the heads alone."""
+    passes = settings.epochs - settings.head_epochs
+    learner = _learner(chain, block, settings.model_copy(update={"epochs": passes, "head_epochs": 0}), seed)
+    learner.published = published
+    _pass(learner, block, seed, folder)
+
+
+def learn_texts(
+    chain: Chain, block: Block, published: list[Tensor], settings: TextSettings, seed: int, folder: Path
+) -> float:
+    """Make a teacher of behaviour and let the encoder learn from it; heads follow.
+
+    Returns
+    -------
+    How much of what the encoder learnt is kept; the rest is as it was published.
+    """
+    chain.part(folder / "teacher", lambda inside: _teach(chain, block, settings, seed, inside))
+    chain.part(folder / "texts", lambda inside: _learn_from(chain, block, published, settings, seed, inside, folder))
+    chain.read(block.texts)
+    again = math.ceil(min(settings.epochs, settings.head_epochs) / 3)
+    chain.part(folder / "heads-again", lambda inside: learn_heads(chain, block, settings, again, seed, inside))
+    return float((folder / "texts" / _SHARE).read_text())
+
+
+def _learner(chain: Chain, block: Block, settings: TextSettings, seed: int) -> TextLearner:
+    """Return what learns from the requests and past clicks of a block."""
+    learner = chain.learner(settings, seed)
+    learner.block_texts, learner.clicks = block.texts, block.clicks
+    learner.click_shares = _click_shares(block.lists, block.outcomes, len(chain.memory.text_of))
+    return learner
+
+
+def _pass(learner: TextLearner, block: Block, seed: int, folder: Path) -> None:
+    """Run the passes over a block; where texts move by themselves nothing chooses among them."""
+    settings = learner.settings
+    size, steps = settings.requests_per_step, settings.steps_per_update
+    lists, outcomes, end = block.lists, block.outcomes, len(block.lists)
+    shown = Updates(lists, outcomes, 0, block.split, size, steps, settings.popularity)
+    held_out = Updates(lists, outcomes, block.split if learner.moves is None else end, end, size, steps)
+    run_passes(learner, shown, held_out, seed, folder)
+
+
+def _teach(chain: Chain, block: Block, settings: TextSettings, seed: int, folder: Path) -> None:
+    """Let every text of the block have an embedding of its own, and write by how much they moved."""
+    passes = {"epochs": settings.teacher_epochs, "head_epochs": settings.teacher_epochs, "average": 0.0}
+    slower = {"head_learning_rate": settings.head_learning_rate / 3}
+    learner = _learner(chain, block, settings.model_copy(update=passes | slower), seed)
+    learner.moves = nn.Parameter(torch.zeros(len(block.texts), chain.encoder.dimension))
+    _pass(learner, block, seed, folder)
+    write_tensors(folder / _MOVES, {"moves": learner.moves.detach()})
+
+
+def _learn_from(
+    chain: Chain,
+    block: Block,
+    published: list[Tensor],
+    settings: TextSettings,
+    seed: int,
+    folder: Path,
+    lesson: Path,
+) -> None:
+    """Let the encoder learn what the teacher says, and keep as much of it as is best on held-out requests."""
+    memory, dimension = chain.memory, chain.encoder.dimension
+    taught = memory.embeddings[:, :dimension].clone()
+    taught[torch.from_numpy(block.texts)] += load_file(lesson / "teacher" / _MOVES)["moves"]
+    learn_from(taught, block.seen(memory), chain.encoder, memory, published, settings, seed, folder)
+    write_json(folder / _SHARE, _choose_share(chain, block, published, settings))
+
+
+def _choose_share(chain: Chain, block: Block, published: list[Tensor], settings: TextSettings) -> float:
+    """Put the encoder between the published and the learnt weights where held-out requests are told best.
+
+    Wortsman et al. (2022), "Robust Fine-tuning of Zero-shot Models". Adapters are kept whole.
+    """
+    lists, outcomes = block.held_out
+    if settings.peft or not len(lists):
+        return 1.0
+    weights = learning(chain.encoder)
+    learnt = [each.detach().clone() for each in weights]
+    texts, best = chain.memory.rows(lists), (-math.inf, 1.0)
+    for share in _SHARES:
+        put(weights, [torch.lerp(before, after, share) for before, after in zip(published, learnt, strict=True)])
+        chain.read(texts)
+        auc = mean(chain.aucs((lists, outcomes), settings))
+        logger.debug("a share of %.2f of what the encoder learnt: AUC %s", share, auc)
+        if auc is not None and auc > best[0]:
+            best = auc, share
+    put(weights, [torch.lerp(before, after, best[1]) for before, after in zip(published, learnt, strict=True)])
+    return best[1]
+
+
+def _click_shares(lists: CodedLists, outcomes: Outcomes, items: int) -> Tensor:
+    """Return which part of all clicks is on each item code, float32 [items]."""
+    clicked = (outcomes.labels > 0) & (lists.items >= 0)
+    counts = np.bincount(lists.items[clicked], minlength=items)
+    return torch.from_numpy((counts / max(1, counts.sum())).astype(np.float32))
