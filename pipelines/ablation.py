@@ -14,7 +14,6 @@ import polars as pl
 
 from recsys.data.tables import Dataset
 from recsys.data.windows import Windows, place_windows
-from recsys.encoders.settings import TextSettings
 from recsys.evaluation.evaluation import Evaluation, evaluate_rankers
 from recsys.features.plan import TEXT_COLUMNS
 from recsys.jobs.judging import LoggedWindow, read_logged, text_alone
@@ -86,26 +85,23 @@ def run(dataset: Dataset, settings: Settings, days: int, work: Path) -> Iterator
     # first, the last test day included.
     begin = logs["1d"].time.known_at(first + DAY)
     chain = Windows((first, begin, begin, end, end))
-    frozen = settings.model_copy(update={"text": _frozen(settings.text)})
-    variants = {"frozen": frozen, "tuned": settings}
-    read = {name: _read(dataset, variant, chain, logs, work) for name, variant in variants.items()}
+    read = _read(dataset, settings, chain, logs, work)
     for test in (end - DAY * back for back in range(days, 0, -1)):
         for freshness, log in logs.items():
             windows = {name: of[freshness] for name, of in read.items()}
             yield freshness, _judge(windows, test, (first, begin), log, settings)
 
 
-def _frozen(text: TextSettings) -> TextSettings:
-    """Let the heads learn on the encoder as it is."""
-    pooling = "auto" if text.pooling == "attention" else text.pooling
-    return text.model_copy(update={"trainable_layers": 0, "peft": {}, "pooling": pooling})
-
-
 def _read(
     dataset: Dataset, settings: Settings, chain: Windows, logs: dict[str, Log], work: Path
-) -> dict[str, LoggedWindow]:
-    """Let the encoder learn from live lists, and read each day before it does with what each freshness knows."""
-    read: dict[str, LoggedWindow] = {}
+) -> dict[str, dict[str, LoggedWindow]]:
+    """Let the encoder learn from live lists, and read each day before it does with what each freshness knows.
+
+    Returns
+    -------
+    Per variant, `"tuned"` or `"frozen"` (heads alone on the published encoder), and freshness what was read.
+    """
+    read: dict[str, dict[str, LoggedWindow]] = {"frozen": {}, "tuned": {}}
     clock = logs["live"].time.model_dump(mode="json")
     facts = [settings.seed, settings.text.model_dump(mode="json"), clock, chain.to_json(), fingerprint(dataset)]
     name = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
@@ -113,9 +109,11 @@ def _read(
     for block in course.blocks:
         rows = course.read(block)
         for freshness, log in logs.items():
-            reader = course.reader(log) if course.knows else None
-            part = read_logged(Asked.of(rows, log), settings.features, reader)
-            read[freshness] = read[freshness].joined(part) if freshness in read else part
+            tuned = course.reader(log) if course.knows else None
+            frozen = course.untuned_reader(log) or tuned
+            for variant, reader in (("frozen", frozen), ("tuned", tuned)):
+                part, of = read_logged(Asked.of(rows, log), settings.features, reader), read[variant]
+                of[freshness] = of[freshness].joined(part) if freshness in of else part
         course.learn(block)
     return read
 

@@ -103,6 +103,8 @@ def small_settings(tiny_encoder: Path) -> "Settings":
                 "max_tokens": 24,
                 "epochs": 1,
                 "head_epochs": 1,
+                "teacher_epochs": 1,
+                "text_epochs": 1,
                 "lexicon": 16,
                 "requests_per_step": 64,
                 "steps_per_update": 2,

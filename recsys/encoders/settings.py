@@ -3,7 +3,7 @@
 from datetime import timedelta
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from recsys.data.clock import Duration
 from recsys.encoders import DEFAULT_ENCODER
@@ -187,3 +187,17 @@ class TextSettings(BaseModel):
     logger: Literal["csv", "tensorboard", "wandb"] = "csv"
     cache: str = ""
     backend: Backend = "torch"
+
+    @model_validator(mode="after")
+    def _check(self) -> "TextSettings":
+        if self.tune == "auto" and self.epochs and not self.held_out:
+            raise ValueError(
+                'tune = "auto" compares on held-out requests, and held_out is 0; write tune = "always" or "never", or '
+                "hold some out"
+            )
+        if self.tune == "always" and not (self.trainable_layers or self.peft or self.pooling == "attention"):
+            raise ValueError(
+                'tune = "always" and nothing of the encoder may learn: trainable_layers is 0 and peft is empty; let '
+                'some layers learn, or write tune = "never"'
+            )
+        return self

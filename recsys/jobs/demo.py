@@ -30,13 +30,15 @@ def demo_settings(world: WorldSettings) -> Settings:
             # Short English texts and few requests: quick steps with high rates learn most in a few minutes.
             "text": {
                 "block": "5d",
-                "epochs": 5,
+                "replay": 2.0,
+                "epochs": 3,
                 "head_epochs": 3,
+                "text_epochs": 3,
                 "requests_per_step": 256,
                 "steps_per_update": 1,
-                "texts_per_update": 64,
-                "learning_rate": 2e-4,
-                "head_learning_rate": 1e-3,
+                "texts_per_step": 32,
+                "learning_rate": 1e-3,
+                "head_learning_rate": 3e-3,
             },
             "features": {
                 "windows": ["1h", "6h", "1d", "7d"],

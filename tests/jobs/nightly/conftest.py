@@ -69,7 +69,7 @@ def write_job(folder: Path, encoder: Path, **more: Section) -> Job:
         Section(("settings", "windows"), (Entry("fractions", [0.3, 0.35, 0.15, 0.2]),)),
         Section(
             ("settings", "text"),
-            (Entry("encoder", str(encoder)), Entry("max_tokens", 24), Entry("epochs", 1), Entry("head_epochs", 1)),
+            (Entry("encoder", str(encoder)), Entry("max_tokens", 24), Entry("epochs", 1), Entry("teacher_epochs", 0)),
         ),
         Section(
             ("settings", "features"),
