@@ -171,9 +171,6 @@ def _clear(folder: Path) -> None:
 
 
 def _keep_logs(folder: Path) -> None:
-    for path in folder.iterdir():
-        if path.is_file() and path.name != "identity.txt":
-            path.unlink()
-    for path in folder.glob("*/*"):
-        if path.is_file():
+    for path in folder.rglob("*"):
+        if path.is_file() and path.name != "identity.txt" and not path.parent.name.startswith("log-"):
             path.unlink()

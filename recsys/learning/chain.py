@@ -1,8 +1,6 @@
 """One encoder with its heads and its user tower, as they learn part after part."""
 
 import copy
-import json
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -14,6 +12,7 @@ from torch import Tensor
 
 from recsys.encoders.encoder import Encoder
 from recsys.encoders.settings import TextSettings
+from recsys.files import unfinished
 from recsys.learning.blocks import Outcomes, Updates
 from recsys.learning.heads import ItemHead, UserHead
 from recsys.learning.learner import TextLearner
@@ -101,17 +100,10 @@ class Chain:
 
 
 def write_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
-    """Write a safetensors file that is there whole or not at all."""
-    unfinished = path.with_name(f".{path.name}")
-    save_file(tensors, unfinished)
-    os.replace(unfinished, path)
-
-
-def write_json(path: Path, content: object) -> None:
-    """Write a JSON file that is there whole or not at all."""
-    unfinished = path.with_name(f".{path.name}")
-    unfinished.write_text(json.dumps(content))
-    os.replace(unfinished, path)
+    """Write a safetensors file whole or not at all."""
+    with unfinished(path.parent, path.name, Path.touch) as file:
+        save_file(tensors, file)
+        file.replace(path)
 
 
 @torch.no_grad()

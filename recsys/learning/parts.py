@@ -12,8 +12,9 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from recsys.encoders.settings import TextSettings
+from recsys.files import write_whole
 from recsys.learning.blocks import Outcomes, Updates
-from recsys.learning.chain import Chain, Lists, put, write_json, write_tensors
+from recsys.learning.chain import Chain, Lists, put, write_tensors
 from recsys.learning.learner import TextLearner
 from recsys.learning.lessons import mean
 from recsys.learning.memory import TextMemory
@@ -25,7 +26,7 @@ from recsys.vectors.coded_lists import CodedLists
 logger = logging.getLogger(__name__)
 
 _MOVES = "moves.safetensors"
-_SHARE = "share.json"
+_SHARE = "share.txt"
 
 _SHARES = (1.0, 0.75, 0.5, 0.25)
 """How much of what the encoder learnt may be kept; of equals the first."""
@@ -154,7 +155,7 @@ def _learn_from(
     taught = memory.embeddings[:, :dimension].clone()
     taught[torch.from_numpy(block.texts)] += load_file(lesson / "teacher" / _MOVES)["moves"]
     learn_from(taught, block.seen(memory), chain.encoder, memory, published, settings, seed, folder)
-    write_json(folder / _SHARE, _choose_share(chain, block, published, settings))
+    write_whole(folder / _SHARE, str(_choose_share(chain, block, published, settings)))
 
 
 def _choose_share(chain: Chain, block: Block, published: list[Tensor], settings: TextSettings) -> float:

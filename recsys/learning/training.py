@@ -1,6 +1,7 @@
 """Fine-tuning: the item heads and the user tower learn from clicked lists, and then the encoder from them."""
 
 import dataclasses
+import json
 import logging
 import math
 import tempfile
@@ -17,8 +18,9 @@ from recsys.encoders.encoder import Encoder
 from recsys.encoders.lexicon import Lexicon
 from recsys.encoders.settings import TextSettings
 from recsys.errors import DataError, SettingsError
+from recsys.files import write_whole
 from recsys.learning.blocks import Outcomes
-from recsys.learning.chain import Chain, Lists, write_json
+from recsys.learning.chain import Chain, Lists
 from recsys.learning.heads import ItemHead, UserHead
 from recsys.learning.lessons import Gain, Kept, Lesson, Trial, mean
 from recsys.learning.memory import TextMemory
@@ -214,7 +216,7 @@ class TextTrainer:
             self._standard = Standard.by(self._reading, reference, settings)
         old_after = None if old is None else mean(self._reading.aucs(old, settings))
         lesson = Lesson(len(lists), *found, self._kept, share, old_before, old_after)
-        write_json(folder / "lesson.json", dataclasses.asdict(lesson))
+        write_whole(folder / "lesson.json", json.dumps(dataclasses.asdict(lesson)))
         self.lessons.append(lesson)
         logger.debug("%s: %s", name, lesson)
 

@@ -38,6 +38,28 @@ def test_refuses_values_out_of_range(wrong: dict[str, object]) -> None:
         TextSettings.model_validate(wrong)
 
 
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"held_out": 0}, 'tune = "auto" compares on held-out requests, and held_out is 0; write tune = "always"'),
+        ({"tune": "always", "trainable_layers": 0}, 'tune = "always" and nothing of the encoder may learn'),
+        ({"tune": "sometimes"}, "Input should be 'auto', 'always' or 'never'"),
+    ],
+)
+def test_refuses_a_decision_that_cannot_be_made(wrong: dict[str, object], words: str) -> None:
+    with pytest.raises(ValidationError, match=words):
+        TextSettings.model_validate(wrong)
+
+
+def test_what_is_not_learnt_or_compared_needs_nothing_for_it() -> None:
+    for right in (
+        {"held_out": 0, "epochs": 0},
+        {"held_out": 0, "tune": "never"},
+        {"tune": "never", "trainable_layers": 0},
+    ):
+        TextSettings.model_validate(right)
+
+
 def test_survives_json() -> None:
     settings = TextSettings(fields=("title",), epochs=0)
     assert TextSettings.model_validate_json(settings.model_dump_json()) == settings

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -247,3 +248,49 @@ def test_an_earlier_model_that_reads_otherwise_is_refused(line, name: str) -> No
     later = Windows(tuple(Model.load(line.model).windows.learnt_until + timedelta(days=number) for number in range(5)))
     with pytest.raises(SettingsError, match=rf"\[text\] {name} is .* but .* was trained with .*; set it to that"):
         open_start(Model.load(line.model), line.model, settings, later)
+
+
+def test_past_clicks_are_those_that_no_list_holds_each_after_what_its_user_read_before(line) -> None:
+    found = shown(line, line.dataset.requests, line.settings.text)
+    events = line.dataset.events.filter(pl.col("event") == "click").sort("timestamp", "user_id", "item_id")
+    items = {item: row for row, item in enumerate(line.dataset.items["item_id"])}
+    assert [items.get(item, -1) for item in events["item_id"]] == found.clicks.items.tolist()
+    assert found.clicked.tolist() == events["timestamp"].dt.replace_time_zone(None).to_list()
+    listed = line.dataset.requests.filter(pl.col("label") > 0).select(
+        "user_id", "item_id", at=pl.col("timestamp") + line.settings.time.clicks_known_after
+    )
+    read = pl.concat(
+        [events.select("user_id", "item_id", at="timestamp"), listed.cast({"at": events.schema["timestamp"]})]
+    )
+    for row in range(0, len(events), 17):
+        user, moment = events["user_id"][row], events["timestamp"][row]
+        before = read.filter((pl.col("user_id") == user) & (pl.col("at") < moment))
+        history = [code for code in found.clicks.history[row].tolist() if code >= 0]
+        assert len(history) == min(len(before), line.settings.text.history_length)
+        assert set(history) <= {items[item] for item in before["item_id"]}
+
+
+def test_past_clicks_between_moments_are_those_known_from_one_until_before_the_other(line) -> None:
+    found = shown(line, line.dataset.requests, line.settings.text)
+    first, last = (found.clicked[place].astype("datetime64[us]").item() for place in (10, 20))
+    assert len(found.clicks_between(None, first)) == int((found.clicked < found.clicked[10]).sum())
+    inside = (found.clicked >= found.clicked[10]) & (found.clicked < found.clicked[20])
+    assert found.clicks_between(first, last).items.tolist() == found.clicks.items[inside].tolist()
+
+
+def test_clicks_that_are_not_known_by_the_end_of_a_block_are_not_learnt_from(
+    line, settings: TextSettings, windows: Windows, tmp_path: Path
+) -> None:
+    """Browsing after a block's end is moved to another item: what was learnt by then stays as it was."""
+    learning = settings.model_copy(update={"next_click": 1.0})
+    end = windows.blocks(timedelta(days=1))[0].end
+    late = pl.col("timestamp") >= end
+    moved = line.dataset.events.with_columns(item_id=pl.when(late).then(pl.lit(line.dataset.items["item_id"][0])).otherwise("item_id"))  # fmt: skip
+    assert line.dataset.events.filter(late, pl.col("event") == "click").height > 20
+    first, other = (
+        learn(replace(line, world=replace(line.world, dataset=replace(line.dataset, events=events))), learning, windows, line.dataset.requests, tmp_path / name)
+        for name, events in (("as-it-was", line.dataset.events), ("moved", moved))
+    )  # fmt: skip
+    after_first, after_last = ([of[place][1] for of in (first, other)] for place in (1, -1))
+    assert all(torch.equal(after_first[0][name], after_first[1][name]) for name in after_first[0])
+    assert not all(torch.equal(after_last[0][name], after_last[1][name]) for name in after_last[0])

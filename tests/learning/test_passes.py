@@ -15,6 +15,7 @@ import recsys.progress
 from recsys.encoders.settings import TextSettings
 from recsys.errors import SettingsError
 from recsys.learning.blocks import Outcomes
+from recsys.learning.learner import TextLearner
 from recsys.learning.passes import open_logger
 from recsys.learning.training import TextTrainer, fit_text
 
@@ -112,3 +113,36 @@ def test_as_many_threads_are_told_as_the_process_was_given(count: int) -> None:
     environment = os.environ | {"OMP_NUM_THREADS": str(count)}
     done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True, env=environment)
     assert done.stdout == f"{count}\n"
+
+
+def test_a_mean_of_weights_is_judged_and_kept_and_learning_goes_on_from_the_last_ones(
+    world, tiny_settings: TextSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Held against the mean by its formula, taken from the weights after each update."""
+    settings = tiny_settings.model_copy(
+        update={"epochs": 2, "head_epochs": 2, "average": 0.5, "held_out": 0.0, "tune": "never"}
+    )
+    step, mean, count = TextLearner.training_step, {}, [0]
+
+    def watched(learner: TextLearner, update: list, number: int) -> None:
+        step(learner, update, number)
+        decay = min(0.5, (1 + count[0]) / (10 + count[0]))
+        count[0] += 1
+        for name, value in learner.heads.named_parameters():
+            mean[name] = decay * mean.get(name, value.detach().clone()) + (1 - decay) * value.detach()
+
+    monkeypatch.setattr(TextLearner, "training_step", watched)
+    trainer = TextTrainer(world.texts, settings, 0, tmp_path)
+    trainer.learn("block", world.lists, Outcomes.of(world.labels))
+    for name, value in trainer._untuned.heads.named_parameters():
+        assert torch.allclose(value, mean[name], atol=1e-5), name
+
+
+def test_the_kept_pass_of_averaged_weights_is_the_one_that_was_judged(
+    world, tiny_settings: TextSettings, tmp_path: Path
+) -> None:
+    settings = tiny_settings.model_copy(update={"average": 0.9, "held_out": 0.3})
+    trainer = TextTrainer(world.texts, settings, 0, tmp_path)
+    trainer.learn("block", world.lists, Outcomes.of(world.labels))
+    logged = pl.read_csv(tmp_path / "block/together/log-0/metrics.csv")["auc"].drop_nulls().to_list()
+    assert trainer.lessons[0].tuned == pytest.approx(max(logged), abs=1e-6)

@@ -1,12 +1,13 @@
 from pathlib import Path
 
 import pytest
+import torch
 from transformers import ModernBertConfig, ModernBertModel
 
 from recsys.encoders.adapters import add_adapter
 from recsys.encoders.encoder import Encoder
 from recsys.errors import ModelError
-from recsys.learning.rates import layer_rates
+from recsys.learning.rates import draw_back, layer_rates
 
 
 def rate_of(encoder: Encoder, decay: float, learning_rate: float = 0.1) -> dict[str, float]:
@@ -70,3 +71,11 @@ def test_without_decay_any_network_has_one_rate(tiny_encoder: Path) -> None:
     assert set(rate_of(encoder, 1.0).values()) == {0.1}
     with pytest.raises(ModelError, match=r"not built as one list of layers; .*layer_decay = 1"):
         layer_rates(encoder, 0.1, 0.9)
+
+
+def test_weights_are_drawn_back_by_their_distance_and_those_without_a_gradient_are_left_alone() -> None:
+    felt, unfelt = (torch.nn.Parameter(torch.tensor([1.0, -2.0])) for _ in range(2))
+    felt.grad = torch.tensor([0.5, 0.5])
+    draw_back([felt, unfelt], [torch.tensor([0.0, -2.0])] * 2, 0.1)
+    assert felt.grad.tolist() == pytest.approx([0.6, 0.5])
+    assert unfelt.grad is None

@@ -116,7 +116,7 @@ def test_a_training_killed_while_the_encoder_learns_from_the_teacher_ends_in_the
         assert same(learn(world, settings, work), unbroken), f"killed in update {update}"
 
 
-@pytest.mark.parametrize("name", ["mean", "write_json"])
+@pytest.mark.parametrize("name", ["mean", "write_whole"])
 def test_a_training_killed_between_its_last_pass_and_its_end_ends_in_the_same_weights(
     world, settings: TextSettings, tmp_path: Path, name: str
 ) -> None:

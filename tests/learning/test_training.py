@@ -12,7 +12,6 @@ from recsys.encoders.settings import TextSettings
 from recsys.errors import DataError, ModelError, SettingsError
 from recsys.learning.blocks import Outcomes
 from recsys.learning.learner import TextLearner
-from recsys.learning.parts import _click_shares
 from recsys.learning.text_model import TextModel
 from recsys.learning.training import TextTrainer, fit_text
 from recsys.vectors.coded_lists import CodedLists
@@ -354,12 +353,6 @@ def test_an_earlier_model_is_read_as_it_is_from_the_first_step(
     monkeypatch.setattr(TextLearner, "training_step", watched)
     trainer.learn("block", world.lists, Outcomes.of(world.labels))
     assert read[0].numpy() == pytest.approx(expected, abs=1e-5)
-
-
-def test_click_shares_are_of_clicks_on_known_items(world) -> None:
-    lists = CodedLists(np.array([0, 3, 5]), np.array([0, 1, -1, 1, 2], np.int32), *nothing(2))
-    outcomes = Outcomes.of(np.array([1, 0, 1, 1, 1]))
-    assert _click_shares(lists, outcomes, 4).tolist() == pytest.approx([1 / 3, 1 / 3, 1 / 3, 0])
 
 
 def nothing(requests: int) -> tuple[np.ndarray, np.ndarray]:

@@ -1,0 +1,78 @@
+"""The parts of a lesson: behaviour makes a teacher, the encoder learns from it, and texts nobody has seen gain."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from recsys.encoders.settings import TextSettings
+from recsys.learning.blocks import Outcomes
+from recsys.learning.memory import TextMemory
+from recsys.learning.next_clicks import PastClicks
+from recsys.learning.parts import Block, _click_shares
+from recsys.learning.training import TextTrainer
+from recsys.vectors.coded_lists import CodedLists
+
+
+@pytest.fixture
+def taught(tiny_settings: TextSettings) -> TextSettings:
+    changes = {
+        "epochs": 2, "head_epochs": 2, "head_learning_rate": 1e-3, "held_out": 0.3, "tune": "auto", "learning_rate": 3e-3,
+        "teacher_epochs": 20, "teacher_rate": 1e-2, "text_epochs": 8, "texts_per_step": 4,
+    }  # fmt: skip
+    return TextSettings.model_validate({**tiny_settings.model_dump(), **changes})
+
+
+def test_an_encoder_that_is_taught_reads_better_than_heads_alone_and_is_kept(
+    world, taught: TextSettings, tmp_path: Path
+) -> None:
+    trainer = TextTrainer(world.texts, taught, 0, tmp_path)
+    trainer.learn("block", world.lists, Outcomes.of(world.labels))
+    (lesson,) = trainer.lessons
+    assert lesson.kept == "tuned"
+    assert lesson.tuned > lesson.heads >= lesson.published > 0.5
+    assert trainer.untuned() is not None
+    assert lesson.gain is not None
+    assert lesson.gain[0] == pytest.approx(lesson.tuned - lesson.heads, abs=1e-6)
+
+
+def test_what_tuning_makes_worse_is_left_to_the_published_encoder(world, taught: TextSettings, tmp_path: Path) -> None:
+    """The requests that are learnt from say the contrary of those held out."""
+    half = world.lists.starts[len(world.lists) // 2]
+    turned = np.where(np.arange(len(world.labels)) < half, 1 - world.labels, world.labels).astype(np.float32)
+    trainer = TextTrainer(world.texts, taught.model_copy(update={"held_out": 0.5}), 0, tmp_path)
+    trainer.learn("block", world.lists, Outcomes.of(turned))
+    (lesson,) = trainer.lessons
+    assert lesson.kept == "published"
+    assert lesson.heads == lesson.published > lesson.tuned
+    assert trainer.untuned() is None
+
+
+def test_a_block_holds_out_its_last_requests_and_counts_what_was_seen_before_them(
+    world, tiny_settings: TextSettings, tmp_path: Path
+) -> None:
+    from recsys.encoders.encoder import Encoder
+
+    memory = TextMemory(Encoder.load(tiny_settings.encoder), world.texts, tiny_settings, tmp_path)
+    lists = world.lists.block(0, 10)
+    clicks = CodedLists(np.array([0, 1]), np.array([7], np.int32), np.array([[39]], np.int32), np.zeros((1, 1), "f4"))
+    past = PastClicks.of(clicks, lists.items, tiny_settings)
+    block = Block.of(lists, Outcomes.of(world.labels[:60]), past, 0.25, memory)
+    assert block.split == 7
+    held_out, outcomes = block.held_out
+    assert held_out.items.tolist() == lists.items[42:].tolist()
+    assert outcomes.labels.tolist() == world.labels[42:60].tolist()
+    seen = np.bincount(memory.text_of[lists.items[:42]], minlength=len(memory.tokens))
+    seen[memory.text_of[7]] += 1
+    assert block.seen(memory).tolist() == seen.tolist()
+    assert memory.text_of[39] in block.texts
+
+
+def nothing(requests: int) -> tuple[np.ndarray, np.ndarray]:
+    return np.full((requests, 1), -1, np.int32), np.zeros((requests, 1), np.float32)
+
+
+def test_click_shares_are_of_clicks_on_known_items(world) -> None:
+    lists = CodedLists(np.array([0, 3, 5]), np.array([0, 1, -1, 1, 2], np.int32), *nothing(2))
+    outcomes = Outcomes.of(np.array([1, 0, 1, 1, 1]))
+    assert _click_shares(lists, outcomes, 4).tolist() == pytest.approx([1 / 3, 1 / 3, 1 / 3, 0])
