@@ -18,7 +18,7 @@ from recsys.encoders.adapters import load_adapter, save_network
 from recsys.encoders.layers import find_layers, keep_first, top_of
 from recsys.encoders.pooling import Pooling, pool, read_pooling, read_query, write_pooling
 from recsys.encoders.sources import find_encoder
-from recsys.encoders.tokens import Tokens, tokenize
+from recsys.encoders.tokens import TOKENS_PER_BATCH, Tokens, tokenize
 from recsys.errors import ModelError, first_line
 from recsys.files import read_json
 from recsys.progress import progress
@@ -26,8 +26,6 @@ from recsys.progress import progress
 _SIZE = re.compile("size|dim|positions|embeddings")
 """What the keys of a configuration hold that say how large a weight is."""
 
-TOKENS_PER_BATCH = 8_192
-"""Padded tokens that are encoded together; bounds the memory of a batch."""
 
 _MANY = 256
 """Texts for which moving the weights to an accelerator pays."""

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 _TEXTS_PER_CALL = 10_000
 
+TOKENS_PER_BATCH = 8_192
+"""Padded tokens that are encoded together; bounds the memory of a batch."""
+
 
 @dataclass(frozen=True, eq=False)
 class Tokens:

@@ -6,19 +6,23 @@ import logging
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from recsys.encoders.encoder import TOKENS_PER_BATCH, Encoder
 from recsys.encoders.lexicon import Lexicon
 from recsys.encoders.settings import TextSettings
+from recsys.encoders.tokens import TOKENS_PER_BATCH
 from recsys.files import unfinished
 from recsys.manifest import file_hash
 from recsys.progress import progress
 from recsys.vectors.coded_lists import CodedLists
+
+if TYPE_CHECKING:
+    from recsys.encoders.encoder import Encoder
 
 logger = logging.getLogger(__name__)
 
@@ -57,7 +61,7 @@ class TextMemory:
         int64; the text "", -1 where no item lacks a text.
     """
 
-    def __init__(self, encoder: Encoder, texts: Sequence[str], settings: TextSettings, folder: Path) -> None:
+    def __init__(self, encoder: "Encoder", texts: Sequence[str], settings: TextSettings, folder: Path) -> None:
         number: dict[str, int] = {}
         self.text_of = np.array([number.setdefault(text, len(number)) for text in texts], np.int64)
         self.tokens = encoder.tokenize(list(number), settings.max_tokens)
@@ -76,7 +80,7 @@ class TextMemory:
         lexical = torch.from_numpy(lexicon.embed(self._texts))
         self.embeddings = torch.cat([self.embeddings[:, : self._encoder.dimension], lexical], dim=1)
 
-    def beside(self, encoder: Encoder) -> "TextMemory":
+    def beside(self, encoder: "Encoder") -> "TextMemory":
         """Return a memory of the same texts for a copy of the encoder, which may then learn apart."""
         other = copy.copy(self)
         other._encoder = encoder

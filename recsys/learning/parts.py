@@ -2,6 +2,7 @@
 
 import logging
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,17 +11,19 @@ import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file
 from torch import Tensor, nn
+from torch.utils.data import DataLoader, TensorDataset
 
+from recsys.encoders.encoder import Encoder
 from recsys.encoders.settings import TextSettings
 from recsys.files import write_whole
-from recsys.learning.blocks import Outcomes, Updates
+from recsys.learning.blocks import Outcomes, Shuffled, Updates
 from recsys.learning.chain import Chain, Lists, put, write_tensors
 from recsys.learning.learner import TextLearner
 from recsys.learning.lessons import mean
 from recsys.learning.memory import TextMemory
 from recsys.learning.next_clicks import PastClicks
-from recsys.learning.passes import run_passes
-from recsys.learning.pupil import learn_from, learning
+from recsys.learning.passes import fit, run_passes
+from recsys.learning.pupil import TextPupil, learning
 from recsys.vectors.coded_lists import CodedLists
 
 logger = logging.getLogger(__name__)
@@ -33,7 +36,7 @@ _SHARES = (1.0, 0.75, 0.5, 0.25)
 
 
 @dataclass(frozen=True, eq=False)
-class Block:
+class Subject:
     """What one lesson is about.
 
     Attributes
@@ -57,7 +60,7 @@ class Block:
     @classmethod
     def of(
         cls, lists: CodedLists, outcomes: Outcomes, clicks: PastClicks | None, held_out: float, memory: TextMemory
-    ) -> "Block":
+    ) -> "Subject":
         """Hold out the last share of requests."""
         split = max(1, len(lists) - math.ceil(held_out * len(lists)))
         texts = memory.rows(lists)
@@ -79,25 +82,25 @@ class Block:
         return torch.from_numpy(counts.astype(np.float32))
 
 
-def learn_heads(chain: Chain, block: Block, settings: TextSettings, passes: int, seed: int, folder: Path) -> None:
+def learn_heads(chain: Chain, subject: Subject, settings: TextSettings, passes: int, seed: int, folder: Path) -> None:
     """Let heads and user tower learn from requests, on the encoder as it is."""
     if passes:
         alone = settings.model_copy(update={"epochs": passes, "head_epochs": passes})
-        _pass(_learner(chain, block, alone, seed), block, seed, folder)
+        _pass(_learner(chain, subject, alone, seed), subject, seed, folder)
 
 
 def learn_together(
-    chain: Chain, block: Block, published: list[Tensor], settings: TextSettings, seed: int, folder: Path
+    chain: Chain, subject: Subject, published: list[Tensor], settings: TextSettings, seed: int, folder: Path
 ) -> None:
     """Let encoder and heads learn together from requests, in the passes that are not of the heads alone."""
     passes = settings.epochs - settings.head_epochs
-    learner = _learner(chain, block, settings.model_copy(update={"epochs": passes, "head_epochs": 0}), seed)
+    learner = _learner(chain, subject, settings.model_copy(update={"epochs": passes, "head_epochs": 0}), seed)
     learner.published = published
-    _pass(learner, block, seed, folder)
+    _pass(learner, subject, seed, folder)
 
 
 def learn_texts(
-    chain: Chain, block: Block, published: list[Tensor], settings: TextSettings, seed: int, folder: Path
+    chain: Chain, subject: Subject, published: list[Tensor], settings: TextSettings, seed: int, folder: Path
 ) -> float:
     """Make a teacher of behaviour and let the encoder learn from it; heads follow.
 
@@ -105,45 +108,45 @@ def learn_texts(
     -------
     How much of what the encoder learnt is kept; the rest is as it was published.
     """
-    chain.part(folder / "teacher", lambda inside: _teach(chain, block, settings, seed, inside))
-    chain.part(folder / "texts", lambda inside: _learn_from(chain, block, published, settings, seed, inside, folder))
-    chain.read(block.texts)
+    chain.part(folder / "teacher", lambda inside: _teach(chain, subject, settings, seed, inside))
+    chain.part(folder / "texts", lambda inside: _learn_from(chain, subject, published, settings, seed, inside, folder))
+    chain.read(subject.texts)
     again = math.ceil(min(settings.epochs, settings.head_epochs) / 3)
-    chain.part(folder / "heads-again", lambda inside: learn_heads(chain, block, settings, again, seed, inside))
+    chain.part(folder / "heads-again", lambda inside: learn_heads(chain, subject, settings, again, seed, inside))
     return float((folder / "texts" / _SHARE).read_text())
 
 
-def _learner(chain: Chain, block: Block, settings: TextSettings, seed: int) -> TextLearner:
+def _learner(chain: Chain, subject: Subject, settings: TextSettings, seed: int) -> TextLearner:
     """Return what learns from the requests and past clicks of a block."""
     learner = chain.learner(settings, seed)
-    learner.block_texts, learner.clicks = block.texts, block.clicks
-    learner.click_shares = _click_shares(block.lists, block.outcomes, len(chain.memory.text_of))
+    learner.block_texts, learner.clicks = subject.texts, subject.clicks
+    learner.click_shares = _click_shares(subject.lists, subject.outcomes, len(chain.memory.text_of))
     return learner
 
 
-def _pass(learner: TextLearner, block: Block, seed: int, folder: Path) -> None:
+def _pass(learner: TextLearner, subject: Subject, seed: int, folder: Path) -> None:
     """Run the passes over a block; where texts move by themselves nothing chooses among them."""
     settings = learner.settings
     size, steps = settings.requests_per_step, settings.steps_per_update
-    lists, outcomes, end = block.lists, block.outcomes, len(block.lists)
-    shown = Updates(lists, outcomes, 0, block.split, size, steps, settings.popularity)
-    held_out = Updates(lists, outcomes, block.split if learner.moves is None else end, end, size, steps)
+    lists, outcomes, end = subject.lists, subject.outcomes, len(subject.lists)
+    shown = Updates(lists, outcomes, 0, subject.split, size, steps, settings.popularity)
+    held_out = Updates(lists, outcomes, subject.split if learner.moves is None else end, end, size, steps)
     run_passes(learner, shown, held_out, seed, folder)
 
 
-def _teach(chain: Chain, block: Block, settings: TextSettings, seed: int, folder: Path) -> None:
+def _teach(chain: Chain, subject: Subject, settings: TextSettings, seed: int, folder: Path) -> None:
     """Let every text of the block have an embedding of its own, and write by how much they moved."""
     passes = {"epochs": settings.teacher_epochs, "head_epochs": settings.teacher_epochs, "average": 0.0}
     slower = {"head_learning_rate": settings.head_learning_rate / 3}
-    learner = _learner(chain, block, settings.model_copy(update=passes | slower), seed)
-    learner.moves = nn.Parameter(torch.zeros(len(block.texts), chain.encoder.dimension))
-    _pass(learner, block, seed, folder)
+    learner = _learner(chain, subject, settings.model_copy(update=passes | slower), seed)
+    learner.moves = nn.Parameter(torch.zeros(len(subject.texts), chain.encoder.dimension))
+    _pass(learner, subject, seed, folder)
     write_tensors(folder / _MOVES, {"moves": learner.moves.detach()})
 
 
 def _learn_from(
     chain: Chain,
-    block: Block,
+    subject: Subject,
     published: list[Tensor],
     settings: TextSettings,
     seed: int,
@@ -153,17 +156,37 @@ def _learn_from(
     """Let the encoder learn what the teacher says, and keep as much of it as is best on held-out requests."""
     memory, dimension = chain.memory, chain.encoder.dimension
     taught = memory.embeddings[:, :dimension].clone()
-    taught[torch.from_numpy(block.texts)] += load_file(lesson / "teacher" / _MOVES)["moves"]
-    learn_from(taught, block.seen(memory), chain.encoder, memory, published, settings, seed, folder)
-    write_whole(folder / _SHARE, str(_choose_share(chain, block, published, settings)))
+    taught[torch.from_numpy(subject.texts)] += load_file(lesson / "teacher" / _MOVES)["moves"]
+    learn_from(taught, subject.seen(memory), chain.encoder, memory, published, settings, seed, folder)
+    write_whole(folder / _SHARE, str(_choose_share(chain, subject, published, settings)))
 
 
-def _choose_share(chain: Chain, block: Block, published: list[Tensor], settings: TextSettings) -> float:
+def learn_from(
+    teacher: Tensor,
+    seen: Tensor,
+    encoder: Encoder,
+    memory: TextMemory,
+    published: Sequence[Tensor],
+    settings: TextSettings,
+    seed: int,
+    folder: Path,
+) -> None:
+    """Let an encoder learn from a teacher, whose embeddings are float32 [texts, d]; see `TextPupil`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    settings = settings.model_copy(update={"epochs": settings.text_epochs})
+    pupil = TextPupil(encoder, memory, teacher, seen, published, settings)
+    rows = TensorDataset(torch.from_numpy(np.flatnonzero(seen.numpy() > 0)))
+    texts = DataLoader(rows, batch_size=settings.texts_per_step, sampler=Shuffled(len(rows), seed))
+    fit(pupil, memory, texts, None, [], settings, folder)
+    memory.outdate()
+
+
+def _choose_share(chain: Chain, subject: Subject, published: list[Tensor], settings: TextSettings) -> float:
     """Put the encoder between the published and the learnt weights where held-out requests are told best.
 
     Wortsman et al. (2022), "Robust Fine-tuning of Zero-shot Models". Adapters are kept whole.
     """
-    lists, outcomes = block.held_out
+    lists, outcomes = subject.held_out
     if settings.peft or not len(lists):
         return 1.0
     weights = learning(chain.encoder)

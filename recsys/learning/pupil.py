@@ -1,7 +1,6 @@
 """The encoder learns from the teacher: to make of each text what behaviour would have it be."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import pytorch_lightning as lightning
@@ -9,15 +8,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import normalize
-from torch.utils.data import DataLoader
 
 from recsys.encoders.adapters import adapter_penalty, after_update
 from recsys.encoders.encoder import Encoder
 from recsys.encoders.settings import TextSettings
 from recsys.errors import ModelError
-from recsys.learning.blocks import Shuffled
 from recsys.learning.memory import TextMemory
-from recsys.learning.passes import fit
 from recsys.learning.rates import draw_back, open_optimizers, set_rates, shared_step
 
 _MUCH_SEEN = 20.0
@@ -112,26 +108,6 @@ class TextPupil(lightning.LightningModule):
     def on_fit_start(self) -> None:
         """Let every process of several devices add up gradients in one order, as the first one does."""
         torch.use_deterministic_algorithms(True)
-
-
-def learn_from(
-    teacher: Tensor,
-    seen: Tensor,
-    encoder: Encoder,
-    memory: TextMemory,
-    published: Sequence[Tensor],
-    settings: TextSettings,
-    seed: int,
-    folder: Path,
-) -> None:
-    """Let an encoder learn from a teacher, whose embeddings are float32 [texts, d]; see `TextPupil`."""
-    folder.mkdir(parents=True, exist_ok=True)
-    settings = settings.model_copy(update={"epochs": settings.text_epochs})
-    pupil = TextPupil(encoder, memory, teacher, seen, published, settings)
-    rows = torch.utils.data.TensorDataset(torch.from_numpy(np.flatnonzero(seen.numpy() > 0)))
-    texts = DataLoader(rows, batch_size=settings.texts_per_step, sampler=Shuffled(len(rows), seed))
-    fit(pupil, memory, texts, None, [], settings, folder)
-    memory.outdate()
 
 
 def learning(encoder: Encoder) -> list[nn.Parameter]:

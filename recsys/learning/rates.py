@@ -1,19 +1,21 @@
 """How fast each weight learns, and when."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytorch_lightning as lightning
 import torch
 from torch import Tensor, nn
 
-from recsys.encoders.encoder import Encoder
 from recsys.encoders.layers import find_layers
 from recsys.encoders.settings import TextSettings
 
+if TYPE_CHECKING:
+    from recsys.encoders.encoder import Encoder
+
 
 def open_optimizers(
-    encoder: Encoder, heads: Sequence[nn.Parameter], settings: TextSettings
+    encoder: "Encoder", heads: Sequence[nn.Parameter], settings: TextSettings
 ) -> list[torch.optim.Optimizer]:
     """Return AdamW for the encoder, where it learns, with falling rates from layer to layer, and AdamW for the heads.
 
@@ -65,7 +67,7 @@ def set_rates(optimizer: Any, done: float, warm_up: float) -> None:
         group["lr"] = group["full_rate"] * factor
 
 
-def layer_rates(encoder: Encoder, learning_rate: float, decay: float) -> list[tuple[list[nn.Parameter], float]]:
+def layer_rates(encoder: "Encoder", learning_rate: float, decay: float) -> list[tuple[list[nn.Parameter], float]]:
     """Return the encoder's learning weights with their learning rates, the fastest first.
 
     A layer learns at `decay` times the rate of the layer above it: discriminative fine-tuning of Howard and Ruder
@@ -95,7 +97,7 @@ def layer_rates(encoder: Encoder, learning_rate: float, decay: float) -> list[tu
     return sorted(((parameters, rate) for rate, parameters in rates.items()), key=lambda group: -group[1])
 
 
-def _depths(encoder: Encoder) -> dict[nn.Parameter, int]:
+def _depths(encoder: "Encoder") -> dict[nn.Parameter, int]:
     """Return how many layers lie above each weight of the network that is not above all of them."""
     _, layers = find_layers(encoder.network)
     first = next(layers[0].parameters())

@@ -25,7 +25,7 @@ from recsys.learning.heads import ItemHead, UserHead
 from recsys.learning.lessons import Gain, Kept, Lesson, Trial, mean
 from recsys.learning.memory import TextMemory
 from recsys.learning.next_clicks import PastClicks
-from recsys.learning.parts import Block, learn_heads, learn_texts, learn_together
+from recsys.learning.parts import Subject, learn_heads, learn_texts, learn_together
 from recsys.learning.pupil import learning
 from recsys.learning.standard import Standard
 from recsys.learning.text_model import TextModel
@@ -189,36 +189,41 @@ class TextTrainer:
             When the loss is not a number.
         """
         _check(lists, outcomes, self._settings.epochs, len(self._untuned.memory.text_of))
-        settings, seed = self._settings, self._seed
+        settings, folder = self._settings, self._work / name
         self._model = None
         if not self._settled:
             self._settle(lists)
         if not self.lessons:
             self._published = self._untuned.copied()
-        past = None
-        if clicks is not None and settings.next_click:
-            past = PastClicks.of(clicks, lists.items, settings)
-        block = Block.of(lists, outcomes, past if past else None, settings.held_out, self._untuned.memory)
-        texts = block.texts if old is None else np.union1d(block.texts, self._untuned.memory.rows(old[0]))
-        self._untuned.memory.refresh(texts)
-        if self._tuned is not None:
-            self._tuned.memory.refresh(texts)
+        subject = self._subject(lists, outcomes, clicks)
+        texts = subject.texts if old is None else np.union1d(subject.texts, self._untuned.memory.rows(old[0]))
+        for chain in (self._untuned, self._tuned):
+            if chain is not None:
+                chain.memory.refresh(texts)
         old_before = None if old is None else mean(self._reading.aucs(old, settings))
-        folder = self._work / name
-        passes = min(settings.epochs, settings.head_epochs)
-        self._untuned.part(
-            folder / "heads", lambda inside: learn_heads(self._untuned, block, settings, passes, seed, inside)
-        )
-        share = self._tune(block, texts, passes, folder) if self._encoder_learns else 0.0
-        found = self._judge(block, users)
+        share = self._teach(subject, texts, folder)
+        found = self._judge(subject, users)
         if settings.epochs:
-            reference = block.held_out if old is None else old
-            self._standard = Standard.by(self._reading, reference, settings)
+            self._standard = Standard.by(self._reading, subject.held_out if old is None else old, settings)
         old_after = None if old is None else mean(self._reading.aucs(old, settings))
         lesson = Lesson(len(lists), *found, self._kept, share, old_before, old_after)
         write_whole(folder / "lesson.json", json.dumps(dataclasses.asdict(lesson)))
         self.lessons.append(lesson)
         logger.debug("%s: %s", name, lesson)
+
+    def _subject(self, lists: CodedLists, outcomes: Outcomes, clicks: CodedLists | None) -> Subject:
+        """Bring together what a lesson is about; past clicks that tell nothing are left out."""
+        settings, memory = self._settings, self._untuned.memory
+        past = None if clicks is None or not settings.next_click else PastClicks.of(clicks, lists.items, settings)
+        return Subject.of(lists, outcomes, past if past else None, settings.held_out, memory)
+
+    def _teach(self, subject: Subject, texts: NDArray[np.int64], folder: Path) -> float:
+        """Let heads learn on the published encoder, and the encoder where it may; say how much of that is kept."""
+        settings, seed, passes = self._settings, self._seed, min(self._settings.epochs, self._settings.head_epochs)
+        self._untuned.part(
+            folder / "heads", lambda inside: learn_heads(self._untuned, subject, settings, passes, seed, inside)
+        )
+        return self._tune(subject, texts, passes, folder) if self._encoder_learns else 0.0
 
     @property
     def _encoder_learns(self) -> bool:
@@ -227,7 +232,7 @@ class TextTrainer:
         may = settings.tune != "never" and (settings.peft or settings.trainable_layers or self._untuned.encoder.query)
         return bool(may and settings.epochs and (settings.teacher_epochs or settings.epochs > settings.head_epochs))
 
-    def _tune(self, block: Block, texts: NDArray[np.int64], passes: int, folder: Path) -> float:
+    def _tune(self, subject: Subject, texts: NDArray[np.int64], passes: int, folder: Path) -> float:
         """Let the encoder learn, and heads on it; say how much of what it learnt it keeps."""
         settings, seed, share = self._settings, self._seed, 1.0
         if self._tuned is None:
@@ -235,16 +240,18 @@ class TextTrainer:
         else:
             tuned = self._tuned
             again = math.ceil(passes / 3)  # they know older blocks already
-            tuned.part(folder / "tuned-heads", lambda inside: learn_heads(tuned, block, settings, again, seed, inside))
+            tuned.part(
+                folder / "tuned-heads", lambda inside: learn_heads(tuned, subject, settings, again, seed, inside)
+            )
         if settings.peft:
-            add_adapter(tuned.encoder, settings.peft, self._updates(block), seed)
+            add_adapter(tuned.encoder, settings.peft, self._updates(subject), seed)
             tuned.read(texts)  # a prefix changes every embedding at once
         if settings.teacher_epochs:
-            share = learn_texts(tuned, block, self._weights, settings, seed, folder)
+            share = learn_texts(tuned, subject, self._weights, settings, seed, folder)
         if settings.epochs > settings.head_epochs:
             tuned.part(
                 folder / "together",
-                lambda inside: learn_together(tuned, block, self._weights, settings, seed, inside),
+                lambda inside: learn_together(tuned, subject, self._weights, settings, seed, inside),
             )
         if settings.peft:
             merge_adapter(tuned.encoder)
@@ -262,17 +269,17 @@ class TextTrainer:
         return tuned
 
     def _judge(
-        self, block: Block, users: NDArray[np.int64] | None
+        self, subject: Subject, users: NDArray[np.int64] | None
     ) -> tuple[int, float | None, float | None, float | None, Gain | None]:
         """Judge on the held-out requests what learnt, and choose what reads from here on."""
-        published, heads = (chain.aucs(block.held_out, self._settings) for chain in (self._published, self._untuned))
+        published, heads = (chain.aucs(subject.held_out, self._settings) for chain in (self._published, self._untuned))
         judged = int(np.isfinite(heads).sum())
         if self._tuned is None:
             return judged, mean(published), mean(heads), None, None
-        tuned = self._tuned.aucs(block.held_out, self._settings)
+        tuned = self._tuned.aucs(subject.held_out, self._settings)
         done = sum(lesson.requests for lesson in self.lessons)
-        whose = done + np.arange(len(block.lists)) if users is None else users
-        gain = self._trial.judge(heads, tuned, whose[block.split :])
+        whose = done + np.arange(len(subject.lists)) if users is None else users
+        gain = self._trial.judge(heads, tuned, whose[subject.split :])
         return judged, mean(published), mean(heads), mean(tuned), gain
 
     @property
@@ -282,12 +289,12 @@ class TextTrainer:
         before, now = self._published.weights(), self._untuned.weights()
         return "published" if all(torch.equal(now[name], value) for name, value in before.items()) else "heads"
 
-    def _updates(self, block: Block) -> int:
+    def _updates(self, subject: Subject) -> int:
         """Return how often the encoder is updated in a block."""
         settings = self._settings
-        steps = math.ceil(block.split / settings.requests_per_step)
+        steps = math.ceil(subject.split / settings.requests_per_step)
         together = math.ceil(steps / settings.steps_per_update) * max(0, settings.epochs - settings.head_epochs)
-        texts = math.ceil(len(block.texts) / settings.texts_per_step) * settings.text_epochs
+        texts = math.ceil(len(subject.texts) / settings.texts_per_step) * settings.text_epochs
         return together + (texts if settings.teacher_epochs else 0)
 
     def _settle(self, lists: CodedLists) -> None:

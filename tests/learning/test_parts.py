@@ -9,7 +9,7 @@ from recsys.encoders.settings import TextSettings
 from recsys.learning.blocks import Outcomes
 from recsys.learning.memory import TextMemory
 from recsys.learning.next_clicks import PastClicks
-from recsys.learning.parts import Block, _click_shares
+from recsys.learning.parts import Subject, _click_shares
 from recsys.learning.training import TextTrainer
 from recsys.vectors.coded_lists import CodedLists
 
@@ -57,7 +57,7 @@ def test_a_block_holds_out_its_last_requests_and_counts_what_was_seen_before_the
     lists = world.lists.block(0, 10)
     clicks = CodedLists(np.array([0, 1]), np.array([7], np.int32), np.array([[39]], np.int32), np.zeros((1, 1), "f4"))
     past = PastClicks.of(clicks, lists.items, tiny_settings)
-    block = Block.of(lists, Outcomes.of(world.labels[:60]), past, 0.25, memory)
+    block = Subject.of(lists, Outcomes.of(world.labels[:60]), past, 0.25, memory)
     assert block.split == 7
     held_out, outcomes = block.held_out
     assert held_out.items.tolist() == lists.items[42:].tolist()

@@ -10,7 +10,8 @@ from recsys.encoders.encoder import Encoder
 from recsys.encoders.settings import TextSettings
 from recsys.errors import ModelError
 from recsys.learning.memory import TextMemory
-from recsys.learning.pupil import TextPupil, learn_from, learning
+from recsys.learning.parts import learn_from
+from recsys.learning.pupil import TextPupil, learning
 
 
 @pytest.fixture
