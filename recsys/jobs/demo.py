@@ -30,7 +30,6 @@ def demo_settings(world: WorldSettings) -> Settings:
             # Short English texts and few requests: quick steps with high rates learn most in a few minutes.
             "text": {
                 "block": "5d",
-                "replay": 2.0,
                 "epochs": 3,
                 "head_epochs": 3,
                 "text_epochs": 3,

@@ -18,6 +18,7 @@ from recsys.encoders.settings import TextSettings
 from recsys.features.declared import values_of
 from recsys.features.definitions import Rate
 from recsys.learning.blocks import Outcomes
+from recsys.learning.next_clicks import CLICKS_READ
 from recsys.learning.text_model import TextModel
 from recsys.learning.training import TextTrainer
 from recsys.past.log import Log
@@ -30,6 +31,9 @@ from recsys.vectors.reader import Reader, read_lists
 logger = logging.getLogger(__name__)
 
 Ints = npt.NDArray[np.int64]
+
+_MOST_CLICKS = 500_000
+"""Past clicks that are learnt from, so that a log of years takes no more room than one of months."""
 
 _OLD_REQUESTS = 1_000
 """Older requests on which forgetting is measured."""
@@ -50,7 +54,8 @@ class TextLog:
     users
         int64 [R]; code of each request's user.
     clicks
-        Clicks that are none on a list, in order of time, one candidate each, with what their users had read before.
+        Clicks that are none on a list, in order of time, one candidate each, with the last few that their users had
+        read before; of very many some, evenly over time.
     clicked
         datetime64 [clicks]; when each became known.
     """
@@ -77,9 +82,8 @@ class TextLog:
             codes, texts = read_queries(requests[settings.query].gather(starts[:-1]))
             lists = replace(lists, queries=np.where(codes < 0, -1, codes + len(items)).astype(np.int32))
         outcomes, moments = _outcomes(requests, log, rows), _moments(requests[log.time.shown])[starts[:-1]]
-        past = _past_clicks(log) if settings.next_click else log.behaviour.events.clear()
-        past = past.rename({"known_at": "timestamp"})
-        clicks = read_lists(log, log.rows(past), np.arange(len(past) + 1), places, length)
+        past = _past_clicks(log, settings)
+        clicks = read_lists(log, log.rows(past), np.arange(len(past) + 1), places, min(length, CLICKS_READ))
         users = rows.codes["user"][starts[:-1]]
         return cls(lists, outcomes, moments, texts, users, clicks, _moments(past["timestamp"]))
 
@@ -196,10 +200,13 @@ def _moments(column: pl.Series) -> npt.NDArray[np.datetime64]:
     return found
 
 
-def _past_clicks(log: Log) -> pl.DataFrame:
-    """Give the events that users read as they read clicks, in order of the moments they became known."""
-    events = log.behaviour.events
-    return events.filter(pl.col("event").is_in([CLICK, *log.history])).sort("known_at", "user_id", "item_id")
+def _past_clicks(log: Log, settings: TextSettings) -> pl.DataFrame:
+    """Give the events that users read as they read clicks, in order of time; of very many some, evenly over time."""
+    kinds = [CLICK, *log.history] if settings.next_click and settings.epochs else []
+    events = log.behaviour.events.filter(pl.col("event").is_in(kinds)).sort("known_at", "user_id", "item_id")
+    if len(events) > _MOST_CLICKS:
+        events = events[np.linspace(0, len(events) - 1, _MOST_CLICKS).astype(np.int64)]
+    return events.rename({"known_at": "timestamp"})
 
 
 def _outcomes(requests: pl.DataFrame, log: Log, rows: Rows) -> Outcomes:

@@ -1,6 +1,6 @@
 """Past clicks as lists: what a user clicked next, beside what others clicked and what anybody might have."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -12,7 +12,7 @@ from recsys.errors import DataError
 from recsys.learning.blocks import Step
 from recsys.vectors.coded_lists import CodedLists
 
-_READ = 20
+CLICKS_READ = 20
 """Clicks before a past one that are read: enough to tell it from others, at a fraction of the cost of all."""
 
 
@@ -55,11 +55,9 @@ class PastClicks:
 
         `shown` are codes of items, in any order and number, -1 for unknown ones.
         """
-        told = (clicks.items >= 0) & (clicks.history[:, :_READ] >= 0).any(axis=1)
+        told = (clicks.items >= 0) & (clicks.history >= 0).any(axis=1)
         items = np.unique(np.concatenate([shown, clicks.items[told]]))
-        kept = clicks.take(np.flatnonzero(told))
-        short = replace(kept, history=kept.history[:, :_READ], ages=kept.ages[:, :_READ])
-        return cls(short, items[items >= 0].astype(np.int64), settings)
+        return cls(clicks.take(np.flatnonzero(told)), items[items >= 0].astype(np.int64), settings)
 
     def __len__(self) -> int:
         """Return the number of clicks."""

@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 _MOVES = "moves.safetensors"
 _SHARE = "share.txt"
 
-_SHARES = (1.0, 0.75, 0.5, 0.25)
+_SHARES = (1.0, 0.75, 0.5)
 """How much of what the encoder learnt may be kept; of equals the first."""
 
 

@@ -14,6 +14,7 @@ from recsys.encoders.settings import TextSettings
 from recsys.errors import SettingsError
 from recsys.jobs.train import open_start
 from recsys.learning.course import Schedule, TextCourse, TextLog
+from recsys.learning.next_clicks import CLICKS_READ
 from recsys.learning.training import TextTrainer
 from recsys.model.folder import Model
 from recsys.model.prepared import behaviour_of
@@ -266,7 +267,7 @@ def test_past_clicks_are_those_that_no_list_holds_each_after_what_its_user_read_
         user, moment = events["user_id"][row], events["timestamp"][row]
         before = read.filter((pl.col("user_id") == user) & (pl.col("at") < moment))
         history = [code for code in found.clicks.history[row].tolist() if code >= 0]
-        assert len(history) == min(len(before), line.settings.text.history_length)
+        assert len(history) == min(len(before), CLICKS_READ)
         assert set(history) <= {items[item] for item in before["item_id"]}
 
 
