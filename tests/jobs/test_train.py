@@ -408,7 +408,10 @@ train(Dataset.read(Path(sys.argv[2])), settings, Path(sys.argv[3]))
     ],
 )
 def test_a_killed_training_goes_on_to_the_same_model(line, tmp_path, moment) -> None:
-    settings = changed(line.settings, text={"epochs": 3, "head_epochs": 1, "patience": 9})
+    settings = changed(
+        line.settings,
+        text={"epochs": 3, "head_epochs": 1, "patience": 9, "tune": "auto", "teacher_epochs": 2, "text_epochs": 2},
+    )
     train(line.dataset, settings, tmp_path / "unbroken")
     words = [sys.executable, "-c", PROGRAM, settings.model_dump_json(), str(line.data), str(tmp_path / "model")]
     process = subprocess.Popen(words)

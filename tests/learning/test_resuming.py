@@ -22,7 +22,7 @@ PREFIX = {"peft_type": "PREFIX_TUNING", "num_virtual_tokens": 2}
 
 WAYS = {
     "layers": {},
-    "frozen": {"trainable_layers": 0},
+    "frozen": {"tune": "never", "head_epochs": 4},
     "lora": {"peft": LORA},
     "prefix": {"peft": PREFIX},
     "attention": {"pooling": "attention"},
@@ -133,7 +133,7 @@ def test_a_training_killed_between_its_last_pass_and_its_end_ends_in_the_same_we
 def test_a_checkpoint_that_was_cut_off_counts_as_none(world, tiny_settings: TextSettings, tmp_path: Path) -> None:
     unbroken = learn(world, tiny_settings, tmp_path / "unbroken")
     with pytest.MonkeyPatch.context() as patch:
-        killed_at(patch, TextLearner, "training_step", 6)
+        killed_at(patch, TextLearner, "training_step", 8)
         with pytest.raises(Killed):
             learn(world, tiny_settings, tmp_path / "cut")
     checkpoint = tmp_path / "cut/block-0/together/last.ckpt"
