@@ -32,6 +32,8 @@ def test_a_signal_stops_training_with_its_own_status_and_leaves_nothing(line, co
         str(tmp_path / "model"),
         "--set",
         "text.epochs=500",
+        "--set",
+        "text.head_epochs=500",
     ]
     words += ["--set", "text.patience=500", "--verbose"]
     command = [sys.executable, "-c", HEEDING, *words]

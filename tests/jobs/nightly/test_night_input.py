@@ -129,7 +129,9 @@ def test_a_model_of_which_nobody_knows_how_it_came_to_be_ranks_on(job: Job) -> N
 
 def test_a_model_that_was_accepted_and_never_ranked_is_trained_anew(job: Job) -> None:
     """So that the night that goes another way after all has its model, and nobody waits for a week."""
-    job.change("[settings.windows]", '[training]\nevery = "1d"\n\n[gate]\ncoverage = 1\nmargin = 1\n\n[settings.windows]')
+    job.change(
+        "[settings.windows]", '[training]\nevery = "1d"\n\n[gate]\ncoverage = 1\nmargin = 1\n\n[settings.windows]'
+    )
     home, users = (
         Home(job.home),
         job.lists().select("user_id").unique().sort("user_id").with_columns(device=pl.lit("mobile")),
