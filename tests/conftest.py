@@ -104,6 +104,7 @@ def small_settings(tiny_encoder: Path) -> "Settings":
                 "epochs": 1,
                 "head_epochs": 1,
                 "tune": "never",
+                "next_click": 0.0,
                 "lexicon": 16,
                 "requests_per_step": 64,
                 "steps_per_update": 2,

@@ -252,7 +252,8 @@ def test_an_earlier_model_that_reads_otherwise_is_refused(line, name: str) -> No
 
 
 def test_past_clicks_are_those_that_no_list_holds_each_after_what_its_user_read_before(line) -> None:
-    found = shown(line, line.dataset.requests, line.settings.text)
+    told = line.settings.text.model_copy(update={"next_click": 0.3})
+    found = shown(line, line.dataset.requests, told)
     events = line.dataset.events.filter(pl.col("event") == "click").sort("timestamp", "user_id", "item_id")
     items = {item: row for row, item in enumerate(line.dataset.items["item_id"])}
     assert [items.get(item, -1) for item in events["item_id"]] == found.clicks.items.tolist()
@@ -272,7 +273,8 @@ def test_past_clicks_are_those_that_no_list_holds_each_after_what_its_user_read_
 
 
 def test_past_clicks_between_moments_are_those_known_from_one_until_before_the_other(line) -> None:
-    found = shown(line, line.dataset.requests, line.settings.text)
+    told = line.settings.text.model_copy(update={"next_click": 0.3})
+    found = shown(line, line.dataset.requests, told)
     first, last = (found.clicked[place].astype("datetime64[us]").item() for place in (10, 20))
     assert len(found.clicks_between(None, first)) == int((found.clicked < found.clicked[10]).sum())
     inside = (found.clicked >= found.clicked[10]) & (found.clicked < found.clicked[20])
