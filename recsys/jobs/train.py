@@ -351,7 +351,7 @@ def _shared_out(windows: Windows, dataset: Dataset) -> str:
 
 _KEPT = {
     "published": "texts are read by the encoder as it was published: nothing that was learnt reads better",
-    "heads": "texts are read by the encoder as it was published, with heads that learnt from clicks",
+    "heads": "texts are read by the encoder as it was published, with a part on top that learnt from clicks",
     "tuned": "texts are read by an encoder that learnt from clicks",
 }
 """What a lesson kept, in words."""
@@ -363,7 +363,7 @@ def _learnt(lessons: Sequence["Lesson"]) -> str:
         return "nothing was learnt from texts; they are compared as they are"
     last, judged = lessons[-1], sum(lesson.judged for lesson in lessons)
     words = _KEPT[last.kept]
-    ways = [("as it was published", "published"), ("with heads on it", "heads"), ("fine-tuned", "tuned")]
+    ways = [("as it was published", "published"), ("with the part on top", "heads"), ("fine-tuned", "tuned")]
     told = []
     for said, name in ways:
         known = [(getattr(each, name), each.judged) for each in lessons if getattr(each, name) is not None]

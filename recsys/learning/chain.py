@@ -21,7 +21,7 @@ from recsys.vectors.coded_lists import CodedLists
 
 Lists = tuple[CodedLists, Outcomes]
 
-KEPT = "kept.safetensors"
+_KEPT = "kept.safetensors"
 
 
 class Chain:
@@ -69,7 +69,7 @@ class Chain:
 
     def part(self, folder: Path, learn: Callable[[Path], None]) -> None:
         """Learn a part of a lesson in a folder, or take up what an earlier process has learnt there."""
-        kept = folder / KEPT
+        kept = folder / _KEPT
         if kept.is_file():
             found = load_file(kept)
             for name, value in self.weights().items():

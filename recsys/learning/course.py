@@ -3,7 +3,7 @@
 import logging
 import math
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -181,7 +181,7 @@ class Schedule:
         wanted = min(len(older), round(self._settings.replay * len(new)))
         again = np.random.default_rng([self._seed, number]).choice(older, wanted, replace=False)
         read = np.concatenate([np.sort(again), new])
-        judged, until = len(self._old) > 0, self._time.known_at(block.end)
+        judged, until = len(self._old) > 0, self._clicks_until(block, read)
         self.trainer.learn(
             f"block-{number}",
             *shown.take(read),
@@ -192,6 +192,15 @@ class Schedule:
         self._learnt, self._clicks_learnt = known, until
         if not judged:
             self._old = new[len(new) - math.ceil(self._settings.held_out * len(new)) :][-_OLD_REQUESTS:]
+
+    def _clicks_until(self, block: Block, read: Ints) -> datetime:
+        """Say until when past clicks are learnt from: what held-out requests could not know would flatter them."""
+        until = self._time.known_at(block.end)
+        held_out = read[len(read) - math.ceil(self._settings.held_out * len(read)) :]
+        if not len(held_out):
+            return until
+        first: datetime = self._shown.moments[held_out[0]].astype("datetime64[us]").item()
+        return min(until, self._time.known_at(first.replace(tzinfo=UTC)))
 
 
 def _moments(column: pl.Series) -> npt.NDArray[np.datetime64]:

@@ -29,7 +29,7 @@ from recsys.learning.losses import (
 )
 from recsys.learning.memory import TextMemory
 from recsys.learning.next_clicks import PastClicks
-from recsys.learning.rates import draw_back, open_optimizers, set_rates, shared_step
+from recsys.learning.rates import draw_back, learning, open_optimizers, set_rates, shared_step
 
 logger = logging.getLogger(__name__)
 
@@ -292,9 +292,7 @@ class TextLearner(lightning.LightningModule):
             if penalty.requires_grad:
                 self.manual_backward(penalty)
         if self.settings.leash and self.published:
-            draw_back(
-                [each for each in self.encoder.parameters() if each.requires_grad], self.published, self.settings.leash
-            )
+            draw_back(learning(self.encoder), self.published, self.settings.leash)
         self._step(optimizer)
         self._updates += 1
         after_update(self.encoder, self._updates)

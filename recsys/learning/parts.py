@@ -4,6 +4,7 @@ import logging
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,8 @@ from recsys.learning.lessons import mean
 from recsys.learning.memory import TextMemory
 from recsys.learning.next_clicks import PastClicks
 from recsys.learning.passes import fit, run_passes
-from recsys.learning.pupil import TextPupil, learning
+from recsys.learning.pupil import TextPupil
+from recsys.learning.rates import learning
 from recsys.vectors.coded_lists import CodedLists
 
 logger = logging.getLogger(__name__)
@@ -68,7 +70,7 @@ class Subject:
             texts = np.union1d(texts, memory.text_of[clicks.codes[clicks.codes >= 0]])
         return cls(lists, outcomes, split, clicks, texts)
 
-    @property
+    @cached_property
     def held_out(self) -> Lists:
         """The requests that nothing learns from; perhaps none."""
         requests = np.arange(self.split, len(self.lists))
@@ -109,7 +111,9 @@ def learn_texts(
     How much of what the encoder learnt is kept; the rest is as it was published.
     """
     chain.part(folder / "teacher", lambda inside: _teach(chain, subject, settings, seed, inside))
-    chain.part(folder / "texts", lambda inside: _learn_from(chain, subject, published, settings, seed, inside, folder))
+    chain.part(
+        folder / "texts", lambda inside: _follow_teacher(chain, subject, published, settings, seed, inside, folder)
+    )
     chain.read(subject.texts)
     again = math.ceil(min(settings.epochs, settings.head_epochs) / 3)
     chain.part(folder / "heads-again", lambda inside: learn_heads(chain, subject, settings, again, seed, inside))
@@ -144,7 +148,7 @@ def _teach(chain: Chain, subject: Subject, settings: TextSettings, seed: int, fo
     write_tensors(folder / _MOVES, {"moves": learner.moves.detach()})
 
 
-def _learn_from(
+def _follow_teacher(
     chain: Chain,
     subject: Subject,
     published: list[Tensor],

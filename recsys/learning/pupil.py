@@ -6,7 +6,7 @@ import numpy as np
 import pytorch_lightning as lightning
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import normalize
 
 from recsys.encoders.adapters import adapter_penalty, after_update
@@ -14,7 +14,7 @@ from recsys.encoders.encoder import Encoder
 from recsys.encoders.settings import TextSettings
 from recsys.errors import ModelError
 from recsys.learning.memory import TextMemory
-from recsys.learning.rates import draw_back, open_optimizers, set_rates, shared_step
+from recsys.learning.rates import draw_back, learning, open_optimizers, set_rates, shared_step
 
 _MUCH_SEEN = 20.0
 """Times that an item was shown or clicked at which its teacher counts half."""
@@ -61,7 +61,6 @@ class TextPupil(lightning.LightningModule):
         self._taught = normalize(taught, dim=-1)
         self._weights = seen / (seen + _MUCH_SEEN)
         self._published = published
-        self._updates = 0
 
     def distance(self, batch: NDArray[np.int64], embeddings: Tensor) -> Tensor:
         """Return the weighed squared distances of embeddings [b, d] of the texts `batch` from the teacher's, [b]."""
@@ -73,11 +72,8 @@ class TextPupil(lightning.LightningModule):
         """Learn from some texts."""
         optimizer = self.optimizers()
         updates = int(self.trainer.num_training_batches)
-        set_rates(
-            optimizer,
-            (self.current_epoch * updates + number + 0.5) / (updates * self.settings.epochs),
-            self.settings.warm_up,
-        )
+        done = self.current_epoch * updates + number
+        set_rates(optimizer, (done + 0.5) / (updates * self.settings.epochs), self.settings.warm_up)
         optimizer.zero_grad()  # type: ignore[union-attr]  # one optimizer
         rows = np.sort(texts[0].cpu().numpy())
         lost = []
@@ -98,8 +94,7 @@ class TextPupil(lightning.LightningModule):
         if self.settings.leash:
             draw_back(learning(self.encoder), self._published, self.settings.leash)
         shared_step(self, optimizer, self.settings.clip)
-        self._updates += 1
-        after_update(self.encoder, self._updates)
+        after_update(self.encoder, done + 1)
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
         """See `recsys.learning.rates.open_optimizers`."""
@@ -108,8 +103,3 @@ class TextPupil(lightning.LightningModule):
     def on_fit_start(self) -> None:
         """Let every process of several devices add up gradients in one order, as the first one does."""
         torch.use_deterministic_algorithms(True)
-
-
-def learning(encoder: Encoder) -> list[nn.Parameter]:
-    """Return the weights of an encoder that learn."""
-    return [each for each in encoder.parameters() if each.requires_grad]

@@ -49,13 +49,18 @@ def shared_step(module: lightning.LightningModule, optimizer: Any, clip: float) 
     optimizer.step()
 
 
+def learning(encoder: "Encoder") -> list[nn.Parameter]:
+    """Return the weights of an encoder that learn."""
+    return [each for each in encoder.parameters() if each.requires_grad]
+
+
 @torch.no_grad()
-def draw_back(learning: Sequence[nn.Parameter], published: Sequence[Tensor], strength: float) -> None:
+def draw_back(weights: Sequence[nn.Parameter], published: Sequence[Tensor], strength: float) -> None:
     """Add to gradients what draws weights back to the published ones: that of strength / 2 times the squared distance.
 
     L2-SP of Li et al. (2018), "Explicit Inductive Bias for Transfer Learning with Convolutional Networks".
     """
-    for weight, before in zip(learning, published, strict=True):
+    for weight, before in zip(weights, published, strict=True):
         if weight.grad is not None:
             weight.grad.add_(weight - before, alpha=strength)
 

@@ -44,7 +44,8 @@ class Standard:
             embeddings = chain.memory.embeddings[texts]
             for step in update:
                 scores, present = learner.score(step, texts, embeddings)
-                appeal, _ = learner.score(step._replace(history=torch.full_like(step.history, -1)), texts, embeddings)
+                alone = {"history": torch.full_like(step.history, -1), "queries": torch.full_like(step.queries, -1)}
+                appeal, _ = learner.score(step._replace(**alone), texts, embeddings)
                 appeals.append(appeal[present].double().numpy())
                 known = scores.double().masked_fill(~present, torch.nan)
                 apart = known - known.nanmean(dim=1, keepdim=True)

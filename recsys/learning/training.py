@@ -26,7 +26,7 @@ from recsys.learning.lessons import Gain, Kept, Lesson, Trial, mean
 from recsys.learning.memory import TextMemory
 from recsys.learning.next_clicks import PastClicks
 from recsys.learning.parts import Subject, learn_heads, learn_texts, learn_together
-from recsys.learning.pupil import learning
+from recsys.learning.rates import learning
 from recsys.learning.standard import Standard
 from recsys.learning.text_model import TextModel
 from recsys.vectors.coded_lists import CodedLists

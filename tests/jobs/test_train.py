@@ -494,7 +494,7 @@ def test_what_texts_taught_is_told_from_all_lessons() -> None:
     ]
     assert _learnt(taught) == (
         "texts are read by an encoder that learnt from clicks; on 40 lists held out, the encoder put the clicked item of "
-        "a pair first: as it was published 53.0%, with heads on it 63.0%, fine-tuned 68.0% (chance: 50%); tuning gains "
+        "a pair first: as it was published 53.0%, with the part on top 63.0%, fine-tuned 68.0% (chance: 50%); tuning gains "
         "+5.0 points (+2.0 to +8.0)"
     )
     nothing = Lesson(9, 0, None, None, None, None, "published", 0.0, None, None)

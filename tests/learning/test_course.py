@@ -1,3 +1,4 @@
+import math
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -297,3 +298,21 @@ def test_clicks_that_are_not_known_by_the_end_of_a_block_are_not_learnt_from(
     after_first, after_last = ([of[place][1] for of in (first, other)] for place in (1, -1))
     assert all(torch.equal(after_first[0][name], after_first[1][name]) for name in after_first[0])
     assert not all(torch.equal(after_last[0][name], after_last[1][name]) for name in after_last[0])
+
+
+def test_past_clicks_of_the_time_of_held_out_requests_wait_for_the_next_block(
+    line, settings: TextSettings, windows: Windows, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was held out is judged without what it could not know, and each click is learnt from once."""
+    learning = settings.model_copy(update={"next_click": 0.3, "held_out": 0.3, "replay": 0.0})
+    found, given = shown(line, line.dataset.requests, learning), []
+    monkeypatch.setattr(TextTrainer, "learn", lambda self, name, lists, outcomes, **more: given.append((lists, more)))
+    trainer = TextTrainer(item_texts(line.dataset.items, learning.fields), learning, 3, tmp_path)
+    blocks = windows.blocks(timedelta(days=1))
+    schedule = Schedule(trainer, found, blocks, CLOCK, learning, 3)
+    learn_all(schedule)
+    known = found.before(CLOCK.labelled_until(blocks[0].end))
+    first = found.moments[known[len(known) - math.ceil(0.3 * len(known))]]
+    assert len(given[0][1]["clicks"]) == int((found.clicked < first).sum()) > 0
+    told = np.concatenate([more["clicks"].items for _, more in given])
+    assert told.tolist() == found.clicks.items[: len(told)].tolist()

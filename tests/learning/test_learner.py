@@ -179,6 +179,40 @@ def test_a_loss_that_is_not_a_number_stops_with_advice(learner: TextLearner, wor
         learner._learn(steps(world)[0], [], 7, texts, learner.memory.embeddings[texts])
 
 
+def test_past_clicks_count_beside_a_step_as_lists_of_their_own_with_what_is_given(learner: TextLearner, world) -> None:
+    unlike_at_first(learner)
+    learner.settings = learner.settings.model_copy(update={"next_click": 0.7})
+    step, clicks = steps(world, count=2)
+    clicks = clicks._replace(given=torch.randn(clicks.items.shape, generator=torch.Generator().manual_seed(0)))
+    texts = learner.texts([step, clicks])
+    embeddings = learner.memory.embeddings[torch.from_numpy(texts)]
+    learner.manual_backward = lambda loss: loss.backward()  # type: ignore[method-assign]  # there is no trainer
+    found = learner._learn(step, [clicks], 0, texts, embeddings).item()
+    scores, present = learner.score(clicks, texts, embeddings)
+    beside = list_cross_entropy(scores + clicks.given, clicks.labels, present).item()
+    assert found == pytest.approx(learner._loss(step, texts, embeddings).item() + 0.7 * beside, rel=1e-5)
+
+
+def test_texts_move_where_behaviour_wants_them_and_the_leash_draws_back(learner: TextLearner, world) -> None:
+    unlike_at_first(learner)
+    learner.manual_backward = lambda loss: loss.backward()  # type: ignore[method-assign]  # there is no trainer
+    (step,) = steps(world)
+    learner.block_texts = np.arange(len(learner.memory.tokens))
+    texts, dimension = learner.texts([step]), learner.encoder.dimension
+    embeddings = learner.memory.embeddings[torch.from_numpy(texts)]
+    moves = torch.randn(len(learner.block_texts), dimension, generator=torch.Generator().manual_seed(0)) * 0.1
+    losses = {}
+    for leash in (0.0, 0.5):
+        learner.settings = learner.settings.model_copy(update={"teacher_leash": leash})
+        learner.moves = torch.nn.Parameter(moves.clone())
+        losses[leash] = learner._learn(step, [], 0, texts, embeddings).item()
+        assert (learner.moves.grad[texts].abs().sum(dim=1) > 0).any()
+    learner.moves = None
+    moved = learner._loss(step, texts, embeddings + moves[texts]).item()
+    assert losses[0.0] == pytest.approx(moved, rel=1e-5)
+    assert losses[0.5] == pytest.approx(moved + 0.5 * (moves**2).sum().item(), rel=1e-5)
+
+
 def test_what_is_given_counts_in_the_loss_and_not_in_the_scores(learner: TextLearner, world) -> None:
     unlike_at_first(learner)
     (step,) = steps(world)

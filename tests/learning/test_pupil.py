@@ -11,7 +11,8 @@ from recsys.encoders.settings import TextSettings
 from recsys.errors import ModelError
 from recsys.learning.memory import TextMemory
 from recsys.learning.parts import learn_from
-from recsys.learning.pupil import TextPupil, learning
+from recsys.learning.pupil import TextPupil
+from recsys.learning.rates import learning
 
 
 @pytest.fixture

@@ -91,43 +91,37 @@ def settings(tiny_settings: TextSettings, request: pytest.FixtureRequest) -> Tex
     return tiny_settings.model_copy(update={**few, **WAYS[request.param]})
 
 
-def test_a_training_killed_in_any_pass_ends_in_the_same_weights(world, settings: TextSettings, tmp_path: Path) -> None:
-    unbroken = learn(world, settings, tmp_path / "unbroken")
-    for update in (1, 3, 5, 7, 9):
-        work = tmp_path / f"killed-{update}"
+def killed_and_taken_up(
+    world, settings: TextSettings, folder: Path, where: tuple[object, str], calls: tuple[int, ...]
+) -> None:
+    """Kill a training at some calls of a function, and hold what comes of taking it up against an unbroken one."""
+    unbroken = learn(world, settings, folder / "unbroken")
+    for call in calls:
+        work = folder / f"killed-{call}"
         with pytest.MonkeyPatch.context() as patch:
-            killed_at(patch, TextLearner, "training_step", update)
+            killed_at(patch, *where, call)
             with pytest.raises(Killed):
                 learn(world, settings, work)
-        assert same(learn(world, settings, work), unbroken), f"killed in update {update}"
+        assert same(learn(world, settings, work), unbroken), f"killed in call {call} of {where[1]}"
+
+
+def test_a_training_killed_in_any_pass_ends_in_the_same_weights(world, settings: TextSettings, tmp_path: Path) -> None:
+    killed_and_taken_up(world, settings, tmp_path, (TextLearner, "training_step"), (1, 3, 5, 7, 9))
 
 
 @pytest.mark.parametrize("settings", ["teacher", "teacher of an adapter"], indirect=True)
 def test_a_training_killed_while_the_encoder_learns_from_the_teacher_ends_in_the_same_weights(
     world, settings: TextSettings, tmp_path: Path
 ) -> None:
-    unbroken = learn(world, settings, tmp_path / "unbroken")
-    for update in (1, 4, 7):
-        work = tmp_path / f"killed-{update}"
-        with pytest.MonkeyPatch.context() as patch:
-            killed_at(patch, TextPupil, "distance", update)
-            with pytest.raises(Killed):
-                learn(world, settings, work)
-        assert same(learn(world, settings, work), unbroken), f"killed in update {update}"
+    killed_and_taken_up(world, settings, tmp_path, (TextPupil, "distance"), (1, 4, 7))
 
 
 @pytest.mark.parametrize("name", ["mean", "write_whole"])
 def test_a_training_killed_between_its_last_pass_and_its_end_ends_in_the_same_weights(
     world, settings: TextSettings, tmp_path: Path, name: str
 ) -> None:
-    unbroken = learn(world, settings, tmp_path / "unbroken")
-    for call in (2, 4) if name == "mean" else (1, 2):
-        work = tmp_path / f"killed-{call}"
-        with pytest.MonkeyPatch.context() as patch:
-            killed_at(patch, training, name, call)
-            with pytest.raises(Killed):
-                learn(world, settings, work)
-        assert same(learn(world, settings, work), unbroken), f"killed in call {call} of {name}"
+    calls = (2, 4) if name == "mean" else (1, 2)
+    killed_and_taken_up(world, settings, tmp_path, (training, name), calls)
 
 
 def test_a_checkpoint_that_was_cut_off_counts_as_none(world, tiny_settings: TextSettings, tmp_path: Path) -> None:
