@@ -306,13 +306,19 @@ def test_past_clicks_of_the_time_of_held_out_requests_wait_for_the_next_block(
     """What was held out is judged without what it could not know, and each click is learnt from once."""
     learning = settings.model_copy(update={"next_click": 0.3, "held_out": 0.3, "replay": 0.0})
     found, given = shown(line, line.dataset.requests, learning), []
-    monkeypatch.setattr(TextTrainer, "learn", lambda self, name, lists, outcomes, **more: given.append((lists, more)))
+    real = TextTrainer.learn
+
+    def watched(trainer: TextTrainer, name: str, *learnt: object, **more: object) -> None:
+        given.append(more["clicks"])
+        real(trainer, name, *learnt, **more)
+
+    monkeypatch.setattr(TextTrainer, "learn", watched)
     trainer = TextTrainer(item_texts(line.dataset.items, learning.fields), learning, 3, tmp_path)
     blocks = windows.blocks(timedelta(days=1))
     schedule = Schedule(trainer, found, blocks, CLOCK, learning, 3)
     learn_all(schedule)
     known = found.before(CLOCK.labelled_until(blocks[0].end))
     first = found.moments[known[len(known) - math.ceil(0.3 * len(known))]]
-    assert len(given[0][1]["clicks"]) == int((found.clicked < first).sum()) > 0
-    told = np.concatenate([more["clicks"].items for _, more in given])
+    assert len(given[0]) == int((found.clicked < first).sum()) > 0
+    told = np.concatenate([clicks.items for clicks in given])
     assert told.tolist() == found.clicks.items[: len(told)].tolist()
