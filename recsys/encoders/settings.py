@@ -51,8 +51,9 @@ class TextSettings(BaseModel):
         new.
     tune
         Whether the encoder itself learns, beside the heads and the user tower: `"auto"` keeps what it learnt where that
-        is better on held-out requests than heads alone by more than one standard error, `"always"` wherever it learnt,
-        `"never"` leaves it as it was published.
+        is better than heads alone by more than one standard error, on requests of each block before they are learnt
+        from (in the first block on those held out), `"always"` wherever it learnt, `"never"` leaves it as it was
+        published.
     loss
         `"list"` a click against the rest of its list, `"in_batch"` against the other clicks of its step, which needs
         no lists, `"binary"` every candidate by itself.
@@ -192,7 +193,7 @@ class TextSettings(BaseModel):
     def _check(self) -> "TextSettings":
         if self.tune == "auto" and self.epochs and not self.held_out:
             raise ValueError(
-                'tune = "auto" compares on held-out requests, and held_out is 0; write tune = "always" or "never", or '
+                'tune = "auto" compares on held-out requests at first, and held_out is 0; write tune = "always" or "never", or '
                 "hold some out"
             )
         if self.tune == "always" and not (self.trainable_layers or self.peft or self.pooling == "attention"):

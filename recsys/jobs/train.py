@@ -371,7 +371,7 @@ def _learnt(lessons: Sequence["Lesson"]) -> str:
             told.append(f"{said} {sum(auc * count for auc, count in known) / sum(count for _, count in known):.1%}")
     if told:
         words += (
-            f"; on {counted(judged, 'list')} held out, the encoder put the clicked item of a pair first: "
+            f"; on {counted(judged, 'list')} before it learnt from them, the encoder put the clicked item of a pair first: "
             + ", ".join(told)
             + " (chance: 50%)"
         )

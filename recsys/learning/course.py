@@ -188,6 +188,7 @@ class Schedule:
             old=shown.take(self._old) if judged else None,
             clicks=shown.clicks_between(self._clicks_learnt, until),
             users=shown.users[read],
+            again=len(again),
         )
         self._learnt, self._clicks_learnt = known, until
         if not judged:

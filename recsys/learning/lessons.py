@@ -26,13 +26,14 @@ class Lesson:
     requests
         How many requests were learnt from, those held out included.
     judged
-        Held-out requests that have both positive and other candidates.
+        Requests that nothing had learnt from, and that have both positive and other candidates: the new ones of the
+        block before they are learnt from, those held out in the first block.
     published, heads, tuned
         Mean AUC on these: cosine similarity by the published encoder, heads and user tower that learnt on it, and
         those that learnt on an encoder that learnt, too. None where none could be judged, or nothing learnt.
     gain
-        Mean, low and high end of tuned minus heads on all held-out requests so far, with its 95 % interval over users;
-        None where there is none.
+        Mean, low and high end of tuned minus heads on all requests that were judged so far, with its 95 % interval over
+        users; None where there is none.
     kept
         What reads from here on.
     share
@@ -55,7 +56,10 @@ class Lesson:
 
 @dataclass
 class Trial:
-    """Whether what the encoder learnt is better than heads alone, by all held-out requests so far.
+    """Whether what the encoder learnt is better than heads alone, by all requests that were judged so far.
+
+    Requests of the next block, before it is learnt from, tell what the encoder will be asked; those held out of a block
+    are of its hours and items, and flatter what was learnt from it.
 
     Attributes
     ----------
@@ -72,7 +76,7 @@ class Trial:
     _users: list[NDArray[np.int64]] = field(default_factory=list)
 
     def judge(self, heads: Floats, tuned: Floats, users: NDArray[np.int64]) -> Gain | None:
-        """Take the AUCs of the held-out requests of a block, NaN where there is none; all arrays are [R].
+        """Take the AUCs of the requests that a block is judged on, NaN where there is none; all arrays are [R].
 
         Returns
         -------

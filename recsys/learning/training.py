@@ -47,8 +47,9 @@ def fit_text(
 class TextTrainer:
     """Teaches heads and user tower block after block, twice: on the encoder as it was published, and as it learns.
 
-    In each block the last `held_out` share of the requests is learnt from by neither. It chooses the pass whose weights
-    are kept, and tells which of the two reads from then on, see `recsys.learning.lessons.Trial`. What was finished is
+    In each block the last `held_out` share of the requests is learnt from by neither; it chooses the pass whose weights
+    are kept. Which of the two reads from then on is told by requests of later blocks, before they are learnt from, and in
+    the first block by those held out, see `recsys.learning.lessons.Trial`. What was finished is
     kept in the working folder: a trainer that is made again with the same arguments, after its process was killed,
     goes on after it, with the same result to the last bit. The same arguments give the same weights on the same
     machine.
@@ -165,8 +166,9 @@ class TextTrainer:
         old: Lists | None = None,
         clicks: CodedLists | None = None,
         users: NDArray[np.int64] | None = None,
+        again: int = 0,
     ) -> None:
-        """Learn from one block and append to `lessons` what came of it.
+        """Judge what was learnt so far on one block, learn from it, and append to `lessons` what came of it.
 
         Parameters
         ----------
@@ -180,6 +182,8 @@ class TextTrainer:
             Past clicks in order of time, one candidate each; none when left out.
         users
             int64 [requests]; whose request each is, each one's own when left out.
+        again
+            How many of the first requests were learnt from before, with an earlier block.
 
         Raises
         ------
@@ -201,8 +205,12 @@ class TextTrainer:
             if chain is not None:
                 chain.memory.refresh(texts)
         old_before = None if old is None else mean(self._reading.aucs(old, settings))
+        if users is None:
+            users = sum(lesson.requests for lesson in self.lessons) + np.arange(len(lists))
+        found = self._judge(lists, outcomes, np.arange(again, len(lists)), users) if self.lessons else None
         share = self._teach(subject, texts, folder)
-        found = self._judge(subject, users)
+        if found is None:
+            found = self._judge(lists, outcomes, np.arange(subject.split, len(lists)), users)
         if settings.epochs:
             self._standard = Standard.by(self._reading, subject.held_out if old is None else old, settings)
         old_after = None if old is None else mean(self._reading.aucs(old, settings))
@@ -269,17 +277,16 @@ class TextTrainer:
         return tuned
 
     def _judge(
-        self, subject: Subject, users: NDArray[np.int64] | None
+        self, lists: CodedLists, outcomes: Outcomes, requests: NDArray[np.int64], users: NDArray[np.int64]
     ) -> tuple[int, float | None, float | None, float | None, Gain | None]:
-        """Judge on the held-out requests what learnt, and choose what reads from here on."""
-        published, heads = (chain.aucs(subject.held_out, self._settings) for chain in (self._published, self._untuned))
+        """Judge what learnt on requests that it has not learnt from, and choose what reads from here on."""
+        unknown = lists.take(requests), outcomes.take(lists.places(requests))
+        published, heads = (chain.aucs(unknown, self._settings) for chain in (self._published, self._untuned))
         judged = int(np.isfinite(heads).sum())
         if self._tuned is None:
             return judged, mean(published), mean(heads), None, None
-        tuned = self._tuned.aucs(subject.held_out, self._settings)
-        done = sum(lesson.requests for lesson in self.lessons)
-        whose = done + np.arange(len(subject.lists)) if users is None else users
-        gain = self._trial.judge(heads, tuned, whose[subject.split :])
+        tuned = self._tuned.aucs(unknown, self._settings)
+        gain = self._trial.judge(heads, tuned, users[requests])
         return judged, mean(published), mean(heads), mean(tuned), gain
 
     @property

@@ -48,6 +48,22 @@ def test_what_tuning_makes_worse_is_left_to_the_published_encoder(world, taught:
     assert trainer.untuned() is None
 
 
+def test_a_later_block_is_judged_before_it_is_learnt_from(world, taught: TextSettings, tmp_path: Path) -> None:
+    """Its requests say the contrary of those before, which are read again and judge nothing."""
+    trainer = TextTrainer(world.texts, taught, 0, tmp_path)
+    trainer.learn("block-0", world.lists, Outcomes.of(world.labels))
+    both = np.concatenate([np.arange(10), np.arange(len(world.lists))])
+    lists = world.lists.take(both)
+    labels = np.concatenate([world.labels[: world.lists.starts[10]], 1 - world.labels])
+    trainer.learn("block-1", lists, Outcomes.of(labels), again=10)
+    first, second = trainer.lessons
+    clicks = np.add.reduceat(world.labels, world.lists.starts[:-1])
+    assert second.judged == ((clicks > 0) & (clicks < world.lists.lengths)).sum()
+    assert second.heads < 0.4 < first.heads
+    assert second.tuned < second.heads
+    assert (first.kept, second.kept) == ("tuned", "heads")
+
+
 def test_a_block_holds_out_its_last_requests_and_counts_what_was_seen_before_them(
     world, tiny_settings: TextSettings, tmp_path: Path
 ) -> None:
