@@ -66,6 +66,9 @@ class TextSettings(BaseModel):
         How much it counts, beside the loss of lists, that users' past clicks are told from what others clicked and from
         any item: each click that is no click on a list, given what its user had clicked before. Scores so mean
         something off the lists, too; 0 leaves it out.
+    weigh
+        Kind of events, `"click"` perhaps, whose `value`, such as the seconds read, says how much a past click counts;
+        all count the same when it is empty. A list counts as much as its best grade in any case.
     clicks_per_step
         Past clicks, one after the other in time, that are read with each step of the heads.
     negatives
@@ -157,6 +160,7 @@ class TextSettings(BaseModel):
     loss: Literal["list", "in_batch", "binary"] = "list"
     popularity: Annotated[float, Field(ge=0)] = 0.5
     next_click: Annotated[float, Field(ge=0)] = 0.3
+    weigh: str = ""
     clicks_per_step: Annotated[int, Field(ge=2)] = 256
     negatives: Annotated[int, Field(ge=1)] = 24
     uniform: Annotated[float, Field(ge=0, le=1)] = 0.0
@@ -193,8 +197,12 @@ class TextSettings(BaseModel):
     def _check(self) -> "TextSettings":
         if self.tune == "auto" and self.epochs and not self.held_out:
             raise ValueError(
-                'tune = "auto" compares on held-out requests at first, and held_out is 0; write tune = "always" or "never", or '
-                "hold some out"
+                'tune = "auto" compares on held-out requests at first, and held_out is 0; write tune = "always" or '
+                '"never", or hold some out'
+            )
+        if self.weigh not in ("", "click", *self.history):
+            raise ValueError(
+                f"weigh names {self.weigh!r}, which users do not read; write 'click', or name it in history, too"
             )
         if self.tune == "always" and not (self.trainable_layers or self.peft or self.pooling == "attention"):
             raise ValueError(

@@ -188,6 +188,7 @@ def _prepare(dataset: Dataset, settings: Settings) -> Prepared:
     check_events(dataset, settings.features)
     once = [kind for kind in settings.candidates.once if kind != CLICK]
     refuse_unseen(dataset.events, "[candidates] once", once, "; what a list was made of is a 'click', too")
+    refuse_unseen(plain.events, "[text] weigh", filter(None, [settings.text.weigh]))
     check_query(plain.requests, settings.text.query, after)
     check_extra(settings.text.backend)
     check_extras(settings.candidates, settings.features)
@@ -371,7 +372,7 @@ def _learnt(lessons: Sequence["Lesson"]) -> str:
             told.append(f"{said} {sum(auc * count for auc, count in known) / sum(count for _, count in known):.1%}")
     if told:
         words += (
-            f"; on {counted(judged, 'list')} before it learnt from them, the encoder put the clicked item of a pair first: "
+            f"; on {counted(judged, 'list')}, before it learnt from them, it put the clicked item of a pair first: "
             + ", ".join(told)
             + " (chance: 50%)"
         )

@@ -18,7 +18,7 @@ from recsys.encoders.settings import TextSettings
 from recsys.features.declared import values_of
 from recsys.features.definitions import Rate
 from recsys.learning.blocks import Outcomes
-from recsys.learning.next_clicks import CLICKS_READ
+from recsys.learning.next_clicks import CLICKS_READ, Clicks
 from recsys.learning.text_model import TextModel
 from recsys.learning.training import TextTrainer
 from recsys.past.log import Log
@@ -58,6 +58,8 @@ class TextLog:
         read before; of very many some, evenly over time.
     clicked
         datetime64 [clicks]; when each became known.
+    values
+        float32 [clicks]; what was recorded of those that `weigh` names, NaN elsewhere.
     """
 
     lists: CodedLists
@@ -67,6 +69,7 @@ class TextLog:
     users: Ints
     clicks: CodedLists
     clicked: npt.NDArray[np.datetime64]
+    values: npt.NDArray[np.float32]
 
     @classmethod
     def of(cls, requests: pl.DataFrame, log: Log, items: pl.DataFrame, settings: TextSettings) -> "TextLog":
@@ -85,19 +88,21 @@ class TextLog:
         past = _past_clicks(log, settings)
         clicks = read_lists(log, log.rows(past), np.arange(len(past) + 1), places, min(length, CLICKS_READ))
         users = rows.codes["user"][starts[:-1]]
-        return cls(lists, outcomes, moments, texts, users, clicks, _moments(past["timestamp"]))
+        values = past.select(pl.when(pl.col("event") == settings.weigh).then(pl.col("value")).cast(pl.Float32))
+        recorded = values.to_series().fill_null(np.nan).to_numpy()
+        return cls(lists, outcomes, moments, texts, users, clicks, _moments(past["timestamp"]), recorded)
 
     def before(self, moment: datetime) -> Ints:
         """Return the requests before a moment, int64 [at most R]."""
         return np.arange(np.searchsorted(self.moments, np.datetime64(moment.replace(tzinfo=None))))
 
-    def clicks_between(self, start: datetime | None, end: datetime) -> CodedLists:
+    def clicks_between(self, start: datetime | None, end: datetime) -> Clicks:
         """Return the past clicks that became known from one moment, where there is one, until before another."""
         since, until = (
             0 if each is None else np.searchsorted(self.clicked, np.datetime64(each.replace(tzinfo=None)))
             for each in (start, end)
         )
-        return self.clicks.block(int(since), int(until))
+        return self.clicks.block(int(since), int(until)), self.values[int(since) : int(until)]
 
     def holds_click(self, requests: Ints) -> bool:
         """Tell whether some requests hold a click on a known item."""

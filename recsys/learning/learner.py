@@ -183,7 +183,9 @@ class TextLearner(lightning.LightningModule):
         loss = self._loss(step, texts, embeddings)
         for clicks in drawn:
             scores, present = self.score(clicks, texts, embeddings)
-            told = list_cross_entropy(scores.float() + clicks.given, clicks.labels, present)
+            told = list_cross_entropy(
+                scores.float() + clicks.given, clicks.labels, present, weights=clicks.labels.amax(dim=1)
+            )
             loss = loss + self.settings.next_click * told
         if self.moves is not None:
             loss = loss + self.settings.teacher_leash * (self.moves**2).sum()
@@ -347,8 +349,8 @@ class TextLearner(lightning.LightningModule):
         scores = scores.float() + step.given
         if self.settings.loss == "binary":
             return binary_cross_entropy(scores, step.labels, present, step.showings)
-        # A request counts once; an aggregated one counts as often as it was clicked.
-        weights = torch.where(_aggregated(step), step.labels.sum(dim=1), 1.0)
+        # A request counts as much as its best label; an aggregated one counts as often as it was clicked.
+        weights = torch.where(_aggregated(step), step.labels.sum(dim=1), step.labels.amax(dim=1))
         return list_cross_entropy(scores, step.labels, present, step.showings, weights)
 
 

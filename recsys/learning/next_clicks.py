@@ -12,6 +12,10 @@ from recsys.errors import DataError
 from recsys.learning.blocks import Step
 from recsys.vectors.coded_lists import CodedLists
 
+Clicks = tuple[CodedLists, NDArray[np.float32]]
+"""Past clicks in order of time, one candidate each, and what was recorded of each, such as the seconds read: [clicks],
+NaN where nothing was."""
+
 CLICKS_READ = 20
 """Clicks before a past one that are read: enough to tell it from others, at a fraction of the cost of all."""
 
@@ -34,6 +38,8 @@ class PastClicks:
         int64, ascending; the items that uniform draws choose from.
     settings
         `clicks_per_step`, `negatives` and `uniform`.
+    weights
+        float32 [clicks], 0 to 2; how much each counts.
 
     Raises
     ------
@@ -44,20 +50,23 @@ class PastClicks:
     lists: CodedLists
     shown: NDArray[np.int64]
     settings: TextSettings
+    weights: NDArray[np.float32]
 
     def __post_init__(self) -> None:
         if (self.lists.lengths != 1).any():
             raise DataError("a past click is one item; its list must hold one candidate")
 
     @classmethod
-    def of(cls, clicks: CodedLists, shown: NDArray[np.integer], settings: TextSettings) -> "PastClicks":
+    def of(cls, clicks: Clicks, shown: NDArray[np.integer], settings: TextSettings) -> "PastClicks":
         """Keep the clicks on known items of users who clicked a known one before.
 
-        `shown` are codes of items, in any order and number, -1 for unknown ones.
+        `shown` are codes of items, in any order and number, -1 for unknown ones. A click of the value v counts
+        2 v / (v + the median of all), 1 where nothing was recorded and 0 below 0.
         """
-        told = (clicks.items >= 0) & (clicks.history >= 0).any(axis=1)
-        items = np.unique(np.concatenate([shown, clicks.items[told]]))
-        return cls(clicks.take(np.flatnonzero(told)), items[items >= 0].astype(np.int64), settings)
+        lists, values = clicks
+        told = np.flatnonzero((lists.items >= 0) & (lists.history >= 0).any(axis=1))
+        items = np.unique(np.concatenate([shown, lists.items[told]]))
+        return cls(lists.take(told), items[items >= 0].astype(np.int64), settings, _weights(values[told]))
 
     def __len__(self) -> int:
         """Return the number of clicks."""
@@ -90,7 +99,7 @@ class PastClicks:
         own = (items[:, :, None] == clicks.history[:, None, :]).any(axis=2)
         own[:, 0] = False
         labels = np.zeros(items.shape, np.float32)
-        labels[:, 0] = 1
+        labels[:, 0] = self.weights[first : first + count]
         return Step(
             items=torch.from_numpy(np.where(own, -1, items)),
             labels=torch.from_numpy(labels),
@@ -100,3 +109,14 @@ class PastClicks:
             ages=torch.from_numpy(clicks.ages),
             queries=torch.from_numpy(clicks.queries.astype(np.int64)),
         )
+
+
+def _weights(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return how much clicks count by what was recorded of them, NaN where nothing was; both are [clicks]."""
+    known = np.isfinite(values)
+    if not known.any():
+        return np.ones(len(values), np.float32)
+    recorded = np.clip(values, 0, None)
+    usual = np.median(recorded[known])
+    both = recorded + usual
+    return np.where(known, 2 * recorded / np.where(both > 0, both, 1), 1).astype(np.float32)

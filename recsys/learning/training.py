@@ -24,7 +24,7 @@ from recsys.learning.chain import Chain, Lists
 from recsys.learning.heads import ItemHead, UserHead
 from recsys.learning.lessons import Gain, Kept, Lesson, Trial, mean
 from recsys.learning.memory import TextMemory
-from recsys.learning.next_clicks import PastClicks
+from recsys.learning.next_clicks import Clicks, PastClicks
 from recsys.learning.parts import Subject, learn_heads, learn_texts, learn_together
 from recsys.learning.rates import learning
 from recsys.learning.standard import Standard
@@ -48,11 +48,10 @@ class TextTrainer:
     """Teaches heads and user tower block after block, twice: on the encoder as it was published, and as it learns.
 
     In each block the last `held_out` share of the requests is learnt from by neither; it chooses the pass whose weights
-    are kept. Which of the two reads from then on is told by requests of later blocks, before they are learnt from, and in
-    the first block by those held out, see `recsys.learning.lessons.Trial`. What was finished is
-    kept in the working folder: a trainer that is made again with the same arguments, after its process was killed,
-    goes on after it, with the same result to the last bit. The same arguments give the same weights on the same
-    machine.
+    are kept. Which of the two reads from then on is told by requests of later blocks, before they are learnt from, and
+    in the first block by those held out, see `recsys.learning.lessons.Trial`. What was finished is kept in the working
+    folder: a trainer that is made again with the same arguments, after its process was killed, goes on after it, with
+    the same result to the last bit. The same arguments give the same weights on the same machine.
 
     Parameters
     ----------
@@ -164,7 +163,7 @@ class TextTrainer:
         lists: CodedLists,
         outcomes: Outcomes,
         old: Lists | None = None,
-        clicks: CodedLists | None = None,
+        clicks: Clicks | None = None,
         users: NDArray[np.int64] | None = None,
         again: int = 0,
     ) -> None:
@@ -179,7 +178,7 @@ class TextTrainer:
         old
             Older requests, which are judged before and after.
         clicks
-            Past clicks in order of time, one candidate each; none when left out.
+            Past clicks, see `recsys.learning.next_clicks.Clicks`; none when left out.
         users
             int64 [requests]; whose request each is, each one's own when left out.
         again
@@ -219,7 +218,7 @@ class TextTrainer:
         self.lessons.append(lesson)
         logger.debug("%s: %s", name, lesson)
 
-    def _subject(self, lists: CodedLists, outcomes: Outcomes, clicks: CodedLists | None) -> Subject:
+    def _subject(self, lists: CodedLists, outcomes: Outcomes, clicks: Clicks | None) -> Subject:
         """Bring together what a lesson is about; past clicks that tell nothing are left out."""
         settings, memory = self._settings, self._untuned.memory
         past = None if clicks is None or not settings.next_click else PastClicks.of(clicks, lists.items, settings)

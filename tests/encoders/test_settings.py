@@ -41,7 +41,14 @@ def test_refuses_values_out_of_range(wrong: dict[str, object]) -> None:
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [
-        ({"held_out": 0}, 'tune = "auto" compares on held-out requests at first, and held_out is 0; write tune = "always"'),
+        (
+            {"weigh": "view", "history": ("like",)},
+            "weigh names 'view', which users do not read; write 'click', or name it in",
+        ),
+        (
+            {"held_out": 0},
+            'tune = "auto" compares on held-out requests at first, and held_out is 0; write tune = "always"',
+        ),
         ({"tune": "always", "trainable_layers": 0}, 'tune = "always" and nothing of the encoder may learn'),
         ({"tune": "sometimes"}, "Input should be 'auto', 'always' or 'never'"),
     ],

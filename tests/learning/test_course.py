@@ -277,9 +277,21 @@ def test_past_clicks_between_moments_are_those_known_from_one_until_before_the_o
     told = line.settings.text.model_copy(update={"next_click": 0.3})
     found = shown(line, line.dataset.requests, told)
     first, last = (found.clicked[place].astype("datetime64[us]").item() for place in (10, 20))
-    assert len(found.clicks_between(None, first)) == int((found.clicked < found.clicked[10]).sum())
+    assert len(found.clicks_between(None, first)[0]) == int((found.clicked < found.clicked[10]).sum())
     inside = (found.clicked >= found.clicked[10]) & (found.clicked < found.clicked[20])
-    assert found.clicks_between(first, last).items.tolist() == found.clicks.items[inside].tolist()
+    lists, values = found.clicks_between(first, last)
+    assert lists.items.tolist() == found.clicks.items[inside].tolist()
+    assert len(values) == len(lists)
+
+
+def test_what_was_recorded_of_past_clicks_is_read_where_it_is_asked_for(line) -> None:
+    events = line.dataset.events.with_columns(value=pl.int_range(pl.len()).cast(pl.Float64))
+    valued = replace(line, world=replace(line.world, dataset=replace(line.dataset, events=events)))
+    told = line.settings.text.model_copy(update={"next_click": 0.3})
+    clicks = events.filter(pl.col("event") == "click").sort("timestamp", "user_id", "item_id")
+    read = shown(valued, line.dataset.requests, told.model_copy(update={"weigh": "click"}))
+    assert read.values.tolist() == clicks["value"].to_list()
+    assert np.isnan(shown(valued, line.dataset.requests, told).values).all()
 
 
 def test_clicks_that_are_not_known_by_the_end_of_a_block_are_not_learnt_from(
@@ -309,7 +321,7 @@ def test_past_clicks_of_the_time_of_held_out_requests_wait_for_the_next_block(
     real = TextTrainer.learn
 
     def watched(trainer: TextTrainer, name: str, *learnt: object, **more: object) -> None:
-        given.append(more["clicks"])
+        given.append(more["clicks"][0])
         real(trainer, name, *learnt, **more)
 
     monkeypatch.setattr(TextTrainer, "learn", watched)

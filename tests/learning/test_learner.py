@@ -183,14 +183,30 @@ def test_past_clicks_count_beside_a_step_as_lists_of_their_own_with_what_is_give
     unlike_at_first(learner)
     learner.settings = learner.settings.model_copy(update={"next_click": 0.7})
     step, clicks = steps(world, count=2)
-    clicks = clicks._replace(given=torch.randn(clicks.items.shape, generator=torch.Generator().manual_seed(0)))
+    given = torch.randn(clicks.items.shape, generator=torch.Generator().manual_seed(0))
+    clicks = clicks._replace(given=given, labels=clicks.labels * torch.linspace(0, 2, len(given)).unsqueeze(1))
     texts = learner.texts([step, clicks])
     embeddings = learner.memory.embeddings[torch.from_numpy(texts)]
     learner.manual_backward = lambda loss: loss.backward()  # type: ignore[method-assign]  # there is no trainer
     found = learner._learn(step, [clicks], 0, texts, embeddings).item()
     scores, present = learner.score(clicks, texts, embeddings)
-    beside = list_cross_entropy(scores + clicks.given, clicks.labels, present).item()
+    beside = list_cross_entropy(scores + clicks.given, clicks.labels, present, weights=clicks.labels.amax(1)).item()
     assert found == pytest.approx(learner._loss(step, texts, embeddings).item() + 0.7 * beside, rel=1e-5)
+
+
+def test_a_list_counts_as_much_as_its_best_label(learner: TextLearner, world) -> None:
+    unlike_at_first(learner)
+    (step,) = steps(world, count=1)
+    grades = torch.where(torch.arange(len(step.labels)) % 2 == 0, 1.0, 5.0).unsqueeze(1)
+    texts = learner.texts([step])
+    embeddings = learner.memory.embeddings[torch.from_numpy(texts)]
+    alone = [
+        learner._loss(Step(*(part[row : row + 1] for part in step)), texts, embeddings).item()
+        for row in range(len(grades))
+    ]
+    counts = np.where(step.labels.sum(1) > 0, grades[:, 0], 0)
+    found = learner._loss(step._replace(labels=step.labels * grades), texts, embeddings).item()
+    assert found == pytest.approx(np.average(alone, weights=counts), rel=1e-5)
 
 
 def test_texts_move_where_behaviour_wants_them_and_the_leash_draws_back(learner: TextLearner, world) -> None:

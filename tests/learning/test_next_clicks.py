@@ -9,13 +9,14 @@ from hypothesis import strategies as st
 from recsys.encoders.settings import TextSettings
 from recsys.errors import DataError
 from recsys.learning.losses import list_cross_entropy
-from recsys.learning.next_clicks import PastClicks
+from recsys.learning.next_clicks import Clicks, PastClicks
 from recsys.vectors.coded_lists import CodedLists
 
 
-def clicks(items: list[int], history: list[list[int]]) -> CodedLists:
+def clicks(items: list[int], history: list[list[int]], values: list[float] | None = None) -> Clicks:
     ages = np.zeros((len(items), len(history[0])), np.float32)
-    return CodedLists(np.arange(len(items) + 1), np.array(items, np.int32), np.array(history, np.int32), ages)
+    lists = CodedLists(np.arange(len(items) + 1), np.array(items, np.int32), np.array(history, np.int32), ages)
+    return lists, np.array([np.nan] * len(items) if values is None else values, np.float32)
 
 
 def settings(**changes: float) -> TextSettings:
@@ -32,7 +33,7 @@ def test_clicks_without_an_item_or_a_known_click_before_are_left_out() -> None:
 def test_a_list_of_two_is_no_past_click() -> None:
     two = CodedLists(np.array([0, 2]), np.array([1, 2], np.int32), np.array([[0]], np.int32), np.zeros((1, 1), "f4"))
     with pytest.raises(DataError, match="a past click is one item; its list must hold one candidate"):
-        PastClicks(two, np.array([1, 2]), settings())
+        PastClicks(two, np.array([1, 2]), settings(), np.ones(1, np.float32))
 
 
 @given(st.integers(2, 30), st.integers(1, 8), st.sampled_from([0.0, 0.3, 1.0]), st.integers(0, 1000))
@@ -87,3 +88,35 @@ def test_scores_that_are_learnt_tell_how_likely_a_click_is_not_how_often_it_is_d
         optimizer.step()
         seen.append((score[1] - score[2]).item())
     assert np.mean(seen[200:]) == pytest.approx(np.log(3), abs=0.05)
+
+
+def test_a_click_counts_by_what_was_recorded_of_it() -> None:
+    """Of 30, 10 and 20 the median is 20; nothing recorded counts as the usual, and what is below 0 nothing."""
+    past = PastClicks.of(clicks([1, 2, 3, 4, -1], [[0]] * 5, [30, 10, 20, np.nan, 1e6]), np.arange(5), settings())
+    assert past.weights == pytest.approx([2 * 30 / 50, 2 * 10 / 30, 1, 1])
+    below = PastClicks.of(clicks([1, 2, 3], [[0]] * 3, [-5, 8, 8]), np.arange(5), settings())
+    assert below.weights.tolist() == [0, 1, 1]
+    assert PastClicks.of(clicks([1, 2], [[0]] * 2, [0, 0]), np.arange(5), settings()).weights.tolist() == [0, 0]
+
+
+def test_what_was_read_for_longer_is_learnt_as_the_more_likely_click() -> None:
+    """Items 1 and 2 are clicked as often, but 1 is read three times as long as 2: 30 and 10 beside a median of 10."""
+    items = [1, 2] * 400
+    values = [30.0, 10.0] * 400
+    past = PastClicks.of(
+        clicks([*items, 2], [[0]] * 801, [*values, 10.0]),
+        np.arange(1, 3),
+        settings(clicks_per_step=800, negatives=15, uniform=0.3),
+    )
+    score = torch.zeros(3, requires_grad=True)
+    optimizer = torch.optim.Adam([score], lr=0.05)
+    seen = []
+    for number in range(400):
+        step = past.draw(np.random.default_rng(number))
+        logits, present, counts = score[step.items.clamp(min=0)] + step.given, step.items >= 0, step.labels.amax(dim=1)
+        loss = list_cross_entropy(logits, step.labels, present, weights=counts)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        seen.append((score[1] - score[2]).item())
+    assert np.mean(seen[150:]) == pytest.approx(np.log(1.5), abs=0.05)

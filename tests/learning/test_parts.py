@@ -72,7 +72,7 @@ def test_a_block_holds_out_its_last_requests_and_counts_what_was_seen_before_the
     memory = TextMemory(Encoder.load(tiny_settings.encoder), world.texts, tiny_settings, tmp_path)
     lists = world.lists.block(0, 10)
     clicks = CodedLists(np.array([0, 1]), np.array([7], np.int32), np.array([[39]], np.int32), np.zeros((1, 1), "f4"))
-    past = PastClicks.of(clicks, lists.items, tiny_settings)
+    past = PastClicks.of((clicks, np.full(1, np.nan, np.float32)), lists.items, tiny_settings)
     block = Subject.of(lists, Outcomes.of(world.labels[:60]), past, 0.25, memory)
     assert block.split == 7
     held_out, outcomes = block.held_out

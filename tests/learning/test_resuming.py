@@ -46,8 +46,9 @@ def learn(world, settings: TextSettings, work: Path) -> TextTrainer:
         (world.lists.take(part), outcomes.take(world.lists.places(part))) for part in np.split(requests, [100, 260])
     ]
     clicks = past_clicks(world)
-    trainer.learn("block-0", *parts[0], clicks=clicks.block(0, 90))
-    trainer.learn("block-1", *parts[1], old=parts[2], clicks=clicks.block(90, len(clicks)))
+    values = np.where(np.arange(len(clicks)) % 3, clicks.items, np.nan).astype(np.float32)
+    trainer.learn("block-0", *parts[0], clicks=(clicks.block(0, 90), values[:90]))
+    trainer.learn("block-1", *parts[1], old=parts[2], clicks=(clicks.block(90, len(clicks)), values[90:]))
     return trainer
 
 
