@@ -1,8 +1,7 @@
 """Train: tables and settings in, a model folder out."""
 
 import logging
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,9 +15,7 @@ from recsys.encoders.backends.choice import check_extra
 from recsys.encoders.settings import TextSettings
 from recsys.encoders.sources import encoder_hash
 from recsys.errors import SettingsError
-from recsys.evaluation.evaluation import AGELESS, PRODUCT, TEXT, UNTUNED, Evaluation
-from recsys.evaluation.reports.brief import HEADLINE
-from recsys.evaluation.reports.pages import number
+from recsys.evaluation.evaluation import AGELESS, PRODUCT
 from recsys.features.checks import check_context, check_events, check_query
 from recsys.features.plan import AGE_COLUMNS, TEXT_COLUMNS, feature_names, refuse_doubles
 from recsys.files import new_folder, refuse_existing
@@ -26,6 +23,7 @@ from recsys.jobs.field_lists import judge_field
 from recsys.jobs.judging import Judgement, LoggedWindow, judge, read_logged
 from recsys.jobs.leaks import refuse_leaks
 from recsys.jobs.report import write_report
+from recsys.jobs.told import lessons_told, rankers_told, trees_told, windows_told
 from recsys.jobs.work import library_versions, work_folder
 from recsys.manifest import write_manifest
 from recsys.memory import give_back
@@ -47,13 +45,9 @@ from recsys.vectors.user_tower import UserTower
 
 if TYPE_CHECKING:
     from recsys.learning.course import TextCourse
-    from recsys.learning.lessons import Lesson
     from recsys.learning.text_model import TextModel
 
 logger = logging.getLogger(__name__)
-
-_BESIDE = ("behaviour", TEXT, UNTUNED, "random")
-"""Rankers that the story names beside the product."""
 
 STAGES = 4
 """Stages that a training tells of."""
@@ -140,7 +134,7 @@ def _train_in(
 
     dataset, settings, log = replace(prepared.dataset, requests=prepared.made.lists), prepared.settings, prepared.log
     course = TextCourse(dataset, settings.text, settings.seed, windows, log, before, work)
-    story.end(_shared_out(windows, dataset))
+    story.end(windows_told(windows, dataset))
     logged, finder, reader = _read(course, prepared, windows, work, story)
     untuned = course.untuned_reader(log)
     model, rankers, judgement = _learn_to_rank(prepared, windows, logged, finder.merging, reader.tower, story)
@@ -150,7 +144,7 @@ def _train_in(
     if judgement.name == "test":  # all before was learnt from
         judgement = judgement.with_untuned(untuned, settings.text.query)
     judgement = replace(judgement, sampled=dataset.about.sampled, not_out=not_out, made=made)
-    story.end(_judged(judgement.evaluation))
+    story.end(rankers_told(judgement.evaluation))
     with new_folder(target) as folder:
         model.save(folder)
         course.trainer.model.save(folder)
@@ -244,7 +238,7 @@ def _read(
             advance(1)
         reader, asked = course.reader(log), Asked.of(windows.of(prepared.made.lists, "test"), log)
         logged["test"] = read_logged(asked, settings.features, reader, folder=work)
-    story.end(_learnt(course.trainer.lessons))
+    story.end(lessons_told(course.trainer.lessons))
     for layer in log.rows_known:  # trees take the room
         layer.forget()
     give_back()
@@ -296,7 +290,7 @@ def _learn_to_rank(
         both, behaviour = grown[PRODUCT], grown["behaviour"]
         sampled = prepared.dataset.about.sampled
         calibration = Calibration.unknown() if sampled else _calibrate(both, ranker, valid.examples, settings)
-    story.end(_grown(both.chosen, ranker.learnt))
+    story.end(trees_told(both.chosen, ranker.learnt))
     ageless = grown[AGELESS].final if AGELESS in grown else None
     known = None if ranker.experience is None else ranker.experience.joined(valid.experience)
     model = Model(settings, windows, both.final, behaviour.final, calibration, tower, ageless, merging, known)
@@ -337,58 +331,5 @@ def grow_with_valid(ranker: Examples, valid: Examples, settings: Settings) -> Gr
     joined = ranker.joined(valid)
     contract = Contract.of(joined.table)
     chosen = grow(ranker, contract, settings.ranker, settings.seed, valid=valid)
-    logger.debug(_grown(chosen, ranker))
+    logger.debug(trees_told(chosen, ranker))
     return Grown(chosen, grow(joined, contract, settings.ranker, settings.seed, rounds=chosen.size))
-
-
-def _shared_out(windows: Windows, dataset: Dataset) -> str:
-    """Say what each window of time is for."""
-    texts, ranker, valid, test = (windows.of(dataset.requests, name)["request_id"].n_unique() for name in WINDOWS)
-    return (
-        f"{counted(dataset.items['item_id'].n_unique(), 'item')}; lists in order of time: {texts:,} for texts alone, "
-        f"{ranker:,} for trees too, {valid:,} to say how many trees, {test:,} kept to judge on"
-    )
-
-
-_KEPT = {
-    "published": "texts are read by the encoder as it was published: nothing that was learnt reads better",
-    "heads": "texts are read by the encoder as it was published, with a part on top that learnt from clicks",
-    "tuned": "texts are read by an encoder that learnt from clicks",
-}
-"""What a lesson kept, in words."""
-
-
-def _learnt(lessons: Sequence["Lesson"]) -> str:
-    """Say what came of learning from texts."""
-    if not lessons:
-        return "nothing was learnt from texts; they are compared as they are"
-    last, judged = lessons[-1], sum(lesson.judged for lesson in lessons)
-    words = _KEPT[last.kept]
-    ways = [("as it was published", "published"), ("with the part on top", "heads"), ("fine-tuned", "tuned")]
-    told = []
-    for said, name in ways:
-        known = [(getattr(each, name), each.judged) for each in lessons if getattr(each, name) is not None]
-        if known:
-            told.append(f"{said} {sum(auc * count for auc, count in known) / sum(count for _, count in known):.1%}")
-    if told:
-        words += (
-            f"; on {counted(judged, 'list')}, before it learnt from them, it put the clicked item of a pair first: "
-            + ", ".join(told)
-            + " (chance: 50%)"
-        )
-    if last.gain is not None:
-        mean, low, high = (math.nan if each is None else 100 * each for each in last.gain)
-        words += f"; tuning gains {mean:+.1f} points ({low:+.1f} to {high:+.1f})"
-    return words
-
-
-def _grown(trees: TreeRanker, examples: Examples) -> str:
-    """Say how large a ranker is, and what it has learnt from."""
-    return f"{counted(trees.size, 'tree')} on {counted(len(examples.starts) - 1, 'list')}"
-
-
-def _judged(evaluation: Evaluation) -> str:
-    """Say how well the rankers order lists."""
-    rows = evaluation.first.rankers
-    told = [f"{name} {number(rows[name][HEADLINE].mean)}" for name in (PRODUCT, *_BESIDE) if name in rows]
-    return f"{HEADLINE}, 1 at best: {', '.join(told)}"

@@ -304,19 +304,16 @@ class TextCourse:
 
     def reader(self, log: Log) -> Reader:
         """Read with what is known now."""
-        model, settings = self.trainer.model, self._settings
-        embeddings = self.trainer.embed()[: len(self._texts)]
-        vectors = model.vectors(self._items, self._texts, embeddings)
-        queries = QueryReader(settings.query, model.encode_query) if settings.query else None
-        return Reader.of(log, vectors, model.tower, settings.history_length, queries)
+        return self._reader(log, self.trainer.model, self.trainer.embed())
 
     def untuned_reader(self, log: Log) -> Reader | None:
         """Read with what heads alone learnt on the published encoder; None where nothing else reads."""
         model = self.trainer.untuned()
-        if model is None:
-            return None
-        vectors = model.vectors(self._items, self._texts, self.trainer.embed_untuned()[: len(self._texts)])
+        return None if model is None else self._reader(log, model, self.trainer.embed_untuned())
+
+    def _reader(self, log: Log, model: TextModel, embeddings: npt.NDArray[np.float32]) -> Reader:
         settings = self._settings
+        vectors = model.vectors(self._items, self._texts, embeddings[: len(self._texts)])
         queries = QueryReader(settings.query, model.encode_query) if settings.query else None
         return Reader.of(log, vectors, model.tower, settings.history_length, queries)
 

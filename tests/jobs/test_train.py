@@ -19,8 +19,7 @@ from recsys.data.tables import About
 from recsys.errors import DataError, ModelError, SettingsError
 from recsys.features.plan import TEXT_COLUMNS
 from recsys.jobs.features import write_features
-from recsys.jobs.train import _learnt, train
-from recsys.learning.lessons import Lesson
+from recsys.jobs.train import train
 from recsys.model.folder import Model
 from recsys.model.ready import Ready
 from recsys.past.blocks import map_table
@@ -485,23 +484,6 @@ def test_another_encoder_in_the_same_folder_is_another_training(line, tmp_path) 
         weights = load_file(tmp_path / "encoder/model.safetensors")
         save_file({name: value * 1.01 for name, value in weights.items()}, tmp_path / "encoder/model.safetensors")
     assert identities[0] != identities[1]
-
-
-def test_what_texts_taught_is_told_from_all_lessons() -> None:
-    taught = [
-        Lesson(90, 10, 0.5, 0.6, 0.5, (-0.1, -0.3, 0.1), "heads", 1.0, None, None),
-        Lesson(80, 30, 0.54, 0.64, 0.74, (0.05, 0.02, 0.08), "tuned", 0.75, 0.5, 0.5),
-    ]
-    assert _learnt(taught) == (
-        "texts are read by an encoder that learnt from clicks; on 40 lists held out, the encoder put the clicked item of "
-        "a pair first: as it was published 53.0%, with the part on top 63.0%, fine-tuned 68.0% (chance: 50%); tuning gains "
-        "+5.0 points (+2.0 to +8.0)"
-    )
-    nothing = Lesson(9, 0, None, None, None, None, "published", 0.0, None, None)
-    assert _learnt([nothing]) == (
-        "texts are read by the encoder as it was published: nothing that was learnt reads better"
-    )
-    assert _learnt([]) == "nothing was learnt from texts; they are compared as they are"
 
 
 @pytest.mark.slow

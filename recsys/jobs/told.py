@@ -1,0 +1,72 @@
+"""What a training tells of its stages, in words that a newcomer knows."""
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from recsys.data.tables import Dataset
+from recsys.data.windows import WINDOWS, Windows
+from recsys.evaluation.evaluation import PRODUCT, TEXT, UNTUNED, Evaluation
+from recsys.evaluation.reports.brief import HEADLINE
+from recsys.evaluation.reports.pages import number
+from recsys.ranking.trees import Examples, TreeRanker
+from recsys.shown import counted
+
+if TYPE_CHECKING:
+    from recsys.learning.lessons import Lesson
+
+_BESIDE = ("behaviour", TEXT, UNTUNED, "random")
+"""Rankers that are named beside the product."""
+
+
+def windows_told(windows: Windows, dataset: Dataset) -> str:
+    """Say what each window of time is for."""
+    texts, ranker, valid, test = (windows.of(dataset.requests, name)["request_id"].n_unique() for name in WINDOWS)
+    return (
+        f"{counted(dataset.items['item_id'].n_unique(), 'item')}; lists in order of time: {texts:,} for texts alone, "
+        f"{ranker:,} for trees too, {valid:,} to say how many trees, {test:,} kept to judge on"
+    )
+
+
+_KEPT = {
+    "published": "texts are read by the encoder as it was published: nothing that was learnt reads better",
+    "heads": "texts are read by the encoder as it was published, with a part on top that learnt from clicks",
+    "tuned": "texts are read by an encoder that learnt from clicks",
+}
+"""What a lesson kept, in words."""
+
+
+def lessons_told(lessons: Sequence["Lesson"]) -> str:
+    """Say what came of learning from texts."""
+    if not lessons:
+        return "nothing was learnt from texts; they are compared as they are"
+    last, judged = lessons[-1], sum(lesson.judged for lesson in lessons)
+    words = _KEPT[last.kept]
+    ways = [("as it was published", "published"), ("with the part on top", "heads"), ("fine-tuned", "tuned")]
+    told = []
+    for said, name in ways:
+        known = [(getattr(each, name), each.judged) for each in lessons if getattr(each, name) is not None]
+        if known:
+            told.append(f"{said} {sum(auc * count for auc, count in known) / sum(count for _, count in known):.1%}")
+    if told:
+        words += (
+            f"; on {counted(judged, 'list')}, before it learnt from them, it put the clicked item of a pair first: "
+            + ", ".join(told)
+            + " (chance: 50%)"
+        )
+    if last.gain is not None:
+        mean, low, high = (math.nan if each is None else 100 * each for each in last.gain)
+        words += f"; tuning gains {mean:+.1f} points ({low:+.1f} to {high:+.1f})"
+    return words
+
+
+def trees_told(trees: TreeRanker, examples: Examples) -> str:
+    """Say how large a ranker is, and what it has learnt from."""
+    return f"{counted(trees.size, 'tree')} on {counted(len(examples.starts) - 1, 'list')}"
+
+
+def rankers_told(evaluation: Evaluation) -> str:
+    """Say how well the rankers order lists."""
+    rows = evaluation.first.rankers
+    told = [f"{name} {number(rows[name][HEADLINE].mean)}" for name in (PRODUCT, *_BESIDE) if name in rows]
+    return f"{HEADLINE}, 1 at best: {', '.join(told)}"
