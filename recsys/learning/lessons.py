@@ -37,7 +37,8 @@ class Lesson:
     kept
         What reads from here on.
     share
-        How much of what the encoder learnt in this block is in its weights, 0 to 1; the rest is as it was published.
+        How much of what the encoder learnt in this block is in its weights, 0 to 1; the rest is as it was published. 0
+        where it learnt nothing.
     old_auc_before, old_auc
         Mean AUC on older requests before and after: what was forgotten.
     """

@@ -33,6 +33,10 @@ from recsys.vectors.coded_lists import CodedLists
 
 logger = logging.getLogger(__name__)
 
+_GROWN = 2
+"""The encoder learns anew when so many times as many requests are known as when it learnt last: it reads all texts for
+that, and a log of many blocks takes no more than a few turns."""
+
 
 def fit_text(
     texts: Sequence[str], lists: CodedLists, outcomes: Outcomes, settings: TextSettings, seed: int
@@ -108,6 +112,7 @@ class TextTrainer:
         self._published = self._untuned  # until heads learn
         self._tuned: Chain | None = None
         self._weights: list[Tensor] = []
+        self._learnt = self._taught = 0  # requests, each once, and those when the encoder learnt last
         self._trial = Trial(settings.tune)
         self._standard = Standard()
 
@@ -194,6 +199,7 @@ class TextTrainer:
         _check(lists, outcomes, self._settings.epochs, len(self._untuned.memory.text_of))
         settings, folder = self._settings, self._work / name
         self._model = None
+        self._learnt += len(lists) - again
         if not self._settled:
             self._settle(lists)
         if not self.lessons:
@@ -240,16 +246,19 @@ class TextTrainer:
         return bool(may and settings.epochs and (settings.teacher_epochs or settings.epochs > settings.head_epochs))
 
     def _tune(self, subject: Subject, texts: NDArray[np.int64], passes: int, folder: Path) -> float:
-        """Let the encoder learn, and heads on it; say how much of what it learnt it keeps."""
-        settings, seed, share = self._settings, self._seed, 1.0
+        """Let heads learn on the encoder that learns, and it where it is its turn; say how much of that is kept."""
+        settings, seed, share, turn = self._settings, self._seed, 1.0, self._learnt >= _GROWN * self._taught
         if self._tuned is None:
             tuned = self._tuned = self._open()
         else:
             tuned = self._tuned
-            again = math.ceil(passes / 3)  # they know older blocks already
+            again = math.ceil(passes / 3) if turn else passes  # heads follow the encoder again where it learns
             tuned.part(
                 folder / "tuned-heads", lambda inside: learn_heads(tuned, subject, settings, again, seed, inside)
             )
+        if not turn:
+            return 0.0
+        self._taught = self._learnt
         if settings.peft:
             add_adapter(tuned.encoder, settings.peft, self._updates(subject), seed)
             tuned.read(texts)  # a prefix changes every embedding at once

@@ -1,9 +1,11 @@
 """The parts of a lesson: behaviour makes a teacher, the encoder learns from it, and texts nobody has seen gain."""
 
+import itertools
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from recsys.encoders.settings import TextSettings
 from recsys.learning.blocks import Outcomes
@@ -62,6 +64,26 @@ def test_a_later_block_is_judged_before_it_is_learnt_from(world, taught: TextSet
     assert second.heads < 0.4 < first.heads
     assert second.tuned < second.heads
     assert (first.kept, second.kept) == ("tuned", "heads")
+
+
+def test_the_encoder_learns_anew_when_twice_as_many_requests_are_known(
+    world, taught: TextSettings, tmp_path: Path
+) -> None:
+    """Four blocks of as many new requests; those that are read again do not count. Heads learn in each."""
+    quick = taught.model_copy(update={"teacher_epochs": 2, "text_epochs": 1, "tune": "always"})
+    trainer, outcomes = TextTrainer(world.texts, quick, 0, tmp_path), Outcomes.of(world.labels)
+    parts = np.split(np.arange(len(world.lists)), 4)
+    encoders, heads = [], []
+    for number, part in enumerate(parts):
+        read = np.concatenate([*parts[:number][-1:], part])
+        places = world.lists.places(read)
+        trainer.learn(f"block-{number}", world.lists.take(read), outcomes.take(places), again=len(read) - len(part))
+        model = trainer.model
+        encoders.append(next(iter(model.encoder.top_layers(1).parameters())).detach().clone())
+        heads.append(model.heads.candidate_map.weight.detach().clone())
+    assert [lesson.share > 0 for lesson in trainer.lessons] == [True, True, False, True]
+    assert [torch.equal(one, next_) for one, next_ in itertools.pairwise(encoders)] == [False, True, False]
+    assert not any(torch.equal(one, next_) for one, next_ in itertools.pairwise(heads))
 
 
 def test_a_block_holds_out_its_last_requests_and_counts_what_was_seen_before_them(
