@@ -169,8 +169,8 @@ class TextSettings(BaseModel):
     teacher_epochs: Annotated[int, Field(ge=0)] = 3
     teacher_rate: Annotated[float, Field(gt=0, le=1)] = 3e-3
     teacher_leash: Annotated[float, Field(ge=0)] = 1e-4
-    text_epochs: Annotated[int, Field(ge=1)] = 5
-    texts_per_step: Annotated[int, Field(ge=1)] = 64
+    text_epochs: Annotated[int, Field(ge=1)] = 3
+    texts_per_step: Annotated[int, Field(ge=1)] = 32
     requests_per_step: Annotated[int, Field(ge=1)] = 128
     steps_per_update: Annotated[int, Field(ge=1)] = 4
     texts_per_update: Annotated[int, Field(ge=1)] = 256

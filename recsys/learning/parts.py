@@ -33,6 +33,9 @@ logger = logging.getLogger(__name__)
 _MOVES = "moves.safetensors"
 _SHARE = "share.txt"
 
+MOST_TEXTS = 20_000
+"""Texts that the encoder learns from in a turn: of more those alone that were seen most and so have good teachers."""
+
 _SHARES = (1.0, 0.75, 0.5)
 """How much of what the encoder learnt may be kept; of equals the first."""
 
@@ -179,10 +182,16 @@ def learn_from(
     folder.mkdir(parents=True, exist_ok=True)
     settings = settings.model_copy(update={"epochs": settings.text_epochs})
     pupil = TextPupil(encoder, memory, teacher, seen, published, settings)
-    rows = TensorDataset(torch.from_numpy(np.flatnonzero(seen.numpy() > 0)))
+    rows = TensorDataset(torch.from_numpy(_most_seen(seen.numpy(), MOST_TEXTS)))
     texts = DataLoader(rows, batch_size=settings.texts_per_step, sampler=Shuffled(len(rows), seed))
     fit(pupil, memory, texts, None, [], settings, folder)
     memory.outdate()
+
+
+def _most_seen(seen: NDArray[np.float32], most: int) -> NDArray[np.int64]:
+    """Return the texts that were seen at all, in order; of more than `most` those that were seen most."""
+    rows = np.flatnonzero(seen > 0)
+    return np.sort(rows[np.argsort(-seen[rows], kind="stable")[:most]])
 
 
 def _choose_share(chain: Chain, subject: Subject, published: list[Tensor], settings: TextSettings) -> float:

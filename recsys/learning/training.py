@@ -25,7 +25,7 @@ from recsys.learning.heads import ItemHead, UserHead
 from recsys.learning.lessons import Gain, Kept, Lesson, Trial, mean
 from recsys.learning.memory import TextMemory
 from recsys.learning.next_clicks import Clicks, PastClicks
-from recsys.learning.parts import Subject, learn_heads, learn_texts, learn_together
+from recsys.learning.parts import MOST_TEXTS, Subject, learn_heads, learn_texts, learn_together
 from recsys.learning.rates import learning
 from recsys.learning.standard import Standard
 from recsys.learning.text_model import TextModel
@@ -309,7 +309,7 @@ class TextTrainer:
         settings = self._settings
         steps = math.ceil(subject.split / settings.requests_per_step)
         together = math.ceil(steps / settings.steps_per_update) * max(0, settings.epochs - settings.head_epochs)
-        texts = math.ceil(len(subject.texts) / settings.texts_per_step) * settings.text_epochs
+        texts = math.ceil(min(len(subject.texts), MOST_TEXTS) / settings.texts_per_step) * settings.text_epochs
         return together + (texts if settings.teacher_epochs else 0)
 
     def _settle(self, lists: CodedLists) -> None:

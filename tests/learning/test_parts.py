@@ -11,7 +11,7 @@ from recsys.encoders.settings import TextSettings
 from recsys.learning.blocks import Outcomes
 from recsys.learning.memory import TextMemory
 from recsys.learning.next_clicks import PastClicks
-from recsys.learning.parts import Subject, _click_shares
+from recsys.learning.parts import Subject, _click_shares, _most_seen
 from recsys.learning.training import TextTrainer
 from recsys.vectors.coded_lists import CodedLists
 
@@ -84,6 +84,13 @@ def test_the_encoder_learns_anew_when_twice_as_many_requests_are_known(
     assert [lesson.share > 0 for lesson in trainer.lessons] == [True, True, False, True]
     assert [torch.equal(one, next_) for one, next_ in itertools.pairwise(encoders)] == [False, True, False]
     assert not any(torch.equal(one, next_) for one, next_ in itertools.pairwise(heads))
+
+
+def test_of_many_texts_those_are_learnt_from_that_were_seen_most() -> None:
+    seen = np.array([0, 3, 1, 0, 3, 2], np.float32)
+    assert _most_seen(seen, 10).tolist() == [1, 2, 4, 5]
+    assert _most_seen(seen, 3).tolist() == [1, 4, 5]
+    assert _most_seen(seen, 1).tolist() == [1]
 
 
 def test_a_block_holds_out_its_last_requests_and_counts_what_was_seen_before_them(
