@@ -30,6 +30,9 @@ def demo_settings(world: WorldSettings) -> Settings:
             # Short English texts and few requests: quick steps with high rates learn most in a few minutes.
             "text": {
                 "block": "5d",
+                "lexicon": 256,
+                "dimension": 256,
+                "trainable_layers": 1,
                 "epochs": 3,
                 "head_epochs": 3,
                 "requests_per_step": 256,
