@@ -72,6 +72,11 @@ def add_adapter(encoder: "Encoder", config: dict[str, Any], updates: int, seed: 
     encoder.network = network.eval()
 
 
+def check_adapter(config: dict[str, Any]) -> None:
+    """Refuse what `add_adapter` would refuse of any encoder, with its errors."""
+    _configuration(config, updates=10**9)  # few updates are told of when they are counted
+
+
 def after_update(encoder: "Encoder", update: int) -> None:
     """Let AdaLoRA share out its ranks anew; nothing to do for other methods.
 

@@ -68,7 +68,8 @@ class TextSettings(BaseModel):
         something off the lists, too; 0 leaves it out.
     weigh
         Kind of events, `"click"` perhaps, whose `value`, such as the seconds read, says how much a past click counts;
-        all count the same when it is empty. A list counts as much as its best grade in any case.
+        all count the same when it is empty. A list counts as much as its best grade in any case, but for the loss
+        `"binary"`, which knows no grades.
     clicks_per_step
         Past clicks, one after the other in time, that are read with each step of the heads.
     negatives
@@ -134,8 +135,8 @@ class TextSettings(BaseModel):
     logger
         Where losses and AUCs go while training: `"csv"`, `"tensorboard"` or `"wandb"`.
     cache
-        Folder that keeps what the frozen layers make of each text from one training to the next; empty keeps it in a
-        temporary folder while training.
+        Folder that keeps what the frozen layers make of texts, in a file for each set of texts, from one training to
+        the next; empty keeps it in a temporary folder while training.
     backend
         What turns texts into embeddings after training: `"torch"`, `"bf16"` (torch in half precision), `"onnx"` or
         `"openvino"` (8-bit weights, no torch needed), `"static"` (a table of token vectors, for tiny machines).
@@ -159,7 +160,7 @@ class TextSettings(BaseModel):
     tune: Literal["auto", "always", "never"] = "auto"
     loss: Literal["list", "in_batch", "binary"] = "list"
     popularity: Annotated[float, Field(ge=0)] = 0.5
-    next_click: Annotated[float, Field(ge=0)] = 0.3
+    next_click: Annotated[float, Field(ge=0, le=100)] = 0.3
     weigh: str = ""
     clicks_per_step: Annotated[int, Field(ge=2)] = 256
     negatives: Annotated[int, Field(ge=1)] = 24
@@ -208,5 +209,14 @@ class TextSettings(BaseModel):
             raise ValueError(
                 'tune = "always" and nothing of the encoder may learn: trainable_layers is 0 and peft is empty; let '
                 'some layers learn, or write tune = "never"'
+            )
+        if self.tune == "always" and self.epochs and not self.teacher_epochs and self.epochs <= self.head_epochs:
+            raise ValueError(
+                f'tune = "always" and no pass lets the encoder learn: teacher_epochs is 0 and head_epochs, '
+                f"{self.head_epochs}, takes all {self.epochs} epochs; raise teacher_epochs or epochs"
+            )
+        if self.peft and self.leash:
+            raise ValueError(
+                "leash draws the encoder's own weights back, and with peft those of an adapter learn; leave one out"
             )
         return self

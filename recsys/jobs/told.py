@@ -29,28 +29,28 @@ def windows_told(windows: Windows, dataset: Dataset) -> str:
 
 
 _KEPT = {
-    "published": "texts are read by the encoder as it was published: nothing that was learnt reads better",
-    "heads": "texts are read by the encoder as it was published, with a part on top that learnt from clicks",
+    "published": "texts are read by the encoder {as_it_was}: nothing that was learnt reads better",
+    "heads": "texts are read by the encoder {as_it_was}, with a part on top that learnt from clicks",
     "tuned": "texts are read by an encoder that learnt from clicks",
 }
 """What a lesson kept, in words."""
 
 
-def lessons_told(lessons: Sequence["Lesson"]) -> str:
-    """Say what came of learning from texts."""
+def lessons_told(lessons: Sequence["Lesson"], started: bool) -> str:
+    """Say what came of learning from texts, perhaps started from an earlier model."""
     if not lessons:
         return "nothing was learnt from texts; they are compared as they are"
     last, judged = lessons[-1], sum(lesson.judged for lesson in lessons)
-    words = _KEPT[last.kept]
-    ways = [("as it was published", "published"), ("with the part on top", "heads"), ("fine-tuned", "tuned")]
+    as_it_was = "as the earlier model had it" if started else "as it was published"
+    words = _KEPT[last.kept].format(as_it_was=as_it_was)
     told = []
-    for said, name in ways:
+    for said, name in ((as_it_was, "published"), ("with the part on top", "heads"), ("fine-tuned", "tuned")):
         known = [(getattr(each, name), each.judged) for each in lessons if getattr(each, name) is not None]
         if known:
             told.append(f"{said} {sum(auc * count for auc, count in known) / sum(count for _, count in known):.1%}")
     if told:
         words += (
-            f"; on {counted(judged, 'list')}, before it learnt from them, it put the clicked item of a pair first: "
+            f"; on {counted(judged, 'list')} that it had not learnt from, it put the clicked item of a pair first: "
             + ", ".join(told)
             + " (chance: 50%)"
         )

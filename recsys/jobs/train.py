@@ -182,11 +182,22 @@ def _prepare(dataset: Dataset, settings: Settings) -> Prepared:
     check_events(dataset, settings.features)
     once = [kind for kind in settings.candidates.once if kind != CLICK]
     refuse_unseen(dataset.events, "[candidates] once", once, "; what a list was made of is a 'click', too")
-    refuse_unseen(plain.events, "[text] weigh", filter(None, [settings.text.weigh]))
+    if settings.text.weigh:
+        _refuse_worthless(plain.events, settings.text.weigh)
     check_query(plain.requests, settings.text.query, after)
     check_extra(settings.text.backend)
     check_extras(settings.candidates, settings.features)
     return prepared
+
+
+def _refuse_worthless(events: pl.DataFrame, kind: str) -> None:
+    """Refuse to weigh clicks by what was recorded of none of them."""
+    refuse_unseen(events, "[text] weigh", [kind])
+    if (
+        "value" not in events.columns
+        or events.filter(pl.col("event") == kind)["value"].null_count() == (events["event"] == kind).sum()
+    ):
+        raise SettingsError(f"[text] weigh names {kind!r}, and no such event has a `value`; leave it empty")
 
 
 def open_start(before: Model, folder: Path, settings: TextSettings, windows: Windows) -> "TextModel":
@@ -238,7 +249,7 @@ def _read(
             advance(1)
         reader, asked = course.reader(log), Asked.of(windows.of(prepared.made.lists, "test"), log)
         logged["test"] = read_logged(asked, settings.features, reader, folder=work)
-    story.end(lessons_told(course.trainer.lessons))
+    story.end(lessons_told(course.trainer.lessons, course.started))
     for layer in log.rows_known:  # trees take the room
         layer.forget()
     give_back()

@@ -1,17 +1,20 @@
 """One encoder with its heads and its user tower, as they learn part after part."""
 
 import copy
+import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from recsys.encoders.encoder import Encoder
 from recsys.encoders.settings import TextSettings
+from recsys.errors import first_line
 from recsys.files import unfinished
 from recsys.learning.blocks import Outcomes, Updates
 from recsys.learning.heads import ItemHead, UserHead
@@ -20,6 +23,8 @@ from recsys.learning.memory import TextMemory
 from recsys.vectors.coded_lists import CodedLists
 
 Lists = tuple[CodedLists, Outcomes]
+
+logger = logging.getLogger(__name__)
 
 _KEPT = "kept.safetensors"
 
@@ -57,9 +62,10 @@ class Chain:
         """Return what learns from requests."""
         return TextLearner(self.encoder, self.heads, self.interest, self.memory, settings, seed)
 
-    def weights(self) -> dict[str, Tensor]:
-        """Return all that may change, without its gradient."""
-        modules = {"encoder": self.encoder, "heads": self.heads, "interest": self.interest}
+    def weights(self, encoder: bool = True) -> dict[str, Tensor]:
+        """Return all that may change, without its gradient, the encoder's perhaps left out."""
+        modules: dict[str, nn.Module] = {"encoder": self.encoder} if encoder else {}
+        modules |= {"heads": self.heads, "interest": self.interest}
         return {
             f"{name}.{key}": value.detach()
             for name, module in modules.items()
@@ -67,18 +73,20 @@ class Chain:
             if name != "encoder" or self.adapted or value.requires_grad
         }
 
-    def part(self, folder: Path, learn: Callable[[Path], None]) -> None:
-        """Learn a part of a lesson in a folder, or take up what an earlier process has learnt there."""
+    def part(self, folder: Path, learn: Callable[[Path], None], encoder: bool = True) -> None:
+        """Learn a part of a lesson in a folder, or take up what an earlier process has learnt there.
+
+        Where the encoder stays as it is, only the others are kept.
+        """
         kept = folder / _KEPT
-        if kept.is_file():
-            found = load_file(kept)
-            for name, value in self.weights().items():
+        if (found := _found(kept)) is not None:
+            for name, value in self.weights(encoder).items():
                 value.copy_(found[name])
             return
         folder.mkdir(parents=True, exist_ok=True)
         learn(folder)
         # Copies, since a prefix shares tensors with the network that it stands before.
-        write_tensors(kept, {name: value.clone() for name, value in self.weights().items()})
+        write_tensors(kept, {name: value.clone() for name, value in self.weights(encoder).items()})
         (folder / "last.ckpt").unlink(missing_ok=True)
 
     def read(self, texts: NDArray[np.int64]) -> None:
@@ -97,6 +105,17 @@ class Chain:
             aucs[both] = learner.judge(update).double()
             found.append(aucs.numpy())
         return np.concatenate(found) if found else np.empty(0)
+
+
+def _found(kept: Path) -> dict[str, Tensor] | None:
+    """Return what an earlier process kept; what was cut off counts as nothing."""
+    if not kept.is_file():
+        return None
+    try:
+        return load_file(kept)
+    except SafetensorError as error:
+        logger.warning("%s is cut off (%s); that part is learnt anew", kept, first_line(error))
+        return None
 
 
 def write_tensors(path: Path, tensors: dict[str, Tensor]) -> None:

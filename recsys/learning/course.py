@@ -186,7 +186,7 @@ class Schedule:
         wanted = min(len(older), round(self._settings.replay * len(new)))
         again = np.random.default_rng([self._seed, number]).choice(older, wanted, replace=False)
         read = np.concatenate([np.sort(again), new])
-        judged, until = len(self._old) > 0, self._clicks_until(block, read)
+        judged, until = len(self._old) > 0, self._clicks_until(block, new)
         self.trainer.learn(
             f"block-{number}",
             *shown.take(read),
@@ -199,14 +199,15 @@ class Schedule:
         if not judged:
             self._old = new[len(new) - math.ceil(self._settings.held_out * len(new)) :][-_OLD_REQUESTS:]
 
-    def _clicks_until(self, block: Block, read: Ints) -> datetime:
+    def _clicks_until(self, block: Block, new: Ints) -> datetime:
         """Say until when past clicks are learnt from: what held-out requests could not know would flatter them."""
         until = self._time.known_at(block.end)
-        held_out = read[len(read) - math.ceil(self._settings.held_out * len(read)) :]
+        held_out = new[len(new) - math.ceil(self._settings.held_out * len(new)) :]
         if not len(held_out):
             return until
         first: datetime = self._shown.moments[held_out[0]].astype("datetime64[us]").item()
-        return min(until, self._time.known_at(first.replace(tzinfo=UTC)))
+        until = min(until, self._time.known_at(first.replace(tzinfo=UTC)))
+        return until if self._clicks_learnt is None else max(until, self._clicks_learnt)
 
 
 def _moments(column: pl.Series) -> npt.NDArray[np.datetime64]:
@@ -260,6 +261,8 @@ class TextCourse:
         What learns.
     blocks
         In order of time.
+    started
+        Whether it goes on from an earlier model.
     """
 
     def __init__(
@@ -282,12 +285,12 @@ class TextCourse:
         self.trainer = TextTrainer(self._texts + shown.query_texts, settings, seed, work, before)
         self.blocks = windows.blocks(settings.block)
         self._schedule = Schedule(self.trainer, shown, self.blocks, log.time, settings, seed)
-        self._started = before is not None
+        self.started = before is not None
 
     @property
     def knows(self) -> bool:
         """Whether the encoder has learnt anything yet."""
-        return self._started or bool(self.trainer.lessons)
+        return self.started or bool(self.trainer.lessons)
 
     def read(self, block: Block) -> pl.DataFrame:
         """Give the requests of the next block whose labels are known by the end of its window.

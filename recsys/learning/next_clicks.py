@@ -90,8 +90,9 @@ class PastClicks:
         what was clicked stays: which of both was clicked is what cannot be told.
         """
         count, drawn = min(len(self), self.settings.clicks_per_step), self.settings.negatives
-        first = int(random.integers(0, len(self) - count + 1))
-        clicks = self.lists.block(first, first + count)
+        # After the last comes the first, so that every click is drawn as often.
+        rows = (random.integers(len(self)) + np.arange(count)) % len(self)
+        clicks = self.lists.take(rows)
         anywhere = random.random(drawn) < self.settings.uniform
         others = np.where(anywhere, random.choice(self.shown, drawn), random.choice(clicks.items, drawn))
         items = np.hstack([clicks.items[:, None].astype(np.int64), np.tile(others, (count, 1))])
@@ -99,7 +100,7 @@ class PastClicks:
         own = (items[:, :, None] == clicks.history[:, None, :]).any(axis=2)
         own[:, 0] = False
         labels = np.zeros(items.shape, np.float32)
-        labels[:, 0] = self.weights[first : first + count]
+        labels[:, 0] = self.weights[rows]
         return Step(
             items=torch.from_numpy(np.where(own, -1, items)),
             labels=torch.from_numpy(labels),
@@ -119,4 +120,4 @@ def _weights(values: NDArray[np.float32]) -> NDArray[np.float32]:
     recorded = np.clip(values, 0, None)
     usual = np.median(recorded[known])
     both = recorded + usual
-    return np.where(known, 2 * recorded / np.where(both > 0, both, 1), 1).astype(np.float32)
+    return np.where(known & (both > 0), 2 * recorded / np.where(both > 0, both, 1), 1).astype(np.float32)

@@ -64,14 +64,26 @@ class Subject:
 
     @classmethod
     def of(
-        cls, lists: CodedLists, outcomes: Outcomes, clicks: PastClicks | None, held_out: float, memory: TextMemory
+        cls,
+        lists: CodedLists,
+        outcomes: Outcomes,
+        clicks: PastClicks | None,
+        held_out: float,
+        memory: TextMemory,
+        again: int = 0,
     ) -> "Subject":
-        """Hold out the last share of requests."""
-        split = max(1, len(lists) - math.ceil(held_out * len(lists)))
+        """Hold out the last share of requests; the first `again` are learnt from once more and do not count."""
+        split = max(1, len(lists) - math.ceil(held_out * (len(lists) - again)))
         texts = memory.rows(lists)
         if clicks is not None:
             texts = np.union1d(texts, memory.text_of[clicks.codes[clicks.codes >= 0]])
         return cls(lists, outcomes, split, clicks, texts)
+
+    @cached_property
+    def learnt(self) -> Lists:
+        """The requests that are learnt from."""
+        requests = np.arange(self.split)
+        return self.lists.take(requests), self.outcomes.take(self.lists.places(requests))
 
     @cached_property
     def held_out(self) -> Lists:
@@ -119,7 +131,9 @@ def learn_texts(
     )
     chain.read(subject.texts)
     again = math.ceil(min(settings.epochs, settings.head_epochs) / 3)
-    chain.part(folder / "heads-again", lambda inside: learn_heads(chain, subject, settings, again, seed, inside))
+    chain.part(
+        folder / "heads-again", lambda inside: learn_heads(chain, subject, settings, again, seed, inside), encoder=False
+    )
     return float((folder / "texts" / _SHARE).read_text())
 
 
@@ -127,7 +141,7 @@ def _learner(chain: Chain, subject: Subject, settings: TextSettings, seed: int) 
     """Return what learns from the requests and past clicks of a block."""
     learner = chain.learner(settings, seed)
     learner.block_texts, learner.clicks = subject.texts, subject.clicks
-    learner.click_shares = _click_shares(subject.lists, subject.outcomes, len(chain.memory.text_of))
+    learner.click_shares = _click_shares(*subject.learnt, len(chain.memory.text_of))
     return learner
 
 

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import logging
 import math
+import shutil
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from recsys.encoders.adapters import add_adapter, merge_adapter
+from recsys.encoders.adapters import add_adapter, check_adapter, merge_adapter
 from recsys.encoders.encoder import Encoder
 from recsys.encoders.lexicon import Lexicon
 from recsys.encoders.settings import TextSettings
@@ -32,6 +33,11 @@ from recsys.learning.text_model import TextModel
 from recsys.vectors.coded_lists import CodedLists
 
 logger = logging.getLogger(__name__)
+
+_LESSON = "lesson.json"
+
+_ADAPTED = ("teacher", "texts", "heads-again", "together")
+"""Parts of a lesson in which an adapter learns."""
 
 _GROWN = 2
 """The encoder learns anew when so many times as many requests are known as when it learnt last: it reads all texts for
@@ -117,6 +123,8 @@ class TextTrainer:
         self._standard = Standard()
 
     def _check_settings(self, encoder: Encoder, cache: Path) -> None:
+        if self._settings.peft:
+            check_adapter(self._settings.peft)
         longest = getattr(encoder.network.config, "max_position_embeddings", None)
         if longest is not None and self._settings.max_tokens > longest:
             raise SettingsError(
@@ -204,7 +212,7 @@ class TextTrainer:
             self._settle(lists)
         if not self.lessons:
             self._published = self._untuned.copied()
-        subject = self._subject(lists, outcomes, clicks)
+        subject = self._subject(lists, outcomes, clicks, again)
         texts = subject.texts if old is None else np.union1d(subject.texts, self._untuned.memory.rows(old[0]))
         for chain in (self._untuned, self._tuned):
             if chain is not None:
@@ -220,21 +228,23 @@ class TextTrainer:
             self._standard = Standard.by(self._reading, subject.held_out if old is None else old, settings)
         old_after = None if old is None else mean(self._reading.aucs(old, settings))
         lesson = Lesson(len(lists), *found, self._kept, share, old_before, old_after)
-        write_whole(folder / "lesson.json", json.dumps(dataclasses.asdict(lesson)))
+        write_whole(folder / _LESSON, json.dumps(dataclasses.asdict(lesson)))
         self.lessons.append(lesson)
         logger.debug("%s: %s", name, lesson)
 
-    def _subject(self, lists: CodedLists, outcomes: Outcomes, clicks: Clicks | None) -> Subject:
+    def _subject(self, lists: CodedLists, outcomes: Outcomes, clicks: Clicks | None, again: int) -> Subject:
         """Bring together what a lesson is about; past clicks that tell nothing are left out."""
         settings, memory = self._settings, self._untuned.memory
         past = None if clicks is None or not settings.next_click else PastClicks.of(clicks, lists.items, settings)
-        return Subject.of(lists, outcomes, past if past else None, settings.held_out, memory)
+        return Subject.of(lists, outcomes, past if past else None, settings.held_out, memory, again)
 
     def _teach(self, subject: Subject, texts: NDArray[np.int64], folder: Path) -> float:
         """Let heads learn on the published encoder, and the encoder where it may; say how much of that is kept."""
         settings, seed, passes = self._settings, self._seed, min(self._settings.epochs, self._settings.head_epochs)
         self._untuned.part(
-            folder / "heads", lambda inside: learn_heads(self._untuned, subject, settings, passes, seed, inside)
+            folder / "heads",
+            lambda inside: learn_heads(self._untuned, subject, settings, passes, seed, inside),
+            encoder=False,
         )
         return self._tune(subject, texts, passes, folder) if self._encoder_learns else 0.0
 
@@ -242,7 +252,8 @@ class TextTrainer:
     def _encoder_learns(self) -> bool:
         """Whether the encoder may learn, and there is something that it learns from."""
         settings = self._settings
-        may = settings.tune != "never" and (settings.peft or settings.trainable_layers or self._untuned.encoder.query)
+        own = settings.trainable_layers or self._untuned.encoder.query is not None
+        may = settings.tune != "never" and (settings.peft or own)
         return bool(may and settings.epochs and (settings.teacher_epochs or settings.epochs > settings.head_epochs))
 
     def _tune(self, subject: Subject, texts: NDArray[np.int64], passes: int, folder: Path) -> float:
@@ -254,12 +265,17 @@ class TextTrainer:
             tuned = self._tuned
             again = math.ceil(passes / 3) if turn else passes  # heads follow the encoder again where it learns
             tuned.part(
-                folder / "tuned-heads", lambda inside: learn_heads(tuned, subject, settings, again, seed, inside)
+                folder / "tuned-heads",
+                lambda inside: learn_heads(tuned, subject, settings, again, seed, inside),
+                encoder=False,
             )
         if not turn:
             return 0.0
         self._taught = self._learnt
         if settings.peft:
+            if settings.peft["peft_type"] == "ADALORA" and not (folder / _LESSON).is_file():
+                for name in _ADAPTED:  # what it knows of the worth of ranks is in no file
+                    shutil.rmtree(folder / name, ignore_errors=True)
             add_adapter(tuned.encoder, settings.peft, self._updates(subject), seed)
             tuned.read(texts)  # a prefix changes every embedding at once
         if settings.teacher_epochs:
@@ -272,7 +288,15 @@ class TextTrainer:
         if settings.peft:
             merge_adapter(tuned.encoder)
         tuned.read(texts)
-        return share
+        return share if self._moved else 0.0
+
+    @property
+    def _moved(self) -> bool:
+        """Whether the encoder that learns is another one by now; one with a merged adapter always is."""
+        if self._tuned is None or self._settings.peft:
+            return self._tuned is not None
+        pairs = zip(self._weights, learning(self._tuned.encoder), strict=True)
+        return not all(torch.equal(before, now) for before, now in pairs)
 
     def _open(self) -> Chain:
         """Return a twin of what learnt on the published encoder, with an encoder that may learn."""
@@ -299,9 +323,9 @@ class TextTrainer:
 
     @property
     def _kept(self) -> Kept:
-        if self._reading is self._tuned:
+        if self._reading is self._tuned and self._moved:
             return "tuned"
-        before, now = self._published.weights(), self._untuned.weights()
+        before, now = self._published.weights(encoder=False), self._reading.weights(encoder=False)
         return "published" if all(torch.equal(now[name], value) for name, value in before.items()) else "heads"
 
     def _updates(self, subject: Subject) -> int:
@@ -317,6 +341,11 @@ class TextTrainer:
         settings, chain = self._settings, self._untuned
         memory, encoder = chain.memory, chain.encoder
         rows = memory.rows(lists)
+        if not len(rows):
+            raise DataError(
+                "the text window holds no item with a text whose outcome is known by its end, so there is nothing to "
+                "read; move [windows] cuts or fractions"
+            )
         if settings.lexicon:
             self._lexicon = Lexicon.fit(memory.texts(rows), settings.lexicon, self._seed)
             memory.add_lexicon(self._lexicon)

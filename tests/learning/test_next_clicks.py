@@ -96,7 +96,16 @@ def test_a_click_counts_by_what_was_recorded_of_it() -> None:
     assert past.weights == pytest.approx([2 * 30 / 50, 2 * 10 / 30, 1, 1])
     below = PastClicks.of(clicks([1, 2, 3], [[0]] * 3, [-5, 8, 8]), np.arange(5), settings())
     assert below.weights.tolist() == [0, 1, 1]
-    assert PastClicks.of(clicks([1, 2], [[0]] * 2, [0, 0]), np.arange(5), settings()).weights.tolist() == [0, 0]
+    assert PastClicks.of(clicks([1, 2], [[0]] * 2, [0, 0]), np.arange(5), settings()).weights.tolist() == [1, 1]
+
+
+def test_every_click_is_drawn_as_often() -> None:
+    past = PastClicks.of(
+        clicks(list(range(1, 41)), [[0]] * 40), np.arange(1, 41), settings(clicks_per_step=8, negatives=1)
+    )
+    drawn = np.concatenate([past.draw(np.random.default_rng(seed)).items[:, 0] for seed in range(4000)])
+    shares = np.bincount(drawn, minlength=41)[1:] / len(drawn)
+    assert shares == pytest.approx(np.full(40, 1 / 40), rel=0.15)
 
 
 def test_what_was_read_for_longer_is_learnt_as_the_more_likely_click() -> None:

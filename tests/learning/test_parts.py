@@ -1,9 +1,11 @@
 """The parts of a lesson: behaviour makes a teacher, the encoder learns from it, and texts nobody has seen gain."""
 
 import itertools
+import math
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 import torch
 
@@ -70,7 +72,7 @@ def test_the_encoder_learns_anew_when_twice_as_many_requests_are_known(
     world, taught: TextSettings, tmp_path: Path
 ) -> None:
     """Four blocks of as many new requests; those that are read again do not count. Heads learn in each."""
-    quick = taught.model_copy(update={"teacher_epochs": 2, "text_epochs": 1, "tune": "always"})
+    quick = taught.model_copy(update={"teacher_epochs": 2, "text_epochs": 1, "tune": "always", "held_out": 0.0})
     trainer, outcomes = TextTrainer(world.texts, quick, 0, tmp_path), Outcomes.of(world.labels)
     parts = np.split(np.arange(len(world.lists)), 4)
     encoders, heads = [], []
@@ -84,6 +86,33 @@ def test_the_encoder_learns_anew_when_twice_as_many_requests_are_known(
     assert [lesson.share > 0 for lesson in trainer.lessons] == [True, True, False, True]
     assert [torch.equal(one, next_) for one, next_ in itertools.pairwise(encoders)] == [False, True, False]
     assert not any(torch.equal(one, next_) for one, next_ in itertools.pairwise(heads))
+
+
+def test_what_is_read_again_is_not_held_out_and_does_not_count(
+    world, tiny_settings: TextSettings, tmp_path: Path
+) -> None:
+    """Ten of thirty requests are new, and a fifth of them is held out."""
+    from recsys.encoders.encoder import Encoder
+
+    memory = TextMemory(Encoder.load(tiny_settings.encoder), world.texts, tiny_settings, tmp_path)
+    lists = world.lists.block(0, 30)
+    block = Subject.of(lists, Outcomes.of(world.labels[: lists.starts[-1]]), None, 0.2, memory, again=20)
+    assert (block.split, len(block.learnt[0]), len(block.held_out[0])) == (28, 28, 2)
+
+
+def test_held_out_labels_are_not_counted_among_the_clicks_that_are_learnt_from(
+    world, taught: TextSettings, tmp_path: Path
+) -> None:
+    """The loss of the step is corrected by how often items are clicked, which held-out requests must not tell."""
+    settings = taught.model_copy(update={"loss": "in_batch", "tune": "never", "held_out": 0.3, "patience": 9})
+    split = len(world.lists) - math.ceil(0.3 * len(world.lists))
+    learnt = np.arange(len(world.labels)) < world.lists.starts[split]
+    losses = []
+    for name, labels in (("one", world.labels), ("other", np.where(learnt, world.labels, 1 - world.labels))):
+        TextTrainer(world.texts, settings, 0, tmp_path / name).learn("block", world.lists, Outcomes.of(labels))
+        log = pl.read_csv(tmp_path / name / "block/heads/log-0/metrics.csv")
+        losses.append(log["loss"].drop_nulls().to_list())
+    assert losses[0] == losses[1]
 
 
 def test_of_many_texts_those_are_learnt_from_that_were_seen_most() -> None:

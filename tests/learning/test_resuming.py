@@ -18,6 +18,7 @@ pytestmark = pytest.mark.slow
 
 
 LORA = {"peft_type": "LORA", "r": 2, "target_modules": ["query", "value"]}
+ADALORA = {"peft_type": "ADALORA", "init_r": 4, "target_r": 2}
 PREFIX = {"peft_type": "PREFIX_TUNING", "num_virtual_tokens": 2}
 
 WAYS = {
@@ -29,6 +30,13 @@ WAYS = {
     "early stop": {"patience": 1, "head_learning_rate": 0.01, "epochs": 8},
     "teacher": {"teacher_epochs": 2, "text_epochs": 2, "texts_per_step": 8, "epochs": 1, "tune": "auto"},
     "teacher of an adapter": {"teacher_epochs": 1, "text_epochs": 1, "texts_per_step": 8, "peft": LORA, "epochs": 2},
+    "teacher of adaptive ranks": {
+        "teacher_epochs": 1,
+        "text_epochs": 1,
+        "texts_per_step": 8,
+        "peft": ADALORA,
+        "epochs": 2,
+    },
     "average": {"average": 0.9, "leash": 0.01},
 }
 
@@ -110,7 +118,7 @@ def test_a_training_killed_in_any_pass_ends_in_the_same_weights(world, settings:
     killed_and_taken_up(world, settings, tmp_path, (TextLearner, "training_step"), (1, 3, 5, 7, 9))
 
 
-@pytest.mark.parametrize("settings", ["teacher", "teacher of an adapter"], indirect=True)
+@pytest.mark.parametrize("settings", ["teacher", "teacher of an adapter", "teacher of adaptive ranks"], indirect=True)
 def test_a_training_killed_while_the_encoder_learns_from_the_teacher_ends_in_the_same_weights(
     world, settings: TextSettings, tmp_path: Path
 ) -> None:
@@ -134,6 +142,16 @@ def test_a_checkpoint_that_was_cut_off_counts_as_none(world, tiny_settings: Text
     checkpoint = tmp_path / "cut/block-0/together/last.ckpt"
     checkpoint.write_bytes(checkpoint.read_bytes()[:5000])
     assert same(learn(world, tiny_settings, tmp_path / "cut"), unbroken)
+
+
+def test_a_part_that_was_cut_off_is_learnt_anew(
+    world, tiny_settings: TextSettings, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    unbroken = learn(world, tiny_settings, tmp_path)
+    for kept in tmp_path.glob("block-*/*/kept.safetensors"):
+        kept.write_bytes(kept.read_bytes()[:1000])
+    assert same(learn(world, tiny_settings, tmp_path), unbroken)
+    assert "that part is learnt anew" in caplog.text
 
 
 def test_a_training_that_had_stopped_early_is_not_taken_up_again(

@@ -377,7 +377,7 @@ def test_an_encoder_that_learns_nothing_embeds_the_catalogue_once(
     assert np.array_equal(other.embed(), first)
 
 
-@pytest.mark.parametrize("change", [{"epochs": 2, "head_epochs": 2}, {"epochs": 2, "tune": "never"}])
+@pytest.mark.parametrize("change", [{"epochs": 2, "head_epochs": 2, "tune": "auto", "held_out": 0.1}, {"epochs": 2, "tune": "never"}])
 def test_a_block_that_leaves_the_encoder_as_it_was_embeds_nothing_anew(
     world, tiny_settings: TextSettings, tmp_path: Path, change: dict[str, float]
 ) -> None:
