@@ -4,7 +4,7 @@ import argparse
 import hashlib
 import json
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -16,6 +16,7 @@ from recsys.data.tables import Dataset
 from recsys.data.windows import Windows, place_windows
 from recsys.evaluation.evaluation import Evaluation, evaluate_rankers
 from recsys.features.plan import TEXT_COLUMNS
+from recsys.files import unfinished
 from recsys.jobs.judging import LoggedWindow, read_logged, text_alone
 from recsys.jobs.segments import cold_requests
 from recsys.jobs.train import grow_with_valid
@@ -27,6 +28,7 @@ from recsys.settings import Settings, load_settings
 
 DAY = timedelta(days=1)
 MEASURES = ("AUC", "nDCG@10")
+_COLD, _SCORE = "ablation: cold", "ablation: score of "
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,24 @@ class Day:
     cold: np.ndarray[tuple[int], np.dtype[np.bool_]]
     scores: dict[str, np.ndarray[tuple[int], np.dtype[np.float64]]]
 
+    def write(self, path: Path) -> None:
+        """Write it as one table, whole or not at all."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        told = {_SCORE + name: values for name, values in self.scores.items()}
+        with unfinished(path.parent, path.name, Path.touch) as file:
+            self.requests.with_columns(**{_COLD: self.cold}, **told).write_parquet(file)
+            file.replace(path)
+
+    @classmethod
+    def read(cls, path: Path) -> "Day":
+        """Read what `write` wrote."""
+        table = pl.read_parquet(path)
+        scores = {
+            name.removeprefix(_SCORE): table[name].to_numpy() for name in table.columns if name.startswith(_SCORE)
+        }
+        requests = table.drop(_COLD, *(name for name in table.columns if name.startswith(_SCORE)))
+        return cls(requests, table[_COLD].to_numpy(), scores)
+
 
 def main() -> None:
     """Run every freshness and print one table for each."""
@@ -57,7 +77,7 @@ def main() -> None:
     parser.add_argument("--days", type=int, default=3, help="the last so many days before the last cut are tested")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--out", type=Path, required=True, help="JSON file to write")
-    parser.add_argument("--work", type=Path, help="folder that keeps what was learnt, for another run")
+    parser.add_argument("--work", type=Path, help="folder that keeps what was learnt and judged, for another run")
     options = parser.parse_args()
     settings = load_settings(options.config, options.set)
     dataset = prepare(Dataset.read(options.data), settings).dataset
@@ -85,11 +105,20 @@ def run(dataset: Dataset, settings: Settings, days: int, work: Path) -> Iterator
     # first, the last test day included.
     begin = logs["1d"].time.known_at(first + DAY)
     chain = Windows((first, begin, begin, end, end))
-    read = _read(dataset, settings, chain, logs, work)
+    facts = [settings.model_dump(mode="json"), chain.to_json(), fingerprint(dataset)]
+    judged, read = work / _name(facts), dict[str, dict[str, LoggedWindow]]()
     for test in (end - DAY * back for back in range(days, 0, -1)):
         for freshness, log in logs.items():
-            windows = {name: of[freshness] for name, of in read.items()}
-            yield freshness, _judge(windows, test, (first, begin), log, settings)
+            path = judged / f"{freshness}-{test:%Y-%m-%d}.parquet"
+            if not path.is_file():
+                read = read or _read(dataset, settings, chain, logs, work)
+                windows = {name: of[freshness] for name, of in read.items()}
+                _judge(windows, test, (first, begin), log, settings).write(path)
+            yield freshness, Day.read(path)
+
+
+def _name(facts: Sequence[object]) -> str:
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
 
 
 def _read(
@@ -104,8 +133,7 @@ def _read(
     read: dict[str, dict[str, LoggedWindow]] = {"frozen": {}, "tuned": {}}
     clock = logs["live"].time.model_dump(mode="json")
     facts = [settings.seed, settings.text.model_dump(mode="json"), clock, chain.to_json(), fingerprint(dataset)]
-    name = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
-    course = TextCourse(dataset, settings.text, settings.seed, chain, logs["live"], None, work / name)
+    course = TextCourse(dataset, settings.text, settings.seed, chain, logs["live"], None, work / _name(facts))
     for block in course.blocks:
         rows = course.read(block)
         for freshness, log in logs.items():
