@@ -464,6 +464,17 @@ def test_a_window_without_a_click_is_refused_before_the_encoder_learns(line, tmp
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("values", [None, [None]])
+def test_clicks_are_not_weighed_by_what_was_recorded_of_none(line, tmp_path, values) -> None:
+    events = line.dataset.events.drop("value", strict=False)
+    if values is not None:
+        events = events.with_columns(value=pl.lit(None, pl.Float64))
+    settings = changed(line.settings, text={"weigh": "click"})
+    with pytest.raises(SettingsError, match=r"\[text\] weigh names 'click', and no such event has a `value`; leave it"):
+        train(replace(line.dataset, events=events), settings, tmp_path / "model")
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize(("backend", "module"), [("onnx", "onnx"), ("openvino", "openvino")])
 def test_a_backend_that_is_not_installed_is_refused_before_the_encoder_learns(
     line, tmp_path, backend, module, monkeypatch

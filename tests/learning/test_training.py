@@ -6,6 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from recsys.encoders.encoder import Encoder
 from recsys.encoders.settings import TextSettings
@@ -377,7 +378,9 @@ def test_an_encoder_that_learns_nothing_embeds_the_catalogue_once(
     assert np.array_equal(other.embed(), first)
 
 
-@pytest.mark.parametrize("change", [{"epochs": 2, "head_epochs": 2, "tune": "auto", "held_out": 0.1}, {"epochs": 2, "tune": "never"}])
+@pytest.mark.parametrize(
+    "change", [{"epochs": 2, "head_epochs": 2, "tune": "auto", "held_out": 0.1}, {"epochs": 2, "tune": "never"}]
+)
 def test_a_block_that_leaves_the_encoder_as_it_was_embeds_nothing_anew(
     world, tiny_settings: TextSettings, tmp_path: Path, change: dict[str, float]
 ) -> None:
@@ -404,3 +407,59 @@ def test_texts_are_embedded_on_the_accelerator_and_the_weights_come_back(world, 
         assert encoder.device.type == torch.accelerator.current_accelerator().type
     assert encoder.device.type == "cpu"
     assert np.allclose(encoder.embed(tokens)[:10], encoder.embed(encoder.tokenize([f"text {n}" for n in range(10)], 16)), atol=1e-3)  # fmt: skip
+
+
+def test_the_query_of_attention_pooling_learns_alone_where_no_layer_may(world, tiny_settings: TextSettings) -> None:
+    settings = tiny_settings.model_copy(update={"pooling": "attention", "trainable_layers": 0, "held_out": 0.0})
+    before, after = (
+        fit_text(world.texts, world.lists, Outcomes.of(world.labels), settings.model_copy(update={"epochs": epochs}), 0)
+        for epochs in (0, 4)
+    )
+    changed = {
+        name
+        for name, value in after.encoder.state_dict().items()
+        if not torch.equal(value, before.encoder.state_dict()[name])
+    }
+    assert changed == {"query"}
+
+
+def test_a_tuned_encoder_that_is_the_published_one_is_not_told_to_have_learnt(
+    world, tiny_settings: TextSettings, tmp_path: Path
+) -> None:
+    """The pass of the heads is the best, for those after it turn everything upside down."""
+    settings = tiny_settings.model_copy(
+        update={"epochs": 2, "head_epochs": 1, "patience": 1, "held_out": 0.3, "learning_rate": 0.0}
+    )
+    trainer = TextTrainer(world.texts, settings, 0, tmp_path)
+    trainer.learn("block", world.lists, Outcomes.of(world.labels))
+    (lesson,) = trainer.lessons
+    assert (lesson.kept, lesson.share) == ("heads", 0.0)
+
+
+@pytest.mark.parametrize("epochs", [0, 1])
+def test_a_block_without_a_known_text_says_so(world, tiny_settings: TextSettings, tmp_path: Path, epochs: int) -> None:
+    settings = tiny_settings.model_copy(update={"epochs": epochs, "head_epochs": 0})
+    nothing = CodedLists(
+        np.array([0, 2]), np.full(2, -1, np.int32), np.full((1, 1), -1, np.int32), np.zeros((1, 1), np.float32)
+    )
+    trainer = TextTrainer(world.texts, settings, 0, tmp_path)
+    wanted = "holds no item with a text" if not epochs else "no candidate of the text window is positive"
+    with pytest.raises(DataError, match=wanted):
+        trainer.learn("block", nothing, Outcomes.of(np.array([1.0, 0.0])))
+
+
+def test_an_unknown_adapter_is_refused_before_anything_is_learnt(
+    world, tiny_settings: TextSettings, tmp_path: Path
+) -> None:
+    settings = tiny_settings.model_copy(update={"peft": {"peft_type": "LORAX"}})
+    with pytest.raises(SettingsError, match="peft_type = 'LORAX' is not known; did you mean LORA"):
+        TextTrainer(world.texts, settings, 0, tmp_path)
+
+
+def test_parts_in_which_heads_alone_learn_hold_no_encoder(world, tiny_settings: TextSettings, tmp_path: Path) -> None:
+    settings = tiny_settings.model_copy(update={"head_epochs": 1, "epochs": 2})
+    trainer = TextTrainer(world.texts, settings, 0, tmp_path)
+    trainer.learn("block", world.lists, Outcomes.of(world.labels))
+    names = {path.parent.name: set(load_file(path)) for path in tmp_path.glob("block/*/kept.safetensors")}
+    assert {part for part, held in names.items() if any(name.startswith("encoder.") for name in held)} == {"together"}
+    assert "heads" in names
