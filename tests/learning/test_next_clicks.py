@@ -69,25 +69,27 @@ def test_what_is_given_is_minus_the_log_of_the_chance_to_be_drawn() -> None:
                 assert number == pytest.approx(-np.log(chance[item]), rel=1e-5)
 
 
-def test_scores_that_are_learnt_tell_how_likely_a_click_is_not_how_often_it_is_drawn() -> None:
-    """Users click item 1 three times as often as 2, whatever is drawn: the scores differ by the log of 3."""
-    items = [1, 1, 1, 2] * 200
-    past = PastClicks.of(
-        clicks(items, [[0]] * len(items)),
-        np.arange(1, 3),
-        settings(clicks_per_step=400, negatives=15, uniform=0.3),
-    )
+def learnt_difference(past: PastClicks) -> float:
+    """Learn a score for each item by itself, and return by how much that of item 1 is above that of item 2."""
     score = torch.zeros(3, requires_grad=True)
     optimizer = torch.optim.Adam([score], lr=0.05)
     seen = []
     for number in range(600):
         step = past.draw(np.random.default_rng(number))
-        loss = list_cross_entropy(score[step.items.clamp(min=0)] + step.given, step.labels, step.items >= 0)
+        logits, counts = score[step.items.clamp(min=0)] + step.given, step.labels.amax(dim=1)
+        loss = list_cross_entropy(logits, step.labels, step.items >= 0, weights=counts)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         seen.append((score[1] - score[2]).item())
-    assert np.mean(seen[200:]) == pytest.approx(np.log(3), abs=0.05)
+    return float(np.mean(seen[200:]))
+
+
+def test_scores_that_are_learnt_tell_how_likely_a_click_is_not_how_often_it_is_drawn() -> None:
+    """Users click item 1 three times as often as 2, whatever is drawn: the scores differ by the log of 3."""
+    draws = settings(clicks_per_step=400, negatives=15, uniform=0.3)
+    past = PastClicks.of(clicks([1, 1, 1, 2] * 200, [[0]] * 800), np.arange(1, 3), draws)
+    assert learnt_difference(past) == pytest.approx(np.log(3), abs=0.05)
 
 
 def test_a_click_counts_by_what_was_recorded_of_it() -> None:
@@ -110,22 +112,7 @@ def test_every_click_is_drawn_as_often() -> None:
 
 def test_what_was_read_for_longer_is_learnt_as_the_more_likely_click() -> None:
     """Items 1 and 2 are clicked as often, but 1 is read three times as long as 2: 30 and 10 beside a median of 10."""
-    items = [1, 2] * 400
-    values = [30.0, 10.0] * 400
-    past = PastClicks.of(
-        clicks([*items, 2], [[0]] * 801, [*values, 10.0]),
-        np.arange(1, 3),
-        settings(clicks_per_step=800, negatives=15, uniform=0.3),
-    )
-    score = torch.zeros(3, requires_grad=True)
-    optimizer = torch.optim.Adam([score], lr=0.05)
-    seen = []
-    for number in range(400):
-        step = past.draw(np.random.default_rng(number))
-        logits, present, counts = score[step.items.clamp(min=0)] + step.given, step.items >= 0, step.labels.amax(dim=1)
-        loss = list_cross_entropy(logits, step.labels, present, weights=counts)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        seen.append((score[1] - score[2]).item())
-    assert np.mean(seen[150:]) == pytest.approx(np.log(1.5), abs=0.05)
+    draws = settings(clicks_per_step=400, negatives=15, uniform=0.3)
+    items, values = [1, 2] * 400, [30.0, 10.0] * 400
+    past = PastClicks.of(clicks([*items, 2], [[0]] * 801, [*values, 10.0]), np.arange(1, 3), draws)
+    assert learnt_difference(past) == pytest.approx(np.log(1.5), abs=0.05)
