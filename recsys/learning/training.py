@@ -218,12 +218,10 @@ class TextTrainer:
             if chain is not None:
                 chain.memory.refresh(texts)
         old_before = None if old is None else mean(self._reading.aucs(old, settings))
-        if users is None:
-            users = sum(lesson.requests for lesson in self.lessons) + np.arange(len(lists))
+        users = self._learnt - len(lists) + np.arange(len(lists)) if users is None else users
         found = self._judge(lists, outcomes, np.arange(again, len(lists)), users) if self.lessons else None
         share = self._teach(subject, texts, folder)
-        if found is None:
-            found = self._judge(lists, outcomes, np.arange(subject.split, len(lists)), users)
+        found = found or self._judge(lists, outcomes, np.arange(subject.split, len(lists)), users)
         if settings.epochs:
             self._standard = Standard.by(self._reading, subject.held_out if old is None else old, settings)
         old_after = None if old is None else mean(self._reading.aucs(old, settings))
