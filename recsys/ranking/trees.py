@@ -1,5 +1,6 @@
 """The LightGBM ranker and its feature contract: the only home of LightGBM."""
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,10 @@ from recsys.progress import progress
 from recsys.ranking.contract import Contract
 from recsys.ranking.settings import RankerSettings
 from recsys.ranking.tree_text import check_trees
+
+logger = logging.getLogger(__name__)
+# By itself it writes to the terminal, where nobody who trains a shop's model knows what it speaks of.
+lightgbm.register_logger(logger, info_method_name="debug", warning_method_name="debug")
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]

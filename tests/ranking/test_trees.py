@@ -1,5 +1,7 @@
 import dataclasses
 import re
+import subprocess
+import sys
 from itertools import pairwise
 from pathlib import Path
 
@@ -80,6 +82,24 @@ def test_a_category_is_learnt_by_its_codes_and_not_by_their_order():
     ranker = grow(examples, Contract.of(table), SMALL, seed=0, rounds=5)
     low, high, other, unseen = ranker.score(FeatureTable.of(pl.DataFrame({"brand": ["a", "b", "c", "new"]})))
     assert high > max(low, other, unseen)
+
+
+def test_what_lightgbm_says_of_many_words_is_for_those_who_ask():
+    """It speaks once in a process, so that each is asked in one of its own."""
+    asked = (
+        "import logging, sys; logging.basicConfig(level=getattr(logging, sys.argv[1]), stream=sys.stdout)\n"
+        "from tests.ranking.test_trees import *\n"
+        "words = np.random.default_rng(5).integers(400, size=6000).astype(str)\n"
+        "table = rows_of(pl.DataFrame({'word': words}))\n"
+        "examples = Examples(table, (words < '2').astype(np.int64), np.arange(0, 6001, 6))\n"
+        "grow(examples, Contract.of(table), SMALL, seed=0, rounds=2)\n"
+    )
+    said = {
+        level: subprocess.run([sys.executable, "-c", asked, level], capture_output=True, text=True, check=True).stdout
+        for level in ("INFO", "DEBUG")
+    }
+    assert said["INFO"] == ""
+    assert "DEBUG:recsys.ranking.trees:[LightGBM] [Warning] Categorical features with more bins" in said["DEBUG"]
 
 
 def test_growth_stops_at_the_best_size_on_the_valid_window(grown):
