@@ -60,10 +60,8 @@ class Place:
         size = WorldSettings()
         size = size.model_copy(update={"requests": round(lists / (1 - size.random_tail))})
         random = np.random.default_rng(size.seed)
-        catalogue, population = (
-            make_catalogue(size, random),
-            make_population(size, random),
-        )  # as `make_world` draws them
+        catalogue = make_catalogue(size, random)  # these two as `make_world` draws them
+        population = make_population(size, random)
         prepared = prepare(make_world(size).dataset, settings)
         return cls(prepared, place_windows(prepared.dataset.requests, settings.windows), catalogue, population)
 
@@ -80,13 +78,14 @@ class Place:
         return unit
 
     def learn(self, work: Path) -> dict[str, Reader]:
-        """Let texts be learnt from, block after block; say what reads in the end."""
+        """Let texts be learnt from, block after block; give what reads in the end, and heads alone beside it."""
         settings, log = self.prepared.settings, self.prepared.log
         course = TextCourse(self.prepared.dataset, settings.text, settings.seed, self.windows, log, None, work)
         for block in course.blocks:
             course.learn(block)
         untuned = course.untuned_reader(log)
-        return {"tuned": course.reader(log)} | ({} if untuned is None else {"heads": untuned})
+        reader = course.reader(log)
+        return {"heads": reader} if untuned is None else {"heads": untuned, "tuned": reader}
 
     def judge(self, readers: dict[str, Reader]) -> dict[str, object]:
         """Judge text alone on the last window, and off the lists."""

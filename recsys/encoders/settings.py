@@ -64,8 +64,8 @@ class TextSettings(BaseModel):
         corrects for popularity by itself.
     next_click
         How much it counts, beside the loss of lists, that users' past clicks are told from what others clicked and from
-        any item: each click that is no click on a list, given what its user had clicked before. Scores so mean
-        something off the lists, too; 0 leaves it out.
+        any item: each click that is no click on a list, given what its user had clicked before. 0 leaves it
+        out.
     weigh
         Kind of events, `"click"` perhaps, whose `value`, such as the seconds read, says how much a past click counts;
         all count the same when it is empty. A list counts as much as its best grade in any case, but for the loss

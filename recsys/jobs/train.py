@@ -193,10 +193,7 @@ def _prepare(dataset: Dataset, settings: Settings) -> Prepared:
 def _refuse_worthless(events: pl.DataFrame, kind: str) -> None:
     """Refuse to weigh clicks by what was recorded of none of them."""
     refuse_unseen(events, "[text] weigh", [kind])
-    if (
-        "value" not in events.columns
-        or events.filter(pl.col("event") == kind)["value"].null_count() == (events["event"] == kind).sum()
-    ):
+    if "value" not in events.columns or events.filter(pl.col("event") == kind)["value"].is_null().all():
         raise SettingsError(f"[text] weigh names {kind!r}, and no such event has a `value`; leave it empty")
 
 

@@ -80,12 +80,6 @@ class Subject:
         return cls(lists, outcomes, split, clicks, texts)
 
     @cached_property
-    def learnt(self) -> Lists:
-        """The requests that are learnt from."""
-        requests = np.arange(self.split)
-        return self.lists.take(requests), self.outcomes.take(self.lists.places(requests))
-
-    @cached_property
     def held_out(self) -> Lists:
         """The requests that nothing learns from; perhaps none."""
         requests = np.arange(self.split, len(self.lists))
@@ -141,7 +135,9 @@ def _learner(chain: Chain, subject: Subject, settings: TextSettings, seed: int) 
     """Return what learns from the requests and past clicks of a block."""
     learner = chain.learner(settings, seed)
     learner.block_texts, learner.clicks = subject.texts, subject.clicks
-    learner.click_shares = _click_shares(*subject.learnt, len(chain.memory.text_of))
+    learnt = subject.lists.starts[subject.split]
+    shown, labels = subject.lists.items[:learnt], subject.outcomes.labels[:learnt]
+    learner.click_shares = _click_shares(shown, labels, len(chain.memory.text_of))
     return learner
 
 
@@ -230,8 +226,7 @@ def _choose_share(chain: Chain, subject: Subject, published: list[Tensor], setti
     return best[1]
 
 
-def _click_shares(lists: CodedLists, outcomes: Outcomes, items: int) -> Tensor:
+def _click_shares(shown: NDArray[np.int32], labels: NDArray[np.float32], items: int) -> Tensor:
     """Return which part of all clicks is on each item code, float32 [items]."""
-    clicked = (outcomes.labels > 0) & (lists.items >= 0)
-    counts = np.bincount(lists.items[clicked], minlength=items)
+    counts = np.bincount(shown[(labels > 0) & (shown >= 0)], minlength=items)
     return torch.from_numpy((counts / max(1, counts.sum())).astype(np.float32))

@@ -21,8 +21,6 @@ from recsys.ranking.settings import RankerSettings
 from recsys.ranking.tree_text import check_trees
 
 logger = logging.getLogger(__name__)
-# By itself it writes to the terminal, where nobody who trains a shop's model knows what it speaks of.
-lightgbm.register_logger(logger, info_method_name="debug", warning_method_name="debug")
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -189,6 +187,8 @@ def grow(
     DataError
         When no request holds a click, a label is out of range or a list is too long.
     """
+    # By itself it writes to the terminal, where nobody who trains a shop's model knows what it speaks of.
+    lightgbm.register_logger(logger, info_method_name="debug", warning_method_name="debug")
     dataset = _dataset(train, contract, "ranker")
     large = int(train.clicked.sum()) * len(contract.names) > _LARGE
     parameters = _parameters(settings, seed) | {"force_col_wise" if large else "force_row_wise": True}

@@ -312,11 +312,18 @@ def test_clicks_that_are_not_known_by_the_end_of_a_block_are_not_learnt_from(
     assert not all(torch.equal(after_last[0][name], after_last[1][name]) for name in after_last[0])
 
 
+@pytest.mark.parametrize(("share", "replay"), [(0.3, 0.0), (0.6, 1.0)])
 def test_past_clicks_of_the_time_of_held_out_requests_wait_for_the_next_block(
-    line, settings: TextSettings, windows: Windows, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    line,
+    settings: TextSettings,
+    windows: Windows,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    share: float,
+    replay: float,
 ) -> None:
     """What was held out is judged without what it could not know, and each click is learnt from once."""
-    learning = settings.model_copy(update={"next_click": 0.3, "held_out": 0.3, "replay": 0.0})
+    learning = settings.model_copy(update={"next_click": 0.3, "held_out": share, "replay": replay})
     found, given = shown(line, line.dataset.requests, learning), []
     real = TextTrainer.learn
 
@@ -330,7 +337,7 @@ def test_past_clicks_of_the_time_of_held_out_requests_wait_for_the_next_block(
     schedule = Schedule(trainer, found, blocks, CLOCK, learning, 3)
     learn_all(schedule)
     known = found.before(CLOCK.labelled_until(blocks[0].end))
-    first = found.moments[known[len(known) - math.ceil(0.3 * len(known))]]
+    first = found.moments[known[len(known) - math.ceil(share * len(known))]]
     assert len(given[0]) == int((found.clicked < first).sum()) > 0
     told = np.concatenate([clicks.items for clicks in given])
     assert told.tolist() == found.clicks.items[: len(told)].tolist()

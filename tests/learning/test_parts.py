@@ -97,7 +97,7 @@ def test_what_is_read_again_is_not_held_out_and_does_not_count(
     memory = TextMemory(Encoder.load(tiny_settings.encoder), world.texts, tiny_settings, tmp_path)
     lists = world.lists.block(0, 30)
     block = Subject.of(lists, Outcomes.of(world.labels[: lists.starts[-1]]), None, 0.2, memory, again=20)
-    assert (block.split, len(block.learnt[0]), len(block.held_out[0])) == (28, 28, 2)
+    assert (block.split, len(block.held_out[0])) == (28, 2)
 
 
 def test_held_out_labels_are_not_counted_among_the_clicks_that_are_learnt_from(
@@ -149,4 +149,4 @@ def nothing(requests: int) -> tuple[np.ndarray, np.ndarray]:
 def test_click_shares_are_of_clicks_on_known_items(world) -> None:
     lists = CodedLists(np.array([0, 3, 5]), np.array([0, 1, -1, 1, 2], np.int32), *nothing(2))
     outcomes = Outcomes.of(np.array([1, 0, 1, 1, 1]))
-    assert _click_shares(lists, outcomes, 4).tolist() == pytest.approx([1 / 3, 1 / 3, 1 / 3, 0])
+    assert _click_shares(lists.items, outcomes.labels, 4).tolist() == pytest.approx([1 / 3, 1 / 3, 1 / 3, 0])
