@@ -206,8 +206,7 @@ class Schedule:
         if not len(held_out):
             return until
         first: datetime = self._shown.moments[held_out[0]].astype("datetime64[us]").item()
-        until = min(until, self._time.known_at(first.replace(tzinfo=UTC)))
-        return until if self._clicks_learnt is None else max(until, self._clicks_learnt)
+        return min(until, self._time.known_at(first.replace(tzinfo=UTC)))
 
 
 def _moments(column: pl.Series) -> npt.NDArray[np.datetime64]:

@@ -1,3 +1,4 @@
+import itertools
 import math
 from dataclasses import replace
 from datetime import timedelta
@@ -312,7 +313,22 @@ def test_clicks_that_are_not_known_by_the_end_of_a_block_are_not_learnt_from(
     assert not all(torch.equal(after_last[0][name], after_last[1][name]) for name in after_last[0])
 
 
-@pytest.mark.parametrize(("share", "replay"), [(0.3, 0.0), (0.6, 1.0)])
+def test_what_is_read_again_does_not_judge(line, settings: TextSettings, windows: Windows, tmp_path: Path) -> None:
+    """Lessons after the first are judged on all new requests with both outcomes, and on no others."""
+    learning = settings.model_copy(update={"replay": 1.0, "next_click": 0.0, "held_out": 0.2})
+    found = shown(line, line.dataset.requests, learning)
+    trainer = TextTrainer(item_texts(line.dataset.items, learning.fields), learning, 3, tmp_path)
+    blocks = windows.blocks(timedelta(days=1))
+    learn_all(Schedule(trainer, found, blocks, CLOCK, learning, 3))
+    known = [len(found.before(CLOCK.labelled_until(block.end))) for block in blocks]
+    wins = np.add.reduceat(found.outcomes.labels > 0, found.lists.starts[:-1])
+    both = (wins > 0) & (wins < found.lists.lengths)
+    expected = [int(both[first:last].sum()) for first, last in itertools.pairwise(known)]
+    assert [lesson.judged for lesson in trainer.lessons[1:]] == expected
+    assert min(expected) > 0
+
+
+@pytest.mark.parametrize(("share", "replay"), [(0.3, 0.0), (0.6, 1.0), (0.99, 0.0)])
 def test_past_clicks_of_the_time_of_held_out_requests_wait_for_the_next_block(
     line,
     settings: TextSettings,
