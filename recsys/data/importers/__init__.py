@@ -8,6 +8,7 @@ from recsys.data.importers.ebnerd import read_ebnerd
 from recsys.data.importers.mapped import files_read, read_mapped, read_mapping
 from recsys.data.importers.mapping import Mapping
 from recsys.data.importers.mind import read_mind
+from recsys.data.importers.movielens import read_movielens
 from recsys.data.importers.openbandit import read_openbandit
 from recsys.data.importers.pseudonyms import form_of, user_as_kept
 from recsys.data.importers.remote import fetched, is_remote
@@ -19,6 +20,7 @@ SOURCES: dict[str, Callable[[Path], Dataset]] = {
     "tables": read_mapped,
     "ebnerd": read_ebnerd,
     "mind": read_mind,
+    "movielens": read_movielens,
     "openbandit": read_openbandit,
     "upworthy": read_upworthy,
 }
@@ -35,6 +37,7 @@ __all__ = [
     "read_mapped",
     "read_mapping",
     "read_mind",
+    "read_movielens",
     "read_openbandit",
     "read_source",
     "read_upworthy",
