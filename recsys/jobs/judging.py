@@ -24,8 +24,9 @@ from recsys.past.log import Log
 from recsys.past.lookup import Asked, Lookup
 from recsys.progress import progress
 from recsys.ranking.calibration import Calibration
+from recsys.ranking.examples import Examples
 from recsys.ranking.experience import Experience, Kind
-from recsys.ranking.trees import Examples, TreeRanker
+from recsys.ranking.trees import TreeRanker
 from recsys.vectors.reader import Reader
 
 Floats = npt.NDArray[np.float64]
@@ -74,6 +75,7 @@ def read_logged(
     reader: Reader | None,
     kind: Kind = "logged",
     folder: Path | None = None,
+    weight: str = "",
 ) -> LoggedWindow:
     """Compute the features of logged requests.
 
@@ -87,6 +89,8 @@ def read_logged(
         Where the lists come from.
     folder
         Where features are kept; in memory when left out.
+    weight
+        Column that says how much each row counts; all count alike when empty.
     """
     tables, unseen = [], [np.empty(0)]
     with progress(len(asked.candidates), "features", "row") as advance:
@@ -95,10 +99,12 @@ def read_logged(
             unseen.append(part.unseen())
             advance(len(part.candidates))
     table = FeatureRows.joined_of(tables)
-    labels = asked.candidates["label"].cast(pl.Int64).to_numpy()
+    rows = asked.candidates
+    labels, moments = rows["label"].cast(pl.Int64).to_numpy(), rows["timestamp"].dt.epoch("us").to_numpy()
+    weights = rows[weight].cast(pl.Float64).to_numpy() if weight else np.ones(len(rows))
     experience = Experience.of(kind, asked.lengths, np.concatenate(unseen))
-    examples = Examples(table, labels, asked.starts)
-    return LoggedWindow(asked.candidates, examples, examples, experience)
+    examples = Examples(table, labels, asked.starts, moments, weights)
+    return LoggedWindow(rows, examples, examples, experience)
 
 
 @dataclass(frozen=True)

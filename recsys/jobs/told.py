@@ -9,7 +9,8 @@ from recsys.data.windows import WINDOWS, Windows
 from recsys.evaluation.evaluation import PRODUCT, TEXT, UNTUNED, Evaluation
 from recsys.evaluation.reports.brief import HEADLINE
 from recsys.evaluation.reports.pages import number
-from recsys.ranking.trees import Examples, TreeRanker
+from recsys.ranking.examples import Examples
+from recsys.ranking.trees import TreeRanker
 from recsys.shown import counted
 
 if TYPE_CHECKING:

@@ -34,7 +34,9 @@ from recsys.past.streams import CLICK
 from recsys.progress import Story, progress
 from recsys.ranking.calibration import Calibration, Fold
 from recsys.ranking.contract import Contract
-from recsys.ranking.trees import Examples, TreeRanker, grow, refuse_without_click
+from recsys.ranking.examples import Examples, check_weight
+from recsys.ranking.experience import Kind
+from recsys.ranking.trees import TreeRanker, check_monotone, grow, refuse_without_click
 from recsys.settings import Settings
 from recsys.shown import counted
 from recsys.sources.finding import Finder, check_extras
@@ -156,9 +158,11 @@ def _train_in(
 
 def _refuse_early(prepared: Prepared, windows: Windows) -> None:
     """Refuse leaks and windows without a click before the encoder has learnt for hours."""
-    lists, time = prepared.made.lists, prepared.log.time
+    lists, time, weight = prepared.made.lists, prepared.log.time, prepared.settings.ranker.weight
     for window in WINDOWS[1:3]:
-        refuse_without_click(windows.of(lists, window, time.feedback_delay, time.shown)["label"].to_numpy(), window)
+        rows = windows.of(lists, window, time.feedback_delay, time.shown)
+        counting = pl.col(weight) > 0 if weight and window == "ranker" else True
+        refuse_without_click(rows.filter(counting)["label"].to_numpy(), window)
     refuse_leaks(prepared, windows)
 
 
@@ -185,6 +189,8 @@ def _prepare(dataset: Dataset, settings: Settings) -> Prepared:
     if settings.text.weigh:
         _refuse_worthless(plain.events, settings.text.weigh)
     check_query(plain.requests, settings.text.query, after)
+    check_monotone(feature_names(settings.features), settings.ranker.monotone)
+    check_weight(plain.requests, settings.ranker.weight)
     check_extra(settings.text.backend)
     check_extras(settings.candidates, settings.features)
     return prepared
@@ -229,7 +235,7 @@ def _read(
     course: "TextCourse", prepared: Prepared, windows: Windows, work: Path, story: Story
 ) -> tuple[dict[Window, LoggedWindow], Finder, Reader]:
     """Compute the features of each block before the encoder learns from it, and those of test by what it is then."""
-    log, settings, sampled = prepared.log, prepared.settings, prepared.dataset.about.sampled
+    log, settings = prepared.log, prepared.settings
     merging = EVEN
     logged: dict[Window, LoggedWindow] = {}
     story.begin(f"learning what texts say about clicks, in {counted(len(course.blocks), 'period')} of time")
@@ -240,7 +246,7 @@ def _read(
                 requests = course.read(block)
                 if settings.candidates.sources and merging is EVEN:
                     merging = learn_merging(requests, finder, settings.seed)
-                part = _read_block(requests, replace(finder, merging=merging), settings.seed, sampled, work)
+                part = _read_block(requests, replace(finder, merging=merging), prepared, work)
                 logged[block.window] = logged[block.window].joined(part) if block.window in logged else part
             course.learn(block)
             advance(1)
@@ -253,16 +259,21 @@ def _read(
     return logged, Finder(settings.candidates, settings.features, log, reader, merging), reader
 
 
-def _read_block(requests: pl.DataFrame, finder: Finder, seed: int, sampled: bool, work: Path) -> LoggedWindow:
+def _read_block(requests: pl.DataFrame, finder: Finder, prepared: Prepared, work: Path) -> LoggedWindow:
     """Compute the features of logged requests and of lists that candidate sources make in their place.
 
     Where the logged ones were drawn, those that sources made are learnt from alone; where they were shown, both are.
     """
-    log, features, reader = finder.log, finder.features, finder.reader
-    part = read_logged(Asked.of(requests, log), features, reader, "drawn" if sampled else "logged", work)
+    sampled, settings = prepared.dataset.about.sampled, prepared.settings
+
+    def read(rows: pl.DataFrame, kind: Kind) -> LoggedWindow:
+        asked, weight = Asked.of(rows, finder.log), settings.ranker.weight
+        return read_logged(asked, finder.features, finder.reader, kind, work, weight)
+
+    part = read(requests, "drawn" if sampled else "logged")
     if not finder.settings.sources:
         return part
-    found = read_logged(Asked.of(found_lists(requests, finder, seed), log), features, reader, "found", work)
+    found = read(found_lists(requests, finder, settings.seed), "found")
     asked, made = (counted(len(each.examples.starts) - 1, "list") for each in (part, found))
     if found.experience is None:
         logger.warning("no source found what was chosen in %s; they are learnt from as they are", asked)
@@ -320,7 +331,7 @@ def _calibrate(grown: Grown, ranker: LoggedWindow, valid: Examples, settings: Se
     moments = ranker.requests["timestamp"]
     early = (moments < moments.median()).to_numpy()
     before, after = (ranker.examples.where(rows) for rows in (early, ~early))
-    if (before.labels > 0).any():
+    if (before.graded > 0).any():
         half = grow(before, Contract.of(before.table), settings.ranker, settings.seed, rounds=grown.chosen.size)
         folds = [Fold(half.score(after.table), after.labels, after.starts), *folds]
         give_back()

@@ -1,15 +1,27 @@
 """How the LightGBM ranker is grown."""
 
-from typing import Literal
+from datetime import timedelta
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from recsys.data.clock import Duration
+
 
 class RankerSettings(BaseModel):
-    """LightGBM's lambdarank, in its own words, and what orders equal scores.
+    """How LightGBM ranks, in its own words, and what orders equal scores.
 
     Attributes
     ----------
+    objective
+        What trees learn: `"lambdarank"`, pairs of a list by what their exchange changes of nDCG; `"rank_xendcg"`, the
+        cross entropy of whole lists; `"binary"`, each candidate alone, chosen or not, whatever its grade.
+    monotone
+        Features that may only raise a score (`"rising"`) or lower it (`"falling"`) as they grow, whatever was learnt.
+    half_life
+        Age at which a list counts half as much as the newest one that is learnt from; all count alike when left out.
+    weight
+        Column of requests that says how much each row counts, 0 or more; all count alike when empty.
     rounds
         Largest number of trees.
     patience
@@ -35,6 +47,10 @@ class RankerSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
+    objective: Literal["lambdarank", "rank_xendcg", "binary"] = "lambdarank"
+    monotone: dict[str, Literal["rising", "falling"]] = Field(default_factory=dict)
+    half_life: Annotated[Duration, Field(gt=timedelta(0))] | None = None
+    weight: str = ""
     rounds: int = Field(default=800, ge=1)
     patience: int = Field(default=60, ge=1)
     learning_rate: float = Field(default=0.05, gt=0, le=1)

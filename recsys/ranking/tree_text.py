@@ -11,7 +11,8 @@ Ints = npt.NDArray[np.int64]
 _HEADER = "version num_class num_tree_per_iteration label_index max_feature_idx objective".split()  # noqa: SIM905
 _HEADER += ["feature_names", "feature_infos", "tree_sizes"]
 _FIXED = {"version": "v4", "num_class": "1", "num_tree_per_iteration": "1", "label_index": "0"}
-_FIXED |= {"objective": "lambdarank"}
+_OBJECTIVES = ("lambdarank", "rank_xendcg", "binary sigmoid:1")
+_BOUND = "monotone_constraints"
 
 _SPLITS = ("split_feature", "decision_type", "left_child", "right_child", "internal_count")
 _SPLIT_NUMBERS = ("split_gain", "internal_value", "internal_weight")
@@ -35,7 +36,7 @@ _MOST_LEAVES = 131_072
 
 
 def check_trees(text: str) -> list[str]:
-    """Hold a model of one lambdarank ranker against what LightGBM 4 writes.
+    """Hold a model of one ranker against what LightGBM 4 writes.
 
     Parameters
     ----------
@@ -59,6 +60,8 @@ def check_trees(text: str) -> list[str]:
     names, ranges = header["feature_names"].split(" "), header["feature_infos"].split(" ")
     if not len(names) == len(ranges) == _whole("max_feature_idx", header["max_feature_idx"], 1)[0] + 1:
         raise ValueError("feature_names, feature_infos and max_feature_idx do not agree")
+    if _BOUND in header and not re.fullmatch(f"(-1|0|1)( (-1|0|1)){{{len(names) - 1}}}", header[_BOUND]):
+        raise ValueError(f"{_BOUND} does not hold {len(names)} of -1, 0 and 1")
     if len(set(names)) < len(names) or not all(map(re.compile(r"\w+").fullmatch, names)):
         raise ValueError("feature_names holds a name twice or something else than letters, digits and underscores")
     if not all(map(_RANGE.fullmatch, ranges)):
@@ -82,11 +85,15 @@ def check_trees(text: str) -> list[str]:
 def _header(head: str) -> dict[str, str]:
     first, *lines = head.split("\n")
     found = dict(_pairs(lines))
-    if first != "tree" or list(found) != _HEADER:
+    bound = [_BOUND] if _BOUND in found else []
+    place = _HEADER.index("feature_infos")
+    if first != "tree" or list(found) != [*_HEADER[:place], *bound, *_HEADER[place:]]:
         raise ValueError(f"its header does not hold {', '.join(_HEADER)} and nothing else")
     for name, value in _FIXED.items():
         if found[name] != value:
             raise ValueError(f"{name} is {found[name]!r}, not {value!r}")
+    if found["objective"] not in _OBJECTIVES:
+        raise ValueError(f"objective is {found['objective']!r}, not one of {', '.join(_OBJECTIVES)}")
     return found
 
 

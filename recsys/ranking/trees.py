@@ -1,8 +1,9 @@
 """The LightGBM ranker and its feature contract: the only home of LightGBM."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -10,25 +11,26 @@ import lightgbm
 import numpy as np
 import numpy.typing as npt
 
-from recsys.errors import DataError, ModelError
+from recsys.errors import DataError, ModelError, SettingsError
 from recsys.features.columns import plain_name
 from recsys.features.rows import FeatureRows
 from recsys.features.table import FeatureTable
 from recsys.files import open_plain
 from recsys.progress import progress
 from recsys.ranking.contract import Contract
+from recsys.ranking.examples import Examples
 from recsys.ranking.settings import RankerSettings
 from recsys.ranking.tree_text import check_trees
+from recsys.shown import counted
 
 logger = logging.getLogger(__name__)
 
-Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
 LARGEST_LABEL = 30
 """LightGBM's gains reach up to 2^30 - 1."""
 LARGEST_LIST = 10_000
-"""LightGBM's lambdarank refuses longer lists."""
+"""LightGBM ranks no longer lists."""
 
 _SCORED = 100_000
 """So many rows of a table are scored at once."""
@@ -41,54 +43,6 @@ _FEW = 10_000
 
 _CHUNK = 4_096
 """So many rows of a table are turned into what LightGBM reads at once."""
-
-
-@dataclass(frozen=True)
-class Examples:
-    """Labelled feature rows.
-
-    Attributes
-    ----------
-    table
-        Features of C candidates, rows of one request together.
-    labels
-        Grades, shape [C].
-    starts
-        First row of each request and, last, the number of rows, shape [R + 1].
-    """
-
-    table: FeatureRows
-    labels: Ints
-    starts: Ints
-
-    @property
-    def clicked(self) -> npt.NDArray[np.bool_]:
-        """Which rows are of requests that hold a positive label, shape [C]; the others teach an order nothing."""
-        lengths = np.diff(self.starts)
-        clicked = np.add.reduceat(self.labels > 0, self.starts[:-1]) > 0 if len(lengths) else np.empty(0, dtype=bool)
-        return np.repeat(clicked, lengths)
-
-    def lengths_of(self, rows: npt.NDArray[np.bool_]) -> Ints:
-        """Give how many rows each request has of which some rows are."""
-        lengths = np.diff(self.starts)
-        return lengths[lengths > 0][rows[self.starts[:-1][lengths > 0]]]
-
-    def where(self, rows: npt.NDArray[np.bool_]) -> "Examples":
-        """Keep some rows; a request is kept whole or not at all."""
-        starts = np.concatenate([[0], np.cumsum(self.lengths_of(rows))])
-        return Examples(self.table.where(rows), self.labels[rows], starts)
-
-    def without(self, names: tuple[str, ...]) -> "Examples":
-        """Leave features out."""
-        return Examples(self.table.without(names), self.labels, self.starts)
-
-    def joined(self, later: "Examples") -> "Examples":
-        """Append later requests."""
-        return Examples(
-            FeatureRows.joined_of([self.table, later.table]),
-            np.concatenate([self.labels, later.labels]),
-            np.concatenate([self.starts, later.starts[1:] + self.starts[-1]]),
-        )
 
 
 @dataclass(frozen=True)
@@ -122,7 +76,7 @@ class TreeRanker:
         if len(matrix) == 0:
             return np.empty(0)
         threads = 1 if len(matrix) < _FEW else 0
-        return np.asarray(self.booster.predict(matrix, num_threads=threads), dtype=np.float64)
+        return np.asarray(self.booster.predict(matrix, num_threads=threads, raw_score=True), dtype=np.float64)
 
     @property
     def size(self) -> int:
@@ -165,7 +119,7 @@ def grow(
     valid: Examples | None = None,
     rounds: int | None = None,
 ) -> TreeRanker:
-    """Grow a lambdarank ranker.
+    """Grow a ranker.
 
     Parameters
     ----------
@@ -185,17 +139,17 @@ def grow(
     Raises
     ------
     DataError
-        When no request holds a click, a label is out of range or a list is too long.
+        When no request holds a click that counts, or a label is out of range.
     """
     # By itself it writes to the terminal, where nobody who trains a shop's model knows what it speaks of.
     lightgbm.register_logger(logger, info_method_name="debug", warning_method_name="debug")
-    dataset = _dataset(train, contract, "ranker")
+    dataset = _dataset(train, contract, "ranker", settings)
     large = int(train.clicked.sum()) * len(contract.names) > _LARGE
-    parameters = _parameters(settings, seed) | {"force_col_wise" if large else "force_row_wise": True}
+    parameters = _parameters(settings, seed, contract) | {"force_col_wise" if large else "force_row_wise": True}
     callbacks: list[Callable[..., Any]] = []
     valid_sets = []
     if valid is not None:
-        valid_sets = [_dataset(valid, contract, "valid", dataset)]
+        valid_sets = [_dataset(valid, contract, "valid", settings, dataset)]
         callbacks.append(lightgbm.early_stopping(settings.patience, verbose=False))
     size = settings.rounds if valid is not None or rounds is None else rounds
     with progress(size, "trees", "tree") as advance:
@@ -217,9 +171,33 @@ def refuse_without_click(labels: np.ndarray[tuple[int], np.dtype[np.int64]], win
         raise DataError(f"the {window} window holds no list with a click, so no order can be learnt; move [windows]")
 
 
-def _parameters(settings: RankerSettings, seed: int) -> dict[str, Any]:
-    return {
-        "objective": "lambdarank",
+def check_monotone(names: Sequence[str], monotone: Mapping[str, str]) -> None:
+    """Refuse directions of features that there are not.
+
+    Parameters
+    ----------
+    names
+        Names of all features.
+    monotone
+        What `[ranker] monotone` holds.
+
+    Raises
+    ------
+    SettingsError
+        With the nearest known name.
+    """
+    for name in monotone:
+        if name not in names:
+            near = get_close_matches(name, names, n=1, cutoff=0.0)[0]
+            raise SettingsError(
+                f"[ranker] monotone names {name!r}, which is no feature; did you mean {near}? `recsys features` names "
+                "all of them"
+            )
+
+
+def _parameters(settings: RankerSettings, seed: int, contract: Contract) -> dict[str, Any]:
+    parameters = {
+        "objective": settings.objective,
         "metric": "ndcg",
         "eval_at": [10],
         "lambdarank_truncation_level": settings.truncation,
@@ -235,6 +213,21 @@ def _parameters(settings: RankerSettings, seed: int) -> dict[str, Any]:
         "deterministic": True,
         "verbosity": -1,
     }
+    if directions := _directions(settings, contract):
+        parameters["monotone_constraints"] = directions
+    return parameters
+
+
+def _directions(settings: RankerSettings, contract: Contract) -> list[int]:
+    """Say of each feature whether scores may only rise (1) or fall (-1) with it; nothing where none is bound."""
+    signs = [{"rising": 1, "falling": -1}.get(settings.monotone.get(name, ""), 0) for name in contract.names]
+    for place in contract.category_places:
+        if signs[place]:
+            raise SettingsError(
+                f"[ranker] monotone names {contract.names[place]!r}, which holds categories without an order; leave it "
+                "out"
+            )
+    return signs if any(signs) else []
 
 
 def _feature_names(contract: Contract) -> list[str]:
@@ -242,19 +235,30 @@ def _feature_names(contract: Contract) -> list[str]:
 
 
 def _dataset(
-    examples: Examples, contract: Contract, window: str, reference: lightgbm.Dataset | None = None
+    examples: Examples,
+    contract: Contract,
+    window: str,
+    settings: RankerSettings,
+    reference: lightgbm.Dataset | None = None,
 ) -> lightgbm.Dataset:
-    rows = examples.clicked
-    labels, sizes = examples.labels[rows], examples.lengths_of(rows)
-    refuse_without_click(labels, window)
-    if sizes.max() > LARGEST_LIST:
-        raise DataError(f"a list of {sizes.max()} candidates is longer than LightGBM's limit {LARGEST_LIST}; cut it")
+    examples, long = examples.dealt(LARGEST_LIST)
+    if long:
+        logger.warning(
+            "%s of the %s window hold more than the %s candidates that LightGBM ranks at most; each is dealt out to "
+            "several",
+            *(counted(long, "list"), window, f"{LARGEST_LIST:,}"),
+        )
+    examples = examples.where(examples.clicked)
+    labels = examples.labels
+    refuse_without_click(labels if reference is not None else examples.graded, window)
     if labels.min() < 0 or labels.max() > LARGEST_LABEL:
         raise DataError(f"labels run from {labels.min()} to {labels.max()}; use grades from 0 to {LARGEST_LABEL}")
+    counts = examples.counts(settings.half_life)
     return lightgbm.Dataset(
-        _Chunks(examples.table.where(rows), contract),
+        _Chunks(examples.table, contract),
         label=labels,
-        group=sizes,
+        weight=None if reference is not None or (counts == counts[0]).all() else counts,
+        group=np.diff(examples.starts),
         feature_name=_feature_names(contract),
         categorical_feature=contract.category_places,
         reference=reference,

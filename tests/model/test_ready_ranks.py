@@ -21,8 +21,9 @@ from recsys.past.log import Log
 from recsys.past.lookup import Asked
 from recsys.ranking.calibration import Calibration, Fold
 from recsys.ranking.contract import Contract
+from recsys.ranking.examples import Examples
 from recsys.ranking.settings import RankerSettings
-from recsys.ranking.trees import Examples, grow
+from recsys.ranking.trees import grow
 from recsys.schema import RANKINGS, TIME
 from recsys.serving.ranker import Ranker
 from recsys.settings import Settings
@@ -78,7 +79,7 @@ def world():
     labels = asked.candidates["label"].to_numpy().astype(np.int64)
     contract = Contract.of(table)
     grown = RankerSettings(leaves=5, rows_per_leaf=10)
-    ranker = grow(Examples(table, labels, asked.starts), contract, grown, seed=1, rounds=12)
+    ranker = grow(Examples.alike(table, labels, asked.starts), contract, grown, seed=1, rounds=12)
     calibration = Calibration.fit([Fold(ranker.score(table), labels, asked.starts)])
     model = Model(Settings(features=SETTINGS), Windows((NOON,) * 5), ranker, ranker, calibration, tower)
     return World(Ready(model, log, reader))

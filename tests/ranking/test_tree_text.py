@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 from recsys.ranking.tree_text import check_trees
 
 
-def grow(leaves: int = 5, rows_per_leaf: int = 5) -> str:
+def grow(leaves: int = 5, rows_per_leaf: int = 5, **others: object) -> str:
     """Grow two trees on numbers, numbers with gaps and 40 categories."""
     random = np.random.default_rng(0)
     table = np.column_stack([random.random(200), random.random(200), random.integers(0, 40, 200)])
     table[random.random(200) < 0.2, 1] = np.nan
     labels = ((table[:, 2] % 3 == 0) ^ (np.nan_to_num(table[:, 1]) > 0.5) ^ (random.random(200) > 0.9)).astype(int)
     settings = {"objective": "lambdarank", "num_leaves": leaves, "min_data_in_leaf": rows_per_leaf, "verbosity": -1}
-    settings |= {"min_data_per_group": 1, "cat_smooth": 0.1, "num_threads": 1}
+    settings |= {"min_data_per_group": 1, "cat_smooth": 0.1, "num_threads": 1} | others
     data = lightgbm.Dataset(
         table, label=labels, group=[10] * 20, categorical_feature=[2], feature_name=["a", "b", "größe"]
     )
@@ -107,6 +107,22 @@ FORGED = [
 def test_what_lightgbm_would_trust_is_refused(name: str, value: str, words: str) -> None:
     with pytest.raises(ValueError, match=re.escape(words)):
         check_trees(changed(name, value))
+
+
+@pytest.mark.parametrize("objective", ["lambdarank", "rank_xendcg", "binary"])
+def test_every_objective_and_features_with_directions_are_read(objective: str) -> None:
+    assert check_trees(grow(objective=objective, monotone_constraints=[1, -1, 0])) == ["a", "b", "größe"]
+
+
+@pytest.mark.parametrize("directions", ["1 -1", "1 -1 0 0", "1 -1 2", "1  0", ""])
+def test_directions_that_fit_no_feature_are_refused(directions: str) -> None:
+    text = grow(monotone_constraints=[1, -1, 0])
+    forged = text.replace("monotone_constraints=1 -1 0\n", f"monotone_constraints={directions}\n")
+    with pytest.raises(ValueError, match="monotone_constraints does not hold 3 of -1, 0 and 1"):
+        check_trees(forged)
+    moved = text.replace("monotone_constraints=1 -1 0\n", "").replace("version", "monotone_constraints=1 -1 0\nversion")
+    with pytest.raises(ValueError, match="its header does not hold version.* and nothing else"):
+        check_trees(moved)
 
 
 def test_children_that_go_round_are_refused() -> None:

@@ -2,6 +2,7 @@ import dataclasses
 import re
 import subprocess
 import sys
+from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
 
@@ -11,13 +12,14 @@ import polars as pl
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from recsys.errors import DataError, ModelError
+from recsys.errors import DataError, ModelError, SettingsError
 from recsys.features.rows import FeatureRows
 from recsys.features.table import FeatureTable
 from recsys.ranking import trees as module
 from recsys.ranking.contract import Contract
+from recsys.ranking.examples import Examples
 from recsys.ranking.settings import RankerSettings
-from recsys.ranking.trees import Examples, TreeRanker, grow
+from recsys.ranking.trees import TreeRanker, check_monotone, grow
 
 SMALL = RankerSettings(rounds=40, patience=10, leaves=7, rows_per_leaf=5, learning_rate=0.2, feature_fraction=1.0)
 
@@ -35,7 +37,7 @@ def make_examples(seed=0, requests=150):
     labels = np.zeros(rows, dtype=np.int64)
     for start, end in pairwise(starts):
         labels[start + strength[start:end].argmax()] = 1
-    return Examples(rows_of(pl.DataFrame({"match": match, "noise": noise, "brand": brand})), labels, starts)
+    return Examples.alike(rows_of(pl.DataFrame({"match": match, "noise": noise, "brand": brand})), labels, starts)
 
 
 def rows_of(frame):
@@ -78,7 +80,7 @@ def test_a_planted_signal_is_learnt(grown):
 def test_a_category_is_learnt_by_its_codes_and_not_by_their_order():
     brand = np.random.default_rng(5).choice(["a", "b", "c"], 1200)
     table = rows_of(pl.DataFrame({"brand": brand}))
-    examples = Examples(table, (brand == "b").astype(np.int64), np.arange(0, 1201, 6))
+    examples = Examples.alike(table, (brand == "b").astype(np.int64), np.arange(0, 1201, 6))
     ranker = grow(examples, Contract.of(table), SMALL, seed=0, rounds=5)
     low, high, other, unseen = ranker.score(FeatureTable.of(pl.DataFrame({"brand": ["a", "b", "c", "new"]})))
     assert high > max(low, other, unseen)
@@ -91,7 +93,7 @@ def test_what_lightgbm_says_of_many_words_is_for_those_who_ask():
         "from tests.ranking.test_trees import *\n"
         "words = np.random.default_rng(5).integers(400, size=6000).astype(str)\n"
         "table = rows_of(pl.DataFrame({'word': words}))\n"
-        "examples = Examples(table, (words < '2').astype(np.int64), np.arange(0, 6001, 6))\n"
+        "examples = Examples.alike(table, (words < '2').astype(np.int64), np.arange(0, 6001, 6))\n"
         "grow(examples, Contract.of(table), SMALL, seed=0, rounds=2)\n"
     )
     said = {
@@ -123,7 +125,7 @@ def test_groups_are_the_lengths_of_the_lists():
     """The order of whole lists has no meaning; rows of one list cut into two lists would."""
     plain = SMALL.model_copy(update={"row_fraction": 1.0})
     one = grow(TRAIN, CONTRACT, plain, seed=3, rounds=3)
-    halves = Examples(TRAIN.table, TRAIN.labels, np.unique([*TRAIN.starts, *(TRAIN.starts[:-1] + 1)]))
+    halves = Examples.alike(TRAIN.table, TRAIN.labels, np.unique([*TRAIN.starts, *(TRAIN.starts[:-1] + 1)]))
     other = grow(halves, CONTRACT, plain, seed=3, rounds=3)
     assert not np.array_equal(one.score(VALID.table), other.score(VALID.table))
     clicked = TRAIN.where(TRAIN.clicked)
@@ -133,7 +135,7 @@ def test_groups_are_the_lengths_of_the_lists():
         group=np.diff(clicked.starts),
         categorical_feature=[2],
     )
-    oracle = lightgbm.train(module._parameters(plain, 3), data, num_boost_round=3)
+    oracle = lightgbm.train(module._parameters(plain, 3, CONTRACT), data, num_boost_round=3)
     np.testing.assert_array_equal(
         one.score(VALID.table), oracle.predict(CONTRACT.matrix(VALID.table.table(0, len(VALID.table))))
     )
@@ -144,7 +146,7 @@ def test_lists_without_a_click_teach_nothing():
     silent = np.arange(0, len(TRAIN.starts) - 1, 3)
     for request in silent:
         labels[TRAIN.starts[request] : TRAIN.starts[request + 1]] = 0
-    some = Examples(TRAIN.table, labels, TRAIN.starts)
+    some = Examples.alike(TRAIN.table, labels, TRAIN.starts)
     kept = some.where(some.clicked)
     assert len(kept.starts) - 1 == 150 - len(silent)
     assert kept.labels.sum() == 150 - len(silent)
@@ -166,7 +168,7 @@ def test_examples_may_be_joined_and_narrowed():
     assert both.labels.tolist() == [*TRAIN.labels, *VALID.labels]
     assert both.table.frame().equals(pl.concat([TRAIN.table.frame(), VALID.table.frame()]))
     assert TRAIN.without(("noise",)).table.columns == ("match", "brand")
-    empty = Examples(rows_of(TRAIN.table.frame().clear()), TRAIN.labels[:0], TRAIN.starts[:1])
+    empty = Examples.alike(rows_of(TRAIN.table.frame().clear()), TRAIN.labels[:0], TRAIN.starts[:1])
     assert empty.where(empty.clicked).starts.tolist() == [0]
     assert empty.joined(VALID).starts.tolist() == VALID.starts.tolist()
 
@@ -243,20 +245,101 @@ def test_labels_out_of_range_are_refused(label, span):
     labels = TRAIN.labels.copy()
     labels[labels.argmin()] = label
     with pytest.raises(DataError, match=f"labels run from {span}; use grades from 0 to 30"):
-        grow(Examples(TRAIN.table, labels, TRAIN.starts), CONTRACT, SMALL, seed=0, rounds=1)
+        grow(Examples.alike(TRAIN.table, labels, TRAIN.starts), CONTRACT, SMALL, seed=0, rounds=1)
 
 
 def test_the_largest_label_is_taken():
     labels = TRAIN.labels * 30
-    assert grow(Examples(TRAIN.table, labels, TRAIN.starts), CONTRACT, SMALL, seed=0, rounds=1).size == 1
+    assert grow(Examples.alike(TRAIN.table, labels, TRAIN.starts), CONTRACT, SMALL, seed=0, rounds=1).size == 1
 
 
-def test_lists_that_are_too_long_are_refused():
-    rows = 10_001
-    table = rows_of(pl.DataFrame({"x": np.zeros(rows, dtype=np.float32)}))
-    labels = np.eye(1, rows, dtype=np.int64)[0]
-    with pytest.raises(DataError, match="a list of 10001 candidates is longer than LightGBM's limit 10000; cut it"):
-        grow(Examples(table, labels, np.array([0, rows])), Contract.of(table), SMALL, seed=0, rounds=1)
+def test_longer_lists_than_lightgbm_takes_are_dealt_out_and_said(caplog):
+    rows = 25_000
+    signal = np.random.default_rng(0).normal(size=rows).astype(np.float32)
+    labels = (signal > 2).astype(np.int64)
+    table = rows_of(pl.DataFrame({"x": signal}))
+    examples = Examples.alike(table, labels, np.array([0, rows]))
+    ranker = grow(examples, Contract.of(table), SMALL, seed=0, rounds=5)
+    assert roc_auc_score(labels, ranker.score(table)) > 0.99
+    assert "1 list of the ranker window hold more than the 10,000 candidates that LightGBM ranks at most" in caplog.text
+
+
+@pytest.mark.parametrize("objective", ["lambdarank", "rank_xendcg", "binary"])
+def test_every_objective_learns_the_planted_signal_and_is_read_back(tmp_path: Path, objective):
+    settings = SMALL.model_copy(update={"objective": objective})
+    ranker = grow(TRAIN, CONTRACT, settings, seed=3, valid=VALID)
+    later = make_examples(2)
+    scores = ranker.score(later.table)
+    aucs = [roc_auc_score(later.labels[start:end], scores[start:end]) for start, end in pairwise(later.starts)]
+    assert np.mean(aucs) > 0.8
+    ranker.save(tmp_path / "ranker.txt")
+    np.testing.assert_array_equal(TreeRanker.load(tmp_path / "ranker.txt", CONTRACT).score(later.table), scores)
+    leaves = ranker.booster.predict(CONTRACT.matrix(later.table.table(0, 1)), pred_leaf=True)[0]
+    summed = sum(ranker.booster.get_leaf_output(tree, int(leaf)) for tree, leaf in enumerate(leaves))
+    assert scores[0] == pytest.approx(summed)  # sums of leaves, which keep apart what a probability rounds to 1
+
+
+@pytest.mark.parametrize(("direction", "sign"), [("rising", 1), ("falling", -1)])
+def test_a_feature_with_a_direction_moves_scores_that_way_alone(tmp_path: Path, direction, sign):
+    settings = SMALL.model_copy(update={"monotone": {"noise": direction}})
+    ranker = grow(TRAIN, CONTRACT, settings, seed=3, rounds=40)
+    free = grow(TRAIN, CONTRACT, SMALL, seed=3, rounds=40)
+    frame = VALID.table.frame()[:200]
+    steps = np.linspace(-3, 3, 25, dtype=np.float32)
+    moved, other = (
+        np.array([each.score(rows_of(frame.with_columns(noise=pl.lit(step)))) for step in steps])
+        for each in (ranker, free)
+    )
+    assert (sign * np.diff(moved, axis=0) >= 0).all()
+    assert (np.diff(other, axis=0) < 0).any()
+    assert (np.diff(other, axis=0) > 0).any()
+    ranker.save(tmp_path / "ranker.txt")
+    loaded = TreeRanker.load(tmp_path / "ranker.txt", CONTRACT)
+    np.testing.assert_array_equal(loaded.score(VALID.table), ranker.score(VALID.table))
+
+
+def test_directions_of_features_that_are_left_out_bind_nothing():
+    settings = SMALL.model_copy(update={"monotone": {"noise": "rising"}})
+    without = TRAIN.without(("noise",))
+    bound, free = (grow(without, Contract.of(without.table), each, seed=3, rounds=5) for each in (settings, SMALL))
+    np.testing.assert_array_equal(bound.score(without.table), free.score(without.table))
+
+
+def test_a_direction_of_what_has_none_is_refused():
+    with pytest.raises(SettingsError, match=r"monotone names 'match_', which is no feature; did you mean match\?"):
+        check_monotone(CONTRACT.names, {"match_": "rising"})
+    check_monotone(CONTRACT.names, {"match": "rising"})
+    with pytest.raises(SettingsError, match="names 'brand', which holds categories without an order; leave it out"):
+        grow(TRAIN, CONTRACT, SMALL.model_copy(update={"monotone": {"brand": "rising"}}), seed=3, rounds=1)
+
+
+def test_what_weighs_nothing_teaches_nothing():
+    """Half of the lists say the opposite."""
+    flipped = dataclasses.replace(VALID, table=rows_of(VALID.table.frame().with_columns(-pl.col("match"))))
+    both = TRAIN.joined(flipped)
+    weights = np.repeat([1.0, 0.0], [len(TRAIN.labels), len(VALID.labels)])
+    later = make_examples(2)
+    plain = SMALL.model_copy(update={"row_fraction": 1.0})
+    heavy, even = (
+        grow(each, CONTRACT, plain, seed=3, rounds=20).score(later.table)
+        for each in (dataclasses.replace(both, weights=weights), both)
+    )
+    match = np.nan_to_num(later.table.column("match"))
+    assert np.corrcoef(heavy, match)[0, 1] > 0.5
+    assert abs(np.corrcoef(even, match)[0, 1]) < 0.3
+
+
+def test_old_lists_fade_by_their_half_life():
+    """The older half of the lists says the opposite, 30 days before."""
+    day = 86_400_000_000
+    flipped = dataclasses.replace(VALID, table=rows_of(VALID.table.frame().with_columns(-pl.col("match"))))
+    both = flipped.joined(dataclasses.replace(TRAIN, moments=TRAIN.moments + 30 * day))
+    later = make_examples(2)
+    match = np.nan_to_num(later.table.column("match"))
+    fading = SMALL.model_copy(update={"half_life": timedelta(days=2)})
+    new, even = (grow(both, CONTRACT, each, seed=3, rounds=20).score(later.table) for each in (fading, SMALL))
+    assert np.corrcoef(new, match)[0, 1] > 0.5
+    assert abs(np.corrcoef(even, match)[0, 1]) < 0.3
 
 
 def test_windows_without_a_click_are_refused():

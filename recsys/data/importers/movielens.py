@@ -63,7 +63,7 @@ def read_movielens(folder: Path) -> Dataset:
         genre=genres.str.split("|").list.first(),
         year=pl.col("title").str.extract(r"\((\d{4})\)\s*$").cast(pl.Int32),
     )
-    notes = _NOTES
+    notes: tuple[str, ...] = _NOTES
     if (path := folder / _OVERVIEWS).is_file():
         items = items.join(_overviews(path), on="item_id", how="left", maintain_order="left")
         told = items["description"].count()

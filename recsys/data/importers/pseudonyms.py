@@ -4,12 +4,15 @@ import hmac
 import os
 from hashlib import sha256
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import polars as pl
 
-from recsys.data.importers.mapping import Mapping
 from recsys.data.meeting import alike
 from recsys.errors import SettingsError
+
+if TYPE_CHECKING:
+    from recsys.data.importers.mapping import Mapping
 
 _LEAST = 16
 """Bytes of a key, at least."""
@@ -63,7 +66,7 @@ def pseudonyms(ids: pl.Series, key: bytes) -> pl.Series:
     return texts.replace_strict(known, pl.Series(named, dtype=pl.String), default=None, return_dtype=pl.String)
 
 
-def user_as_kept(user: str, mapping: Mapping) -> str:
+def user_as_kept(user: str, mapping: "Mapping") -> str:
     """Write the id of a user, as text, as the tables hold it: in one spelling, and as its pseudonym.
 
     Raises
@@ -81,7 +84,7 @@ def user_as_kept(user: str, mapping: Mapping) -> str:
     return str(ids[0])
 
 
-def form_of(mapping: Mapping | None) -> str:
+def form_of(mapping: "Mapping | None") -> str:
     """Tell how a mapping writes the ids of users from other ways: 16 hexadecimal digits, which tell no key.
 
     Raises
@@ -89,6 +92,6 @@ def form_of(mapping: Mapping | None) -> str:
     SettingsError
         When the key of pseudonyms cannot be read.
     """
-    ids = Mapping().ids if mapping is None else mapping.ids
-    key = b"" if ids.pseudonyms is None else read_key(ids.pseudonyms)
-    return hmac.new(key, "/".join(ids.user_id).encode(), sha256).hexdigest()[:16]
+    differences, secret = ((), None) if mapping is None else (mapping.ids.user_id, mapping.ids.pseudonyms)
+    key = b"" if secret is None else read_key(secret)
+    return hmac.new(key, "/".join(differences).encode(), sha256).hexdigest()[:16]

@@ -2,7 +2,7 @@
 
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 import pyarrow as pa
@@ -10,21 +10,23 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from recsys.data.databases import Database, expanded, opened
-from recsys.data.importers.mapping import Mapping, RequestsMapping, TableMapping
 from recsys.errors import SettingsError, StorageError, first_line
 from recsys.files import new_folder
+
+if TYPE_CHECKING:
+    from recsys.data.importers.mapping import Mapping, TableMapping
 
 _TABLES = ("items", "events", "requests", "users")
 
 
-def is_remote(mapping: Mapping | None) -> bool:
+def is_remote(mapping: "Mapping | None") -> bool:
     """Tell whether a mapping names a database or files in object storage."""
     if mapping is None:
         return False
     return mapping.database is not None or any("://" in (_of(mapping, name).file or "") for name in _TABLES)
 
 
-def fetched(mapping: Mapping, target: Path) -> Mapping:
+def fetched(mapping: "Mapping", target: Path) -> "Mapping":
     """Fetch what lies elsewhere, all of it or nothing, and say where it lies now.
 
     Parameters
@@ -48,6 +50,7 @@ def fetched(mapping: Mapping, target: Path) -> Mapping:
         When an extra is not installed.
     """
     local: dict[str, TableMapping] = {}
+    made = mapping.requests.sampled_from is not None
     fault = (
         "the database did not answer ({}); see that it is there and holds what the mapping says; nothing was imported"
     )
@@ -56,7 +59,7 @@ def fetched(mapping: Mapping, target: Path) -> Mapping:
             said, path = _of(mapping, name), staging / f"{name}.parquet"
             if "://" in (said.file or ""):
                 path = _fetch_file(str(said.file), staging, name)
-            elif said.file is None and database is not None and not _is_made(said):
+            elif said.file is None and database is not None and not (name == "requests" and made):
                 query = said.query or database.query_of(name)
                 if query is None:
                     continue
@@ -122,10 +125,6 @@ def _plain(batch: pa.RecordBatch) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays(columns, schema=pa.schema(fields))
 
 
-def _of(mapping: Mapping, name: str) -> TableMapping:
+def _of(mapping: "Mapping", name: str) -> "TableMapping":
     table: TableMapping = getattr(mapping, name)
     return table
-
-
-def _is_made(said: TableMapping) -> bool:
-    return isinstance(said, RequestsMapping) and said.sampled_from is not None

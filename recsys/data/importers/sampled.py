@@ -1,15 +1,18 @@
 """lists out of events: each choice beside items drawn at random from those that were out at its moment."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from recsys.data.importers.mapping import RequestsMapping
 from recsys.data.tables import one_version
 from recsys.errors import DataError, SettingsError
 from recsys.schema import ITEMS, KNOWN_AT, TIME
+
+if TYPE_CHECKING:
+    from recsys.data.importers.mapping import RequestsMapping
 
 Ints = npt.NDArray[np.int64]
 
@@ -42,7 +45,7 @@ class SampledLists:
     first_shown: bool
 
 
-def sample_lists(items: pl.DataFrame, events: pl.DataFrame | None, settings: RequestsMapping) -> SampledLists:
+def sample_lists(items: pl.DataFrame, events: pl.DataFrame | None, settings: "RequestsMapping") -> SampledLists:
     """Turn the events of one kind into lists; neither the result nor the draw depends on the order of rows.
 
     All choices of a user at one moment make one list. Its other items are drawn uniformly, without repeat, from those
@@ -112,7 +115,7 @@ def _rows(chosen: pl.DataFrame, drawn: pl.DataFrame, lists: pl.DataFrame, catalo
     return rows.select("request_id", "user_id", "timestamp", "item_id", "label", "clicked_at")
 
 
-def _checked(items: pl.DataFrame, events: pl.DataFrame | None, settings: RequestsMapping) -> pl.DataFrame:
+def _checked(items: pl.DataFrame, events: pl.DataFrame | None, settings: "RequestsMapping") -> pl.DataFrame:
     kind, place = settings.sampled_from, "[requests] sampled_from"
     if events is None:
         raise DataError(f"{place} = {kind!r} makes lists of events, and there are none; name them with [events] file")
@@ -137,7 +140,7 @@ def _known_at(events: pl.DataFrame) -> pl.Expr:
     return pl.max_horizontal("known_at", "timestamp") if "known_at" in events.columns else pl.col("timestamp")
 
 
-def _is_wanted(settings: RequestsMapping) -> pl.Expr:
+def _is_wanted(settings: "RequestsMapping") -> pl.Expr:
     """Tell which events are of the kind, and not below `least`."""
     wanted = (pl.col("event") == settings.sampled_from).fill_null(value=False)
     return wanted if settings.least is None else wanted & (pl.col("value") >= settings.least).fill_null(value=False)
@@ -154,7 +157,7 @@ def _in_order_of_availability(dates: pl.DataFrame) -> pl.DataFrame:
     return ordered.with_columns(_code=pl.int_range(pl.len()))
 
 
-def _choices(events: pl.DataFrame, catalogue: pl.DataFrame, settings: RequestsMapping) -> pl.DataFrame:
+def _choices(events: pl.DataFrame, catalogue: pl.DataFrame, settings: "RequestsMapping") -> pl.DataFrame:
     """Give every event of the kind its item's number, and whether it may be a candidate."""
     of_kind = events.filter(pl.col("event") == settings.sampled_from)
     at_once = _known_at(events) == pl.col("timestamp")
@@ -165,7 +168,7 @@ def _choices(events: pl.DataFrame, catalogue: pl.DataFrame, settings: RequestsMa
     return choices.select("user_id", "timestamp", "_code", _fit=fit)
 
 
-def _draw(moments: Ints, outs: Ints, busy: pl.DataFrame, settings: RequestsMapping) -> pl.DataFrame:
+def _draw(moments: Ints, outs: Ints, busy: pl.DataFrame, settings: "RequestsMapping") -> pl.DataFrame:
     """Draw the other items of every list.
 
     Parameters
@@ -230,13 +233,15 @@ def _counted(lengths: Ints) -> Ints:
     return np.arange(total) - np.repeat(np.cumsum(lengths) - lengths, lengths)
 
 
-def _context(events: pl.DataFrame, settings: RequestsMapping) -> pl.DataFrame:
+def _context(events: pl.DataFrame, settings: "RequestsMapping") -> pl.DataFrame:
     """Give one value per user and moment; of several the smallest, so that the order of rows does not matter."""
     of_kind = events.filter(pl.col("event") == settings.sampled_from)
     return of_kind.group_by("user_id", "timestamp").agg(pl.col(settings.context).min())
 
 
-def _what_is_left(events: pl.DataFrame, rows: pl.DataFrame, settings: RequestsMapping) -> tuple[pl.DataFrame, int, int]:
+def _what_is_left(
+    events: pl.DataFrame, rows: pl.DataFrame, settings: "RequestsMapping"
+) -> tuple[pl.DataFrame, int, int]:
     """Take the chosen events out, and count those of the kind that stay as clicks: known at once, and known late."""
     key = ["user_id", "item_id", "timestamp"]
     chosen = rows.filter(pl.col("label") > 0).select(*key, _chosen=True)
@@ -248,7 +253,9 @@ def _what_is_left(events: pl.DataFrame, rows: pl.DataFrame, settings: RequestsMa
     return events.with_columns(kind).filter(stays), int((wanted & stays & ~late).sum()), int((wanted & late).sum())
 
 
-def _notes(settings: RequestsMapping, dates: pl.DataFrame, lists: int, stayed: int, known_late: int) -> tuple[str, ...]:
+def _notes(
+    settings: "RequestsMapping", dates: pl.DataFrame, lists: int, stayed: int, known_late: int
+) -> tuple[str, ...]:
     kind = settings.sampled_from
     notes = [
         f"{lists} lists were made of the events {kind!r}, with up to {settings.negatives} drawn items each "

@@ -1,0 +1,90 @@
+import dataclasses
+from datetime import timedelta
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from recsys.errors import DataError, SettingsError
+from recsys.features.rows import FeatureRows
+from recsys.features.table import FeatureTable
+from recsys.ranking.examples import Examples, check_weight
+
+DAY = 86_400_000_000
+
+
+def examples_of(lengths: list[int], weights: list[float] | None = None) -> Examples:
+    rows = sum(lengths)
+    table = FeatureRows.of(FeatureTable.of(pl.DataFrame({"x": np.arange(rows, dtype=np.float32)})))
+    plain = Examples.alike(table, np.arange(rows) % 3, np.concatenate([[0], np.cumsum(lengths)]))
+    plain = dataclasses.replace(plain, moments=np.repeat(np.arange(len(lengths)), lengths) * DAY)
+    return plain if weights is None else dataclasses.replace(plain, weights=np.repeat(weights, lengths))
+
+
+@given(st.lists(st.integers(1, 30), min_size=1, max_size=12), st.integers(1, 9))
+def test_dealt_lists_hold_every_row_once_and_are_short_and_even(lengths: list[int], most: int) -> None:
+    examples = examples_of(lengths)
+    dealt, long = examples.dealt(most)
+    assert long == sum(length > most for length in lengths)
+    rows = dealt.table.column("x").astype(int)
+    assert sorted(rows) == list(range(sum(lengths)))
+    np.testing.assert_array_equal(dealt.labels, rows % 3)
+    np.testing.assert_array_equal(dealt.moments, examples.moments[rows])
+    hands = [rows[start:end] for start, end in zip(dealt.starts[:-1], dealt.starts[1:], strict=True)]
+    of_list = np.repeat(np.arange(len(lengths)), lengths)
+    assert all(len(hand) <= most and len(set(of_list[hand])) == 1 for hand in hands)
+    assert len(hands) == sum(-(-length // most) for length in lengths)
+    for number in range(len(lengths)):
+        sizes = [len(hand) for hand in hands if of_list[hand[0]] == number]
+        assert max(sizes) - min(sizes) <= 1
+
+
+def test_each_half_life_of_age_halves_what_a_list_counts() -> None:
+    counts = examples_of([1, 2, 1], [1.0, 3.0, 1.0]).counts(timedelta(days=1))
+    np.testing.assert_allclose(counts / counts[-1], [0.25, 1.5, 1.5, 1.0])
+    assert counts.mean() == pytest.approx(1)
+
+
+def test_without_weights_and_half_life_all_count_alike() -> None:
+    assert examples_of([2, 3]).counts(None).tolist() == [1.0] * 5
+
+
+def test_lists_of_ages_beyond_all_numbers_count_nothing_and_harm_nothing() -> None:
+    counts = examples_of([1] * 5000).counts(timedelta(seconds=1))
+    assert counts[-1] == 5000
+    assert counts[0] == 0
+
+
+def test_age_is_that_against_the_newest_row_that_counts() -> None:
+    counts = examples_of([1] * 5000, [1.0] + [0.0] * 4999).counts(timedelta(seconds=1))
+    assert counts[0] == 5000
+    assert not counts[1:].any()
+
+
+def test_grades_of_rows_that_do_not_count_are_none() -> None:
+    assert examples_of([3, 3], [0.0, 0.5]).graded.tolist() == [0, 0, 0, 0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("weights", "told"),
+    [
+        ([1.0, -0.5, 2.0], "1 weights in requests.w are no numbers from 0 on, the first -0.5 in request 'b'"),
+        ([1.0, None, float("nan")], "2 weights in requests.w are no numbers from 0 on, the first None in request 'b'"),
+        ([float("inf"), 1.0, 1.0], "the first inf in request 'a'; write how much each row counts, such as 1"),
+    ],
+)
+def test_what_is_no_weight_is_refused(weights: list[float | None], told: str) -> None:
+    with pytest.raises(DataError, match=told):
+        check_weight(pl.DataFrame({"request_id": ["a", "b", "b"], "w": weights}), "w")
+
+
+def test_a_column_that_holds_no_weights_is_refused() -> None:
+    requests = pl.DataFrame({"request_id": ["a"], "device": ["phone"]})
+    with pytest.raises(SettingsError, match="weight names 'device', which holds String; name a column of numbers"):
+        check_weight(requests, "device")
+    with pytest.raises(SettingsError, match="weight names 'w', which is no column of the requests; .* are request_id"):
+        check_weight(requests, "w")
+    check_weight(requests, "")
+    check_weight(pl.DataFrame({"request_id": ["a"], "w": [0]}), "w")
