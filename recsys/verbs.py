@@ -293,7 +293,8 @@ def compare(
     """Say whether B may replace A.
 
     Each side is a model folder, a ranking file (Parquet or TREC run), a folder written by score, or a baseline: random,
-    popularity or "chosen before", which puts what a user chose before in front of what is popular.
+    popularity, recency, "chosen before" or co-visitation, which put what a user chose before, or what others clicked
+    after the same, in front of what is popular.
 
     Where no lists were logged, sides that can make lists of the whole field are compared on these.
 

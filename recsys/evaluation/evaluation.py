@@ -33,7 +33,13 @@ TEXT, UNTUNED = "text", "untuned text"
 BEST_POSSIBLE = "best possible"
 """A reference no ranker can pass, known in a simulated world; it stands in tables and gets no difference."""
 
-RANDOM, POPULARITY, CHOSEN_BEFORE = BASELINES = ("random", "popularity", "chosen before")
+RANDOM, POPULARITY, RECENCY, CHOSEN_BEFORE, COVISITATION = BASELINES = (
+    "random",
+    "popularity",
+    "recency",
+    "chosen before",
+    "co-visitation",
+)
 """Simple rules that learn nothing, in the order of every table: the least that a model must beat."""
 
 

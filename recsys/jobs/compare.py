@@ -74,8 +74,8 @@ def compare(
     Parameters
     ----------
     a, b
-        What is there and what may replace it: model folders, ranking files or tables, `"random"`, `"popularity"` or
-        `"chosen before"`, see `recsys.jobs.systems.open_system`.
+        What is there and what may replace it: model folders, ranking files or tables, or baselines, see
+        `recsys.jobs.systems.open_system`.
     dataset
         Tables that hold the requests and the behaviour before them.
     plan

@@ -38,9 +38,9 @@ def evaluate(
 
     Returns
     -------
-    Measures, paired differences and segments of the rankers random, popularity, chosen before, text, behaviour and
-    both; and of both without ages where `available_at` is the first showing and the model is no live one. On `test`
-    also the reliability of click probabilities, unless lists were drawn.
+    Measures, paired differences and segments of the baselines and the rankers text, behaviour and both; and of both
+    without ages where `available_at` is the first showing and the model is no live one. On `test` also the reliability
+    of click probabilities, unless lists were drawn.
 
     Raises
     ------

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import polars as pl
 
-from recsys.evaluation.evaluation import CHOSEN_BEFORE, POPULARITY, PRODUCT
+from recsys.evaluation.evaluation import CHOSEN_BEFORE, COVISITATION, POPULARITY, PRODUCT, RECENCY
 from recsys.evaluation.field_lists import Choices, OrderedItems, judge_lists
 from recsys.evaluation.field_results import ALL_SOURCES, FieldResults
 from recsys.jobs.judging import known_to, read_logged, text_alone
@@ -17,6 +17,9 @@ from recsys.sources.finding import Finder, first_rows
 from recsys.sources.merging import Ranked, merge
 from recsys.sources.settings import SourceName
 from recsys.statistics.numbers import Floats
+
+_OF_RULES: tuple[SourceName, ...] = ("popular", "recent", "again", "covisited")
+"""The sources of simple rules."""
 
 MOST = 2_000
 """Lists that are made and judged at most: first one of every user, then a second one, and so on."""
@@ -47,11 +50,11 @@ def judge_field(
     asked, choices, beside = moments_of(requests, finder, seed)
     if asked.is_empty():
         return None
-    ranked = _ranked(finder, asked, ("popular", "again", *finder.settings.sources))
+    ranked = _ranked(finder, asked, (*_OF_RULES, *finder.settings.sources))
     own = {name: ranked[name] for name in finder.settings.sources}
     union = merge(own, finder.log, finder.settings.size, finder.merging)
     single = {str(name): _listed(of) for name, of in own.items()}
-    rules = {name: of for name, of in single.items() if name not in ("popular", "again")}  # those are baselines
+    rules = {name: of for name, of in single.items() if name not in _OF_RULES}  # those are baselines
     systems = {
         **_rules(ranked, len(finder.log.items)),
         **rules,
@@ -101,8 +104,8 @@ def moments_of(
 
 
 def rule_lists(finder: Finder, asked: pl.DataFrame) -> dict[str, OrderedItems]:
-    """Make the lists of simple rules: what is popular, and what the user chose before in front of it."""
-    return _rules(_ranked(finder, asked, ("popular", "again")), len(finder.log.items))
+    """Make the lists of simple rules: what is popular or new, or popular behind what was chosen before or with it."""
+    return _rules(_ranked(finder, asked, _OF_RULES), len(finder.log.items))
 
 
 def _ranked(finder: Finder, asked: pl.DataFrame, names: tuple[SourceName, ...]) -> dict[SourceName, Ranked]:
@@ -114,7 +117,9 @@ def _ranked(finder: Finder, asked: pl.DataFrame, names: tuple[SourceName, ...]) 
 def _rules(ranked: Mapping[SourceName, Ranked], items: int) -> dict[str, OrderedItems]:
     return {
         POPULARITY: _listed(ranked["popular"]),
+        RECENCY: _listed(ranked["recent"]),
         CHOSEN_BEFORE: _after(ranked["again"], ranked["popular"], items),
+        COVISITATION: _after(ranked["covisited"], ranked["popular"], items),
     }
 
 

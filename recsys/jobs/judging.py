@@ -21,7 +21,7 @@ from recsys.features.settings import FeatureSettings
 from recsys.jobs.baselines import baseline_scores
 from recsys.jobs.segments import cold_requests
 from recsys.past.log import Log
-from recsys.past.lookup import Asked, Lookup
+from recsys.past.lookup import Asked
 from recsys.progress import progress
 from recsys.ranking.calibration import Calibration
 from recsys.ranking.examples import Examples
@@ -193,9 +193,8 @@ class Judgement:
 def judge(logged: LoggedWindow, log: Log, window: Window, rankers: Mapping[str, TreeRanker], seed: int) -> Judgement:
     """Compare the rankers on logged requests: the baselines, text alone, and those that learnt from behaviour.
 
-    Random is seeded; popularity is the smoothed click rate of the item before `as_of`; chosen before puts in front of
-    it what the user clicked or bought until then; text is the encoder's own score, below all others where an item has
-    no text score.
+    The baselines are those of `recsys.jobs.baselines`; text is the encoder's own score, below all others where an item
+    has no text score.
 
     Raises
     ------
@@ -206,9 +205,9 @@ def judge(logged: LoggedWindow, log: Log, window: Window, rankers: Mapping[str, 
         raise DataError(
             f"the {window} window holds no request; evaluate another window, or move [windows] and train again"
         )
-    table, lookup = logged.examples.table, Lookup(log, log.rows(logged.requests))
+    table, asked = logged.examples.table, Asked(logged.requests, logged.examples.starts, log)
     scores = {
-        **{name: baseline_scores(name, lookup, seed) for name in BASELINES},
+        **{name: baseline_scores(name, asked, seed) for name in BASELINES},
         TEXT: text_alone(table),
         **{name: ranker.score(known_to(ranker, table)) for name, ranker in rankers.items()},
     }

@@ -36,7 +36,7 @@ def open_system(source: Source, dataset: Dataset, name: str, seed: int) -> Syste
     ----------
     source
         A model folder; a ranking file or table (`recsys.evaluation.rankings.read_rankings`) or a folder that
-        `recsys score` wrote; `"random"`, `"popularity"` or `"chosen before"`, see `recsys.jobs.baselines` (write
+        `recsys score` wrote; one of `recsys.evaluation.evaluation.BASELINES`, see `recsys.jobs.baselines` (write
         `./random` for a file of that name).
     dataset
         Tables that a model reads.
@@ -110,7 +110,7 @@ def _of_rule(name: str, rule: str, seed: int) -> System:
         )
 
     def answer(asked: Asked) -> Opinion:
-        return Opinion(baseline_scores(rule, asked.lookup, seed))
+        return Opinion(baseline_scores(rule, asked, seed))
 
     return System(name, answer, lists=None if rule == RANDOM else lists)
 

@@ -27,7 +27,7 @@ PLACES = [
     "model[1]",
     ".",
 ]
-WORDS = st.sampled_from(["random", "popularity", "chosen before", "tables", "mind", "1", "0", "-1", "1.5", "nan", "text", "AUC", "nDCG@0",
+WORDS = st.sampled_from(["random", "popularity", "chosen before", "recency", "co-visitation", "tables", "mind", "1", "0", "-1", "1.5", "nan", "text", "AUC", "nDCG@0",
                          "nDCG@10,AUC", "device", "2025-03-05T07:00:00Z", "9999-99-99", "--help", "--version"])  # fmt: skip
 WORDS |= st.sampled_from(PLACES) | st.text(st.characters(exclude_characters="/"), max_size=5)
 OPTIONS = st.sampled_from(

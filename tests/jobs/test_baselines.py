@@ -8,7 +8,7 @@ import pytest
 from recsys.data.clock import TimeSettings
 from recsys.data.tables import Dataset
 from recsys.evaluation.evaluation import BASELINES
-from recsys.jobs.baselines import baseline_scores, chosen_before, popularity
+from recsys.jobs.baselines import baseline_scores, chosen_before, covisitation, popularity, random, recency
 from recsys.model.prepared import prepare
 from recsys.past.lookup import Asked
 from recsys.settings import Settings
@@ -83,12 +83,51 @@ def test_nothing_that_comes_later_changes_a_baseline(name, time) -> None:
     cut = replace(dataset, events=dataset.events.filter(~later), requests=dataset.requests.filter(~later))
     flipped = dataset.requests.with_columns(label=pl.when(pl.col("timestamp") >= NOON).then(0).otherwise("label"))
     for other in (cut, replace(dataset, requests=flipped)):
-        one, two = (asked_at(of, "now", **time).lookup for of in (dataset, other))
+        one, two = (asked_at(of, "now", **time) for of in (dataset, other))
         assert np.array_equal(baseline_scores(name, one, 5), baseline_scores(name, two, 5))
 
 
 def test_a_random_order_follows_its_seed() -> None:
-    lookup = asked_at(make_dataset(), "now").lookup
-    one, again, other = (baseline_scores("random", lookup, seed) for seed in (1, 1, 2))
+    asked = asked_at(make_dataset(), "now")
+    one, again, other = (baseline_scores("random", asked, seed) for seed in (1, 1, 2))
     assert np.array_equal(one, again)
     assert not np.array_equal(one, other)
+
+
+def test_random_numbers_are_even_and_tell_nothing_of_each_other() -> None:
+    rows = pl.DataFrame({"request_id": np.repeat(np.arange(2000), 10), "item_id": np.tile(np.arange(10), 2000)})
+    drawn = random(rows, 7).reshape(2000, 10)
+    assert drawn.min() >= 0
+    assert drawn.max() < 1
+    counts = np.bincount((drawn.ravel() * 20).astype(int), minlength=20)
+    assert ((counts - 1000) ** 2 / 1000).sum() < 43.8  # chi-square of 19 degrees of freedom, beyond it 1 in 1,000
+    firsts = np.bincount(drawn.argmax(axis=1), minlength=10)
+    assert ((firsts - 200) ** 2 / 200).sum() < 27.9  # of 9
+    others = np.array([random(rows, seed)[0] for seed in range(200)])
+    assert len(np.unique(others)) == 200
+
+
+def test_what_came_out_last_is_first_and_what_nobody_knows_last() -> None:
+    dataset = make_dataset()
+    out = [NOON - 3 * DAY, NOON - HOUR, None, NOON - DAY, NOON - 2 * DAY]
+    dataset = replace(dataset, items=dataset.items.with_columns(available_at=pl.Series(out)))
+    asked = asked_at(dataset, "now")
+    order = asked.candidates["item_id"].gather(np.argsort(-recency(asked.lookup), kind="stable"))
+    assert order.to_list() == ["bread", "dill", "egg", "apple", "cup"]
+
+
+def test_what_followed_the_last_click_counts_and_the_rest_goes_by_popularity() -> None:
+    """Carl clicked cup after bread; bob clicked apple last, ann cup after bread."""
+    dataset = make_dataset()
+    more = [("c", "carl", NOON - 3 * HOUR, "bread", 1), ("d", "carl", NOON - 2 * HOUR, "cup", 1)]
+    more += [
+        ("e", "dora", NOON - 2 * HOUR, "bread", 1),
+        ("ask", "dora", NOON, "cup", 0),
+        ("ask", "dora", NOON, "egg", 0),
+    ]
+    rows = pl.DataFrame(more, schema=dataset.requests.columns, orient="row")
+    dataset = replace(dataset, requests=pl.concat([dataset.requests, rows]))
+    asked = asked_at(dataset, "ask")
+    scores = covisitation(asked.lookup)
+    assert np.floor(scores).tolist() == [2, 0]  # cup after bread: carl and ann; egg never
+    assert np.array_equal(scores, np.array([2, 0]) + popularity(asked.lookup))

@@ -10,6 +10,7 @@ import pytest
 from recsys.errors import DataError, SettingsError
 from recsys.evaluation.measures import AUC, ndcg
 from recsys.evaluation.plan import Plan
+from recsys.jobs.baselines import random
 from recsys.jobs.compare import compare
 from recsys.jobs.score import score
 from recsys.manifest import write_manifest
@@ -295,7 +296,7 @@ def test_items_without_a_text_are_left_out_of_diversity(line) -> None:
         for item, row in zip(vectors.item_ids, np.asarray(vectors.candidate), strict=True)
     }
     del unit[gone]
-    scores = np.random.default_rng(PLAN.seed).random(len(test))
+    scores = random(test, PLAN.seed)
     spread = []
     for _, of in test.with_columns(score=pl.Series(scores)).group_by("request_id"):
         top = [item for item in of.sort("score", descending=True).head(10)["item_id"] if item in unit]

@@ -9,7 +9,7 @@ from sklearn.metrics import log_loss, roc_auc_score
 
 from recsys.data.tables import SAMPLED
 from recsys.errors import DataError, SettingsError
-from recsys.evaluation.evaluation import BEST_POSSIBLE
+from recsys.evaluation.evaluation import BASELINES, BEST_POSSIBLE
 from recsys.evaluation.reports.evaluation_report import to_text
 from recsys.features.rows import FeatureRows
 from recsys.features.table import FeatureTable
@@ -23,7 +23,7 @@ def test_the_folder_evaluated_again_gives_the_figures_of_its_training(line) -> N
     evaluation = evaluate(line.model, line.dataset).to_json()
     assert evaluation == line.judgement.evaluation.to_json()
     assert evaluation == json.loads((line.model / "metrics.json").read_text())
-    assert list(evaluation["rankers"]) == ["random", "popularity", "chosen before", "text", "behaviour", "both"]
+    assert list(evaluation["rankers"]) == [*BASELINES, "text", "behaviour", "both"]
     assert list(evaluation["differences"]) == [f"both-{name}" for name in evaluation["rankers"] if name != "both"]
 
 

@@ -11,6 +11,7 @@ from polars.testing import assert_frame_equal
 from recsys import Ranker
 from recsys.data.candidates import ask
 from recsys.errors import DataError, SettingsError
+from recsys.evaluation.evaluation import BASELINES
 from recsys.jobs.evaluate import evaluate
 from recsys.jobs.score import score
 from recsys.jobs.train import train
@@ -31,8 +32,7 @@ def test_training_and_evaluate_say_the_same_of_made_lists(shop):
     again = evaluate(shop.model, shop.dataset)
     assert json.dumps(again.to_json()["made"]) == json.dumps(shop.evaluation.to_json()["made"])
     made = shop.evaluation.made
-    sources = {"covisited", "factors", "nearest", "recent"}
-    assert set(made.rankers) == {"popularity", "chosen before", *sources, "text", "behaviour", "both"}
+    assert set(made.rankers) == {*BASELINES[1:], "factors", "nearest", "text", "behaviour", "both"}
     assert set(made.sources) == {*SOURCES, "all"}
     assert made.size <= 60 < made.field <= 200
     assert "Lists made as a night makes them" in made.in_words()

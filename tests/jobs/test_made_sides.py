@@ -9,6 +9,7 @@ import pytest
 
 from recsys.data.tables import About
 from recsys.errors import DataError, SettingsError
+from recsys.evaluation.evaluation import BASELINES
 from recsys.evaluation.plan import DEFAULT_PLAN, OF_FIELD, Plan
 from recsys.jobs.compare import compare
 from recsys.jobs.score import score
@@ -43,7 +44,7 @@ def made(made_shop, moments, tmp_path_factory):
 def test_a_model_and_a_rule_have_the_figures_of_the_evaluation(made_shop):
     """One bootstrap, two reports: means and differences are those of made lists in the report of `train`."""
     said = made_shop.evaluation.made
-    for rule in ("popularity", "chosen before"):
+    for rule in BASELINES[1:]:
         found = compare(rule, made_shop.model, made_shop.dataset, QUICK)
         assert found.comparison.window == "made lists"
         for measure in map(str, OF_FIELD):

@@ -5,6 +5,7 @@ import polars as pl
 import pytest
 
 from recsys.errors import DataError, ModelError
+from recsys.evaluation.evaluation import BASELINES
 from recsys.jobs.score import score
 from recsys.jobs.systems import open_system
 from recsys.manifest import write_manifest
@@ -30,7 +31,7 @@ def test_a_model_answers_with_the_scores_that_it_was_evaluated_on(line, asked) -
 
 
 def test_baselines_answer_as_in_an_evaluation(line, asked) -> None:
-    for name in ("popularity", "chosen before"):
+    for name in BASELINES[1:]:
         popular = open_system(name, line.dataset, "p", 0).answer(asked)
         assert np.array_equal(popular.scores, line.judgement.scores[name])
     draws = [open_system("random", line.dataset, "r", seed).answer(asked).scores for seed in (1, 1, 2)]
@@ -82,7 +83,8 @@ def test_what_a_ranking_file_leaves_out_is_counted_and_said(line, asked, tmp_pat
 
 def test_what_is_no_side_is_refused(line, tmp_path) -> None:
     with pytest.raises(
-        DataError, match=r"popular does not exist and is no baseline \('random', 'popularity', 'chosen before'\); name"
+        DataError,
+        match=r"popular does not exist and is no baseline \('random', 'popularity', 'recency', 'chosen before', ",
     ):
         open_system("popular", line.dataset, "x", 0)
     with pytest.raises(DataError, match="holds no Parquet file; name the folder that holds the rankings"):
