@@ -27,6 +27,19 @@ def _duration(_: Any, tokens: Sequence[Any]) -> timedelta:
     return parse_duration(tokens[0].value)
 
 
+def _spoken(duration: timedelta) -> str:
+    from recsys.data.clock import format_duration
+
+    return format_duration(duration)
+
+
+def _trials(_: Any, tokens: Sequence[Any]) -> int:
+    trials = int(tokens[0].value)
+    if trials < 1:
+        raise ValueError(f"{trials} is no number of trials; try 1 or more")
+    return trials
+
+
 Whole = Annotated[int, Parameter(converter=lambda _, tokens: int(tokens[0].value))]
 """A whole number; 1.5 is none, and is not rounded."""
 
@@ -38,6 +51,12 @@ Begin = Annotated[datetime, Parameter(name="--from", converter=_moment)]
 
 Days = Annotated[timedelta, Parameter(converter=_duration, show_default=lambda given: f"{given.days}d")]
 """A duration of days, such as 7d."""
+
+Span = Annotated[timedelta, Parameter(converter=_duration, show_default=_spoken)]
+"""A duration, such as 30m."""
+
+Trials = Annotated[int, Parameter(converter=_trials)]
+"""How many trials, at least one."""
 
 Written = Annotated[Path | None, Parameter(validator=_can_be_written)]
 """A file to write; one that cannot be written is refused before anything else is done."""

@@ -10,6 +10,7 @@ from recsys.answers import say, tell, write
 from recsys.arguments import Changes, Judged, Moment, Verbose, Whole, Written
 from recsys.errors import SettingsError
 from recsys.night_verbs import backtest, forget, models, nightly, rollback
+from recsys.settings_verbs import init, tune
 from recsys.shown import counted
 
 if TYPE_CHECKING:
@@ -91,20 +92,7 @@ def world(
     say(f"{made.dataset.in_words()} written to {out}; the truth is in {out / 'truth.parquet'}")
 
 
-@APP.command
-def init(files: list[Path], /, *, out: Path = Path("project")) -> None:
-    """Guess what your files hold, and write tables and settings that train.
-
-    Parameters
-    ----------
-    files
-        CSV, JSON or Parquet files, or folders of them.
-    out
-        Folder to write.
-    """
-    from recsys.init.project import init_project
-
-    say(init_project(files, out))
+APP.command(init)
 
 
 @APP.command(name="import")
@@ -150,6 +138,9 @@ def check(data: Path, /, *, json: Written = None) -> bool:
     write(json, report.to_json())
     say(report.to_text())
     return report.ok
+
+
+APP.command(tune)
 
 
 @APP.command

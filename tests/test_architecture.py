@@ -46,7 +46,19 @@ FLOORS += [
     "ranking",
     "arranging",
 ]
-FLOORS += ["settings", "model", "init", "jobs", "serving", "arguments", "answers", "night_verbs", "verbs", "cli"]
+FLOORS += [
+    "settings",
+    "model",
+    "init",
+    "jobs",
+    "serving",
+    "arguments",
+    "answers",
+    "night_verbs",
+    "settings_verbs",
+    "verbs",
+    "cli",
+]
 """The folders and files of the package, lowest first."""
 
 DEEPEST = 9

@@ -70,6 +70,7 @@ VERBS = (
     "rollback",
     "score",
     "train",
+    "tune",
     "world",
 )
 
@@ -97,7 +98,7 @@ WRONG_WORDS = {
     "models": 'Command "models" parameter --config requires an argument',
     "rollback --to a": 'Command "rollback" parameter --config requires an argument',
     "forget --user a": 'Command "forget" parameter --config requires an argument',
-    "rnak": "'rnak' is no verb; Verbs are demo, world, init, import, check, train, features, evaluate, compare, score, backtest, nightly, models, rollback, forget; see",
+    "rnak": "'rnak' is no verb; Verbs are demo, world, init, import, check, tune, train, features, evaluate, compare, score, backtest, nightly, models, rollback, forget; see",
     "scored": "'scored' is no verb; did you mean score? Verbs are demo, world, init,",
     "--bogus": "'--bogus' is no verb; ",
     "demo --verbose=loud": 'Invalid value for --verbose: unable to convert "loud" into bool',
@@ -111,6 +112,9 @@ WRONG_WORDS = {
     "check": 'Command "check" parameter DATA requires an argument',
     "check d e": "Unused Tokens: ['e']",
     "check d --jso f": "Unknown option: --jso. Did you mean --json?; see `recsys check --help`",
+    "tune d": 'Command "tune" parameter --out requires an argument',
+    "tune d --out o --trials 0": "Invalid value for --trials: 0 is no number of trials; try 1 or more",
+    "tune d --out o --budget long": "Invalid value for --budget: 'long' is not a duration; write a whole number and a unit",
     "train": 'Command "train" parameter DATA requires an argument',
     "train d": 'Command "train" parameter --out requires an argument',
     "train d --out": 'Command "train" parameter --out requires an argument',

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
+from difflib import get_close_matches
 from functools import cached_property, lru_cache, partial
 from typing import Any, TypeVar
 
@@ -138,10 +139,35 @@ class PlannedColumn:
         return with_comparisons(self.name) if self.compared else (self.name,)
 
 
+_STAYING = ("scores", "text", "text neighbours", "declarations")
+"""What does not come of families, and stays unless it is taken out where it is named."""
+
+
+def may_be_left_out(column: PlannedColumn) -> bool:
+    """Tell whether `without` may name a column."""
+    return column.family not in _STAYING
+
+
 @lru_cache(maxsize=16)
 def plan(settings: FeatureSettings) -> tuple[PlannedColumn, ...]:
-    """List the columns that the settings ask for, in the order of the table."""
-    return tuple(_columns(settings))
+    """List the columns that the settings ask for, in the order of the table.
+
+    Raises
+    ------
+    SettingsError
+        When `without` names what is no feature, or what texts say.
+    """
+    planned = tuple(_columns(settings.model_copy(update={"without": ()})))
+    known = {column.name: column.family for column in planned}
+    for name in settings.without:
+        if name not in known:
+            near = get_close_matches(name, known, n=1, cutoff=0.0)[0]
+            raise SettingsError(f"[features] without names {name!r}, which is no feature; did you mean {near}?")
+        if known[name] in _STAYING:
+            raise SettingsError(
+                f"[features] without names {name!r}, which is of no family but of the {known[name]}; leave it out here"
+            )
+    return tuple(column for column in planned if column.name not in settings.without)
 
 
 def feature_names(settings: FeatureSettings) -> list[str]:

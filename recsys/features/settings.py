@@ -93,6 +93,9 @@ class FeatureSettings(BaseModel):
         Strength of the wider rate in smoothed rates, in showings.
     declarations
         Features of your own; in Python such as `Count("like", ("user", "category"), "7d")`.
+    without
+        Features of the families that are left out, by their names, and with each what compares it within its list;
+        `recsys tune` finds those that earn nothing.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -111,6 +114,7 @@ class FeatureSettings(BaseModel):
     vouched: tuple[str, ...] = ()
     prior: float = Field(default=20.0, gt=0)
     declarations: tuple[Declaration, ...] = ()
+    without: tuple[str, ...] = ()
 
     @model_validator(mode="after")
     def _check(self) -> "FeatureSettings":
@@ -222,14 +226,14 @@ def keys_of(feature: Feature) -> Per:
 @lru_cache(maxsize=16)
 def declare(settings: FeatureSettings) -> tuple[Declaration, ...]:
     """List the features that the settings ask for, in the order of the feature table."""
-    features = [feature for family in settings.families for feature in _FAMILIES[family](settings)]
-    return (*features, *settings.declarations)
+    return tuple(feature for family in declare_families(settings).values() for feature in family)
 
 
 def declare_families(settings: FeatureSettings) -> dict[str, tuple[Declaration, ...]]:
     """List the same features by family; those of one's own come last, as `declarations`."""
     features: dict[str, tuple[Declaration, ...]] = {
-        str(family): tuple(_FAMILIES[family](settings)) for family in settings.families
+        str(family): tuple(each for each in _FAMILIES[family](settings) if each.name not in settings.without)
+        for family in settings.families
     }
     return {**features, "declarations": settings.declarations}
 

@@ -19,6 +19,7 @@ from recsys.evaluation.evaluation import AGELESS, PRODUCT
 from recsys.features.checks import check_context, check_events, check_query
 from recsys.features.plan import AGE_COLUMNS, TEXT_COLUMNS, feature_names, refuse_doubles
 from recsys.files import new_folder, refuse_existing
+from recsys.jobs.blocks import read_blocks
 from recsys.jobs.field_lists import judge_field
 from recsys.jobs.judging import Judgement, LoggedWindow, judge, read_logged
 from recsys.jobs.leaks import refuse_leaks
@@ -35,13 +36,11 @@ from recsys.progress import Story, progress
 from recsys.ranking.calibration import Calibration, Fold
 from recsys.ranking.contract import Contract
 from recsys.ranking.examples import Examples, check_weight
-from recsys.ranking.experience import Kind
 from recsys.ranking.trees import TreeRanker, check_monotone, grow, refuse_without_click
 from recsys.settings import Settings
 from recsys.shown import counted
 from recsys.sources.finding import Finder, check_extras
-from recsys.sources.lists import found_lists, learn_merging
-from recsys.sources.merging import EVEN, Merging
+from recsys.sources.merging import Merging
 from recsys.vectors.reader import Reader
 from recsys.vectors.user_tower import UserTower
 
@@ -110,11 +109,11 @@ def train(
     refuse_existing(target := Path(target))
     story = story or Story(STAGES)
     story.begin("checking the tables and reading what items say")
-    prepared, prints = _prepare(dataset, settings), fingerprint(dataset)
+    prepared, prints = prepare_to_learn(dataset, settings), fingerprint(dataset)
     older = None if start is None else Model.load(start)
     since = older.windows.learnt_until if older else None
     windows = place_windows(prepared.made.lists, settings.windows, since, prepared.log.time)
-    _refuse_early(prepared, windows)
+    refuse_early(prepared, windows)
     facts = _facts(settings, windows) | {"data": prints}
     before = open_start(older, Path(start), settings.text, windows) if older and start else None
     encoder = encoder_hash(settings.text.encoder) if start is None else identity(Path(start))
@@ -156,7 +155,7 @@ def _train_in(
     return judgement
 
 
-def _refuse_early(prepared: Prepared, windows: Windows) -> None:
+def refuse_early(prepared: Prepared, windows: Windows) -> None:
     """Refuse leaks and windows without a click before the encoder has learnt for hours."""
     lists, time, weight = prepared.made.lists, prepared.log.time, prepared.settings.ranker.weight
     for window in WINDOWS[1:3]:
@@ -173,7 +172,7 @@ def _facts(settings: Settings, windows: Windows) -> dict[str, object]:
     return {"settings": settings.model_dump(mode="json"), "windows": windows.to_json(), "threads": threads()}
 
 
-def _prepare(dataset: Dataset, settings: Settings) -> Prepared:
+def prepare_to_learn(dataset: Dataset, settings: Settings) -> Prepared:
     """Prepare tables; refuse settings that name what is not there or was recorded with the outcome."""
     prepared = prepare(dataset, settings)
     warnings = sum(fault.severity == "warning" for fault in prepared.checked.faults)
@@ -236,53 +235,14 @@ def _read(
 ) -> tuple[dict[Window, LoggedWindow], Finder, Reader]:
     """Compute the features of each block before the encoder learns from it, and those of test by what it is then."""
     log, settings = prepared.log, prepared.settings
-    merging = EVEN
-    logged: dict[Window, LoggedWindow] = {}
-    story.begin(f"learning what texts say about clicks, in {counted(len(course.blocks), 'period')} of time")
-    with progress(len(course.blocks), "learning", "period") as advance:
-        for block in course.blocks:
-            if block.window != "text":
-                finder = Finder(settings.candidates, settings.features, log, course.reader(log), merging)
-                requests = course.read(block)
-                if settings.candidates.sources and merging is EVEN:
-                    merging = learn_merging(requests, finder, settings.seed)
-                part = _read_block(requests, replace(finder, merging=merging), prepared, work)
-                logged[block.window] = logged[block.window].joined(part) if block.window in logged else part
-            course.learn(block)
-            advance(1)
-        reader, asked = course.reader(log), Asked.of(windows.of(prepared.made.lists, "test"), log)
-        logged["test"] = read_logged(asked, settings.features, reader, folder=work)
+    logged, merging = read_blocks(course, prepared, work, story)
+    reader, asked = course.reader(log), Asked.of(windows.of(prepared.made.lists, "test"), log)
+    logged["test"] = read_logged(asked, settings.features, reader, folder=work)
     story.end(lessons_told(course.trainer.lessons, course.started))
     for layer in log.rows_known:  # trees take the room
         layer.forget()
     give_back()
     return logged, Finder(settings.candidates, settings.features, log, reader, merging), reader
-
-
-def _read_block(requests: pl.DataFrame, finder: Finder, prepared: Prepared, work: Path) -> LoggedWindow:
-    """Compute the features of logged requests and of lists that candidate sources make in their place.
-
-    Where the logged ones were drawn, those that sources made are learnt from alone; where they were shown, both are.
-    """
-    sampled, settings = prepared.dataset.about.sampled, prepared.settings
-
-    def read(rows: pl.DataFrame, kind: Kind) -> LoggedWindow:
-        asked, weight = Asked.of(rows, finder.log), settings.ranker.weight
-        return read_logged(asked, finder.features, finder.reader, kind, work, weight)
-
-    part = read(requests, "drawn" if sampled else "logged")
-    if not finder.settings.sources:
-        return part
-    found = read(found_lists(requests, finder, settings.seed), "found")
-    asked, made = (counted(len(each.examples.starts) - 1, "list") for each in (part, found))
-    if found.experience is None:
-        logger.warning("no source found what was chosen in %s; they are learnt from as they are", asked)
-        return part
-    logger.debug("sources found what was chosen in %s of %s, and make them anew", made, asked)
-    if sampled:
-        return replace(part, learnt=found.learnt, experience=found.experience)
-    known = found.experience.joined(part.experience)
-    return replace(part, learnt=part.learnt.joined(found.learnt), experience=known)
 
 
 def _learn_to_rank(

@@ -118,6 +118,7 @@ def grow(
     seed: int,
     valid: Examples | None = None,
     rounds: int | None = None,
+    watch: Callable[[int, float], None] | None = None,
 ) -> TreeRanker:
     """Grow a ranker.
 
@@ -135,6 +136,8 @@ def grow(
         When given, growth stops early on its nDCG@10 and the best size is kept.
     rounds
         Number of trees when there is no `valid`; the settings' when left out.
+    watch
+        Told after each tree how many there are and the nDCG@10 on `valid`; growth ends with what it raises.
 
     Raises
     ------
@@ -151,6 +154,8 @@ def grow(
     if valid is not None:
         valid_sets = [_dataset(valid, contract, "valid", settings, dataset)]
         callbacks.append(lightgbm.early_stopping(settings.patience, verbose=False))
+        if watch is not None:
+            callbacks.append(lambda so_far: watch(so_far.iteration + 1, so_far.evaluation_result_list[0][2]))
     size = settings.rounds if valid is not None or rounds is None else rounds
     with progress(size, "trees", "tree") as advance:
         callbacks.append(lambda _: advance(1))

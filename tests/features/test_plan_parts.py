@@ -4,6 +4,7 @@ import pytest
 
 from recsys.data.clock import TimeSettings
 from recsys.data.tables import Dataset
+from recsys.errors import SettingsError
 from recsys.features import plan
 from recsys.features.plan import build_features, compute_features, from_features
 from recsys.features.settings import FeatureSettings
@@ -48,3 +49,31 @@ def test_nobody_who_is_asked_is_one_part_of_no_rows(asked):
     (rows,) = from_features(lambda table: table.numbers.shape, nobody, SETTINGS, None)
     assert rows == (len(compute_features(asked, SETTINGS, None).names), 0)
     assert build_features(nobody, SETTINGS, None).is_empty()
+
+
+def test_features_that_are_left_out_change_no_bit_of_the_others_and_are_not_counted(asked):
+    left = ("showing_count_item", "hour", "item_category", "same_category_as_last_click")
+    fewer = SETTINGS.model_copy(update={"without": left})
+    whole, less = (build_features(asked, settings, None) for settings in (SETTINGS, fewer))
+    gone = [column for each in plan.plan(SETTINGS) if each.name in left for column in each.columns]
+    assert len(gone) == 3 + len(plan.with_comparisons("showing_count_item"))
+    assert less.columns == [name for name in whole.columns if name not in gone] == plan.feature_names(fewer)
+    assert less.equals(whole.drop(gone), null_equal=True)
+    alone = FeatureSettings(families=("exposure",), without=("hours_since_click_user_item",))
+    assert len(plan.counted_keys(alone)) < len(plan.counted_keys(alone.model_copy(update={"without": ()})))
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        (
+            "showing_count_itme",
+            "without names 'showing_count_itme', which is no feature; did you mean showing_count_item?",
+        ),
+        ("showing_count_item_rank", "which is no feature; did you mean showing_count_item"),
+        ("text_score", "without names 'text_score', which is of no family but of the text; leave it out here"),
+    ],
+)
+def test_what_cannot_be_left_out_is_refused(name, words):
+    with pytest.raises(SettingsError, match=words):
+        plan.feature_names(SETTINGS.model_copy(update={"without": (name,)}))

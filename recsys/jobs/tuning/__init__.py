@@ -1,0 +1,1 @@
+"""Settings that suit: tried on the valid window, written down, and gone on with after a kill."""

@@ -1,0 +1,92 @@
+"""The history of a tuning: one line of JSON for every trial, gone on with after a kill."""
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from recsys.errors import DataError
+from recsys.files import write_whole
+from recsys.jobs.tuning.space import Value
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What was tried, and what came of it.
+
+    Attributes
+    ----------
+    values
+        What was tried, by name.
+    ndcg
+        The best nDCG@10 on the valid window, or the last one where growth was given up.
+    trees
+        How many trees it took.
+    steps
+        nDCG@10 after every so many trees.
+    given_up
+        Whether growth was ended early since others had done better by then.
+    """
+
+    values: dict[str, Value]
+    ndcg: float
+    trees: int
+    steps: dict[int, float]
+    given_up: bool = False
+
+
+class History:
+    """The trials of one tuning, in a file.
+
+    Parameters
+    ----------
+    path
+        The file; what another run with the same facts left is gone on with.
+    facts
+        All that decides what trials say, as JSON can write it.
+
+    Raises
+    ------
+    DataError
+        When the file is of other facts, or no such history.
+    """
+
+    def __init__(self, path: Path, facts: Mapping[str, object]) -> None:
+        self._path = path
+        self.trials: list[Trial] = []
+        of = {"tuning": hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()}
+        if not path.is_file():
+            write_whole(path, json.dumps(of) + "\n")
+            return
+        whole, _, cut = path.read_text(encoding="utf-8").rpartition("\n")
+        head, *lines = whole.split("\n")
+        try:
+            if json.loads(head) != of:
+                raise DataError(
+                    f"{path} is the history of a tuning of other data or settings; choose another file, or remove it"
+                )
+            self.trials = [_trial(json.loads(line)) for line in lines]
+        except (ValueError, TypeError, KeyError) as error:
+            raise DataError(f"{path} is no history of a tuning ({error}); choose another file, or remove it") from error
+        if cut:  # a kill while it was written
+            write_whole(path, whole + "\n")
+
+    def add(self, trial: Trial) -> None:
+        """Write a trial down, before anything is made of it."""
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(asdict(trial)) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        self.trials.append(trial)
+
+
+def _trial(line: Mapping[str, object]) -> Trial:
+    values, steps = line["values"], line["steps"]
+    if not isinstance(values, dict) or not isinstance(steps, dict):
+        raise TypeError("a trial has no values or no steps")
+    ndcg, trees, given_up = line["ndcg"], line["trees"], line["given_up"]
+    if not isinstance(ndcg, float) or not isinstance(trees, int) or not isinstance(given_up, bool):
+        raise TypeError("a trial has no nDCG@10, trees, or end")
+    return Trial(values, ndcg, trees, {int(step): float(of) for step, of in steps.items()}, given_up)

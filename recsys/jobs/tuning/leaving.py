@@ -1,0 +1,75 @@
+"""Features that earn nothing: those of the least gain are left out as long as the valid window does not mind."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from recsys.features.plan import may_be_left_out, plan
+from recsys.progress import progress
+from recsys.ranking.trees import TreeRanker
+from recsys.settings import Settings
+
+if TYPE_CHECKING:
+    from recsys.jobs.tuning.tune import Bench
+
+Floats = npt.NDArray[np.float64]
+
+_SHARES = (0.0, 0.003, 0.01, 0.03, 0.1)
+"""Shares of all gain that features may have had which are left out together."""
+
+_MIND = 0.0003
+"""Loss of nDCG@10 that fewer features are worth."""
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """Settings without some features.
+
+    Attributes
+    ----------
+    settings
+        Without them.
+    features
+        Their names.
+    ndcg
+        nDCG@10 of each list of the valid window, mean over seeds.
+    """
+
+    settings: Settings
+    features: tuple[str, ...]
+    ndcg: Floats
+
+
+def leave_out(bench: "Bench", settings: Settings) -> LeftOut:
+    """Leave out as many features as can be without a loss, those first by which trees gained least."""
+    before, grown = bench.of_seeds(settings)
+    found = [LeftOut(settings, (), before)]
+    sets = dict.fromkeys(_least(settings, grown, share) for share in _SHARES)
+    with progress(len(sets), "leaving out features", "choice") as advance:
+        for names in sets:
+            if names:
+                without = (*settings.features.without, *names)
+                fewer = settings.model_copy(
+                    update={"features": settings.features.model_copy(update={"without": without})}
+                )
+                found.append(LeftOut(fewer, names, bench.of_seeds(fewer)[0]))
+            advance(1)
+    most = max(float(np.nanmean(each.ndcg)) for each in found)
+    kept = [each for each in found if np.nanmean(each.ndcg) >= most - _MIND]
+    return max(kept, key=lambda each: len(each.features))
+
+
+def _least(settings: Settings, grown: list[TreeRanker], share: float) -> tuple[str, ...]:
+    """Name the features of least gain that together have at most a share of all, in the order of the table."""
+    gains = dict[str, float]()
+    whole = sum(sum(each.importance().values()) for each in grown)
+    of_column = [each.importance() for each in grown]
+    for column in plan(settings.features):
+        if may_be_left_out(column):
+            gains[column.name] = sum(of.get(name, 0.0) for of in of_column for name in column.columns)
+    ascending = sorted(gains, key=lambda name: gains[name])
+    reached = np.cumsum([gains[name] for name in ascending])
+    least = set(ascending[: int(np.searchsorted(reached, share * whole, side="right"))])
+    return tuple(name for name in gains if name in least)

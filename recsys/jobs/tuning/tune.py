@@ -1,0 +1,239 @@
+"""Tune: settings of the ranker that suit the tables, found on the valid window alone; the test window is never read."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from recsys.data.tables import Dataset
+from recsys.data.windows import place_windows
+from recsys.encoders.sources import encoder_hash
+from recsys.evaluation.measures import ndcg, per_request
+from recsys.features.plan import feature_names
+from recsys.files import refuse_existing
+from recsys.jobs.blocks import read_blocks
+from recsys.jobs.judging import LoggedWindow
+from recsys.jobs.told import lessons_told, windows_told
+from recsys.jobs.train import prepare_to_learn, refuse_early
+from recsys.jobs.tuning.history import History, Trial
+from recsys.jobs.tuning.leaving import leave_out
+from recsys.jobs.tuning.search import need_optuna, search
+from recsys.jobs.tuning.space import Value, applied, space_of, start_of
+from recsys.jobs.work import Work, library_versions, work_folder
+from recsys.memory import give_back
+from recsys.model.prepared import fingerprint
+from recsys.progress import Story, progress
+from recsys.ranking.contract import Contract
+from recsys.ranking.trees import TreeRanker, grow
+from recsys.settings import Settings
+from recsys.shown import counted
+from recsys.statistics.intervals import Interval, intervals_over_users
+
+logger = logging.getLogger(__name__)
+
+Floats = npt.NDArray[np.float64]
+
+TUNING = Work("tuning", "*/lesson.json")
+
+FINALISTS = 3
+"""So many of the best trials are grown again, by other seeds: the best of many was lucky, too."""
+
+SEEDS = 3
+"""How many seeds settle what is better."""
+
+_MEASURE = ndcg(10)
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """What a tuning found.
+
+    Attributes
+    ----------
+    settings
+        The settings that suit.
+    before, after
+        nDCG@10 on the valid window with the settings given and with these, means over seeds.
+    gain
+        Their difference, paired by list, with its interval over users; it flatters, since the window chose.
+    trials, given_up
+        How many were made, and how many of them were ended early.
+    left_out
+        Features that earn nothing.
+    """
+
+    settings: Settings
+    before: float
+    after: float
+    gain: Interval
+    trials: int
+    given_up: int
+    left_out: tuple[str, ...]
+
+    def in_words(self) -> str:
+        """Say what was won on the window that chose."""
+        mean, low, high = self.gain.mean, self.gain.low, self.gain.high
+        found = (
+            f"nDCG@10 on the valid window: {self.before:.4f} with the settings given, {self.after:.4f} with those "
+            f"found ({mean:+.4f}, 95 % interval {low:+.4f} to {high:+.4f})"
+        )
+        if not self.gain.clear:
+            return f"{found}: no clear gain; the settings given are as good as known"
+        return f"{found}; the window that chose flatters them, so `recsys compare` two models on the test window"
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What settings are tried on.
+
+    Attributes
+    ----------
+    settings
+        What features were computed with.
+    ranker, valid
+        What trees learn from, and what says how good they are.
+    """
+
+    settings: Settings
+    ranker: LoggedWindow
+    valid: LoggedWindow
+
+    def grow(self, settings: Settings, seed: int, watch: Callable[[int, float], None] | None = None) -> TreeRanker:
+        """Grow trees by settings whose features are some of the bench's."""
+        kept = set(feature_names(settings.features))
+        left_out = tuple(name for name in feature_names(self.settings.features) if name not in kept)
+        ranker, valid = (window.learnt.without(left_out) for window in (self.ranker, self.valid))
+        contract = Contract.of(ranker.joined(valid).table)
+        grown = grow(ranker, contract, settings.ranker, seed, valid=valid, watch=watch)
+        give_back()
+        return grown
+
+    def judged(self, grown: TreeRanker) -> Floats:
+        """Give the nDCG@10 of each list of the valid window, NaN without a choice, shape [R]."""
+        examples = self.valid.examples
+        table = examples.table.without([name for name in examples.table.columns if name not in grown.contract.names])
+        reached: Floats = per_request((_MEASURE,), examples.labels, grown.score(table), examples.starts)[0]
+        return reached
+
+    def of_seeds(self, settings: Settings) -> tuple[Floats, list[TreeRanker]]:
+        """Grow by several seeds; give the mean of what they reach on each list, shape [R], and them."""
+        grown = [self.grow(settings, settings.seed + number) for number in range(SEEDS)]
+        reached: Floats = np.mean([self.judged(each) for each in grown], axis=0)
+        return reached, grown
+
+
+def tune(
+    dataset: Dataset, settings: Settings, target: str | Path, trials: int = 40, budget: timedelta = timedelta(hours=1)
+) -> Tuned:
+    """Find settings of the ranker and features that suit.
+
+    The encoder learns once, as in a training. Then trees are grown by many settings, each chosen by what the ones
+    before it brought, and given up where others had done better by then. The best ones are grown again by other seeds,
+    and features that earn nothing are left out. Every trial stands in `<target>.history.jsonl` as soon as it is made;
+    the same call, made again after a kill, goes on from there.
+
+    Parameters
+    ----------
+    dataset
+        Tables without faults, see `recsys.data.checks`.
+    settings
+        Where it starts; what is found is never worse on the valid window.
+    target
+        Settings file that the caller writes; must not be there.
+    trials
+        How many settings are tried, the given ones among them, at least 1.
+    budget
+        Time after which no trial begins; the encoder's learning does not count.
+
+    Raises
+    ------
+    DataError
+        When the tables have faults, a window is empty, the target exists, or its history is of another tuning.
+    SettingsError
+        When settings name columns or events that are not there.
+    ModelError
+        When the extra `tune` is not installed.
+    """
+    refuse_existing(target := Path(target))
+    need_optuna()
+    story = Story(4)
+    story.begin("checking the tables and reading what items say")
+    prepared, prints = prepare_to_learn(dataset, settings), fingerprint(dataset)
+    windows = place_windows(prepared.made.lists, settings.windows, None, prepared.log.time)
+    refuse_early(prepared, windows)
+    facts = {
+        "settings": settings.model_dump(mode="json"),
+        "windows": windows.to_json(),
+        "data": prints,
+        "encoder": encoder_hash(settings.text.encoder),
+        "versions": library_versions(),
+    }
+    with work_folder(target, facts, TUNING) as work:
+        history = History(target.with_name(f"{target.name}.history.jsonl"), facts)
+        from recsys.learning.course import TextCourse  # torch takes seconds to load
+
+        lists = replace(prepared.dataset, requests=prepared.made.lists)
+        course = TextCourse(lists, settings.text, settings.seed, windows, prepared.log, None, work)
+        story.end(windows_told(windows, lists))
+        logged, _ = read_blocks(course, prepared, work, story)
+        story.end(lessons_told(course.trainer.lessons, course.started))
+        for layer in prepared.log.rows_known:  # trees take the room
+            layer.forget()
+        give_back()
+        bench = Bench(settings, logged["ranker"], logged["valid"])
+        return _tune_on(bench, history, trials, budget, story)
+
+
+def _tune_on(bench: Bench, history: History, trials: int, budget: timedelta, story: Story) -> Tuned:
+    settings, rows = bench.settings, bench.ranker.learnt
+    story.begin(f"growing trees by {counted(trials, 'choice')} of settings")
+    clicked = rows.moments[rows.clicked]
+    span = timedelta(microseconds=int(clicked.max() - clicked.min()))
+    space = space_of(settings, len(clicked), span)
+
+    def grows(values: dict[str, Value], watch: Callable[[int, float], None]) -> tuple[float, int]:
+        tried = applied(settings, values)
+        grown = bench.grow(tried, settings.seed, watch)
+        return float(np.nanmean(bench.judged(grown))), grown.size
+
+    search(grows, space, start_of(settings, space), history, settings.seed, trials, budget)
+    given_up = sum(trial.given_up for trial in history.trials)
+    best, before, after = _final(bench, history.trials)
+    story.end(
+        f"{counted(len(history.trials), 'trial')}, {given_up} of them given up early; nDCG@10 on the valid window "
+        f"{np.nanmean(before):.4f} with the settings given, {np.nanmean(after):.4f} with the best"
+    )
+    story.begin("leaving out features that earn nothing")
+    left = leave_out(bench, best)
+    names = f": {', '.join(left.features)}" if left.features else ""
+    story.end(f"{counted(len(left.features), 'feature')} left out{names}")
+    requests, starts = bench.valid.requests, bench.valid.examples.starts
+    users = requests["user_id"].gather(starts[:-1]).rank("dense").to_numpy().astype(np.int64) - 1
+    gain = intervals_over_users((left.ndcg - before)[None, :], users, seed=settings.seed)[0]
+    return Tuned(
+        left.settings,
+        float(np.nanmean(before)),
+        float(np.nanmean(left.ndcg)),
+        gain,
+        len(history.trials),
+        given_up,
+        left.features,
+    )
+
+
+def _final(bench: Bench, trials: list[Trial]) -> tuple[Settings, Floats, Floats]:
+    """Grow the best trials and the start again by several seeds; give the best, and both on every list."""
+    settings = bench.settings
+    whole = sorted((trial for trial in trials[1:] if not trial.given_up), key=lambda trial: -trial.ndcg)
+    tried = [settings, *(applied(settings, trial.values) for trial in whole[:FINALISTS])]
+    with progress(len(tried), "growing the best again", "choice") as advance:
+        found = []
+        for each in tried:
+            found.append(bench.of_seeds(each)[0])
+            advance(1)
+    best = int(np.argmax([np.nanmean(each) for each in found]))
+    return tried[best], found[0], found[best]

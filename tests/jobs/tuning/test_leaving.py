@@ -1,0 +1,55 @@
+import numpy as np
+import polars as pl
+import pytest
+
+from recsys.features.columns import SIGNALS
+from recsys.features.plan import feature_names
+from recsys.features.rows import FeatureRows
+from recsys.features.table import FeatureTable
+from recsys.jobs.judging import LoggedWindow
+from recsys.jobs.tuning.leaving import leave_out
+from recsys.jobs.tuning.tune import Bench
+from recsys.ranking.examples import Examples
+from recsys.settings import Settings, load_settings
+
+SETTINGS = load_settings(
+    None,
+    ['features.families=["popularity", "freshness"]', 'features.windows=["1d"]', "ranker.rounds=60", "ranker.l2=1.0"],
+)
+
+
+def window_of(seed: int, telling: tuple[str, ...], settings: Settings, lists: int = 400) -> LoggedWindow:
+    """Lists of 5 with features of noise, but for those that tell what is chosen."""
+    random = np.random.default_rng(seed)
+    table = {name: random.normal(size=5 * lists).astype(np.float32) for name in feature_names(settings.features)}
+    strength = sum((table[name] for name in telling), random.gumbel(size=5 * lists) / 4).reshape(lists, 5)
+    labels = (strength == strength.max(axis=1, keepdims=True)).astype(np.int64).ravel()
+    examples = Examples.alike(
+        FeatureRows.of(FeatureTable.of(pl.DataFrame(table))), labels, np.arange(0, 5 * lists + 1, 5)
+    )
+    requests = pl.DataFrame({"request_id": np.repeat(np.arange(lists), 5), "user_id": np.repeat(np.arange(lists), 5)})
+    return LoggedWindow(requests, examples, examples)
+
+
+@pytest.mark.slow
+def test_features_that_tell_nothing_go_and_those_that_tell_stay() -> None:
+    telling = ("click_rate_item", "item_age_hours")
+    bench = Bench(SETTINGS, *(window_of(seed, telling, SETTINGS) for seed in (1, 2)))
+    left = leave_out(bench, SETTINGS)
+    assert not set(telling) & set(left.features)
+    assert left.features
+    assert left.settings.features.without == left.features
+    kept = feature_names(left.settings.features)
+    assert {*telling, *SIGNALS} <= set(kept)
+    assert np.nanmean(left.ndcg) >= np.nanmean(bench.of_seeds(SETTINGS)[0]) - 0.0003
+
+
+@pytest.mark.slow
+def test_what_was_left_out_before_stays_left_out() -> None:
+    before = SETTINGS.model_copy(
+        update={"features": SETTINGS.features.model_copy(update={"without": ("showing_count_item",)})}
+    )
+    bench = Bench(before, *(window_of(seed, ("click_rate_item",), before) for seed in (1, 2)))
+    left = leave_out(bench, before)
+    assert left.settings.features.without == ("showing_count_item", *left.features)
+    assert "showing_count_item" not in left.features

@@ -1,0 +1,100 @@
+import json
+from datetime import timedelta
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from recsys.errors import DataError
+from recsys.features.plan import feature_names
+from recsys.jobs.train import train
+from recsys.jobs.tuning import tune as module
+from recsys.jobs.tuning.tune import tune
+from recsys.settings import Settings
+from tests.jobs.test_train import changed
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def settings(line) -> Settings:
+    """The line's settings with trees so greedy that others are better."""
+    return changed(line.settings, ranker={"learning_rate": 0.9, "leaves": 31, "rows_per_leaf": 1, "l2": 0.0})
+
+
+@pytest.fixture(scope="module")
+def tuned(line, settings, tmp_path_factory):
+    """What a search of a few trials finds, and its history."""
+    target = tmp_path_factory.mktemp("tuned") / "found.toml"
+    return tune(line.dataset, settings, target, trials=12), target.with_name("found.toml.history.jsonl")
+
+
+def test_better_settings_are_found_and_train(line, settings, tuned, tmp_path) -> None:
+    found, history = tuned
+    assert found.trials == 12 == len(history.read_text().splitlines()) - 1
+    assert found.after > found.before
+    assert found.gain.mean == pytest.approx(found.after - found.before)
+    assert found.settings.ranker != settings.ranker
+    assert found.settings.text == settings.text
+    assert len(feature_names(found.settings.features)) <= len(feature_names(settings.features))
+    assert not set(found.left_out) & set(feature_names(found.settings.features))
+    judged = train(line.dataset, found.settings, tmp_path / "model")
+    assert judged.evaluation.overall.rankers["both"]["AUC"].mean > 0.5
+    assert list(history.parent.iterdir()) == [history]
+
+
+def test_a_tuning_that_was_killed_finds_the_same(line, settings, tuned, tmp_path, monkeypatch) -> None:
+    found, history = tuned
+    made, grow = 0, module.Bench.grow
+
+    def dies(bench, *arguments):
+        nonlocal made
+        made += 1
+        if made == 6:
+            raise KeyboardInterrupt
+        return grow(bench, *arguments)
+
+    monkeypatch.setattr(module.Bench, "grow", dies)
+    with pytest.raises(KeyboardInterrupt):
+        tune(line.dataset, settings, tmp_path / "found.toml", trials=12)
+    assert len((tmp_path / "found.toml.history.jsonl").read_text().splitlines()) == 6
+    monkeypatch.setattr(module.Bench, "grow", grow)
+    again = tune(line.dataset, settings, tmp_path / "found.toml", trials=12)
+    assert (tmp_path / "found.toml.history.jsonl").read_bytes() == history.read_bytes()
+    assert again == found
+
+
+def test_the_test_window_says_nothing(line, settings, tuned, tmp_path) -> None:
+    """All labels of the test window turned round, the same is found: only what was recorded as known differs."""
+    found, history = tuned
+    last = line.judgement.window.requests["timestamp"].min()
+    turned = pl.when(pl.col("timestamp") >= last).then(1 - pl.col("label")).otherwise("label")
+    requests = line.dataset.requests.with_columns(label=turned.cast(line.dataset.requests.schema["label"]))
+    other = tune(module.replace(line.dataset, requests=requests), settings, tmp_path / "found.toml", trials=12)
+    assert other.settings == found.settings
+    assert other.gain == found.gain
+    lines = [path.read_text().splitlines()[1:] for path in (history, tmp_path / "found.toml.history.jsonl")]
+    assert lines[0] == lines[1]
+
+
+def test_the_first_trial_is_what_was_given(settings, tuned) -> None:
+    first = json.loads(tuned[1].read_text().splitlines()[1])
+    assert first["values"]["learning_rate"] == settings.ranker.learning_rate
+    assert first["values"]["leaves"] == settings.ranker.leaves
+
+
+def test_what_is_not_better_is_not_taken(line, tmp_path) -> None:
+    found = tune(line.dataset, line.settings, tmp_path / "found.toml", trials=1, budget=timedelta(0))
+    assert found.settings.ranker == line.settings.ranker
+    assert found.after >= found.before - 0.0003
+    if not found.gain.clear:
+        assert found.in_words().endswith("no clear gain; the settings given are as good as known")
+
+
+def test_an_existing_file_and_a_foreign_history_are_refused(line, settings, tmp_path: Path) -> None:
+    (tmp_path / "there.toml").write_text("seed = 1")
+    with pytest.raises(DataError, match="already exists"):
+        tune(line.dataset, settings, tmp_path / "there.toml")
+    (tmp_path / "new.toml.history.jsonl").write_text("{}\n")
+    with pytest.raises(DataError, match="is the history of a tuning of other data or settings"):
+        tune(line.dataset, settings, tmp_path / "new.toml", trials=1)
