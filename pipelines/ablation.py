@@ -15,7 +15,7 @@ import polars as pl
 from recsys.data.tables import Dataset
 from recsys.data.windows import Windows, place_windows
 from recsys.evaluation.evaluation import Evaluation, evaluate_rankers
-from recsys.features.plan import TEXT_COLUMNS
+from recsys.features.columns import TEXT_COLUMNS
 from recsys.files import unfinished
 from recsys.jobs.judging import LoggedWindow, read_logged, text_alone
 from recsys.jobs.segments import cold_requests

@@ -8,7 +8,8 @@ import numpy as np
 from recsys.data.tables import Dataset
 from recsys.data.windows import WINDOWS, Window, place_windows
 from recsys.evaluation.evaluation import evaluate_rankers
-from recsys.features.plan import TEXT_COLUMNS, feature_names
+from recsys.features.columns import TEXT_COLUMNS
+from recsys.features.plan import feature_names
 from recsys.jobs.judging import LoggedWindow, read_logged
 from recsys.jobs.train import grow_with_valid
 from recsys.model.prepared import Prepared, prepare

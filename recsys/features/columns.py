@@ -206,6 +206,15 @@ def context_column(name: str) -> Described:
     return (("request",), Told(meaning, f"requests.{name}", "missing where it is empty"))
 
 
+def with_comparisons(name: str) -> tuple[str, ...]:
+    """Name a column and how it is compared within its list."""
+    return (name, *(f"{name}_{comparison}" for comparison in COMPARISONS))
+
+
+TEXT_COLUMNS = tuple(column for name in (*SIGNALS, *NEIGHBOURS) for column in with_comparisons(name))
+"""The columns that come from texts; `behaviour` alone is the ranker without them."""
+
+
 def plain_name(name: str) -> str:
     """Write a name as LightGBM keeps it: letters, digits and underscores; no spaces and no signs that JSON uses."""
     return re.sub(r"\W", "_", name)

@@ -18,7 +18,6 @@ from recsys.data.plain import known_number
 from recsys.errors import SettingsError
 from recsys.features.beside import ComparedWith
 from recsys.features.columns import (
-    COMPARISONS,
     FACTORS,
     NEIGHBOURS,
     REQUEST,
@@ -29,16 +28,17 @@ from recsys.features.columns import (
     plain_name,
     score_column,
     user_column,
+    with_comparisons,
 )
 from recsys.features.declared import Declared
 from recsys.features.feature import Feature, Floats, Told, spoken
 from recsys.features.field import field_values, half_lives, references
 from recsys.features.moments import Age
-from recsys.features.settings import Declaration, FeatureSettings, declare, declare_families
+from recsys.features.settings import Declaration, FeatureSettings, declare, declare_families, differs_in_list
 from recsys.features.table import Category, FeatureTable, category_of
 from recsys.past.lookup import Asked, cut_requests, first_of_each
 from recsys.past.reads import Key, Reads
-from recsys.past.streams import CLICK, LAST, SHOWING, Amount, Ints, Moment, Per, Singles
+from recsys.past.streams import CLICK, SHOWING, Amount, Ints, Moment, Per, Singles
 from recsys.vectors.reader import Reader, neighbour_signals
 
 _ROWS = 4_000
@@ -46,14 +46,6 @@ _ROWS = 4_000
 
 Made = TypeVar("Made")
 
-
-def with_comparisons(name: str) -> tuple[str, ...]:
-    """Name a column and how it is compared within its list."""
-    return (name, *(f"{name}_{comparison}" for comparison in COMPARISONS))
-
-
-TEXT_COLUMNS = tuple(column for name in (*SIGNALS, *NEIGHBOURS) for column in with_comparisons(name))
-"""The columns that come from texts; `behaviour` alone is the ranker without them."""
 
 AGE_COLUMNS = with_comparisons(Age().name)
 """The columns that come from `available_at` of the candidate."""
@@ -351,12 +343,6 @@ def from_features(
     What was made of the parts, at least one, in the order of the candidates.
     """
     return _Parts.of(asked, settings, reader).each(lambda _, table: make(table))
-
-
-def differs_in_list(per: Per, settings: FeatureSettings) -> bool:
-    """Tell whether a feature of these keys differs between the candidates of one request."""
-    alike = ("user", *settings.users, *settings.context)
-    return any(name not in alike and not name.startswith(LAST) for name in per)
 
 
 def _columns(settings: FeatureSettings) -> Iterator[PlannedColumn]:

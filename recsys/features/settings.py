@@ -238,6 +238,12 @@ def declare_families(settings: FeatureSettings) -> dict[str, tuple[Declaration, 
     return {**features, "declarations": settings.declarations}
 
 
+def differs_in_list(per: Per, settings: FeatureSettings) -> bool:
+    """Tell whether a feature of these keys differs between the candidates of one request."""
+    alike = ("user", *settings.users, *settings.context)
+    return any(name not in alike and not name.startswith(LAST) for name in per)
+
+
 def _popularity(settings: FeatureSettings) -> list[Declaration]:
     """Count how often items, and what they belong to, are shown, clicked and so on."""
     features: list[Declaration] = []

@@ -14,7 +14,8 @@ from recsys.data.windows import WINDOWS, Windows, place_windows
 from recsys.errors import DataError, SettingsError
 from recsys.features.catalogue import to_html
 from recsys.features.checks import check_context, check_events
-from recsys.features.plan import TEXT_COLUMNS, build_features, feature_names, refuse_doubles
+from recsys.features.columns import TEXT_COLUMNS
+from recsys.features.plan import build_features, feature_names, refuse_doubles
 from recsys.files import new_folder, refuse_existing
 from recsys.manifest import write_manifest
 from recsys.model.folder import identity

@@ -15,9 +15,10 @@ from recsys.data.telling import TOO_WELL as SUSPICIOUS
 from recsys.data.telling import judged_lists, telling, vouch
 from recsys.data.windows import Windows
 from recsys.errors import SettingsError
+from recsys.features.columns import TEXT_COLUMNS, with_comparisons
 from recsys.features.declared import values_of
 from recsys.features.moments import HoursSince, Number
-from recsys.features.plan import TEXT_COLUMNS, build_features, with_comparisons
+from recsys.features.plan import build_features
 from recsys.features.settings import FeatureSettings, declare
 from recsys.jobs.futures import two_futures
 from recsys.model.prepared import Prepared, behaviour_of

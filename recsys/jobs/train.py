@@ -17,7 +17,8 @@ from recsys.encoders.sources import encoder_hash
 from recsys.errors import SettingsError
 from recsys.evaluation.evaluation import AGELESS, PRODUCT
 from recsys.features.checks import check_context, check_events, check_query
-from recsys.features.plan import AGE_COLUMNS, TEXT_COLUMNS, feature_names, refuse_doubles
+from recsys.features.columns import TEXT_COLUMNS
+from recsys.features.plan import AGE_COLUMNS, feature_names, refuse_doubles
 from recsys.files import new_folder, refuse_existing
 from recsys.jobs.blocks import read_blocks
 from recsys.jobs.field_lists import judge_field

@@ -9,7 +9,8 @@ import polars as pl
 
 from recsys.data.importers import read_source
 from recsys.data.tables import Dataset
-from recsys.features.plan import TEXT_COLUMNS, build_features
+from recsys.features.columns import TEXT_COLUMNS
+from recsys.features.plan import build_features
 from recsys.model.prepared import behaviour_of
 from recsys.past.log import Log
 from recsys.past.lookup import Asked

@@ -7,12 +7,12 @@ from recsys.features.columns import (
     NEIGHBOURS,
     REQUEST,
     SIGNALS,
+    TEXT_COLUMNS,
     context_column,
     item_column,
     score_column,
     user_column,
 )
-from recsys.features.plan import TEXT_COLUMNS
 from recsys.features.within_list import WithinList
 from recsys.vectors.signals import TextSignals
 

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from recsys.data.clock import TimeSettings
 from recsys.data.tables import Dataset, one_version
 from recsys.features import field as features_field
-from recsys.features.columns import COMPARISONS
-from recsys.features.plan import TEXT_COLUMNS, build_features, differs_in_list, feature_names
+from recsys.features.columns import COMPARISONS, TEXT_COLUMNS
+from recsys.features.plan import build_features, feature_names
 from recsys.model.prepared import behaviour_of
 from recsys.past import counters
 from recsys.past import field as field_module

@@ -56,10 +56,11 @@ def test_features_that_are_left_out_change_no_bit_of_the_others_and_are_not_coun
     fewer = SETTINGS.model_copy(update={"without": left})
     whole, less = (build_features(asked, settings, None) for settings in (SETTINGS, fewer))
     gone = [column for each in plan.plan(SETTINGS) if each.name in left for column in each.columns]
-    assert len(gone) == 3 + len(plan.with_comparisons("showing_count_item"))
+    assert {*left, "showing_count_item_rank", "same_category_as_last_click_gap"} < set(gone)
     assert less.columns == [name for name in whole.columns if name not in gone] == plan.feature_names(fewer)
     assert less.equals(whole.drop(gone), null_equal=True)
-    alone = FeatureSettings(families=("exposure",), without=("hours_since_click_user_item",))
+    last = ("click_count_last_item_item", "click_share_last_item_item")
+    alone = FeatureSettings(families=("transitions",), without=last)
     assert len(plan.counted_keys(alone)) < len(plan.counted_keys(alone.model_copy(update={"without": ()})))
 
 

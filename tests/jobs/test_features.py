@@ -14,7 +14,8 @@ from polars.testing import assert_frame_equal
 from recsys.data.tables import Dataset
 from recsys.data.windows import WINDOWS
 from recsys.errors import DataError, SettingsError
-from recsys.features.plan import TEXT_COLUMNS, feature_names
+from recsys.features.columns import TEXT_COLUMNS
+from recsys.features.plan import feature_names
 from recsys.jobs import features
 from recsys.jobs.features import show_features, write_features
 from recsys.jobs.judging import read_logged

@@ -1,7 +1,7 @@
 import numpy as np
 from polars.testing import assert_frame_equal
 
-from recsys.features.plan import TEXT_COLUMNS
+from recsys.features.columns import TEXT_COLUMNS
 from recsys.jobs import judging
 from recsys.jobs.judging import read_logged
 from recsys.model.folder import Model, State

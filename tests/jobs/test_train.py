@@ -17,7 +17,7 @@ from safetensors.numpy import load_file, save_file
 
 from recsys.data.tables import About
 from recsys.errors import DataError, ModelError, SettingsError
-from recsys.features.plan import TEXT_COLUMNS
+from recsys.features.columns import TEXT_COLUMNS
 from recsys.jobs.features import write_features
 from recsys.jobs.train import train
 from recsys.model.folder import Model

@@ -18,7 +18,8 @@ from recsys.data.clock import TimeSettings
 from recsys.data.labels import LabelSettings, with_clicks
 from recsys.data.tables import Dataset
 from recsys.errors import DataError, SettingsError
-from recsys.features.plan import TEXT_COLUMNS, build_features
+from recsys.features.columns import TEXT_COLUMNS
+from recsys.features.plan import build_features
 from recsys.model.folder import Model, State
 from recsys.model.prepared import behaviour_of
 from recsys.model.ready import Ready

@@ -13,7 +13,7 @@ from recsys.jobs.tuning.space import Value
 
 
 @dataclass(frozen=True)
-class Trial:
+class Tried:
     """What was tried, and what came of it.
 
     Attributes
@@ -37,7 +37,7 @@ class Trial:
     given_up: bool = False
 
 
-class History:
+class TrialLog:
     """The trials of one tuning, in a file.
 
     Parameters
@@ -55,7 +55,7 @@ class History:
 
     def __init__(self, path: Path, facts: Mapping[str, object]) -> None:
         self._path = path
-        self.trials: list[Trial] = []
+        self.trials: list[Tried] = []
         of = {"tuning": hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()}
         if not path.is_file():
             write_whole(path, json.dumps(of) + "\n")
@@ -73,7 +73,7 @@ class History:
         if cut:  # a kill while it was written
             write_whole(path, whole + "\n")
 
-    def add(self, trial: Trial) -> None:
+    def add(self, trial: Tried) -> None:
         """Write a trial down, before anything is made of it."""
         with self._path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(asdict(trial)) + "\n")
@@ -82,11 +82,11 @@ class History:
         self.trials.append(trial)
 
 
-def _trial(line: Mapping[str, object]) -> Trial:
+def _trial(line: Mapping[str, object]) -> Tried:
     values, steps = line["values"], line["steps"]
     if not isinstance(values, dict) or not isinstance(steps, dict):
         raise TypeError("a trial has no values or no steps")
     ndcg, trees, given_up = line["ndcg"], line["trees"], line["given_up"]
     if not isinstance(ndcg, float) or not isinstance(trees, int) or not isinstance(given_up, bool):
         raise TypeError("a trial has no nDCG@10, trees, or end")
-    return Trial(values, ndcg, trees, {int(step): float(of) for step, of in steps.items()}, given_up)
+    return Tried(values, ndcg, trees, {int(step): float(of) for step, of in steps.items()}, given_up)

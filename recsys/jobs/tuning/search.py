@@ -5,7 +5,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, Protocol
 
-from recsys.jobs.tuning.history import History, Trial
+from recsys.jobs.tuning.history import TrialLog, Tried
 from recsys.jobs.tuning.space import OneOf, Range, Space, Value
 from recsys.lazy import need
 from recsys.progress import progress
@@ -45,7 +45,7 @@ def need_optuna() -> Any:
 
 
 def search(
-    grows: Grows, space: Space, start: dict[str, Value], history: History, seed: int, trials: int, budget: timedelta
+    grows: Grows, space: Space, start: dict[str, Value], history: TrialLog, seed: int, trials: int, budget: timedelta
 ) -> None:
     """Try values until there are so many trials, or the time is over; the first trial is the start.
 
@@ -87,7 +87,7 @@ def search(
             advance(1)
 
 
-def _try(optuna: Any, trial: Any, grows: Grows, study: Any) -> Trial:
+def _try(optuna: Any, trial: Any, grows: Grows, study: Any) -> Tried:
     """Make one trial, and tell the study of it."""
     steps = dict[int, float]()
     last = (0.0, 0)
@@ -106,9 +106,9 @@ def _try(optuna: Any, trial: Any, grows: Grows, study: Any) -> Trial:
         ndcg, trees = grows(dict(trial.params), watch)
     except _GivenUpError:
         study.tell(trial, state=optuna.trial.TrialState.PRUNED)
-        return Trial(dict(trial.params), *last, steps, given_up=True)
+        return Tried(dict(trial.params), *last, steps, given_up=True)
     study.tell(trial, ndcg)
-    return Trial(dict(trial.params), ndcg, trees, steps)
+    return Tried(dict(trial.params), ndcg, trees, steps)
 
 
 def _distribution(optuna: Any, each: Range | OneOf) -> Any:
@@ -119,7 +119,7 @@ def _distribution(optuna: Any, each: Range | OneOf) -> Any:
     return optuna.distributions.FloatDistribution(each.low, each.high, log=each.log)
 
 
-def _frozen(optuna: Any, made: Trial, ranges: dict[str, Any]) -> Any:
+def _frozen(optuna: Any, made: Tried, ranges: dict[str, Any]) -> Any:
     """Turn a trial of the history into one of a study."""
     state = optuna.trial.TrialState
     return optuna.trial.create_trial(

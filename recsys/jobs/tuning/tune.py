@@ -19,7 +19,7 @@ from recsys.jobs.blocks import read_blocks
 from recsys.jobs.judging import LoggedWindow
 from recsys.jobs.told import lessons_told, windows_told
 from recsys.jobs.train import prepare_to_learn, refuse_early
-from recsys.jobs.tuning.history import History, Trial
+from recsys.jobs.tuning.history import TrialLog, Tried
 from recsys.jobs.tuning.leaving import leave_out
 from recsys.jobs.tuning.search import need_optuna, search
 from recsys.jobs.tuning.space import Value, applied, space_of, start_of
@@ -173,7 +173,7 @@ def tune(
         "versions": library_versions(),
     }
     with work_folder(target, facts, TUNING) as work:
-        history = History(target.with_name(f"{target.name}.history.jsonl"), facts)
+        history = TrialLog(target.with_name(f"{target.name}.history.jsonl"), facts)
         from recsys.learning.course import TextCourse  # torch takes seconds to load
 
         lists = replace(prepared.dataset, requests=prepared.made.lists)
@@ -188,7 +188,7 @@ def tune(
         return _tune_on(bench, history, trials, budget, story)
 
 
-def _tune_on(bench: Bench, history: History, trials: int, budget: timedelta, story: Story) -> Tuned:
+def _tune_on(bench: Bench, history: TrialLog, trials: int, budget: timedelta, story: Story) -> Tuned:
     settings, rows = bench.settings, bench.ranker.learnt
     story.begin(f"growing trees by {counted(trials, 'choice')} of settings")
     clicked = rows.moments[rows.clicked]
@@ -225,7 +225,7 @@ def _tune_on(bench: Bench, history: History, trials: int, budget: timedelta, sto
     )
 
 
-def _final(bench: Bench, trials: list[Trial]) -> tuple[Settings, Floats, Floats]:
+def _final(bench: Bench, trials: list[Tried]) -> tuple[Settings, Floats, Floats]:
     """Grow the best trials and the start again by several seeds; give the best, and both on every list."""
     settings = bench.settings
     whole = sorted((trial for trial in trials[1:] if not trial.given_up), key=lambda trial: -trial.ndcg)

@@ -6,7 +6,7 @@ import pytest
 
 from recsys.errors import ModelError
 from recsys.jobs.tuning import search as module
-from recsys.jobs.tuning.history import History
+from recsys.jobs.tuning.history import TrialLog
 from recsys.jobs.tuning.search import search
 from recsys.jobs.tuning.space import OneOf, Range
 
@@ -29,7 +29,7 @@ def grows(values, watch):
 
 
 def searched(path: Path, trials: int, seed: int = 7, budget: timedelta = HOUR, by=grows):
-    history = History(path, {})
+    history = TrialLog(path, {})
     search(by, SPACE, START, history, seed, trials, budget)
     return history.trials
 
