@@ -11,6 +11,7 @@ from recsys.data.tables import Dataset, one_version
 from recsys.features import field as features_field
 from recsys.features.columns import COMPARISONS, TEXT_COLUMNS
 from recsys.features.plan import build_features, feature_names
+from recsys.features.settings import differs_in_list
 from recsys.model.prepared import behaviour_of
 from recsys.past import counters
 from recsys.past import field as field_module
