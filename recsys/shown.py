@@ -1,6 +1,8 @@
 """Text from outside, as people may see it: what would command a terminal or turn a line around is written out."""
 
 import re
+from collections.abc import Iterable
+from difflib import get_close_matches
 
 _COMMANDS = re.compile(
     r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
@@ -50,3 +52,15 @@ def _written(found: re.Match[str]) -> str:
 def finish(value: object) -> object:
     """Finish what a template writes: text is `shown`, mark-up that the template made itself and numbers stay."""
     return shown(value) if isinstance(value, str) and not hasattr(value, "__html__") else value
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Ask for the nearest known name, after a semicolon; nothing where none is near.
+
+    Examples
+    --------
+    >>> did_you_mean("titel", ["item_id", "title"])
+    '; did you mean title?'
+    """
+    near = get_close_matches(name, [*known], n=1)
+    return f"; did you mean {near[0]}?" if near else ""

@@ -60,7 +60,9 @@ def read_toml(path: Path, what: str) -> dict[str, Any]:
     except FileNotFoundError as error:
         raise DataError(f"{path} does not exist; give the path of {what}") from error
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
-        raise SettingsError(f"{path} cannot be read as TOML ({error}); mend that line") from error
+        raise SettingsError(
+            f"{path} cannot be read as TOML ({error}); mend that line: texts stand in quotes, true and false do not"
+        ) from error
 
 
 def _explain(fault: ErrorDetails, root: type[BaseModel]) -> str:

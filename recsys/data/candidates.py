@@ -27,7 +27,8 @@ def read_rows(path: str | Path) -> pl.DataFrame:
     DataError
         When there is nothing to read, a file is not Parquet, or files differ in their columns.
     """
-    return in_utc(read_parquet(Path(path), MISSING, "write Parquet with equal columns"))
+    mend = "write Parquet with equal columns; other kinds of files are not read here"
+    return in_utc(read_parquet(Path(path), MISSING, mend))
 
 
 def ask(users: pl.DataFrame, at: datetime) -> pl.DataFrame:

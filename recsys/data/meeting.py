@@ -105,7 +105,7 @@ def apart(frames: Mapping[str, pl.DataFrame]) -> Iterator[Fault]:
             continue  # no ids, and a fault of their own
         found = meet(ids, others)
         if found.would:
-            yield _spelt_apart(column, here, there, found)
+            yield spelt_apart(column, here, there, found)
         elif column == "user_id" and found.ids and found.met < _FEW * min(found.ids, others.n_unique()):
             what = f"users of whom hardly any is in {there} ({found.met} of {found.ids})"
             fix = (
@@ -114,7 +114,8 @@ def apart(frames: Mapping[str, pl.DataFrame]) -> Iterator[Fault]:
             yield Fault(here, column, "warning", what, 0, 0.0, (), fix)
 
 
-def _spelt_apart(column: str, here: str, there: str, found: Meeting) -> Fault:
+def spelt_apart(column: str, here: str, there: str, found: Meeting) -> Fault:
+    """Say which ids of one table would be ids of another but for how they are spelt, and what mends it."""
     grave = 2 * found.would >= found.ids
     what = (
         f"{found.would} of {found.ids} ids would be ids of {there} but for {' and '.join(found.differences)}: "

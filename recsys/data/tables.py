@@ -163,6 +163,8 @@ def read_table(folder: Path, name: str) -> pl.DataFrame:
     """
     path, missing = folder / f"{name}.parquet", "every data folder holds items, events and requests as Parquet files"
     if not path.is_file():
+        if (folder / "manifest.json").is_file():
+            missing = f"{folder} is a model folder, and stands where the data folder should"
         raise DataError(f"{path} {'is no file' if path.exists() else 'is missing'}; {missing}")
     return in_utc(read_parquet(path, missing, "import the data again"))
 

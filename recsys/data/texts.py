@@ -11,6 +11,7 @@ import polars as pl
 
 from recsys.errors import SettingsError
 from recsys.schema import KNOWN_AT
+from recsys.shown import did_you_mean
 
 logger = logging.getLogger(__name__)
 
@@ -89,7 +90,7 @@ def item_texts(items: pl.DataFrame, fields: Sequence[str], template: str = "") -
     if unknown:
         raise SettingsError(
             f"[text] {'template' if template else 'fields'} names {unknown[0]!r}, which items does not have; "
-            f"its columns are {', '.join(items.columns)}"
+            f"its columns are {', '.join(items.columns)}{did_you_mean(unknown[0], items.columns)}"
         )
     for name in names:
         dtype = items.schema[name]

@@ -23,8 +23,9 @@ class WindowSettings(BaseModel):
         Five times that never fall: four windows between them, each from its first moment up to the next. Times
         without a zone are UTC. Equal neighbours leave a window empty (`test` in production).
     fractions
-        Four shares of the requests, in order of time, that add up to 1; used when there are no cuts. A window ends
-        between two moments, so that requests of one moment stay together.
+        Four shares of the requests, in order of time, that add up to 1; used when there are no cuts, 0.4, 0.3, 0.1 and
+        0.2 where there are no shares either. A window ends between two moments, so that requests of one moment stay
+        together.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from recsys.data.made import NotOut
@@ -43,6 +44,18 @@ RANDOM, POPULARITY, RECENCY, CHOSEN_BEFORE, COVISITATION = BASELINES = (
 """Simple rules that learn nothing, in the order of every table: the least that a model must beat."""
 
 
+def sides(difference: str) -> tuple[str, str]:
+    """Give the two rankers of a difference by its name.
+
+    Examples
+    --------
+    >>> sides("both-co-visitation")
+    ('both', 'co-visitation')
+    """
+    first = TEXT if difference == f"{TEXT}-{UNTUNED}" else PRODUCT
+    return first, difference.removeprefix(f"{first}-")
+
+
 @dataclass(frozen=True)
 class Results:
     """What some requests say about every ranker.
@@ -51,6 +64,8 @@ class Results:
     ----------
     requests, users
         How many.
+    judged
+        Measure, how many users have a request that it is defined for.
     rankers
         Ranker, measure, interval of the mean over requests.
     differences
@@ -61,6 +76,7 @@ class Results:
     users: int
     rankers: MeasureTable
     differences: MeasureTable
+    judged: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -245,7 +261,13 @@ class _Judge:
             users=len(np.unique(users)),
             rankers={name: row for name, row in table.items() if name in self.scores},
             differences={name: row for name, row in table.items() if name not in self.scores},
+            judged=self._judged(users, inside),
         )
+
+    def _judged(self, users: npt.NDArray[np.intp], inside: Flags) -> dict[str, int]:
+        """Count the users with a value of each measure; the labels alone decide, so any ranker tells."""
+        known = np.isfinite(next(iter(self.values.values()))[:, inside])
+        return {str(measure): len(np.unique(users[of])) for measure, of in zip(self.measures, known, strict=True)}
 
     def _pooled(self, inside: Flags) -> dict[str, float]:
         rows = slice(None) if inside.all() else np.repeat(inside, np.diff(self.lists.starts))

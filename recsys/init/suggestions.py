@@ -33,6 +33,9 @@ _BLOCKS = 6
 _MOST_AFFINITY, _MOST_EVENTS, _MOST_CONTEXT, _MOST_FIELDS = 4, 5, 5, 3
 _MOST_NUMBERS, _MOST_USERS, _MOST_SCORES = 4, 3, 8
 
+_REPEATED = 0.5
+"""Largest share of a kind's events that may follow a click of the same user on the same item."""
+
 
 def suggest_settings(dataset: Dataset, several_kinds: bool) -> list[Section]:
     """Write settings that train on imported tables as they stand.
@@ -92,13 +95,29 @@ def _grades(dataset: Dataset) -> dict[str, Value]:
 
 
 def _clicks(dataset: Dataset, graded: list[str]) -> list[Value]:
-    """Choose kinds that are choices, where lists were logged: history, for those who have not clicked on a list yet."""
+    """Choose kinds that are choices, where lists were logged: history, for those who have not clicked on a list yet.
+
+    Those that mostly follow a click on a list repeat it.
+    """
+    if dataset.about.sampled:
+        return []
     choices = list(words.KINDS)[:4]
-    return (
-        []
-        if dataset.about.sampled
-        else [kind for kind in _kinds(dataset, graded) if kind != CLICK and words.kind_of(str(kind)) in choices]
-    )
+    clicks = dataset.requests.filter(pl.col("label") > 0).select("user_id", "item_id", clicked="timestamp")
+    found = list[Value]()
+    for kind in (kind for kind in _kinds(dataset, graded) if kind != CLICK and words.kind_of(str(kind)) in choices):
+        events = dataset.events.filter(pl.col("event") == kind).sort("timestamp")
+        before = events.join_asof(
+            clicks.sort("clicked"),
+            left_on="timestamp",
+            right_on="clicked",
+            by=["user_id", "item_id"],
+            tolerance="1d",
+            coalesce=False,
+            check_sortedness=False,
+        )
+        if before["clicked"].count() <= _REPEATED * len(events):
+            found.append(kind)
+    return found
 
 
 def _freshness(dataset: Dataset, several_kinds: bool) -> Entry:

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 
 from recsys.data.tables import Dataset
 from recsys.data.windows import WINDOWS, Windows
+from recsys.encoders.settings import TextSettings
 from recsys.evaluation.evaluation import PRODUCT, TEXT, UNTUNED, Evaluation
+from recsys.evaluation.measures import AUC
 from recsys.evaluation.reports.brief import HEADLINE
 from recsys.evaluation.reports.pages import number
 from recsys.ranking.examples import Examples
@@ -32,18 +34,23 @@ def windows_told(windows: Windows, dataset: Dataset) -> str:
 _KEPT = {
     "published": "texts are read by the encoder {as_it_was}: nothing that was learnt reads better",
     "heads": "texts are read by the encoder {as_it_was}, with a part on top that learnt from clicks",
-    "tuned": "texts are read by an encoder that learnt from clicks",
+    "tuned": "texts are read by an encoder that learnt from clicks, fine-tuned",
 }
 """What a lesson kept, in words."""
 
 
-def lessons_told(lessons: Sequence["Lesson"], started: bool) -> str:
+def lessons_told(lessons: Sequence["Lesson"], settings: TextSettings, started: bool) -> str:
     """Say what came of learning from texts, perhaps started from an earlier model."""
-    if not lessons:
+    if not lessons or not settings.epochs:
         return "nothing was learnt from texts; they are compared as they are"
     last, judged = lessons[-1], sum(lesson.judged for lesson in lessons)
     as_it_was = "as the earlier model had it" if started else "as it was published"
     words = _KEPT[last.kept].format(as_it_was=as_it_was)
+    if settings.tune != "auto" and last.kept != "published":
+        words += f', as [text] tune = "{settings.tune}" asks'
+    elif last.kept == "tuned":
+        since = next(place for place, each in enumerate(lessons, 1) if each.kept == "tuned")
+        words += f" (from period {since} of {len(lessons)} on)" if since > 1 else ""
     told = []
     for said, name in ((as_it_was, "published"), ("with the part on top", "heads"), ("fine-tuned", "tuned")):
         known = [(getattr(each, name), each.judged) for each in lessons if getattr(each, name) is not None]
@@ -57,7 +64,8 @@ def lessons_told(lessons: Sequence["Lesson"], started: bool) -> str:
         )
     if last.gain is not None:
         mean, low, high = (math.nan if each is None else 100 * each for each in last.gain)
-        words += f"; tuning gains {mean:+.1f} points ({low:+.1f} to {high:+.1f})"
+        sure = "" if low > 0 or high < 0 else ", not certain"
+        words += f"; tuning gains {mean:+.1f} points{sure} (95 % interval {low:+.1f} to {high:+.1f})"
     return words
 
 
@@ -70,4 +78,11 @@ def rankers_told(evaluation: Evaluation) -> str:
     """Say how well the rankers order lists."""
     rows = evaluation.first.rankers
     told = [f"{name} {number(rows[name][HEADLINE].mean)}" for name in (PRODUCT, *_BESIDE) if name in rows]
-    return f"{HEADLINE}, 1 at best: {', '.join(told)}"
+    words = f"{HEADLINE}, 1 at best: {', '.join(told)}"
+    difference = evaluation.overall.differences.get(f"{TEXT}-{UNTUNED}")
+    if difference is None or math.isnan(difference[str(AUC)].low):
+        return words
+    gain = difference[str(AUC)]
+    mean, low, high = (100 * each for each in (gain.mean, gain.low, gain.high))
+    sure = "" if gain.clear else ", not certain"
+    return f"{words}; here tuning gains texts {mean:+.1f} points of pairs{sure} ({low:+.1f} to {high:+.1f})"

@@ -14,7 +14,7 @@ from recsys.data.windows import WINDOWS, Window, Windows, place_windows
 from recsys.encoders.backends.choice import check_extra
 from recsys.encoders.settings import TextSettings
 from recsys.encoders.sources import encoder_hash
-from recsys.errors import SettingsError
+from recsys.errors import DataError, SettingsError
 from recsys.evaluation.evaluation import AGELESS, PRODUCT
 from recsys.features.checks import check_context, check_events, check_query
 from recsys.features.columns import TEXT_COLUMNS
@@ -53,6 +53,9 @@ logger = logging.getLogger(__name__)
 
 STAGES = 4
 """Stages that a training tells of."""
+
+FEW_LISTS = 100
+"""From fewer lists with a click nobody learns an order, nor when to stop."""
 
 _READING = ("encoder", "fields", "template", "query", "max_tokens", "pooling", "layers", "lexicon", "dimension")
 """Settings that say what a text is and what becomes of it; a model can go on learning only under the same."""
@@ -159,10 +162,22 @@ def _train_in(
 def refuse_early(prepared: Prepared, windows: Windows) -> None:
     """Refuse leaks and windows without a click before the encoder has learnt for hours."""
     lists, time, weight = prepared.made.lists, prepared.log.time, prepared.settings.ranker.weight
+    if not (lists["label"] > 0).any():
+        raise DataError(
+            "no list of any window holds a click: label is 0 in every row of requests; name the column that says what "
+            "was clicked when the tables are imported, or grade lists by events with [labels] grades"
+        )
     for window in WINDOWS[1:3]:
         rows = windows.of(lists, window, time.feedback_delay, time.shown)
         counting = pl.col(weight) > 0 if weight and window == "ranker" else True
-        refuse_without_click(rows.filter(counting)["label"].to_numpy(), window)
+        clicked = rows.filter(counting, pl.col("label") > 0)
+        refuse_without_click(clicked["label"].to_numpy(), window)
+        if (told := clicked["request_id"].n_unique()) < FEW_LISTS:
+            logger.warning(
+                "the %s window has %s with a click, and an order needs hundreds: what comes of it says little; import "
+                "a longer log, or move [windows]",
+                *(window, counted(told, "list")),
+            )
     refuse_leaks(prepared, windows)
 
 
@@ -239,7 +254,7 @@ def _read(
     logged, merging = read_blocks(course, prepared, work, story)
     reader, asked = course.reader(log), Asked.of(windows.of(prepared.made.lists, "test"), log)
     logged["test"] = read_logged(asked, settings.features, reader, folder=work)
-    story.end(lessons_told(course.trainer.lessons, course.started))
+    story.end(lessons_told(course.trainer.lessons, settings.text, course.started))
     for layer in log.rows_known:  # trees take the room
         layer.forget()
     give_back()

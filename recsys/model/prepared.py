@@ -29,6 +29,7 @@ from recsys.past.log import Log
 from recsys.past.streams import pick
 from recsys.schema import KNOWN_AT, TIME
 from recsys.settings import Settings
+from recsys.shown import did_you_mean
 
 
 @dataclass(frozen=True)
@@ -202,5 +203,5 @@ def _refuse_absent(setting: str, names: tuple[str, ...], table: pl.DataFrame, ca
         if name not in table.columns:
             raise SettingsError(
                 f"{place} names {name!r}, which is not a column of {called}; add it, with nulls where "
-                f"it is not known; its columns are {', '.join(table.columns)}"
+                f"it is not known; its columns are {', '.join(table.columns)}{did_you_mean(name, table.columns)}"
             )

@@ -214,3 +214,12 @@ def test_choices_beside_logged_lists_count_as_clicks(kind, clicks):
     assert suggested(replace(dataset, events=events)).get("labels", {}).get("clicks") == clicks
     sampled = replace(dataset, events=events, about=About(sampled=True))
     assert "labels" not in suggested(sampled)
+
+
+def test_events_that_repeat_clicks_on_lists_do_not_count_as_more_clicks():
+    dataset = make_dataset()
+    clicks = dataset.requests.filter(pl.col("label") > 0)
+    orders = clicks.select("user_id", "item_id", pl.col("timestamp") + timedelta(minutes=9), event=pl.lit("order"))
+    assert "clicks" not in suggested(replace(dataset, events=orders)).get("labels", {})
+    late = orders.with_columns(pl.col("timestamp") + timedelta(days=40))
+    assert suggested(replace(dataset, events=late))["labels"]["clicks"] == ["order"]

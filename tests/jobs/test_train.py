@@ -19,7 +19,7 @@ from recsys.data.tables import About
 from recsys.errors import DataError, ModelError, SettingsError
 from recsys.features.columns import TEXT_COLUMNS
 from recsys.jobs.features import write_features
-from recsys.jobs.train import train
+from recsys.jobs.train import FEW_LISTS, prepare_to_learn, refuse_early, train
 from recsys.model.folder import Model
 from recsys.model.ready import Ready
 from recsys.past.blocks import map_table
@@ -462,6 +462,22 @@ def test_a_window_without_a_click_is_refused_before_the_encoder_learns(line, tmp
     with pytest.raises(DataError, match=f"the {window} window holds no list with a click"):
         train(replace(line.dataset, requests=requests), line.settings, tmp_path / "model")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_tables_without_any_click_are_told_from_a_window_without_one(line, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr("recsys.learning.course.TextCourse", lambda *_: pytest.fail("work was done"))
+    requests = line.dataset.requests.with_columns(label=pl.lit(0, line.dataset.requests.schema["label"]))
+    with pytest.raises(DataError, match="label is 0 in every row of requests; name the column that says what was"):
+        train(replace(line.dataset, requests=requests), line.settings, tmp_path / "model")
+
+
+def test_windows_of_few_lists_are_said_to_be_few(line, caplog) -> None:
+    prepared, windows = prepare_to_learn(line.dataset, line.settings), Model.load(line.model).windows
+    refuse_early(prepared, windows)
+    said = [record.getMessage() for record in caplog.records if "an order needs hundreds" in record.getMessage()]
+    clicked = line.dataset.requests.filter(pl.col("label") > 0)
+    few = [name for name in ("ranker", "valid") if windows.of(clicked, name)["request_id"].n_unique() < FEW_LISTS]
+    assert [line.split()[1] for line in said] == few
 
 
 @pytest.mark.parametrize("values", [None, [None]])

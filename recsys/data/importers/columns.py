@@ -8,6 +8,7 @@ from recsys.data.importers.numbers import NO_NUMBER, NOT_KNOWN, WHOLE, Values, m
 from recsys.data.plain import EXACT
 from recsys.errors import DataError
 from recsys.schema import TIME
+from recsys.shown import did_you_mean
 
 _PANDAS = r"^-?\d+\.0+$"
 """Whole numbers as pandas writes them beside gaps."""
@@ -217,7 +218,13 @@ def refuse_absent(names: Iterable[str], columns: list[str], place: str) -> None:
     """
     absent = [name for name in names if name not in columns]
     if absent:
-        raise DataError(
-            f"{place} has no column {', '.join(absent)}; it has {', '.join(columns)}; "
-            'name theirs in the mapping, such as [items.columns] item_id = "sku"'
-        )
+        known = f"{', '.join(columns)}{did_you_mean(absent[0], columns)}"
+        raise DataError(f"{place} has no column {', '.join(absent)}; it has {known}; {_mend(columns)}")
+
+
+def _mend(columns: list[str]) -> str:
+    """Say what to do about a column that is absent: a header that was not cut has another cause."""
+    cut = next((mark for mark in ("\t", ";", "|", ",") if len(columns) == 1 and mark in columns[0]), None)
+    if cut is not None:
+        return f"the header is one column, so set delimiter = {cut!r} in the mapping"
+    return 'name theirs in the mapping, such as item_id = "sku" under [items.columns] for the table of items'

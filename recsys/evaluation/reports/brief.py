@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from recsys.data.tables import SAMPLED
-from recsys.evaluation.evaluation import AGELESS, BASELINES, PRODUCT, Evaluation, Results
+from recsys.evaluation.evaluation import AGELESS, BASELINES, PRODUCT, Evaluation, Results, sides
 from recsys.evaluation.field_results import MeasureTable
 from recsys.evaluation.plan import DEFAULT_PLAN
 from recsys.evaluation.reports.pages import count, number, percent, signed
@@ -76,10 +76,10 @@ def _sentence(evaluation: Evaluation, opponent: str, is_rule: bool) -> str:
         size += f" or {difference.mean / a:+.1%}".replace("%", " %")
     judged = results.requests - evaluation.left_out.get(HEADLINE, 0)
     some = f"{judged:,} of " if judged < results.requests else ""
-    where = f"on {some}{count(results.requests, 'request')} of {count(results.users, 'user')}"
+    where = f"on {some}{count(results.requests, 'request')} of {count(_users(results), 'user')}"
     if evaluation.made is not None:
         where = f"on {count(results.requests, 'list')} made of the whole field for {count(results.users, 'user')}"
-    if results.users < FEWEST_USERS:
+    if _users(results) < FEWEST_USERS:
         return (
             f"It is not known whether the model orders better than {rule}: {size}, {where}, and fewer than "
             f"{FEWEST_USERS} users say nothing sure; evaluate on more users before you decide."
@@ -114,11 +114,13 @@ def _warnings(evaluation: Evaluation, opponent: str, is_rule: bool) -> Iterator[
     difference = results.differences[f"{PRODUCT}-{opponent}"][HEADLINE]
     if not difference.mean > 0:
         yield _CHANGE
-    elif evaluation.made is not None:
-        yield from _worse(evaluation.made.differences)
-    if results.users < FEWEST_USERS or _wide(difference):
+    yield from _worse(results.differences)
+    for name, some in evaluation.segments.items():
+        yield from _worse(some.differences, f" on {name} ({count(some.requests, 'request')})")
+    users = _users(results)
+    if users < FEWEST_USERS or _wide(difference):
         yield (
-            f"{count(results.users, 'user')} {'is' if results.users == 1 else 'are'} few: the difference is known to "
+            f"{count(users, 'user')} {'is' if users == 1 else 'are'} few: the difference is known to "
             f"{_half_width(difference)}, and {DEFAULT_PLAN.matters:g} usually matters."
         )
     if tied > SMALL_SHARE:
@@ -128,12 +130,18 @@ def _warnings(evaluation: Evaluation, opponent: str, is_rule: bool) -> Iterator[
         )
 
 
-def _worse(differences: MeasureTable) -> Iterator[str]:
-    """Name what a model is worse at, than whichever rule."""
+def _worse(differences: MeasureTable, where: str = "") -> Iterator[str]:
+    """Name what a model is worse at, than whichever rule or part of it."""
     for pair, row in differences.items():
+        product, other = sides(pair)
         behind = [f"{measure} ({signed(of.mean)})" for measure, of in row.items() if of.high < 0]
-        if behind:
-            yield f"By {', '.join(behind)} the model is worse than {pair.removeprefix(f'{PRODUCT}-')}."
+        if behind and product == PRODUCT:
+            yield f"By {', '.join(behind)} the model is worse than {other}{where}."
+
+
+def _users(results: Results) -> int:
+    """Count the users who say something about the headline."""
+    return results.judged.get(HEADLINE, results.users)
 
 
 def _wide(difference: Interval) -> bool:

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from recsys.evaluation.evaluation import BEST_POSSIBLE, PRODUCT, Evaluation, Results
+from recsys.evaluation.evaluation import BEST_POSSIBLE, PRODUCT, Evaluation, Results, sides
 from recsys.evaluation.field_results import MeasureTable
 from recsys.evaluation.measures import POOLED
 from recsys.evaluation.reliability import ListReliability
@@ -140,6 +140,7 @@ def to_html(
         "parts": [_part(name, results) for name, results in parts.items()],
         "headline": HEADLINE,
         "product": PRODUCT,
+        "sides": sides,
         "verdict": _verdict,
         "left_out": _left_out(evaluation),
         "reliability": evaluation.reliability,

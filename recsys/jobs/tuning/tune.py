@@ -180,7 +180,7 @@ def tune(
         course = TextCourse(lists, settings.text, settings.seed, windows, prepared.log, None, work)
         story.end(windows_told(windows, lists))
         logged, _ = read_blocks(course, prepared, work, story)
-        story.end(lessons_told(course.trainer.lessons, course.started))
+        story.end(lessons_told(course.trainer.lessons, settings.text, course.started))
         for layer in prepared.log.rows_known:  # trees take the room
             layer.forget()
         give_back()

@@ -436,3 +436,27 @@ def test_a_name_that_polars_takes_for_a_pattern_is_a_name(folder: Path, name: st
     (folder / "requests.csv").write_text(LISTS.replace("shown", name))
     wide = WIDE | {"candidates": name}
     assert read_mapped(folder, mapping(requests=wide)).requests["item_id"].to_list() == [1, 2, 3, 3, 1]
+
+
+def test_items_that_are_there_in_another_spelling_are_not_added_without_text(folder: Path) -> None:
+    (folder / "items.csv").write_text("item_id,title\nSKU-1,one\nSKU-2,two\n")
+    for name in ("events.csv", "requests.csv"):
+        head, *rows = (folder / name).read_text().splitlines()
+        place = head.split(",").index("item_id")
+        cells = [row.split(",") for row in rows]
+        lines = [",".join([*row[:place], f"sku-{row[place]}", *row[place + 1 :]]) for row in cells]
+        (folder / name).write_text("\n".join([head, *lines]) + "\n")
+    words = r"would be ids of items but for case: 'sku-1' here is 'SKU-1' there.*import with `\[ids\] item_id = "
+    with pytest.raises(DataError, match=words):
+        read_mapped(folder, mapping(items={"from_ids": True}))
+    told = read_mapped(folder, mapping(items={"from_ids": True}, ids={"item_id": ["case"]}))
+    assert told.items["title"].to_list() == ["one", "two"]
+
+
+def test_a_header_that_was_not_cut_is_told_from_a_column_that_is_not_there(folder: Path) -> None:
+    (folder / "items.csv").write_text("item_id;title\n1;one\n")
+    with pytest.raises(DataError, match="the header is one column, so set delimiter = ';' in the mapping"):
+        read_mapped(folder)
+    (folder / "items.csv").write_text("item_di,title\n1,one\n")
+    with pytest.raises(DataError, match="it has item_di, title; did you mean item_di\\?; name theirs in the mapping"):
+        read_mapped(folder)

@@ -145,3 +145,21 @@ def test_a_single_source_is_a_simple_rule_and_where_a_model_is_worse_is_said():
     assert said.sentence.startswith("The model orders better than the strongest simple rule (covisited)")
     assert said.warnings[1].startswith("covisited is a weak opponent, a rule that needs no training")
     assert said.warnings[2:3] == ("By recall@50 (-0.2000) the model is worse than covisited.",)
+
+
+def test_whatever_the_model_is_worse_than_is_said_on_all_requests_and_in_segments() -> None:
+    better, worse = Interval(0.02, 0.01, 0.03), Interval(-0.15, -0.23, -0.07)
+    evaluation = make_evaluation()
+    rows = {"both-co-visitation": {"AUC": better, "nDCG@10": worse}, "text-untuned text": {"AUC": worse}}
+    overall = replace(evaluation.overall, differences={**evaluation.overall.differences, **rows})
+    cold = Results(45, 35, {}, {"both-text": {"AUC": worse, "nDCG@10": worse}, "both-random": {"AUC": better}})
+    warnings = brief(replace(evaluation, overall=overall, segments={"cold items": cold})).warnings
+    assert "By nDCG@10 (-0.1500) the model is worse than co-visitation." in warnings
+    assert "By AUC (-0.1500), nDCG@10 (-0.1500) the model is worse than text on cold items (45 requests)." in warnings
+    assert not any("untuned" in each or "random on" in each for each in warnings)
+
+
+def test_users_without_a_figure_are_not_counted() -> None:
+    evaluation = make_evaluation()
+    evaluation = replace(evaluation, overall=replace(evaluation.overall, judged={"nDCG@10": 196}))
+    assert "on 1,234 requests of 196 users;" in brief(evaluation).sentence

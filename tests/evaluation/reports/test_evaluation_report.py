@@ -232,3 +232,14 @@ def test_made_lists_stand_before_those_of_the_window_with_what_each_source_finds
     assert "0.3456" in page
     assert "12,345 requests" in page
     assert "What each source finds" not in read_page(make_page(logged)).text
+
+
+def test_each_difference_names_its_two_sides() -> None:
+    interval = Interval(0.01, -0.01, 0.03)
+    differences = {
+        name: {"nDCG@10": interval} for name in ("both-untuned text", "both-co-visitation", "text-untuned text")
+    }
+    rankers = {name: {"nDCG@10": Interval(0.5, 0.4, 0.6)} for name in ("text", "untuned text", "co-visitation", "both")}
+    page = to_html(Evaluation("test", Results(10, 9, rankers, differences), {}, {}), "t", {}, [])
+    for pair in ("both against untuned text", "both against co-visitation", "text against untuned text"):
+        assert page.count(f"nDCG@10, {pair}<") == 1
