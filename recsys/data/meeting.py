@@ -8,6 +8,7 @@ from typing import Literal, get_args
 import polars as pl
 
 from recsys.data.faults import Fault, cut
+from recsys.errors import DataError
 
 Difference = Literal["blanks", "case", "unicode", "zeros", "decimals"]
 """What two spellings of one id may differ in: blanks around it, capitals, composed letters, zeros before it, `.0`."""
@@ -105,7 +106,7 @@ def apart(frames: Mapping[str, pl.DataFrame]) -> Iterator[Fault]:
             continue  # no ids, and a fault of their own
         found = meet(ids, others)
         if found.would:
-            yield spelt_apart(column, here, there, found)
+            yield _spelt_apart(column, here, there, found)
         elif column == "user_id" and found.ids and found.met < _FEW * min(found.ids, others.n_unique()):
             what = f"users of whom hardly any is in {there} ({found.met} of {found.ids})"
             fix = (
@@ -114,8 +115,21 @@ def apart(frames: Mapping[str, pl.DataFrame]) -> Iterator[Fault]:
             yield Fault(here, column, "warning", what, 0, 0.0, (), fix)
 
 
-def spelt_apart(column: str, here: str, there: str, found: Meeting) -> Fault:
-    """Say which ids of one table would be ids of another but for how they are spelt, and what mends it."""
+def refuse_other_spellings(added: pl.Series, known: pl.Series) -> None:
+    """Refuse to add items that are there under another spelling: they would have no text, and nobody would know why.
+
+    Raises
+    ------
+    DataError
+        Naming some of them in both spellings, and the line of the mapping that mends it.
+    """
+    found = meet(added, known)
+    if found.would:
+        fault = _spelt_apart("item_id", "events or requests", "items", found)
+        raise DataError(f"item_id: of those that items does not hold, {fault.what}; {fault.fix}")
+
+
+def _spelt_apart(column: str, here: str, there: str, found: Meeting) -> Fault:
     grave = 2 * found.would >= found.ids
     what = (
         f"{found.would} of {found.ids} ids would be ids of {there} but for {' and '.join(found.differences)}: "

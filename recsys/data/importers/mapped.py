@@ -21,7 +21,7 @@ from recsys.data.importers.numbers import NO_NUMBER, Form, Values, missing_note,
 from recsys.data.importers.pseudonyms import pseudonyms, read_key
 from recsys.data.importers.remote import fetched, is_remote
 from recsys.data.importers.sampled import sample_lists
-from recsys.data.meeting import Difference, alike, meet, spelt_apart
+from recsys.data.meeting import Difference, alike, refuse_other_spellings
 from recsys.data.rules import reads_like_text
 from recsys.data.tables import SAMPLED, About, Dataset
 from recsys.errors import DataError, SettingsError
@@ -386,19 +386,11 @@ def _with_all_ids(frames: dict[str, pl.DataFrame], notes: list[str]) -> pl.DataF
         notes.append("There is no table of items; it is made of the ids that were seen, and holds no text.")
     items = frames.get("items", seen.clear())
     added = seen.join(items, on="item_id", how="anti")
-    _refuse_other_spellings(added["item_id"], items["item_id"])
+    refuse_other_spellings(added["item_id"], items["item_id"])
     if 0 < len(added) < len(seen):
         notes.append(f"{len(added)} items are seen in behaviour only; they are added without text.")
     items = pl.concat([items, added.sort("item_id")], how="diagonal")
     return items if "title" in items.columns else items.with_columns(title=pl.col("item_id").cast(pl.String))
-
-
-def _refuse_other_spellings(added: pl.Series, known: pl.Series) -> None:
-    """Refuse to add items that are there under another spelling: they would have no text, and nobody would know why."""
-    found = meet(added, known)
-    if found.would:
-        fault = spelt_apart("item_id", "events or requests", "items", found)
-        raise DataError(f"item_id: of those that items does not hold, {fault.what}; {fault.fix}")
 
 
 def _no_events(requests: pl.DataFrame) -> pl.DataFrame:
