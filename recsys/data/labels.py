@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Annotated
 
 import polars as pl
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from recsys.data.clock import Duration, TimeSettings, format_duration
 from recsys.data.tables import Dataset
@@ -27,6 +27,9 @@ class LabelSettings(BaseModel):
     ----------
     grades
         Grade from 1 to 30 per event kind, such as `{click = 1, purchase = 3}`; none leaves labels as logged.
+    least
+        Smallest `value` from which on an event of a graded kind grades, such as `{read = 30}` for 30 seconds; those
+        below it, and those without a value, stay events.
     attribution
         How long after its list was shown an event still grades the candidate.
     clicks
@@ -35,11 +38,19 @@ class LabelSettings(BaseModel):
         history` names kinds that are read and not counted.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     grades: dict[str, Annotated[int, Field(ge=1, le=30)]] = Field(default_factory=dict)
+    least: dict[str, float] = Field(default_factory=dict)
     attribution: Duration = timedelta(days=1)
     clicks: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _graded(self) -> "LabelSettings":
+        for kind in self.least:
+            if kind not in self.grades:
+                raise ValueError(f"least names {kind!r}, which grades does not; give it a grade there")
+        return self
 
     @field_validator("clicks")
     @classmethod
@@ -68,9 +79,11 @@ def grade_labels(dataset: Dataset, settings: LabelSettings) -> Dataset:
     Raises
     ------
     SettingsError
-        When an event kind of the settings never occurs.
+        When an event kind of the settings never occurs, or has no value where `least` asks for one.
     """
     refuse_unseen(dataset.events, "[labels] grades", settings.grades)
+    for kind in settings.least:
+        refuse_worthless(dataset.events, "[labels] least", kind)
     refuse_unseen(dataset.events, "[labels] clicks", settings.clicks)
     if not settings.grades:
         return replace(dataset, events=with_clicks(dataset.events, settings)) if settings.clicks else dataset
@@ -179,15 +192,29 @@ def refuse_unseen(events: pl.DataFrame, setting: str, named: Iterable[str], hint
             raise SettingsError(f"{setting} names {kind!r}, an event that never occurs; events holds {kinds}{hint}")
 
 
+def refuse_worthless(events: pl.DataFrame, setting: str, kind: str) -> None:
+    """Refuse to read the values of a kind of events of which none has one.
+
+    Raises
+    ------
+    SettingsError
+        Naming the setting and the kind.
+    """
+    refuse_unseen(events, setting, [kind])
+    if "value" not in events.columns or events.filter(pl.col("event") == kind)["value"].is_null().all():
+        raise SettingsError(f"{setting} names {kind!r}, and no such event has a `value`; leave it out")
+
+
 def _moved(events: pl.DataFrame, requests: pl.DataFrame, settings: LabelSettings) -> pl.DataFrame:
     """Find events that lists led to: their row in `event`, that of the candidate in `row`, and their `grade`.
 
     Only columns that are needed come along, so that no column of the data meets one of these names.
     """
     known_at = pl.max_horizontal("known_at", "timestamp") if "known_at" in events.columns else pl.col("timestamp")
+    value = pl.col("value") if settings.least else None
     graded = events.select(
-        "user_id", "item_id", at="timestamp", known_at=known_at, kind="event", event=pl.int_range(pl.len())
-    ).filter(pl.col("kind").is_in(list(settings.grades)))
+        "user_id", "item_id", at="timestamp", known_at=known_at, kind="event", event=pl.int_range(pl.len()), value=value
+    ).filter(_grading(settings))
     grade = pl.col("kind").replace_strict(settings.grades, return_dtype=pl.Int64)
     showings = (
         requests.select("user_id", "item_id", "timestamp", "request_id", row=pl.int_range(pl.len()))
@@ -201,3 +228,10 @@ def _moved(events: pl.DataFrame, requests: pl.DataFrame, settings: LabelSettings
         .filter(pl.col("known_at") - pl.col("timestamp") <= settings.attribution)
         .select("event", "row", "grade")
     )
+
+
+def _grading(settings: LabelSettings) -> pl.Expr:
+    """Tell which events grade: those of graded kinds, less what is below the least value of its kind."""
+    least = pl.col("kind").replace_strict(settings.least, default=None, return_dtype=pl.Float64)
+    enough = (pl.col("value") >= least).fill_null(value=False) if settings.least else pl.lit(value=True)
+    return pl.col("kind").is_in(list(settings.grades)) & (least.is_null() | enough)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from recsys.data.labels import refuse_late_clicks, refuse_unseen
+from recsys.data.labels import refuse_late_clicks, refuse_unseen, refuse_worthless
 from recsys.data.tables import Dataset
 from recsys.data.windows import WINDOWS, Window, Windows, place_windows
 from recsys.encoders.backends.choice import check_extra
@@ -202,20 +202,13 @@ def prepare_to_learn(dataset: Dataset, settings: Settings) -> Prepared:
     once = [kind for kind in settings.candidates.once if kind != CLICK]
     refuse_unseen(dataset.events, "[candidates] once", once, "; what a list was made of is a 'click', too")
     if settings.text.weigh:
-        _refuse_worthless(plain.events, settings.text.weigh)
+        refuse_worthless(plain.events, "[text] weigh", settings.text.weigh)
     check_query(plain.requests, settings.text.query, after)
     check_monotone(feature_names(settings.features), settings.ranker.monotone)
     check_weight(plain.requests, settings.ranker.weight)
     check_extra(settings.text.backend)
     check_extras(settings.candidates, settings.features)
     return prepared
-
-
-def _refuse_worthless(events: pl.DataFrame, kind: str) -> None:
-    """Refuse to weigh clicks by what was recorded of none of them."""
-    refuse_unseen(events, "[text] weigh", [kind])
-    if "value" not in events.columns or events.filter(pl.col("event") == kind)["value"].is_null().all():
-        raise SettingsError(f"[text] weigh names {kind!r}, and no such event has a `value`; leave it empty")
 
 
 def open_start(before: Model, folder: Path, settings: TextSettings, windows: Windows) -> "TextModel":

@@ -319,3 +319,40 @@ def test_kinds_that_never_occur_or_are_clicks_already_are_refused():
 def test_lists_that_wait_for_a_label_are_left_out_whole(labels, kept):
     requests = pl.DataFrame({"request_id": [1, 1, 2, 2], "label": labels})
     assert fully_labelled(requests)["request_id"].to_list() == kept
+
+
+def with_values(*values):
+    """One list of user 1 and item 1, and reads of it, an hour later each."""
+    data = make_data([(1, 1, 0, 1)], [(1, 1, "read", 1 + number, 0) for number in range(len(values))])
+    return replace(data, events=data.events.with_columns(value=pl.Series(values, dtype=pl.Float64)))
+
+
+@pytest.mark.parametrize(
+    ("values", "label", "left"),
+    [
+        ([30.0], 2, []),
+        ([29.9], 1, [29.9]),
+        ([5.0, 60.0], 2, [5.0]),
+        ([None, 1.0], 1, [None, 1.0]),
+    ],
+)
+def test_an_event_grades_from_its_least_value_on_and_stays_an_event_below(values, label, left):
+    graded = grade_labels(with_values(*values), LabelSettings(grades={"read": 2}, least={"read": 30}))
+    assert graded.requests["label"].to_list() == [label]
+    assert graded.events["value"].to_list() == left
+
+
+def test_other_kinds_grade_whatever_their_value():
+    data = make_data([(1, 1, 0, 0)], [(1, 1, "read", 1, 0), (1, 1, "purchase", 2, 0)])
+    data = replace(data, events=data.events.with_columns(value=pl.Series([3.0, None])))
+    graded = grade_labels(data, LabelSettings(grades={"read": 2, "purchase": 3}, least={"read": 30}))
+    assert graded.requests["label"].to_list() == [3]
+    assert graded.events["event"].to_list() == ["read"]
+
+
+def test_least_values_of_what_is_not_graded_or_has_none_are_refused():
+    with pytest.raises(ValidationError, match="least names 'raed', which grades does not; give it a grade there"):
+        LabelSettings(grades={"read": 2}, least={"raed": 30})
+    for data in (with_values(None), replace(with_values(1.0), events=with_values(1.0).events.drop("value"))):
+        with pytest.raises(SettingsError, match=r"\[labels\] least names 'read', and no such event has a `value`"):
+            grade_labels(data, LabelSettings(grades={"read": 2}, least={"read": 30}))

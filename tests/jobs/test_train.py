@@ -486,7 +486,9 @@ def test_clicks_are_not_weighed_by_what_was_recorded_of_none(line, tmp_path, val
     if values is not None:
         events = events.with_columns(value=pl.lit(None, pl.Float64))
     settings = changed(line.settings, text={"weigh": "click"})
-    with pytest.raises(SettingsError, match=r"\[text\] weigh names 'click', and no such event has a `value`; leave it"):
+    with pytest.raises(
+        SettingsError, match=r"\[text\] weigh names 'click', and no such event has a `value`; leave it out"
+    ):
         train(replace(line.dataset, events=events), settings, tmp_path / "model")
     assert list(tmp_path.iterdir()) == []
 
