@@ -54,11 +54,9 @@ def tune(
     changes
         Change one setting: section.key=value; repeat it.
     """
-    from recsys.files import refuse_existing
     from recsys.settings import load_settings
 
     tell(verbose)
-    refuse_existing(out)
     was, settings = load_settings(config), load_settings(config, changes)
     from recsys.data.tables import Dataset
     from recsys.jobs.tuning.tune import tune as tune_settings

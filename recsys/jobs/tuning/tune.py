@@ -12,9 +12,10 @@ import numpy.typing as npt
 from recsys.data.tables import Dataset
 from recsys.data.windows import place_windows
 from recsys.encoders.sources import encoder_hash
+from recsys.errors import DataError
 from recsys.evaluation.measures import ndcg, per_request
 from recsys.features.plan import feature_names
-from recsys.files import refuse_existing
+from recsys.files import refuse_unwritable
 from recsys.jobs.blocks import read_blocks
 from recsys.jobs.judging import LoggedWindow
 from recsys.jobs.told import lessons_told, windows_told
@@ -158,7 +159,9 @@ def tune(
     ModelError
         When the extra `tune` is not installed.
     """
-    refuse_existing(target := Path(target))
+    refuse_unwritable(target := Path(target))
+    if target.exists():
+        raise DataError(f"{target} already exists; choose another file, or remove it first")
     need_optuna()
     story = Story(4)
     story.begin("checking the tables and reading what items say")
