@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from tqdm import tqdm
@@ -17,7 +17,7 @@ EVERY = 60.0
 _REDRAWN = 0.1
 """Seconds between two looks of a bar for what is done inside its step."""
 
-_BAR = "{desc} {percentage:3.0f}% |{bar:20}| {n_fmt} of {total_fmt} {unit}, {elapsed} gone, {remaining} to go{postfix}"
+_BAR = "{desc} {percentage:3.0f}% |{bar:20}| {unit}, {elapsed} gone, {remaining} to go{postfix}"
 
 
 class Story:
@@ -47,23 +47,26 @@ class _Step:
 
     Parameters
     ----------
-    total, what, unit
+    total, what, unit, worth
         See `progress`.
     """
 
-    def __init__(self, total: int, what: str, unit: str) -> None:
-        self._total, self._what, self._unit = total, what, unit
+    def __init__(self, total: int, what: str, unit: str, worth: Sequence[float]) -> None:
+        self._total, self._what, self._unit, self._worth = total, what, unit, worth
         self._done = 0
         self._begun = self._said = time.monotonic()
-        units = unit if total == 1 else f"{unit}s"
-        self.bar = tqdm(total=total, desc=what, unit=units, disable=None, leave=False, bar_format=_BAR)
+        whole = sum(worth) if worth else total
+        self.bar = tqdm(
+            total=whole, desc=what, unit=self._so_far(), disable=None, leave=False, bar_format=_BAR, smoothing=0
+        )
         self.filled = False
 
     def advance(self, units: int) -> None:
         """Count units that are done."""
-        self._done += units
+        before, self._done = self._done, self._done + units
         self.bar.set_postfix_str("", refresh=False)
-        self.bar.update(units)
+        self.bar.unit = self._so_far()
+        self.bar.update(sum(self._worth[before : self._done]) if self._worth else units)
         self.look("")
 
     def look(self, inside: str) -> None:
@@ -77,17 +80,21 @@ class _Step:
         elif inside:
             self.bar.set_postfix_str(inside)
 
+    def _so_far(self) -> str:
+        return f"{self._done:,} of {counted(self._total, self._unit)}"
+
     def _in_words(self, seconds: float) -> str:
-        left = self._total - self._done
-        more = f", about {_lasting(seconds * left / self._done)} to go" if left > 0 and self._done else ""
-        return f"{_so_far(self._done, self._total, self._what, self._unit)} in {_lasting(seconds)}{more}"
+        done, whole = self._done, self._total
+        gone, left = (sum(self._worth[:done]), sum(self._worth[done:])) if self._worth else (done, whole - done)
+        more = f", about {_lasting(seconds * left / gone)} to go" if left > 0 and gone else ""
+        return f"{self._what}: {self._so_far()} in {_lasting(seconds)}{more}"
 
 
 _outermost: _Step | None = None
 
 
 @contextmanager
-def progress(total: int, what: str, unit: str) -> Iterator[Callable[[int], None]]:
+def progress(total: int, what: str, unit: str, worth: Sequence[float] = ()) -> Iterator[Callable[[int], None]]:
     """Show progress on standard error while the block runs.
 
     On a terminal a bar is rewritten in place and gone in the end. Elsewhere, as in a nightly job, a message is logged
@@ -100,6 +107,8 @@ def progress(total: int, what: str, unit: str) -> Iterator[Callable[[int], None]
         How many units there are.
     what, unit
         What is done, and the singular of what is counted.
+    worth
+        How long each unit takes against the others; all take as long where none is given.
 
     Yields
     ------
@@ -111,7 +120,7 @@ def progress(total: int, what: str, unit: str) -> Iterator[Callable[[int], None]
         with _inside(outer, total, what, unit) as advance:
             yield advance
         return
-    _outermost = step = _Step(total, what, unit)
+    _outermost = step = _Step(total, what, unit, worth)
     try:
         with step.bar:
             yield step.advance

@@ -77,6 +77,31 @@ def test_a_line_says_what_is_done_inside_and_what_is_left_going_by_what_was_done
     assert caplog.messages[-1] == "learning: 4 of 4 periods in 0 s"
 
 
+def test_what_takes_longer_counts_for_more_of_the_bar_and_of_what_is_left(monkeypatch, caplog) -> None:
+    monkeypatch.setattr(recsys.progress, "EVERY", 0.0)
+    clock = iter([0.0, 60.0, 72.0, 84.0])
+    monkeypatch.setattr(recsys.progress.time, "monotonic", lambda: next(clock))
+    with caplog.at_level(logging.INFO), progress(3, "learning", "period", worth=[5.0, 1.0, 1.0]) as advance:
+        for _ in range(3):
+            advance(1)
+    assert caplog.messages == [
+        "learning: 1 of 3 periods in 60 s, about 24 s to go",
+        "learning: 2 of 3 periods in 72 s, about 12 s to go",
+        "learning: 3 of 3 periods in 84 s",
+    ]
+
+
+def test_a_bar_shows_units_and_the_share_of_the_time(monkeypatch) -> None:
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    monkeypatch.setattr(recsys.progress, "_REDRAWN", 0.0)
+    with progress(3, "learning", "period", worth=[8.0, 1.0, 1.0]) as advance:
+        advance(1)
+        with progress(2, "passes", "update") as inner:
+            inner(1)
+    assert "learning  80% |" in sys.stderr.getvalue()
+    assert "| 1 of 3 periods, " in sys.stderr.getvalue()
+
+
 def test_a_step_that_fails_makes_room_for_the_next(monkeypatch, caplog) -> None:
     monkeypatch.setattr(recsys.progress, "EVERY", 0.0)
     with (

@@ -47,8 +47,9 @@ def read_blocks(
     log, settings = prepared.log, prepared.settings
     merging = EVEN
     logged: dict[Window, LoggedWindow] = {}
-    story.begin(f"learning what texts say about clicks, in {counted(len(course.blocks), 'period')} of time")
-    with progress(len(course.blocks), "learning", "period") as advance:
+    first = ", the first of which takes longest" if len(course.blocks) > 1 else ""
+    story.begin(f"learning what texts say about clicks, in {counted(len(course.blocks), 'period')} of time{first}")
+    with progress(len(course.blocks), "learning", "period", course.worth) as advance:
         for block in course.blocks:
             if block.window != "text":
                 finder = Finder(settings.candidates, settings.features, log, course.reader(log), merging)

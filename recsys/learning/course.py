@@ -35,6 +35,9 @@ Ints = npt.NDArray[np.int64]
 _MOST_CLICKS = 500_000
 """Past clicks that are learnt from, so that a log of years takes no more room than one of months."""
 
+_FIRST, _TURN = 5.0, 3.0
+"""How many times as long as heads alone a block takes where the encoder learns: the first, and others."""
+
 _OLD_REQUESTS = 1_000
 """Older requests on which forgetting is measured."""
 
@@ -153,6 +156,14 @@ class Schedule:
         self._learnt = shown.before(blocks[0].start)
         self._clicks_learnt: datetime | None = None
         self._old = self._learnt[-_OLD_REQUESTS:]
+
+    @property
+    def worth(self) -> list[float]:
+        """How long each block takes against the others: longest where the encoder learns, above all first."""
+        older = len(self._shown.before(self.blocks[0].start))
+        ends = (self._time.labelled_until(block.end) for block in self.blocks)
+        turns = self.trainer.turns([len(self._shown.before(end)) - older for end in ends])
+        return [(_TURN if place else _FIRST) if turn else 1.0 for place, turn in enumerate(turns)]
 
     def refuse_unless_next(self, block: Block) -> None:
         """Refuse a block that was learnt from already, or whose turn has not come: what is read of it would be wrong.
@@ -318,6 +329,11 @@ class TextCourse:
         vectors = model.vectors(self._items, self._texts, embeddings[: len(self._texts)])
         queries = QueryReader(settings.query, model.encode_query) if settings.query else None
         return Reader.of(log, vectors, model.tower, settings.history_length, queries)
+
+    @property
+    def worth(self) -> list[float]:
+        """How long learning from each block takes against the others."""
+        return self._schedule.worth
 
     def learn(self, block: Block) -> None:
         """Learn from the next block, see `Schedule.learn`."""

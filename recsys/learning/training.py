@@ -254,6 +254,14 @@ class TextTrainer:
         may = settings.tune != "never" and (settings.peft or own)
         return bool(may and settings.epochs and (settings.teacher_epochs or settings.epochs > settings.head_epochs))
 
+    def turns(self, known: Sequence[int]) -> list[bool]:
+        """Say in which blocks the encoder learns, by how many requests are known at the end of each."""
+        found, taught = list[bool](), 0
+        for count in known:
+            found.append(self._encoder_learns and count >= _GROWN * taught)
+            taught = count if found[-1] else taught
+        return found
+
     def _tune(self, subject: Subject, texts: NDArray[np.int64], passes: int, folder: Path) -> float:
         """Let heads learn on the encoder that learns, and it where it is its turn; say how much of that is kept."""
         settings, seed, share, turn = self._settings, self._seed, 1.0, self._learnt >= _GROWN * self._taught

@@ -357,3 +357,21 @@ def test_past_clicks_of_the_time_of_held_out_requests_wait_for_the_next_block(
     assert len(given[0]) == int((found.clicked < first).sum()) > 0
     told = np.concatenate([clicks.items for clicks in given])
     assert told.tolist() == found.clicks.items[: len(told)].tolist()
+
+
+@pytest.mark.parametrize("tune", ["always", "never"])
+def test_blocks_in_which_the_encoder_learns_are_known_before_to_take_longer(
+    line, settings, windows, tmp_path, tune
+) -> None:
+    settings = settings.model_copy(update={"tune": tune, "epochs": 2, "block": timedelta(days=1)})
+    log = Log(behaviour_of(line.dataset, Kept()), line.settings.time)
+    course = TextCourse(line.dataset, settings, 3, windows, log, None, tmp_path)
+    worth = course.worth
+    for block in course.blocks:
+        course.learn(block)
+    learnt = [lesson.share > 0 for lesson in course.trainer.lessons]
+    assert [each > 1 for each in worth] == learnt
+    assert any(learnt) == (tune == "always")
+    assert not all(learnt)
+    if tune == "always":
+        assert worth[0] == max(worth)
