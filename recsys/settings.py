@@ -69,7 +69,8 @@ class Settings(BaseModel):
         clicks = ("click", *self.labels.clicks)
         for kind in (kind for kind in self.text.history if kind in clicks):
             raise ValueError(f"[text] history names {kind!r}, which is a click, and read as one already; leave it out")
-        for setting, name in self.of_requests if self.time.nightly else ():
+        weight = [("[ranker] weight", self.ranker.weight)] if self.ranker.weight else []
+        for setting, name in (*self.of_requests, *weight) if self.time.nightly else ():
             raise ValueError(
                 f"{setting} names {name!r}, which only a request knows, and nightly lists are made before anybody "
                 'asks; leave it out, or set [time] freshness to "live" or "1d"'

@@ -58,12 +58,13 @@ def tune(
 
     tell(verbose)
     was, settings = load_settings(config), load_settings(config, changes)
+    text = config.read_text(encoding="utf-8") if config else ""
     from recsys.data.tables import Dataset
     from recsys.jobs.tuning.tune import tune as tune_settings
     from recsys.jobs.tuning.written import with_found
 
     tuned = tune_settings(Dataset.read(data), settings, out, trials, budget)
     reason = f"found by `recsys tune` on the valid window of {data}, {counted(tuned.trials, 'trial')}"
-    write(out, with_found(config.read_text(encoding="utf-8") if config else "", was, tuned.settings, reason))
+    write(out, with_found(text, was, tuned.settings, reason))
     say(tuned.in_words())
     say(f"settings written to {out}; type: recsys train {data} --config {out} --out MODEL")

@@ -134,6 +134,9 @@ class FeatureSettings(BaseModel):
                     raise ValueError(f"{setting} names {name!r}, which has a meaning of its own here; leave it out")
                 if names.count(name) > 1:
                     raise ValueError(f"{setting} names {name!r} more than once")
+        for name in self.without:
+            if self.without.count(name) > 1:
+                raise ValueError(f"without names {name!r} more than once")
         keys = (*self.affinity, *self.users, *self.context)
         for name in keys:
             if keys.count(name) > 1:

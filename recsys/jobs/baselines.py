@@ -9,7 +9,7 @@ from recsys.features.declared import values_of
 from recsys.features.definitions import Count, Rate
 from recsys.features.moments import Age
 from recsys.past.lookup import Asked, Lookup
-from recsys.past.streams import CLICK, Amount
+from recsys.past.streams import CLICK, MICROSECONDS_PER_HOUR, Amount
 from recsys.statistics.hashes import mix
 from recsys.statistics.ties import tie_keys
 
@@ -50,9 +50,14 @@ def popularity(lookup: Lookup) -> Floats:
 
 
 def recency(lookup: Lookup) -> Floats:
-    """Put what came out last first, and what came out nobody knows when last of all."""
-    ages = values_of(Age(), lookup)
-    scores: Floats = -np.where(np.isnan(ages), np.nanmax(ages, initial=0.0) + 1.0, ages)
+    """Put what came out last first, and what came out nobody knows when last of all.
+
+    What comes out at `as_of` or later is new, and no newer than other such items.
+    """
+    rows = lookup.rows
+    ages = values_of(Age(), lookup) - (rows.timestamp - rows.as_of) / MICROSECONDS_PER_HOUR
+    known = np.where(np.isnan(ages), np.nanmax(ages, initial=0.0) + 1.0, np.maximum(ages, 0.0))
+    scores: Floats = -known
     return scores
 
 

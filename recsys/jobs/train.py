@@ -18,7 +18,7 @@ from recsys.errors import DataError, SettingsError
 from recsys.evaluation.evaluation import AGELESS, PRODUCT
 from recsys.features.checks import check_context, check_events, check_query
 from recsys.features.columns import TEXT_COLUMNS
-from recsys.features.plan import AGE_COLUMNS, feature_names, refuse_doubles
+from recsys.features.plan import AGE_COLUMNS, feature_names, plan, refuse_doubles
 from recsys.files import new_folder, refuse_existing
 from recsys.jobs.blocks import read_blocks
 from recsys.jobs.field_lists import judge_field
@@ -118,7 +118,7 @@ def train(
     since = older.windows.learnt_until if older else None
     windows = place_windows(prepared.made.lists, settings.windows, since, prepared.log.time)
     refuse_early(prepared, windows)
-    facts = _facts(settings, windows) | {"data": prints}
+    facts = facts_of(settings, windows) | {"data": prints}
     before = open_start(older, Path(start), settings.text, windows) if older and start else None
     encoder = encoder_hash(settings.text.encoder) if start is None else identity(Path(start))
     with work_folder(target, {**facts, "encoder": encoder, "versions": library_versions()}) as work:
@@ -181,7 +181,7 @@ def refuse_early(prepared: Prepared, windows: Windows) -> None:
     refuse_leaks(prepared, windows)
 
 
-def _facts(settings: Settings, windows: Windows) -> dict[str, object]:
+def facts_of(settings: Settings, windows: Windows) -> dict[str, object]:
     """Say what decides the outcome beside data and libraries; other threads give other last bits."""
     from recsys.learning.passes import threads
 
@@ -204,7 +204,11 @@ def prepare_to_learn(dataset: Dataset, settings: Settings) -> Prepared:
     if settings.text.weigh:
         refuse_worthless(plain.events, "[text] weigh", settings.text.weigh)
     check_query(plain.requests, settings.text.query, after)
-    check_monotone(feature_names(settings.features), settings.ranker.monotone)
+    names = feature_names(settings.features)
+    categories = [column.name for column in plan(settings.features) if column.family == "categories"]
+    check_monotone(names, categories, settings.ranker.monotone)
+    if set(names) <= set(TEXT_COLUMNS):
+        raise SettingsError("[features] leaves no feature of behaviour; name a family, or fewer features in without")
     check_weight(plain.requests, settings.ranker.weight)
     check_extra(settings.text.backend)
     check_extras(settings.candidates, settings.features)

@@ -18,6 +18,9 @@ Floats = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
 
 
+_IDS = ("request_id", "user_id", "item_id")
+
+
 @dataclass(frozen=True)
 class Examples:
     """Labelled feature rows.
@@ -104,7 +107,7 @@ class Examples:
 
         Age is that against the newest row of these that has a weight; there is one.
         """
-        counts = self.weights.copy()
+        counts: Floats = self.weights / self.weights.max()
         if half_life is not None:
             ages = self.moments[self.weights > 0].max() - self.moments
             counts[self.weights > 0] *= np.exp2(-ages[self.weights > 0] / (half_life / timedelta(microseconds=1)))
@@ -137,6 +140,8 @@ def check_weight(requests: pl.DataFrame, column: str) -> None:
             f"[ranker] weight names {column!r}, which {found}; name a column of numbers from 0 on, or none; "
             f"columns are {', '.join(requests.columns)}"
         )
+    if column in ("label", *_IDS):
+        raise SettingsError(f"[ranker] weight names {column!r}, which says something else; name a column of its own")
     weights = requests[column].cast(pl.Float64)
     wrong = ~(weights.is_finite() & (weights >= 0)).fill_null(value=False)
     if wrong.any():

@@ -146,16 +146,23 @@ def grow(
     """
     # By itself it writes to the terminal, where nobody who trains a shop's model knows what it speaks of.
     lightgbm.register_logger(logger, info_method_name="debug", warning_method_name="debug")
-    dataset = _dataset(train, contract, "ranker", settings)
-    large = int(train.clicked.sum()) * len(contract.names) > _LARGE
+    train = _learnt(train, "ranker")
+    refuse_without_click(train.graded, "ranker")
+    large = len(train.labels) * len(contract.names) > _LARGE
     parameters = _parameters(settings, seed, contract) | {"force_col_wise" if large else "force_row_wise": True}
+    dataset = _dataset(train, contract, parameters)
     callbacks: list[Callable[..., Any]] = []
     valid_sets = []
     if valid is not None:
-        valid_sets = [_dataset(valid, contract, "valid", settings, dataset)]
+        valid_sets = [_dataset(_learnt(valid, "valid"), contract, parameters, dataset)]
         callbacks.append(lightgbm.early_stopping(settings.patience, verbose=False))
         if watch is not None:
             callbacks.append(lambda so_far: watch(so_far.iteration + 1, so_far.evaluation_result_list[0][2]))
+    counts = train.counts(settings.half_life)
+    if (counts != counts[0]).any():
+        for each in (dataset, *valid_sets):  # one that refers to another takes over weights, all of them 0
+            each.construct()
+        dataset.set_weight(counts)
     size = settings.rounds if valid is not None or rounds is None else rounds
     with progress(size, "trees", "tree") as advance:
         callbacks.append(lambda _: advance(1))
@@ -176,22 +183,26 @@ def refuse_without_click(labels: np.ndarray[tuple[int], np.dtype[np.int64]], win
         raise DataError(f"the {window} window holds no list with a click, so no order can be learnt; move [windows]")
 
 
-def check_monotone(names: Sequence[str], monotone: Mapping[str, str]) -> None:
-    """Refuse directions of features that there are not.
+def check_monotone(names: Sequence[str], categories: Sequence[str], monotone: Mapping[str, str]) -> None:
+    """Refuse directions of features that there are not, or that have none.
 
     Parameters
     ----------
-    names
-        Names of all features.
+    names, categories
+        Names of all features, and of those that are categories.
     monotone
         What `[ranker] monotone` holds.
 
     Raises
     ------
     SettingsError
-        With the nearest known name.
+        With the nearest known name of what is no feature.
     """
     for name in monotone:
+        if name in categories:
+            raise SettingsError(
+                f"[ranker] monotone names {name!r}, which holds categories without an order; leave it out"
+            )
         if name not in names:
             near = get_close_matches(name, names, n=1, cutoff=0.0)[0]
             raise SettingsError(
@@ -225,13 +236,12 @@ def _parameters(settings: RankerSettings, seed: int, contract: Contract) -> dict
 
 def _directions(settings: RankerSettings, contract: Contract) -> list[int]:
     """Say of each feature whether scores may only rise (1) or fall (-1) with it; nothing where none is bound."""
+    check_monotone(
+        contract.names,
+        [contract.names[place] for place in contract.category_places],
+        {name: settings.monotone[name] for name in contract.names if name in settings.monotone},
+    )
     signs = [{"rising": 1, "falling": -1}.get(settings.monotone.get(name, ""), 0) for name in contract.names]
-    for place in contract.category_places:
-        if signs[place]:
-            raise SettingsError(
-                f"[ranker] monotone names {contract.names[place]!r}, which holds categories without an order; leave it "
-                "out"
-            )
     return signs if any(signs) else []
 
 
@@ -239,13 +249,8 @@ def _feature_names(contract: Contract) -> list[str]:
     return [plain_name(name) for name in contract.names]
 
 
-def _dataset(
-    examples: Examples,
-    contract: Contract,
-    window: str,
-    settings: RankerSettings,
-    reference: lightgbm.Dataset | None = None,
-) -> lightgbm.Dataset:
+def _learnt(examples: Examples, window: str) -> Examples:
+    """Keep the lists that an order can be learnt from, none longer than LightGBM ranks."""
     examples, long = examples.dealt(LARGEST_LIST)
     if long:
         logger.warning(
@@ -255,19 +260,23 @@ def _dataset(
         )
     examples = examples.where(examples.clicked)
     labels = examples.labels
-    refuse_without_click(labels if reference is not None else examples.graded, window)
+    refuse_without_click(labels, window)
     if labels.min() < 0 or labels.max() > LARGEST_LABEL:
         raise DataError(f"labels run from {labels.min()} to {labels.max()}; use grades from 0 to {LARGEST_LABEL}")
-    counts = examples.counts(settings.half_life)
+    return examples
+
+
+def _dataset(
+    examples: Examples, contract: Contract, parameters: dict[str, Any], reference: lightgbm.Dataset | None = None
+) -> lightgbm.Dataset:
     return lightgbm.Dataset(
         _Chunks(examples.table, contract),
-        label=labels,
-        weight=None if reference is not None or (counts == counts[0]).all() else counts,
+        label=examples.labels,
         group=np.diff(examples.starts),
         feature_name=_feature_names(contract),
         categorical_feature=contract.category_places,
         reference=reference,
-        params={"verbosity": -1, "max_bin": 255},
+        params=parameters | {"max_bin": 255},
         free_raw_data=True,
     )
 

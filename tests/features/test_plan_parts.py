@@ -1,6 +1,7 @@
 import numpy as np
 import polars as pl
 import pytest
+from pydantic import ValidationError
 
 from recsys.data.clock import TimeSettings
 from recsys.data.tables import Dataset
@@ -78,3 +79,8 @@ def test_features_that_are_left_out_change_no_bit_of_the_others_and_are_not_coun
 def test_what_cannot_be_left_out_is_refused(name, words):
     with pytest.raises(SettingsError, match=words):
         plan.feature_names(SETTINGS.model_copy(update={"without": (name,)}))
+
+
+def test_a_feature_is_left_out_once():
+    with pytest.raises(ValidationError, match="without names 'hour' more than once"):
+        FeatureSettings(without=("hour", "hour"))

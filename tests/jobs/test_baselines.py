@@ -116,6 +116,16 @@ def test_what_came_out_last_is_first_and_what_nobody_knows_last() -> None:
     assert order.to_list() == ["bread", "dill", "egg", "apple", "cup"]
 
 
+def test_what_comes_out_after_what_is_known_is_new_and_no_more() -> None:
+    """Under daily knowledge nobody knows which of the items that come out today are first."""
+    midnight = NOON.replace(hour=0)
+    out = [midnight - HOUR, midnight + HOUR, midnight + 9 * HOUR, NOON, NOON + DAY]
+    dataset = make_dataset()
+    dataset = replace(dataset, items=dataset.items.with_columns(available_at=pl.Series(out)))
+    asked = asked_at(dataset, "now", freshness="1d")
+    assert recency(asked.lookup).tolist() == [-1, 0, 0, 0, 0]
+
+
 def test_what_followed_the_last_click_counts_and_the_rest_goes_by_popularity() -> None:
     """Carl clicked cup after bread; bob clicked apple last, ann cup after bread."""
     dataset = make_dataset()

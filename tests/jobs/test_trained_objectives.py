@@ -7,11 +7,12 @@ import pytest
 
 from recsys.data.tables import Dataset
 from recsys.errors import DataError, SettingsError
-from recsys.features.plan import feature_names
+from recsys.features.plan import feature_names, may_be_left_out, plan
 from recsys.jobs.evaluate import evaluate
 from recsys.jobs.train import train
 from recsys.model.folder import Model
 from recsys.serving.ranker import Ranker
+from recsys.settings import Settings
 from tests.jobs.test_train import changed
 
 CHOICES = {
@@ -38,6 +39,7 @@ def test_a_model_of_every_choice_ranks_alike_wherever_it_is_read(line, tmp_path)
     served = Ranker.load(tmp_path / "model").score(one)
     np.testing.assert_allclose(served, judged.scores["both"][: len(one)], rtol=1e-12)
     text = (tmp_path / "model" / "ranker.txt").read_text()
+    assert text.count("\nTree=") > 2
     assert "\nobjective=binary sigmoid:1\n" in text
     assert re.search(r"\nmonotone_constraints=.*-1", text)
 
@@ -59,6 +61,7 @@ def test_equal_weights_change_nothing_and_others_what_is_learnt(line, tmp_path) 
     [
         ({"monotone": {"item_age_huors": "rising"}}, SettingsError, "did you mean item_age_hours"),
         ({"weight": "worht"}, SettingsError, "weight names 'worht', which is no column of the requests"),
+        ({"monotone": {"item_category": "rising"}}, SettingsError, "'item_category', which holds categories without"),
         ({"weight": "nothing"}, DataError, "the ranker window holds no list with a click"),
         ({"weight": "worth"}, DataError, "weights in requests.worth are no numbers from 0 on, the first -1.0 in"),
     ],
@@ -80,3 +83,19 @@ def test_a_grade_beyond_30_is_refused_before_the_encoder_learns(line, tmp_path, 
     with pytest.raises(DataError, match="40"):
         train(replace(line.dataset, requests=requests), line.settings, tmp_path / "model")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_lists_that_are_made_have_no_weight() -> None:
+    with pytest.raises(
+        ValueError, match=r"\[ranker\] weight names 'worth', which only a request knows, and nightly lists"
+    ):
+        Settings.model_validate({"time": {"freshness": "nightly", "made_at": "04:00"}, "ranker": {"weight": "worth"}})
+
+
+def test_a_ranker_without_any_feature_of_behaviour_is_refused(line, tmp_path) -> None:
+    kept = changed(line.settings, features={"declarations": [], "scores": []})
+    names = [each.name for each in plan(kept.features) if may_be_left_out(each)]
+    with pytest.raises(
+        SettingsError, match="leaves no feature of behaviour; name a family, or fewer features in without"
+    ):
+        train(line.dataset, changed(kept, features={"without": names}), tmp_path / "model")

@@ -80,6 +80,18 @@ def test_what_is_no_weight_is_refused(weights: list[float | None], told: str) ->
         check_weight(pl.DataFrame({"request_id": ["a", "b", "b"], "w": weights}), "w")
 
 
+def test_weights_near_the_largest_number_count_as_they_should() -> None:
+    assert examples_of([1, 1], [1e308, 1e307]).counts(None).tolist() == pytest.approx([20 / 11, 2 / 11])
+
+
+@pytest.mark.parametrize("name", ["label", "item_id"])
+def test_columns_that_say_something_else_are_no_weights(name: str) -> None:
+    with pytest.raises(
+        SettingsError, match=f"weight names '{name}', which says something else; name a column of its own"
+    ):
+        check_weight(pl.DataFrame({"request_id": [1], "item_id": [2], "label": [1]}), name)
+
+
 def test_a_column_that_holds_no_weights_is_refused() -> None:
     requests = pl.DataFrame({"request_id": ["a"], "device": ["phone"]})
     with pytest.raises(SettingsError, match="weight names 'device', which holds String; name a column of numbers"):

@@ -13,6 +13,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from recsys.errors import DataError, ModelError, SettingsError
+from recsys.evaluation.measures import ndcg, per_request
 from recsys.features.rows import FeatureRows
 from recsys.features.table import FeatureTable
 from recsys.ranking import trees as module
@@ -307,8 +308,8 @@ def test_directions_of_features_that_are_left_out_bind_nothing():
 
 def test_a_direction_of_what_has_none_is_refused():
     with pytest.raises(SettingsError, match=r"monotone names 'match_', which is no feature; did you mean match\?"):
-        check_monotone(CONTRACT.names, {"match_": "rising"})
-    check_monotone(CONTRACT.names, {"match": "rising"})
+        check_monotone(CONTRACT.names, ["brand"], {"match_": "rising"})
+    check_monotone(CONTRACT.names, ["brand"], {"match": "rising"})
     with pytest.raises(SettingsError, match="names 'brand', which holds categories without an order; leave it out"):
         grow(TRAIN, CONTRACT, SMALL.model_copy(update={"monotone": {"brand": "rising"}}), seed=3, rounds=1)
 
@@ -327,6 +328,44 @@ def test_what_weighs_nothing_teaches_nothing():
     match = np.nan_to_num(later.table.column("match"))
     assert np.corrcoef(heavy, match)[0, 1] > 0.5
     assert abs(np.corrcoef(even, match)[0, 1]) < 0.3
+
+
+@pytest.mark.parametrize("objective", ["lambdarank", "rank_xendcg", "binary"])
+def test_weighted_trees_stop_where_the_valid_window_says(objective):
+    """Weights of what is learnt from are none of the valid window, whose nDCG@10 is told tree by tree."""
+    told = []
+    weights = np.random.default_rng(1).uniform(0.5, 1.5, len(TRAIN.labels))
+    settings = SMALL.model_copy(update={"objective": objective})
+    ranker = grow(
+        dataclasses.replace(TRAIN, weights=weights), CONTRACT, settings, seed=3, valid=VALID,
+        watch=lambda trees, ndcg: told.append((trees, ndcg)),
+    )  # fmt: skip
+    assert ranker.size > 2
+    best = max(told, key=lambda each: each[1])
+    assert best[0] == ranker.size
+    reached = per_request((ndcg(10),), VALID.labels, ranker.score(VALID.table), VALID.starts)[0]
+    assert best[1] == pytest.approx(np.nanmean(reached), abs=0.01)  # it breaks ties by place
+    assert [trees for trees, _ in told] == list(range(1, len(told) + 1))
+
+
+def test_rows_of_one_list_weigh_alike_where_they_weigh_the_same():
+    """Twice the weight for all rows changes nothing; LightGBM's own weights are the oracle of others."""
+    weights = np.random.default_rng(1).uniform(0.5, 1.5, len(TRAIN.labels))
+    weighed = [dataclasses.replace(TRAIN, weights=weights * factor) for factor in (1.0, 2.0, 1e300)]
+    scores = [grow(each, CONTRACT, SMALL, seed=3, rounds=5).score(VALID.table) for each in weighed]
+    np.testing.assert_allclose(scores[1], scores[0])
+    np.testing.assert_allclose(scores[2], scores[0])
+    clicked = weighed[0].where(weighed[0].clicked)
+    data = lightgbm.Dataset(
+        CONTRACT.matrix(clicked.table.table(0, len(clicked.table))),
+        clicked.labels,
+        group=np.diff(clicked.starts),
+        weight=clicked.weights / clicked.weights.mean(),
+        categorical_feature=[2],
+    )
+    oracle = lightgbm.train(module._parameters(SMALL, 3, CONTRACT), data, num_boost_round=5)
+    expected = oracle.predict(CONTRACT.matrix(VALID.table.table(0, len(VALID.table))))
+    np.testing.assert_allclose(scores[0], expected)
 
 
 def test_old_lists_fade_by_their_half_life():

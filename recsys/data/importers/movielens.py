@@ -1,5 +1,6 @@
 """MovieLens: films, and the stars that people gave them."""
 
+import csv
 from dataclasses import replace
 from pathlib import Path
 
@@ -74,7 +75,7 @@ def read_movielens(folder: Path) -> Dataset:
 
 def _refuse_other_columns(path: Path, columns: tuple[str, ...]) -> None:
     with path.open("rb") as file:
-        found = file.readline(10_000).decode("utf-8-sig", "replace").strip().split(",")
+        found = next(csv.reader([file.readline(10_000).decode("utf-8-sig", "replace").strip()]), [])
     if absent := [name for name in columns if name not in found]:
         raise DataError(f"{path} has no column {', '.join(absent)} (it begins {','.join(found)[:80]}); fetch it again")
 

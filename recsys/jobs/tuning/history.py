@@ -9,7 +9,7 @@ from pathlib import Path
 
 from recsys.errors import DataError
 from recsys.files import write_whole
-from recsys.jobs.tuning.space import Value
+from recsys.jobs.tuning.space import Space, Value
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,8 @@ class TrialLog:
         The file; what another run with the same facts left is gone on with.
     facts
         All that decides what trials say, as JSON can write it.
+    space
+        What may be tried.
 
     Raises
     ------
@@ -53,22 +55,22 @@ class TrialLog:
         When the file is of other facts, or no such history.
     """
 
-    def __init__(self, path: Path, facts: Mapping[str, object]) -> None:
+    def __init__(self, path: Path, facts: Mapping[str, object], space: Space) -> None:
         self._path = path
         self.trials: list[Tried] = []
         of = {"tuning": hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()}
-        if not path.is_file():
+        if not path.exists():
             write_whole(path, json.dumps(of) + "\n")
             return
-        whole, _, cut = path.read_text(encoding="utf-8").rpartition("\n")
-        head, *lines = whole.split("\n")
         try:
+            whole, _, cut = path.read_text(encoding="utf-8").rpartition("\n")
+            head, *lines = whole.split("\n")
             if json.loads(head) != of:
                 raise DataError(
                     f"{path} is the history of a tuning of other data or settings; choose another file, or remove it"
                 )
-            self.trials = [_trial(json.loads(line)) for line in lines]
-        except (ValueError, TypeError, KeyError) as error:
+            self.trials = [_trial(json.loads(line), space) for line in lines]
+        except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
             raise DataError(f"{path} is no history of a tuning ({error}); choose another file, or remove it") from error
         if cut:  # a kill while it was written
             write_whole(path, whole + "\n")
@@ -82,11 +84,16 @@ class TrialLog:
         self.trials.append(trial)
 
 
-def _trial(line: Mapping[str, object]) -> Tried:
+def _trial(line: Mapping[str, object], space: Space) -> Tried:
     values, steps = line["values"], line["steps"]
     if not isinstance(values, dict) or not isinstance(steps, dict):
         raise TypeError("a trial has no values or no steps")
     ndcg, trees, given_up = line["ndcg"], line["trees"], line["given_up"]
     if not isinstance(ndcg, float) or not isinstance(trees, int) or not isinstance(given_up, bool):
         raise TypeError("a trial has no nDCG@10, trees, or end")
-    return Tried(values, ndcg, trees, {int(step): float(of) for step, of in steps.items()}, given_up)
+    if values.keys() != space.keys() or not all(each.holds(values[name]) for name, each in space.items()):
+        raise ValueError("a trial tried what may not be")
+    known = {int(step): float(of) for step, of in steps.items()}
+    if not all(0 <= of <= 1 for of in (ndcg, *known.values())):
+        raise ValueError("an nDCG@10 lies outside 0 to 1")
+    return Tried(values, ndcg, trees, known, given_up)

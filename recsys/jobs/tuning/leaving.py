@@ -62,14 +62,19 @@ def leave_out(bench: "Bench", settings: Settings) -> LeftOut:
 
 
 def _least(settings: Settings, grown: list[TreeRanker], share: float) -> tuple[str, ...]:
-    """Name the features of least gain that together have at most a share of all, in the order of the table."""
+    """Name the features of least gain that together have at most a share of all, in the order of the table.
+
+    Those that settings speak of stay, and so does half of what there is: trees that found nothing say nothing.
+    """
     gains = dict[str, float]()
-    whole = sum(sum(each.importance().values()) for each in grown)
     of_column = [each.importance() for each in grown]
+    whole = sum(sum(each.values()) for each in of_column)
+    spoken_of = {*settings.ranker.monotone, *settings.features.vouched}
     for column in plan(settings.features):
-        if may_be_left_out(column):
+        if may_be_left_out(column) and not spoken_of & {*column.columns}:
             gains[column.name] = sum(of.get(name, 0.0) for of in of_column for name in column.columns)
     ascending = sorted(gains, key=lambda name: gains[name])
     reached = np.cumsum([gains[name] for name in ascending])
-    least = set(ascending[: int(np.searchsorted(reached, share * whole, side="right"))])
+    count = min(int(np.searchsorted(reached, share * whole, side="right")), len(gains) // 2)
+    least = set(ascending[:count])
     return tuple(name for name in gains if name in least)

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Literal
 
 from recsys.data.clock import format_duration, parse_duration
-from recsys.features.plan import plan
+from recsys.features.plan import feature_names, plan
 from recsys.settings import Settings
 
 Value = str | int | float | bool
@@ -32,6 +32,11 @@ class Range:
     log: bool = True
     whole: bool = False
 
+    def holds(self, value: object) -> bool:
+        """Tell whether it is one of its numbers."""
+        kinds = int if self.whole else int | float
+        return isinstance(value, kinds) and not isinstance(value, bool) and self.low <= value <= self.high
+
     def holding(self, value: float) -> "Range":
         """Widen it, so that it holds a value."""
         return Range(min(self.low, value), max(self.high, value), self.log and value > 0, self.whole)
@@ -42,6 +47,10 @@ class OneOf:
     """Some values without an order."""
 
     values: tuple[Value, ...]
+
+    def holds(self, value: object) -> bool:
+        """Tell whether it is one of them."""
+        return any(type(each) is type(value) and each == value for each in self.values)
 
 
 Space = Mapping[str, Range | OneOf]
@@ -103,10 +112,14 @@ def applied(settings: Settings, values: Mapping[str, Value]) -> Settings:
     features = settings.features.model_copy(update={"families": families, "without": ()})
     known = {column.name for column in plan(features)}
     without = tuple(name for name in settings.features.without if name in known)
+    features = features.model_copy(update={"without": without})
+    gone = set(feature_names(settings.features)) - set(feature_names(features))
+    vouched = tuple(name for name in features.vouched if name not in gone)
+    ranker["monotone"] = {name: way for name, way in settings.ranker.monotone.items() if name not in gone}
     return settings.model_copy(
         update={
             "ranker": settings.ranker.model_copy(update=ranker),
-            "features": features.model_copy(update={"without": without}),
+            "features": features.model_copy(update={"vouched": vouched}),
         }
     )
 

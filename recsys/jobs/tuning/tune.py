@@ -4,6 +4,8 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import cached_property
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -19,11 +21,11 @@ from recsys.files import refuse_unwritable
 from recsys.jobs.blocks import read_blocks
 from recsys.jobs.judging import LoggedWindow
 from recsys.jobs.told import lessons_told, windows_told
-from recsys.jobs.train import prepare_to_learn, refuse_early
+from recsys.jobs.train import facts_of, prepare_to_learn, refuse_early
 from recsys.jobs.tuning.history import TrialLog, Tried
 from recsys.jobs.tuning.leaving import leave_out
 from recsys.jobs.tuning.search import need_optuna, search
-from recsys.jobs.tuning.space import Value, applied, space_of, start_of
+from recsys.jobs.tuning.space import Space, Value, applied, space_of, start_of
 from recsys.jobs.work import Work, library_versions, work_folder
 from recsys.memory import give_back
 from recsys.model.prepared import fingerprint
@@ -103,6 +105,14 @@ class Bench:
     ranker: LoggedWindow
     valid: LoggedWindow
 
+    @cached_property
+    def space(self) -> Space:
+        """What may be tried."""
+        rows = self.ranker.learnt
+        clicked = rows.moments[rows.clicked]
+        span = timedelta(microseconds=int(clicked.max() - clicked.min()))
+        return space_of(self.settings, len(clicked), span)
+
     def grow(self, settings: Settings, seed: int, watch: Callable[[int, float], None] | None = None) -> TreeRanker:
         """Grow trees by settings whose features are some of the bench's."""
         kept = set(feature_names(settings.features))
@@ -142,7 +152,7 @@ def tune(
     dataset
         Tables without faults, see `recsys.data.checks`.
     settings
-        Where it starts; what is found is never worse on the valid window.
+        Where it starts; what is found is no worse on the valid window, but for what fewer features are worth.
     target
         Settings file that the caller writes; must not be there.
     trials
@@ -169,14 +179,12 @@ def tune(
     windows = place_windows(prepared.made.lists, settings.windows, None, prepared.log.time)
     refuse_early(prepared, windows)
     facts = {
-        "settings": settings.model_dump(mode="json"),
-        "windows": windows.to_json(),
+        **facts_of(settings, windows),
         "data": prints,
         "encoder": encoder_hash(settings.text.encoder),
-        "versions": library_versions(),
+        "versions": library_versions() | {"optuna": version("optuna")},
     }
     with work_folder(target, facts, TUNING) as work:
-        history = TrialLog(target.with_name(f"{target.name}.history.jsonl"), facts)
         from recsys.learning.course import TextCourse  # torch takes seconds to load
 
         lists = replace(prepared.dataset, requests=prepared.made.lists)
@@ -188,15 +196,14 @@ def tune(
             layer.forget()
         give_back()
         bench = Bench(settings, logged["ranker"], logged["valid"])
-        return _tune_on(bench, history, trials, budget, story)
+        path = target.with_name(f"{target.name}.history.jsonl")
+        return _tune_on(bench, TrialLog(path, facts, bench.space), trials, budget, story)
 
 
 def _tune_on(bench: Bench, history: TrialLog, trials: int, budget: timedelta, story: Story) -> Tuned:
-    settings, rows = bench.settings, bench.ranker.learnt
+    settings = bench.settings
     story.begin(f"growing trees by {counted(trials, 'choice')} of settings")
-    clicked = rows.moments[rows.clicked]
-    span = timedelta(microseconds=int(clicked.max() - clicked.min()))
-    space = space_of(settings, len(clicked), span)
+    space = bench.space
 
     def grows(values: dict[str, Value], watch: Callable[[int, float], None]) -> tuple[float, int]:
         tried = applied(settings, values)

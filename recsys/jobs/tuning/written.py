@@ -1,5 +1,6 @@
-"""A settings file with what a tuning found; all else in it stays as it was written, comments too."""
+"""A settings file with what a tuning found; all else in it stays as it was written, comments beside it too."""
 
+import tomllib
 from typing import Any
 
 import tomlkit
@@ -11,6 +12,8 @@ from recsys.shown import plain
 def with_found(text: str, was: Settings, now: Settings, reason: str) -> str:
     """Change the settings in a file that differ, and say above all why.
 
+    A file whose form leaves no place for that is written anew, without its comments.
+
     Parameters
     ----------
     text
@@ -20,23 +23,36 @@ def with_found(text: str, was: Settings, now: Settings, reason: str) -> str:
     reason
         Why, in one line.
     """
-    document = tomlkit.parse(f"# {plain(reason)}\n{text}")
-    before, after = was.model_dump(mode="json"), now.model_dump(mode="json")
+    head = f"# {plain(reason)}\n"
+    before, after = (each.model_dump(mode="json", exclude_none=True) for each in (was, now))
+    found = head + tomlkit.dumps(_changed(tomlkit.parse(text), before, after))
+    if _says(found) == now:
+        return found
+    return head + tomlkit.dumps(_changed(tomllib.loads(text), before, after))
+
+
+def _changed(content: Any, before: dict[str, Any], after: dict[str, Any]) -> Any:
+    """Put what differs into the content of a file."""
     for name, section in after.items():
         if not isinstance(section, dict):
-            if section != before[name]:
-                document[name] = section
+            if section != before.get(name):
+                content[name] = section
             continue
-        changed = {key: value for key, value in section.items() if value != before[name][key]}
-        if not changed:
-            continue
-        if name not in document:
-            document.add(tomlkit.nl())
-            document.add(name, tomlkit.table())
-        table: Any = document[name]
-        for key, value in changed.items():
-            if value is None:
-                table.pop(key, None)
+        old = before.get(name, {})
+        for key in (*section, *(key for key in old if key not in section)):
+            if section.get(key) == old.get(key):
+                continue
+            table = content.setdefault(name, {})
+            if key in section:
+                table[key] = section[key]
             else:
-                table[key] = value
-    return tomlkit.dumps(document)
+                table.pop(key, None)
+    return content
+
+
+def _says(text: str) -> Settings | None:
+    """Read settings; None where they are none."""
+    try:
+        return Settings.model_validate(tomllib.loads(text))
+    except ValueError:
+        return None

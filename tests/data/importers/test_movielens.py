@@ -83,6 +83,13 @@ def test_overviews_that_name_no_films_are_refused(folder: Path, told: str) -> No
         read_movielens(folder)
 
 
+def test_headers_may_be_quoted(folder: Path) -> None:
+    plain = read_movielens(folder)
+    head, *rows = STARS.splitlines()
+    (folder / "ratings.csv").write_text("\n".join([",".join(f'"{name}"' for name in head.split(",")), *rows]))
+    assert read_movielens(folder).requests.equals(plain.requests)
+
+
 def test_an_older_form_of_the_data_is_refused(tmp_path: Path) -> None:
     (tmp_path / "ratings.dat").write_text("1::1193::5::978300760\n")
     with pytest.raises(DataError, match=r"holds no movies\.csv and no ratings\.csv; name the folder of ml-latest"):

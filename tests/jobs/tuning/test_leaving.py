@@ -3,7 +3,7 @@ import polars as pl
 import pytest
 
 from recsys.features.columns import SIGNALS
-from recsys.features.plan import feature_names
+from recsys.features.plan import feature_names, may_be_left_out, plan
 from recsys.features.rows import FeatureRows
 from recsys.features.table import FeatureTable
 from recsys.jobs.judging import LoggedWindow
@@ -53,3 +53,19 @@ def test_what_was_left_out_before_stays_left_out() -> None:
     left = leave_out(bench, before)
     assert left.settings.features.without == ("showing_count_item", *left.features)
     assert "showing_count_item" not in left.features
+
+
+@pytest.mark.slow
+def test_what_settings_speak_of_stays_and_so_does_half_where_nothing_was_found() -> None:
+    ways = {"showing_count_item_rank": "rising"}
+    settings = SETTINGS.model_copy(
+        update={
+            "ranker": SETTINGS.ranker.model_copy(update={"monotone": ways, "rows_per_leaf": 100_000}),
+            "features": SETTINGS.features.model_copy(update={"vouched": ("click_count_item",)}),
+        }
+    )
+    bench = Bench(settings, *(window_of(seed, ("click_rate_item",), settings) for seed in (1, 2)))
+    left = leave_out(bench, settings)
+    assert not {"showing_count_item", "click_count_item"} & set(left.features)
+    droppable = [each.name for each in plan(settings.features) if may_be_left_out(each)]
+    assert 0 < len(left.features) <= len(droppable) / 2

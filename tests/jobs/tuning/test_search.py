@@ -29,7 +29,7 @@ def grows(values, watch):
 
 
 def searched(path: Path, trials: int, seed: int = 7, budget: timedelta = HOUR, by=grows):
-    history = TrialLog(path, {})
+    history = TrialLog(path, {}, SPACE)
     search(by, SPACE, START, history, seed, trials, budget)
     return history.trials
 

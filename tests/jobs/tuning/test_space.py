@@ -58,3 +58,18 @@ def test_one_family_alone_is_not_tried_without() -> None:
 @pytest.mark.parametrize("value", [0.0, -1.0])
 def test_a_range_by_logarithms_that_shall_hold_0_is_even(value: float) -> None:
     assert Range(0.1, 1.0).holding(value) == Range(value, 1.0, log=False)
+
+
+def test_what_settings_say_of_a_family_goes_with_it() -> None:
+    settings = load_settings(
+        None,
+        [
+            'ranker.monotone={item_age_hours="falling", hour="rising"}',
+            'features.vouched=["item_age_hours_rank", "price"]',
+        ],
+    )
+    values = start_of(settings, space_of(settings, 1000, DAYS))
+    found = applied(settings, values | {f"{FAMILY}freshness": False})
+    assert found.ranker.monotone == {"hour": "rising"}
+    assert found.features.vouched == ("price",)
+    assert applied(settings, values) == settings

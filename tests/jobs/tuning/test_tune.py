@@ -37,6 +37,11 @@ def test_better_settings_are_found_and_train(line, settings, tuned, tmp_path) ->
     assert found.settings.ranker != settings.ranker
     assert found.settings.text == settings.text
     assert len(feature_names(found.settings.features)) <= len(feature_names(settings.features))
+    tried = [json.loads(each) for each in history.read_text().splitlines()[1:]]
+    faded = [each for each in tried if each["values"]["half_life"] != "none"]
+    assert faded
+    assert all(0 < each["ndcg"] <= 1 for each in tried)
+    assert max(each["trees"] for each in faded) > 1
     assert not set(found.left_out) & set(feature_names(found.settings.features))
     judged = train(line.dataset, found.settings, tmp_path / "model")
     assert judged.evaluation.overall.rankers["both"]["AUC"].mean > 0.5

@@ -44,3 +44,21 @@ def test_windows_by_cuts_take_the_place_of_shares(tmp_path) -> None:
     was, now = load_settings(tmp_path / "c.toml"), load_settings(tmp_path / "c.toml", [f"windows.cuts=[{days}]"])
     (tmp_path / "n.toml").write_text(with_found(text, was, now, "x"))
     assert load_settings(tmp_path / "n.toml") == now
+
+
+def test_a_file_of_dotted_keys_says_in_the_end_what_was_found(tmp_path) -> None:
+    text = "ranker.rounds = 20\ntext.lexicon = 0\nwindows.fractions = [0.4, 0.3, 0.1, 0.2]\n"
+    (tmp_path / "c.toml").write_text(text)
+    changes = ['ranker.monotone={item_age_hours="falling"}', 'features.windows=["2h"]']
+    was, now = load_settings(tmp_path / "c.toml"), load_settings(tmp_path / "c.toml", changes)
+    (tmp_path / "n.toml").write_text(with_found(text, was, now, "x"))
+    assert load_settings(tmp_path / "n.toml") == now
+
+
+def test_declarations_with_fields_that_are_not_set_are_written(tmp_path) -> None:
+    was, now = (
+        load_settings(None),
+        load_settings(None, ['features.declarations=[{kind="count",of="view",per=["user","item"]}]']),
+    )
+    (tmp_path / "n.toml").write_text(with_found("seed = 7\n", was, now, "x"))
+    assert load_settings(tmp_path / "n.toml") == now
