@@ -34,7 +34,8 @@ def test_train_evaluate_and_score_do_what_the_library_does(line, config, tmp_pat
     model = tmp_path / "model"
     assert main(["train", str(line.data), "--config", str(config), "--out", str(model)]) == FINE
     assert "both-behaviour" in capsys.readouterr().out
-    assert [line[:4] for line in caplog.messages] == [words for stage in "1234" for words in (f"{stage}/4 ", "    ")]
+    told = [line for line in caplog.messages if "an order needs hundreds" not in line]
+    assert [line[:4] for line in told] == [words for stage in "1234" for words in (f"{stage}/4 ", "    ")]
     assert (model / "ranker.txt").read_bytes() == (line.model / "ranker.txt").read_bytes()
     assert main(["evaluate", str(model), str(line.data), "--json", str(tmp_path / "deep/figures.json")]) == FINE
     figures = json.loads((tmp_path / "deep/figures.json").read_text())

@@ -58,20 +58,15 @@ class TrialLog:
     def __init__(self, path: Path, facts: Mapping[str, object], space: Space) -> None:
         self._path = path
         self.trials: list[Tried] = []
-        of = {"tuning": hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()}
         if not path.exists():
-            write_whole(path, json.dumps(of) + "\n")
+            write_whole(path, json.dumps(_head(facts)) + "\n")
             return
+        refuse_other(path, facts)
+        whole, _, cut = path.read_text(encoding="utf-8").rpartition("\n")
         try:
-            whole, _, cut = path.read_text(encoding="utf-8").rpartition("\n")
-            head, *lines = whole.split("\n")
-            if json.loads(head) != of:
-                raise DataError(
-                    f"{path} is the history of a tuning of other data or settings; choose another file, or remove it"
-                )
-            self.trials = [_trial(json.loads(line), space) for line in lines]
-        except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
-            raise DataError(f"{path} is no history of a tuning ({error}); choose another file, or remove it") from error
+            self.trials = [_trial(json.loads(line), space) for line in whole.split("\n")[1:]]
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
+            raise _is_none(path, error) from error
         if cut:  # a kill while it was written
             write_whole(path, whole + "\n")
 
@@ -82,6 +77,34 @@ class TrialLog:
             file.flush()
             os.fsync(file.fileno())
         self.trials.append(trial)
+
+
+def refuse_other(path: Path, facts: Mapping[str, object]) -> None:
+    """Refuse a file that is there and is of other facts, or no history.
+
+    Raises
+    ------
+    DataError
+        Saying which.
+    """
+    if not path.exists():
+        return
+    try:
+        head = json.loads(path.read_text(encoding="utf-8").split("\n")[0])
+    except (OSError, ValueError, RecursionError) as error:
+        raise _is_none(path, error) from error
+    if head != _head(facts):
+        raise DataError(
+            f"{path} is the history of a tuning of other data or settings; choose another file, or remove it"
+        )
+
+
+def _head(facts: Mapping[str, object]) -> dict[str, str]:
+    return {"tuning": hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()}
+
+
+def _is_none(path: Path, error: Exception) -> DataError:
+    return DataError(f"{path} is no history of a tuning ({error}); choose another file, or remove it")
 
 
 def _trial(line: Mapping[str, object], space: Space) -> Tried:

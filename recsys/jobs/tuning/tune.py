@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from recsys.data.tables import Dataset
-from recsys.data.windows import place_windows
+from recsys.data.windows import Windows, place_windows
 from recsys.encoders.sources import encoder_hash
 from recsys.errors import DataError
 from recsys.evaluation.measures import ndcg, per_request
@@ -22,13 +22,13 @@ from recsys.jobs.blocks import read_blocks
 from recsys.jobs.judging import LoggedWindow
 from recsys.jobs.told import lessons_told, windows_told
 from recsys.jobs.train import facts_of, prepare_to_learn, refuse_early
-from recsys.jobs.tuning.history import TrialLog, Tried
+from recsys.jobs.tuning.history import TrialLog, Tried, refuse_other
 from recsys.jobs.tuning.leaving import leave_out
 from recsys.jobs.tuning.search import need_optuna, search
 from recsys.jobs.tuning.space import Space, Value, applied, space_of, start_of
 from recsys.jobs.work import Work, library_versions, work_folder
 from recsys.memory import give_back
-from recsys.model.prepared import fingerprint
+from recsys.model.prepared import Prepared, fingerprint
 from recsys.progress import Story, progress
 from recsys.ranking.contract import Contract
 from recsys.ranking.trees import TreeRanker, grow
@@ -184,20 +184,26 @@ def tune(
         "encoder": encoder_hash(settings.text.encoder),
         "versions": library_versions() | {"optuna": version("optuna")},
     }
+    path = target.with_name(f"{target.name}.history.jsonl")
     with work_folder(target, facts, TUNING) as work:
-        from recsys.learning.course import TextCourse  # torch takes seconds to load
-
-        lists = replace(prepared.dataset, requests=prepared.made.lists)
-        course = TextCourse(lists, settings.text, settings.seed, windows, prepared.log, None, work)
-        story.end(windows_told(windows, lists))
-        logged, _ = read_blocks(course, prepared, work, story)
-        story.end(lessons_told(course.trainer.lessons, settings.text, course.started))
-        for layer in prepared.log.rows_known:  # trees take the room
-            layer.forget()
-        give_back()
-        bench = Bench(settings, logged["ranker"], logged["valid"])
-        path = target.with_name(f"{target.name}.history.jsonl")
+        refuse_other(path, facts)  # before the encoder has learnt for hours
+        bench = _read(prepared, windows, work, story)
         return _tune_on(bench, TrialLog(path, facts, bench.space), trials, budget, story)
+
+
+def _read(prepared: Prepared, windows: Windows, work: Path, story: Story) -> Bench:
+    """Let the encoder learn, and read what trees are grown on."""
+    from recsys.learning.course import TextCourse  # torch takes seconds to load
+
+    settings, lists = prepared.settings, replace(prepared.dataset, requests=prepared.made.lists)
+    course = TextCourse(lists, settings.text, settings.seed, windows, prepared.log, None, work)
+    story.end(windows_told(windows, lists))
+    logged, _ = read_blocks(course, prepared, work, story)
+    story.end(lessons_told(course.trainer.lessons, settings.text, course.started))
+    for layer in prepared.log.rows_known:  # trees take the room
+        layer.forget()
+    give_back()
+    return Bench(settings, logged["ranker"], logged["valid"])
 
 
 def _tune_on(bench: Bench, history: TrialLog, trials: int, budget: timedelta, story: Story) -> Tuned:

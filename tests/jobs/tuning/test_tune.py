@@ -96,10 +96,13 @@ def test_what_is_not_better_is_not_taken(line, tmp_path) -> None:
         assert found.in_words().endswith("no clear gain; the settings given are as good as known")
 
 
-def test_an_existing_file_and_a_foreign_history_are_refused(line, settings, tmp_path: Path) -> None:
+def test_an_existing_file_and_a_foreign_history_are_refused_before_anything_is_learnt(
+    line, settings, tmp_path: Path, monkeypatch
+) -> None:
     (tmp_path / "there.toml").write_text("seed = 1")
     with pytest.raises(DataError, match="already exists"):
         tune(line.dataset, settings, tmp_path / "there.toml")
     (tmp_path / "new.toml.history.jsonl").write_text("{}\n")
+    monkeypatch.setattr("recsys.learning.course.TextCourse", lambda *_: pytest.fail("work was done"))
     with pytest.raises(DataError, match="is the history of a tuning of other data or settings"):
         tune(line.dataset, settings, tmp_path / "new.toml", trials=1)
