@@ -49,9 +49,6 @@ Moment = Annotated[datetime | None, Parameter(converter=_moment)]
 Begin = Annotated[datetime, Parameter(name="--from", converter=_moment)]
 """The moment with which something begins; UTC when it names no zone."""
 
-Days = Annotated[timedelta, Parameter(converter=_duration, show_default=lambda given: f"{given.days}d")]
-"""A duration of days, such as 7d."""
-
 Span = Annotated[timedelta, Parameter(converter=_duration, show_default=_spoken)]
 """A duration, such as 30m."""
 

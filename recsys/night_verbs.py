@@ -8,7 +8,7 @@ from shutil import get_terminal_size
 from cyclopts import Parameter
 
 from recsys.answers import say, tell, write
-from recsys.arguments import Begin, Changes, Days, Moment, Verbose, Whole, Written
+from recsys.arguments import Begin, Changes, Moment, Span, Verbose, Whole, Written
 
 
 @Parameter(name="*")
@@ -24,7 +24,7 @@ class Retraining:
         Let each training go on from the model before.
     """
 
-    retrain: Days = timedelta(days=1)
+    retrain: Span = timedelta(days=1)
     warm: bool = False
 
 

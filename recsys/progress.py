@@ -57,7 +57,13 @@ class _Step:
         self._begun = self._said = time.monotonic()
         whole = sum(worth) if worth else total
         self.bar = tqdm(
-            total=whole, desc=what, unit=self._so_far(), disable=None, leave=False, bar_format=_BAR, smoothing=0
+            total=whole,
+            desc=what,
+            unit=_so_far(self._done, self._total, self._unit),
+            disable=None,
+            leave=False,
+            bar_format=_BAR,
+            smoothing=0,
         )
         self.filled = False
 
@@ -65,7 +71,7 @@ class _Step:
         """Count units that are done."""
         before, self._done = self._done, self._done + units
         self.bar.set_postfix_str("", refresh=False)
-        self.bar.unit = self._so_far()
+        self.bar.unit = _so_far(self._done, self._total, self._unit)
         self.bar.update(sum(self._worth[before : self._done]) if self._worth else units)
         self.look("")
 
@@ -80,14 +86,11 @@ class _Step:
         elif inside:
             self.bar.set_postfix_str(inside)
 
-    def _so_far(self) -> str:
-        return f"{self._done:,} of {counted(self._total, self._unit)}"
-
     def _in_words(self, seconds: float) -> str:
         done, whole = self._done, self._total
         gone, left = (sum(self._worth[:done]), sum(self._worth[done:])) if self._worth else (done, whole - done)
         more = f", about {_lasting(seconds * left / gone)} to go" if left > 0 and gone else ""
-        return f"{self._what}: {self._so_far()} in {_lasting(seconds)}{more}"
+        return f"{self._what}: {_so_far(self._done, self._total, self._unit)} in {_lasting(seconds)}{more}"
 
 
 _outermost: _Step | None = None
@@ -138,7 +141,7 @@ def _inside(outer: _Step, total: int, what: str, unit: str) -> Iterator[Callable
         nonlocal done
         done += units
         if first:
-            outer.look(_so_far(done, total, what, unit))
+            outer.look(f"{what}: {_so_far(done, total, unit)}")
 
     try:
         yield advance
@@ -147,8 +150,8 @@ def _inside(outer: _Step, total: int, what: str, unit: str) -> Iterator[Callable
             outer.filled = False
 
 
-def _so_far(done: int, total: int, what: str, unit: str) -> str:
-    return f"{what}: {done:,} of {counted(total, unit)}"
+def _so_far(done: int, total: int, unit: str) -> str:
+    return f"{done:,} of {counted(total, unit)}"
 
 
 def _lasting(seconds: float) -> str:

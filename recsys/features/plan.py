@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
-from difflib import get_close_matches
 from functools import cached_property, lru_cache, partial
 from typing import Any, TypeVar
 
@@ -39,6 +38,7 @@ from recsys.features.table import Category, FeatureTable, category_of
 from recsys.past.lookup import Asked, cut_requests, first_of_each
 from recsys.past.reads import Key, Reads
 from recsys.past.streams import CLICK, SHOWING, Amount, Ints, Moment, Per, Singles
+from recsys.shown import did_you_mean
 from recsys.vectors.reader import Reader, neighbour_signals
 
 _ROWS = 4_000
@@ -153,8 +153,7 @@ def plan(settings: FeatureSettings) -> tuple[PlannedColumn, ...]:
     known = {column.name: column.family for column in planned}
     for name in settings.without:
         if name not in known:
-            near = get_close_matches(name, known, n=1, cutoff=0.0)[0]
-            raise SettingsError(f"[features] without names {name!r}, which is no feature; did you mean {near}?")
+            raise SettingsError(f"[features] without names {name!r}, which is no feature{did_you_mean(name, known)}")
         if known[name] in _STAYING:
             raise SettingsError(
                 f"[features] without names {name!r}, which is of no family but of the {known[name]}; leave it out here"

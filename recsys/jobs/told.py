@@ -63,10 +63,14 @@ def lessons_told(lessons: Sequence["Lesson"], settings: TextSettings, started: b
             + " (chance: 50%)"
         )
     if last.gain is not None:
-        mean, low, high = (math.nan if each is None else 100 * each for each in last.gain)
-        sure = "" if low > 0 or high < 0 else ", not certain"
-        words += f"; tuning gains {mean:+.1f} points{sure} (95 % interval {low:+.1f} to {high:+.1f})"
+        words += f"; tuning gains {_points(*(math.nan if each is None else each for each in last.gain))}"
     return words
+
+
+def _points(mean: float, low: float, high: float) -> str:
+    """Write a gain in AUC as points of a hundred pairs, and say where its sign is not certain."""
+    sure = "" if low > 0 or high < 0 else ", not certain"
+    return f"{100 * mean:+.1f} points{sure} (95 % interval {100 * low:+.1f} to {100 * high:+.1f})"
 
 
 def trees_told(trees: TreeRanker, examples: Examples) -> str:
@@ -83,6 +87,4 @@ def rankers_told(evaluation: Evaluation) -> str:
     if difference is None or math.isnan(difference[str(AUC)].low):
         return words
     gain = difference[str(AUC)]
-    mean, low, high = (100 * each for each in (gain.mean, gain.low, gain.high))
-    sure = "" if gain.clear else ", not certain"
-    return f"{words}; here tuning gains texts {mean:+.1f} points of pairs{sure} ({low:+.1f} to {high:+.1f})"
+    return f"{words}; here tuning gains texts {_points(gain.mean, gain.low, gain.high)}"

@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ from recsys.ranking.contract import Contract
 from recsys.ranking.examples import Examples
 from recsys.ranking.settings import RankerSettings
 from recsys.ranking.tree_text import check_trees
-from recsys.shown import counted
+from recsys.shown import counted, did_you_mean
 
 logger = logging.getLogger(__name__)
 
@@ -196,7 +195,7 @@ def check_monotone(names: Sequence[str], categories: Sequence[str], monotone: Ma
     Raises
     ------
     SettingsError
-        With the nearest known name of what is no feature.
+        With the nearest known name of what is no feature, where one is near.
     """
     for name in monotone:
         if name in categories:
@@ -204,10 +203,9 @@ def check_monotone(names: Sequence[str], categories: Sequence[str], monotone: Ma
                 f"[ranker] monotone names {name!r}, which holds categories without an order; leave it out"
             )
         if name not in names:
-            near = get_close_matches(name, names, n=1, cutoff=0.0)[0]
             raise SettingsError(
-                f"[ranker] monotone names {name!r}, which is no feature; did you mean {near}? `recsys features` names "
-                "all of them"
+                f"[ranker] monotone names {name!r}, which is no feature; `recsys features` names all of them"
+                f"{did_you_mean(name, names)}"
             )
 
 

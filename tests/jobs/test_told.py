@@ -69,5 +69,5 @@ def test_what_tuning_gained_on_the_judged_window_is_told_in_the_measure_of_the_t
     found = {"text-untuned text": {"AUC": Interval(0.008, 0.001, 0.015)}}
     evaluation = Evaluation("test", Results(10, 8, rows, found), {}, {})
     assert rankers_told(evaluation) == (
-        "nDCG@10, 1 at best: both 0.7000, text 0.6000; here tuning gains texts +0.8 points of pairs (+0.1 to +1.5)"
+        "nDCG@10, 1 at best: both 0.7000, text 0.6000; here tuning gains texts +0.8 points (95 % interval +0.1 to +1.5)"
     )

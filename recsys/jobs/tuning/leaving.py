@@ -42,9 +42,16 @@ class LeftOut:
     ndcg: Floats
 
 
-def leave_out(bench: "Bench", settings: Settings) -> LeftOut:
-    """Leave out as many features as can be without a loss, those first by which trees gained least."""
-    before, grown = bench.of_seeds(settings)
+def leave_out(bench: "Bench", settings: Settings, before: Floats, grown: list[TreeRanker]) -> LeftOut:
+    """Leave out as many features as can be without a loss, those first by which trees gained least.
+
+    Parameters
+    ----------
+    bench, settings
+        What is tried on, and where it starts.
+    before, grown
+        What `Bench.of_seeds` gives of these settings.
+    """
     found = [LeftOut(settings, (), before)]
     sets = dict.fromkeys(_least(settings, grown, share) for share in _SHARES)
     with progress(len(sets), "leaving out features", "choice") as advance:

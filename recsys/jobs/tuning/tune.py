@@ -19,7 +19,7 @@ from recsys.evaluation.measures import ndcg, per_request
 from recsys.features.plan import feature_names
 from recsys.files import refuse_unwritable
 from recsys.jobs.blocks import read_blocks
-from recsys.jobs.judging import LoggedWindow
+from recsys.jobs.judging import LoggedWindow, known_to
 from recsys.jobs.told import lessons_told, windows_told
 from recsys.jobs.train import facts_of, prepare_to_learn, refuse_early
 from recsys.jobs.tuning.history import TrialLog, Tried, refuse_other
@@ -126,8 +126,8 @@ class Bench:
     def judged(self, grown: TreeRanker) -> Floats:
         """Give the nDCG@10 of each list of the valid window, NaN without a choice, shape [R]."""
         examples = self.valid.examples
-        table = examples.table.without([name for name in examples.table.columns if name not in grown.contract.names])
-        reached: Floats = per_request((_MEASURE,), examples.labels, grown.score(table), examples.starts)[0]
+        scores = grown.score(known_to(grown, examples.table))
+        reached: Floats = per_request((_MEASURE,), examples.labels, scores, examples.starts)[0]
         return reached
 
     def of_seeds(self, settings: Settings) -> tuple[Floats, list[TreeRanker]]:
@@ -218,13 +218,13 @@ def _tune_on(bench: Bench, history: TrialLog, trials: int, budget: timedelta, st
 
     search(grows, space, start_of(settings, space), history, settings.seed, trials, budget)
     given_up = sum(trial.given_up for trial in history.trials)
-    best, before, after = _final(bench, history.trials)
+    best, before, (after, grown) = _final(bench, history.trials)
     story.end(
         f"{counted(len(history.trials), 'trial')}, {given_up} of them given up early; nDCG@10 on the valid window "
         f"{np.nanmean(before):.4f} with the settings given, {np.nanmean(after):.4f} with the best"
     )
     story.begin("leaving out features that earn nothing")
-    left = leave_out(bench, best)
+    left = leave_out(bench, best, after, grown)
     names = f": {', '.join(left.features)}" if left.features else ""
     story.end(f"{counted(len(left.features), 'feature')} left out{names}")
     requests, starts = bench.valid.requests, bench.valid.examples.starts
@@ -241,15 +241,20 @@ def _tune_on(bench: Bench, history: TrialLog, trials: int, budget: timedelta, st
     )
 
 
-def _final(bench: Bench, trials: list[Tried]) -> tuple[Settings, Floats, Floats]:
-    """Grow the best trials and the start again by several seeds; give the best, and both on every list."""
+def _final(bench: Bench, trials: list[Tried]) -> tuple[Settings, Floats, tuple[Floats, list[TreeRanker]]]:
+    """Grow the best trials and the start again by several seeds.
+
+    Returns
+    -------
+    The best settings, what the start reaches on every list, and what the best ones do, with their trees.
+    """
     settings = bench.settings
     whole = sorted((trial for trial in trials[1:] if not trial.given_up), key=lambda trial: -trial.ndcg)
     tried = [settings, *(applied(settings, trial.values) for trial in whole[:FINALISTS])]
     with progress(len(tried), "growing the best again", "choice") as advance:
         found = []
         for each in tried:
-            found.append(bench.of_seeds(each)[0])
+            found.append(bench.of_seeds(each))
             advance(1)
-    best = int(np.argmax([np.nanmean(each) for each in found]))
-    return tried[best], found[0], found[best]
+    best = int(np.argmax([np.nanmean(reached) for reached, _ in found]))
+    return tried[best], found[0][0], found[best]

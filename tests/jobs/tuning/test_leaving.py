@@ -35,7 +35,7 @@ def window_of(seed: int, telling: tuple[str, ...], settings: Settings, lists: in
 def test_features_that_tell_nothing_go_and_those_that_tell_stay() -> None:
     telling = ("click_rate_item", "item_age_hours")
     bench = Bench(SETTINGS, *(window_of(seed, telling, SETTINGS) for seed in (1, 2)))
-    left = leave_out(bench, SETTINGS)
+    left = leave_out(bench, SETTINGS, *bench.of_seeds(SETTINGS))
     assert not set(telling) & set(left.features)
     assert left.features
     assert left.settings.features.without == left.features
@@ -50,7 +50,7 @@ def test_what_was_left_out_before_stays_left_out() -> None:
         update={"features": SETTINGS.features.model_copy(update={"without": ("showing_count_item",)})}
     )
     bench = Bench(before, *(window_of(seed, ("click_rate_item",), before) for seed in (1, 2)))
-    left = leave_out(bench, before)
+    left = leave_out(bench, before, *bench.of_seeds(before))
     assert left.settings.features.without == ("showing_count_item", *left.features)
     assert "showing_count_item" not in left.features
 
@@ -65,7 +65,7 @@ def test_what_settings_speak_of_stays_and_so_does_half_where_nothing_was_found()
         }
     )
     bench = Bench(settings, *(window_of(seed, ("click_rate_item",), settings) for seed in (1, 2)))
-    left = leave_out(bench, settings)
+    left = leave_out(bench, settings, *bench.of_seeds(settings))
     assert not {"showing_count_item", "click_count_item"} & set(left.features)
     droppable = [each.name for each in plan(settings.features) if may_be_left_out(each)]
     assert 0 < len(left.features) <= len(droppable) / 2
