@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from cyclopts import App, CycloptsError
 
-from recsys.arguments import Days, Moment, Verbose, Whole, Written
+from recsys.arguments import Moment, Span, Verbose, Whole, Written
 from recsys.errors import DataError
 
 
@@ -32,10 +32,10 @@ def test_a_moment_without_a_zone_is_utc() -> None:
     assert heard(Moment, "--word", "2025-01-02T03:04:05") == datetime(2025, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 
-def test_days_are_a_duration() -> None:
-    assert heard(Days, "--word", "7d") == timedelta(days=7)
+def test_a_span_is_a_duration() -> None:
+    assert heard(Span, "--word", "7d") == timedelta(days=7)
     with pytest.raises(CycloptsError, match="'7' is not a duration"):
-        heard(Days, "--word", "7")
+        heard(Span, "--word", "7")
 
 
 def test_a_file_that_cannot_be_written_is_refused_and_none_is_none(tmp_path: Path) -> None:
