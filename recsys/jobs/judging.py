@@ -26,6 +26,7 @@ from recsys.progress import progress
 from recsys.ranking.calibration import Calibration
 from recsys.ranking.examples import Examples
 from recsys.ranking.experience import Experience, Kind
+from recsys.ranking.positions import UNBIASED, PositionBias
 from recsys.ranking.trees import TreeRanker
 from recsys.vectors.reader import Reader
 
@@ -100,11 +101,11 @@ def read_logged(
             advance(len(part.candidates))
     table = FeatureRows.joined_of(tables)
     rows = asked.candidates
-    labels, moments = rows["label"].cast(pl.Int64).to_numpy(), rows["timestamp"].dt.epoch("us").to_numpy()
-    weights = rows[weight].cast(pl.Float64).to_numpy() if weight else np.ones(len(rows))
     experience = Experience.of(kind, asked.lengths, np.concatenate(unseen))
-    examples = Examples(table, labels, asked.starts, moments, weights)
-    return LoggedWindow(rows, examples, examples, experience)
+    if kind != "logged":  # nobody was shown these lists in an order
+        rows = rows.drop("position", "propensity", strict=False)
+    examples = Examples.of(table, asked.starts, rows, weight)
+    return LoggedWindow(asked.candidates, examples, examples, experience)
 
 
 @dataclass(frozen=True)
@@ -131,6 +132,8 @@ class Judgement:
         What lists that candidate sources made are worth; None where there are no sources.
     calibration
         Of the ranker `both`, where click probabilities are judged.
+    bias
+        What was done about clicks that fell where people looked, when the rankers learnt.
     """
 
     window: LoggedWindow
@@ -142,6 +145,7 @@ class Judgement:
     not_out: NotOut | None = None
     made: FieldResults | None = None
     calibration: Calibration | None = None
+    bias: PositionBias = UNBIASED
 
     @cached_property
     def evaluation(self) -> Evaluation:

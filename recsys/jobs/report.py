@@ -9,6 +9,7 @@ from recsys.data.texts import NO_TEXT, item_titles
 from recsys.evaluation.reports.evaluation_report import Example, Listed, to_html
 from recsys.files import write_json
 from recsys.jobs.judging import Judgement
+from recsys.jobs.told import bias_told
 from recsys.model.folder import Model
 
 EXAMPLES = 4
@@ -33,7 +34,7 @@ def make_page(judgement: Judgement, model: Model, dataset: Dataset) -> str:
         "Freshness": model.settings.time.in_words(),
         "Labels known after": model.clock.delays_in_words,
         "Encoder": model.settings.text.encoder,
-        "Trees": f"{model.ranker.size} with text, {model.behaviour_ranker.size} without",
+        "Trees": f"{model.ranker.size} with text, {model.behaviour_ranker.size} without{bias_told(judgement.bias)}",
         "Seed": str(model.settings.seed),
     }
     strongest = ", ".join(list(model.ranker.importance())[:8])

@@ -12,6 +12,7 @@ from recsys.evaluation.measures import AUC
 from recsys.evaluation.reports.brief import HEADLINE
 from recsys.evaluation.reports.pages import number
 from recsys.ranking.examples import Examples
+from recsys.ranking.positions import PositionBias
 from recsys.ranking.trees import TreeRanker
 from recsys.shown import counted
 
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
 _BESIDE = ("behaviour", TEXT, UNTUNED, "random")
 """Rankers that are named beside the product."""
+
+_PLACE = 10
+"""The place, if lists are so long, of which it is said how often it is looked at."""
 
 
 def windows_told(windows: Windows, dataset: Dataset) -> str:
@@ -76,6 +80,16 @@ def _points(mean: float, low: float, high: float) -> str:
 def trees_told(trees: TreeRanker, examples: Examples) -> str:
     """Say how large a ranker is, and what it has learnt from."""
     return f"{counted(trees.size, 'tree')} on {counted(len(examples.starts) - 1, 'list')}"
+
+
+def bias_told(bias: PositionBias) -> str:
+    """Say what was done about clicks that fell where people looked; nothing where nothing was."""
+    if bias.correction == "none":
+        return ""
+    odds = bias.examination.odds
+    place = min(len(odds), _PLACE)
+    looked = f"{odds[place - 1]:.2f} times as likely as at the first"
+    return f"; clicks are corrected for their places: at place {place} the same is clicked {looked}"
 
 
 def rankers_told(evaluation: Evaluation) -> str:

@@ -24,8 +24,9 @@ from recsys.jobs.blocks import read_blocks
 from recsys.jobs.field_lists import judge_field
 from recsys.jobs.judging import Judgement, LoggedWindow, judge, read_logged
 from recsys.jobs.leaks import refuse_leaks
+from recsys.jobs.position_bias import check_positions, learn_bias
 from recsys.jobs.report import write_report
-from recsys.jobs.told import lessons_told, rankers_told, trees_told, windows_told
+from recsys.jobs.told import bias_told, lessons_told, rankers_told, trees_told, windows_told
 from recsys.jobs.work import library_versions, work_folder
 from recsys.manifest import write_manifest
 from recsys.memory import give_back
@@ -37,6 +38,7 @@ from recsys.progress import Story, progress
 from recsys.ranking.calibration import Calibration, Fold
 from recsys.ranking.contract import Contract
 from recsys.ranking.examples import Examples, check_weight
+from recsys.ranking.positions import UNBIASED, PositionBias
 from recsys.ranking.trees import TreeRanker, check_monotone, grow, refuse_without_click
 from recsys.settings import Settings
 from recsys.shown import counted
@@ -155,7 +157,8 @@ def _train_in(
         course.trainer.model.save(folder)
         State.of(log, reader).save(folder / "state", folder, settings, log.first_as_of(judged))
         write_report(folder, judgement, model, prepared.dataset)
-        write_manifest(folder, {**facts, "lessons": [asdict(lesson) for lesson in course.trainer.lessons]})
+        lessons = [asdict(lesson) for lesson in course.trainer.lessons]
+        write_manifest(folder, {**facts, "lessons": lessons, "position_bias": judgement.bias.to_json()})
     return judgement
 
 
@@ -210,6 +213,7 @@ def prepare_to_learn(dataset: Dataset, settings: Settings) -> Prepared:
     if set(names) <= set(TEXT_COLUMNS):
         raise SettingsError("[features] leaves no feature of behaviour; name a family, or fewer features in without")
     check_weight(plain.requests, settings.ranker.weight)
+    check_positions(prepared.made.lists, settings.ranker)
     check_extra(settings.text.backend)
     check_extras(settings.candidates, settings.features)
     return prepared
@@ -274,15 +278,17 @@ def _learn_to_rank(
         left_out[AGELESS] = AGE_COLUMNS
     story.begin("growing trees that weigh what texts say against what people did before")
     grown: dict[str, Grown] = {}
+    bias = learn_bias(ranker, valid, settings.ranker, settings.seed)
     with progress(len(left_out) + 1, "growing", "ranker") as advance:
         for name, columns in left_out.items():
-            grown[name] = grow_with_valid(ranker.learnt.without(columns), valid.learnt.without(columns), settings)
+            shown, held = (window.learnt.without(columns) for window in (ranker, valid))
+            grown[name] = grow_with_valid(shown, held, settings, bias)
             advance(1)
         give_back()
         both, behaviour = grown[PRODUCT], grown["behaviour"]
         sampled = prepared.dataset.about.sampled
-        calibration = Calibration.unknown() if sampled else _calibrate(both, ranker, valid.examples, settings)
-    story.end(trees_told(both.chosen, ranker.learnt))
+        calibration = Calibration.unknown() if sampled else _calibrate(both, ranker, valid.examples, settings, bias)
+    story.end(f"{trees_told(both.chosen, ranker.learnt)}{bias_told(bias)}")
     ageless = grown[AGELESS].final if AGELESS in grown else None
     known = None if ranker.experience is None else ranker.experience.joined(valid.experience)
     model = Model(settings, windows, both.final, behaviour.final, calibration, tower, ageless, merging, known)
@@ -290,11 +296,15 @@ def _learn_to_rank(
     story.begin(f"judging on {counted(len(last.examples.starts) - 1, 'list')} that the trees have not learnt from")
     if test.requests.is_empty():
         chosen = {name: grown[name].chosen for name in model.rankers}
-        return model, chosen, judge(valid, log, "valid", chosen, settings.seed)
-    return model, model.rankers, judge(test, log, "test", model.rankers, settings.seed).calibrated(calibration)
+        judgement = judge(valid, log, "valid", chosen, settings.seed)
+        return model, chosen, replace(judgement, bias=bias)
+    judgement = judge(test, log, "test", model.rankers, settings.seed).calibrated(calibration)
+    return model, model.rankers, replace(judgement, bias=bias)
 
 
-def _calibrate(grown: Grown, ranker: LoggedWindow, valid: Examples, settings: Settings) -> Calibration:
+def _calibrate(
+    grown: Grown, ranker: LoggedWindow, valid: Examples, settings: Settings, bias: PositionBias
+) -> Calibration:
     """Learn click probabilities of the final ranker from lists that their own ranker has not learnt from.
 
     Those are valid, and the later half of the ranker window by trees that were grown on the earlier half, where that
@@ -305,7 +315,8 @@ def _calibrate(grown: Grown, ranker: LoggedWindow, valid: Examples, settings: Se
     early = (moments < moments.median()).to_numpy()
     before, after = (ranker.examples.where(rows) for rows in (early, ~early))
     if (before.graded > 0).any():
-        half = grow(before, Contract.of(before.table), settings.ranker, settings.seed, rounds=grown.chosen.size)
+        contract, size = Contract.of(before.table), grown.chosen.size
+        half = grow(before, contract, settings.ranker, settings.seed, rounds=size, bias=bias)
         folds = [Fold(half.score(after.table), after.labels, after.starts), *folds]
         give_back()
     return Calibration.fit(folds).of_ranker(grown.final.score(valid.table), valid.starts)
@@ -317,11 +328,12 @@ def _ages_tell_later(prepared: Prepared) -> bool:
     return used and prepared.dataset.about.first_shown and prepared.log.time.freshness != "live"
 
 
-def grow_with_valid(ranker: Examples, valid: Examples, settings: Settings) -> Grown:
+def grow_with_valid(ranker: Examples, valid: Examples, settings: Settings, bias: PositionBias = UNBIASED) -> Grown:
     """Grow a ranker to the size that valid chooses, and once more with valid."""
     # One contract for both windows, so that a category of either has the same code in both growths.
     joined = ranker.joined(valid)
     contract = Contract.of(joined.table)
-    chosen = grow(ranker, contract, settings.ranker, settings.seed, valid=valid)
+    chosen = grow(ranker, contract, settings.ranker, settings.seed, valid=valid, bias=bias)
     logger.debug(trees_told(chosen, ranker))
-    return Grown(chosen, grow(joined, contract, settings.ranker, settings.seed, rounds=chosen.size))
+    final = grow(joined, contract, settings.ranker, settings.seed, rounds=chosen.size, bias=bias)
+    return Grown(chosen, final)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,7 @@ Flags = npt.NDArray[np.bool_]
 
 
 _IDS = ("request_id", "user_id", "item_id")
+_OF_ROWS = ("labels", "moments", "weights", "positions", "propensities")
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,10 @@ class Examples:
         When each row's list was shown, in microseconds since 1970, shape [C].
     weights
         How much each row counts beside its age, 0 or more, shape [C].
+    positions
+        Where each row stood in its list as shown, 1 = first, 0 where nobody wrote it down, shape [C].
+    propensities
+        With which probability it was drawn for that position, given those above; NaN where not known, shape [C].
     """
 
     table: "FeatureRows"
@@ -44,11 +49,27 @@ class Examples:
     starts: Ints
     moments: Ints
     weights: Floats
+    positions: Ints
+    propensities: Floats
 
     @classmethod
     def alike(cls, table: "FeatureRows", labels: Ints, starts: Ints) -> "Examples":
-        """Let all rows count alike, as if their lists were shown at one moment."""
-        return cls(table, labels, starts, np.zeros(len(labels), np.int64), np.ones(len(labels)))
+        """Let all rows count alike, as if their lists were shown at one moment in nobody knows which order."""
+        nothing, rows = np.zeros(len(labels), np.int64), len(labels)
+        return cls(table, labels, starts, nothing, np.ones(rows), nothing, np.full(rows, np.nan))
+
+    @classmethod
+    def of(cls, table: "FeatureRows", starts: Ints, rows: pl.DataFrame, weight: str = "") -> "Examples":
+        """Take labels and what else counts from rows of the requests table, weights from a column that is named."""
+        alike = cls.alike(table, rows["label"].cast(pl.Int64).to_numpy(), starts)
+        given: dict[str, Any] = {"moments": rows["timestamp"].dt.epoch("us").to_numpy()}
+        if weight:
+            given["weights"] = rows[weight].cast(pl.Float64).to_numpy()
+        if "position" in rows.columns:
+            given["positions"] = rows["position"].cast(pl.Int64).fill_null(0).to_numpy()
+        if "propensity" in rows.columns:
+            given["propensities"] = rows["propensity"].cast(pl.Float64).to_numpy()
+        return replace(alike, **given)
 
     @property
     def clicked(self) -> Flags:
@@ -72,7 +93,7 @@ class Examples:
     def where(self, rows: Flags) -> "Examples":
         """Keep some rows; a request of which none is kept goes."""
         starts = np.concatenate([[0], np.cumsum(self.lengths_of(rows))])
-        return Examples(self.table.where(rows), self.labels[rows], starts, self.moments[rows], self.weights[rows])
+        return Examples(self.table.where(rows), starts=starts, **{name: getattr(self, name)[rows] for name in _OF_ROWS})
 
     def without(self, names: tuple[str, ...]) -> "Examples":
         """Leave features out."""
@@ -82,9 +103,8 @@ class Examples:
         """Append later requests."""
         starts = np.concatenate([self.starts, later.starts[1:] + self.starts[-1]])
         table = self.table.joined_of([self.table, later.table])
-        pairs = [(getattr(self, name), getattr(later, name)) for name in ("labels", "moments", "weights")]
-        labels, moments, weights = map(np.concatenate, pairs)
-        return Examples(table, labels, starts, moments, weights)
+        rows = {name: np.concatenate([getattr(self, name), getattr(later, name)]) for name in _OF_ROWS}
+        return Examples(table, starts=starts, **rows)
 
     def dealt(self, most: int) -> tuple["Examples", int]:
         """Deal longer lists out, like cards, to lists of at most `most` rows, and count how many were longer.

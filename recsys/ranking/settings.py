@@ -7,6 +7,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from recsys.data.clock import Duration
 
+Correction = Literal["none", "examination", "inverse", "additive"]
+"""Ways to learn from clicks that fell where people looked."""
+
 
 class RankerSettings(BaseModel):
     """How LightGBM ranks, in its own words, and what orders equal scores.
@@ -15,13 +18,20 @@ class RankerSettings(BaseModel):
     ----------
     objective
         What trees learn: `"lambdarank"`, pairs of a list by what their exchange changes of nDCG; `"rank_xendcg"`, the
-        cross entropy of whole lists; `"binary"`, each candidate alone, chosen or not, whatever its grade.
+        cross entropy of whole lists; `"binary"`, each candidate alone, chosen or not, whatever its grade, also in lists
+        of which nothing was chosen.
     monotone
         Features that may only raise a score (`"rising"`) or lower it (`"falling"`) as they grow, whatever was learnt.
     half_life
         Age at which a list counts half as much as the newest one that is learnt from; all count alike when left out.
     weight
         Column of requests that says how much each row counts, 0 or more; all count alike when empty.
+    position_bias
+        What is done about clicks that fell where people looked, on logs that hold `position`: `"examination"`, trees
+        learn what is left of a click's odds when those of its place are taken off; `"inverse"`, lists count by how
+        rarely the places of their clicks are looked at, at most 10 times as much as one; `"additive"`, LightGBM learns
+        an effect of each place beside the trees; `"none"`, nothing; `"auto"`, what the valid window prefers, and
+        nothing where no place matters. Serving never sees a position.
     rounds
         Largest number of trees.
     patience
@@ -51,6 +61,7 @@ class RankerSettings(BaseModel):
     monotone: dict[str, Literal["rising", "falling"]] = Field(default_factory=dict)
     half_life: Annotated[Duration, Field(gt=timedelta(0))] | None = None
     weight: str = ""
+    position_bias: Literal["auto", Correction] = "auto"
     rounds: int = Field(default=800, ge=1)
     patience: int = Field(default=60, ge=1)
     learning_rate: float = Field(default=0.05, gt=0, le=1)

@@ -18,6 +18,7 @@ from recsys.files import open_plain
 from recsys.progress import progress
 from recsys.ranking.contract import Contract
 from recsys.ranking.examples import Examples
+from recsys.ranking.positions import UNBIASED, PositionBias
 from recsys.ranking.settings import RankerSettings
 from recsys.ranking.tree_text import check_trees
 from recsys.shown import counted, did_you_mean
@@ -118,6 +119,7 @@ def grow(
     valid: Examples | None = None,
     rounds: int | None = None,
     watch: Callable[[int, float], None] | None = None,
+    bias: PositionBias = UNBIASED,
 ) -> TreeRanker:
     """Grow a ranker.
 
@@ -137,6 +139,8 @@ def grow(
         Number of trees when there is no `valid`; the settings' when left out.
     watch
         Told after each tree how many there are and the nDCG@10 on `valid`; growth ends with what it raises.
+    bias
+        What is done about clicks of `train` that fell where people looked.
 
     Raises
     ------
@@ -145,23 +149,18 @@ def grow(
     """
     # By itself it writes to the terminal, where nobody who trains a shop's model knows what it speaks of.
     lightgbm.register_logger(logger, info_method_name="debug", warning_method_name="debug")
-    train = _learnt(train, "ranker")
+    train = _learnt(train, "ranker", settings.objective == "binary")
     refuse_without_click(train.graded, "ranker")
     large = len(train.labels) * len(contract.names) > _LARGE
     parameters = _parameters(settings, seed, contract) | {"force_col_wise" if large else "force_row_wise": True}
-    dataset = _dataset(train, contract, parameters)
+    dataset = _dataset(train, contract, parameters, bias=bias)
+    valid_sets = [] if valid is None else [_dataset(_learnt(valid, "valid"), contract, parameters, dataset)]
     callbacks: list[Callable[..., Any]] = []
-    valid_sets = []
     if valid is not None:
-        valid_sets = [_dataset(_learnt(valid, "valid"), contract, parameters, dataset)]
         callbacks.append(lightgbm.early_stopping(settings.patience, verbose=False))
         if watch is not None:
             callbacks.append(lambda so_far: watch(so_far.iteration + 1, so_far.evaluation_result_list[0][2]))
-    counts = train.counts(settings.half_life)
-    if (counts != counts[0]).any():
-        for each in (dataset, *valid_sets):  # one that refers to another takes over weights, all of them 0
-            each.construct()
-        dataset.set_weight(counts)
+    _weigh(dataset, valid_sets, bias.counts(train, settings.half_life))
     size = settings.rounds if valid is not None or rounds is None else rounds
     with progress(size, "trees", "tree") as advance:
         callbacks.append(lambda _: advance(1))
@@ -247,8 +246,8 @@ def _feature_names(contract: Contract) -> list[str]:
     return [plain_name(name) for name in contract.names]
 
 
-def _learnt(examples: Examples, window: str) -> Examples:
-    """Keep the lists that an order can be learnt from, none longer than LightGBM ranks."""
+def _learnt(examples: Examples, window: str, every: bool = False) -> Examples:
+    """Keep the lists that an order can be learnt from, or every one, none longer than LightGBM ranks."""
     examples, long = examples.dealt(LARGEST_LIST)
     if long:
         logger.warning(
@@ -256,7 +255,8 @@ def _learnt(examples: Examples, window: str) -> Examples:
             "several",
             *(counted(long, "list"), window, f"{LARGEST_LIST:,}"),
         )
-    examples = examples.where(examples.clicked)
+    if not every:
+        examples = examples.where(examples.clicked)
     labels = examples.labels
     refuse_without_click(labels, window)
     if labels.min() < 0 or labels.max() > LARGEST_LABEL:
@@ -265,18 +265,36 @@ def _learnt(examples: Examples, window: str) -> Examples:
 
 
 def _dataset(
-    examples: Examples, contract: Contract, parameters: dict[str, Any], reference: lightgbm.Dataset | None = None
+    examples: Examples,
+    contract: Contract,
+    parameters: dict[str, Any],
+    reference: lightgbm.Dataset | None = None,
+    bias: PositionBias = UNBIASED,
 ) -> lightgbm.Dataset:
+    offsets = bias.offsets(examples)
+    if offsets is not None and parameters["objective"] == "binary":  # with offsets LightGBM does not begin at the mean
+        chosen = float(np.mean(examples.labels > 0))
+        offsets = offsets + np.log(chosen / max(1 - chosen, 1 / len(offsets)))
     return lightgbm.Dataset(
         _Chunks(examples.table, contract),
         label=examples.labels,
         group=np.diff(examples.starts),
         feature_name=_feature_names(contract),
         categorical_feature=contract.category_places,
+        init_score=offsets,
+        position=bias.places(examples),
         reference=reference,
         params=parameters | {"max_bin": 255},
         free_raw_data=True,
     )
+
+
+def _weigh(dataset: lightgbm.Dataset, others: Sequence[lightgbm.Dataset], counts: Floats) -> None:
+    """Let rows of a set count as much; others, which refer to it, would take over weights, all of them 0."""
+    if (counts != counts[0]).any():
+        for each in (dataset, *others):
+            each.construct()
+        dataset.set_weight(counts)
 
 
 class _Chunks(lightgbm.Sequence):

@@ -1,11 +1,13 @@
 """What a training tells is true of what came of it, in words without jargon."""
 
+import numpy as np
 import pytest
 
 from recsys.encoders.settings import TextSettings
 from recsys.evaluation.evaluation import Evaluation, Results
-from recsys.jobs.told import lessons_told, rankers_told
+from recsys.jobs.told import bias_told, lessons_told, rankers_told
 from recsys.learning.lessons import Lesson
+from recsys.ranking.positions import UNBIASED, Examination, PositionBias
 from recsys.statistics.intervals import Interval
 
 
@@ -71,3 +73,13 @@ def test_what_tuning_gained_on_the_judged_window_is_told_in_the_measure_of_the_t
     assert rankers_told(evaluation) == (
         "nDCG@10, 1 at best: both 0.7000, text 0.6000; here tuning gains texts +0.8 points (95 % interval +0.1 to +1.5)"
     )
+
+
+def test_a_correction_of_places_is_told_by_a_place_that_lists_have() -> None:
+    odds = 1 / np.arange(1, 21)
+    told = bias_told(PositionBias("examination", Examination(odds, 0.0)))
+    assert told == (
+        "; clicks are corrected for their places: at place 10 the same is clicked 0.10 times as likely as at the first"
+    )
+    assert "at place 3 the same is clicked 0.33 times" in bias_told(PositionBias("inverse", Examination(odds[:3], 0.0)))
+    assert bias_told(UNBIASED) == ""

@@ -503,6 +503,24 @@ def test_a_backend_that_is_not_installed_is_refused_before_the_encoder_learns(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_what_is_done_about_places_is_learnt_from_the_log_and_written_down(line, tmp_path, capsys) -> None:
+    def done(name: str, **ranker: object) -> dict[str, object]:
+        settings = changed(line.settings, text={"epochs": 0}, ranker=ranker)
+        train(line.dataset, settings, tmp_path / name)
+        return json.loads((tmp_path / name / "manifest.json").read_text())["position_bias"]
+
+    assert done("none", position_bias="none") == {"correction": "none", "odds": [1.0]}
+    found = done("examination", position_bias="examination")
+    odds = found["odds"]
+    assert found["correction"] == "examination"
+    assert odds[0] == 1.0
+    assert 0.15 < np.mean(odds[5:10]) < 0.7  # the world looks at place k with probability 1 / sqrt(k)
+    assert "clicks are corrected for their places" in (tmp_path / "examination/report.html").read_text()
+    one, other = (Model.load(tmp_path / name) for name in ("none", "examination"))
+    assert "position" not in one.ranker.contract.names == other.ranker.contract.names
+    assert one.ranker.booster.model_to_string() != other.ranker.booster.model_to_string()
+
+
 def test_another_encoder_in_the_same_folder_is_another_training(line, tmp_path) -> None:
     settings = changed(line.settings, text={"encoder": str(tmp_path / "encoder")})
     shutil.copytree(line.settings.text.encoder, tmp_path / "encoder")

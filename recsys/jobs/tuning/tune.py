@@ -20,6 +20,7 @@ from recsys.features.plan import feature_names
 from recsys.files import refuse_unwritable
 from recsys.jobs.blocks import read_blocks
 from recsys.jobs.judging import LoggedWindow, known_to
+from recsys.jobs.position_bias import learn_bias
 from recsys.jobs.told import lessons_told, windows_told
 from recsys.jobs.train import facts_of, prepare_to_learn, refuse_early
 from recsys.jobs.tuning.history import TrialLog, Tried, refuse_other
@@ -31,6 +32,7 @@ from recsys.memory import give_back
 from recsys.model.prepared import Prepared, fingerprint
 from recsys.progress import Story, progress
 from recsys.ranking.contract import Contract
+from recsys.ranking.positions import UNBIASED, PositionBias
 from recsys.ranking.trees import TreeRanker, grow
 from recsys.settings import Settings
 from recsys.shown import counted
@@ -99,11 +101,14 @@ class Bench:
         What features were computed with.
     ranker, valid
         What trees learn from, and what says how good they are.
+    bias
+        What is done about clicks that fell where people looked.
     """
 
     settings: Settings
     ranker: LoggedWindow
     valid: LoggedWindow
+    bias: PositionBias = UNBIASED
 
     @cached_property
     def space(self) -> Space:
@@ -119,7 +124,7 @@ class Bench:
         left_out = tuple(name for name in feature_names(self.settings.features) if name not in kept)
         ranker, valid = (window.learnt.without(left_out) for window in (self.ranker, self.valid))
         contract = Contract.of(ranker.joined(valid).table)
-        grown = grow(ranker, contract, settings.ranker, seed, valid=valid, watch=watch)
+        grown = grow(ranker, contract, settings.ranker, seed, valid=valid, watch=watch, bias=self.bias)
         give_back()
         return grown
 
@@ -203,7 +208,8 @@ def _read(prepared: Prepared, windows: Windows, work: Path, story: Story) -> Ben
     for layer in prepared.log.rows_known:  # trees take the room
         layer.forget()
     give_back()
-    return Bench(settings, logged["ranker"], logged["valid"])
+    ranker, valid = logged["ranker"], logged["valid"]
+    return Bench(settings, ranker, valid, learn_bias(ranker, valid, settings.ranker, settings.seed))
 
 
 def _tune_on(bench: Bench, history: TrialLog, trials: int, budget: timedelta, story: Story) -> Tuned:

@@ -1,0 +1,185 @@
+"""Position bias of a log: how likely each place is looked at, and which correction the valid window prefers."""
+
+import logging
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from recsys.errors import DataError, SettingsError
+from recsys.evaluation.measures import ndcg, per_request
+from recsys.jobs.judging import LoggedWindow, known_to
+from recsys.progress import progress
+from recsys.ranking.contract import Contract
+from recsys.ranking.examples import Examples
+from recsys.ranking.positions import DEEPEST, UNBIASED, Examination, PositionBias, chance_of, harvest
+from recsys.ranking.settings import Correction, RankerSettings
+from recsys.ranking.trees import grow
+from recsys.statistics.intervals import intervals_over_users
+
+logger = logging.getLogger(__name__)
+
+Floats = npt.NDArray[np.float64]
+
+_LISTS = 4_000
+"""Lists, at most, from whose features it is learnt how places differ."""
+
+_TURNS = 2
+"""How often what is liked and what is looked at are learnt in turn; more moves nothing."""
+
+_LIKED = RankerSettings(
+    objective="binary", rounds=30, learning_rate=0.1, leaves=15, feature_fraction=0.3, position_bias="none"
+)
+"""Trees that say what is liked."""
+
+_NEWTON = 10
+"""Steps of Newton's method, which has long arrived by then."""
+
+_MEASURE = ndcg(10)
+
+
+def check_positions(requests: pl.DataFrame, settings: RankerSettings) -> None:
+    """Refuse positions that are missing in part, and corrections that need what is not there.
+
+    Raises
+    ------
+    DataError
+        When some rows have a position and others have none; names the first.
+    SettingsError
+        When a correction is asked for and the log holds no positions, or LightGBM knows none of the kind.
+    """
+    asked = settings.position_bias
+    if asked == "none":
+        return
+    if asked == "additive" and settings.objective == "binary":
+        raise SettingsError(
+            "[ranker] position_bias is 'additive', which LightGBM knows for lists alone, and objective is 'binary'; "
+            "choose 'examination' or 'inverse', or another objective"
+        )
+    missing = requests["position"].is_null() if "position" in requests.columns else pl.Series([True])
+    if missing.all():
+        if asked != "auto":
+            raise SettingsError(
+                f"[ranker] position_bias is {asked!r} but requests hold no position; import the places in which "
+                "candidates were shown as position, or set it to 'none'"
+            )
+    elif missing.any():
+        row = int(missing.arg_true()[0])
+        raise DataError(
+            f"requests.position is empty in {int(missing.sum()):,} of {len(missing):,} rows, the first in request "
+            f"{requests['request_id'][row]!r}, item {requests['item_id'][row]!r}; fill it in, leave the column out, or "
+            'set [ranker] position_bias = "none"'
+        )
+
+
+def learn_bias(ranker: LoggedWindow, valid: LoggedWindow, settings: RankerSettings, seed: int) -> PositionBias:
+    """Learn how places differ, and choose what is done about it.
+
+    Parameters
+    ----------
+    ranker, valid
+        What trees learn from, and what says how good they are.
+    settings
+        How to grow; with `position_bias = "auto"` each correction is grown once, and the odds of examination are taken
+        off unless another one, or none, is clearly better on valid, where lists count by how rarely the places of
+        their clicks are looked at.
+    seed
+        Of trees and intervals.
+    """
+    if settings.position_bias == "none":
+        return UNBIASED
+    examination = examined(ranker.examples.joined(valid.examples), settings, seed)
+    if settings.position_bias != "auto":
+        return UNBIASED if examination is None else PositionBias(settings.position_bias, examination)
+    if examination is None or examination.flat:
+        return UNBIASED
+    return _preferred(ranker, valid, examination, settings, seed)
+
+
+def examined(examples: Examples, settings: RankerSettings, seed: int) -> Examination | None:
+    """Learn how places differ: from orders that were drawn where they were, and else by what is liked elsewhere.
+
+    None where nobody wrote down more than one place.
+    """
+    shown = examples.where(np.repeat(_lowest(examples) > 0, np.diff(examples.starts)))
+    if not len(shown.labels) or shown.positions.max() < 2:
+        return None
+    return harvest(shown) or _regressed(shown, settings, seed)
+
+
+def _lowest(examples: Examples) -> npt.NDArray[np.int64]:
+    lowest: npt.NDArray[np.int64] = np.minimum.reduceat(examples.positions, examples.starts[:-1])
+    return lowest
+
+
+def _regressed(shown: Examples, settings: RankerSettings, seed: int) -> Examination | None:
+    """Learn in turn what is liked, by trees and for lists that those have not seen, and how places differ beside that.
+
+    This is the logistic form of regression-based expectation maximisation (Wang et al., Position Bias Estimation for
+    Unbiased Learning to Rank in Personal Search, 2018). None where there are too few lists.
+    """
+    lists = np.arange(len(shown.starts) - 1)
+    some = np.isin(lists, np.linspace(0, len(lists) - 1, min(_LISTS, len(lists))).astype(np.int64))
+    shown = shown.where(np.repeat(some, np.diff(shown.starts)))
+    half = np.repeat(np.arange(len(shown.starts) - 1) % 2 == 0, np.diff(shown.starts))
+    halves = [(shown.where(half), ~half), (shown.where(~half), half)]
+    if not all((part.graded > 0).any() for part, _ in halves):
+        return None
+    contract = Contract.of(shown.table)
+    liked = _LIKED.model_copy(update={"rows_per_leaf": settings.rows_per_leaf, "l2": settings.l2})
+    place = np.minimum(shown.positions, DEEPEST) - 1
+    clicked = (shown.labels > 0).astype(np.float64)
+    found = _places_beside(np.zeros(len(place)), place, clicked)
+    score = np.empty(len(place))
+    with progress(_TURNS, "learning how places are looked at", "turn") as advance:
+        for _ in range(_TURNS):
+            for part, rest in halves:
+                bias = PositionBias("examination", found)
+                trees = grow(part, contract, liked, seed, rounds=liked.rounds, bias=bias)
+                score[rest] = trees.score(shown.table.where(rest))
+            found = _places_beside(score, place, clicked)
+            advance(1)
+    return found
+
+
+def _places_beside(score: Floats, place: npt.NDArray[np.int64], clicked: Floats) -> Examination:
+    """Fit log odds of a click by a score and an effect of each place, by maximum likelihood.
+
+    Each place has one row more, clicked as often as all are: what was shown rarely is thought to be like the others.
+    """
+    size = int(place.max()) + 1
+    usual = float(np.mean(clicked))
+    effect = np.full(size, np.log(usual / (1 - usual))) if 0 < usual < 1 else np.zeros(size)
+    for _ in range(_NEWTON):
+        chance, prior = 1 / (1 + np.exp(-(score + effect[place]))), 1 / (1 + np.exp(-effect))
+        slope = np.bincount(place, clicked - chance, size) + usual - prior
+        told = np.bincount(place, chance * (1 - chance), size) + prior * (1 - prior)
+        effect += slope / told
+    distances = (effect - np.average(effect, weights=told)) ** 2 * told
+    return Examination(np.exp(effect - effect[0]), chance_of(float(distances.sum()), size - 1))
+
+
+def _preferred(
+    ranker: LoggedWindow, valid: LoggedWindow, examination: Examination, settings: RankerSettings, seed: int
+) -> PositionBias:
+    """Grow by each correction, and keep the first unless another is clearly better on valid."""
+    known: list[Correction] = ["examination", "inverse", "none"]
+    if settings.objective != "binary":
+        known.append("additive")
+    contract = Contract.of(ranker.learnt.joined(valid.learnt).table)
+    judged = valid.examples
+    weights = PositionBias("inverse", examination).weights(judged)
+    users = valid.requests["user_id"].gather(judged.starts[:-1]).rank("dense").to_numpy().astype(np.int64) - 1
+    reached = dict[Correction, Floats]()
+    with progress(len(known), "correcting for places", "way") as advance:
+        for each in known:
+            bias = PositionBias(each, examination)
+            trees = grow(ranker.learnt, contract, settings, seed, valid=valid.learnt, bias=bias)
+            scores = trees.score(known_to(trees, judged.table))
+            reached[each] = per_request((_MEASURE,), judged.labels, scores, judged.starts)[0] * weights
+            advance(1)
+    better = {each: reached[each] - reached[known[0]] for each in known[1:]}
+    gains = dict(zip(better, intervals_over_users(np.stack([*better.values()]), users, seed=seed), strict=True))
+    logger.debug("nDCG@10 beside taking off examination, weighed lists: %s", gains)
+    clear = [each for each, gain in gains.items() if gain.low > 0]
+    return PositionBias(max(clear, key=lambda each: gains[each].mean, default=known[0]), examination)

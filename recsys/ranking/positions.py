@@ -1,0 +1,156 @@
+"""Position bias: how likely each place of a list is looked at, and what is learnt of clicks that fell there.
+
+A click needs two things, that a place is looked at and that what stands there is liked (the examination hypothesis,
+Richardson et al. 2007): P(click) = examination(place) * P(liked).
+"""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+import numpy as np
+import numpy.typing as npt
+from scipy import stats
+
+from recsys.ranking.examples import Examples
+from recsys.ranking.settings import Correction
+
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+
+DEEPEST = 100
+"""Places further down count as this one."""
+
+_LARGEST_WEIGHT = 10.0
+"""What clicks are weighed with is clipped here: few of them would decide everything."""
+
+_EITHER = 0.1
+"""Least probability of either order of two neighbours from which something is learnt."""
+
+_PRIOR = 2.0
+"""Clicks, above and below, that are added to those of two neighbouring places: few clicks move little."""
+
+_LEVEL = 0.01
+"""From places that differ no more than chance makes them with this probability nothing is corrected."""
+
+
+@dataclass(frozen=True)
+class Examination:
+    """How likely each place of a list is looked at, against the first.
+
+    Attributes
+    ----------
+    odds
+        Of place 1, 2, ..., those of a click against those at the first place, for the same item and person, above 0;
+        1 for the first. Where clicks are rare that is the ratio of the probabilities, too. Shape [P].
+    chance
+        Probability that places which are looked at alike differ as much, 0 to 1.
+    """
+
+    odds: Floats
+    chance: float
+
+    def of(self, positions: Ints) -> Floats:
+        """Give the odds of some positions, 1 where none was written down and those of the last beyond it, shape [C]."""
+        known: Floats = np.append(1.0, self.odds)[np.minimum(positions, len(self.odds))]
+        return known
+
+    @property
+    def flat(self) -> bool:
+        """Whether chance alone explains that places differ."""
+        return self.chance > _LEVEL
+
+
+@dataclass(frozen=True)
+class PositionBias:
+    """What is done about clicks that fell where people looked.
+
+    Attributes
+    ----------
+    correction
+        How, as in `RankerSettings.position_bias`.
+    examination
+        What it is done with.
+    """
+
+    correction: Correction
+    examination: Examination
+
+    def offsets(self, examples: Examples) -> Floats | None:
+        """Give the log odds of each row that its place accounts for, from which trees go on, shape [C]."""
+        return np.log(self.examination.of(examples.positions)) if self.correction == "examination" else None
+
+    def places(self, examples: Examples) -> Ints | None:
+        """Give the place of each row for LightGBM to learn an effect of, shape [C]."""
+        return np.minimum(examples.positions, DEEPEST) if self.correction == "additive" else None
+
+    def counts(self, examples: Examples, half_life: timedelta | None) -> Floats:
+        """Say how much each row counts, 1 on average, shape [C]; see `Examples.counts`."""
+        counts = examples.counts(half_life)
+        if self.correction == "inverse":
+            counts = counts * np.repeat(self.weights(examples), np.diff(examples.starts))
+            counts /= counts.mean()
+        return counts
+
+    def weights(self, examples: Examples) -> Floats:
+        """Give the mean inverse odds of the places of each list's clicks, clipped, 1 without a click, shape [R].
+
+        A list with one click counts so as in Joachims et al., Unbiased Learning-to-Rank with Biased Feedback, 2017.
+        """
+        clicked = (examples.labels > 0).astype(np.float64)
+        inverse = clicked * np.minimum(1 / self.examination.of(examples.positions), _LARGEST_WEIGHT)
+        sums, clicks = (np.add.reduceat(each, examples.starts[:-1]) for each in (inverse, clicked))
+        return np.where(clicks > 0, sums / np.maximum(clicks, 1), 1.0)
+
+    def to_json(self) -> dict[str, object]:
+        """Return plain objects: what is done, and the odds of places, four digits each."""
+        return {"correction": self.correction, "odds": [float(f"{odds:.4g}") for odds in self.examination.odds]}
+
+
+UNBIASED = PositionBias("none", Examination(np.ones(1), 1.0))
+"""Nothing is done."""
+
+
+def harvest(examples: Examples) -> Examination | None:
+    """Learn how places differ from neighbours that could as well have stood the other way round.
+
+    Lists whose order was drawn place by place, each with a probability that was written down as `propensity`, are
+    experiments: of two neighbours a above b, drawn with probabilities p and q, the order was a above b with probability
+    (1 - q (1 - p)) / (2 - p - q (1 - p)), whoever they are (Plackett and Luce). Weighed with the inverse of
+    that, clicks above and below differ by the place alone (intervention harvesting, Agarwal et al. 2019). Lists in
+    uniformly random order are the plainest case.
+
+    Parameters
+    ----------
+    examples
+        Lists as they were shown.
+
+    Returns
+    -------
+    None where no two neighbours could have stood the other way round.
+    """
+    request = np.repeat(np.arange(len(examples.starts) - 1), np.diff(examples.starts))
+    order = np.lexsort((examples.positions, request))
+    request, place = request[order], examples.positions[order]
+    clicked, drawn = examples.labels[order] > 0, examples.propensities[order]
+    above = np.flatnonzero((request[1:] == request[:-1]) & (place[1:] == place[:-1] + 1) & (place[:-1] > 0))
+    first, second = drawn[above], drawn[above + 1] * (1 - drawn[above])
+    left = 2 - first - second
+    this = np.divide(1 - second, left, out=np.ones(len(above)), where=left > 0)
+    either = (this >= _EITHER) & (this <= 1 - _EITHER)  # what is not known is neither
+    above, weight = above[either], 0.5 / this[either]
+    if not len(above):
+        return None
+    deepest = min(int(place[above].max()) + 1, DEEPEST)
+    step = np.minimum(place[above], deepest - 1) - 1
+    clicks = [np.bincount(step, weight * clicked[rows], deepest - 1) for rows in (above, above + 1)]
+    squares = [np.bincount(step, weight**2 * clicked[rows], deepest - 1) for rows in (above, above + 1)]
+    steps = np.log(clicks[1] + _PRIOR) - np.log(clicks[0] + _PRIOR)
+    parts = (square + _PRIOR for square in squares)
+    variances = sum(part / (count + _PRIOR) ** 2 for part, count in zip(parts, clicks, strict=True))
+    chance = chance_of(float(np.sum(steps**2 / variances)), len(steps))
+    return Examination(np.append(1.0, np.exp(np.cumsum(steps))), chance)
+
+
+def chance_of(distance: float, freedom: int) -> float:
+    """Give the probability of a larger sum of so many squared standard normal numbers; 1 of none."""
+    return float(stats.chi2.sf(distance, freedom)) if freedom else 1.0

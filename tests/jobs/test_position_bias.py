@@ -1,0 +1,124 @@
+from dataclasses import replace
+from functools import cache
+
+import numpy as np
+import polars as pl
+import pytest
+
+from recsys.errors import DataError, SettingsError
+from recsys.evaluation.measures import ndcg, per_request
+from recsys.features.rows import FeatureRows
+from recsys.features.table import FeatureTable
+from recsys.jobs.judging import LoggedWindow
+from recsys.jobs.position_bias import check_positions, examined, learn_bias
+from recsys.ranking.contract import Contract
+from recsys.ranking.examples import Examples
+from recsys.ranking.positions import UNBIASED
+from recsys.ranking.settings import RankerSettings
+from recsys.ranking.trees import grow
+from recsys.world.policy import plackett_luce
+
+PLACES = 6
+LOOKED = 1 / np.arange(1, PLACES + 1)
+SMALL = RankerSettings(rounds=60, patience=20, leaves=7, rows_per_leaf=20, learning_rate=0.2, feature_fraction=1.0)
+
+
+@cache
+def window(looked=tuple(LOOKED), seed=0, requests=3_000, drawn=True):
+    """Show lists that put first what is pushed, which nobody likes better for it; both are features."""
+    rng = np.random.default_rng(seed)
+    wanted, pushed = rng.normal(size=(2, requests, PLACES))
+    order, propensity = plackett_luce(3 * pushed, rng)
+    wanted, pushed = (np.take_along_axis(each, order, axis=1) for each in (wanted, pushed))
+    clicked = rng.random(wanted.shape) < np.array(looked) / (1 + np.exp(2.5 - wanted))
+    rows = requests * PLACES
+    table = pl.DataFrame({"wanted": wanted.ravel(), "pushed": pushed.ravel()}).cast(pl.Float32)
+    examples = replace(
+        Examples.alike(
+            FeatureRows.of(FeatureTable.of(table)), clicked.astype(int).ravel(), np.arange(0, rows + 1, PLACES)
+        ),
+        positions=np.tile(np.arange(1, PLACES + 1), requests),
+        propensities=propensity.ravel() if drawn else np.full(rows, np.nan),
+    )
+    users = pl.DataFrame({"user_id": np.repeat(np.arange(requests) // 3, PLACES)})
+    return LoggedWindow(users, examples, examples)
+
+
+def reached(bias, seed=9):
+    """Learn by a correction, and give the nDCG@10 on lists in which every place is looked at."""
+    shown, fair = window().examples, window(tuple(np.ones(PLACES)), seed).examples
+    trees = grow(shown, Contract.of(shown.table), SMALL, seed=1, valid=window(seed=1).examples, bias=bias)
+    return np.nanmean(per_request((ndcg(10),), fair.labels, trees.score(fair.table), fair.starts)[0])
+
+
+@pytest.mark.parametrize("drawn", [True, False])
+def test_how_places_are_looked_at_is_learnt_with_and_without_the_probabilities_of_a_draw(drawn):
+    found = examined(window(requests=12_000, drawn=drawn).examples, SMALL, seed=1)
+    assert found.odds == pytest.approx(LOOKED, rel=0.25)
+    assert not found.flat
+
+
+@pytest.mark.parametrize("drawn", [True, False])
+def test_what_is_pushed_is_not_taken_for_what_is_wanted(drawn):
+    bias = learn_bias(window(drawn=drawn), window(seed=1, drawn=drawn), SMALL, seed=1)
+    assert bias.correction == "examination"
+    biased, mended = reached(UNBIASED), reached(bias)
+    shown, held = (window(tuple(np.full(PLACES, LOOKED.mean())), seed).examples for seed in (0, 1))
+    trees = grow(shown, Contract.of(shown.table), SMALL, seed=1, valid=held)
+    fair = window(tuple(np.ones(PLACES)), 9).examples
+    best = np.nanmean(per_request((ndcg(10),), fair.labels, trees.score(fair.table), fair.starts)[0])
+    assert best - biased > 0.02
+    assert mended - biased > 0.6 * (best - biased)
+
+
+def test_a_correction_that_is_asked_for_is_done():
+    plain = reached(UNBIASED)
+    for asked in ("examination", "inverse", "additive"):
+        settings = SMALL.model_copy(update={"position_bias": asked})
+        bias = learn_bias(window(), window(seed=1), settings, seed=1)
+        assert bias.correction == asked
+        assert reached(bias) > plain + 0.005 if asked != "additive" else reached(bias) != plain
+    assert learn_bias(window(), window(seed=1), SMALL.model_copy(update={"position_bias": "none"}), seed=1) is UNBIASED
+
+
+def test_single_candidates_learn_beside_their_places_too():
+    settings = SMALL.model_copy(update={"objective": "binary"})
+    bias = learn_bias(window(), window(seed=1), settings, seed=1)
+    shown, fair = window().examples, window(tuple(np.ones(PLACES)), 9).examples
+    scores = [
+        grow(shown, Contract.of(shown.table), settings, seed=1, valid=window(seed=1).examples, bias=each).score(
+            fair.table
+        )
+        for each in (UNBIASED, bias)
+    ]
+    plain, mended = (np.nanmean(per_request((ndcg(10),), fair.labels, each, fair.starts)[0]) for each in scores)
+    assert mended > plain + 0.01
+
+
+def test_where_no_place_matters_nothing_is_done():
+    alike = tuple(np.full(PLACES, 0.4))
+    assert learn_bias(window(alike), window(alike, 1), SMALL, seed=1) is UNBIASED
+    nowhere = replace(window().examples, positions=np.zeros(3_000 * PLACES, np.int64))
+    assert examined(nowhere, SMALL, seed=1) is None
+
+
+def requests(positions):
+    return pl.DataFrame({"request_id": [7, 7, 8], "item_id": ["a", "b", "a"]}).with_columns(
+        position=pl.Series(positions, dtype=pl.Int64)
+    )
+
+
+def test_positions_that_are_missing_in_part_are_refused():
+    with pytest.raises(DataError, match="requests.position is empty in 1 of 3 rows, the first in request 8, item 'a'"):
+        check_positions(requests([1, 2, None]), RankerSettings())
+    check_positions(requests([1, 2, None]), RankerSettings(position_bias="none"))
+    check_positions(requests([1, 2, 1]), RankerSettings(position_bias="additive"))
+    check_positions(requests([None, None, None]), RankerSettings())
+
+
+def test_corrections_that_need_what_is_not_there_are_refused():
+    for rows in (requests([None, None, None]), requests([1, 2, 1]).drop("position")):
+        with pytest.raises(SettingsError, match="position_bias is 'inverse' but requests hold no position; import"):
+            check_positions(rows, RankerSettings(position_bias="inverse"))
+    with pytest.raises(SettingsError, match="LightGBM knows for lists alone, and objective is 'binary'; choose"):
+        check_positions(requests([1, 2, 1]), RankerSettings(position_bias="additive", objective="binary"))
