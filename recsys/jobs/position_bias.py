@@ -166,7 +166,7 @@ def _preferred(
     known: list[Correction] = ["examination", "inverse", "none"]
     if settings.objective != "binary":
         known.append("additive")
-    contract = Contract.of(ranker.learnt.joined(valid.learnt).table)
+    contract, one = Contract.of(ranker.learnt.joined(valid.learnt).table), settings.model_copy(update={"bags": 1})
     judged = valid.examples
     weights = PositionBias("inverse", examination).weights(judged)
     users = valid.requests["user_id"].gather(judged.starts[:-1]).rank("dense").to_numpy().astype(np.int64) - 1
@@ -174,7 +174,7 @@ def _preferred(
     with progress(len(known), "correcting for places", "way") as advance:
         for each in known:
             bias = PositionBias(each, examination)
-            trees = grow(ranker.learnt, contract, settings, seed, valid=valid.learnt, bias=bias)
+            trees = grow(ranker.learnt, contract, one, seed, valid=valid.learnt, bias=bias)
             scores = trees.score(known_to(trees, judged.table))
             reached[each] = per_request((_MEASURE,), judged.labels, scores, judged.starts)[0] * weights
             advance(1)

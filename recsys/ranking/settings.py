@@ -32,8 +32,10 @@ class RankerSettings(BaseModel):
         rarely the places of their clicks are looked at, at most 10 times as much as one; `"additive"`, LightGBM learns
         an effect of each place beside the trees; `"none"`, nothing; `"auto"`, what the valid window prefers, and
         nothing where no place matters. Serving never sees a position.
+    bags
+        Rankers that are grown by seeds of their own, and averaged: steadier, and so many times as long to grow and ask.
     rounds
-        Largest number of trees.
+        Largest number of trees of each.
     patience
         Trees without a better nDCG@10 on the valid window before growth stops.
     learning_rate
@@ -62,6 +64,7 @@ class RankerSettings(BaseModel):
     half_life: Annotated[Duration, Field(gt=timedelta(0))] | None = None
     weight: str = ""
     position_bias: Literal["auto", Correction] = "auto"
+    bags: int = Field(default=1, ge=1, le=100)
     rounds: int = Field(default=800, ge=1)
     patience: int = Field(default=60, ge=1)
     learning_rate: float = Field(default=0.05, gt=0, le=1)

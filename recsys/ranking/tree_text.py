@@ -1,7 +1,8 @@
-"""LightGBM's text format, checked before LightGBM reads it: its parser trusts every size and place in a file."""
+"""LightGBM's text format: models averaged in it, and checked before LightGBM, which trusts every size, reads them."""
 
 import re
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +28,8 @@ _TAIL = re.compile(
     r"end of trees\n\nfeature_importances:\n(\w+=\d{1,18}\n)*"
     r"\nparameters:\n(\[[a-z\d_]+: [A-Za-z\d_.,+-]*\]\n)*\nend of parameters\n\npandas_categorical:null\n"
 )
+
+_BETWEEN_TREES = re.compile(r"(?<=\n\n)(?=Tree=)")
 
 LARGEST = 1e100
 """Bound of every number, so that sums over trees stay finite."""
@@ -70,7 +73,7 @@ def check_trees(text: str) -> list[str]:
     stop = text.find("end of trees\n", start)
     if stop < 0 or not _TAIL.fullmatch(text, stop):
         raise ValueError("what follows the trees is not what LightGBM writes")
-    blocks = re.split(r"(?<=\n\n)(?=Tree=)", text[start:stop])
+    blocks = _BETWEEN_TREES.split(text[start:stop])
     sizes = _whole("tree_sizes", header["tree_sizes"], len(blocks))
     for number, (block, size) in enumerate(zip(blocks, sizes.tolist(), strict=True)):
         try:
@@ -80,6 +83,33 @@ def check_trees(text: str) -> list[str]:
         except ValueError as error:
             raise ValueError(f"tree {number}: {error}") from error
     return names
+
+
+def averaged(texts: Sequence[str]) -> str:
+    """Write models of the same features, as LightGBM wrote them, as one whose score is the mean of theirs."""
+    if len(texts) == 1:
+        return texts[0]
+    parts = [re.split(r"\n\n(?=Tree=0\n)|(?=end of trees\n)", text) for text in texts]
+    blocks = [block for _, trees, _ in parts for block in _BETWEEN_TREES.split(trees)]
+    blocks = [_scaled(block, number, len(texts)) for number, block in enumerate(blocks)]
+    sizes = " ".join(str(len(block.encode())) for block in blocks)
+    head = re.sub(r"(?<=\ntree_sizes=).*", sizes, parts[0][0])
+    splits = Counter[str]()
+    for _, _, tail in parts:
+        splits.update({name: int(count) for name, count in re.findall(r"(?m)^(\w+)=(\d+)$", tail)})
+    told = "".join(f"{name}={count}\n" for name, count in splits.most_common())
+    parameters = parts[0][2].partition("\nparameters:\n")[2]
+    return f"{head}\n\n{''.join(blocks)}end of trees\n\nfeature_importances:\n{told}\nparameters:\n{parameters}"
+
+
+def _scaled(block: str, number: int, parts: int) -> str:
+    """Give a tree another number, and let it say a part of what it says."""
+
+    def share(line: re.Match[str]) -> str:
+        return line[1] + " ".join(repr(float(word) / parts) for word in line[2].split())
+
+    block = re.sub(r"(?m)^((?:leaf|internal)_value=)(.*)$", share, block)
+    return f"Tree={number}\n{block.partition(chr(10))[2]}"
 
 
 def _header(head: str) -> dict[str, str]:

@@ -20,7 +20,7 @@ from recsys.ranking.contract import Contract
 from recsys.ranking.examples import Examples
 from recsys.ranking.positions import UNBIASED, PositionBias
 from recsys.ranking.settings import RankerSettings
-from recsys.ranking.tree_text import check_trees
+from recsys.ranking.tree_text import averaged, check_trees
 from recsys.shown import counted, did_you_mean
 
 logger = logging.getLogger(__name__)
@@ -40,6 +40,9 @@ _LARGE = 2**28
 
 _FEW = 10_000
 """Fewer rows are scored by one thread: starting others costs more than it saves, and parts run in threads."""
+
+_APART = 10_007
+"""Between seeds of rankers that are averaged: whoever asks for seed after seed grows none of them twice."""
 
 _CHUNK = 4_096
 """So many rows of a table are turned into what LightGBM reads at once."""
@@ -136,7 +139,7 @@ def grow(
     valid
         When given, growth stops early on its nDCG@10 and the best size is kept.
     rounds
-        Number of trees when there is no `valid`; the settings' when left out.
+        Number of trees, those of all bags together, when there is no `valid`; the settings' when left out.
     watch
         Told after each tree how many there are and the nDCG@10 on `valid`; growth ends with what it raises.
     bias
@@ -155,18 +158,21 @@ def grow(
     parameters = _parameters(settings, seed, contract) | {"force_col_wise" if large else "force_row_wise": True}
     dataset = _dataset(train, contract, parameters, bias=bias)
     valid_sets = [] if valid is None else [_dataset(_learnt(valid, "valid"), contract, parameters, dataset)]
-    callbacks: list[Callable[..., Any]] = []
-    if valid is not None:
-        callbacks.append(lightgbm.early_stopping(settings.patience, verbose=False))
-        if watch is not None:
-            callbacks.append(lambda so_far: watch(so_far.iteration + 1, so_far.evaluation_result_list[0][2]))
     _weigh(dataset, valid_sets, bias.counts(train, settings.half_life))
-    size = settings.rounds if valid is not None or rounds is None else rounds
-    with progress(size, "trees", "tree") as advance:
-        callbacks.append(lambda _: advance(1))
-        booster = lightgbm.train(parameters, dataset, num_boost_round=size, valid_sets=valid_sets, callbacks=callbacks)
-    best = booster.best_iteration if valid is not None else size
-    return TreeRanker(lightgbm.Booster(model_str=booster.model_to_string(num_iteration=best)), contract)
+    size = settings.rounds if valid is not None or rounds is None else max(1, round(rounds / settings.bags))
+    grown = []
+    with progress(size * settings.bags, "trees", "tree") as advance:
+        for bag in range(settings.bags):
+            callbacks: list[Callable[..., Any]] = [lambda _: advance(1)]
+            if valid is not None:
+                callbacks.append(lightgbm.early_stopping(settings.patience, verbose=False))
+                if watch is not None:
+                    callbacks.append(lambda so_far: watch(so_far.iteration + 1, so_far.evaluation_result_list[0][2]))
+            own = parameters | {"seed": seed + bag * _APART}
+            booster = lightgbm.train(own, dataset, num_boost_round=size, valid_sets=valid_sets, callbacks=callbacks)
+            best = booster.best_iteration if valid is not None else size
+            grown.append(booster.model_to_string(num_iteration=best))
+    return TreeRanker(lightgbm.Booster(model_str=averaged(grown)), contract)
 
 
 def refuse_without_click(labels: np.ndarray[tuple[int], np.dtype[np.int64]], window: str) -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recsys.ranking.tree_text import check_trees
+from recsys.ranking.tree_text import averaged, check_trees
 
 
 def grow(leaves: int = 5, rows_per_leaf: int = 5, **others: object) -> str:
@@ -52,6 +52,25 @@ def test_what_lightgbm_writes_is_read() -> None:
     assert check_trees(grow(leaves=60, rows_per_leaf=1)) == ["a", "b", "größe"]
     assert "num_leaves=1\n" in grow(rows_per_leaf=1000)  # no split at all
     assert check_trees(grow(rows_per_leaf=1000)) == ["a", "b", "größe"]
+
+
+def test_models_are_averaged_into_one_that_lightgbm_reads() -> None:
+    texts = [GROWN, grow(leaves=9), grow(rows_per_leaf=1000), grow(seed=5, feature_fraction=0.5)]
+    mean = averaged(texts)
+    assert check_trees(mean) == ["a", "b", "größe"]
+    random = np.random.default_rng(1)
+    rows = np.column_stack([random.random(300), random.random(300), random.integers(0, 40, 300)])
+    rows[::7, 1] = np.nan
+    booster, parts = lightgbm.Booster(model_str=mean), [lightgbm.Booster(model_str=text) for text in texts]
+    assert booster.num_trees() == sum(part.num_trees() for part in parts)
+    scores = np.mean([part.predict(rows, raw_score=True) for part in parts], axis=0)
+    np.testing.assert_allclose(booster.predict(rows, raw_score=True), scores, rtol=1e-12, atol=1e-15)
+    shares = np.mean([part.predict(rows, pred_contrib=True) for part in parts], axis=0)
+    np.testing.assert_allclose(booster.predict(rows, pred_contrib=True), shares, rtol=1e-9, atol=1e-12)
+    splits = sum(part.feature_importance("split") for part in parts)
+    assert booster.feature_importance("split").tolist() == splits.tolist()
+    assert check_trees(booster.model_to_string()) == ["a", "b", "größe"]
+    assert averaged([GROWN]) == GROWN
 
 
 def test_a_split_of_what_is_missing_from_all_else_is_read() -> None:

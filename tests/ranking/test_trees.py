@@ -115,6 +115,22 @@ def test_a_given_size_is_kept():
     assert grow(TRAIN, CONTRACT, SMALL, seed=3, rounds=5).size == 5
 
 
+def test_several_rankers_are_averaged_in_one(tmp_path) -> None:
+    several = SMALL.model_copy(update={"bags": 3})
+    mean = grow(TRAIN, CONTRACT, several, seed=3, valid=VALID)
+    single = [grow(TRAIN, CONTRACT, SMALL, seed=3 + bag * module._APART, valid=VALID) for bag in range(3)]
+    assert mean.size == sum(each.size for each in single)
+    scores = [each.score(VALID.table) for each in single]
+    np.testing.assert_allclose(mean.score(VALID.table), np.mean(scores, axis=0), rtol=1e-12)
+    assert len({tuple(each) for each in scores}) == 3
+    mean.save(tmp_path / "ranker.txt")
+    np.testing.assert_array_equal(
+        TreeRanker.load(tmp_path / "ranker.txt", CONTRACT).score(VALID.table), mean.score(VALID.table)
+    )
+    again = grow(TRAIN, CONTRACT, several, seed=3, rounds=mean.size)
+    assert again.size == 3 * max(1, round(mean.size / 3))
+
+
 def test_the_same_seed_gives_the_same_text(grown, tmp_path: Path):
     again = grow(TRAIN, CONTRACT, SMALL, seed=3, valid=VALID)
     assert text_of(again, tmp_path) == text_of(grown, tmp_path)
