@@ -42,6 +42,7 @@ _HISTORY_NAMES = {
 }
 _USER_COLUMNS = ("gender", "age", "postcode", "is_subscriber", "is_sso_user")
 _CLICK = ("user_id", "item_id", "timestamp")
+_CLICKED_WITHIN = timedelta(minutes=30)
 
 
 def read_ebnerd(folder: Path) -> Dataset:
@@ -50,7 +51,10 @@ def read_ebnerd(folder: Path) -> Dataset:
     Every in-view article is a candidate, with label 1 where it was clicked. `page` is the title of the article that
     the list was shown on, null on the front page; it is known when the list is asked for, so it may be context, or
     what the request asks with ([text] query). Earlier clicks become `click` events
-    whose `value` is the seconds read; a click that a list already holds is not repeated among the events. What a
+    whose `value` is the seconds read; a click that a list already holds is not repeated among the events. The article
+    that a list was shown on is a `view`, known at once; its `read` (seconds) and `scroll` (percent) are known when its
+    reading ended, those of the one article that was clicked half an hour later still, for a click has no moment of its
+    own: it falls within that time after its list. What a
     request says of its user is known with it: users are versions, one wherever it changes. Moments carry no zone in the
     files and are taken as UTC.
 
@@ -68,10 +72,18 @@ def read_ebnerd(folder: Path) -> Dataset:
     notes += moved
     requests, said = _requests(lists)
     notes += said
-    events, said = _events(histories, requests)
+    clicks, said = _events(histories, requests)
     notes += said
     items, said = _items(articles, requests)
     notes += said
+    readings = _readings(requests)
+    if readings.height:
+        views = counted(int((readings["event"] == "view").sum()), "view")
+        notes.append(
+            f"The articles that lists were shown on are {views}; for how many seconds, and how many percent down, they "
+            "and what was clicked were read are the values of read and scroll, known when the reading ended."
+        )
+    events = pl.concat([clicks, readings], how="diagonal_relaxed").sort("timestamp", maintain_order=True)
     requests = _with_page(requests, items)
     users, said = _users(lists)
     notes += said
@@ -140,7 +152,7 @@ def _clicks_of(history: pl.DataFrame) -> pl.DataFrame:
 
 
 def without_labelled_clicks(
-    events: pl.DataFrame, clicks: pl.DataFrame, within: timedelta = timedelta(minutes=30)
+    events: pl.DataFrame, clicks: pl.DataFrame, within: timedelta = _CLICKED_WITHIN
 ) -> pl.DataFrame:
     """Leave out the events that repeat a labelled click, each click accounting for at most one event.
 
@@ -181,6 +193,37 @@ def without_labelled_clicks(
         return events
     repeated = pl.concat(dropped).to_frame()
     return events.with_row_index("_event").join(repeated, on="_event", how="anti", maintain_order="left").drop("_event")
+
+
+def _readings(requests: pl.DataFrame) -> pl.DataFrame:
+    """Turn readings into events: of the article that a list was shown on, and of the one that was clicked."""
+    kind = requests.schema["item_id"]
+    pages = requests.unique("request_id", keep="first", maintain_order=True)
+    clicked = requests.filter(pl.col("label") > 0).filter(pl.len().over("request_id") == 1)
+    tables = []
+    for rows, item, prefix, late in (
+        (pages, "page_item_id", "page", timedelta()),
+        (clicked, "item_id", "next", _CLICKED_WITHIN),
+    ):
+        seconds, percent = f"{prefix}_read_time", f"{prefix}_scroll_percentage"
+        if item not in rows.columns:
+            continue
+        of = pl.col("user_id"), pl.col(item).cast(kind).alias("item_id"), "timestamp"
+        if prefix == "page":
+            nothing = pl.lit(None, pl.Float32).alias("value")
+            tables.append(rows.select(*of, event=pl.lit("view"), known_at=pl.col("timestamp")).with_columns(nothing))
+        if seconds not in rows.columns:
+            continue
+        ended = pl.col("timestamp") + late + pl.duration(microseconds=(pl.col(seconds) * 1e6).cast(pl.Int64))
+        for event, value in (("read", seconds), ("scroll", percent)):
+            if value in rows.columns:
+                known = rows.filter(pl.col(value) >= 0, pl.col(seconds) >= 0)
+                value_of = pl.col(value).cast(pl.Float32).alias("value")
+                tables.append(known.select(*of, value_of, event=pl.lit(event), known_at=ended))
+    if not tables:
+        return pl.DataFrame(schema={**{name: requests.schema[name] for name in _CLICK}, "event": pl.String})
+    found = pl.concat(tables, how="diagonal_relaxed").drop_nulls("item_id").sort("known_at", maintain_order=True)
+    return found.select(*_CLICK, "event", "value", "known_at").unique([*_CLICK, "event"], maintain_order=True)
 
 
 def _items(articles: pl.DataFrame, requests: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:

@@ -113,10 +113,29 @@ def test_says_what_was_recorded_after_the_list(flat: Path) -> None:
 
 
 def test_history_becomes_clicks_with_seconds_read(flat: Path) -> None:
-    events = read_ebnerd(flat).events
+    events = read_ebnerd(flat).events.filter(pl.col("event") == "click")
     assert sorted(events.select("user_id", "item_id", "event", "value").rows()) == [
         (1, 10, "click", 10.0), (1, 20, "click", 20.0), (2, 99, "click", 99.0),
     ]  # fmt: skip
+
+
+def test_readings_are_known_when_they_ended(flat: Path) -> None:
+    """Of the page at once and after its reading; of a click, which fell within half an hour, as much later."""
+    lists = behaviors().with_columns(next_scroll_percentage=pl.Series([80.0, 90.0]))
+    lists.write_parquet(flat / "behaviors.parquet")
+    events = read_ebnerd(flat).events.filter(pl.col("event") != "click").sort("timestamp", "event", "known_at")
+    moment = [pl.col(name).dt.replace_time_zone(None) for name in ("timestamp", "known_at")]
+    assert events.select("user_id", "item_id", "event", "value", *moment).rows() == [
+        (1, 30, "read", 12.0, minutes(0), minutes(0.2)),
+        (1, 30, "scroll", 50.0, minutes(0), minutes(0.2)),
+        (1, 30, "view", None, minutes(0), minutes(0)),
+        (1, 10, "read", 3.0, minutes(60), minutes(90.05)),
+        (1, 10, "scroll", 80.0, minutes(60), minutes(90.05)),
+    ]  # of the two clicks of the first list nobody knows which one was read
+    behaviors().drop("article_id", "read_time", "next_read_time").write_parquet(flat / "behaviors.parquet")
+    data = read_ebnerd(flat)
+    assert set(data.events["event"]) == {"click"}
+    assert not any("read and scroll" in note for note in data.about.notes)
 
 
 def test_items_carry_text_codes_and_first_showing(flat: Path) -> None:
@@ -179,7 +198,7 @@ def test_a_click_lives_in_one_table_only(tmp_path: Path) -> None:
     write(tmp_path / "validation", behaviors(first_id=1, start=10_000), later)
     data = read_ebnerd(tmp_path)
     left = [(row[0], row[1], (row[2].replace(tzinfo=None) - MORNING) / timedelta(minutes=1)) for row in
-            data.events.select(CLICK).rows()]  # fmt: skip
+            data.events.filter(pl.col("event") == "click").select(CLICK).rows()]  # fmt: skip
     assert left == [(1, 20, -50), (2, 10, -40), (2, 30, 2), (1, 40, 31), (1, 10, 59)]
     assert "2 earlier clicks repeat a click of a list and are left out." in data.about.notes
     assert data.requests["request_id"].unique().to_list() == [1, 2, 4, 5]
@@ -253,4 +272,7 @@ def test_demo_bundle_has_the_figures_of_its_publisher() -> None:
         labels.update(int(article in clicked) for article in shown)
     assert Counter(data.requests["label"].to_list()) == labels
     assert (data.requests["request_id"].n_unique(), data.requests.height, data.items.height) == (24_724, 278_139, 5_279)
-    assert data.events.height == 258_318 - 49
+    kinds = Counter(data.events["event"].to_list())
+    assert kinds["click"] == 258_318 - 49
+    seen = raw.drop_nulls("article_id").unique(["user_id", "article_id", "impression_time"])
+    assert kinds["view"] == seen.height
