@@ -15,7 +15,7 @@ import polars as pl
 from recsys.data.tables import Dataset
 from recsys.data.windows import Windows, place_windows
 from recsys.evaluation.evaluation import Evaluation, evaluate_rankers
-from recsys.features.columns import TEXT_COLUMNS
+from recsys.features.columns import FROM_TEXTS
 from recsys.files import unfinished
 from recsys.jobs.judging import LoggedWindow, read_logged, text_alone
 from recsys.jobs.segments import cold_requests
@@ -161,9 +161,9 @@ def _judge(
         scores[f"text alone, {name}"] = text_alone(judged.examples.table)
     whole = _between(window, first, test - DAY - delay)
     for name, learnt in (("behaviour", shown), ("behaviour, every block", whole)):
-        blind, blind_valid = learnt.examples.without(TEXT_COLUMNS), valid.examples.without(TEXT_COLUMNS)
+        blind, blind_valid = learnt.examples.without(FROM_TEXTS), valid.examples.without(FROM_TEXTS)
         grown = grow_with_valid(blind, blind_valid, settings).final
-        scores[name] = grown.score(judged.examples.table.without(TEXT_COLUMNS))
+        scores[name] = grown.score(judged.examples.table.without(FROM_TEXTS))
     marked = pl.lit(f"{settings.seed}:") + pl.col("request_id").cast(pl.String)
     return Day(judged.requests.with_columns(request_id=marked), cold_requests(judged.requests, log), scores)
 

@@ -19,7 +19,7 @@ from pipelines.families import read
 from recsys.data.tables import Dataset
 from recsys.data.windows import WINDOWS
 from recsys.evaluation.measures import ndcg, per_request
-from recsys.features.columns import TEXT_COLUMNS
+from recsys.features.columns import FROM_TEXTS
 from recsys.jobs.position_bias import learn_bias
 from recsys.jobs.train import grow_with_valid
 from recsys.model.prepared import prepare
@@ -172,7 +172,7 @@ def reach(
     settings = settings.model_copy(update={"ranker": ranker_settings, "seed": seed})
     windows = read(prepare(dataset, settings))
     ranker, valid, test = (
-        replace(of, examples=of.examples.without(TEXT_COLUMNS), learnt=of.learnt.without(TEXT_COLUMNS))
+        replace(of, examples=of.examples.without(FROM_TEXTS), learnt=of.learnt.without(FROM_TEXTS))
         for of in (windows[name] for name in WINDOWS[1:])
     )
     bias = learn_bias(ranker, valid, ranker_settings, seed)

@@ -8,7 +8,7 @@ import numpy as np
 from recsys.data.tables import Dataset
 from recsys.data.windows import WINDOWS, Window, place_windows
 from recsys.evaluation.evaluation import evaluate_rankers
-from recsys.features.columns import TEXT_COLUMNS
+from recsys.features.columns import FROM_TEXTS
 from recsys.features.plan import feature_names
 from recsys.jobs.judging import LoggedWindow, read_logged
 from recsys.jobs.train import grow_with_valid
@@ -53,7 +53,7 @@ def judge(
     windows: dict[Window, LoggedWindow], left_out: tuple[str, ...], settings: Settings, seeds: int
 ) -> tuple[float, float]:
     """Return AUC and nDCG@10 on the test window, means over the seeds."""
-    ranker, valid, test = (windows[name].examples.without((*TEXT_COLUMNS, *left_out)) for name in WINDOWS[1:])
+    ranker, valid, test = (windows[name].examples.without((*FROM_TEXTS, *left_out)) for name in WINDOWS[1:])
     scores = {}
     for seed in range(settings.seed, settings.seed + seeds):
         grown = grow_with_valid(ranker, valid, settings.model_copy(update={"seed": seed}))

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from recsys.features.within_list import Floats, WithinList, compare_rows, divide
+from recsys.features.within_list import Floats, WithinList, compare_rows, deviate_rows, divide
 from recsys.past.lookup import Asked
 from recsys.past.streams import Ints, Singles, pick
 
@@ -70,6 +70,21 @@ class ComparedWith:
         for row in rows:
             within = self._compared(table[row], logits)
             table[row + 1], table[row + 2], table[row + 3] = within.rank, within.share, within.gap
+
+    def deviate(self, table: Singles, rows: Ints) -> None:
+        """Say of some rows how far they lie from the mean; what comes of it goes to the fourth row after."""
+        if self.among is None:
+            deviate_rows(table, rows, self.asked.starts)
+            return
+        for row in rows:
+            field = np.sort(pick(table[row], self.among, np.float32(np.nan)).astype(np.float64), axis=1)  # NaN last
+            known = np.maximum((~np.isnan(field)).sum(axis=1), 1)
+            mean = np.nansum(field, axis=1) / known
+            spread = np.sqrt(np.nansum((field - mean[:, None]) ** 2, axis=1) / known)
+            mean[np.isnan(field).all(axis=1)] = np.nan
+            request = np.repeat(np.arange(len(self.among)), self.asked.lengths)
+            away = table[row] - mean[request]
+            table[row + 4] = np.where(spread[request] > 0, divide(away, spread[request]), away * 0)
 
     def _compared(self, values: Singles, logits: bool) -> WithinList:
         """Compare values with those of the field's items of their request; nothing else that is asked counts."""

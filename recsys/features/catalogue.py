@@ -5,7 +5,7 @@ from itertools import groupby
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from recsys.features.columns import BESIDE_FIELD, COMPARISONS
+from recsys.features.columns import BESIDE_FIELD, COMPARISONS, DEVIATION, DEVIATION_BESIDE_FIELD
 from recsys.features.plan import feature_names, plan
 from recsys.features.settings import FeatureSettings
 from recsys.shown import finish
@@ -32,11 +32,13 @@ def to_html(settings: FeatureSettings, facts: Mapping[str, str], notes: Sequence
         lstrip_blocks=True,
     )
     columns = plan(settings)
+    in_field = settings.compared == "field"
+    comparisons, deviation = (BESIDE_FIELD, DEVIATION_BESIDE_FIELD) if in_field else (COMPARISONS, DEVIATION)
     return environment.get_template("catalogue.html.j2").render(
         families=[(family, list(those)) for family, those in groupby(columns, lambda column: column.family)],
         features=len(columns),
         columns=len(feature_names(settings)),
-        comparisons=BESIDE_FIELD if settings.compared == "field" else COMPARISONS,
+        comparisons=comparisons | (deviation if settings.deviations else {}),
         facts=facts,
         notes=notes,
     )

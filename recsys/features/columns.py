@@ -19,6 +19,12 @@ COMPARISONS = {
 }
 """How a feature that differs within a list is compared in it, see `recsys.features.within_list.WithinList`."""
 
+DEVIATION = {
+    "deviation": "how many standard deviations of its list it lies above the mean of it; 0 where all are alike, "
+    "missing where the value is"
+}
+"""One more comparison, where `[features] deviations` asks for it."""
+
 _UNKNOWN = "missing where the item has no text vector"
 _NO_CLICK = f"{_UNKNOWN}, or no click of the user is known"
 
@@ -166,6 +172,12 @@ BESIDE_FIELD = {
 }
 """The same where `[features] compared` says that the field and not the list is what candidates are compared with."""
 
+DEVIATION_BESIDE_FIELD = {
+    "deviation": "how many standard deviations of these it lies above their mean; 0 where all are alike, missing where "
+    "the value is, or all of these are"
+}
+"""And what one more comparison is there."""
+
 REQUEST: dict[str, Described] = {
     "list_size": (("request",), Told("how many candidates the request has", "count(candidates)", "never missing")),
     "hour": (
@@ -206,13 +218,16 @@ def context_column(name: str) -> Described:
     return (("request",), Told(meaning, f"requests.{name}", "missing where it is empty"))
 
 
-def with_comparisons(name: str) -> tuple[str, ...]:
-    """Name a column and how it is compared within its list."""
-    return (name, *(f"{name}_{comparison}" for comparison in COMPARISONS))
+def with_comparisons(name: str, deviations: bool = False) -> tuple[str, ...]:
+    """Name a column and how it is compared within its list, by deviations from the mean only where asked for."""
+    return (name, *(f"{name}_{comparison}" for comparison in (*COMPARISONS, *(DEVIATION if deviations else ()))))
 
 
 TEXT_COLUMNS = tuple(column for name in (*SIGNALS, *NEIGHBOURS) for column in with_comparisons(name))
-"""The columns that come from texts; `behaviour` alone is the ranker without them."""
+"""The columns that come from texts in every table."""
+
+FROM_TEXTS = tuple(column for name in (*SIGNALS, *NEIGHBOURS) for column in with_comparisons(name, deviations=True))
+"""All that may; `behaviour` alone is the ranker without them."""
 
 
 def plain_name(name: str) -> str:

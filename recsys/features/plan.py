@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import cached_property, lru_cache, partial
 from typing import Any, TypeVar
@@ -47,8 +47,8 @@ _ROWS = 4_000
 Made = TypeVar("Made")
 
 
-AGE_COLUMNS = with_comparisons(Age().name)
-"""The columns that come from `available_at` of the candidate."""
+AGE_COLUMNS, FROM_AGES = (with_comparisons(Age().name, deviations) for deviations in (False, True))
+"""The columns that come from `available_at` of the candidate in every table, and all that may."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,10 +57,8 @@ class Source:
 
     Attributes
     ----------
-    asked
-        The candidates.
-    settings
-        Which features.
+    asked, settings
+        The candidates, and which features.
     reader
         What reads texts; without one, what comes from texts is NaN.
     """
@@ -109,8 +107,8 @@ class PlannedColumn:
     values
         Computes it, shape [Q], NaN where not known; or the declaration whose formula does; or the key column that it
         is, as a category.
-    compared
-        Whether it is also compared within its list, see `COMPARISONS`.
+    compared, deviations
+        Whether it is also compared within its list, see `COMPARISONS`, and whether by deviations from the mean, too.
     """
 
     family: str
@@ -119,6 +117,7 @@ class PlannedColumn:
     told: Told
     values: Callable[[Source], npt.NDArray[Any]] | Declaration | str
     compared: bool = False
+    deviations: bool = False
 
     @property
     def keys(self) -> str:
@@ -128,7 +127,7 @@ class PlannedColumn:
     @property
     def columns(self) -> tuple[str, ...]:
         """Every column of the table that it stands for, in their order."""
-        return with_comparisons(self.name) if self.compared else (self.name,)
+        return with_comparisons(self.name, self.deviations) if self.compared else (self.name,)
 
 
 _STAYING = ("scores", "text", "text neighbours", "declarations")
@@ -158,7 +157,8 @@ def plan(settings: FeatureSettings) -> tuple[PlannedColumn, ...]:
             raise SettingsError(
                 f"[features] without names {name!r}, which is of no family but of the {known[name]}; leave it out here"
             )
-    return tuple(column for column in planned if column.name not in settings.without)
+    kept = (column for column in planned if column.name not in settings.without)
+    return tuple(replace(column, deviations=settings.deviations) for column in kept)
 
 
 def feature_names(settings: FeatureSettings) -> list[str]:
@@ -195,16 +195,15 @@ class _Planned:
 
     Attributes
     ----------
-    names
-        Names of the numbers.
-    declared, rows
-        The declared features, and the row of each.
+    names, declared, rows
+        Names of the numbers, the declared features, and the row of each.
     others
         What computes the numbers that are not declared, each with its row.
     categories
         The columns that come after the numbers, each with the key column that it is.
-    compared, logits
-        Rows that are compared within their lists, and those of them whose shares are of `exp(value)`.
+    compared, logits, deviating
+        Rows that are compared within their lists, others of which shares are of `exp(value)`, and all where deviations
+        are asked for.
     """
 
     names: tuple[str, ...]
@@ -214,6 +213,7 @@ class _Planned:
     categories: tuple[tuple[str, str], ...]
     compared: Ints
     logits: Ints
+    deviating: Ints
 
 
 @lru_cache(maxsize=16)
@@ -234,8 +234,9 @@ def _places(settings: FeatureSettings) -> _Planned:
         if column.compared:
             compared[column.name in SIGNALS].append(len(names))
         names += column.columns
-    at = [np.array(those, dtype=np.int64) for those in (rows, compared[False], compared[True])]
-    return _Planned(tuple(names), Declared.of(features), at[0], tuple(others), tuple(categories), at[1], at[2])
+    deviating = [*compared[False], *compared[True]] if settings.deviations else []
+    at = [np.array(those, dtype=np.int64) for those in (rows, compared[False], compared[True], deviating)]
+    return _Planned(tuple(names), Declared.of(features), at[0], tuple(others), tuple(categories), *at[1:])
 
 
 @dataclass(frozen=True, eq=False)
@@ -290,6 +291,7 @@ class _Parts:
         places.declared.fill(beside.asked.lookup, numbers, places.rows)
         beside.compare(numbers, places.compared, logits=False)
         beside.compare(numbers, places.logits, logits=True)
+        beside.deviate(numbers, places.deviating)
         return FeatureTable(places.names, beside.own(numbers), tuple(each.part(start, end) for each in self.categories))
 
     def each(self, make: Callable[[int, FeatureTable], Made]) -> list[Made]:

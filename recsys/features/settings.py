@@ -63,6 +63,8 @@ class FeatureSettings(BaseModel):
     compared
         What a candidate is compared with: `"list"`, the others of its list, or `"field"`, some items of the whole
         field, the same whatever is asked beside it, so that short and long lists have features alike.
+    deviations
+        Whether it is also told how many standard deviations a candidate lies above the mean of those.
     windows
         How far back counts and rates look, beside without limit; ascending.
     horizon
@@ -102,6 +104,7 @@ class FeatureSettings(BaseModel):
 
     families: tuple[Family, ...] = FOR_LOGGED
     compared: Literal["list", "field"] = "list"
+    deviations: bool = False
     windows: tuple[Duration, ...] = (timedelta(hours=1), timedelta(hours=6), timedelta(days=1))
     horizon: Duration | None = None
     affinity: tuple[str, ...] = ()

@@ -83,6 +83,55 @@ def compare_rows(table: Singles, rows: Ints, starts: Ints, logits: bool) -> None
     _compare(table, rows, starts, keys, parts)
 
 
+def deviate_rows(table: Singles, rows: Ints, starts: Ints) -> None:
+    """Say of some rows of a table, each a column of features, how far values lie from the mean of their list.
+
+    Parameters
+    ----------
+    table
+        Numbers, shape [columns, Q]; standard deviations above the mean go to the fourth row after: 0 where all values
+        of a list are alike, NaN where the value is NaN.
+    rows, starts
+        As of `compare_rows`.
+
+    Examples
+    --------
+    >>> table = np.array([[1, 3, np.nan, 7, 7], *np.zeros((4, 5))], np.float32)
+    >>> deviate_rows(table, np.array([0]), np.array([0, 3, 5]))
+    >>> table[4].tolist()
+    [-1.0, 1.0, nan, 0.0, 0.0]
+    """
+    keys = np.empty((len(rows), table.shape[1]), dtype=np.int64)
+    _fill_keys(table, rows, starts, keys)
+    for which in np.flatnonzero(np.diff(starts) > _FEW):
+        keys[:, starts[which] : starts[which + 1]].sort(axis=1)
+    _deviate(table, rows, starts, keys)
+
+
+@borrowing
+def _deviate(table: Singles, rows: Ints, starts: Ints, keys: Ints) -> None:
+    """Fill in deviations; keys are sorted list by list, so that sums do not depend on the order of rows."""
+    for column in range(len(rows)):
+        values, away, own = table[rows[column]], table[rows[column] + 4], keys[column]
+        for which in range(len(starts) - 1):
+            start, filled, total, squares = starts[which], starts[which], 0.0, 0.0
+            while filled < starts[which + 1] and own[filled] != _LAST:
+                total += np.float64(values[start + (own[filled] & _PLACE)])
+                filled += 1
+            mean = total / max(filled - start, 1)
+            for turn in range(start, filled):
+                squares += (np.float64(values[start + (own[turn] & _PLACE)]) - mean) ** 2
+            spread = np.sqrt(squares / max(filled - start, 1))
+            alike = filled > start and own[start] >> 31 == own[filled - 1] >> 31
+            for place in range(start, starts[which + 1]):
+                if np.isnan(values[place]):
+                    away[place] = np.float32(np.nan)
+                elif alike or spread == 0:
+                    away[place] = np.float32(0)
+                else:
+                    away[place] = np.float32((np.float64(values[place]) - mean) / spread)
+
+
 @borrowing
 def _fill_keys(table: Singles, rows: Ints, starts: Ints, keys: Ints) -> None:
     """Write integers that are in the order of the values, with their place in the list, and sort those of short lists.

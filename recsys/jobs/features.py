@@ -14,7 +14,7 @@ from recsys.data.windows import WINDOWS, Windows, place_windows
 from recsys.errors import DataError, SettingsError
 from recsys.features.catalogue import to_html
 from recsys.features.checks import check_context, check_events
-from recsys.features.columns import TEXT_COLUMNS
+from recsys.features.columns import FROM_TEXTS
 from recsys.features.plan import build_features, feature_names, refuse_doubles
 from recsys.files import new_folder, refuse_existing
 from recsys.manifest import write_manifest
@@ -93,7 +93,7 @@ class _Source:
     @property
     def names(self) -> list[str]:
         """The features, in the order of the table."""
-        left_out = TEXT_COLUMNS if self.reader is None else ()
+        left_out = FROM_TEXTS if self.reader is None else ()
         return [name for name in feature_names(self.settings.features) if name not in left_out]
 
     @property

@@ -15,7 +15,7 @@ from recsys.data.telling import TOO_WELL as SUSPICIOUS
 from recsys.data.telling import judged_lists, telling, vouch
 from recsys.data.windows import Windows
 from recsys.errors import SettingsError
-from recsys.features.columns import TEXT_COLUMNS, with_comparisons
+from recsys.features.columns import FROM_TEXTS, with_comparisons
 from recsys.features.declared import values_of
 from recsys.features.moments import HoursSince, Number
 from recsys.features.plan import build_features
@@ -67,7 +67,7 @@ def refuse_leaks(prepared: Prepared, windows: Windows) -> None:
     asked = Asked.of(lists, log)
     lists = asked.candidates
     blind = replace(asked, candidates=lists.drop(AFTER_THE_LIST, strict=False))
-    table = build_features(blind, features, None).drop(TEXT_COLUMNS)
+    table = build_features(blind, features, None).drop(FROM_TEXTS, strict=False)
     for name in vouched:
         if name not in (*dataset.requests.columns, *table.columns, *features.kinds):
             raise SettingsError(
@@ -81,7 +81,7 @@ def refuse_leaks(prepared: Prepared, windows: Windows) -> None:
     # Columns of requests were judged by the table check, and what is counted per such a column stands or falls with it.
     columns = {*features.context, *features.scores, *vouched}
     columns |= {feature.name for feature in declare(features) if columns & {*feature.per}}
-    judged = [name for each in columns for name in with_comparisons(each)]
+    judged = [name for each in columns for name in with_comparisons(each, deviations=True)]
     told = [*telling_features(lists, table.drop(judged, strict=False)), *telling_kinds(asked, features)]
     if always_known({"items": dataset.items}):
         told += telling_attributes(lists, table, features)

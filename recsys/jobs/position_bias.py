@@ -7,12 +7,11 @@ import numpy.typing as npt
 import polars as pl
 
 from recsys.errors import DataError, SettingsError
-from recsys.evaluation.measures import ndcg, per_request
 from recsys.jobs.judging import LoggedWindow, known_to
 from recsys.progress import progress
 from recsys.ranking.contract import Contract
 from recsys.ranking.examples import Examples
-from recsys.ranking.positions import DEEPEST, UNBIASED, Examination, PositionBias, chance_of, harvest
+from recsys.ranking.positions import DEEPEST, UNBIASED, Examination, PositionBias, chance_of, explained, harvest
 from recsys.ranking.settings import Correction, RankerSettings
 from recsys.ranking.trees import grow
 from recsys.statistics.intervals import intervals_over_users
@@ -34,8 +33,6 @@ _LIKED = RankerSettings(
 
 _NEWTON = 10
 """Steps of Newton's method, which has long arrived by then."""
-
-_MEASURE = ndcg(10)
 
 
 def check_positions(requests: pl.DataFrame, settings: RankerSettings) -> None:
@@ -81,8 +78,7 @@ def learn_bias(ranker: LoggedWindow, valid: LoggedWindow, settings: RankerSettin
         What trees learn from, and what says how good they are.
     settings
         How to grow; with `position_bias = "auto"` each correction is grown once, and the odds of examination are taken
-        off unless another one, or none, is clearly better on valid, where lists count by how rarely the places of
-        their clicks are looked at.
+        off unless what another one, or none, learnt clearly explains more of the clicks on valid beside their places.
     seed
         Of trees and intervals.
     """
@@ -168,7 +164,7 @@ def _preferred(
         known.append("additive")
     contract, one = Contract.of(ranker.learnt.joined(valid.learnt).table), settings.model_copy(update={"bags": 1})
     judged = valid.examples
-    weights = PositionBias("inverse", examination).weights(judged)
+    offsets = np.log(examination.of(judged.positions))
     users = valid.requests["user_id"].gather(judged.starts[:-1]).rank("dense").to_numpy().astype(np.int64) - 1
     reached = dict[Correction, Floats]()
     with progress(len(known), "correcting for places", "way") as advance:
@@ -176,10 +172,10 @@ def _preferred(
             bias = PositionBias(each, examination)
             trees = grow(ranker.learnt, contract, one, seed, valid=valid.learnt, bias=bias)
             scores = trees.score(known_to(trees, judged.table))
-            reached[each] = per_request((_MEASURE,), judged.labels, scores, judged.starts)[0] * weights
+            reached[each] = explained(scores, offsets, judged.labels, judged.starts)
             advance(1)
     better = {each: reached[each] - reached[known[0]] for each in known[1:]}
     gains = dict(zip(better, intervals_over_users(np.stack([*better.values()]), users, seed=seed), strict=True))
-    logger.debug("nDCG@10 beside taking off examination, weighed lists: %s", gains)
+    logger.debug("log-likelihood of a valid list's clicks against that with examination taken off: %s", gains)
     clear = [each for each, gain in gains.items() if gain.low > 0]
     return PositionBias(max(clear, key=lambda each: gains[each].mean, default=known[0]), examination)

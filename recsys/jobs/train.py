@@ -17,8 +17,8 @@ from recsys.encoders.sources import encoder_hash
 from recsys.errors import DataError, SettingsError
 from recsys.evaluation.evaluation import AGELESS, PRODUCT
 from recsys.features.checks import check_context, check_events, check_query
-from recsys.features.columns import TEXT_COLUMNS
-from recsys.features.plan import AGE_COLUMNS, feature_names, plan, refuse_doubles
+from recsys.features.columns import FROM_TEXTS
+from recsys.features.plan import AGE_COLUMNS, FROM_AGES, feature_names, plan, refuse_doubles
 from recsys.files import new_folder, refuse_existing
 from recsys.jobs.blocks import read_blocks
 from recsys.jobs.field_lists import judge_field
@@ -210,7 +210,7 @@ def prepare_to_learn(dataset: Dataset, settings: Settings) -> Prepared:
     names = feature_names(settings.features)
     categories = [column.name for column in plan(settings.features) if column.family == "categories"]
     check_monotone(names, categories, settings.ranker.monotone)
-    if set(names) <= set(TEXT_COLUMNS):
+    if set(names) <= set(FROM_TEXTS):
         raise SettingsError("[features] leaves no feature of behaviour; name a family, or fewer features in without")
     check_weight(plain.requests, settings.ranker.weight)
     check_positions(prepared.made.lists, settings.ranker)
@@ -273,9 +273,9 @@ def _learn_to_rank(
     """Grow the rankers, calibrate, and judge them on a window they have not learnt from."""
     settings, log = prepared.settings, prepared.log
     ranker, valid, test = (logged[window] for window in WINDOWS[1:])
-    left_out = {PRODUCT: (), "behaviour": TEXT_COLUMNS}
+    left_out = {PRODUCT: (), "behaviour": FROM_TEXTS}
     if _ages_tell_later(prepared):
-        left_out[AGELESS] = AGE_COLUMNS
+        left_out[AGELESS] = FROM_AGES
     story.begin("growing trees that weigh what texts say against what people did before")
     grown: dict[str, Grown] = {}
     bias = learn_bias(ranker, valid, settings.ranker, settings.seed)

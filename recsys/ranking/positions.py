@@ -9,7 +9,7 @@ from datetime import timedelta
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
+from scipy import optimize, stats
 
 from recsys.ranking.examples import Examples
 from recsys.ranking.settings import Correction
@@ -149,6 +149,45 @@ def harvest(examples: Examples) -> Examination | None:
     variances = sum(part / (count + _PRIOR) ** 2 for part, count in zip(parts, clicks, strict=True))
     chance = chance_of(float(np.sum(steps**2 / variances)), len(steps))
     return Examination(np.append(1.0, np.exp(np.cumsum(steps))), chance)
+
+
+def explained(scores: Floats, offsets: Floats, labels: Ints, starts: Ints) -> Floats:
+    """Say how well scores explain clicks beside the places that they stand at: log-likelihoods of lists.
+
+    Clicks are those of a conditional logit, P(row) ~ exp(a * score + b * offset) within its list, with the a >= 0 and b
+    that explain all of them best; whatever places explain, a score is not praised for.
+
+    Parameters
+    ----------
+    scores, offsets
+        Of each row, shape [C]: what orders, and the log odds of its place.
+    labels, starts
+        Grades, and first rows of lists, as of `Examples`.
+
+    Returns
+    -------
+    One number a list, at most 0, NaN without a click, shape [R].
+    """
+    first, request = starts[:-1], np.repeat(np.arange(len(starts) - 1), np.diff(starts))
+    spread = scores.std()
+    told = np.stack([(scores - scores.mean()) / (spread if spread > 0 else 1.0), offsets])
+    clicked = (labels > 0).astype(np.float64)
+    clicks = np.add.reduceat(clicked, first)
+
+    def likelihoods(weights: Floats) -> tuple[Floats, Floats]:
+        values = weights @ told
+        top = np.maximum.reduceat(values, first)
+        powers = np.exp(values - top[request])
+        sums = np.add.reduceat(powers, first)
+        found = np.add.reduceat(clicked * values, first) - clicks * (top + np.log(sums))
+        return found, told @ (clicked - (clicks / sums)[request] * powers)
+
+    def loss(weights: Floats) -> tuple[float, Floats]:
+        found, slope = likelihoods(weights)
+        return -float(found.sum()), -slope
+
+    best = optimize.minimize(loss, np.ones(2), jac=True, method="L-BFGS-B", bounds=[(0, None), (None, None)]).x
+    return np.where(clicks > 0, likelihoods(best)[0], np.nan)
 
 
 def chance_of(distance: float, freedom: int) -> float:

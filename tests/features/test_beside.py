@@ -78,3 +78,30 @@ def test_without_a_field_candidates_are_compared_with_their_list(asked):
     ]
     series = pl.Series([NOON + timedelta(0)])
     assert beside.own_series(series) is series
+
+
+def test_deviations_are_from_the_mean_of_the_field_alone(asked):
+    random = np.random.default_rng(0)
+    codes = np.sort(random.integers(-1, 3, (len(asked.lengths), 4)), axis=1)[:, ::-1].copy()
+    beside = ComparedWith.of(asked, codes, ())
+    values = random.choice([np.nan, -1.0, 0.0, 0.5, 2.0, 7.25], len(beside.asked.candidates)).astype(np.float32)
+    table = np.vstack([values, np.zeros((4, len(values)))]).astype(np.float32)
+    beside.deviate(table, np.array([0]))
+    for request, (start, end) in enumerate(zip(beside.asked.starts, beside.asked.starts[1:], strict=False)):
+        field = values[start + asked.lengths[request] : end].astype(float)
+        field = field[~np.isnan(field)]
+        for row in range(start, start + asked.lengths[request]):
+            if np.isnan(values[row]) or not len(field):
+                assert np.isnan(table[4, row])
+            elif field.std() == 0:
+                assert table[4, row] == 0
+            else:
+                assert table[4, row] == pytest.approx((values[row] - field.mean()) / field.std(), rel=1e-5)
+
+
+def test_deviations_are_from_the_mean_of_the_list_without_a_field(asked):
+    table = np.vstack([np.arange(len(asked.candidates)), np.zeros((4, len(asked.candidates)))]).astype(np.float32)
+    ComparedWith(asked).deviate(table, np.array([0]))
+    for start, end in zip(asked.starts, asked.starts[1:], strict=False):
+        own = table[0, start:end]
+        assert table[4, start:end] == pytest.approx((own - own.mean()) / max(own.std(), 1e-9), abs=1e-5)

@@ -1,10 +1,12 @@
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+import numpy as np
 import polars as pl
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from polars.testing import assert_frame_equal
 
 from recsys.data.clock import TimeSettings
 from recsys.data.tables import Dataset, one_version
@@ -279,6 +281,20 @@ def test_only_features_that_differ_within_a_list_are_compared_within_it(tools):
     for name in ("click_count_user", "click_value_last_item", "hours_between_click_user", "list_size", "hour"):
         assert name in columns
         assert not any(f"{name}_{comparison}" in columns for comparison in COMPARISONS), name
+
+
+def test_deviations_stand_behind_the_other_comparisons_where_asked_for(tools):
+    dataset, asked = small(tools)
+    more = tools.settings.model_copy(update={"deviations": True})
+    plain, told = (tools.compute(asked, dataset, TimeSettings(), each) for each in (tools.settings, more))
+    added = [name for name in told.columns if name.endswith("_deviation")]
+    gaps = [name for name in plain.columns if name.endswith("_gap")]
+    assert [name.replace("_deviation", "_gap") for name in added] == gaps
+    assert_frame_equal(told.select(plain.columns), plain)
+    assert told.columns[told.columns.index("retrieval_gap") + 1] == "retrieval_deviation"
+    half = [0.5, 2.0, 0.5, -1.0]
+    expected = [(each - np.mean(half)) / np.std(half) for each in half]
+    assert told["retrieval_deviation"].fill_nan(None).to_list() == pytest.approx([*expected[:3], None, expected[3], 0])
 
 
 @pytest.mark.parametrize(

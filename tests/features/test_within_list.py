@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recsys.features.within_list import WithinList, compare_rows, divide
+from recsys.features.within_list import WithinList, compare_rows, deviate_rows, divide
 
 NUMBERS = st.sampled_from([0.0, -0.0, 0.1, 0.2, 0.3, 1.0, 7.5, 1e12, 1e-12, -1e-12, -2.0, -7.5, -1e12, math.nan])
 LOGITS = st.sampled_from([-800.0, -1.5, -0.0, 0.0, 0.3, 2.0, 900.0, math.nan])
@@ -155,3 +155,30 @@ def test_columns_that_are_compared_together_have_the_bits_of_each(logits, sizes,
         (alone,) = compare_columns(column[None], starts, logits)
         for name in ("rank", "share", "gap"):
             np.testing.assert_array_equal(getattr(together, name), getattr(alone, name), strict=True)
+
+
+def deviations(lists):
+    values = np.array([value for values in lists for value in values], dtype=np.float32)
+    table = np.vstack([values, np.zeros((4, len(values)), np.float32)])
+    deviate_rows(table, np.array([0]), np.cumsum([0, *map(len, lists)]))
+    return table[4]
+
+
+@given(lists_of(NUMBERS | FLOATS))
+def test_deviations_are_those_of_a_plain_loop(lists):
+    expected = []
+    for values in lists:
+        singles, known = numbers(values)
+        mean = math.fsum(known) / len(known) if known else math.nan
+        spread = math.sqrt(math.fsum((value - mean) ** 2 for value in known) / len(known)) if known else math.nan
+        alike = len({*known}) <= 1 or spread == 0
+        expected += [value * 0 if math.isnan(value) or alike else (value - mean) / spread for value in singles]
+    np.testing.assert_allclose(deviations(lists), expected, rtol=1e-5, atol=1e-6, equal_nan=True)
+
+
+def test_the_order_of_rows_changes_no_bit_of_a_deviation():
+    random = np.random.default_rng(1)
+    for size in (7, 5000):
+        values, order = random.normal(size=size), random.permutation(size)
+        found, other = deviations([values.tolist()]), deviations([values[order].tolist(), [1.0]])[:-1]
+        assert other.tobytes() == found[order].tobytes()

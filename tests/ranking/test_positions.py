@@ -8,7 +8,7 @@ import pytest
 from recsys.features.rows import FeatureRows
 from recsys.features.table import FeatureTable
 from recsys.ranking.examples import Examples
-from recsys.ranking.positions import DEEPEST, UNBIASED, Examination, PositionBias, chance_of, harvest
+from recsys.ranking.positions import DEEPEST, UNBIASED, Examination, PositionBias, chance_of, explained, harvest
 from recsys.world.policy import plackett_luce
 
 PLACES = 6
@@ -107,3 +107,24 @@ def test_chance_is_that_of_a_chi_squared_sum():
 def test_what_was_done_can_be_written_down():
     bias = PositionBias("examination", Examination(np.array([1.0, 1 / 3]), 0.0))
     assert bias.to_json() == {"correction": "examination", "odds": [1.0, 0.3333]}
+
+
+def test_scores_are_not_praised_for_what_places_explain():
+    rng = np.random.default_rng(0)
+    requests, offsets = 4_000, np.tile(np.log(LOOKED), 4_000)
+    wanted = rng.normal(size=requests * PLACES)
+    starts = np.arange(0, requests * PLACES + 1, PLACES)
+    value = (wanted + offsets + rng.gumbel(size=len(wanted))).reshape(-1, PLACES)
+    labels = (value == value.max(axis=1, keepdims=True)).astype(np.int64).ravel()
+    labels[:PLACES] = 0
+    right, pushed, nothing = (
+        explained(scores, offsets, labels, starts) for scores in (wanted, offsets * 5, np.zeros(len(wanted)))
+    )
+    assert np.isnan(right).tolist() == [True] + [False] * (requests - 1)
+    assert np.nanmean(pushed) == pytest.approx(np.nanmean(nothing), abs=1e-4)
+    assert np.nanmean(right) > np.nanmean(nothing) + 0.2
+    values = (wanted + offsets).reshape(-1, PLACES)
+    truth = ((values - np.log(np.exp(values).sum(axis=1, keepdims=True))) * labels.reshape(-1, PLACES)).sum(axis=1)
+    assert np.nanmean(right) == pytest.approx(truth[1:].mean(), abs=2e-3)
+    backwards = explained(-wanted, offsets, labels, starts)
+    assert np.nanmean(backwards) == pytest.approx(np.nanmean(nothing), abs=1e-4)
