@@ -31,8 +31,8 @@ _LIKED = RankerSettings(
 )
 """Trees that say what is liked."""
 
-_NEWTON = 10
-"""Steps of Newton's method, which has long arrived by then."""
+_NEWTON = 30
+"""Steps of Newton's method, none longer than 1, which has long arrived by then."""
 
 
 def check_positions(requests: pl.DataFrame, settings: RankerSettings) -> None:
@@ -150,7 +150,7 @@ def _places_beside(score: Floats, place: npt.NDArray[np.int64], clicked: Floats)
         chance, prior = 1 / (1 + np.exp(-(score + effect[place]))), 1 / (1 + np.exp(-effect))
         slope = np.bincount(place, clicked - chance, size) + usual - prior
         told = np.bincount(place, chance * (1 - chance), size) + prior * (1 - prior)
-        effect += slope / told
+        effect += np.clip(slope / told, -1, 1)
     distances = (effect - np.average(effect, weights=told)) ** 2 * told
     return Examination(np.exp(effect - effect[0]), chance_of(float(distances.sum()), size - 1))
 

@@ -26,6 +26,9 @@ _LARGEST_WEIGHT = 10.0
 _EITHER = 0.1
 """Least probability of either order of two neighbours from which something is learnt."""
 
+_COUNTS = 0.01
+"""A place counts that holds more than this share of the clicks."""
+
 _PRIOR = 2.0
 """Clicks, above and below, that are added to those of two neighbouring places: few clicks move little."""
 
@@ -126,7 +129,7 @@ def harvest(examples: Examples) -> Examination | None:
 
     Returns
     -------
-    None where no two neighbours could have stood the other way round.
+    None where neighbours at a place that counts could not have stood the other way round.
     """
     request = np.repeat(np.arange(len(examples.starts) - 1), np.diff(examples.starts))
     order = np.lexsort((examples.positions, request))
@@ -142,6 +145,10 @@ def harvest(examples: Examples) -> Examination | None:
         return None
     deepest = min(int(place[above].max()) + 1, DEEPEST)
     step = np.minimum(place[above], deepest - 1) - 1
+    of_places = np.bincount(place[clicked], minlength=deepest + 1)
+    counts = of_places > _COUNTS * clicked.sum()
+    if counts[deepest + 1 :].any() or (counts[2 : deepest + 1] & (np.bincount(step, minlength=deepest - 1) == 0)).any():
+        return None
     clicks = [np.bincount(step, weight * clicked[rows], deepest - 1) for rows in (above, above + 1)]
     squares = [np.bincount(step, weight**2 * clicked[rows], deepest - 1) for rows in (above, above + 1)]
     steps = np.log(clicks[1] + _PRIOR) - np.log(clicks[0] + _PRIOR)

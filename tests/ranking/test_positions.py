@@ -62,6 +62,16 @@ def test_an_order_that_nothing_drew_says_nothing():
     assert harvest(Examples.alike(examples.table, examples.labels, examples.starts)) is None
 
 
+def test_a_draw_that_leaves_out_a_place_that_counts_says_nothing():
+    examples = shown(LOOKED, 4.0, 2_000)
+    for fixed in (1, 3):
+        known = np.where(examples.positions <= fixed, np.nan, examples.propensities)
+        assert harvest(replace(examples, propensities=known)) is None
+    rare = np.where(examples.positions == PLACES, 0, examples.labels)  # where nobody clicks it does not matter
+    told = np.where(examples.positions == PLACES, np.nan, examples.propensities)
+    assert len(harvest(replace(examples, propensities=told, labels=rare)).odds) == PLACES - 1
+
+
 def test_places_that_nobody_wrote_down_count_as_the_first_and_deep_ones_as_the_last():
     examination = Examination(np.array([1.0, 0.5, 0.2]), 0.0)
     assert examination.of(np.array([0, 1, 2, 3, 4, 1_000])).tolist() == [1.0, 1.0, 0.5, 0.2, 0.2, 0.2]
