@@ -1,4 +1,4 @@
-"""A candidate compared with the rest of its list: rank, share and gap, whatever the order of the rows."""
+"""A candidate compared with the rest of its list: rank, share, gap and deviation, whatever the order of the rows."""
 
 from dataclasses import dataclass
 
