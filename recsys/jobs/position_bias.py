@@ -48,10 +48,10 @@ def check_positions(requests: pl.DataFrame, settings: RankerSettings) -> None:
     asked = settings.position_bias
     if asked == "none":
         return
-    if asked == "additive" and settings.objective == "binary":
+    if asked == "additive" and settings.objective != "lambdarank":
         raise SettingsError(
-            "[ranker] position_bias is 'additive', which LightGBM knows for lists alone, and objective is 'binary'; "
-            "choose 'examination' or 'inverse', or another objective"
+            f"[ranker] position_bias is 'additive', which LightGBM knows for lambdarank alone, and objective is "
+            f"{settings.objective!r}; choose 'examination' or 'inverse', or that objective"
         )
     missing = requests["position"].is_null() if "position" in requests.columns else pl.Series([True])
     if missing.all():
@@ -160,7 +160,7 @@ def _preferred(
 ) -> PositionBias:
     """Grow by each correction, and keep the first unless another is clearly better on valid."""
     known: list[Correction] = ["examination", "inverse", "none"]
-    if settings.objective != "binary":
+    if settings.objective == "lambdarank":
         known.append("additive")
     contract, one = Contract.of(ranker.learnt.joined(valid.learnt).table), settings.model_copy(update={"bags": 1})
     judged = valid.examples

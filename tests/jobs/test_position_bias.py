@@ -120,5 +120,6 @@ def test_corrections_that_need_what_is_not_there_are_refused():
     for rows in (requests([None, None, None]), requests([1, 2, 1]).drop("position")):
         with pytest.raises(SettingsError, match="position_bias is 'inverse' but requests hold no position; import"):
             check_positions(rows, RankerSettings(position_bias="inverse"))
-    with pytest.raises(SettingsError, match="LightGBM knows for lists alone, and objective is 'binary'; choose"):
-        check_positions(requests([1, 2, 1]), RankerSettings(position_bias="additive", objective="binary"))
+    for objective in ("binary", "rank_xendcg"):  # there LightGBM takes positions and does nothing with them
+        with pytest.raises(SettingsError, match=f"knows for lambdarank alone, and objective is '{objective}'; choose"):
+            check_positions(requests([1, 2, 1]), RankerSettings(position_bias="additive", objective=objective))
