@@ -5,6 +5,7 @@ import logging
 import numpy as np
 import numpy.typing as npt
 import polars as pl
+from scipy import special
 
 from recsys.errors import DataError, SettingsError
 from recsys.jobs.judging import LoggedWindow, known_to
@@ -31,11 +32,14 @@ _LIKED = RankerSettings(
 )
 """Trees that say what is liked."""
 
+_LEAST = 1e-6
+"""Least curvature that a step is divided by."""
+
 _NEWTON = 30
 """Steps of Newton's method, none longer than 1, which has long arrived by then."""
 
 
-def check_positions(requests: pl.DataFrame, settings: RankerSettings) -> None:
+def check_positions(requests: pl.DataFrame, settings: RankerSettings, nightly: bool = False) -> None:
     """Refuse positions that are missing in part, and corrections that need what is not there.
 
     Raises
@@ -43,11 +47,17 @@ def check_positions(requests: pl.DataFrame, settings: RankerSettings) -> None:
     DataError
         When some rows have a position and others have none; names the first.
     SettingsError
-        When a correction is asked for and the log holds no positions, or LightGBM knows none of the kind.
+        When a correction is asked for and the log holds no positions, lists are made and not shown, or LightGBM knows
+        none of the kind.
     """
     asked = settings.position_bias
     if asked == "none":
         return
+    if nightly and asked != "auto":
+        raise SettingsError(
+            f"[ranker] position_bias is {asked!r} but [time] freshness is 'nightly', whose lists are made before "
+            "anything is shown, in no order; leave it out, or set it to 'none'"
+        )
     if asked == "additive" and settings.objective != "lambdarank":
         raise SettingsError(
             f"[ranker] position_bias is 'additive', which LightGBM knows for lambdarank alone, and objective is "
@@ -85,9 +95,17 @@ def learn_bias(ranker: LoggedWindow, valid: LoggedWindow, settings: RankerSettin
     if settings.position_bias == "none":
         return UNBIASED
     examination = examined(ranker.examples.joined(valid.examples), settings, seed)
+    if examination is None:
+        if settings.position_bias != "auto":
+            logger.warning(
+                "[ranker] position_bias is %r, but too few lists or places were clicked to learn how places differ; "
+                "nothing is corrected",
+                settings.position_bias,
+            )
+        return UNBIASED
     if settings.position_bias != "auto":
-        return UNBIASED if examination is None else PositionBias(settings.position_bias, examination)
-    if examination is None or examination.flat:
+        return PositionBias(settings.position_bias, examination)
+    if examination.flat:
         return UNBIASED
     return _preferred(ranker, valid, examination, settings, seed)
 
@@ -95,17 +113,13 @@ def learn_bias(ranker: LoggedWindow, valid: LoggedWindow, settings: RankerSettin
 def examined(examples: Examples, settings: RankerSettings, seed: int) -> Examination | None:
     """Learn how places differ: from orders that were drawn where they were, and else by what is liked elsewhere.
 
-    None where nobody wrote down more than one place.
+    None where nobody wrote down more than one place, or too little was clicked.
     """
-    shown = examples.where(np.repeat(_lowest(examples) > 0, np.diff(examples.starts)))
-    if not len(shown.labels) or shown.positions.max() < 2:
+    known = np.minimum.reduceat(examples.positions, examples.starts[:-1]) > 0
+    shown = examples.where(np.repeat(known, np.diff(examples.starts)) & (examples.weights > 0))
+    if len(np.unique(shown.positions)) < 2:
         return None
     return harvest(shown) or _regressed(shown, settings, seed)
-
-
-def _lowest(examples: Examples) -> npt.NDArray[np.int64]:
-    lowest: npt.NDArray[np.int64] = np.minimum.reduceat(examples.positions, examples.starts[:-1])
-    return lowest
 
 
 def _regressed(shown: Examples, settings: RankerSettings, seed: int) -> Examination | None:
@@ -142,17 +156,22 @@ def _places_beside(score: Floats, place: npt.NDArray[np.int64], clicked: Floats)
     """Fit log odds of a click by a score and an effect of each place, by maximum likelihood.
 
     Each place has one row more, clicked as often as all are: what was shown rarely is thought to be like the others.
+    Places where nothing stood are like the one above, and odds are those against the first where something did.
     """
     size = int(place.max()) + 1
+    rows = np.bincount(place, minlength=size)
     usual = float(np.mean(clicked))
-    effect = np.full(size, np.log(usual / (1 - usual))) if 0 < usual < 1 else np.zeros(size)
+    effect = np.full(size, np.log(usual / (1 - usual)) if 0 < usual < 1 else 0.0)
     for _ in range(_NEWTON):
-        chance, prior = 1 / (1 + np.exp(-(score + effect[place]))), 1 / (1 + np.exp(-effect))
+        chance, prior = special.expit(score + effect[place]), special.expit(effect)
         slope = np.bincount(place, clicked - chance, size) + usual - prior
         told = np.bincount(place, chance * (1 - chance), size) + prior * (1 - prior)
-        effect += np.clip(slope / told, -1, 1)
-    distances = (effect - np.average(effect, weights=told)) ** 2 * told
-    return Examination(np.exp(effect - effect[0]), chance_of(float(distances.sum()), size - 1))
+        effect += np.clip(slope / np.maximum(told, _LEAST), -1, 1)
+    seen = np.flatnonzero(rows)
+    distances = (effect - np.average(effect[seen], weights=told[seen])) ** 2 * told
+    nearest = seen[np.maximum(np.searchsorted(seen, np.arange(size), side="right") - 1, 0)]  # above it, of what is seen
+    odds = np.exp(effect - effect[seen[0]])[nearest]
+    return Examination(odds, chance_of(float(distances[seen].sum()), len(seen) - 1))
 
 
 def _preferred(

@@ -86,6 +86,8 @@ def bias_told(bias: PositionBias) -> str:
     """Say what was done about clicks that fell where people looked; nothing where nothing was."""
     if bias.correction == "none":
         return ""
+    if bias.correction == "additive":
+        return "; clicks are corrected for their places, by effects that LightGBM learnt"
     odds = bias.examination.odds
     place = min(len(odds), _PLACE)
     looked = f"{odds[place - 1]:.2f} times as likely as at the first"

@@ -9,7 +9,7 @@ from datetime import timedelta
 
 import numpy as np
 import numpy.typing as npt
-from scipy import optimize, stats
+from scipy import optimize, sparse, stats
 
 from recsys.ranking.examples import Examples
 from recsys.ranking.settings import Correction
@@ -25,6 +25,15 @@ _LARGEST_WEIGHT = 10.0
 
 _EITHER = 0.1
 """Least probability of either order of two neighbours from which something is learnt."""
+
+_KNOWN = 0.5
+"""From lists that were drawn nothing is learnt of places where less than this share of the candidates was."""
+
+_FEW = 100
+"""Nor from so few pairs of neighbours of which one was clicked."""
+
+_UNSURE = 0.5
+"""Standard error of the last log odds from which on nothing is."""
 
 _COUNTS = 0.01
 """A place counts that holds more than this share of the clicks."""
@@ -105,8 +114,10 @@ class PositionBias:
         return np.where(clicks > 0, sums / np.maximum(clicks, 1), 1.0)
 
     def to_json(self) -> dict[str, object]:
-        """Return plain objects: what is done, and the odds of places, four digits each."""
-        return {"correction": self.correction, "odds": [float(f"{odds:.4g}") for odds in self.examination.odds]}
+        """Return plain objects: what is done, and the odds of places that it is done with, four digits each."""
+        used = self.correction != "additive"  # LightGBM learns its own
+        odds = [float(f"{odds:.4g}") for odds in self.examination.odds] if used else []
+        return {"correction": self.correction, "odds": odds}
 
 
 UNBIASED = PositionBias("none", Examination(np.ones(1), 1.0))
@@ -129,11 +140,14 @@ def harvest(examples: Examples) -> Examination | None:
 
     Returns
     -------
-    None where neighbours at a place that counts could not have stood the other way round.
+    None where that is known of fewer than half of the candidates, where neighbours at a place that counts could not
+    have stood the other way round, or where so few did that nothing sure comes of it.
     """
+    if np.isfinite(examples.propensities).mean() < _KNOWN:
+        return None
     request = np.repeat(np.arange(len(examples.starts) - 1), np.diff(examples.starts))
     order = np.lexsort((examples.positions, request))
-    request, place = request[order], examples.positions[order]
+    request, place = request[order], np.minimum(examples.positions[order], DEEPEST)
     clicked, drawn = examples.labels[order] > 0, examples.propensities[order]
     above = np.flatnonzero((request[1:] == request[:-1]) & (place[1:] == place[:-1] + 1) & (place[:-1] > 0))
     first, second = drawn[above], drawn[above + 1] * (1 - drawn[above])
@@ -141,21 +155,34 @@ def harvest(examples: Examples) -> Examination | None:
     this = np.divide(1 - second, left, out=np.ones(len(above)), where=left > 0)
     either = (this >= _EITHER) & (this <= 1 - _EITHER)  # what is not known is neither
     above, weight = above[either], 0.5 / this[either]
-    if not len(above):
+    clicks = np.bincount(place[clicked], minlength=DEEPEST + 1)
+    counts = np.flatnonzero(clicks > max(_COUNTS * clicks.sum(), 1))
+    begin, end = (int(counts.min()), int(counts.max())) if len(counts) else (0, 0)
+    step = place[above] - begin
+    if begin < 1 or end == begin or len(np.unique(step[(step >= 0) & (step < end - begin)])) < end - begin:
         return None
-    deepest = min(int(place[above].max()) + 1, DEEPEST)
-    step = np.minimum(place[above], deepest - 1) - 1
-    of_places = np.bincount(place[clicked], minlength=deepest + 1)
-    counts = of_places > _COUNTS * clicked.sum()
-    if counts[deepest + 1 :].any() or (counts[2 : deepest + 1] & (np.bincount(step, minlength=deepest - 1) == 0)).any():
+    some = (step >= 0) & (step < end - begin)
+    above, weight, step, lists = above[some], weight[some], step[some], int(request[-1]) + 1
+    if np.count_nonzero(clicked[above] | clicked[above + 1]) < _FEW:
         return None
-    clicks = [np.bincount(step, weight * clicked[rows], deepest - 1) for rows in (above, above + 1)]
-    squares = [np.bincount(step, weight**2 * clicked[rows], deepest - 1) for rows in (above, above + 1)]
-    steps = np.log(clicks[1] + _PRIOR) - np.log(clicks[0] + _PRIOR)
-    parts = (square + _PRIOR for square in squares)
-    variances = sum(part / (count + _PRIOR) ** 2 for part, count in zip(parts, clicks, strict=True))
-    chance = chance_of(float(np.sum(steps**2 / variances)), len(steps))
-    return Examination(np.append(1.0, np.exp(np.cumsum(steps))), chance)
+    parts = []
+    for rows in (above, above + 1):
+        sums = np.bincount(step, weight * clicked[rows], end - begin) + _PRIOR
+        shape = (lists, end - begin)
+        parts.append((sums, sparse.csr_matrix((weight * clicked[rows] / sums[step], (request[rows], step)), shape)))
+    (upper, of_upper), (lower, of_lower) = parts
+    steps, moved = np.log(lower) - np.log(upper), of_lower - of_upper  # what each list moves them by
+    covariance = (moved.T @ moved).toarray()
+    if covariance.sum() > _UNSURE**2:
+        return None
+    odds = np.concatenate([np.ones(begin), np.exp(np.cumsum(steps))])
+    return Examination(odds, _chance(steps, covariance))
+
+
+def _chance(steps: Floats, covariance: npt.NDArray[np.float64]) -> float:
+    """Give the probability that numbers of such a covariance, all 0 in truth, lie as far from 0 (Wald)."""
+    distance = float(steps @ np.linalg.pinv(covariance, hermitian=True) @ steps)
+    return chance_of(distance, int(np.linalg.matrix_rank(covariance, hermitian=True)))
 
 
 def explained(scores: Floats, offsets: Floats, labels: Ints, starts: Ints) -> Floats:

@@ -83,8 +83,10 @@ def test_without_a_field_candidates_are_compared_with_their_list(asked):
 def test_deviations_are_from_the_mean_of_the_field_alone(asked):
     random = np.random.default_rng(0)
     codes = np.sort(random.integers(-1, 3, (len(asked.lengths), 4)), axis=1)[:, ::-1].copy()
+    codes[0] = -1
     beside = ComparedWith.of(asked, codes, ())
     values = random.choice([np.nan, -1.0, 0.0, 0.5, 2.0, 7.25], len(beside.asked.candidates)).astype(np.float32)
+    values[0] = 1.0
     table = np.vstack([values, np.zeros((4, len(values)))]).astype(np.float32)
     beside.deviate(table, np.array([0]))
     for request, (start, end) in enumerate(zip(beside.asked.starts, beside.asked.starts[1:], strict=False)):

@@ -182,3 +182,11 @@ def test_the_order_of_rows_changes_no_bit_of_a_deviation():
         values, order = random.normal(size=size), random.permutation(size)
         found, other = deviations([values.tolist()]), deviations([values[order].tolist(), [1.0]])[:-1]
         assert other.tobytes() == found[order].tobytes()
+
+
+def test_what_is_not_known_is_left_out_of_a_long_list_too():
+    random = np.random.default_rng(2)
+    values = random.normal(size=200).astype(np.float32)
+    values[random.random(200) < 0.3] = np.nan
+    expected = (values - np.nanmean(values)) / np.nanstd(values)
+    np.testing.assert_allclose(deviations([values.tolist()]), expected, rtol=1e-4, atol=1e-5, equal_nan=True)

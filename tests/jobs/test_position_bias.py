@@ -9,11 +9,12 @@ from recsys.errors import DataError, SettingsError
 from recsys.evaluation.measures import ndcg, per_request
 from recsys.features.rows import FeatureRows
 from recsys.features.table import FeatureTable
+from recsys.jobs import position_bias as module
 from recsys.jobs.judging import LoggedWindow
 from recsys.jobs.position_bias import check_positions, examined, learn_bias
 from recsys.ranking.contract import Contract
 from recsys.ranking.examples import Examples
-from recsys.ranking.positions import UNBIASED
+from recsys.ranking.positions import UNBIASED, Examination
 from recsys.ranking.settings import RankerSettings
 from recsys.ranking.trees import grow
 from recsys.world.policy import plackett_luce
@@ -102,6 +103,76 @@ def test_where_no_place_matters_nothing_is_done():
     assert examined(nowhere, SMALL, seed=1) is None
 
 
+def test_another_way_is_chosen_where_it_clearly_explains_more():
+    """Here no place matters, and taking off what is not there can only harm."""
+    alike = tuple(np.full(PLACES, 0.4))
+    wrong = Examination(np.geomspace(1, 1e-6, PLACES), 0.0)
+    chosen = module._preferred(window(alike), window(alike, 1), wrong, SMALL, 1)
+    assert chosen.correction != "examination"
+
+
+def test_what_is_liked_is_asked_of_trees_that_have_not_seen_the_list(monkeypatch):
+    learnt = []
+
+    def growing(examples, *arguments, **options):
+        trees = grow(examples, *arguments, **options)
+        learnt.append(set(examples.table.column("wanted").tolist()))
+
+        class Watched:
+            def score(self, table):
+                assert not learnt[-1] & set(table.column("wanted").tolist())
+                return trees.score(table)
+
+        return Watched()
+
+    monkeypatch.setattr(module, "grow", growing)
+    assert examined(window(drawn=False).examples, SMALL, seed=1) is not None
+    assert len(learnt) == 2 * module._TURNS
+
+
+def test_lists_without_places_and_rows_without_weight_say_nothing_of_places():
+    whole, none = window(drawn=False).examples, np.zeros(3_000 * PLACES, np.int64)
+    part = np.repeat(np.arange(3_000) % 3 > 0, PLACES)
+    expected = examined(whole.where(part), SMALL, seed=1)
+    unknown = replace(whole, positions=np.where(part, whole.positions, none))
+    silent = replace(whole, weights=part.astype(float), labels=np.where(part, whole.labels, whole.positions == PLACES))
+    for examples in (unknown, silent):
+        assert examined(examples, SMALL, seed=1).odds == pytest.approx(expected.odds)
+
+
+@pytest.mark.parametrize(
+    ("places", "first", "others"), [(50, 0.2, 0.01), (30, 0.4, 0.02), (24, 0.5, 0.03), (10, 0.3, 0.0)]
+)
+def test_a_first_place_that_is_clicked_far_more_is_told_in_numbers(places, first, others):
+    rng = np.random.default_rng(0)
+    place = np.tile(np.arange(places), 2_000)
+    clicked = (rng.random(len(place)) < np.where(place == 0, first, others)).astype(float)
+    found = module._places_beside(np.zeros(len(place)), place, clicked)
+    rates = np.array([clicked[place == each].mean() for each in range(places)])
+    odds = (rates + 1e-4) / (1 - rates)
+    assert found.odds == pytest.approx(odds / odds[0], rel=0.2, abs=1e-3)
+    assert not found.flat
+
+
+def test_odds_are_against_the_first_place_where_something_stood():
+    rng = np.random.default_rng(0)
+    place = rng.choice([2, 4, 9], 30_000)  # places count from 0 there
+    clicked = (rng.random(len(place)) < 0.3 / (1 + place)).astype(float)
+    found = module._places_beside(np.zeros(len(place)), place, clicked)
+    odds = [each / (1 - each) for each in (0.1, 0.06, 0.03)]
+    assert found.odds[:4] == pytest.approx([1.0] * 4)
+    assert found.odds[4:9] == pytest.approx([odds[1] / odds[0]] * 5, rel=0.15)
+    assert found.odds[9] == pytest.approx(odds[2] / odds[0], rel=0.15)
+
+
+def test_that_nothing_can_be_corrected_is_said(caplog):
+    settings = SMALL.model_copy(update={"position_bias": "additive"})
+    third = replace(window(requests=20).examples, positions=np.full(20 * PLACES, 3))
+    lists = replace(window(requests=20), examples=third, learnt=third)
+    assert learn_bias(lists, lists, settings, seed=1) is UNBIASED
+    assert "position_bias is 'additive', but too few lists or places were clicked to learn" in caplog.text
+
+
 def requests(positions):
     return pl.DataFrame({"request_id": [7, 7, 8], "item_id": ["a", "b", "a"]}).with_columns(
         position=pl.Series(positions, dtype=pl.Int64)
@@ -120,6 +191,10 @@ def test_corrections_that_need_what_is_not_there_are_refused():
     for rows in (requests([None, None, None]), requests([1, 2, 1]).drop("position")):
         with pytest.raises(SettingsError, match="position_bias is 'inverse' but requests hold no position; import"):
             check_positions(rows, RankerSettings(position_bias="inverse"))
+    with pytest.raises(
+        SettingsError, match="freshness is 'nightly', whose lists are made before anything is shown, in no"
+    ):
+        check_positions(requests([1, 2, 1]), RankerSettings(position_bias="inverse"), nightly=True)
     for objective in ("binary", "rank_xendcg"):  # there LightGBM takes positions and does nothing with them
         with pytest.raises(SettingsError, match=f"knows for lambdarank alone, and objective is '{objective}'; choose"):
             check_positions(requests([1, 2, 1]), RankerSettings(position_bias="additive", objective=objective))

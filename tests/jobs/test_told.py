@@ -82,4 +82,5 @@ def test_a_correction_of_places_is_told_by_a_place_that_lists_have() -> None:
         "; clicks are corrected for their places: at place 10 the same is clicked 0.10 times as likely as at the first"
     )
     assert "at place 3 the same is clicked 0.33 times" in bias_told(PositionBias("inverse", Examination(odds[:3], 0.0)))
+    assert "by effects that LightGBM learnt" in bias_told(PositionBias("additive", Examination(odds, 0.0)))
     assert bias_told(UNBIASED) == ""

@@ -72,6 +72,38 @@ def test_a_draw_that_leaves_out_a_place_that_counts_says_nothing():
     assert len(harvest(replace(examples, propensities=told, labels=rare)).odds) == PLACES - 1
 
 
+@pytest.mark.parametrize(("places", "requests", "rate"), [(20, 2_000, 0.3), (6, 4_000, 0.1)])
+def test_chance_is_what_it_says_and_sees_a_slow_decline(places, requests, rate) -> None:
+    chances, declined = [], []
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        liked = rng.uniform(0, 2 * rate, (requests, places))
+        order, propensity = plackett_luce(liked / rate, rng)
+        liked = np.take_along_axis(liked, order, axis=1)
+        table = FeatureRows.of(FeatureTable.of(pl.DataFrame({"nothing": np.zeros(liked.size, np.float32)})))
+        examples = Examples.alike(table, np.zeros(liked.size, int), np.arange(0, liked.size + 1, places))
+        known = {"positions": np.tile(np.arange(1, places + 1), requests), "propensities": propensity.ravel()}
+        for looked, found in ((1.0, chances), (np.arange(1, places + 1) ** -0.25, declined)):
+            clicked = (rng.random(liked.shape) < looked * liked).astype(int).ravel()
+            found.append(harvest(replace(examples, labels=clicked, **known)))
+    told = np.array([each.chance for each in chances])
+    assert 0.35 < told.mean() < 0.65
+    assert (told < 0.1).mean() < 0.3
+    assert np.mean([each.flat for each in declined]) < 0.2
+
+
+def test_few_drawn_lists_say_nothing_of_all():
+    examples = shown(LOOKED, 4.0, 2_000)
+    known = np.where(np.arange(len(examples.labels)) < len(examples.labels) * 0.4, examples.propensities, np.nan)
+    assert harvest(replace(examples, propensities=known)) is None
+    assert harvest(shown(LOOKED, 4.0, 40)) is None  # nor do so few clicks
+
+
+def test_places_differ_where_chance_has_one_percent_or_less():
+    assert Examination(np.array([1.0, 0.5]), 0.011).flat
+    assert not Examination(np.array([1.0, 0.5]), 0.009).flat
+
+
 def test_places_that_nobody_wrote_down_count_as_the_first_and_deep_ones_as_the_last():
     examination = Examination(np.array([1.0, 0.5, 0.2]), 0.0)
     assert examination.of(np.array([0, 1, 2, 3, 4, 1_000])).tolist() == [1.0, 1.0, 0.5, 0.2, 0.2, 0.2]
@@ -117,6 +149,7 @@ def test_chance_is_that_of_a_chi_squared_sum():
 def test_what_was_done_can_be_written_down():
     bias = PositionBias("examination", Examination(np.array([1.0, 1 / 3]), 0.0))
     assert bias.to_json() == {"correction": "examination", "odds": [1.0, 0.3333]}
+    assert replace(bias, correction="additive").to_json() == {"correction": "additive", "odds": []}
 
 
 def test_scores_are_not_praised_for_what_places_explain():

@@ -70,6 +70,8 @@ def test_models_are_averaged_into_one_that_lightgbm_reads() -> None:
     splits = sum(part.feature_importance("split") for part in parts)
     assert booster.feature_importance("split").tolist() == splits.tolist()
     assert check_trees(booster.model_to_string()) == ["a", "b", "größe"]
+    inner = [float(word) for word in re.findall(r"(?m)^internal_value=(.*)$", GROWN)[0].split()]
+    assert [float(word) for word in re.findall(r"(?m)^internal_value=(.*)$", mean)[0].split()] == [x / 4 for x in inner]
     assert averaged([GROWN]) == GROWN
 
 

@@ -43,6 +43,8 @@ _HISTORY_NAMES = {
 _USER_COLUMNS = ("gender", "age", "postcode", "is_subscriber", "is_sso_user")
 _CLICK = ("user_id", "item_id", "timestamp")
 _CLICKED_WITHIN = timedelta(minutes=30)
+_LONGEST_READING = timedelta(days=1)
+_LARGEST = {"read": _LONGEST_READING / timedelta(seconds=1), "scroll": 100.0}
 
 
 def read_ebnerd(folder: Path) -> Dataset:
@@ -53,8 +55,9 @@ def read_ebnerd(folder: Path) -> Dataset:
     what the request asks with ([text] query). Earlier clicks become `click` events
     whose `value` is the seconds read; a click that a list already holds is not repeated among the events. The article
     that a list was shown on is a `view`, known at once; its `read` (seconds) and `scroll` (percent) are known when its
-    reading ended, those of the one article that was clicked half an hour later still, for a click has no moment of its
-    own: it falls within that time after its list. What a
+    reading ended, those of the one article that was clicked, where no page of the log says it, half an hour later
+    still, for a click has no moment of its own: it falls within that time after its list. That holds whatever
+    `click_delay` says of clicks. What a
     request says of its user is known with it: users are versions, one wherever it changes. Moments carry no zone in the
     files and are taken as UTC.
 
@@ -76,13 +79,8 @@ def read_ebnerd(folder: Path) -> Dataset:
     notes += said
     items, said = _items(articles, requests)
     notes += said
-    readings = _readings(requests)
-    if readings.height:
-        views = counted(int((readings["event"] == "view").sum()), "view")
-        notes.append(
-            f"The articles that lists were shown on are {views}; for how many seconds, and how many percent down, they "
-            "and what was clicked were read are the values of read and scroll, known when the reading ended."
-        )
+    readings, said = _readings(requests)
+    notes += said
     events = pl.concat([clicks, readings], how="diagonal_relaxed").sort("timestamp", maintain_order=True)
     requests = _with_page(requests, items)
     users, said = _users(lists)
@@ -195,35 +193,49 @@ def without_labelled_clicks(
     return events.with_row_index("_event").join(repeated, on="_event", how="anti", maintain_order="left").drop("_event")
 
 
-def _readings(requests: pl.DataFrame) -> pl.DataFrame:
-    """Turn readings into events: of the article that a list was shown on, and of the one that was clicked."""
-    kind = requests.schema["item_id"]
+def _readings(requests: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:
+    """Turn readings into events: of the article that a list was shown on, and of the one that was clicked.
+
+    Of a click that led to a page of the log, the page says how it was read.
+    """
     pages = requests.unique("request_id", keep="first", maintain_order=True)
+    if "page_item_id" in pages.columns:
+        pages = pages.drop("item_id").drop_nulls("page_item_id").rename({"page_item_id": "item_id"})
+        pages = typed_as(pages, requests, ("item_id",), "behaviors.parquet")
+    else:
+        pages = pages.clear()
     clicked = requests.filter(pl.col("label") > 0).filter(pl.len().over("request_id") == 1)
-    tables = []
-    for rows, item, prefix, late in (
-        (pages, "page_item_id", "page", timedelta()),
-        (clicked, "item_id", "next", _CLICKED_WITHIN),
-    ):
+    led = clicked.select("request_id", *_CLICK).join(
+        pages.select("user_id", "item_id", _seen=pl.col("timestamp")), on=["user_id", "item_id"]
+    )
+    led = led.filter(pl.col("_seen").is_between(pl.col("timestamp"), pl.col("timestamp") + _CLICKED_WITHIN))
+    clicked = clicked.join(led, on="request_id", how="anti", maintain_order="left")
+    views = pages.select(*_CLICK, event=pl.lit("view"), value=pl.lit(None, pl.Float32), known_at=pl.col("timestamp"))
+    tables, lost = [views], 0
+    for rows, prefix, late in ((pages, "page", timedelta()), (clicked, "next", _CLICKED_WITHIN)):
         seconds, percent = f"{prefix}_read_time", f"{prefix}_scroll_percentage"
-        if item not in rows.columns:
-            continue
-        of = pl.col("user_id"), pl.col(item).cast(kind).alias("item_id"), "timestamp"
-        if prefix == "page":
-            nothing = pl.lit(None, pl.Float32).alias("value")
-            tables.append(rows.select(*of, event=pl.lit("view"), known_at=pl.col("timestamp")).with_columns(nothing))
         if seconds not in rows.columns:
             continue
+        possible = pl.col(seconds).is_between(0, _LONGEST_READING / timedelta(seconds=1))
+        lost += rows.select((pl.col(seconds).is_not_null() & ~possible).sum()).item()
+        rows = rows.filter(possible)
         ended = pl.col("timestamp") + late + pl.duration(microseconds=(pl.col(seconds) * 1e6).cast(pl.Int64))
         for event, value in (("read", seconds), ("scroll", percent)):
             if value in rows.columns:
-                known = rows.filter(pl.col(value) >= 0, pl.col(seconds) >= 0)
+                known = rows.filter(pl.col(value).is_between(0, _LARGEST[event]))
                 value_of = pl.col(value).cast(pl.Float32).alias("value")
-                tables.append(known.select(*of, value_of, event=pl.lit(event), known_at=ended))
-    if not tables:
-        return pl.DataFrame(schema={**{name: requests.schema[name] for name in _CLICK}, "event": pl.String})
-    found = pl.concat(tables, how="diagonal_relaxed").drop_nulls("item_id").sort("known_at", maintain_order=True)
-    return found.select(*_CLICK, "event", "value", "known_at").unique([*_CLICK, "event"], maintain_order=True)
+                tables.append(known.select(*_CLICK, event=pl.lit(event), value=value_of, known_at=ended))
+    found = pl.concat(tables, how="vertical_relaxed").sort("known_at", maintain_order=True)
+    notes = []
+    if lost:
+        notes.append(f"{counted(lost, 'reading')} of no possible length, such as below 0 seconds, are left out.")
+    if len(views):
+        notes.append(
+            f"The articles that lists were shown on are {counted(len(views), 'view')}; for how many seconds, and how "
+            "many percent down, they and what was clicked were read are the values of read and scroll, known when the "
+            "reading ended."
+        )
+    return found.unique([*_CLICK, "event"], maintain_order=True), notes
 
 
 def _items(articles: pl.DataFrame, requests: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:

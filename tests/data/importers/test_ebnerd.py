@@ -138,6 +138,53 @@ def test_readings_are_known_when_they_ended(flat: Path) -> None:
     assert not any("read and scroll" in note for note in data.about.notes)
 
 
+def test_a_reading_is_told_once_by_the_page_that_the_click_led_to(flat: Path) -> None:
+    for minute, late in ((60, 20), (60, 40)):
+        led = (
+            behaviors()
+            .head(1)
+            .with_columns(
+                impression_id=pl.lit(9, pl.UInt32), article_id=pl.lit(10), impression_time=minutes(minute + late)
+            )
+        )
+        pl.concat(
+            [behaviors().with_columns(pl.col("article_id").cast(pl.Int64)), led], how="vertical_relaxed"
+        ).with_columns(
+            article_ids_clicked=pl.when(pl.col("impression_id") == 9).then(pl.lit([])).otherwise("article_ids_clicked")
+        ).write_parquet(flat / "behaviors.parquet")
+        events = read_ebnerd(flat).events.filter(pl.col("event") == "read", pl.col("item_id") == 10)
+        assert events["value"].to_list() == ([11.0] if late == 20 else [3.0, 11.0])
+
+
+def test_readings_of_no_possible_length_are_left_out_and_counted(flat: Path) -> None:
+    for wrong in (float("nan"), float("inf"), -1.0, 1e15):
+        behaviors().with_columns(
+            next_read_time=pl.Series([wrong, 4.0]), read_time=pl.Series([11.0, wrong])
+        ).write_parquet(flat / "behaviors.parquet")
+        data = read_ebnerd(flat)
+        assert set(data.events["event"]) == {"click", "view"}
+        assert "2 readings of no possible length, such as below 0 seconds, are left out." in data.about.notes
+    behaviors().with_columns(
+        scroll_percentage=pl.Series([None, float("nan")]), next_read_time=pl.Series([None, None], dtype=pl.Float64)
+    ).write_parquet(flat / "behaviors.parquet")
+    assert sorted(set(read_ebnerd(flat).events["event"])) == ["click", "read", "view"]
+
+
+def test_pages_that_are_no_ids_are_refused(flat: Path) -> None:
+    behaviors().with_columns(article_id=pl.Series(["x30", None])).write_parquet(flat / "behaviors.parquet")
+    with pytest.raises(DataError, match="behaviors.parquet: item_id is String and does not fit the Int64 of the lists"):
+        read_ebnerd(flat)
+
+
+def test_one_reading_is_kept_of_lists_of_one_moment(flat: Path) -> None:
+    twice = behaviors().tail(1).with_columns(impression_id=pl.lit(9, pl.UInt32), read_time=pl.lit(40.0))
+    pl.concat([behaviors(), twice]).write_parquet(flat / "behaviors.parquet")
+    events = read_ebnerd(flat).events.filter(pl.col("item_id") == 30, pl.col("event") != "click")
+    assert sorted(events.select("event", "value").rows(), key=str) == [
+        ("read", 12.0), ("scroll", 50.0), ("view", None),
+    ]  # fmt: skip
+
+
 def test_items_carry_text_codes_and_first_showing(flat: Path) -> None:
     data = read_ebnerd(flat)
     items = data.items
