@@ -119,7 +119,7 @@ def small_settings(tiny_encoder: Path) -> "Settings":
                     {"kind": "share", "per": ["user", "item"], "within": ["item"]},
                 ],
             },
-            "ranker": {"rounds": 30, "rows_per_leaf": 20, "patience": 10},
+            "ranker": {"rounds": 30, "rows_per_leaf": 20, "patience": 10, "position_bias": "none"},
         }
     )
 

@@ -132,7 +132,8 @@ def test_the_manifest_says_what_the_model_was_made_from_and_no_wall_clock_time(l
     assert manifest["data"]["items"]["rows"] == len(line.dataset.items)
     assert manifest["data"] == fingerprint(line.dataset)
     assert {"torch", "lightgbm", "polars", "recsys"} <= set(manifest["versions"])
-    assert set(manifest) == {"format", "versions", "settings", "windows", "data", "lessons", "threads", "files"}
+    told = {"format", "versions", "settings", "windows", "data", "lessons", "threads", "position_bias", "files"}
+    assert set(manifest) == told
     assert manifest["threads"] == 1  # what the tests keep to
 
 
