@@ -113,12 +113,15 @@ def judge(
     biased, chances = shown(world, click, seed)
     rate = biased.requests["label"].mean() / chances.mean()
     looked_alike, _ = shown(world, lambda of, rng: rng.random(of.shape) < rate * of, seed)
-    fair = reach(looked_alike, chances, settings, seed, "none", without_propensity)
-    plain = reach(biased, chances, settings, seed, "none", without_propensity)
-    mended = reach(biased, chances, settings, seed, settings.ranker.position_bias, without_propensity)
-    reached = pl.DataFrame({"user_id": fair[1], "fair": fair[2], "plain": plain[2], "mended": mended[2]})
+    if without_propensity:
+        biased = replace(biased, requests=biased.requests.drop("propensity"))
+    settings = settings.model_copy(update={"seed": seed})
+    _, users, (fair,) = reach(looked_alike, chances, settings, ["none"])
+    by, _, (plain, mended) = reach(biased, chances, settings, ["none", settings.ranker.position_bias])
+    # no draw of a list may hold a click
+    reached = pl.DataFrame({"user_id": users, "fair": fair, "plain": plain, "mended": mended}).fill_nan(None)
     mean = {name: float(reached[name].mean()) for name in ("fair", "plain", "mended")}  # type: ignore[arg-type]
-    found = mean | {"cost": mean["fair"] - mean["plain"], "won": mean["mended"] - mean["plain"], "by": mended[0]}
+    found = mean | {"cost": mean["fair"] - mean["plain"], "won": mean["mended"] - mean["plain"], "by": by}
     return {name: round(of, 4) if isinstance(of, float) else of for name, of in found.items()}, reached
 
 
@@ -157,34 +160,34 @@ def shown(world: World, click: Clicks, seed: int) -> tuple[Dataset, Floats]:
 
 
 def reach(
-    dataset: Dataset, chances: Floats, settings: Settings, seed: int, correction: str, without_propensity: bool
-) -> tuple[str, pl.Series, Floats]:
-    """Learn from a log by a correction.
+    dataset: Dataset, chances: Floats, settings: Settings, corrections: list[str]
+) -> tuple[str, pl.Series, list[Floats]]:
+    """Learn from a log by each of some corrections.
 
     Returns
     -------
-    What was done about places, and the user of each judged list and its nDCG@10 with clicks that are drawn by the
-    chances alone, the mean of several draws.
+    What was done about places by the last one, the users of the judged lists, and by each correction the lists' nDCG@10
+    with clicks that are drawn by the chances alone, the mean of several draws.
     """
-    if without_propensity:
-        dataset = replace(dataset, requests=dataset.requests.drop("propensity"))
-    ranker_settings = settings.ranker.model_copy(update={"position_bias": correction})
-    settings = settings.model_copy(update={"ranker": ranker_settings, "seed": seed})
     windows = read(prepare(dataset, settings))
     ranker, valid, test = (
         replace(of, examples=of.examples.without(FROM_TEXTS), learnt=of.learnt.without(FROM_TEXTS))
         for of in (windows[name] for name in WINDOWS[1:])
     )
-    bias = learn_bias(ranker, valid, ranker_settings, seed)
-    scores = grow_with_valid(ranker.examples, valid.examples, settings, bias).final.score(test.examples.table)
     known = dataset.requests.select("request_id", "item_id", chance=pl.Series(chances))
     chance = test.requests.join(known, on=["request_id", "item_id"], how="left", maintain_order="left")["chance"]
-    rng, starts = np.random.default_rng(seed), test.examples.starts
-    drawn = [
-        per_request((_MEASURE,), (rng.random(len(chance)) < chance.to_numpy()).astype(np.int64), scores, starts)[0]
-        for _ in range(DRAWS)
-    ]
-    return bias.correction, test.requests["user_id"].gather(starts[:-1]), np.nanmean(drawn, axis=0)
+    starts, found = test.examples.starts, list[Floats]()
+    for correction in corrections:
+        asked = settings.ranker.model_copy(update={"position_bias": correction})
+        bias = learn_bias(ranker, valid, asked, settings.seed)
+        scores = grow_with_valid(ranker.examples, valid.examples, settings, bias).final.score(test.examples.table)
+        rng = np.random.default_rng(settings.seed)
+        drawn = [
+            per_request((_MEASURE,), (rng.random(len(chance)) < chance.to_numpy()).astype(np.int64), scores, starts)[0]
+            for _ in range(DRAWS)
+        ]
+        found.append(np.nanmean(drawn, axis=0))
+    return bias.correction, test.requests["user_id"].gather(starts[:-1]), found
 
 
 def recovered(worlds: list[pl.DataFrame], resamples: int = 1000) -> dict[str, float]:

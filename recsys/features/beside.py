@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from recsys.features.within_list import Floats, WithinList, compare_rows, deviate_rows, divide
+from recsys.features.within_list import Floats, WithinList, compare_rows, divide
 from recsys.past.lookup import Asked
 from recsys.past.streams import Ints, Singles, pick
 
@@ -62,29 +62,28 @@ class ComparedWith:
         among[request, place] = (starts[1:] - few)[request] + place
         return cls(Asked(whole[order], starts, asked.log), among, order < len(asked.candidates))
 
-    def compare(self, table: Singles, rows: Ints, logits: bool) -> None:
-        """Compare some rows of a table, each a column of P features; what comes of it goes to the three rows after."""
+    def compare(self, table: Singles, rows: Ints, logits: bool, deviations: bool) -> None:
+        """Compare some rows of a table, each a column of P features; what comes of it goes to the rows after."""
         if self.among is None:
-            compare_rows(table, rows, self.asked.starts, logits)
+            compare_rows(table, rows, self.asked.starts, logits, deviations)
             return
         for row in rows:
             within = self._compared(table[row], logits)
             table[row + 1], table[row + 2], table[row + 3] = within.rank, within.share, within.gap
+            if deviations:
+                table[row + 4] = self._deviations(table[row])
 
-    def deviate(self, table: Singles, rows: Ints) -> None:
-        """Say of some rows how far they lie from the mean; what comes of it goes to the fourth row after."""
-        if self.among is None:
-            deviate_rows(table, rows, self.asked.starts)
-            return
-        for row in rows:
-            field = np.sort(pick(table[row], self.among, np.float32(np.nan)).astype(np.float64), axis=1)  # NaN last
-            known = np.maximum((~np.isnan(field)).sum(axis=1), 1)
-            mean = np.nansum(field, axis=1) / known
-            spread = np.sqrt(np.nansum((field - mean[:, None]) ** 2, axis=1) / known)
-            mean[np.isnan(field).all(axis=1)] = np.nan
-            request = np.repeat(np.arange(len(self.among)), self.asked.lengths)
-            away = table[row] - mean[request]
-            table[row + 4] = np.where(spread[request] > 0, divide(away, spread[request]), away * 0)
+    def _deviations(self, values: Singles) -> Floats:
+        """Say how many standard deviations values lie above the mean of the field's items of their request."""
+        assert self.among is not None
+        field = np.sort(pick(values, self.among, np.float32(np.nan)).astype(np.float64), axis=1)  # NaN last
+        known = np.maximum((~np.isnan(field)).sum(axis=1), 1)
+        mean = np.nansum(field, axis=1) / known
+        spread = np.sqrt(np.nansum((field - mean[:, None]) ** 2, axis=1) / known)
+        mean[np.isnan(field).all(axis=1)] = np.nan
+        request = np.repeat(np.arange(len(self.among)), self.asked.lengths)
+        away = values - mean[request]
+        return np.where(spread[request] > 0, divide(away, spread[request]), away * 0)
 
     def _compared(self, values: Singles, logits: bool) -> WithinList:
         """Compare values with those of the field's items of their request; nothing else that is asked counts."""

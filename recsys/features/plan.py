@@ -201,9 +201,10 @@ class _Planned:
         What computes the numbers that are not declared, each with its row.
     categories
         The columns that come after the numbers, each with the key column that it is.
-    compared, logits, deviating
-        Rows that are compared within their lists, others of which shares are of `exp(value)`, and all where deviations
-        are asked for.
+    compared, logits
+        Rows that are compared within their lists, and others of which shares are of `exp(value)`.
+    deviations
+        Whether by deviations from the mean, too.
     """
 
     names: tuple[str, ...]
@@ -213,7 +214,7 @@ class _Planned:
     categories: tuple[tuple[str, str], ...]
     compared: Ints
     logits: Ints
-    deviating: Ints
+    deviations: bool
 
 
 @lru_cache(maxsize=16)
@@ -234,9 +235,9 @@ def _places(settings: FeatureSettings) -> _Planned:
         if column.compared:
             compared[column.name in SIGNALS].append(len(names))
         names += column.columns
-    deviating = [*compared[False], *compared[True]] if settings.deviations else []
-    at = [np.array(those, dtype=np.int64) for those in (rows, compared[False], compared[True], deviating)]
-    return _Planned(tuple(names), Declared.of(features), at[0], tuple(others), tuple(categories), *at[1:])
+    at = [np.array(those, dtype=np.int64) for those in (rows, compared[False], compared[True])]
+    own, told = Declared.of(features), settings.deviations
+    return _Planned(tuple(names), own, at[0], tuple(others), tuple(categories), at[1], at[2], told)
 
 
 @dataclass(frozen=True, eq=False)
@@ -289,9 +290,8 @@ class _Parts:
         for (row, _), values in zip(places.others, self.others, strict=True):
             numbers[row] = values[start:end]
         places.declared.fill(beside.asked.lookup, numbers, places.rows)
-        beside.compare(numbers, places.compared, logits=False)
-        beside.compare(numbers, places.logits, logits=True)
-        beside.deviate(numbers, places.deviating)
+        beside.compare(numbers, places.compared, False, places.deviations)
+        beside.compare(numbers, places.logits, True, places.deviations)
         return FeatureTable(places.names, beside.own(numbers), tuple(each.part(start, end) for each in self.categories))
 
     def each(self, make: Callable[[int, FeatureTable], Made]) -> list[Made]:

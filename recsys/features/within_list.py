@@ -51,7 +51,7 @@ class WithinList:
     gap: Singles
 
 
-def compare_rows(table: Singles, rows: Ints, starts: Ints, logits: bool) -> None:
+def compare_rows(table: Singles, rows: Ints, starts: Ints, logits: bool, deviations: bool = False) -> None:
     """Compare some rows of a table, each a column of features, within lists; rank, share and gap go to the next rows.
 
     Values are added in the order of their size, so that the answer does not depend on the order of rows.
@@ -66,6 +66,9 @@ def compare_rows(table: Singles, rows: Ints, starts: Ints, logits: bool) -> None
         First row of every list and, last, Q; no list is empty; shape [R + 1].
     logits
         Take the share of `exp(value)` and not of the value, of which what lies below 0 counts as 0.
+    deviations
+        Whether standard deviations above the mean of the list go to the row after those: 0 where all values of a list
+        are alike, NaN where the value is NaN.
 
     Examples
     --------
@@ -81,31 +84,8 @@ def compare_rows(table: Singles, rows: Ints, starts: Ints, logits: bool) -> None
     _fill_gaps(table, rows, starts, keys)
     parts = np.exp(table[rows + 3]) if logits else np.maximum(table[rows], np.float32(0))
     _compare(table, rows, starts, keys, parts)
-
-
-def deviate_rows(table: Singles, rows: Ints, starts: Ints) -> None:
-    """Say of some rows of a table, each a column of features, how far values lie from the mean of their list.
-
-    Parameters
-    ----------
-    table
-        Numbers, shape [columns, Q]; standard deviations above the mean go to the fourth row after: 0 where all values
-        of a list are alike, NaN where the value is NaN.
-    rows, starts
-        As of `compare_rows`.
-
-    Examples
-    --------
-    >>> table = np.array([[1, 3, np.nan, 7, 7], *np.zeros((4, 5))], np.float32)
-    >>> deviate_rows(table, np.array([0]), np.array([0, 3, 5]))
-    >>> table[4].tolist()
-    [-1.0, 1.0, nan, 0.0, 0.0]
-    """
-    keys = np.empty((len(rows), table.shape[1]), dtype=np.int64)
-    _fill_keys(table, rows, starts, keys)
-    for which in np.flatnonzero(np.diff(starts) > _FEW):
-        keys[:, starts[which] : starts[which + 1]].sort(axis=1)
-    _deviate(table, rows, starts, keys)
+    if deviations:
+        _deviate(table, rows, starts, keys)
 
 
 @borrowing

@@ -158,12 +158,11 @@ def harvest(examples: Examples) -> Examination | None:
     clicks = np.bincount(place[clicked], minlength=DEEPEST + 1)
     counts = np.flatnonzero(clicks > max(_COUNTS * clicks.sum(), 1))
     begin, end = (int(counts.min()), int(counts.max())) if len(counts) else (0, 0)
+    some = (place[above] >= begin) & (place[above] < end)
+    above, weight, lists = above[some], weight[some], int(request[-1]) + 1
     step = place[above] - begin
-    if begin < 1 or end == begin or len(np.unique(step[(step >= 0) & (step < end - begin)])) < end - begin:
-        return None
-    some = (step >= 0) & (step < end - begin)
-    above, weight, step, lists = above[some], weight[some], step[some], int(request[-1]) + 1
-    if np.count_nonzero(clicked[above] | clicked[above + 1]) < _FEW:
+    pairs = np.count_nonzero(clicked[above] | clicked[above + 1])
+    if begin < 1 or pairs < _FEW or len(np.unique(step)) < end - begin:
         return None
     parts = []
     for rows in (above, above + 1):

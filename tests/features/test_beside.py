@@ -15,7 +15,7 @@ NOON = datetime(2024, 3, 1, 12, tzinfo=UTC)
 
 def compared(beside, values, logits):
     table = np.vstack([values, np.zeros((3, len(values)))]).astype(np.float32)
-    beside.compare(table, np.array([0]), logits)
+    beside.compare(table, np.array([0]), logits, deviations=False)
     return WithinList(*table[1:])
 
 
@@ -88,7 +88,7 @@ def test_deviations_are_from_the_mean_of_the_field_alone(asked):
     values = random.choice([np.nan, -1.0, 0.0, 0.5, 2.0, 7.25], len(beside.asked.candidates)).astype(np.float32)
     values[0] = 1.0
     table = np.vstack([values, np.zeros((4, len(values)))]).astype(np.float32)
-    beside.deviate(table, np.array([0]))
+    beside.compare(table, np.array([0]), logits=False, deviations=True)
     for request, (start, end) in enumerate(zip(beside.asked.starts, beside.asked.starts[1:], strict=False)):
         field = values[start + asked.lengths[request] : end].astype(float)
         field = field[~np.isnan(field)]
@@ -103,7 +103,7 @@ def test_deviations_are_from_the_mean_of_the_field_alone(asked):
 
 def test_deviations_are_from_the_mean_of_the_list_without_a_field(asked):
     table = np.vstack([np.arange(len(asked.candidates)), np.zeros((4, len(asked.candidates)))]).astype(np.float32)
-    ComparedWith(asked).deviate(table, np.array([0]))
+    ComparedWith(asked).compare(table, np.array([0]), logits=False, deviations=True)
     for start, end in zip(asked.starts, asked.starts[1:], strict=False):
         own = table[0, start:end]
         assert table[4, start:end] == pytest.approx((own - own.mean()) / max(own.std(), 1e-9), abs=1e-5)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recsys.features.within_list import WithinList, compare_rows, deviate_rows, divide
+from recsys.features.within_list import WithinList, compare_rows, divide
 
 NUMBERS = st.sampled_from([0.0, -0.0, 0.1, 0.2, 0.3, 1.0, 7.5, 1e12, 1e-12, -1e-12, -2.0, -7.5, -1e12, math.nan])
 LOGITS = st.sampled_from([-800.0, -1.5, -0.0, 0.0, 0.3, 2.0, 900.0, math.nan])
@@ -160,7 +160,7 @@ def test_columns_that_are_compared_together_have_the_bits_of_each(logits, sizes,
 def deviations(lists):
     values = np.array([value for values in lists for value in values], dtype=np.float32)
     table = np.vstack([values, np.zeros((4, len(values)), np.float32)])
-    deviate_rows(table, np.array([0]), np.cumsum([0, *map(len, lists)]))
+    compare_rows(table, np.array([0]), np.cumsum([0, *map(len, lists)]), logits=False, deviations=True)
     return table[4]
 
 
