@@ -40,3 +40,12 @@ def test_later_requests_are_appended(line) -> None:
     joined = valid.joined(test)
     assert len(joined.requests) == len(valid.requests) + len(test.requests) == len(joined.examples.table)
     assert joined.requests["request_id"][joined.examples.starts[:-1]].is_unique().all()
+
+
+def test_lists_that_nobody_was_shown_have_no_places(line) -> None:
+    model, log, _ = parts(line)
+    rows = model.windows.of(line.dataset.requests, "valid")
+    for kind, shown in (("logged", True), ("found", False), ("drawn", False)):
+        examples = read_logged(Asked.of(rows, log), model.settings.features, None, kind).examples
+        assert (examples.positions > 0).tolist() == [shown] * len(rows)
+        assert np.isfinite(examples.propensities).tolist() == [shown] * len(rows)
