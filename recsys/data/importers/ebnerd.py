@@ -44,6 +44,7 @@ _USER_COLUMNS = ("gender", "age", "postcode", "is_subscriber", "is_sso_user")
 _CLICK = ("user_id", "item_id", "timestamp")
 _CLICKED_WITHIN = timedelta(minutes=30)
 _LONGEST_READING = timedelta(days=1)
+_SESSION_OVER = timedelta(minutes=30)
 _LARGEST = {"read": _LONGEST_READING / timedelta(seconds=1), "scroll": 100.0}
 
 
@@ -57,9 +58,9 @@ def read_ebnerd(folder: Path) -> Dataset:
     that a list was shown on is a `view`, known at once; its `read` (seconds) and `scroll` (percent) are known when its
     reading ended, those of the one article that was clicked, where no page of the log says it, half an hour later
     still, for a click has no moment of its own: it falls within that time after its list. That holds whatever
-    `click_delay` says of clicks. What a
-    request says of its user is known with it: users are versions, one wherever it changes. Moments carry no zone in the
-    files and are taken as UTC.
+    `click_delay` says of clicks. A `session` of it tells how many lists of the session came after it, known half an
+    hour after the last one. What a request says of its user is known with it: users are versions, one wherever it
+    changes. Moments carry no zone in the files and are taken as UTC.
 
     Raises
     ------
@@ -81,7 +82,9 @@ def read_ebnerd(folder: Path) -> Dataset:
     notes += said
     readings, said = _readings(requests)
     notes += said
-    events = pl.concat([clicks, readings], how="diagonal_relaxed").sort("timestamp", maintain_order=True)
+    sessions, said = _sessions(lists, requests)
+    notes += said
+    events = pl.concat([clicks, readings, sessions], how="diagonal_relaxed").sort("timestamp", maintain_order=True)
     requests = _with_page(requests, items)
     users, said = _users(lists)
     notes += said
@@ -236,6 +239,29 @@ def _readings(requests: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:
             "reading ended."
         )
     return found.unique([*_CLICK, "event"], maintain_order=True), notes
+
+
+def _sessions(lists: pl.DataFrame, requests: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:
+    """Turn what came after an article in its session into an event: how many lists, known once the session is over."""
+    if not {"session_id", "article_id"} <= set(lists.columns):
+        return pl.DataFrame(), []
+    session, shown = ("user_id", "session_id"), pl.col("impression_time")
+    rows = lists.drop_nulls(session).select(
+        "user_id",
+        pl.col("article_id").alias("item_id"),
+        shown.alias("timestamp"),
+        pl.lit("session").alias("event"),
+        (pl.len().over(session) - shown.rank("max").over(session)).cast(pl.Float32).alias("value"),
+        (shown.max().over(session) + _SESSION_OVER).alias(KNOWN_AT),
+    )
+    found = rows.drop_nulls("item_id").unique(_CLICK, keep="first", maintain_order=True)
+    if found.is_empty():
+        return found, []
+    note = (
+        f"{counted(len(found), 'session event')} tell how many lists came after an article within its session, known "
+        "half an hour after the last of them."
+    )
+    return typed_as(found, requests, ("user_id", "item_id"), "behaviors.parquet"), [note]
 
 
 def _items(articles: pl.DataFrame, requests: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:

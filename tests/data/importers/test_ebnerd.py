@@ -123,7 +123,8 @@ def test_readings_are_known_when_they_ended(flat: Path) -> None:
     """Of the page at once and after its reading; of a click, which fell within half an hour, as much later."""
     lists = behaviors().with_columns(next_scroll_percentage=pl.Series([80.0, 90.0]))
     lists.write_parquet(flat / "behaviors.parquet")
-    events = read_ebnerd(flat).events.filter(pl.col("event") != "click").sort("timestamp", "event", "known_at")
+    events = read_ebnerd(flat).events.filter(~pl.col("event").is_in(["click", "session"]))
+    events = events.sort("timestamp", "event", "known_at")
     moment = [pl.col(name).dt.replace_time_zone(None) for name in ("timestamp", "known_at")]
     assert events.select("user_id", "item_id", "event", "value", *moment).rows() == [
         (1, 30, "read", 12.0, minutes(0), minutes(0.2)),
@@ -162,12 +163,12 @@ def test_readings_of_no_possible_length_are_left_out_and_counted(flat: Path) -> 
             next_read_time=pl.Series([wrong, 4.0]), read_time=pl.Series([11.0, wrong])
         ).write_parquet(flat / "behaviors.parquet")
         data = read_ebnerd(flat)
-        assert set(data.events["event"]) == {"click", "view"}
+        assert set(data.events["event"]) == {"click", "view", "session"}
         assert "2 readings of no possible length, such as below 0 seconds, are left out." in data.about.notes
     behaviors().with_columns(
         scroll_percentage=pl.Series([None, float("nan")]), next_read_time=pl.Series([None, None], dtype=pl.Float64)
     ).write_parquet(flat / "behaviors.parquet")
-    assert sorted(set(read_ebnerd(flat).events["event"])) == ["click", "read", "view"]
+    assert sorted(set(read_ebnerd(flat).events["event"])) == ["click", "read", "session", "view"]
 
 
 def test_pages_that_are_no_ids_are_refused(flat: Path) -> None:
@@ -181,8 +182,37 @@ def test_one_reading_is_kept_of_lists_of_one_moment(flat: Path) -> None:
     pl.concat([behaviors(), twice]).write_parquet(flat / "behaviors.parquet")
     events = read_ebnerd(flat).events.filter(pl.col("item_id") == 30, pl.col("event") != "click")
     assert sorted(events.select("event", "value").rows(), key=str) == [
-        ("read", 12.0), ("scroll", 50.0), ("view", None),
+        ("read", 12.0), ("scroll", 50.0), ("session", 0.0), ("view", None),
     ]  # fmt: skip
+
+
+def test_a_session_tells_how_many_lists_followed_once_it_is_over(flat: Path) -> None:
+    lists = pl.DataFrame(
+        {
+            "impression_id": [1, 2, 3, 4, 5],
+            "article_id": [30, 20, None, 10, 10],
+            "impression_time": [minutes(at) for at in (0, 5, 9, 20, 50)],
+            "article_ids_inview": [[10, 20]] * 5,
+            "article_ids_clicked": [[10]] * 5,
+            "user_id": [1, 1, 1, 2, 1],
+            "session_id": [6, 6, 6, 6, 7],
+        },
+        schema_overrides={"user_id": pl.UInt32},
+    )
+    for order in (lists, lists.reverse()):
+        order.write_parquet(flat / "behaviors.parquet")
+        data = read_ebnerd(flat)
+        found = data.events.filter(pl.col("event") == "session").sort("timestamp")
+        moment = [pl.col(name).dt.replace_time_zone(None) for name in ("timestamp", "known_at")]
+        assert found.select("user_id", "item_id", "value", *moment).rows() == [
+            (1, 30, 2.0, minutes(0), minutes(39)),
+            (1, 20, 1.0, minutes(5), minutes(39)),
+            (2, 10, 0.0, minutes(20), minutes(50)),
+            (1, 10, 0.0, minutes(50), minutes(80)),
+        ]
+        assert any(note.startswith("4 session events tell how many lists came after an") for note in data.about.notes)
+    lists.drop("session_id").write_parquet(flat / "behaviors.parquet")
+    assert "session" not in set(read_ebnerd(flat).events["event"])
 
 
 def test_items_carry_text_codes_and_first_showing(flat: Path) -> None:
