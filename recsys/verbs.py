@@ -1,17 +1,19 @@
 """The verbs of the command line, each one call of a library function; signatures and docstrings are words and helps."""
 
+from datetime import datetime
 from pathlib import Path
 from shutil import get_terminal_size
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 from cyclopts import App, Parameter
 
 from recsys.answers import say, tell, write
 from recsys.arguments import Changes, Judged, Moment, Verbose, Whole, Written
 from recsys.errors import SettingsError
+from recsys.look_verbs import explain as explain_list
+from recsys.look_verbs import features
 from recsys.night_verbs import backtest, forget, models, nightly, rollback
 from recsys.settings_verbs import init, tune
-from recsys.shown import counted
 
 if TYPE_CHECKING:
     from polars import DataFrame
@@ -184,57 +186,7 @@ def train(
     say(f"model written to {out}; open {out / 'report.html'}")
 
 
-@APP.command
-def features(
-    data: Path,
-    /,
-    *,
-    config: Path | None = None,
-    model: Path | None = None,
-    out: Path | None = None,
-    request: str | None = None,
-    changes: Changes = (),
-) -> None:
-    """Write the feature table of logged requests, or print one request.
-
-    Parameters
-    ----------
-    data
-        Data folder.
-    config
-        TOML settings file; the built-in settings when left out.
-    model
-        Model folder whose settings and encoder are used: with text columns.
-    out
-        Folder to write.
-    request
-        Print the features of the request with this id.
-    changes
-        Change one setting: section.key=value; repeat it.
-    """
-    from recsys.settings import load_settings
-
-    if model is not None and (config is not None or changes):
-        raise SettingsError("--model has its own settings; leave --config and --set out, or give them without --model")
-    if (out is None) == (request is None):
-        raise SettingsError("give either --out DIR, to write the table, or --request ID, to print one request")
-    basis = model or load_settings(config, changes)
-    from recsys.data.tables import Dataset
-    from recsys.jobs.features import show_features, write_features
-
-    dataset = Dataset.read(data)
-    if out is None:
-        say(show_features(dataset, basis, str(request), get_terminal_size((120, 24)).columns), end="")
-        return
-    done = write_features(dataset, basis, out)
-    say(
-        f"{counted(done.features, 'feature')} of {counted(done.rows, 'candidate')} of "
-        f"{counted(done.requests, 'request')} written to {out}; "
-        f"{counted(done.outside, 'request')} outside the windows left out"
-    )
-    if model is None:
-        say("text columns are left out: they need an encoder; give --model MODEL instead of --config")
-    say(f"open {out / 'catalogue.html'}")
+APP.command(features)
 
 
 @APP.command
@@ -334,6 +286,7 @@ def score(
     items: Path | None = None,
     at: Moment = None,
     find: bool = False,
+    explain: bool = False,
     out: Path,
     top: Whole | None = None,
 ) -> bool:
@@ -357,6 +310,8 @@ def score(
         Moment for --users, such as 2023-05-24T07:00:00Z; UTC when it names no zone.
     find
         Let the model's sources add to --candidates or --items.
+    explain
+        Also write what each family of features adds to each score, and which past clicks speak for it.
     out
         Folder to write.
     top
@@ -366,7 +321,6 @@ def score(
         raise SettingsError("give --candidates FILE_OR_DIR, or --users FILE and --at TIME")
     if candidates is not None and (users or items or at):
         raise SettingsError("--candidates comes with neither --users nor --items nor --at; give one or the other")
-    from recsys.data.candidates import ask, cross, read_rows
     from recsys.data.cutting import refuse_no_items
     from recsys.data.tables import Dataset
     from recsys.files import refuse_existing
@@ -374,16 +328,21 @@ def score(
 
     refuse_existing(out)
     dataset = Dataset.read(data)
-    asked: DataFrame | Path | None = candidates
-    if users is not None and at is not None:
-        asked = ask(read_rows(users), at) if items is None else cross(read_rows(users), read_rows(items), at)
-    elif candidates is not None and not find:
+    if candidates is not None and not find:
         refuse_no_items(candidates)
-    assert asked is not None
-    scored = score_lists(model, dataset, asked, out, top, find)
+    asked = candidates if candidates is not None else _asked(cast(Path, users), items, cast(datetime, at))
+    scored = score_lists(model, dataset, asked, out, top, find, explain)
     say(scored.in_words(out))
     return not scored.broken
 
 
+def _asked(users: Path, items: Path | None, at: datetime) -> "DataFrame":
+    """Make a request for each user of a file, with the items of another one where there is one."""
+    from recsys.data.candidates import ask, cross, read_rows
+
+    return ask(read_rows(users), at) if items is None else cross(read_rows(users), read_rows(items), at)
+
+
+APP.command(explain_list, name="explain")
 for verb in (backtest, nightly, models, rollback, forget):
     APP.command(verb)

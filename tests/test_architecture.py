@@ -49,11 +49,13 @@ FLOORS += [
 FLOORS += [
     "settings",
     "model",
+    "explaining",
     "init",
     "jobs",
     "serving",
     "arguments",
     "answers",
+    "look_verbs",
     "night_verbs",
     "settings_verbs",
     "verbs",

@@ -1,7 +1,7 @@
 """Parts of rankings: each is committed whole with its checksum, so that what a killed run ranked need not be again."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from functools import reduce
@@ -158,8 +158,16 @@ class RankedParts:
         """Tell whether a part is there as it was written."""
         return self._facts(place) is not None
 
-    def rank(self, place: int, ready: "Ready", asked: pl.DataFrame, listed: pl.DataFrame, top: int | None) -> None:
-        """Rank what was listed for those who asked, and commit it.
+    def rank(
+        self,
+        place: int,
+        ready: "Ready",
+        asked: pl.DataFrame,
+        listed: pl.DataFrame,
+        top: int | None,
+        explained: Callable[[Asked], pl.DataFrame] | None = None,
+    ) -> None:
+        """Rank what was listed for those who asked, and commit it; where `explained` is given, what it makes of them.
 
         Raises
         ------
@@ -172,7 +180,7 @@ class RankedParts:
         rankings = []
         for some in [*lists.parts(ROWS_AT_ONCE)] or [lists]:  # nothing is a part, too
             ranked = ready.rank_part(some, top)
-            rankings.append(ranked.rankings)
+            rankings.append(ranked.rankings if explained is None else explained(some))
             counts.update(tied=ranked.tied, left_out=ranked.left_out)
             users |= ranked.unknown_users
             unknown |= ranked.unknown_items

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import polars as pl
 
@@ -14,6 +15,7 @@ from recsys.data.faults import refuse_errors
 from recsys.data.plain import plain_table
 from recsys.data.tables import Dataset
 from recsys.errors import DataError
+from recsys.explaining.explain import explain
 from recsys.files import link_files, new_folder, refuse_existing
 from recsys.jobs.ranked_parts import RankedParts, Scored
 from recsys.jobs.work import SCORING, library_versions, work_folder
@@ -21,6 +23,7 @@ from recsys.manifest import file_hash, write_manifest
 from recsys.model.folder import Model, State
 from recsys.model.prepared import fingerprint, frame_print
 from recsys.model.ready import Ready
+from recsys.past.lookup import Asked
 from recsys.progress import progress
 from recsys.schema import CANDIDATES, TIME
 
@@ -35,6 +38,7 @@ def score(
     out: str | Path,
     top: int | None = None,
     find: bool = False,
+    explained: bool = False,
 ) -> Scored:
     """Rank candidates and write the answer, whole or not at all.
 
@@ -60,6 +64,8 @@ def score(
         Keep the first so many of each request; all when left out.
     find
         Whether the model's sources add to candidates, up to `[candidates] size` for each request.
+    explained
+        Whether rankings also hold what adds to each score, see `recsys.explaining.explain.Explained.frame`.
 
     Raises
     ------
@@ -74,18 +80,17 @@ def score(
     refuse_existing(out := Path(out))
     check_top(top)
     asked, model = _prints(candidates), Model.load(folder := Path(folder))
-    facts = {"model": model.files, "data": fingerprint(dataset), "candidates": asked}
-    facts |= {"top": top, "find": find, "versions": library_versions()}
-    size = len(dataset.items)
+    facts = {"model": model.files, "data": fingerprint(dataset), "candidates": asked, "versions": library_versions()}
+    wanted, size = _Wanted(top, find, explained), len(dataset.items)
     with (
-        work_folder(out, facts, SCORING) as work,
+        work_folder(out, facts | wanted._asdict(), SCORING) as work,
         in_parts(candidates, work / "candidates", _rows(model, candidates, size)) as parts,
     ):
         state, first = work / "state", _first_as_of(model, parts)  # before new texts are encoded
         if not state.exists():
             write_state(folder, dataset, state, first)
         ready = _ready(model, folder, state, dataset.about.recorded_after)
-        return _ranked(parts, ready, state, work, out, top, find)
+        return _ranked(parts, ready, state, work, out, wanted)
 
 
 def score_from(
@@ -120,7 +125,7 @@ def score_from(
         in_parts(candidates, work / "candidates", _rows(model, candidates, size)) as parts,
     ):
         _first_as_of(model, parts)
-        return _ranked(parts, ready, state, work, out, top, find)
+        return _ranked(parts, ready, state, work, out, _Wanted(top, find))
 
 
 def write_state(
@@ -163,14 +168,27 @@ def _ready(model: Model, folder: Path, state: Path, recorded_after: tuple[str, .
     return replace(Ready.of(model, State.load(state, folder), folder), recorded_after=recorded_after)
 
 
-def _ranked(parts: Parts, ready: Ready, state: Path, work: Path, out: Path, top: int | None, find: bool) -> Scored:
+class _Wanted(NamedTuple):
+    """What is wanted of rankings, see `score`."""
+
+    top: int | None
+    find: bool
+    explained: bool = False
+
+
+def _ranked(parts: Parts, ready: Ready, state: Path, work: Path, out: Path, wanted: _Wanted) -> Scored:
     """Rank the parts that are not ranked yet, and put all into a folder that appears whole or not at all."""
     ranked = RankedParts(work / "ranked")
+
+    def why(asked: Asked) -> pl.DataFrame:
+        return explain(ready, asked, wanted.top).frame()
+
     with progress(len(parts), "score", "part") as advance:
         for place in range(len(parts)):
             if not ranked.holds(place):
                 part = parts[place]
-                ranked.rank(place, ready, part, _found(ready, part, find), top)
+                listed = found_by(ready, part, wanted.find)
+                ranked.rank(place, ready, part, listed, wanted.top, why if wanted.explained else None)
                 ready.log.release()
             advance(1)
     scored = replace(ranked.scored(len(parts), ready), broken=parts.broken)
@@ -178,7 +196,7 @@ def _ranked(parts: Parts, ready: Ready, state: Path, work: Path, out: Path, top:
     with new_folder(out) as staging:
         link_files(state.iterdir(), staging / "state")
         link_files((work / "ranked").glob("*.parquet"), staging / "rankings")
-        write_manifest(staging, {"counts": scored.to_json(), "top": top, **how})
+        write_manifest(staging, {"counts": scored.to_json(), "top": wanted.top, **how})
     return scored
 
 
@@ -207,7 +225,7 @@ def _first_as_of(model: Model, parts: Parts) -> int | None:
     return min((moment for moment in first if moment is not None), default=None)
 
 
-def _found(ready: Ready, candidates: pl.DataFrame, find: bool) -> pl.DataFrame:
+def found_by(ready: Ready, candidates: pl.DataFrame, find: bool) -> pl.DataFrame:
     """Let sources find candidates where that is asked for, or there are none."""
     brought = "item_id" in candidates.columns
     if find or (ready.model.settings.candidates.sources and not brought):

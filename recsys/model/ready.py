@@ -266,10 +266,13 @@ class Ready:
         `recsys.ranking.experience`.
         """
         parts = from_features(self.model.ranker.score, asked, self.model.settings.features, self.reader)
-        scores = parts[0] if len(parts) == 1 else np.concatenate(parts)
+        return self.ranked(asked, parts[0] if len(parts) == 1 else np.concatenate(parts), rules)
+
+    def ranked(self, asked: Asked, scores: Floats, rules: RuleSettings | None = None) -> pl.DataFrame:
+        """Rank candidates by their scores, shape [Q]; all else is as of `rank`."""
         shown, read = asked.lookup.ever[0], asked.lookup.codes[f"{LAST}item"] >= 0
         request = np.repeat(np.arange(len(asked.lengths)), asked.lengths)
-        order, lengths = self._order(asked.candidates, scores, request), asked.lengths
+        order, lengths = self.order(asked.candidates, scores, request), asked.lengths
         if rules := self.model.settings.rules if rules is None else rules:
             order, lengths = arranged(asked, order, rules)
         kept = np.repeat(np.arange(len(lengths)), lengths)
@@ -326,7 +329,7 @@ class Ready:
             return pl.Series([None], dtype=pl.String).new_from_index(0, len(request))
         return pl.Series(reasons, dtype=pl.String)[request]
 
-    def _order(self, candidates: pl.DataFrame, scores: Floats, request: Ints) -> Ints:
+    def order(self, candidates: pl.DataFrame, scores: Floats, request: Ints) -> Ints:
         """Order rows by request, score and what breaks ties; they come by request and item."""
         order = np.lexsort((-scores, request))
         if self.model.settings.ranker.ties == "item":

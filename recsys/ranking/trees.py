@@ -81,6 +81,35 @@ class TreeRanker:
         threads = 1 if len(matrix) < _FEW else 0
         return np.asarray(self.booster.predict(matrix, num_threads=threads, raw_score=True), dtype=np.float64)
 
+    def contributions(self, table: FeatureTable, rows: npt.NDArray[np.integer[Any]]) -> Floats:
+        """Say what each feature adds to the scores of some rows.
+
+        These are the exact Shapley values of the trees (Lundberg et al. 2020, "From local explanations to global
+        understanding with explainable AI for trees"): what a feature changes on average, over all orders in which
+        features may become known, where those that are not take the branches that what was learnt from took.
+
+        Parameters
+        ----------
+        table
+            Features.
+        rows
+            Which of its rows, shape [K].
+
+        Returns
+        -------
+        One number per feature and, last, what all rows have in common, shape [K, features + 1]; a row's sum is its
+        score.
+
+        Raises
+        ------
+        ModelError
+            When the table breaks the contract.
+        """
+        matrix = self.contract.matrix(table)[rows]
+        if len(matrix) == 0:
+            return np.empty((0, len(self.contract.names) + 1))
+        return np.asarray(self.booster.predict(matrix, num_threads=1, pred_contrib=True), dtype=np.float64)
+
     @property
     def size(self) -> int:
         """Number of trees."""

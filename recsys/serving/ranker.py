@@ -22,6 +22,7 @@ from recsys.data.one_list import are_sound_events, widened
 from recsys.data.plain import plain_table
 from recsys.data.texts import text_columns
 from recsys.errors import DataError, SettingsError
+from recsys.explaining.explain import explain
 from recsys.features.checks import check_context, check_id_types
 from recsys.features.declared import Declared
 from recsys.features.plan import counted_keys
@@ -133,6 +134,21 @@ class Ranker:
         ready = self._ready  # an update that comes meanwhile gives others another one
         ranked = keep_top(ready.rank(ready.ask(read(candidates, CANDIDATES, ready.columns))), top)
         return ranked if isinstance(candidates, pl.DataFrame) else ranked.to_pandas()
+
+    def explain(self, candidates: Frame, top: int | None = None) -> Frame:
+        """Order candidates as `rank` does, and say what adds to each score of the first places; as of `rank`.
+
+        Returns
+        -------
+        What `rank` returns and, beside it, `others`: the mean score of up to 20 others of its list, evenly from the
+        best to the worst; `contribution_<family>`: what each family of features adds to that, exact Shapley values of
+        the trees that sum to the score; `named_first`: the family that moves the score most when its values are
+        exchanged for those of others; `clicks`: up to three clicked items that raise interest in the candidate most.
+        """
+        check_top(top)
+        ready = self._ready
+        explained = explain(ready, ready.ask(read(candidates, CANDIDATES, ready.columns)), top).frame()
+        return explained if isinstance(candidates, pl.DataFrame) else explained.to_pandas()
 
     def find(self, requests: Frame) -> Frame:
         """Find candidates by the sources of the model's `[candidates]`, for requests that have none or too few.

@@ -148,14 +148,38 @@ class UserTower:
         -------
             [B, C]; NaN where the user has no known click.
         """
+        found = np.empty((similarity.shape[0], similarity.shape[3]))
+        _attend(similarity, self._weights(similarity, attention, ages, known), self.scale, found)
+        return found
+
+    def interest_by_click(
+        self,
+        similarity: NDArray[np.float32],
+        attention: NDArray[np.float64],
+        ages: NDArray[np.float32],
+        known: NDArray[np.bool_],
+    ) -> NDArray[np.float64]:
+        """Return what each click adds to the interest, [B, H, C], of the same; 0 where there is none."""
+        weights = self._weights(similarity, attention, ages, known)
+        total = weights.sum(axis=2, keepdims=True)
+        shares = np.divide(weights, total, out=np.zeros_like(weights), where=total > 0)
+        found: NDArray[np.float64] = (self.scale[:, None, None] * shares * similarity).sum(axis=1)
+        return found
+
+    def _weights(
+        self,
+        similarity: NDArray[np.float32],
+        attention: NDArray[np.float64],
+        ages: NDArray[np.float32],
+        known: NDArray[np.bool_],
+    ) -> NDArray[np.float64]:
+        """Return `w` but for a factor, [B, K, H, C], the largest of a part 1."""
         forgotten = np.log1p(np.where(known, ages, 0).astype(np.float64) / 24)
         bias = attention.transpose(0, 2, 1) - self.forgetting[:, None] * forgotten[:, None, :]
-        found = np.empty((similarity.shape[0], similarity.shape[3]))
         weights = np.empty(similarity.shape)
         _weigh(similarity, np.ascontiguousarray(bias), known, self.sharpness, weights)
         np.exp(weights, out=weights)
-        _attend(similarity, weights, self.scale, found)
-        return found
+        return weights
 
     def save(self, path: str | Path) -> None:
         """Write a safetensors file."""

@@ -45,6 +45,19 @@ def rows_of(frame):
     return FeatureRows.of(FeatureTable.of(frame))
 
 
+def test_contributions_of_rows_sum_to_their_scores(grown) -> None:
+    table = VALID.table.table(0, len(VALID.table))
+    rows = np.array([5, 0, 5, 99])
+    found = grown.contributions(table, rows)
+    assert found.shape == (4, len(CONTRACT.names) + 1)
+    assert found.sum(axis=1) == pytest.approx(grown.score(table)[rows], abs=1e-9)
+    assert np.array_equal(found[0], found[2])
+    assert len(set(found[:, -1])) == 1
+    assert grown.contributions(table, rows[:0]).shape == (0, len(CONTRACT.names) + 1)
+    with pytest.raises(ModelError, match="the feature table does not fit the ranker: missing"):
+        grown.contributions(FeatureTable(("match",), table.numbers[:1], ()), rows)
+
+
 def renamed(examples, change):
     return dataclasses.replace(examples, table=rows_of(change(examples.table.frame())))
 

@@ -55,6 +55,20 @@ def test_interest_is_the_stated_formula() -> None:
             assert found[request, candidate] == pytest.approx(expected, abs=1e-12, nan_ok=True)
 
 
+def test_what_clicks_add_sums_to_the_interest() -> None:
+    random = np.random.default_rng(1)
+    similarity = random.uniform(-1, 1, (5, 2, 4, 3)).astype(np.float32)
+    ages, known = random.uniform(0, 200, (5, 4)).astype(np.float32), random.random((5, 4)) < 0.6
+    known[2] = False
+    attention = random.normal(0, 2, (5, 4, 2))
+    adds = TOWER.interest_by_click(similarity, attention, ages, known)
+    assert adds.shape == (5, 4, 3)
+    interest = TOWER.interest(similarity, attention, ages, known)
+    some = known.any(axis=1)
+    assert adds.sum(axis=1)[some] == pytest.approx(interest[some], abs=1e-12)
+    assert not adds[np.broadcast_to(~known[:, :, None], adds.shape)].any()
+
+
 def test_plain_tower_is_the_mean_similarity() -> None:
     similarity = np.array([0.1, 0.3], np.float32).reshape(1, 1, 2, 1)
     plain = UserTower(np.zeros((1, 4)), np.zeros(1), np.zeros(1), np.ones(1), np.ones(1))

@@ -1,0 +1,1 @@
+"""Why a list is in its order: what speaks for each candidate, which past clicks, which words of its text."""

@@ -1,0 +1,117 @@
+"""What each feature, and each family of them, adds to a candidate's score beside the others of its list."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from recsys.features.plan import PlannedColumn
+from recsys.features.table import FeatureTable
+from recsys.past.streams import Ints
+from recsys.ranking.trees import TreeRanker
+from recsys.statistics.numbers import Floats
+
+OTHERS = 20
+"""With so many others of its list, at most, a candidate is compared: evenly from the best to the worst."""
+
+
+@dataclass(frozen=True, eq=False)
+class Contributions:
+    """Why K candidates have their scores and not those of others of their lists.
+
+    Attributes
+    ----------
+    columns
+        The P columns of the plan; what compares one within its list counts as that column.
+    others
+        Mean score of the others that each candidate is compared with; where it has none, what the trees say of nobody,
+        shape [K].
+    by_column
+        What each column adds to that, shape [K, P]; a row's sum is the candidate's score less `others`.
+    told
+        The same beside nobody: what differs between two candidates of a list is what one has over the other, [K, P].
+    weights
+        By how much, on average, what each family adds differs between the candidate and another one, shape [K, F]:
+        about how far the score would move if it had another one's values.
+    """
+
+    columns: tuple[PlannedColumn, ...]
+    others: Floats
+    by_column: Floats
+    told: Floats
+    weights: Floats
+
+    @cached_property
+    def families(self) -> tuple[str, ...]:
+        """Names of the F families, in the order of the plan."""
+        return families_of(self.columns)
+
+    @cached_property
+    def by_family(self) -> Floats:
+        """What each family adds, shape [K, F]."""
+        return self.by_column @ _members(self.columns)
+
+    @cached_property
+    def first(self) -> Ints:
+        """The families of each candidate, those that weigh most first, shape [K, F]."""
+        return np.argsort(-self.weights, axis=1, kind="stable")
+
+
+def families_of(columns: Sequence[PlannedColumn]) -> tuple[str, ...]:
+    """Name the families of columns, each once, in their order."""
+    return tuple(dict.fromkeys(column.family for column in columns))
+
+
+def contributions(
+    ranker: TreeRanker, table: FeatureTable, columns: tuple[PlannedColumn, ...], order: Ints, starts: Ints, rows: Ints
+) -> Contributions:
+    """Compare candidates with others of their lists.
+
+    A score means something beside other scores of its list alone. So what the trees say of a candidate, feature by
+    feature (`TreeRanker.contributions`), is held against what they say of others of its list; what they all have in
+    common speaks for none of them.
+
+    Parameters
+    ----------
+    ranker, table, columns
+        The trees, the features of Q candidates, and the plan that they follow.
+    order, starts
+        Rows of the table by request and from the best to the worst, shape [Q], and the first place of each request and,
+        last, Q, shape [R + 1].
+    rows
+        Which candidates, shape [K].
+    """
+    request = np.searchsorted(starts, rows, side="right") - 1
+    beside = {which: compared_with(order[starts[which] : starts[which + 1]]) for which in np.unique(request).tolist()}
+    needed = np.unique(np.concatenate([rows, *beside.values()]))
+    told = ranker.contributions(table, needed)
+    firsts = np.cumsum([0, *(len(column.columns) for column in columns[:-1])])
+    by_column, nobody = np.add.reduceat(told[:, :-1], firsts, axis=1), told[:, -1]
+    by_family = by_column @ _members(columns)
+    place, beside_others = np.searchsorted(needed, rows), np.empty((len(rows), len(columns)))
+    weights = np.empty((len(rows), by_family.shape[1]))
+    found = Contributions(columns, np.empty(len(rows)), beside_others, by_column[place], weights)
+    for which, compared in beside.items():
+        own = np.flatnonzero(request == which)
+        one, others = place[own], np.searchsorted(needed, compared)
+        counted = (one[:, None] != others).astype(np.float64)  # nobody is compared with itself
+        counted /= np.maximum(counted.sum(axis=1, keepdims=True), 1)
+        found.by_column[own] = by_column[one] - counted @ by_column[others]
+        found.others[own] = nobody[one] + counted @ by_column[others].sum(axis=1)
+        far = np.abs(by_family[one][:, None] - by_family[others])
+        alone = counted.sum(axis=1) == 0
+        found.weights[own] = np.where(alone[:, None], np.abs(by_family[one]), np.einsum("ko,kof->kf", counted, far))
+    return found
+
+
+def compared_with(ranked: Ints) -> Ints:
+    """Choose whom candidates of a list are compared with, from its rows from the best to the worst."""
+    size = min(len(ranked), OTHERS + 1)  # one of them may be the candidate
+    return ranked[np.unique(np.linspace(0, len(ranked) - 1, size).astype(np.int64))]
+
+
+def _members(columns: Sequence[PlannedColumn]) -> Floats:
+    """Say which column is of which family, 1 or 0, shape [P, F]."""
+    families = families_of(columns)
+    return np.array([[float(column.family == family) for family in families] for column in columns])
