@@ -55,6 +55,7 @@ FOLDERS = (
             "ranking",
             "arranging",
             "model",
+            "explaining",
             "init",
             "jobs",
             "serving",
@@ -90,6 +91,11 @@ def settings() -> str:
         if hasattr(field.annotation, "model_fields"):
             made: Any = field.annotation
             parts += [f"## `[{section}]`", str(parse(made.__doc__).short_description), _table(made, made.model_fields)]
+            for inner in made.model_fields if section == "rules" else ():
+                for part in _models(made.model_fields[inner].annotation):
+                    own = {name: of for name, of in part.model_fields.items() if name not in made.model_fields}
+                    about = str(parse(part.__doc__).short_description)
+                    parts += [f"### `{inner}` of `[{section}]`", about, _table(part, own)]
     families = [
         f"| `{family}` | {features._FAMILIES[family].__doc__} |"  # the functions are what a family is
         for family in features.FAMILIES
@@ -142,7 +148,10 @@ def _help(words: list[str]) -> str:
 
 def _table(of: type, fields: dict[str, FieldInfo], top: bool = False) -> str:
     meanings = {
-        name: str(param.description) for param in parse(of.__doc__ or "").params for name in param.arg_name.split(", ")
+        name: str(param.description)
+        for each in reversed(of.__mro__)
+        for param in parse(each.__doc__ or "").params
+        for name in param.arg_name.split(", ")
     }
     rows = []
     for name, field in fields.items():
@@ -152,6 +161,13 @@ def _table(of: type, fields: dict[str, FieldInfo], top: bool = False) -> str:
         kind = "; ".join([_kind(field.annotation), *_bounds(field.metadata)])
         rows.append("| " + " | ".join(map(_cell, (f"`{name}`", kind, _default(field), meaning))) + " |")
     return _rows("| setting | holds | when left out | meaning |", rows)
+
+
+def _models(annotation: Any) -> list[Any]:
+    """Find the classes of settings in an annotation."""
+    if hasattr(annotation, "model_fields"):
+        return [annotation]
+    return [found for inner in get_args(annotation) for found in _models(inner)]
 
 
 def _rows(head: str, rows: Iterable[str]) -> str:

@@ -80,7 +80,7 @@ class Settings(BaseModel):
     @property
     def kept(self) -> Kept:
         """The columns that features and rules read."""
-        return replace(self.features.kept, rules=self.rules.attributes)
+        return replace(self.features.kept, rules=self.rules.attributes, user_rules=self.rules.user_attributes)
 
     @property
     def clock(self) -> TimeSettings:

@@ -183,8 +183,10 @@ def kept_items(items: pl.DataFrame, kept: Kept) -> pl.DataFrame:
 def kept_users(users: pl.DataFrame, kept: Kept) -> pl.DataFrame:
     """Bring a table of users to the columns of `Behaviour.users`, with the errors of `behaviour_of`."""
     _refuse_absent("users", kept.users, users, "users")
+    _refuse_absent("rules", kept.user_rules, users, "users")
     _refuse_no_categories("users", kept.users, users)
-    return users.select("user_id", *_versions(users), *kept.users)
+    others = [as_texts(users[name]) for name in kept.user_rules if name not in kept.users]
+    return users.select("user_id", *_versions(users), *kept.users, *others)
 
 
 def _versions(table: pl.DataFrame) -> list[str]:

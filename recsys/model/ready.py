@@ -10,7 +10,8 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 
-from recsys.arranging.rules import arranged, keep_top
+from recsys.arranging.arrange import arranged
+from recsys.arranging.rules import keep_top
 from recsys.arranging.settings import RuleSettings
 from recsys.data.candidates import refuse_misnamed
 from recsys.data.checks import check_candidates
@@ -272,9 +273,11 @@ class Ready:
         """Rank candidates by their scores, shape [Q]; all else is as of `rank`."""
         shown, read = asked.lookup.ever[0], asked.lookup.codes[f"{LAST}item"] >= 0
         request = np.repeat(np.arange(len(asked.lengths)), asked.lengths)
-        order, lengths = self.order(asked.candidates, scores, request), asked.lengths
+        by_score, propensity = partial(self.order, asked.candidates, request=request), None
         if rules := self.model.settings.rules if rules is None else rules:
-            order, lengths = arranged(asked, order, rules)
+            order, lengths, propensity = arranged(asked, scores, by_score, rules, self.reader)
+        else:
+            order, lengths = by_score(scores), asked.lengths
         kept = np.repeat(np.arange(len(lengths)), lengths)
         places = np.arange(1, len(kept) + 1) - np.repeat(np.cumsum(lengths) - lengths, lengths)
         ids = pl.DataFrame([asked.candidates.get_column(name) for name in ("request_id", "user_id", "item_id")])
@@ -288,6 +291,7 @@ class Ready:
                 pl.Series("unknown_user", ((shown == 0) & ~read)[order]),
                 pl.Series("unknown_item", (asked.lookup.items < 0)[order]),
                 self._unlike(asked, kept).alias("unlike"),
+                *([] if propensity is None else [pl.Series("propensity", propensity)]),
             ]
         )
 

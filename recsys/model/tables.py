@@ -61,6 +61,7 @@ def read_behaviour(folder: Path, kept: Kept) -> Behaviour:
         "showings": _columns((*SHOWN, CLICKED_AT), kept.context),
         "events": _columns((*DONE, EVENT_ID)),
     }
+    columns["users"] |= dict.fromkeys(kept.user_rules, _CATEGORIES)
     columns["items"] |= dict.fromkeys(kept.rules, _CATEGORIES) | dict.fromkeys(kept.numbers, _NUMBERS)
     tables = {}
     for name, expected in columns.items():

@@ -28,8 +28,8 @@ class Kept:
         Of users: categories.
     context
         Of requests: categories.
-    rules
-        Of items: what rules of ranked lists look at, as text where it is none of these.
+    rules, user_rules
+        Of items and of users: what rules of ranked lists look at, as text where it is none of these.
     """
 
     affinity: tuple[str, ...] = ()
@@ -37,6 +37,7 @@ class Kept:
     users: tuple[str, ...] = ()
     context: tuple[str, ...] = ()
     rules: tuple[str, ...] = ()
+    user_rules: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

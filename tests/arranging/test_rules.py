@@ -1,65 +1,19 @@
-"""Rules against a plain reading of them, list by list."""
+"""Rules against a plain reading of them: who is left out, put forward, fixed and capped, and for whom."""
 
+from dataclasses import replace
 from datetime import timedelta
-from itertools import pairwise
 
-import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from recsys import Ranker
-from recsys.arranging.rules import as_text, as_texts, placed
+from recsys.arranging.rules import as_text, as_texts
 from recsys.arranging.settings import RuleSettings
 from recsys.errors import SettingsError
 from recsys.jobs.score import write_state
 
 DAY = timedelta(days=1)
-
-
-def plainly(order: list[int], fixed: dict[int, int], values: list[list[int]], caps: list[tuple[int, int]]) -> list[int]:
-    """Place after place: what is fixed there, else the best that no cap holds back, else the best."""
-    pinned = {place: row for row, place in fixed.items() if row in order and place < len(order)}
-    left, found = [row for row in order if row not in pinned.values()], dict(pinned)
-    for place in range(len(order)):
-        if place in pinned:
-            continue
-
-        def free(row: int, place: int = place) -> bool:
-            for (most, first), of in zip(caps, values, strict=True):
-                if place < first and of[row] >= 0:
-                    others = [found[each] for each in range(min(first, len(order))) if each in found]
-                    if sum(of[other] == of[row] for other in others) >= most:
-                        return False
-            return True
-
-        best = next((row for row in left if free(row)), left[0])
-        found[place] = best
-        left.remove(best)
-    return [found[place] for place in range(len(order))]
-
-
-@settings(max_examples=200)
-@given(st.data())
-def test_places_are_those_of_a_plain_reading(data: st.DataObject) -> None:
-    lengths = data.draw(st.lists(st.integers(0, 9), min_size=1, max_size=4))
-    rows = sum(lengths)
-    starts = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-    orders = [data.draw(st.permutations(range(start, end))) for start, end in pairwise(starts)]
-    caps = data.draw(st.lists(st.tuples(st.integers(1, 3), st.integers(1, 8)), max_size=2))
-    values = [data.draw(st.lists(st.integers(-1, 2), min_size=rows, max_size=rows)) for _ in caps]
-    fixed = np.full(rows, -1, dtype=np.int64)
-    for start, length in zip(starts, lengths, strict=False):
-        for place, row in enumerate(data.draw(st.permutations(range(length)))[:2]):
-            fixed[start + row] = data.draw(st.sampled_from([-1, 2 * place, 8 + place]))
-    kept = np.array([row for order in orders for row in order], dtype=np.int64)
-    table = np.array(values, dtype=np.int64).reshape(len(caps), rows)
-    found = placed(kept, starts, fixed, table, np.array(caps, dtype=np.int64).reshape(len(caps), 2))
-    for order, (start, end) in zip(orders, pairwise(starts), strict=True):
-        of_list = {row: int(fixed[row]) for row in order if fixed[row] >= 0}
-        assert found[start:end].tolist() == plainly(list(order), of_list, values, caps)
 
 
 @pytest.fixture(scope="module")
@@ -169,3 +123,55 @@ def test_values_are_written_alike_whatever_their_type() -> None:
     assert as_texts(pl.Series([True, False])).to_list() == [as_text(True), as_text(False)] == ["true", "false"]
     assert as_texts(pl.Series([0.5])).to_list() == ["0.5"]
     assert as_text(3) == "3"
+
+
+@pytest.mark.slow
+def test_items_that_came_out_long_ago_are_left_out_and_others_put_forward(line, ranked_by) -> None:
+    lists, items = line.candidates(), line.dataset.items
+    told = lists.join(items.select("item_id", "available_at", "category"), on="item_id", how="left")
+    bare = Ranker.load(line.model).rank(lists)
+    found = ranked_by(newest="2d").rank(lists)
+    young = told.filter((pl.col("timestamp") - pl.col("available_at") <= 2 * DAY) | pl.col("available_at").is_null())
+    assert 0 < len(found) < len(bare)
+    assert {*found.select("request_id", "item_id").rows()} == {*young.select("request_id", "item_id").rows()}
+    kind = told["category"].mode()[0]
+    ahead = ranked_by(boosts=[{"attribute": "category", "values": [kind], "by": 100.0}]).rank(lists)
+    assert ahead.sort("request_id", "item_id")["score"].equals(bare.sort("request_id", "item_id")["score"])
+    kinds = ahead.join(items.select("item_id", "category"), on="item_id", how="left", maintain_order="left")
+    places = kinds.with_columns(own=pl.col("category") == kind).group_by("request_id").agg(
+        first=pl.col("rank").filter("own").max(), own=pl.col("own").sum()
+    )  # fmt: skip
+    assert places.filter(pl.col("own") > 0, pl.col("first") != pl.col("own")).is_empty()
+    order = ["request_id", "rank"]
+    rest = kinds.filter(pl.col("category") != kind).select("request_id", "item_id", "rank").sort(order)
+    before = bare.join(rest, on=["request_id", "item_id"], how="semi").sort(order)
+    assert rest["item_id"].to_list() == before["item_id"].to_list()
+
+
+@pytest.mark.slow
+def test_segments_hold_for_their_users_alone(line, tmp_path) -> None:
+    lists = line.candidates()
+    users = lists["user_id"].unique().sort()
+    plans = pl.DataFrame({"user_id": users, "plan": ["free" if place % 2 else None for place in range(len(users))]})
+    dataset = replace(line.dataset, users=plans)
+    kind = line.dataset.items["category"].mode()[0]
+    segment = {
+        "users": {"plan": ["free"]},
+        "unavailable": {"category": [kind]},
+        "caps": [{"attribute": "category", "most": 1, "first": 2}],
+    }
+    rules = RuleSettings.model_validate({"segments": [segment]})
+    first = lists["timestamp"].min()
+    write_state(line.model, dataset, tmp_path / "state", int(first.timestamp() * 1e6), rules=rules)
+    found = Ranker.load(line.model, state=tmp_path / "state").rank(lists)
+    bare = Ranker.load(line.model).rank(lists)
+    free = plans.filter(pl.col("plan") == "free")["user_id"].implode()
+    kinds = found.join(
+        line.dataset.items.select("item_id", "category"), on="item_id", how="left", maintain_order="left"
+    )
+    assert kind not in set(kinds.filter(pl.col("user_id").is_in(free))["category"])
+    others = ~pl.col("user_id").is_in(free)
+    assert_frame_equal(found.filter(others), bare.filter(others), check_exact=True)
+    assert 0 < len(found.filter(others)) < len(found)
+    with pytest.raises(SettingsError, match=r"\[rules\] names 'plan', which is not a column of users; add it"):
+        write_state(line.model, line.dataset, tmp_path / "other", rules=rules)
