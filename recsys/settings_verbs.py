@@ -50,7 +50,7 @@ def tune(
     trials
         Settings to try, the given ones first.
     budget
-        Time after which no trial begins.
+        Time after which no trial begins; texts are learnt from before it, and the best are compared after it.
     changes
         Change one setting: section.key=value; repeat it.
     """

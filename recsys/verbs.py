@@ -193,7 +193,7 @@ APP.command(features)
 def evaluate(
     model: Path, data: Path, /, *, window: Judged = "test", json: Written = None, lists: Path | None = None
 ) -> None:
-    """Measure six rankers on a window.
+    """Measure every ranker on a window.
 
     Parameters
     ----------

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import polars as pl
 
+from recsys.data.labels import refuse_worthless
 from recsys.data.tables import Dataset
 from recsys.errors import DataError, SettingsError
 from recsys.features.settings import FeatureSettings
@@ -85,12 +86,14 @@ def check_events(dataset: Dataset, settings: FeatureSettings) -> None:
     Raises
     ------
     SettingsError
-        Naming the kind and those that occur.
+        Naming the kind and those that occur, or one whose values are read and that has none.
     """
     kinds = dataset.events["event"].unique().sort().to_list()
     for kind in settings.kinds:
         if kind not in kinds:
             raise SettingsError(f"[features] counts {kind!r}, an event that never occurs; events holds {kinds}")
+    for kind in settings.values:
+        refuse_worthless(dataset.events, "[features] values", kind)
 
 
 def check_id_types(frame: pl.DataFrame, behaviour: Behaviour, called: str = "candidates") -> None:

@@ -2,11 +2,13 @@
 
 import logging
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import polars as pl
 
+from recsys.data.clock import format_duration
 from recsys.data.windows import Window
 from recsys.jobs.judging import LoggedWindow, read_logged
 from recsys.model.prepared import Prepared
@@ -22,6 +24,13 @@ if TYPE_CHECKING:
     from recsys.learning.course import TextCourse
 
 logger = logging.getLogger(__name__)
+
+
+MANY = 100
+"""Blocks beyond which a longer one is named."""
+
+_FEW = 12
+"""Blocks that the longer one would make."""
 
 
 def read_blocks(
@@ -47,8 +56,17 @@ def read_blocks(
     log, settings = prepared.log, prepared.settings
     merging = EVEN
     logged: dict[Window, LoggedWindow] = {}
-    first = ", the first of which takes longest" if len(course.blocks) > 1 else ""
-    story.begin(f"learning what texts say about clicks, in {counted(len(course.blocks), 'period')} of time{first}")
+    periods, length = len(course.blocks), settings.text.block
+    first = ", the first of which takes longest" if periods > 1 else ""
+    doing = "learning what texts say about clicks" if settings.text.epochs else "reading texts as they are"
+    story.begin(f"{doing}, in {counted(periods, 'period')} of time{first}")
+    if periods > MANY:
+        longer = max(1, periods * length // timedelta(days=_FEW))
+        logger.warning(
+            "[text] block = %s cuts the log into %s, each of which is read and learnt from by itself; with block = %s "
+            "it is done in a fraction of the time",
+            *(format_duration(length), counted(periods, "period"), f'"{longer}d"'),
+        )
     with progress(len(course.blocks), "learning", "period", course.worth) as advance:
         for block in course.blocks:
             if block.window != "text":

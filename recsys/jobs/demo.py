@@ -94,7 +94,7 @@ def run_demo(out: str | Path, world: WorldSettings | None = None, settings: Sett
         story.end(f"{counted(scored.requests, 'list')} ranked, and a report of all of it written")
     return (
         f"{to_text(judgement.evaluation)}\n"
-        f"{scored.rankings:,} rankings of the last day's {scored.requests:,} requests are in {out / 'scored'}\n"
+        f"the last day's {scored.requests:,} lists, {scored.rankings:,} candidates, are ranked in {out / 'scored'}\n"
         f"tables: {out / 'data'}   model: {out / 'model'}   report: {out / 'report.html'}"
     )
 

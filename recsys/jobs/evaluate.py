@@ -1,4 +1,4 @@
-"""Evaluate: how well each of six rankers orders the lists of a window."""
+"""Evaluate: how well each ranker orders the lists of a window."""
 
 import logging
 from dataclasses import replace

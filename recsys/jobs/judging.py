@@ -134,6 +134,8 @@ class Judgement:
         Of the ranker `both`, where click probabilities are judged.
     bias
         What was done about clicks that fell where people looked, when the rankers learnt.
+    kept
+        What reads texts after the last lesson, see `recsys.learning.lessons.Lesson`; empty where nothing was learnt.
     """
 
     window: LoggedWindow
@@ -146,6 +148,7 @@ class Judgement:
     made: FieldResults | None = None
     calibration: Calibration | None = None
     bias: PositionBias = UNBIASED
+    kept: str = ""
 
     @cached_property
     def evaluation(self) -> Evaluation:

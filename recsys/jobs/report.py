@@ -18,6 +18,14 @@ RECENT = 5
 """Past clicks that the page shows for each of them, where `[report] histories` asks for them."""
 
 
+_BECAME = {
+    "published": ", as it was published",
+    "heads": ", as it was published, with a part on top that learnt from clicks",
+    "tuned": ", fine-tuned on clicks",
+}
+"""What became of the encoder, by what its last lesson kept."""
+
+
 def write_report(folder: Path, judgement: Judgement, model: Model, dataset: Dataset) -> None:
     """Write `metrics.json` and `report.html` into an existing folder."""
     write_json(folder / "metrics.json", judgement.evaluation.to_json())
@@ -33,7 +41,7 @@ def make_page(judgement: Judgement, model: Model, dataset: Dataset) -> str:
         "Windows (UTC)": cuts,
         "Freshness": model.settings.time.in_words(),
         "Labels known after": model.clock.delays_in_words,
-        "Encoder": model.settings.text.encoder,
+        "Encoder": f"{model.settings.text.encoder}{_BECAME.get(judgement.kept, '')}",
         "Trees": f"{model.ranker.size} with text, {model.behaviour_ranker.size} without{bias_told(judgement.bias)}",
         "Seed": str(model.settings.seed),
     }

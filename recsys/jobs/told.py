@@ -67,14 +67,17 @@ def lessons_told(lessons: Sequence["Lesson"], settings: TextSettings, started: b
             + " (chance: 50%)"
         )
     if last.gain is not None:
-        words += f"; tuning gains {_points(*(math.nan if each is None else each for each in last.gain))}"
+        mean, low, high = (math.nan if each is None else each for each in last.gain)
+        words += f"; tuning gains {_points(mean, low, high, AUC)}"
+        if settings.tune == "auto" and last.kept == "tuned" and not low > 0:
+            words += "; more than one standard error, so it stays"
     return words
 
 
-def _points(mean: float, low: float, high: float) -> str:
-    """Write a gain in AUC as points of a hundred pairs, and say where its sign is not certain."""
+def _points(mean: float, low: float, high: float, measure: object) -> str:
+    """Write a gain in a measure as points of a hundred, and say where its sign is not certain."""
     sure = "" if low > 0 or high < 0 else ", not certain"
-    return f"{100 * mean:+.1f} points{sure} (95 % interval {100 * low:+.1f} to {100 * high:+.1f})"
+    return f"{100 * mean:+.1f} points of {measure}{sure} (95 % interval {100 * low:+.1f} to {100 * high:+.1f})"
 
 
 def trees_told(trees: TreeRanker, examples: Examples) -> str:
@@ -90,8 +93,9 @@ def bias_told(bias: PositionBias) -> str:
         return "; clicks are corrected for their places, by effects that LightGBM learnt"
     odds = bias.examination.odds
     place = min(len(odds), _PLACE)
-    looked = f"{odds[place - 1]:.2f} times as likely as at the first"
-    return f"; clicks are corrected for their places: at place {place} the same is clicked {looked}"
+    looked = f"{odds[place - 1]:.2f} times those at the first"
+    way = "the odds are taken off" if bias.correction == "examination" else "rare places count more"
+    return f"; clicks are corrected for their places ({way}): at place {place} the odds of a click are {looked}"
 
 
 def rankers_told(evaluation: Evaluation) -> str:
@@ -102,5 +106,6 @@ def rankers_told(evaluation: Evaluation) -> str:
     difference = evaluation.overall.differences.get(f"{TEXT}-{UNTUNED}")
     if difference is None or math.isnan(difference[str(AUC)].low):
         return words
-    gain = difference[str(AUC)]
-    return f"{words}; here tuning gains texts {_points(gain.mean, gain.low, gain.high)}"
+    gains = [(difference[measure], measure) for measure in (HEADLINE, str(AUC)) if measure in difference]
+    told = [_points(gain.mean, gain.low, gain.high, measure) for gain, measure in gains]
+    return f"{words}; here tuning gains texts {' and '.join(told)}"

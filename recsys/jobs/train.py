@@ -150,7 +150,8 @@ def _train_in(
     made = judge_field(judged, finder, rankers, settings.seed)
     if judgement.name == "test":  # all before was learnt from
         judgement = judgement.with_untuned(untuned, settings.text.query)
-    judgement = replace(judgement, sampled=dataset.about.sampled, not_out=not_out, made=made)
+    kept = course.trainer.lessons[-1].kept if course.trainer.lessons else ""
+    judgement = replace(judgement, sampled=dataset.about.sampled, not_out=not_out, made=made, kept=kept)
     story.end(rankers_told(judgement.evaluation))
     with new_folder(target) as folder:
         model.save(folder)

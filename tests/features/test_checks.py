@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import polars as pl
@@ -88,6 +89,15 @@ def test_an_event_kind_that_never_occurs_is_refused(tools, change):
     )
     with pytest.raises(SettingsError, match=r"counts 'lik', an event that never occurs; events holds \['like'\]"):
         check_events(dataset, FeatureSettings(**change))
+
+
+def test_values_of_events_that_have_none_are_refused(tools) -> None:
+    likes = tools.events([(1, 1, "like", datetime(2024, 3, 1, tzinfo=UTC), timedelta(0))])
+    dataset = Dataset(likes.select("item_id"), likes.with_columns(value=pl.lit(2.0)), tools.showings([]))
+    check_events(dataset, FeatureSettings(values=("like",)))
+    for events in (likes.with_columns(value=pl.lit(None, pl.Float64)), likes.drop("value", strict=False)):
+        with pytest.raises(SettingsError, match=r"\[features\] values names 'like', and no such event has a `value`"):
+            check_events(replace(dataset, events=events), FeatureSettings(values=("like",)))
 
 
 def test_context_known_before_the_list_is_taken():

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from recsys.jobs import blocks
 from recsys.jobs.blocks import read_blocks
 from recsys.jobs.train import prepare_to_learn, refuse_early
 from recsys.learning.course import TextCourse
@@ -30,3 +31,14 @@ def test_each_list_is_read_once_in_its_window_by_what_had_not_learnt_from_it(lin
     for block in course.blocks:
         if block.window != "text":
             assert order.index(("read", block)) < order.index(("learn", block))
+
+
+@pytest.mark.parametrize("many", [2, 100])
+def test_a_log_that_is_cut_into_very_many_blocks_is_told_of(line, tmp_path, monkeypatch, caplog, many) -> None:
+    prepared, windows = prepare_to_learn(line.dataset, line.settings), Model.load(line.model).windows
+    course = TextCourse(line.dataset, line.settings.text, line.settings.seed, windows, prepared.log, None, tmp_path)
+    monkeypatch.setattr(blocks, "MANY", many)
+    read_blocks(course, prepared, tmp_path, Story(1))
+    said = f"[text] block = 1d cuts the log into {len(course.blocks)} periods, each of which is read and learnt from"
+    assert (said in caplog.text) == (many < len(course.blocks))
+    assert ('with block = "1d" it is done' in caplog.text) == (many < len(course.blocks))

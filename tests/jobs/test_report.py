@@ -36,3 +36,16 @@ def test_hostile_titles_are_shown_as_text(line) -> None:
 def test_items_without_a_title_are_named_as_such(line) -> None:
     dataset = replace(line.dataset, items=line.dataset.items.with_columns(title=pl.lit(None, dtype=pl.String)))
     assert "(no text)" in make_page(line.judgement, Model.load(line.model), dataset)
+
+
+def test_the_page_says_what_became_of_the_encoder(line) -> None:
+    model = Model.load(line.model)
+    for kept, said in [
+        ("tuned", ", fine-tuned on clicks"),
+        ("heads", ", as it was published, with a part on top that learnt from clicks"),
+        ("published", ", as it was published"),
+        ("", ""),
+    ]:
+        page = make_page(replace(line.judgement, kept=kept), model, line.dataset)
+        assert f"{model.settings.text.encoder}{said}</dd>" in page
+    assert line.judgement.kept == "heads"

@@ -306,4 +306,5 @@ def _users(lists: pl.DataFrame) -> tuple[pl.DataFrame | None, list[str]]:
     new = pl.col("user_id").is_first_distinct() | pl.struct(attributes).ne_missing(before)
     users = rows.filter(new).sort("user_id", KNOWN_AT)
     changes = len(users) - users["user_id"].n_unique()
-    return users, [f"What is known of users comes with their requests, and changes {counted(changes, 'time')}."]
+    often = f"changes {counted(changes, 'time')}" if changes else "never changes"
+    return users, [f"What is known of users comes with their requests, and {often}."]

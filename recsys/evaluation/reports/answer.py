@@ -127,7 +127,9 @@ def _next_step(comparison: Comparison, found: Difference, a: str, b: str) -> str
     if found.verdict is Verdict.BETTER:
         if found.interval.mean < comparison.matters:
             return f"The gain is real but smaller than the {matters} that matters: weigh it against what {b} costs."
-        return f"Let {b} replace {a}, by an online experiment first where one is possible."
+        worse = [name for name, of in _beside(comparison) if of.verdict is Verdict.WORSE]
+        first = f"See first to {', '.join(map(short, worse[:_NAMED]))}, where it is worse. " if worse else ""
+        return f"{first}Let {b} replace {a}, by an online experiment first where one is possible."
     if found.verdict is Verdict.WORSE:
         return f"Keep {a}."
     if found.verdict is Verdict.NO_DIFFERENCE:
@@ -149,9 +151,7 @@ def _next_step(comparison: Comparison, found: Difference, a: str, b: str) -> str
 
 def _exceptions(comparison: Comparison) -> tuple[str, ...]:
     """Name what goes against the answer or, where there is no clear one, what is clear all the same."""
-    others = [(name, found) for name, found in comparison.overall.items() if name != comparison.primary]
-    others += [(name, of[comparison.primary]) for name, of in comparison.segments.items() if comparison.primary in of]
-    sentences = []
+    others, sentences = _beside(comparison), []
     for verdict in (Verdict.WORSE, Verdict.BETTER):
         names = [(name, found) for name, found in others if found.verdict is verdict]
         if names and comparison.verdict is not verdict:
@@ -161,6 +161,13 @@ def _exceptions(comparison: Comparison) -> tuple[str, ...]:
     if len(unsure) > _NAMED:
         sentences.append(f"{len(unsure) - _NAMED} more are underpowered for the same reasons.")
     return tuple(sentences)
+
+
+def _beside(comparison: Comparison) -> list[tuple[str, Difference]]:
+    """Give the differences that do not decide: other measures, and segments."""
+    others = [(name, found) for name, found in comparison.overall.items() if name != comparison.primary]
+    segments = comparison.segments.items()
+    return others + [(name, of[comparison.primary]) for name, of in segments if comparison.primary in of]
 
 
 def _listed(names: Iterable[tuple[str, Difference]]) -> str:

@@ -131,3 +131,10 @@ def test_few_users_are_called_few(make_comparison, make_difference):
     )
     one = make_difference(half=math.nan, users=1, verdict=Verdict.UNDERPOWERED, detectable=math.nan)
     assert answer(make_comparison(one)).warnings == ("1 user is few: intervals are wide, and 0.01 matters.",)
+
+
+def test_where_it_is_worse_is_named_before_it_may_replace(make_comparison, make_difference) -> None:
+    found = make_comparison(make_difference(0.02, verdict=Verdict.BETTER))
+    worse = make_difference(-0.03, verdict=Verdict.WORSE)
+    told = answer(replace(found, segments={"past clicks = 1 to 4": {found.primary: worse}})).next_step
+    assert told.startswith("See first to past clicks = 1 to 4, where it is worse. Let challenger replace champion")
