@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,9 @@ from recsys.statistics.intervals import Interval, intervals_over_users
 from recsys.statistics.numbers import Flags, Floats, Scores
 from recsys.statistics.ties import tied_rows
 from recsys.statistics.totals import check_lengths
+
+if TYPE_CHECKING:
+    from recsys.evaluation.priced import Prices
 
 REPORTED = (AUC, MRR, FIRST_HIT_MRR, ndcg(5), ndcg(10))
 """What is computed per request unless other measures are named, in the order of every table."""
@@ -104,6 +108,8 @@ class Evaluation:
         What lists that candidate sources make are worth; None where there are no sources, or nothing was chosen.
     reliability
         Whether click probabilities of `both` mean what they say; None where there are none that could be judged.
+    priced
+        What the rules of ranked lists cost; None where there are none.
     """
 
     window: str
@@ -115,6 +121,7 @@ class Evaluation:
     not_out: NotOut | None = None
     made: FieldResults | None = None
     reliability: ListReliability | None = None
+    priced: "Prices | None" = None
 
     @property
     def first(self) -> Results:
@@ -134,6 +141,7 @@ class Evaluation:
             "reliability": None if self.reliability is None else self.reliability.to_json(),
             **({} if self.not_out is None else {"not_out": self.not_out.to_json()}),
             **({} if self.made is None else {"made": self.made.to_json()}),
+            **({} if self.priced is None else {"priced": self.priced.to_json()}),
         }
 
 

@@ -92,7 +92,7 @@ def to_text(evaluation: Evaluation, width: int = 120) -> str:
             "Calibration error: mean of |share clicked - click probability| over ten bins of as many candidates; "
             "probabilities that are exactly right stay within `by chance` 95 times of 100."
         )
-    for sentence in _left_out(evaluation):
+    for sentence in (*_left_out(evaluation), *([] if evaluation.priced is None else evaluation.priced.in_words())):
         console.print(sentence)
     return printed(console)
 

@@ -1,0 +1,116 @@
+"""Prices of rules: judged lists are arranged under each rule, and held against the order of scores."""
+
+from collections.abc import Iterator
+from functools import partial
+
+import numpy as np
+
+from recsys.arranging.arrange import arranged
+from recsys.arranging.settings import RuleSettings
+from recsys.evaluation.measures import ndcg, per_request
+from recsys.evaluation.priced import Price, Prices, Weighed
+from recsys.model.ready import Ready
+from recsys.past.lookup import Asked
+from recsys.past.streams import Ints, pick
+from recsys.statistics.intervals import intervals_over_users
+from recsys.statistics.numbers import Floats
+
+FIRST = 10
+"""Places that are looked at."""
+
+WEIGHTS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+"""Weights of the curve, beside the chosen one."""
+
+_LEAVING = ("chosen", "seen", "available", "newest", "unavailable")
+
+
+def price_rules(ready: Ready, asked: Asked, scores: Floats) -> Prices | None:
+    """Say what the rules of a model cost on judged lists; None where there are none.
+
+    Parameters
+    ----------
+    ready
+        The model and what it knows.
+    asked
+        The lists, with `label`.
+    scores
+        Of the product, shape [Q].
+    """
+    rules = ready.model.settings.rules
+    if not rules:
+        return None
+    judge = _Judge(ready, asked, scores)
+    bare = judge.judged(RuleSettings())
+    prices = {name: judge.price(judge.judged(alone), bare) for name, alone in _alone(rules)}
+    if len(prices) > 1:
+        prices["all"] = judge.price(judge.judged(rules), bare)
+    if rules.diversity is None:
+        return Prices(prices)
+    chosen, curve = rules.diversity.weight, list[Weighed]()
+    for weight in sorted({*WEIGHTS, chosen}):
+        diverse = rules.diversity.model_copy(update={"weight": weight})
+        quality, unlike, _ = judge.judged(rules.model_copy(update={"diversity": diverse}))
+        curve.append(Weighed(weight, float(np.nanmean(quality)), float(np.nanmean(unlike))))
+    return Prices(prices, tuple(curve), chosen)
+
+
+def _alone(rules: RuleSettings) -> Iterator[tuple[str, RuleSettings]]:
+    """Give each rule by itself, as if there were no other."""
+    nothing = RuleSettings()
+    names = {"left out": _LEAVING, **{name: (name,) for name in ("boosts", "fixed", "caps", "segments")}}
+    names |= {name: (name,) for name in ("diversity", "exploration")}
+    for name, fields in names.items():
+        alone = nothing.model_copy(update={each: getattr(rules, each) for each in fields})
+        if alone:
+            yield name, alone
+
+
+class _Judge:
+    """Lists that are arranged and judged again and again."""
+
+    def __init__(self, ready: Ready, asked: Asked, scores: Floats) -> None:
+        self._ready, self._asked, self._scores = ready, asked, scores
+        self._request = np.repeat(np.arange(len(asked.lengths)), asked.lengths)
+        first = asked.starts[:-1]
+        self._users = asked.candidates["user_id"].gather(first).rank("dense").to_numpy().astype(np.int64) - 1
+        self._labels = asked.candidates["label"].to_numpy()
+
+    def judged(self, rules: RuleSettings) -> tuple[Floats, Floats, Ints]:
+        """Arrange the lists.
+
+        Returns
+        -------
+        nDCG@10 and how unlike the first ten are, NaN where that is not defined, each of shape [R]; and the rows at the
+        first ten places, -1 where there is none, shape [R, 10].
+        """
+        by_score = partial(self._ready.order, self._asked.candidates, request=self._request)
+        rows, lengths, _ = arranged(self._asked, self._scores, by_score, rules, self._ready.reader)
+        place = np.arange(len(rows)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+        standing = np.full(len(self._scores), -np.inf)
+        standing[rows] = -place.astype(np.float64)
+        quality = per_request((ndcg(FIRST),), self._labels, standing, self._asked.starts)[0]
+        tops = np.full((len(lengths), FIRST), -1)
+        first = place < FIRST
+        tops[self._request[rows[first]], place[first]] = rows[first]
+        return quality, self._unlike(tops), tops
+
+    def price(self, of: tuple[Floats, Floats, Ints], bare: tuple[Floats, Floats, Ints]) -> Price:
+        """Hold arranged lists against bare ones."""
+        changes = np.stack([of[0] - bare[0], of[1] - bare[1]])
+        cost, unlike = intervals_over_users(changes, self._users, seed=self._ready.model.settings.seed)
+        there = bare[2] >= 0
+        return Price(cost, unlike, float((of[2] != bare[2])[there].mean()))
+
+    def _unlike(self, tops: Ints) -> Floats:
+        """Say how unlike the items of each list are, NaN where less than two have a text, shape [R]."""
+        vectors = self._ready.reader.vectors.candidate
+        texts = pick(self._ready.reader.places, self._asked.lookup.items, -1)
+        found = np.full(len(tops), np.nan)
+        for request, own in enumerate(tops):
+            known = texts[own[own >= 0]]
+            known = known[known >= 0]
+            if len(known) > 1:
+                rows = vectors[known].astype(np.float64)
+                total = float((rows.sum(axis=0) ** 2).sum() - (rows**2).sum())
+                found[request] = 1 - total / (len(known) * (len(known) - 1))
+        return found
