@@ -52,6 +52,7 @@ prove: $(INSTALLED) ## the tests on examples never seen, fuzzers ten minutes eac
 	$(BIN)/python -m pytest --hypothesis-profile prove
 	$(BIN)/python -m pipelines.simulations --out build/prove/comparison.json
 	$(BIN)/python -m pipelines.offpolicy --out build/prove/offpolicy.json
+	$(BIN)/python -m pipelines.exploring --out build/prove/exploring.json
 	$(BIN)/python -m pipelines.peeking --out build/prove/peeking.json
 	$(BIN)/python -m pipelines.shops --out build/prove/shops
 	$(BIN)/python -m pipelines.replay --out build/prove/replay
