@@ -1,7 +1,8 @@
 """Whether what exploration writes down can be learnt from: 95 % intervals of another policy's value, log after log.
 
-Lists of fixed scores are filled by chance, and clicked from the top down by planted chances. Each log is asked what another order would have earned, whose value is known exactly for the first place and by
-a very large sample for the first three. Exits with 1 when intervals hold it too seldom or too often.
+Lists of fixed scores are filled by chance, and clicked from the top down by planted chances. Each log is asked what
+another order would have earned, whose value is known exactly for the first place and by a very large sample for the
+first three. Exits with 1 when intervals hold it too seldom or too often.
 """
 
 import argparse

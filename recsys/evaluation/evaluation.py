@@ -21,6 +21,7 @@ from recsys.statistics.ties import tied_rows
 from recsys.statistics.totals import check_lengths
 
 if TYPE_CHECKING:
+    from recsys.evaluation.gains import Gains
     from recsys.evaluation.priced import Prices
 
 REPORTED = (AUC, MRR, FIRST_HIT_MRR, ndcg(5), ndcg(10))
@@ -110,6 +111,8 @@ class Evaluation:
         Whether click probabilities of `both` mean what they say; None where there are none that could be judged.
     priced
         What the rules of ranked lists cost; None where there are none.
+    gains
+        Who gains and who loses; None where it was not looked at.
     """
 
     window: str
@@ -122,6 +125,7 @@ class Evaluation:
     made: FieldResults | None = None
     reliability: ListReliability | None = None
     priced: "Prices | None" = None
+    gains: "Gains | None" = None
 
     @property
     def first(self) -> Results:
@@ -142,6 +146,7 @@ class Evaluation:
             **({} if self.not_out is None else {"not_out": self.not_out.to_json()}),
             **({} if self.made is None else {"made": self.made.to_json()}),
             **({} if self.priced is None else {"priced": self.priced.to_json()}),
+            **({} if self.gains is None else {"gains": self.gains.to_json()}),
         }
 
 

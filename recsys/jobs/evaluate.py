@@ -8,11 +8,11 @@ import polars as pl
 
 from recsys.data.tables import Dataset
 from recsys.data.windows import Window
-from recsys.evaluation.evaluation import PRODUCT, Evaluation
+from recsys.evaluation.evaluation import Evaluation
 from recsys.files import new_folder, refuse_existing
 from recsys.jobs.field_lists import judge_field
+from recsys.jobs.gains import judged_further
 from recsys.jobs.judging import judge, read_logged
-from recsys.jobs.prices import price_rules
 from recsys.model.ready import Ready
 from recsys.past.lookup import Asked
 from recsys.shown import counted
@@ -41,7 +41,8 @@ def evaluate(
     -------
     Measures, paired differences and segments of the baselines and the rankers text, behaviour and both; and of both
     without ages where `available_at` is the first showing and the model is no live one. On `test` also the reliability
-    of click probabilities, unless lists were drawn. Where the model has rules, what each costs.
+    of click probabilities, unless lists were drawn. Where the model has rules, what each costs; and who gains and who
+    loses by the order of `both`.
 
     Raises
     ------
@@ -67,7 +68,7 @@ def evaluate(
     not_out = prepared.not_out(model.windows, window)
     made = judge_field(asked.candidates, ready.finder, model.rankers, model.settings.seed)
     judgement = replace(judgement, sampled=dataset.about.sampled, not_out=not_out, made=made)
-    return replace(judgement.evaluation, priced=price_rules(ready, asked, judgement.scores[PRODUCT]))
+    return judged_further(judgement, ready, prepared.dataset).evaluation
 
 
 def labels_beside(lists: Path) -> Path:

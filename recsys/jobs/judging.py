@@ -14,6 +14,8 @@ from recsys.data.windows import Window
 from recsys.errors import DataError
 from recsys.evaluation.evaluation import BASELINES, PRODUCT, TEXT, UNTUNED, Evaluation, evaluate_rankers
 from recsys.evaluation.field_results import FieldResults
+from recsys.evaluation.gains import Gains
+from recsys.evaluation.priced import Prices
 from recsys.evaluation.reliability import ListReliability, list_reliability
 from recsys.features.plan import compute_features
 from recsys.features.rows import FeatureRows
@@ -136,6 +138,9 @@ class Judgement:
         What was done about clicks that fell where people looked, when the rankers learnt.
     kept
         What reads texts after the last lesson, see `recsys.learning.lessons.Lesson`; empty where nothing was learnt.
+    gains, priced
+        Who gains and who loses by the order of `both`, and what the rules of the model cost; None where it was not
+        looked at.
     """
 
     window: LoggedWindow
@@ -149,6 +154,8 @@ class Judgement:
     calibration: Calibration | None = None
     bias: PositionBias = UNBIASED
     kept: str = ""
+    gains: Gains | None = None
+    priced: Prices | None = None
 
     @cached_property
     def evaluation(self) -> Evaluation:
@@ -156,7 +163,8 @@ class Judgement:
         segments = {"cold items": cold_requests(self.window.requests, self.log)}
         requests, sampled = self.window.requests, self.sampled
         found = evaluate_rankers(requests, self.scores, segments, self.name, self.seed, sampled=sampled)
-        return replace(found, not_out=self.not_out, made=self.made, reliability=self._reliability())
+        found = replace(found, not_out=self.not_out, made=self.made, reliability=self._reliability())
+        return replace(found, gains=self.gains, priced=self.priced)
 
     def _reliability(self) -> ListReliability | None:
         """Hold click probabilities against the clicks of lists that were logged."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -9,11 +10,13 @@ from recsys.arranging.arrange import arranged
 from recsys.arranging.settings import RuleSettings
 from recsys.evaluation.measures import ndcg, per_request
 from recsys.evaluation.priced import Price, Prices, Weighed
-from recsys.model.ready import Ready
 from recsys.past.lookup import Asked
 from recsys.past.streams import Ints, pick
 from recsys.statistics.intervals import intervals_over_users
 from recsys.statistics.numbers import Floats
+
+if TYPE_CHECKING:
+    from recsys.model.ready import Ready
 
 FIRST = 10
 """Places that are looked at."""
@@ -24,7 +27,7 @@ WEIGHTS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 _LEAVING = ("chosen", "seen", "available", "newest", "unavailable")
 
 
-def price_rules(ready: Ready, asked: Asked, scores: Floats) -> Prices | None:
+def price_rules(ready: "Ready", asked: Asked, scores: Floats) -> Prices | None:
     """Say what the rules of a model cost on judged lists; None where there are none.
 
     Parameters
@@ -68,7 +71,7 @@ def _alone(rules: RuleSettings) -> Iterator[tuple[str, RuleSettings]]:
 class _Judge:
     """Lists that are arranged and judged again and again."""
 
-    def __init__(self, ready: Ready, asked: Asked, scores: Floats) -> None:
+    def __init__(self, ready: "Ready", asked: Asked, scores: Floats) -> None:
         self._ready, self._asked, self._scores = ready, asked, scores
         self._request = np.repeat(np.arange(len(asked.lengths)), asked.lengths)
         first = asked.starts[:-1]

@@ -22,6 +22,7 @@ from recsys.features.plan import AGE_COLUMNS, FROM_AGES, feature_names, plan, re
 from recsys.files import new_folder, refuse_existing
 from recsys.jobs.blocks import read_blocks
 from recsys.jobs.field_lists import judge_field
+from recsys.jobs.gains import judged_further
 from recsys.jobs.judging import Judgement, LoggedWindow, judge, read_logged
 from recsys.jobs.leaks import refuse_leaks
 from recsys.jobs.position_bias import check_positions, learn_bias
@@ -32,6 +33,7 @@ from recsys.manifest import write_manifest
 from recsys.memory import give_back
 from recsys.model.folder import Model, State, identity
 from recsys.model.prepared import Prepared, fingerprint, prepare
+from recsys.model.ready import Ready
 from recsys.past.lookup import Asked
 from recsys.past.streams import CLICK
 from recsys.progress import Story, progress
@@ -152,6 +154,7 @@ def _train_in(
         judgement = judgement.with_untuned(untuned, settings.text.query)
     kept = course.trainer.lessons[-1].kept if course.trainer.lessons else ""
     judgement = replace(judgement, sampled=dataset.about.sampled, not_out=not_out, made=made, kept=kept)
+    judgement = judged_further(judgement, Ready(model, log, reader), prepared.dataset)
     story.end(rankers_told(judgement.evaluation))
     with new_folder(target) as folder:
         model.save(folder)

@@ -8,6 +8,7 @@ import pytest
 from sklearn.metrics import ndcg_score
 
 from recsys.arranging.settings import RuleSettings
+from recsys.evaluation.reports.evaluation_report import to_html, to_text
 from recsys.features.plan import compute_features
 from recsys.jobs import prices as module
 from recsys.jobs.evaluate import evaluate
@@ -102,7 +103,7 @@ def test_the_curve_begins_with_no_diversity_and_holds_the_chosen_weight(judged) 
 
 
 @pytest.mark.slow
-def test_evaluate_tells_prices_where_there_are_rules(line, monkeypatch) -> None:
+def test_evaluate_tells_prices_where_there_are_rules(line, monkeypatch, read_page) -> None:
     assert evaluate(line.model, line.dataset).priced is None
     load = Ready.today
 
@@ -114,3 +115,7 @@ def test_evaluate_tells_prices_where_there_are_rules(line, monkeypatch) -> None:
     found = evaluate(line.model, line.dataset)
     assert [*found.priced.rules] == ["caps"]
     assert found.to_json()["priced"]["rules"]["caps"]["moved"] > 0
+    assert "What [rules] change beside the order of scores:" in to_text(found)
+    page = read_page(to_html(found, "Ranking report", {}, []))
+    assert "What do rules cost?" in page.text
+    assert "Who gains, who loses?" in page.text

@@ -92,7 +92,8 @@ def to_text(evaluation: Evaluation, width: int = 120) -> str:
             "Calibration error: mean of |share clicked - click probability| over ten bins of as many candidates; "
             "probabilities that are exactly right stay within `by chance` 95 times of 100."
         )
-    for sentence in (*_left_out(evaluation), *([] if evaluation.priced is None else evaluation.priced.in_words())):
+    told = [each.in_words() for each in (evaluation.gains, evaluation.priced) if each is not None]
+    for sentence in (*_left_out(evaluation), *(line for lines in told for line in lines)):
         console.print(sentence)
     return printed(console)
 
@@ -144,6 +145,8 @@ def to_html(
         "verdict": _verdict,
         "left_out": _left_out(evaluation),
         "reliability": evaluation.reliability,
+        "gains": evaluation.gains,
+        "priced": evaluation.priced,
         "facts": facts,
         "notes": notes,
         "examples": [(example, sorted(example.listed, key=lambda listed: listed.both)) for example in examples],

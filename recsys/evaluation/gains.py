@@ -1,0 +1,219 @@
+"""Who gains and who loses: quality by group of lists, and how much groups of items are shown and clicked."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from scipy import stats
+
+from recsys.statistics.intervals import Interval, intervals_over_users
+from recsys.statistics.numbers import Flags, Floats, Integers
+
+FIRST = 10
+"""Places that are looked at."""
+
+NOTABLE = 0.2
+"""A group's exposure that is so far from its clicks, as a share of them, is named where chance does not explain it."""
+
+
+class Quality(NamedTuple):
+    """How well lists of a group are ordered.
+
+    Attributes
+    ----------
+    lists
+        How many.
+    mean
+        nDCG@10.
+    gap
+        That less the mean of all other lists.
+    named
+        Whether chance does not explain the gap, all groups considered.
+    """
+
+    lists: int
+    mean: float
+    gap: Interval
+    named: bool
+
+
+class Exposure(NamedTuple):
+    """What a group of items gets.
+
+    Attributes
+    ----------
+    candidates, clicks, shown
+        Its shares of all candidates, of clicks, and of exposure: places 1 to 10 of the ranked lists, place k counting
+        1 / log2(k + 1).
+    gap
+        `shown` less `clicks`.
+    named
+        Whether the gap is notable, and chance does not explain it, all groups considered.
+    """
+
+    candidates: float
+    clicks: float
+    shown: float
+    gap: Interval
+    named: bool
+
+
+class Popularity(NamedTuple):
+    """How popular items are, mean of log(1 + clicks so far), by what is done with them.
+
+    Attributes
+    ----------
+    candidates, clicked, shown
+        Of all candidates, of what was clicked, and of what is shown, by exposure.
+    gap
+        `shown` less `clicked`: above 0 lists hold more popular items than are clicked.
+    """
+
+    candidates: float
+    clicked: float
+    shown: float
+    gap: Interval
+
+
+@dataclass(frozen=True)
+class Gains:
+    """Who gains and who loses by the lists of a ranker.
+
+    Attributes
+    ----------
+    quality
+        By group of lists.
+    exposure
+        By group of items.
+    popularity
+        Of what is shown.
+    """
+
+    quality: Mapping[str, Quality]
+    exposure: Mapping[str, Exposure]
+    popularity: Popularity
+
+    def to_json(self) -> dict[str, object]:
+        """Write as plain JSON."""
+        quality = {name: {**of._asdict(), "gap": of.gap.to_json()} for name, of in self.quality.items()}
+        exposure = {name: {**of._asdict(), "gap": of.gap.to_json()} for name, of in self.exposure.items()}
+        return {
+            "quality": quality,
+            "exposure": exposure,
+            "popularity": {**self.popularity._asdict(), "gap": self.popularity.gap.to_json()},
+        }
+
+    def in_words(self) -> list[str]:
+        """Name who gains and who loses, in lines for a terminal."""
+        lines = []
+        for name, of in sorted(self.exposure.items(), key=lambda pair: pair[1].gap.mean):
+            if of.named:
+                side = "less" if of.gap.mean < 0 else "more"
+                shares = f"{of.shown:.1%} of exposure, {of.clicks:.1%} of clicks ({_points(of.gap)})"
+                lines.append(f"  items with {name} are shown {side} than they are clicked: {shares}")
+        for name, by in sorted(self.quality.items(), key=lambda pair: pair[1].gap.mean):
+            if by.named:
+                side = "worse" if by.gap.mean < 0 else "better"
+                gap = f"{by.gap.mean:+.4f} ({by.gap.low:+.4f}..{by.gap.high:+.4f})"
+                lines.append(f"  lists with {name} are ordered {side} than others: nDCG@10 {by.mean:.4f}, {gap}")
+        if self.popularity.gap.clear:
+            more = "more" if self.popularity.gap.mean > 0 else "less"
+            lines.append(
+                f"  lists hold {more} popular items than are clicked: {self.popularity.shown:.2f} against "
+                f"{self.popularity.clicked:.2f}, means of log(1 + clicks so far)"
+            )
+        return ["Who gains, who loses:", *lines] if lines else []
+
+
+def exposure_of(order: Integers, starts: Integers) -> Floats:
+    """Say how much each candidate is seen, shape [C]: 1 / log2(place + 1) at the first ten places, else nothing.
+
+    Parameters
+    ----------
+    order
+        Rows by request and then from the first place to the last, shape [C].
+    starts
+        Of each request, shape [R + 1].
+    """
+    lengths = np.diff(starts)
+    place = np.arange(len(order)) - np.repeat(starts[:-1], lengths)
+    seen = np.zeros(len(order))
+    seen[order] = np.where(place < FIRST, 1 / np.log2(place + 2), 0.0)
+    return seen
+
+
+def gains(
+    lists: tuple[Floats, Mapping[str, Flags]],
+    items: tuple[Floats, Flags, Mapping[str, Flags]],
+    popularity: Floats,
+    starts: Integers,
+    users: Integers,
+    seed: int = 0,
+) -> Gains:
+    """Say who gains and who loses.
+
+    Parameters
+    ----------
+    lists
+        nDCG@10 of each list, NaN where it is not defined, shape [R]; and groups of them, each of shape [R].
+    items
+        Exposure of each candidate, whether it was clicked, and groups of candidates, each of shape [C].
+    popularity
+        Of each candidate, shape [C].
+    starts, users
+        Of each request, shapes [R + 1] and [R].
+    seed
+        Of the intervals.
+    """
+    (quality, groups), (seen, clicked, kinds) = lists, items
+    shown, clicks = np.add.reduceat(seen, starts[:-1]), np.add.reduceat(clicked * 1.0, starts[:-1])
+
+    def share_gap(weight: Floats) -> tuple[float, float, Floats]:
+        """Give means of candidates by exposure and by clicks, and what each request adds to their difference."""
+        of = [np.add.reduceat(weight * each, starts[:-1]) for each in (seen, clicked)]
+        means = [part.sum() / max(whole.sum(), 1e-12) for part, whole in zip(of, (shown, clicks), strict=True)]
+        adds = [
+            (part - mean * whole) / max(whole.mean(), 1e-12)
+            for part, mean, whole in zip(of, means, (shown, clicks), strict=True)
+        ]
+        return float(means[0]), float(means[1]), adds[0] - adds[1] + means[0] - means[1]
+
+    found = {name: share_gap(flags.astype(np.float64)) for name, flags in kinds.items()}
+    apart = {name: _apart(quality, flags) for name, flags in groups.items()}
+    popular = share_gap(np.asarray(popularity, dtype=np.float64))
+    rows = np.stack([*(of[2] for of in found.values()), *(of[1] for of in apart.values()), popular[2]])
+    intervals = intervals_over_users(rows, users, seed=seed)
+    exposure = {
+        name: Exposure(
+            float(kinds[name].mean()), on, by, gap, abs(gap.mean) >= NOTABLE * on and _certain(gap, len(found))
+        )
+        for (name, (by, on, _)), gap in zip(found.items(), intervals, strict=False)
+    }
+    ordered = {
+        name: Quality(int(groups[name].sum()), mean, gap, _certain(gap, len(apart)))
+        for (name, (mean, _)), gap in zip(apart.items(), intervals[len(found) :], strict=False)
+    }
+    return Gains(ordered, exposure, Popularity(float(popularity.mean()), popular[1], popular[0], intervals[-1]))
+
+
+def _apart(quality: Floats, inside: Flags) -> tuple[float, Floats]:
+    """Give the mean of a group, and what each request adds to its difference to the others."""
+    known = ~np.isnan(quality)
+    adds, means = np.full(len(quality), np.nan), []
+    adds[known] = 0.0
+    for flags, sign in ((inside & known, 1.0), (~inside & known, -1.0)):
+        mean = float(quality[flags].mean()) if flags.any() else float("nan")
+        adds[flags] += sign * (quality[flags] - mean) * known.sum() / max(flags.sum(), 1)
+        means.append(mean)
+    return means[0], adds + means[0] - means[1]
+
+
+def _certain(gap: Interval, many: int) -> bool:
+    """Tell whether chance does not explain a gap where so many are looked at (Bonferroni)."""
+    error = (gap.high - gap.low) / (2 * stats.norm.ppf(0.975))
+    return bool(error > 0 and abs(gap.mean) > error * stats.norm.ppf(1 - 0.025 / max(many, 1)))
+
+
+def _points(gap: Interval) -> str:
+    return f"{100 * gap.mean:+.1f} points, {100 * gap.low:+.1f} to {100 * gap.high:+.1f}"

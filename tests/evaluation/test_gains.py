@@ -1,0 +1,103 @@
+"""Who gains and who loses: shares by hand, planted gaps found, and chance left alone."""
+
+import json
+
+import numpy as np
+import pytest
+
+from recsys.evaluation.gains import FIRST, exposure_of, gains
+from recsys.statistics.numbers import Flags, Floats
+
+
+def made(seed: int, lists: int = 600, size: int = 12):
+    """Lists of equal size in random order, clicks on one candidate each, and a group of a third of the candidates."""
+    random = np.random.default_rng(seed)
+    starts = np.arange(0, lists * size + 1, size)
+    order = np.concatenate([start + random.permutation(size) for start in starts[:-1]])
+    clicked = np.zeros(lists * size, dtype=bool)
+    clicked[starts[:-1] + random.integers(size, size=lists)] = True
+    return random, starts, order, clicked, random.random(lists * size) < 1 / 3, random.integers(lists // 4, size=lists)
+
+
+def judged(starts, order, clicked, kinds: dict[str, Flags], users, quality: Floats | None = None, groups=None):
+    lists = len(starts) - 1
+    quality = np.random.default_rng(9).random(lists) if quality is None else quality
+    seen, popularity = exposure_of(order, starts), np.arange(len(order)) % 7 * 1.0
+    return gains((quality, groups or {}), (seen, clicked, kinds), popularity, starts, users)
+
+
+def test_exposure_falls_with_the_place_and_ends_after_ten() -> None:
+    seen = exposure_of(np.array([2, 0, 1, *range(14, 2, -1)]), np.array([0, 3, 15]))
+    assert seen[[2, 0, 1]] == pytest.approx([1, 1 / np.log2(3), 0.5])
+    assert seen[14] == 1
+    assert np.count_nonzero(seen[3:]) == FIRST
+    assert seen[3:5].tolist() == [0, 0]
+
+
+def test_shares_are_those_of_their_definition() -> None:
+    _, starts, order, clicked, group, users = made(0)
+    found = judged(starts, order, clicked, {"a": group}, users)
+    seen = exposure_of(order, starts)
+    of = found.exposure["a"]
+    assert of.candidates == pytest.approx(group.mean())
+    assert of.shown == pytest.approx(seen[group].sum() / seen.sum())
+    assert of.clicks == pytest.approx((group & clicked).sum() / clicked.sum())
+    assert of.gap.mean == pytest.approx(of.shown - of.clicks)
+    assert of.gap.low < of.gap.mean < of.gap.high
+    popularity = np.arange(len(order)) % 7
+    assert found.popularity.shown == pytest.approx((popularity * seen).sum() / seen.sum())
+    assert found.popularity.clicked == pytest.approx(popularity[clicked].mean())
+    assert found.popularity.candidates == pytest.approx(popularity.mean())
+
+
+def test_a_group_that_is_put_last_is_named_and_one_that_is_not_is_left_alone() -> None:
+    _, starts, order, clicked, group, users = made(1)
+    size = 12
+    by_list = order.reshape(-1, size)
+    last = np.concatenate([row[np.argsort(group[row], kind="stable")] for row in by_list])
+    other = np.random.default_rng(5).random(len(order)) < 0.3
+    found = judged(starts, last, clicked, {"last": group, "any": other}, users)
+    assert found.exposure["last"].named
+    assert found.exposure["last"].gap.high < -0.05
+    assert not found.exposure["any"].named
+    said = found.in_words()
+    assert said[0] == "Who gains, who loses:"
+    assert said[1].startswith("  items with last are shown less than they are clicked: ")
+    assert not any("with any" in line for line in said)
+
+
+def test_chance_names_hardly_any_group() -> None:
+    named = 0
+    for seed in range(40):
+        random, starts, order, clicked, _, users = made(seed, lists=200)
+        kinds = {str(each): random.random(len(order)) < 0.1 for each in range(10)}
+        groups = {str(each): random.random(200) < 0.4 for each in range(10)}
+        found = judged(starts, order, clicked, kinds, users, random.random(200), groups)
+        named += any(of.named for of in (*found.exposure.values(), *found.quality.values()))
+    assert named <= 10
+
+
+def test_lists_that_are_ordered_worse_are_named() -> None:
+    random, starts, order, clicked, _, users = made(2)
+    quality = random.random(600)
+    new = random.random(600) < 0.2
+    quality[new] -= 0.3
+    quality[:40] = np.nan
+    found = judged(starts, order, clicked, {}, users, quality, {"new users": new, "others": random.random(600) < 0.5})
+    of = found.quality["new users"]
+    known = ~np.isnan(quality)
+    assert of.lists == new.sum()
+    assert of.mean == pytest.approx(quality[new & known].mean())
+    assert of.gap.mean == pytest.approx(quality[new & known].mean() - quality[~new & known].mean())
+    assert of.named
+    assert not found.quality["others"].named
+    assert any(line.startswith("  lists with new users are ordered worse than others: ") for line in found.in_words())
+
+
+def test_json_is_plain_and_nothing_is_said_where_there_is_nothing_to_say() -> None:
+    _, starts, order, clicked, group, users = made(3)
+    found = judged(starts, order, clicked, {"a": group}, users)
+    told = json.loads(json.dumps(found.to_json(), allow_nan=False))
+    assert told["exposure"]["a"]["named"] is False
+    assert set(told["popularity"]) == {"candidates", "clicked", "shown", "gap"}
+    assert found.in_words() == [] or "popular items" in found.in_words()[1]
