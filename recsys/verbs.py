@@ -191,7 +191,14 @@ APP.command(features)
 
 @APP.command
 def evaluate(
-    model: Path, data: Path, /, *, window: Judged = "test", json: Written = None, lists: Path | None = None
+    model: Path,
+    data: Path,
+    /,
+    *,
+    window: Judged = "test",
+    stress: bool = False,
+    json: Written = None,
+    lists: Path | None = None,
 ) -> None:
     """Measure every ranker on a window.
 
@@ -203,6 +210,8 @@ def evaluate(
         Data folder.
     window
         The window of time whose requests are ranked.
+    stress
+        Also measure what bad days cost: misspelt and missing texts, which are read anew, and a stopped feed.
     json
         File to write the measures to.
     lists
@@ -212,7 +221,7 @@ def evaluate(
     from recsys.evaluation.reports.evaluation_report import to_text
     from recsys.jobs.evaluate import evaluate as evaluate_model
 
-    evaluation = evaluate_model(model, Dataset.read(data), window, lists)
+    evaluation = evaluate_model(model, Dataset.read(data), window, lists, stress)
     write(json, evaluation.to_json())
     flattered = "" if window == "test" else f"the model has learnt from the {window} window: these figures flatter it\n"
     say(flattered + to_text(evaluation))

@@ -113,6 +113,8 @@ class Evaluation:
         What the rules of ranked lists cost; None where there are none.
     gains
         Who gains and who loses; None where it was not looked at.
+    stress
+        What nDCG@10 of `both` loses on bad days, see `recsys.jobs.stress`; None where it was not looked at.
     """
 
     window: str
@@ -126,6 +128,7 @@ class Evaluation:
     reliability: ListReliability | None = None
     priced: "Prices | None" = None
     gains: "Gains | None" = None
+    stress: Mapping[str, Interval] | None = None
 
     @property
     def first(self) -> Results:
@@ -147,6 +150,7 @@ class Evaluation:
             **({} if self.made is None else {"made": self.made.to_json()}),
             **({} if self.priced is None else {"priced": self.priced.to_json()}),
             **({} if self.gains is None else {"gains": self.gains.to_json()}),
+            **({} if self.stress is None else {"stress": {name: of.to_json() for name, of in self.stress.items()}}),
         }
 
 

@@ -59,7 +59,7 @@ class Exposure(NamedTuple):
     named: bool
 
 
-class Popularity(NamedTuple):
+class HowPopular(NamedTuple):
     """How popular items are, mean of log(1 + clicks so far), by what is done with them.
 
     Attributes
@@ -92,7 +92,7 @@ class Gains:
 
     quality: Mapping[str, Quality]
     exposure: Mapping[str, Exposure]
-    popularity: Popularity
+    popularity: HowPopular
 
     def to_json(self) -> dict[str, object]:
         """Write as plain JSON."""
@@ -194,7 +194,7 @@ def gains(
         name: Quality(int(groups[name].sum()), mean, gap, _certain(gap, len(apart)))
         for (name, (mean, _)), gap in zip(apart.items(), intervals[len(found) :], strict=False)
     }
-    return Gains(ordered, exposure, Popularity(float(popularity.mean()), popular[1], popular[0], intervals[-1]))
+    return Gains(ordered, exposure, HowPopular(float(popularity.mean()), popular[1], popular[0], intervals[-1]))
 
 
 def _apart(quality: Floats, inside: Flags) -> tuple[float, Floats]:

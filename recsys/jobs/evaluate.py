@@ -8,11 +8,12 @@ import polars as pl
 
 from recsys.data.tables import Dataset
 from recsys.data.windows import Window
-from recsys.evaluation.evaluation import Evaluation
+from recsys.evaluation.evaluation import PRODUCT, Evaluation
 from recsys.files import new_folder, refuse_existing
 from recsys.jobs.field_lists import judge_field
 from recsys.jobs.gains import judged_further
 from recsys.jobs.judging import judge, read_logged
+from recsys.jobs.stress import stress
 from recsys.model.ready import Ready
 from recsys.past.lookup import Asked
 from recsys.shown import counted
@@ -21,7 +22,11 @@ logger = logging.getLogger(__name__)
 
 
 def evaluate(
-    folder: str | Path, dataset: Dataset, window: Window = "test", lists: str | Path | None = None
+    folder: str | Path,
+    dataset: Dataset,
+    window: Window = "test",
+    lists: str | Path | None = None,
+    stressed: bool = False,
 ) -> Evaluation:
     """Evaluate a model folder on a window of logged requests, or of the nightly lists made in their place.
 
@@ -36,6 +41,8 @@ def evaluate(
     lists
         Folder to write what is judged to, as candidates that `recsys score` takes; their labels are written beside it,
         to `<lists>-labels`. Nothing is written when left out.
+    stressed
+        Whether to measure bad days, too: texts are misspelt or cut and read anew, and behaviour is not told.
 
     Returns
     -------
@@ -68,7 +75,12 @@ def evaluate(
     not_out = prepared.not_out(model.windows, window)
     made = judge_field(asked.candidates, ready.finder, model.rankers, model.settings.seed)
     judgement = replace(judgement, sampled=dataset.about.sampled, not_out=not_out, made=made)
-    return judged_further(judgement, ready, prepared.dataset).evaluation
+    found = judged_further(judgement, ready, prepared.dataset).evaluation
+    if not stressed:
+        return found
+    begin = model.windows.bounds(window)[0]
+    worse = stress(Path(folder), ready, asked, prepared.dataset, judgement.scores[PRODUCT], begin)
+    return replace(found, stress=worse)
 
 
 def labels_beside(lists: Path) -> Path:

@@ -42,7 +42,7 @@ def price_rules(ready: "Ready", asked: Asked, scores: Floats) -> Prices | None:
     rules = ready.model.settings.rules
     if not rules:
         return None
-    judge = _Judge(ready, asked, scores)
+    judge = _Arranger(ready, asked, scores)
     bare = judge.judged(RuleSettings())
     prices = {name: judge.price(judge.judged(alone), bare) for name, alone in _alone(rules)}
     if len(prices) > 1:
@@ -68,7 +68,7 @@ def _alone(rules: RuleSettings) -> Iterator[tuple[str, RuleSettings]]:
             yield name, alone
 
 
-class _Judge:
+class _Arranger:
     """Lists that are arranged and judged again and again."""
 
     def __init__(self, ready: "Ready", asked: Asked, scores: Floats) -> None:

@@ -93,9 +93,16 @@ def to_text(evaluation: Evaluation, width: int = 120) -> str:
             "probabilities that are exactly right stay within `by chance` 95 times of 100."
         )
     told = [each.in_words() for each in (evaluation.gains, evaluation.priced) if each is not None]
+    told += [] if evaluation.stress is None else [_bad_days(evaluation.stress)]
     for sentence in (*_left_out(evaluation), *(line for lines in told for line in lines)):
         console.print(sentence)
     return printed(console)
+
+
+def _bad_days(stress: Mapping[str, Interval]) -> list[str]:
+    """Say what bad days cost."""
+    lines = [f"  {name}: {signed(of.mean)} ({signed(of.low)}..{signed(of.high)})" for name, of in stress.items()]
+    return [f"On a bad day {HEADLINE} of {PRODUCT} changes by:", *lines]
 
 
 def _print_tables(console: Console, tables: Sequence[tuple[str, MeasureTable]], width: int) -> None:
