@@ -11,6 +11,7 @@ import polars as pl
 from recsys.data.tables import Dataset
 from recsys.errors import DataError, SettingsError
 from recsys.evaluation.plan import Plan
+from recsys.files import read_json
 from recsys.jobs.nightly.settings import GateSettings
 from recsys.statistics.numbers import Floats
 from recsys.statistics.stability import stability
@@ -42,6 +43,8 @@ def judge_model(champion: Path, challenger: Path, dataset: Dataset, gate: GateSe
     -------
     `accepted`, the `reason` in words, and the `difference`, None where it could not be measured.
     """
+    if losers := _losers(challenger, gate):
+        return {"accepted": False, "reason": f"the new model shows some items too little: {losers}"}
     from recsys.jobs.compare import compare  # imports as deep as they may be
 
     try:
@@ -59,6 +62,18 @@ def judge_model(champion: Path, challenger: Path, dataset: Dataset, gate: GateSe
     found_so = "not worse by more than" if accepted else "it may lose more than"
     reason = f"{told}; {found_so} {gate.margin}"
     return {"accepted": accepted, "reason": reason, "difference": difference.interval.to_json()}
+
+
+def _losers(model: Path, gate: GateSettings) -> str:
+    """Name the groups of items that a new model shows far less than they were clicked, as its training measured it."""
+    if gate.shortfall is None:
+        return ""
+    told = read_json(model / "metrics.json", "train again").get("gains") or {"exposure": {}}
+    return ", ".join(
+        f"{name} ({of['shown']:.1%} of exposure, {of['clicks']:.1%} of clicks)"
+        for name, of in told["exposure"].items()
+        if of["named"] and of["shown"] < (1 - gate.shortfall) * of["clicks"]
+    )
 
 
 @dataclass(frozen=True)

@@ -90,6 +90,9 @@ class GateSettings(BaseModel):
         By what a new model is held against the one before, on requests that neither has learnt from.
     margin
         A new model is refused unless the whole 95 % interval of the difference lies above minus this.
+    shortfall
+        A new model is refused when a group of items is shown by so large a share less than it is clicked, and chance
+        does not explain it, see `recsys.evaluation.gains.Exposure`; not looked at when left out.
     volume
         Data is refused when a kind of rows has, in the last day, fewer than this share of what a usual day has.
     users
@@ -115,6 +118,7 @@ class GateSettings(BaseModel):
 
     measure: str = "nDCG@10"
     margin: float = Field(default=0.02, ge=0)
+    shortfall: _Share | None = None
     volume: _Share = 0.3
     users: _Share = 0.7
     unknown: _Share = 0.1

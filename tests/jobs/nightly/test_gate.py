@@ -1,8 +1,10 @@
+import json
 from pathlib import Path
 
 import polars as pl
 import pytest
 
+from recsys.errors import ModelError
 from recsys.jobs.nightly.gate import ListsProfile, judge_model, lists_drift
 from recsys.jobs.nightly.settings import GateSettings
 
@@ -78,3 +80,22 @@ def test_a_model_is_held_against_another_by_its_interval(line) -> None:
     judged = judge_model(line.model, line.model, replace(line.dataset, requests=early), gate)
     assert not judged["accepted"]
     assert judged["reason"].startswith("the new model cannot be held against the live one: ")
+
+
+def test_a_model_that_shows_a_group_of_items_too_little_is_refused_by_name(line, model_copy) -> None:
+    model = model_copy()
+    metrics = json.loads((model / "metrics.json").read_text())
+    assert metrics["gains"]["exposure"]
+    gap = {"mean": -0.06, "low": -0.08, "high": -0.04}
+    short = {"candidates": 0.1, "clicks": 0.1, "shown": 0.04, "gap": gap, "named": True}
+    metrics["gains"]["exposure"] = {"no text": short, "category = a": {**short, "named": False}}
+    (model / "metrics.json").write_text(json.dumps(metrics))
+    found = judge_model(line.model, model, line.dataset, GateSettings(margin=1.0, shortfall=0.5))
+    assert found == {
+        "accepted": False,
+        "reason": "the new model shows some items too little: no text (4.0% of exposure, 10.0% of clicks)",
+    }
+    for gate in (GateSettings(margin=1.0, shortfall=0.7), GateSettings(margin=1.0)):
+        with pytest.raises(ModelError, match="metrics.json was changed after it was written"):  # looked at further
+            judge_model(line.model, model, line.dataset, gate)
+    assert judge_model(line.model, line.model, line.dataset, GateSettings(margin=1.0, shortfall=0.0))["accepted"]
