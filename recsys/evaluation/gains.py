@@ -1,5 +1,6 @@
 """Who gains and who loses: quality by group of lists, and how much groups of items are shown and clicked."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -17,6 +18,22 @@ NOTABLE = 0.2
 """A group's exposure that is so far from its clicks, as a share of them, is named where chance does not explain it."""
 
 
+class Group(NamedTuple):
+    """Lists that are held against others.
+
+    Attributes
+    ----------
+    inside, beside
+        Which, and which others, each of shape [R].
+    others
+        What the others are called.
+    """
+
+    inside: Flags
+    beside: Flags
+    others: str = "others"
+
+
 class Quality(NamedTuple):
     """How well lists of a group are ordered.
 
@@ -27,14 +44,17 @@ class Quality(NamedTuple):
     mean
         nDCG@10.
     gap
-        That less the mean of all other lists.
+        That less the mean of the lists that they are held against.
+    others
+        What those are called.
     named
-        Whether chance does not explain the gap, all groups considered.
+        Whether chance does not explain the gap, all groups that are held against such considered.
     """
 
     lists: int
     mean: float
     gap: Interval
+    others: str
     named: bool
 
 
@@ -113,10 +133,9 @@ class Gains:
                 shares = f"{of.shown:.1%} of exposure, {of.clicks:.1%} of clicks ({_points(of.gap)})"
                 lines.append(f"  items with {name} are shown {side} than they are clicked: {shares}")
         for name, by in sorted(self.quality.items(), key=lambda pair: pair[1].gap.mean):
-            if by.named:
-                side = "worse" if by.gap.mean < 0 else "better"
+            if by.named and by.gap.mean < 0:
                 gap = f"{by.gap.mean:+.4f} ({by.gap.low:+.4f}..{by.gap.high:+.4f})"
-                lines.append(f"  lists with {name} are ordered {side} than others: nDCG@10 {by.mean:.4f}, {gap}")
+                lines.append(f"  lists with {name} are ordered worse than {by.others}: nDCG@10 {by.mean:.4f}, {gap}")
         if self.popularity.gap.clear:
             more = "more" if self.popularity.gap.mean > 0 else "less"
             lines.append(
@@ -144,7 +163,7 @@ def exposure_of(order: Integers, starts: Integers) -> Floats:
 
 
 def gains(
-    lists: tuple[Floats, Mapping[str, Flags]],
+    lists: tuple[Floats, Mapping[str, Group]],
     items: tuple[Floats, Flags, Mapping[str, Flags]],
     popularity: Floats,
     starts: Integers,
@@ -156,7 +175,7 @@ def gains(
     Parameters
     ----------
     lists
-        nDCG@10 of each list, NaN where it is not defined, shape [R]; and groups of them, each of shape [R].
+        nDCG@10 of each list, NaN where it is not defined, shape [R]; and groups of them.
     items
         Exposure of each candidate, whether it was clicked, and groups of candidates, each of shape [C].
     popularity
@@ -180,7 +199,7 @@ def gains(
         return float(means[0]), float(means[1]), adds[0] - adds[1] + means[0] - means[1]
 
     found = {name: share_gap(flags.astype(np.float64)) for name, flags in kinds.items()}
-    apart = {name: _apart(quality, flags) for name, flags in groups.items()}
+    apart = {name: _apart(quality, group) for name, group in groups.items()}
     popular = share_gap(np.asarray(popularity, dtype=np.float64))
     rows = np.stack([*(of[2] for of in found.values()), *(of[1] for of in apart.values()), popular[2]])
     intervals = intervals_over_users(rows, users, seed=seed)
@@ -190,19 +209,20 @@ def gains(
         )
         for (name, (by, on, _)), gap in zip(found.items(), intervals, strict=False)
     }
+    alike = Counter(group.others for group in groups.values())
     ordered = {
-        name: Quality(int(groups[name].sum()), mean, gap, _certain(gap, len(apart)))
-        for (name, (mean, _)), gap in zip(apart.items(), intervals[len(found) :], strict=False)
+        name: Quality(int(group.inside.sum()), apart[name][0], gap, group.others, _certain(gap, alike[group.others]))
+        for (name, group), gap in zip(groups.items(), intervals[len(found) :], strict=False)
     }
     return Gains(ordered, exposure, HowPopular(float(popularity.mean()), popular[1], popular[0], intervals[-1]))
 
 
-def _apart(quality: Floats, inside: Flags) -> tuple[float, Floats]:
+def _apart(quality: Floats, group: Group) -> tuple[float, Floats]:
     """Give the mean of a group, and what each request adds to its difference to the others."""
     known = ~np.isnan(quality)
     adds, means = np.full(len(quality), np.nan), []
     adds[known] = 0.0
-    for flags, sign in ((inside & known, 1.0), (~inside & known, -1.0)):
+    for flags, sign in ((group.inside & known, 1.0), (group.beside & known, -1.0)):
         mean = float(quality[flags].mean()) if flags.any() else float("nan")
         adds[flags] += sign * (quality[flags] - mean) * known.sum() / max(flags.sum(), 1)
         means.append(mean)

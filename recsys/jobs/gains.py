@@ -7,12 +7,12 @@ import numpy as np
 
 from recsys.arranging.rules import texts_of
 from recsys.evaluation.evaluation import PRODUCT
-from recsys.evaluation.gains import Gains, exposure_of, gains
+from recsys.evaluation.gains import Gains, Group, exposure_of, gains
 from recsys.evaluation.measures import ndcg, per_request
 from recsys.jobs.prices import price_rules
 from recsys.jobs.segments import segment_requests
 from recsys.past.lookup import Asked
-from recsys.past.streams import pick
+from recsys.past.streams import Ints, pick
 from recsys.statistics.numbers import Flags, Floats
 
 if TYPE_CHECKING:
@@ -22,6 +22,11 @@ if TYPE_CHECKING:
 
 _OF_LISTS = ("list size", "hour")
 """Segments that say nothing of users and items."""
+
+NO_TEXT, _READ = "no text", "those on such items with a text"
+
+FEWEST = 30
+"""Lists of a group, and of those that it is held against, that something is said of."""
 
 ATTRIBUTES, LEAST = 2, 0.005
 """So many attributes of items make groups, of values that so large a share of candidates has at least."""
@@ -49,10 +54,26 @@ def judge_gains(ready: "Ready", asked: Asked, dataset: "Dataset", scores: Floats
     known = dataset.users
     columns = [name for name in ready.model.settings.features.users if known is not None and name in known.columns]
     found = segment_requests(asked, dataset, columns)
-    groups = {name: flags[first] for name, flags in found.items() if not name.startswith(_OF_LISTS)}
+    inside = {name: flags[first] for name, flags in found.items() if not name.startswith(_OF_LISTS)}
+    groups = {name: Group(flags, ~flags) for name, flags in inside.items()}
+    kinds, clicked = _kinds(ready, asked), labels > 0
+    groups |= _unread(kinds, clicked, first)
     popularity = np.log1p(asked.lookup.ever[2].astype(np.float64))
-    items = (exposure_of(order, asked.starts), labels > 0, _kinds(ready, asked))
+    items = (exposure_of(order, asked.starts), clicked, kinds)
     return gains((quality, groups), items, popularity, asked.starts, users, ready.model.settings.seed)
+
+
+def _unread(kinds: dict[str, Flags], clicked: Flags, first: Ints) -> dict[str, Group]:
+    """Hold lists with a click on items without a text against those with a click on items of the kind that have one."""
+    found, untexted = dict[str, Group](), kinds.get(NO_TEXT)
+    if untexted is None:
+        return found
+    for name, flags in {"": np.ones(len(clicked), dtype=bool), **kinds}.items():
+        sides = (np.logical_or.reduceat(flags & clicked & side, first) for side in (untexted, ~untexted))
+        inside, beside = sides
+        if NO_TEXT not in name and inside.sum() >= FEWEST and beside.sum() >= FEWEST:
+            found[f"clicks on items with {f'{name} and ' if name else ''}{NO_TEXT}"] = Group(inside, beside, _READ)
+    return found
 
 
 def judged_further(judgement: "Judgement", ready: "Ready", dataset: "Dataset") -> "Judgement":
@@ -69,11 +90,11 @@ def _kinds(ready: "Ready", asked: Asked) -> dict[str, Flags]:
     """Group candidates by what their items are, and by whether there is a text to read."""
     places = pick(ready.reader.places, asked.lookup.items, -1)
     texted = np.append(ready.reader.vectors.texted, False)[places]
-    found = {"no text": ~texted}
+    found = {NO_TEXT: ~texted}
     for name in ready.model.settings.features.affinity[:ATTRIBUTES]:
         values = texts_of(asked, name)
         for value in values.drop_nulls().unique().sort():
             of = (values == value).fill_null(value=False).to_numpy()
             found[f"{name} = {value}"] = of
-            found[f"{name} = {value} and no text"] = of & ~texted
+            found[f"{name} = {value} and {NO_TEXT}"] = of & ~texted
     return {name: flags for name, flags in found.items() if flags.mean() >= LEAST and not flags.all()}

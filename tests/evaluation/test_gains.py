@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from recsys.evaluation.gains import FIRST, exposure_of, gains
+from recsys.evaluation.gains import FIRST, Group, exposure_of, gains
 from recsys.statistics.numbers import Flags, Floats
 
 
@@ -23,7 +23,8 @@ def judged(starts, order, clicked, kinds: dict[str, Flags], users, quality: Floa
     lists = len(starts) - 1
     quality = np.random.default_rng(9).random(lists) if quality is None else quality
     seen, popularity = exposure_of(order, starts), np.arange(len(order)) % 7 * 1.0
-    return gains((quality, groups or {}), (seen, clicked, kinds), popularity, starts, users)
+    apart = {name: Group(flags, ~flags) for name, flags in (groups or {}).items()}
+    return gains((quality, apart), (seen, clicked, kinds), popularity, starts, users)
 
 
 def test_exposure_falls_with_the_place_and_ends_after_ten() -> None:
@@ -92,6 +93,21 @@ def test_lists_that_are_ordered_worse_are_named() -> None:
     assert of.named
     assert not found.quality["others"].named
     assert any(line.startswith("  lists with new users are ordered worse than others: ") for line in found.in_words())
+
+
+def test_a_group_may_be_held_against_some_lists_alone() -> None:
+    random, starts, order, clicked, _, users = made(4)
+    quality, kind = random.random(600), random.integers(3, size=600)
+    quality[kind == 1] -= 0.3
+    group = Group(kind == 1, kind == 2, "those of the other kind")
+    found = gains(
+        (quality, {"one kind": group}), (exposure_of(order, starts), clicked, {}), clicked * 1.0, starts, users
+    )
+    of = found.quality["one kind"]
+    assert of.gap.mean == pytest.approx(quality[kind == 1].mean() - quality[kind == 2].mean())
+    assert of.gap.low < of.gap.mean < of.gap.high
+    assert of.named
+    assert "are ordered worse than those of the other kind: " in found.in_words()[1]
 
 
 def test_json_is_plain_and_nothing_is_said_where_there_is_nothing_to_say() -> None:
