@@ -106,7 +106,7 @@ def draw(exploration: Exploration, run: int, worth: Floats) -> tuple[Rows, Float
     marks = np.full((2, worth.size), -1)
     marks[1] = kept % size >= size // 2  # the lower half is new
     requests = pl.Series(np.arange(lists) + run * lists)
-    drawn = draws(requests, np.full(lists, size), exploration.seed)
+    drawn = draws(requests, np.zeros(lists, np.int64), np.full(lists, size), exploration.seed)
     nothing, none = np.empty((0, worth.size), np.int64), np.empty((0, 2), np.int64)
     starts = np.arange(0, worth.size + 1, size)
     rows, propensity = placed(kept, starts, marks, nothing, none, worth.ravel(), drawn, chances(exploration))

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import polars as pl
 
 from recsys.arranging import diversity
 from recsys.arranging.placing import chances, draws, placed
-from recsys.arranging.rules import are_new, as_texts, boosts_of, capped, fixed_places, left_out, texts_of
+from recsys.arranging.rules import are_new, boosts_of, capped, fixed_places, left_out, texts_of, told
 from recsys.arranging.settings import Diversity, RuleSettings
+from recsys.past.clicks import READ
 from recsys.past.history import read_history
 from recsys.past.lookup import Asked
 from recsys.past.streams import Flags, Ints, pick
@@ -70,8 +70,9 @@ def arranged(
         return Arranged(kept, lengths, None)
     drawn, new = np.zeros(len(kept)), np.zeros(len(fixed), dtype=bool)
     if exploration is not None:
-        requests = asked.candidates["request_id"].gather(asked.starts[:-1])
-        drawn, new = draws(requests, lengths, exploration.seed), _new(asked, rules)
+        first = asked.starts[:-1]
+        requests, as_of = asked.candidates["request_id"].gather(first), asked.rows.as_of[first]
+        drawn, new = draws(requests, as_of, lengths, exploration.seed), _new(asked, rules)
     marks = np.stack([fixed, new.astype(np.int64)])
     rows, propensity = placed(kept, starts, marks, values, caps, worth, drawn, chances(exploration))
     return Arranged(rows, lengths, None if exploration is None else propensity)
@@ -88,18 +89,20 @@ def _new(asked: Asked, rules: RuleSettings) -> Flags:
 def diversified(asked: Asked, kept: Ints, starts: Ints, worth: Floats, settings: Diversity, reader: "Reader") -> Ints:
     """Fill the first places of each list for diversity; the others follow in their order, shape [K]."""
     found = kept.copy()
-    values = np.empty(0, np.int64) if settings.over == "text" else _codes(asked, settings.over)
-    wished = _wished(asked, settings) if settings.by == "calibrated" else None
+    values, liked = _values(asked, settings) if settings.over != "text" else (kept, np.empty((len(starts) - 1, 0)))
     for request, (start, end) in enumerate(pairwise(starts.tolist())):
         among = kept[start : min(end, start + settings.among)]
         if len(among) < 2:
             continue
         good = diversity.relevance(worth[among])
-        if wished is not None:
-            liked = wished[request]
-            if liked is None:
+        if settings.by == "calibrated":
+            clicked = liked[request][liked[request] >= 0]
+            if not len(clicked):
                 continue  # nobody knows what this user likes
-            chosen = diversity.calibrated(good, values[among], liked, settings.weight, settings.first)
+            own, codes = np.unique(np.concatenate([values[among], clicked]), return_inverse=True)
+            codes -= int(own[0] < 0)  # what has no value stays -1
+            wished = np.bincount(codes[len(among) :], minlength=int(codes.max()) + 1) / len(clicked)
+            chosen = diversity.calibrated(good, codes[: len(among)], wished, settings.weight, settings.first)
         else:
             fill = diversity.mmr if settings.by == "mmr" else diversity.dpp
             like = _vectors(asked, among, reader) if settings.over == "text" else _one_of(values[among])
@@ -122,36 +125,26 @@ def _vectors(asked: Asked, rows: Ints, reader: "Reader") -> npt.NDArray[np.float
 
 def _one_of(values: Ints) -> npt.NDArray[np.float64]:
     """Write values as vectors: alike where they are the same, 0 where there is none."""
-    found = np.zeros((len(values), int(values.max(initial=-1)) + 1))
-    found[np.flatnonzero(values >= 0), values[values >= 0]] = 1.0
-    return found
+    own, codes = np.unique(values, return_inverse=True)
+    return np.eye(len(own))[codes] * (values >= 0)[:, None]
 
 
-def _known_values(asked: Asked, name: str) -> list[str]:
-    """List the values of an attribute, in order; the same whatever is asked."""
-    return as_texts(asked.log.behaviour.items.get_column(name)).unique().drop_nulls().sort().to_list()
+def _values(asked: Asked, settings: Diversity) -> tuple[Ints, Ints]:
+    """Give each value of an attribute a number, -1 where there is none.
 
-
-def _codes(asked: Asked, name: str) -> Ints:
-    """Give each candidate's value its place among all there are, -1 for none, shape [Q]."""
-    return _encoded(texts_of(asked, name), _known_values(asked, name))
-
-
-def _encoded(texts: pl.Series, known: list[str]) -> Ints:
-    places = texts.cast(pl.Enum(known)).to_physical().cast(pl.Int64).fill_null(-1)
-    found: Ints = places.to_numpy()
-    return found
-
-
-def _wished(asked: Asked, settings: Diversity) -> list[Floats | None]:
-    """Give the share of each value in what each request's user clicked last; None where nothing is known."""
-    first, known = asked.starts[:-1], _known_values(asked, settings.over)
-    users, as_of = asked.rows.codes["user"][first], asked.rows.as_of[first]
-    history = read_history(asked.log, users, as_of, settings.among).versions
-    column = as_texts(asked.log.behaviour.items.get_column(settings.over))
-    codes = np.append(_encoded(column, known), -1)[history]
-    found = list[Floats | None]()
-    for own in codes:
-        counts = np.bincount(own[own >= 0], minlength=len(known)).astype(np.float64)
-        found.append(counts / counts.sum() if counts.sum() else None)
-    return found
+    Returns
+    -------
+    The number of each candidate, shape [Q], and of what each request's user clicked last, shape [R, H].
+    """
+    first, known = asked.starts[:-1], dict[str, int]()
+    clicked = np.empty((len(first), 0), dtype=np.int64)
+    if settings.by == "calibrated":  # of no more clicks than every state keeps
+        users, as_of = asked.rows.codes["user"][first], asked.rows.as_of[first]
+        clicked = read_history(asked.log, users, as_of, READ).versions
+    column = asked.log.behaviour.items.get_column(settings.over)
+    versions, of_click = np.unique(clicked, return_inverse=True)
+    numbers = [
+        np.array([-1 if text is None else known.setdefault(text, len(known)) for text in texts.to_list()], np.int64)
+        for texts in (texts_of(asked, settings.over), told(column, versions))
+    ]
+    return numbers[0], numbers[1][of_click].reshape(clicked.shape) if clicked.size else clicked

@@ -96,15 +96,17 @@ def calibrated(worth: Floats, values: Integers, wished: Floats, weight: float, f
         As of `mmr`.
     """
     left, found = np.ones(len(worth), dtype=bool), list[int]()
-    counts, total = np.zeros(len(wished)), 0.0
-    some = wished > 0
-    of = np.where(values < 0, len(wished), values)
+    counts, total, some = np.zeros(len(wished)), 0.0, wished > 0
+
+    def apart(count: Floats, size: int) -> Floats:
+        """Give what each value adds to the divergence of a list of some size that holds it so often."""
+        smooth = (1 - SMOOTHED) * count / size + SMOOTHED * wished
+        return np.where(some, wished * np.log(np.where(some, wished / np.where(some, smooth, 1), 1)), 0.0)
+
     for place in range(min(first, len(worth))):
-        with_each = np.vstack([counts + np.eye(len(wished))[value] for value in range(len(wished))] + [counts])
-        shares = with_each / (place + 1)
-        smooth = (1 - SMOOTHED) * shares[:, some] + SMOOTHED * wished[some]
-        apart = (wished[some] * np.log(wished[some] / smooth)).sum(axis=1)
-        gain = (1 - weight) * (total + worth) - weight * apart[of]
+        as_it_is, with_one = apart(counts, place + 1), apart(counts + 1, place + 1)
+        whole = np.append(as_it_is.sum() - as_it_is + with_one, as_it_is.sum())  # last, with what has no value
+        gain = (1 - weight) * (total + worth) - weight * whole[values]
         best = int(np.argmax(np.where(left, gain, -np.inf)))
         found.append(best)
         left[best] = False

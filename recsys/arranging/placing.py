@@ -26,19 +26,22 @@ def chances(exploration: Exploration | None) -> Floats:
     return np.array([way, size, first, -1.0 if exploration.new_place is None else exploration.new_place - 1])
 
 
-def draws(requests: pl.Series, lengths: Ints, seed: int) -> Floats:
-    """Draw a number from 0 to 1 for each place of each request, by the request's id alone; shape [K].
+def draws(requests: pl.Series, as_of: Ints, lengths: Ints, seed: int) -> Floats:
+    """Draw a number from 0 to 1 for each place of each request, by its id and moment alone; shape [K].
 
     Parameters
     ----------
     requests
         Ids, shape [R].
+    as_of
+        Moments, microseconds: a user's lists of two nights may have one id, shape [R].
     lengths
         Places of each, shape [R].
     seed
         Starts the draws.
     """
-    keys = np.repeat(hash_ids(requests) ^ mix(np.array([seed], np.uint64)), lengths)
+    moments = mix(as_of.astype(np.uint64) ^ mix(np.array([seed], np.uint64)))
+    keys = np.repeat(hash_ids(requests) ^ moments, lengths)
     places = np.arange(len(keys)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
     return (mix(keys + mix(places.astype(np.uint64))) >> np.uint64(11)) / 2.0**53
 
@@ -86,7 +89,7 @@ def placed(
         counts[:] = 0
         for rank in range(length):
             place = marks[0, kept[start + rank]]
-            if 0 <= place < length:
+            if 0 <= place < length and at[place] < 0:  # of two that are fixed to one place the better has it
                 at[place], taken[rank] = rank, True
                 _count(counts, place, kept[start + rank], values, caps)
         waiting = 0

@@ -57,7 +57,7 @@ def held(asked: Asked, users: Mapping[str, tuple[Value, ...]]) -> Flags:
     """Say of which candidates' users rules hold: whoever has one of the values of each column, shape [Q]."""
     found = np.ones(len(asked.candidates), dtype=bool)
     for name, values in users.items():
-        found &= holds(_told(asked.log.behaviour.users.get_column(name), asked.lookup.users), values)
+        found &= holds(told(asked.log.behaviour.users.get_column(name), asked.lookup.users), values)
     return found
 
 
@@ -108,10 +108,10 @@ def are_new(asked: Asked, within: float) -> Flags:
 
 def texts_of(asked: Asked, name: str) -> pl.Series:
     """Give an attribute of each candidate's item as text, null where there is none, shape [Q]."""
-    return _told(asked.log.behaviour.items.get_column(name), asked.lookup.items)
+    return told(asked.log.behaviour.items.get_column(name), asked.lookup.items)
 
 
-def _told(column: pl.Series, rows: Ints) -> pl.Series:
+def told(column: pl.Series, rows: Ints) -> pl.Series:
     """Read a column at rows as text, null where a row is below 0."""
     places = pl.Series(rows)
     return as_texts(column.gather(places.set(places < 0, None)))

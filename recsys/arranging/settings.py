@@ -69,7 +69,7 @@ class Diversity(BaseModel):
     by
         `"mmr"`: marginal relevance, the score less the nearness to what stands above; `"dpp"`: the likeliest set of a
         determinantal point process, filled greedily; `"calibrated"`: values of an attribute as often as in the user's
-        past clicks.
+        last 20 clicks.
     over
         What items are like: `"text"`, by their vectors, or a column of items, by its value; `"calibrated"` needs one.
     weight
@@ -116,7 +116,7 @@ class Exploration(BaseModel):
     new_within
         How lately.
     seed
-        Starts every draw; the same seed and request give the same list.
+        Starts every draw; the same seed, request and moment give the same list.
     """
 
     model_config = _DECLARED
@@ -124,8 +124,8 @@ class Exploration(BaseModel):
     by: Literal["epsilon", "plackett_luce", "none"] = "epsilon"
     epsilon: float = Field(default=0.05, ge=0, le=1)
     temperature: float = Field(default=0.1, gt=0)
-    first: int = Field(default=10, ge=1, le=10_000)
-    new_place: int | None = Field(default=None, ge=1, le=10_000)
+    first: int = Field(default=10, ge=1, le=1_000)
+    new_place: int | None = Field(default=None, ge=1, le=1_000)
     new_within: Duration = timedelta(days=1)
     seed: int = Field(default=0, ge=0, lt=2**31)
 
@@ -155,7 +155,8 @@ class ListRules(BaseModel):
     boosts
         What is added to the score that lists are ordered by, for items of some values.
     fixed
-        Places, 1 the first, and the item that stands there where it is a candidate that no other rule leaves out.
+        Places, 1 the first, and the item that stands there where it is a candidate that no other rule leaves out. Where
+        several rules fix items to one place, the one of the highest score has it.
     caps
         At most so many items of one value among the first places.
     """
@@ -173,10 +174,10 @@ class ListRules(BaseModel):
 
     @model_validator(mode="after")
     def _check_rules(self) -> Self:
-        items = list(self.fixed.values())
-        for item in items:
-            if items.count(item) > 1:
-                places = " and ".join(str(place) for place, of in self.fixed.items() if of == item)
+        items = [*map(str, self.fixed.values())]
+        for item in self.fixed.values():
+            if items.count(str(item)) > 1:
+                places = " and ".join(str(place) for place, of in self.fixed.items() if str(of) == str(item))
                 raise ValueError(f"fixed puts {item!r} at {places}; an item has one place")
         for boost in self.boosts:
             for value in boost.values:
@@ -217,7 +218,7 @@ class Segment(ListRules):
         several columns all must fit.
     """
 
-    users: dict[str, tuple[Value, ...]] = Field(min_length=1)
+    users: dict[str, Annotated[tuple[Value, ...], Field(min_length=1)]] = Field(min_length=1)
 
 
 class RuleSettings(ListRules):
@@ -244,12 +245,12 @@ class RuleSettings(ListRules):
     def _check(self) -> Self:
         for segment in self.segments:
             for place, item in segment.fixed.items():
-                if place in self.fixed and self.fixed[place] != item:
+                if place in self.fixed and str(self.fixed[place]) != str(item):
                     raise ValueError(
                         f"segments fix {item!r} at place {place}, where fixed has {self.fixed[place]!r}; a place has "
                         "one item"
                     )
-                if item in self.fixed.values() and self.fixed.get(place) != item:
+                if str(item) in map(str, self.fixed.values()) and str(self.fixed.get(place)) != str(item):
                     raise ValueError(f"segments fix {item!r} at place {place}, and fixed elsewhere; it has one place")
         for name in {*self.attributes, *self.user_attributes} & {*_NO_ATTRIBUTES}:
             raise ValueError(f"{name!r} is no attribute of items or users; name a column such as a category")

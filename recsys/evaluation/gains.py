@@ -9,7 +9,7 @@ import numpy as np
 from scipy import stats
 
 from recsys.statistics.intervals import Interval, intervals_over_users
-from recsys.statistics.numbers import Flags, Floats, Integers
+from recsys.statistics.numbers import Flags, Floats, Integers, plain
 
 FIRST = 10
 """Places that are looked at."""
@@ -116,7 +116,9 @@ class Gains:
 
     def to_json(self) -> dict[str, object]:
         """Write as plain JSON."""
-        quality = {name: {**of._asdict(), "gap": of.gap.to_json()} for name, of in self.quality.items()}
+        quality = {
+            name: {**of._asdict(), "mean": plain(of.mean), "gap": of.gap.to_json()} for name, of in self.quality.items()
+        }
         exposure = {name: {**of._asdict(), "gap": of.gap.to_json()} for name, of in self.exposure.items()}
         return {
             "quality": quality,

@@ -1,5 +1,6 @@
 """What rules of ranked lists cost and bring: each by itself, all together, and the weight of diversity."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -90,4 +91,6 @@ class Prices:
 
 
 def _with_ends(interval: Interval) -> str:
+    if math.isnan(interval.mean):
+        return "not defined"
     return f"{interval.mean:+.4f} ({interval.low:+.4f}..{interval.high:+.4f})"

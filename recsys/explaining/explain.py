@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -65,7 +66,9 @@ class Explained:
         """
         of, items = self.contributions, self.asked.log.items.by_code
         kind = self.ranked.schema["item_id"]
-        clicks = [items.gather([int(spoken.what) for spoken in each]).cast(kind) for each in self.clicks]
+        named = items.gather([int(spoken.what) for each in self.clicks for spoken in each]).cast(kind).to_list()
+        ends = np.cumsum([0, *map(len, self.clicks)]).tolist()
+        clicks = [named[begin:end] for begin, end in pairwise(ends)]
         return self.ranked.with_columns(
             pl.Series("others", of.others),
             *(
@@ -108,15 +111,12 @@ def explain(ready: "Ready", asked: Asked, top: int | None = None, also: Collecti
 
 def _clicks(ready: "Ready", asked: Asked, rows: Ints, request: Ints) -> tuple[list[Spoken], ...]:
     """Name the past clicks that raise interest in each of some candidates."""
-    texts, found, known = text_places(ready, asked, rows), list[list[Spoken]](), dict[int, Attended]()
-    for place, which in zip(texts.tolist(), request.tolist(), strict=True):
-        if place < 0:
-            found.append([])
-            continue
-        if which not in known:
-            known = {which: Attended.of(ready.reader, asked, which)}
-        vector = ready.reader.vectors.candidate[np.array([place])][0]
-        found.append(known[which].spoke_for(vector, CLICKS))
+    texts, found = text_places(ready, asked, rows), [list[Spoken]() for _ in rows]
+    for which in np.unique(request[texts >= 0]).tolist():
+        own = np.flatnonzero((request == which) & (texts >= 0))
+        vectors = ready.reader.vectors.candidate[texts[own]]
+        for place, spoken in zip(own, Attended.of(ready.reader, asked, which).spoke_for(vectors, CLICKS), strict=True):
+            found[place] = spoken
     return tuple(found)
 
 

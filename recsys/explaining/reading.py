@@ -84,13 +84,19 @@ class Attended:
         found: Floats = self.tower.interest_by_click(similarity, attention, self.ages[None], known)[0]
         return found
 
-    def spoke_for(self, candidate: Singles, most: int) -> list[Spoken]:
-        """Name the items whose clicks add most, by the candidate's vector [p]; clicks on one item count together."""
-        adds = self.adds(candidate[None])[:, 0]
+    def spoke_for(self, candidates: Singles, most: int) -> list[list[Spoken]]:
+        """Name the items whose clicks add most to each of C candidates, by their vectors [C, p].
+
+        Clicks on one item count together.
+        """
         items, of_click = np.unique(self.items, return_inverse=True)
-        together = np.bincount(of_click, adds, len(items))
-        chosen = np.argsort(-together, kind="stable")[:most]
-        return [Spoken(int(items[each]), float(together[each])) for each in chosen if together[each] > 0]
+        together = np.zeros((len(items), len(candidates)))
+        np.add.at(together, of_click, self.adds(candidates))
+        order = np.argsort(-together, axis=0, kind="stable")[:most]
+        return [
+            [Spoken(int(items[each]), float(adds[each])) for each in chosen if adds[each] > 0]
+            for chosen, adds in zip(order.T, together.T, strict=True)
+        ]
 
 
 def words_that_raised(

@@ -53,7 +53,8 @@ def why(explained: "Explained", upper: int, lower: int, name: Callable[[object],
     by_family = {family: float(differs[families == family].sum()) for family in of.families}
     begin = f'"{name(items[upper])}" stands above "{name(items[lower])}"'
     if ahead < 0:
-        return f"{begin} by a rule: its score is {-ahead:.3f} lower."
+        reason = "by chance or a rule" if "propensity" in explained.ranked.columns else "by a rule"
+        return f"{begin} {reason}: its score is {-ahead:.3f} lower."
     if ahead == 0:
         return f"{begin} by chance: their scores are the same."
     best, most = max(by_family.items(), key=lambda pair: pair[1])

@@ -21,6 +21,9 @@ from recsys.model.ready import Ready
 from recsys.past.streams import Ints
 from recsys.schema import KNOWN_AT, TIME
 
+_CALLED = {False: "logged requests", True: "lists that nights would have made in place of logged ones"}
+"""What is looked through, by whether lists are nightly."""
+
 WORDS = 3
 """So many words, at most, are named for each candidate."""
 
@@ -63,11 +66,13 @@ def explain_list(
     check_top(top)
     ready, prepared = Ready.today(Path(folder), dataset)
     if candidates is None:
-        asked = ready.ask(_own(prepared.made.lists, request, "logged requests"))
+        asked = ready.ask(_own(prepared.made.lists, request, _CALLED[ready.log.time.nightly]))
     else:
         asked = ready.ask(found_by(ready, _own(candidates, request, "candidates"), find=False))
     explained = explain(ready, asked, top + 1, pair or ())
-    titles = item_titles(one_version(prepared.dataset.items, "item_id", "last"), ready.model.settings.text.fields)
+    items, moment = prepared.dataset.items, _moment(asked.rows.timestamp)
+    known = items.filter(pl.col(KNOWN_AT).fill_null(moment) <= moment) if KNOWN_AT in items.columns else items
+    titles = item_titles(one_version(known, "item_id", "last"), ready.model.settings.text.fields)
 
     def title(item: object) -> str:
         return titles.get(item, NO_TEXT)
@@ -92,9 +97,11 @@ def asked_for(users: Path, at: datetime) -> pl.DataFrame:
 
 def _own(lists: pl.DataFrame, request: str, called: str) -> pl.DataFrame:
     """Keep the rows of one request."""
+    if "request_id" not in lists.columns:
+        raise DataError(f"the {called} have no column request_id; their columns are {', '.join(lists.columns)}")
     own = lists.filter(pl.col("request_id").cast(pl.String) == request)
     if own.is_empty():
-        known = ", ".join(str(each) for each in lists["request_id"].unique().sort().head(3))
+        known = ", ".join(str(each) for each in lists["request_id"].drop_nulls().unique().sort().head(3))
         raise DataError(
             f"request {request!r} is not among the {called}, which hold {known or 'none'} and others; give one of "
             "these ids"

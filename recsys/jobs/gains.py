@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from recsys.jobs.judging import Judgement
     from recsys.model.ready import Ready
 
-_OF_LISTS = ("list size", "hour")
+_OF_LISTS = ("list size = ", "hour = ")
 """Segments that say nothing of users and items."""
 
 NO_TEXT, _READ = "no text", "those on such items with a text"

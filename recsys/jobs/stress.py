@@ -12,6 +12,7 @@ import polars as pl
 from recsys.data.texts import item_texts, own_texts
 from recsys.evaluation.measures import ndcg, per_request
 from recsys.features.plan import from_features
+from recsys.past.behaviour import CLICKED_AT
 from recsys.past.log import Log
 from recsys.past.lookup import Asked
 from recsys.statistics.intervals import Interval, intervals_over_users
@@ -71,7 +72,7 @@ def _bad_days(
 ) -> Iterator[tuple[str, tuple[Asked, "Reader"]]]:
     text, seed = ready.model.settings.text, ready.model.settings.seed
     rows, texts = own_texts(dataset.items, text.fields, text.template)
-    misspelt = [misspell(each, seed + place) for place, each in enumerate(texts)]
+    misspelt = [misspell(each, seed) for each in texts]
     yield f"{MISSPELT:.0%} of words misspelt", (asked, _reading(folder, ready, rows, misspelt))
     if len(text.fields) > 1 and not text.template:
         shortened = pl.Series(item_texts(dataset.items, text.fields[:1]), dtype=pl.String)
@@ -79,7 +80,10 @@ def _bad_days(
         short = rows.join(told, on=rows.columns, how="left", nulls_equal=True, maintain_order="left")["text"].to_list()
         yield f"{text.fields[0]} alone to read", (asked, _reading(folder, ready, rows, short))
     known = ready.log.behaviour
-    showings = known.showings.filter(pl.col("timestamp") < begin)
+    shown = known.showings.filter(pl.col("timestamp") < begin)
+    heard = pl.col("timestamp") + ready.log.time.feedback_delay < begin  # what came of the others, nobody heard
+    late = [pl.when(heard).then(name).alias(name) for name in ("label", CLICKED_AT) if name in shown.columns]
+    showings = shown.with_columns(late)
     events = known.events.filter(pl.col("known_at") < begin)
     stopped = Log(replace(known, showings=showings, events=events), ready.log.time, text.history)
     reader = ready.model.reader(stopped, ready.reader.vectors, folder)
@@ -95,14 +99,14 @@ def _reading(folder: Path, ready: "Ready", rows: pl.DataFrame, texts: list[str])
 
 
 def misspell(text: str, seed: int) -> str:
-    """Let two neighbouring letters inside some words of a text change places; the same seed changes the same.
+    """Let two neighbouring letters of some words of a text change places; the same seed and text give the same.
 
     Examples
     --------
     >>> misspell("a long conversation about bicycles and bread", 1)
-    'a long conversation abotu bicycles and bread'
+    'a long cnoversation about biccyles and bread'
     """
-    rng, words = np.random.default_rng(seed), text.split(" ")
+    rng, words = np.random.default_rng([seed, int(text_hashes([text])[0], 16)]), text.split(" ")
     for place, word in enumerate(words):
         if len(word) >= _SHORTEST and rng.random() < MISSPELT:
             at = int(rng.integers(len(word) - 1))

@@ -361,9 +361,9 @@ class Ranker:
     ) -> News:
         """Check what is told of items and users, and read new texts."""
         ready = self._ready
-        features, text = ready.model.settings.features, ready.model.settings.text
-        named = (*features.affinity, *features.numbers, *text_columns(text.fields, text.template))
-        rows, people = told(items, ITEMS, named), told(users, USERS, features.users)
+        kept, text = ready.model.settings.kept, ready.model.settings.text
+        named = (*kept.affinity, *kept.numbers, *kept.rules, *text_columns(text.fields, text.template))
+        rows, people = told(items, ITEMS, named), told(users, USERS, (*kept.users, *kept.user_rules))
         if rows is None and people is None:
             return self._nothing
         return News.of(rows, people, ready.model.settings, ready.log, ready.reader, at)

@@ -7,9 +7,14 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from recsys.arranging.settings import RuleSettings
+from recsys.arranging.arrange import _values
+from recsys.arranging.settings import Diversity, RuleSettings
+from recsys.explaining.reading import Attended
 from recsys.model.ready import Ready
+from recsys.past.clicks import READ
 from recsys.past.history import read_history
+from recsys.past.log import Log
+from recsys.past.lookup import Asked
 
 ALL = [
     {"diversity": {"by": "mmr", "weight": 0.6, "first": 4}},
@@ -150,3 +155,23 @@ def test_fifty_thousand_candidates_and_none_are_arranged(line, ready) -> None:
     assert len(found) == 50_000
     assert found["item_id"].n_unique() == 50_000
     assert ready.rank(ready.ask(one.head(0)), rules).is_empty()
+
+
+def test_under_daily_knowledge_nobody_is_known_to_have_clicked_today(line, ready) -> None:
+    daily = ready.log.time.model_copy(update={"freshness": "1d"})
+    log = Log(ready.log.behaviour, daily, ready.model.settings.text.history)
+    asked = Asked.of(line.candidates(60), log)
+    first, users = asked.starts[:-1], asked.rows.codes["user"][asked.starts[:-1]]
+    then, now = (read_history(log, users, moment[first], READ) for moment in (asked.rows.as_of, asked.rows.timestamp))
+    assert not np.array_equal(then.items, now.items)
+    reader = ready.model.reader(log, ready.reader.vectors, Path(line.model))
+    for request, own in enumerate(then.items):
+        assert np.array_equal(Attended.of(reader, asked, request).items[:READ], own[own >= 0])
+    rules = Diversity(by="calibrated", over="category")
+    numbers, kinds = _values(asked, rules)[1], dict(line.dataset.items.select("item_id", "category").rows())
+    ids = log.items.by_code
+    for own, codes in zip(then.items, numbers, strict=True):
+        assert (own >= 0).sum() == (codes >= 0).sum()
+        told = [kinds[ids[int(item)]] for item in own if item >= 0]
+        pairs = set(zip(told, codes[codes >= 0].tolist(), strict=True))
+        assert len(pairs) == len(set(told))

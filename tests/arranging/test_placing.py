@@ -76,7 +76,8 @@ def drawn_lists(exploration: Exploration, worth: np.ndarray, many: int, values=N
     """Draw one list for many requests; rows of each, and propensities."""
     size = len(worth)
     kept, starts = one_list(size, many)
-    uniform = draws(pl.Series(np.arange(many)), np.full(many, size), exploration.seed)
+    ids, moments = pl.Series(np.arange(many)), np.zeros(many, np.int64)
+    uniform = draws(ids, moments, np.full(many, size), exploration.seed)
     table = np.empty((0, len(kept)), np.int64) if values is None else np.tile(values, (1, many))
     pins = np.full(size, -1) if fixed is None else np.array(fixed)
     news = None if new is None else np.tile(new, many)
@@ -170,13 +171,27 @@ def test_fixed_items_and_caps_hold_whatever_chance_says() -> None:
     assert (np.sort(orders, axis=1) == np.arange(6)).all()
 
 
-def test_draws_are_of_the_request_and_the_seed_alone() -> None:
-    ids = pl.Series(["a", "b", "c"])
-    whole = draws(ids, np.array([3, 2, 4]), 7)
-    assert np.array_equal(draws(ids[1:2], np.array([2]), 7), whole[3:5])
-    assert np.array_equal(draws(ids[2:], np.array([2]), 7), whole[5:7])
-    assert not np.array_equal(draws(ids, np.array([3, 2, 4]), 8), whole)
-    many = draws(pl.Series(range(20_000)), np.full(20_000, 5), 0)
-    assert ((many >= 0) & (many < 1)).all()
-    assert stats.kstest(many, "uniform").pvalue > 1e-4
-    assert abs(np.corrcoef(many[0::5], many[1::5])[0, 1]) < 0.03
+def test_draws_are_of_the_request_its_moment_and_the_seed_alone() -> None:
+    ids, moments = pl.Series(["a", "b", "c"]), np.array([5, 5, 9])
+    whole = draws(ids, moments, np.array([3, 2, 4]), 7)
+    assert np.array_equal(draws(ids[1:2], moments[1:2], np.array([2]), 7), whole[3:5])
+    assert np.array_equal(draws(ids[2:], moments[2:], np.array([2]), 7), whole[5:7])
+    assert not np.array_equal(draws(ids, moments, np.array([3, 2, 4]), 8), whole)
+    tomorrow = draws(ids, moments + 1, np.array([3, 2, 4]), 7)
+    assert not np.isin(tomorrow, whole).any()
+    many = draws(pl.Series(range(20_000)), np.zeros(20_000, np.int64), np.full(20_000, 5), 0)
+    nights = draws(pl.Series([7] * 20_000), np.arange(20_000) * 86_400_000_000, np.full(20_000, 5), 0)
+    for drawn in (many, nights):
+        assert ((drawn >= 0) & (drawn < 1)).all()
+        assert stats.kstest(drawn, "uniform").pvalue > 1e-4
+        assert abs(np.corrcoef(drawn[0::5], drawn[1::5])[0, 1]) < 0.03
+        assert abs(np.corrcoef(drawn[0:-5:5], drawn[5::5])[0, 1]) < 0.03
+
+
+def test_of_two_items_that_are_fixed_to_one_place_the_better_has_it_and_none_is_lost() -> None:
+    found, _ = by_place(
+        np.arange(6), np.array([0, 3, 6]), np.array([1, 1, -1, 0, -1, 0]), np.empty((0, 6), np.int64), []
+    )
+    assert sorted(found[:3].tolist()) == [0, 1, 2]
+    assert found[1] == 0
+    assert found[3:].tolist() == [3, 4, 5]

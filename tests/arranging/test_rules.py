@@ -8,10 +8,12 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from recsys import Ranker
-from recsys.arranging.rules import as_text, as_texts
+from recsys.arranging.rules import are_new, as_text, as_texts
 from recsys.arranging.settings import RuleSettings
 from recsys.errors import SettingsError
 from recsys.jobs.score import write_state
+from recsys.model.prepared import prepare
+from recsys.past.lookup import Asked
 
 DAY = timedelta(days=1)
 
@@ -175,3 +177,37 @@ def test_segments_hold_for_their_users_alone(line, tmp_path) -> None:
     assert 0 < len(found.filter(others)) < len(found)
     with pytest.raises(SettingsError, match=r"\[rules\] names 'plan', which is not a column of users; add it"):
         write_state(line.model, line.dataset, tmp_path / "other", rules=rules)
+
+
+@pytest.mark.slow
+def test_users_and_items_are_told_with_what_rules_read(line, tmp_path) -> None:
+    lists = line.candidates()
+    user, item = lists["user_id"][0], lists["item_id"][0]
+    plans = pl.DataFrame({"user_id": lists["user_id"].unique().sort(), "plan": "free"})
+    dataset = replace(line.dataset, users=plans, items=line.dataset.items.with_columns(stock=pl.lit(5)))
+    segment = {
+        "users": {"plan": ["paid"]},
+        "unavailable": {"category": line.dataset.items["category"].unique().to_list()},
+    }
+    rules = RuleSettings.model_validate({"segments": [segment], "unavailable": {"stock": [0]}})
+    first = lists["timestamp"].min()
+    write_state(line.model, dataset, tmp_path / "state", int(first.timestamp() * 1e6), rules=rules)
+    ranker = Ranker.load(line.model, state=tmp_path / "state")
+    assert item in set(ranker.rank(lists)["item_id"])
+    ranker.update(items=dataset.items.filter(pl.col("item_id") == item).with_columns(stock=pl.lit(0)))
+    assert item not in set(ranker.rank(lists)["item_id"])
+    assert user in set(ranker.rank(lists)["user_id"])
+    ranker.update(
+        users=pl.DataFrame({"user_id": [user], "plan": ["paid"]}, schema_overrides={"user_id": plans.schema["user_id"]})
+    )
+    assert user not in set(ranker.rank(lists)["user_id"])
+
+
+def test_what_is_not_out_yet_is_not_new(line) -> None:
+    log = prepare(line.dataset, line.settings).log
+    out = line.dataset.items.select("item_id", "available_at")
+    lists = line.candidates(5).join(out, on="item_id")
+    for shift, new in ((-60, False), (60, True), (25 * 60, False)):
+        moved = lists.with_columns(timestamp=pl.col("available_at") + pl.duration(minutes=shift))
+        single = moved.with_columns(request_id=pl.int_range(pl.len())).drop("available_at")
+        assert set(are_new(Asked.of(single, log), 24.0).tolist()) == {new}

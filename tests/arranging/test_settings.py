@@ -57,7 +57,9 @@ def test_what_rules_read_is_told() -> None:
             {"fixed": {1: 7}, "segments": [{"users": {"plan": ["free"]}, "fixed": {2: 7}}]},
             "segments fix 7 at place 2, and fixed elsewhere; it has one place",
         ),
+        ({"fixed": {1: 7, 2: "7"}}, "fixed puts 7 at 1 and 2; an item has one place"),
         ({"segments": [{"users": {}, "seen": "1d"}]}, "at least 1 item"),
+        ({"segments": [{"users": {"plan": []}, "seen": "1d"}]}, "at least 1 item"),
         ({"segments": [{"users": {"user_id": [1]}, "seen": "1d"}]}, "'user_id' is no attribute of items or users"),
         ({"diversity": {"by": "calibrated"}}, 'by = "calibrated" counts values; name a column of items in over'),
         (

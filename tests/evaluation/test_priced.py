@@ -39,3 +39,8 @@ def test_json_holds_no_nan() -> None:
     }
     assert told["curve"][1] == {"weight": 0.3, "quality": 0.59, "unlike": None}
     assert told["chosen"] == 0.3
+
+
+def test_what_is_not_defined_is_said_to_be() -> None:
+    nothing = Price(Interval(-0.5, -0.6, -0.4), Interval(math.nan, math.nan, math.nan), 1.0)
+    assert "first ten unlike each other not defined, 100.0%" in Prices({"left out": nothing}).in_words()[1]

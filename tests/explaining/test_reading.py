@@ -57,10 +57,12 @@ def test_clicks_on_one_item_count_together_and_what_speaks_against_is_not_named(
         np.zeros(4, np.float32),
         TOWER,
     )
-    named = history.spoke_for(np.array([1, 0], np.float32), 3)
+    named, against = history.spoke_for(np.array([[1, 0], [-1, 0]], np.float32), 3)
     assert [spoken.what for spoken in named] == [7, 8]
     assert [spoken.adds for spoken in named] == pytest.approx([0.5, 0.25])
-    assert clicked().spoke_for(np.array([1, 0], np.float32), 3) == []
+    assert [spoken.what for spoken in against] == [9]
+    assert history.spoke_for(np.array([[1, 0]], np.float32), 1) == [named[:1]]
+    assert clicked().spoke_for(np.array([[1, 0]], np.float32), 3) == [[]]
 
 
 def test_words_that_raise_interest_are_named_wherever_they_stand() -> None:

@@ -1,7 +1,8 @@
 """The verb's function: logged lists, lists that are made, pairs, words and pages."""
 
 import json
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import polars as pl
 import pytest
@@ -113,3 +114,19 @@ def test_a_user_of_whom_nothing_is_known_is_explained_by_appeal(line, tmp_path) 
     told = explain_list(line.model, line.dataset, "999999", asked, top=1)
     assert told.places[0].clicks == ()
     assert told.places[0].raised == "appeal"
+
+
+def test_candidates_without_ids_of_requests_are_refused_by_name(line, request_id) -> None:
+    with pytest.raises(DataError, match="the candidates have no column request_id; their columns are user_id, "):
+        explain_list(
+            line.model, line.dataset, request_id, line.candidates(2).drop("request_id").select("user_id", "item_id")
+        )
+
+
+def test_items_are_called_what_they_were_called_then(line, request_id, explained) -> None:
+    later = line.dataset.requests["timestamp"].max() + timedelta(hours=1)
+    items = line.dataset.items.with_columns(known_at=pl.lit(None, pl.Datetime("us", "UTC")))
+    renamed = items.with_columns(title=pl.lit("of tomorrow"), known_at=pl.lit(later))
+    told = explain_list(line.model, replace(line.dataset, items=pl.concat([items, renamed])), request_id)
+    assert [place.title for place in told.places] == [place.title for place in explained.places]
+    assert "of tomorrow" not in told.to_text()

@@ -37,7 +37,11 @@ def by_hand(line, dataset: Dataset) -> np.ndarray:
 def test_bad_days_cost_what_worse_tables_would(line, stressed) -> None:
     tables, usual = line.dataset, by_hand(line, line.dataset)
     begin = Model.load(line.model).windows.bounds("test")[0]
+    unheard = pl.col("timestamp") + line.settings.clock.feedback_delay >= begin
     shown = tables.requests.filter(pl.col("timestamp") < begin)
+    late = shown.filter(unheard, pl.col("label") > 0)
+    assert len(late) > 0
+    shown = shown.with_columns(pl.when(unheard).then(0).otherwise("label").alias("label"))
     silent = replace(tables, requests=shown, events=tables.events.filter(pl.col("timestamp") < begin))
     short = replace(tables, items=tables.items.with_columns(description=pl.lit(None, pl.String)))
     expected = {"no behaviour since the first of these lists": silent, "title alone to read": short}

@@ -246,7 +246,7 @@ def _sessions(lists: pl.DataFrame, requests: pl.DataFrame) -> tuple[pl.DataFrame
     if not {"session_id", "article_id"} <= set(lists.columns):
         return pl.DataFrame(), []
     session, shown = ("user_id", "session_id"), pl.col("impression_time")
-    rows = lists.drop_nulls(session).select(
+    rows = lists.drop_nulls((*session, "impression_time")).select(
         "user_id",
         pl.col("article_id").alias("item_id"),
         shown.alias("timestamp"),
