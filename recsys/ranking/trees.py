@@ -41,6 +41,9 @@ _LARGE = 2**28
 _FEW = 10_000
 """Fewer rows are scored by one thread: starting others costs more than it saves, and parts run in threads."""
 
+_FEW_EXPLAINED = 500
+"""Fewer rows are explained by one thread."""
+
 _APART = 10_007
 """Between seeds of rankers that are averaged: whoever asks for seed after seed grows none of them twice."""
 
@@ -108,7 +111,8 @@ class TreeRanker:
         matrix = self.contract.matrix(table)[rows]
         if len(matrix) == 0:
             return np.empty((0, len(self.contract.names) + 1))
-        return np.asarray(self.booster.predict(matrix, num_threads=1, pred_contrib=True), dtype=np.float64)
+        threads = 1 if len(matrix) < _FEW_EXPLAINED else 0
+        return np.asarray(self.booster.predict(matrix, num_threads=threads, pred_contrib=True), dtype=np.float64)
 
     @property
     def size(self) -> int:
