@@ -26,6 +26,8 @@ from recsys.world.policy import plackett_luce
 
 SIZE, TOP = 6, 3
 """Candidates of a list, and places whose clicks count."""
+NEAR = 0.5
+"""Standard deviation by which the scores of the other policy differ; far ones find too little support."""
 LOWEST, HIGHEST = 0.93, 0.97
 """Share of logs whose interval may hold the true value."""
 CASES = {
@@ -48,7 +50,7 @@ def main() -> None:
     options = parser.parse_args()
     rng = np.random.default_rng(options.seed)
     worth = np.sort(rng.normal(size=(options.lists, SIZE)), axis=1)[:, ::-1]
-    other = worth + rng.normal(size=worth.shape)
+    other = worth + NEAR * rng.normal(size=worth.shape)
     chance = 0.4 / (1 + np.exp(-worth - rng.normal(size=worth.shape)))
     truth = true_values(other, chance, rng)
     told, right = {}, True
