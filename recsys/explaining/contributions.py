@@ -1,6 +1,6 @@
 """What each feature, and each family of them, adds to a candidate's score beside the others of its list."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -83,7 +83,8 @@ def contributions(
         Which candidates, shape [K].
     """
     request = np.searchsorted(starts, rows, side="right") - 1
-    beside = {which: compared_with(order[starts[which] : starts[which + 1]]) for which in np.unique(request).tolist()}
+    own_rows = dict(of_each(request))
+    beside = {which: compared_with(order[starts[which] : starts[which + 1]]) for which in own_rows}
     needed = np.unique(np.concatenate([rows, *beside.values()]))
     told = ranker.contributions(table, needed)
     firsts = np.cumsum([0, *(len(column.columns) for column in columns[:-1])])
@@ -93,7 +94,7 @@ def contributions(
     weights = np.empty((len(rows), by_family.shape[1]))
     found = Contributions(columns, np.empty(len(rows)), beside_others, by_column[place], weights)
     for which, compared in beside.items():
-        own = np.flatnonzero(request == which)
+        own = own_rows[which]
         one, others = place[own], np.searchsorted(needed, compared)
         counted = (one[:, None] != others).astype(np.float64)  # nobody is compared with itself
         counted /= np.maximum(counted.sum(axis=1, keepdims=True), 1)
@@ -103,6 +104,19 @@ def contributions(
         alone = counted.sum(axis=1) == 0
         found.weights[own] = np.where(alone[:, None], np.abs(by_family[one]), np.einsum("ko,kof->kf", counted, far))
     return found
+
+
+def of_each(request: Ints) -> Iterator[tuple[int, Ints]]:
+    """Give each number that occurs, and the places where it does, in order; all in the time of one sort.
+
+    Examples
+    --------
+    >>> [(which, places.tolist()) for which, places in of_each(np.array([3, 1, 3]))]
+    [(1, [1]), (3, [0, 2])]
+    """
+    order = np.argsort(request, kind="stable")
+    numbers, firsts = np.unique(request[order], return_index=True)
+    yield from zip(numbers.tolist(), np.split(order, firsts[1:]), strict=bool(len(numbers)))
 
 
 def compared_with(ranked: Ints) -> Ints:

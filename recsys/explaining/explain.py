@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from recsys.explaining.contributions import Contributions, contributions
+from recsys.explaining.contributions import Contributions, contributions, of_each
 from recsys.explaining.reading import Attended, Spoken
 from recsys.features.plan import compute_features, plan
 from recsys.features.table import FeatureTable
@@ -112,8 +112,8 @@ def explain(ready: "Ready", asked: Asked, top: int | None = None, also: Collecti
 def _clicks(ready: "Ready", asked: Asked, rows: Ints, request: Ints) -> tuple[list[Spoken], ...]:
     """Name the past clicks that raise interest in each of some candidates."""
     texts, found = text_places(ready, asked, rows), [list[Spoken]() for _ in rows]
-    for which in np.unique(request[texts >= 0]).tolist():
-        own = np.flatnonzero((request == which) & (texts >= 0))
+    for which, of_request in of_each(request):
+        own = of_request[texts[of_request] >= 0]
         vectors = ready.reader.vectors.candidate[texts[own]]
         for place, spoken in zip(own, Attended.of(ready.reader, asked, which).spoke_for(vectors, CLICKS), strict=True):
             found[place] = spoken
