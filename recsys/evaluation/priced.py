@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from recsys.shown import counted
 from recsys.statistics.intervals import Interval
 from recsys.statistics.numbers import plain
 
@@ -51,6 +52,8 @@ class Prices:
     ----------
     rules
         Name of what is done, and its price; `"all"` last.
+    lists
+        On how many lists.
     curve
         Quality and diversity by the weight of diversity, all other rules as they are; empty where there is none.
     chosen
@@ -58,6 +61,7 @@ class Prices:
     """
 
     rules: Mapping[str, Price]
+    lists: int
     curve: tuple[Weighed, ...] = ()
     chosen: float | None = None
 
@@ -68,13 +72,14 @@ class Prices:
                 name: {"nDCG@10": price.cost.to_json(), "unlike": price.unlike.to_json(), "moved": price.moved}
                 for name, price in self.rules.items()
             },
+            "lists": self.lists,
             "curve": [{name: plain(value) for name, value in point._asdict().items()} for point in self.curve],
             "chosen": self.chosen,
         }
 
     def in_words(self) -> list[str]:
         """Say it in lines for a terminal."""
-        lines = ["What [rules] change beside the order of scores:"]
+        lines = [f"What [rules] change beside the order of scores, on {counted(self.lists, 'list')}:"]
         width = max(map(len, self.rules))
         for name, (cost, unlike, moved) in self.rules.items():
             lines.append(

@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+import polars as pl
 
 from recsys.arranging.rules import texts_of
 from recsys.evaluation.evaluation import PRODUCT
@@ -28,8 +29,9 @@ NO_TEXT, _READ = "no text", "those on such items with a text"
 FEWEST = 30
 """Lists of a group, and of those that it is held against, that something is said of."""
 
-ATTRIBUTES, LEAST = 2, 0.005
-"""So many attributes of items make groups, of values that so large a share of candidates has at least."""
+ATTRIBUTES, VALUES, LEAST = 2, 12, 0.005
+"""So many attributes of items make groups, of so many of their most frequent values that so large a share of candidates
+has at least."""
 
 
 def judge_gains(ready: "Ready", asked: Asked, dataset: "Dataset", scores: Floats) -> Gains:
@@ -93,7 +95,8 @@ def _kinds(ready: "Ready", asked: Asked) -> dict[str, Flags]:
     found = {NO_TEXT: ~texted}
     for name in ready.model.settings.features.affinity[:ATTRIBUTES]:
         values = texts_of(asked, name)
-        for value in values.drop_nulls().unique().sort():
+        often = values.alias("value").drop_nulls().value_counts(sort=True).head(VALUES)
+        for value in often.filter(pl.col("count") >= LEAST * len(values)).to_series().sort():
             of = (values == value).fill_null(value=False).to_numpy()
             found[f"{name} = {value}"] = of
             found[f"{name} = {value} and {NO_TEXT}"] = of & ~texted

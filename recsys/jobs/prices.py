@@ -5,6 +5,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
+import polars as pl
 
 from recsys.arranging.arrange import arranged
 from recsys.arranging.settings import RuleSettings
@@ -17,6 +18,9 @@ from recsys.statistics.numbers import Floats
 
 if TYPE_CHECKING:
     from recsys.model.ready import Ready
+
+MOST = 10_000
+"""Of more lists than these some are arranged, evenly over them: each is arranged a dozen times."""
 
 FIRST = 10
 """Places that are looked at."""
@@ -42,19 +46,30 @@ def price_rules(ready: "Ready", asked: Asked, scores: Floats) -> Prices | None:
     rules = ready.model.settings.rules
     if not rules:
         return None
-    judge = _Arranger(ready, asked, scores)
+    asked, scores = _some(asked, scores)
+    judge, lists = _Arranger(ready, asked, scores), len(asked.lengths)
     bare = judge.judged(RuleSettings())
     prices = {name: judge.price(judge.judged(alone), bare) for name, alone in _alone(rules)}
     if len(prices) > 1:
         prices["all"] = judge.price(judge.judged(rules), bare)
     if rules.diversity is None:
-        return Prices(prices)
+        return Prices(prices, lists)
     chosen, curve = rules.diversity.weight, list[Weighed]()
     for weight in sorted({*WEIGHTS, chosen}):
         diverse = rules.diversity.model_copy(update={"weight": weight})
         quality, unlike, _ = judge.judged(rules.model_copy(update={"diversity": diverse}))
         curve.append(Weighed(weight, float(np.nanmean(quality)), float(np.nanmean(unlike))))
-    return Prices(prices, tuple(curve), chosen)
+    return Prices(prices, lists, tuple(curve), chosen)
+
+
+def _some(asked: Asked, scores: Floats) -> tuple[Asked, Floats]:
+    """Keep no more lists than are arranged, and the scores of their candidates."""
+    lists = len(asked.lengths)
+    if lists <= MOST:
+        return asked, scores
+    chosen = np.isin(np.arange(lists), np.linspace(0, lists - 1, MOST).astype(np.int64))
+    rows, starts = np.repeat(chosen, asked.lengths), np.concatenate([[0], np.cumsum(asked.lengths[chosen])])
+    return Asked(asked.candidates.filter(pl.Series(rows)), starts, asked.log), scores[rows]
 
 
 def _alone(rules: RuleSettings) -> Iterator[tuple[str, RuleSettings]]:

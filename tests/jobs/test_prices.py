@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 from sklearn.metrics import ndcg_score
 
@@ -102,6 +103,19 @@ def test_the_curve_begins_with_no_diversity_and_holds_the_chosen_weight(judged) 
     assert only.curve == ()
 
 
+def test_of_very_many_lists_some_are_arranged(judged, monkeypatch) -> None:
+    ready, asked, scores = judged
+    monkeypatch.setattr(module, "MOST", 7)
+    prices = price_rules(ready, asked, scores)
+    assert prices.lists == 7
+    parts = [asked.some(which, which + 1) for which in np.linspace(0, len(asked.lengths) - 1, 7).astype(int)]
+    chosen = ready.ask(pl.concat([part.candidates for part in parts]))
+    bare, under = (by_hand(ready, chosen, rules) for rules in (RuleSettings(), RULES))
+    assert prices.rules["all"].cost.mean == pytest.approx(
+        np.mean([under[each] - bare[each] for each in bare]), abs=1e-9
+    )
+
+
 @pytest.mark.slow
 def test_evaluate_tells_prices_where_there_are_rules(line, monkeypatch, read_page) -> None:
     assert evaluate(line.model, line.dataset).priced is None
@@ -115,7 +129,7 @@ def test_evaluate_tells_prices_where_there_are_rules(line, monkeypatch, read_pag
     found = evaluate(line.model, line.dataset)
     assert [*found.priced.rules] == ["caps"]
     assert found.to_json()["priced"]["rules"]["caps"]["moved"] > 0
-    assert "What [rules] change beside the order of scores:" in to_text(found)
+    assert "What [rules] change beside the order of scores, on 140 lists:" in to_text(found)
     page = read_page(to_html(found, "Ranking report", {}, []))
     assert "What do rules cost?" in page.text
     assert "Who gains, who loses?" in page.text
