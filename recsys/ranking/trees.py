@@ -41,8 +41,8 @@ _LARGE = 2**28
 _FEW = 10_000
 """Fewer rows are scored by one thread: starting others costs more than it saves, and parts run in threads."""
 
-_FEW_EXPLAINED = 500
-"""Fewer rows are explained by one thread."""
+_FEW_EXPLAINED = 4
+"""Fewer rows are explained by one thread: each takes as long as some hundred scores."""
 
 _APART = 10_007
 """Between seeds of rankers that are averaged: whoever asks for seed after seed grows none of them twice."""
