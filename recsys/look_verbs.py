@@ -105,12 +105,13 @@ def explain(
     """
     if (users is None) != (at is None) or (users is not None and candidates is not None):
         raise SettingsError("give --users FILE and --at TIME together, or --candidates FILE_OR_DIR, or none of them")
-    from recsys.data.candidates import read_rows
+    from recsys.data.candidates import ask, read_rows
     from recsys.data.tables import Dataset
-    from recsys.jobs.explain import asked_for, explain_list
+    from recsys.jobs.explain import explain_list
 
-    asked = asked_for(users, at) if users is not None and at is not None else None
-    asked = read_rows(candidates) if candidates is not None else asked
+    asked = None if candidates is None else read_rows(candidates)
+    if users is not None and at is not None:
+        asked = ask(read_rows(users), at)
     explained = explain_list(model, Dataset.read(data), request, asked, top, pair)
     write(json, explained.to_json())
     write(html, explained.to_html())

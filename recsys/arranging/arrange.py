@@ -9,12 +9,12 @@ import numpy.typing as npt
 
 from recsys.arranging import diversity
 from recsys.arranging.placing import chances, draws, placed
-from recsys.arranging.rules import are_new, boosts_of, capped, fixed_places, left_out, texts_of, told
-from recsys.arranging.settings import Diversity, RuleSettings
+from recsys.arranging.rules import are_new, boosts_of, capped, fixed_places, left_out, numbered, texts_of, told
+from recsys.arranging.settings import Diversity, Exploration, RuleSettings
 from recsys.past.clicks import READ
 from recsys.past.history import read_history
 from recsys.past.lookup import Asked
-from recsys.past.streams import Flags, Ints, pick
+from recsys.past.streams import Flags, Ints
 from recsys.statistics.numbers import Floats
 
 if TYPE_CHECKING:
@@ -68,19 +68,18 @@ def arranged(
     fixed, (values, caps), exploration = fixed_places(asked, rules), capped(asked, rules), rules.exploration
     if exploration is None and not (len(caps) or (fixed >= 0).any()):
         return Arranged(kept, lengths, None)
-    drawn, new = np.zeros(len(kept)), np.zeros(len(fixed), dtype=bool)
+    drawn = np.zeros(len(kept))
     if exploration is not None:
         first = asked.starts[:-1]
         requests, as_of = asked.candidates["request_id"].gather(first), asked.rows.as_of[first]
-        drawn, new = draws(requests, as_of, lengths, exploration.seed), _new(asked, rules)
-    marks = np.stack([fixed, new.astype(np.int64)])
+        drawn = draws(requests, as_of, lengths, exploration.seed)
+    marks = np.stack([fixed, _new(asked, exploration).astype(np.int64)])
     rows, propensity = placed(kept, starts, marks, values, caps, worth, drawn, chances(exploration))
     return Arranged(rows, lengths, None if exploration is None else propensity)
 
 
-def _new(asked: Asked, rules: RuleSettings) -> Flags:
+def _new(asked: Asked, exploration: Exploration | None) -> Flags:
     """Say which candidates are new, where a place is kept for such."""
-    exploration = rules.exploration
     if exploration is None or exploration.new_place is None:
         return np.zeros(len(asked.candidates), dtype=bool)
     return are_new(asked, exploration.new_within.total_seconds() / 3_600)
@@ -114,8 +113,7 @@ def diversified(asked: Asked, kept: Ints, starts: Ints, worth: Floats, settings:
 
 def _vectors(asked: Asked, rows: Ints, reader: "Reader") -> npt.NDArray[np.float64]:
     """Give the vectors of some candidates, 0 where no text is known."""
-    versions = asked.lookup.items[rows]
-    places = pick(reader.places, versions, -1)
+    places = reader.texts_of(asked.lookup.items[rows])
     found = np.zeros((len(rows), reader.vectors.candidate.shape[1]))
     known = places >= 0
     if known.any():
@@ -143,8 +141,5 @@ def _values(asked: Asked, settings: Diversity) -> tuple[Ints, Ints]:
         clicked = read_history(asked.log, users, as_of, READ).versions
     column = asked.log.behaviour.items.get_column(settings.over)
     versions, of_click = np.unique(clicked, return_inverse=True)
-    numbers = [
-        np.array([-1 if text is None else known.setdefault(text, len(known)) for text in texts.to_list()], np.int64)
-        for texts in (texts_of(asked, settings.over), told(column, versions))
-    ]
-    return numbers[0], numbers[1][of_click].reshape(clicked.shape) if clicked.size else clicked
+    own, read = (numbered(texts, known) for texts in (texts_of(asked, settings.over), told(column, versions)))
+    return own, read[of_click].reshape(clicked.shape)

@@ -62,10 +62,8 @@ def dpp(worth: Floats, vectors: Vectors, weight: float, first: int) -> list[int]
     """
     count = min(first, len(worth))
     left, found = np.ones(len(worth), dtype=bool), list[int]()
-    rest, rows = (
-        np.ones(len(worth)),
-        np.zeros((count, len(worth))),
-    )  # squared distance from those chosen; Cholesky's rows
+    rest = np.ones(len(worth))  # squared distance from those chosen
+    rows = np.zeros((count, len(worth)))  # of Cholesky's factor
     for place in range(count):
         gain = (1 - weight) * worth + weight * np.log(np.maximum(rest, np.finfo(float).tiny))
         best = int(np.argmax(np.where(left, gain, -np.inf)))

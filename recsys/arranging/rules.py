@@ -95,7 +95,7 @@ def capped(asked: Asked, rules: RuleSettings) -> tuple[Ints, Ints]:
     values, caps = [np.empty((0, len(asked.candidates)), dtype=np.int64)], list[tuple[int, int]]()
     for of, users in rules.of_lists:
         for cap in of.caps:
-            values.append(np.where(held(asked, users), codes_of(asked, cap.attribute), -1)[None])
+            values.append(np.where(held(asked, users), numbered(texts_of(asked, cap.attribute), {}), -1)[None])
             caps.append((cap.most, cap.first))
     return np.concatenate(values), np.array(caps, dtype=np.int64).reshape(len(caps), 2)
 
@@ -134,8 +134,7 @@ def as_text(value: Value) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def codes_of(asked: Asked, name: str) -> Ints:
-    """Give each value of an attribute a number, -1 where there is none, shape [Q]."""
-    known = dict[str, int]()
-    texts = texts_of(asked, name).to_list()
-    return np.array([-1 if text is None else known.setdefault(text, len(known)) for text in texts], dtype=np.int64)
+def numbered(texts: pl.Series, known: dict[str, int]) -> Ints:
+    """Give each text a number, -1 where there is none; texts that are not known yet become so."""
+    numbers = [-1 if text is None else known.setdefault(text, len(known)) for text in texts.to_list()]
+    return np.array(numbers, dtype=np.int64)

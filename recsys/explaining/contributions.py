@@ -90,20 +90,19 @@ def contributions(
     firsts = np.cumsum([0, *(len(column.columns) for column in columns[:-1])])
     by_column, nobody = np.add.reduceat(told[:, :-1], firsts, axis=1), told[:, -1]
     by_family = by_column @ _members(columns)
-    place, beside_others = np.searchsorted(needed, rows), np.empty((len(rows), len(columns)))
-    weights = np.empty((len(rows), by_family.shape[1]))
-    found = Contributions(columns, np.empty(len(rows)), beside_others, by_column[place], weights)
+    place, held = np.searchsorted(needed, rows), np.empty((len(rows), len(columns)))
+    mean, weights = np.empty(len(rows)), np.empty((len(rows), by_family.shape[1]))
     for which, compared in beside.items():
         own = own_rows[which]
         one, others = place[own], np.searchsorted(needed, compared)
         counted = (one[:, None] != others).astype(np.float64)  # nobody is compared with itself
         counted /= np.maximum(counted.sum(axis=1, keepdims=True), 1)
-        found.by_column[own] = by_column[one] - counted @ by_column[others]
-        found.others[own] = nobody[one] + counted @ by_column[others].sum(axis=1)
+        held[own] = by_column[one] - counted @ by_column[others]
+        mean[own] = nobody[one] + counted @ by_column[others].sum(axis=1)
         far = np.abs(by_family[one][:, None] - by_family[others])
         alone = counted.sum(axis=1) == 0
-        found.weights[own] = np.where(alone[:, None], np.abs(by_family[one]), np.einsum("ko,kof->kf", counted, far))
-    return found
+        weights[own] = np.where(alone[:, None], np.abs(by_family[one]), np.einsum("ko,kof->kf", counted, far))
+    return Contributions(columns, mean, held, by_column[place], weights)
 
 
 def of_each(request: Ints) -> Iterator[tuple[int, Ints]]:
@@ -116,7 +115,8 @@ def of_each(request: Ints) -> Iterator[tuple[int, Ints]]:
     """
     order = np.argsort(request, kind="stable")
     numbers, firsts = np.unique(request[order], return_index=True)
-    yield from zip(numbers.tolist(), np.split(order, firsts[1:]), strict=bool(len(numbers)))
+    if len(order):
+        yield from zip(numbers.tolist(), np.split(order, firsts[1:]), strict=True)
 
 
 def compared_with(ranked: Ints) -> Ints:

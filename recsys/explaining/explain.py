@@ -13,7 +13,7 @@ from recsys.explaining.reading import Attended, Spoken
 from recsys.features.plan import compute_features, plan
 from recsys.features.table import FeatureTable
 from recsys.past.lookup import Asked
-from recsys.past.streams import Ints, pick
+from recsys.past.streams import Ints
 
 if TYPE_CHECKING:
     from recsys.model.ready import Ready
@@ -111,16 +111,10 @@ def explain(ready: "Ready", asked: Asked, top: int | None = None, also: Collecti
 
 def _clicks(ready: "Ready", asked: Asked, rows: Ints, request: Ints) -> tuple[list[Spoken], ...]:
     """Name the past clicks that raise interest in each of some candidates."""
-    texts, found = text_places(ready, asked, rows), [list[Spoken]() for _ in rows]
+    texts, found = ready.reader.texts_of(asked.lookup.items[rows]), [list[Spoken]() for _ in rows]
     for which, of_request in of_each(request):
         own = of_request[texts[of_request] >= 0]
         vectors = ready.reader.vectors.candidate[texts[own]]
         for place, spoken in zip(own, Attended.of(ready.reader, asked, which).spoke_for(vectors, CLICKS), strict=True):
             found[place] = spoken
     return tuple(found)
-
-
-def text_places(ready: "Ready", asked: Asked, rows: Ints) -> Ints:
-    """Say which of the reader's vectors stands for each of some candidates, -1 where no text is known."""
-    versions = asked.log.register.items.at(asked.rows.codes["item"][rows], asked.rows.timestamp[rows])
-    return pick(ready.reader.places, versions, -1)

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from recsys.past.history import read_history
-from recsys.past.streams import Ints, Singles, pick
+from recsys.past.streams import Ints, Singles
 from recsys.statistics.numbers import Floats
 from recsys.vectors.user_tower import UserTower
 
@@ -65,7 +65,7 @@ class Attended:
         log, row = asked.log, asked.starts[request : request + 1]
         user, as_of = asked.rows.codes["user"][row], asked.rows.as_of[row]
         history = read_history(log, user, as_of, reader.history_length)
-        texts = pick(reader.places, history.versions, -1)[0]
+        texts = reader.texts_of(history.versions)[0]
         known = texts >= 0
         vectors = (
             reader.vectors.history[texts[known]] if known.any() else np.empty((0, reader.tower.length), np.float32)

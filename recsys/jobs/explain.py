@@ -8,11 +8,10 @@ import numpy as np
 import polars as pl
 
 from recsys.arranging.rules import check_top
-from recsys.data.candidates import ask, read_rows
 from recsys.data.tables import Dataset, one_version
 from recsys.data.texts import NO_TEXT, item_texts, item_titles
 from recsys.errors import DataError
-from recsys.explaining.explain import Explained, explain, text_places
+from recsys.explaining.explain import Explained, explain
 from recsys.explaining.reading import Attended, words_that_raised
 from recsys.explaining.sentences import why
 from recsys.explaining.told import ExplainedList, Named, Part, Place
@@ -90,11 +89,6 @@ def explain_list(
     return ExplainedList(request, user, shown_at, as_of, size, places, sentences)
 
 
-def asked_for(users: Path, at: datetime) -> pl.DataFrame:
-    """Make the requests that `recsys score --users --at` makes, and a nightly job."""
-    return ask(read_rows(users), at)
-
-
 def _own(lists: pl.DataFrame, request: str, called: str) -> pl.DataFrame:
     """Keep the rows of one request."""
     if "request_id" not in lists.columns:
@@ -139,15 +133,13 @@ def _words(
     settings, reader = ready.model.settings.text, ready.reader
     assert reader.texts is not None
     rows = explained.rows[np.array(places, dtype=np.int64)]
-    versions = explained.asked.log.register.items.at(
-        explained.asked.rows.codes["item"][rows], explained.asked.rows.timestamp[rows]
-    )
+    versions = explained.asked.lookup.items[rows]
     clicked, versioned = (
         Attended.of(reader, explained.asked, 0),
         [KNOWN_AT] if KNOWN_AT in dataset.items.columns else [],
     )
     found = list[tuple[str, tuple[Named, ...]]]()
-    for version, text in zip(versions.tolist(), text_places(ready, explained.asked, rows).tolist(), strict=True):
+    for version, text in zip(versions.tolist(), reader.texts_of(versions).tolist(), strict=True):
         if text < 0:
             found.append(("interest", ()))
             continue

@@ -12,8 +12,8 @@ from recsys.evaluation.gains import Gains, Group, exposure_of, gains
 from recsys.evaluation.measures import ndcg, per_request
 from recsys.jobs.prices import price_rules
 from recsys.jobs.segments import segment_requests
-from recsys.past.lookup import Asked
-from recsys.past.streams import Ints, pick
+from recsys.past.lookup import Asked, user_numbers
+from recsys.past.streams import Ints
 from recsys.statistics.numbers import Flags, Floats
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def judge_gains(ready: "Ready", asked: Asked, dataset: "Dataset", scores: Floats
     request = np.repeat(np.arange(len(asked.lengths)), asked.lengths)
     order, labels = ready.order(asked.candidates, scores, request), asked.candidates["label"].to_numpy()
     first = asked.starts[:-1]
-    users = asked.candidates["user_id"].gather(first).rank("dense").to_numpy().astype(np.int64) - 1
+    users = user_numbers(asked.candidates, asked.starts)
     quality = per_request((ndcg(10),), labels, scores, asked.starts)[0]
     known = dataset.users
     columns = [name for name in ready.model.settings.features.users if known is not None and name in known.columns]
@@ -71,8 +71,7 @@ def _unread(kinds: dict[str, Flags], clicked: Flags, first: Ints) -> dict[str, G
     if untexted is None:
         return found
     for name, flags in {"": np.ones(len(clicked), dtype=bool), **kinds}.items():
-        sides = (np.logical_or.reduceat(flags & clicked & side, first) for side in (untexted, ~untexted))
-        inside, beside = sides
+        inside, beside = (np.logical_or.reduceat(flags & clicked & side, first) for side in (untexted, ~untexted))
         if NO_TEXT not in name and inside.sum() >= FEWEST and beside.sum() >= FEWEST:
             found[f"clicks on items with {f'{name} and ' if name else ''}{NO_TEXT}"] = Group(inside, beside, _READ)
     return found
@@ -90,8 +89,7 @@ def judged_further(judgement: "Judgement", ready: "Ready", dataset: "Dataset") -
 
 def _kinds(ready: "Ready", asked: Asked) -> dict[str, Flags]:
     """Group candidates by what their items are, and by whether there is a text to read."""
-    places = pick(ready.reader.places, asked.lookup.items, -1)
-    texted = np.append(ready.reader.vectors.texted, False)[places]
+    texted = np.append(ready.reader.vectors.texted, False)[ready.reader.texts_of(asked.lookup.items)]
     found = {NO_TEXT: ~texted}
     for name in ready.model.settings.features.affinity[:ATTRIBUTES]:
         values = texts_of(asked, name)

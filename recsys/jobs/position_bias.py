@@ -9,6 +9,7 @@ from scipy import special
 
 from recsys.errors import DataError, SettingsError
 from recsys.jobs.judging import LoggedWindow, known_to
+from recsys.past.lookup import user_numbers
 from recsys.progress import progress
 from recsys.ranking.contract import Contract
 from recsys.ranking.examples import Examples
@@ -184,7 +185,7 @@ def _preferred(
     contract, one = Contract.of(ranker.learnt.joined(valid.learnt).table), settings.model_copy(update={"bags": 1})
     judged = valid.examples
     offsets = np.log(examination.of(judged.positions))
-    users = valid.requests["user_id"].gather(judged.starts[:-1]).rank("dense").to_numpy().astype(np.int64) - 1
+    users = user_numbers(valid.requests, judged.starts)
     reached = dict[Correction, Floats]()
     with progress(len(known), "correcting for places", "way") as advance:
         for each in known:

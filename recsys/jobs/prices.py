@@ -9,10 +9,11 @@ import polars as pl
 
 from recsys.arranging.arrange import arranged
 from recsys.arranging.settings import RuleSettings
+from recsys.evaluation.gains import FIRST
 from recsys.evaluation.measures import ndcg, per_request
 from recsys.evaluation.priced import Price, Prices, Weighed
-from recsys.past.lookup import Asked
-from recsys.past.streams import Ints, pick
+from recsys.past.lookup import Asked, user_numbers
+from recsys.past.streams import Ints
 from recsys.statistics.intervals import intervals_over_users
 from recsys.statistics.numbers import Floats
 
@@ -21,9 +22,6 @@ if TYPE_CHECKING:
 
 MOST = 10_000
 """Of more lists than these some are arranged, evenly over them: each is arranged a dozen times."""
-
-FIRST = 10
-"""Places that are looked at."""
 
 WEIGHTS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 """Weights of the curve, beside the chosen one."""
@@ -75,8 +73,8 @@ def _some(asked: Asked, scores: Floats) -> tuple[Asked, Floats]:
 def _alone(rules: RuleSettings) -> Iterator[tuple[str, RuleSettings]]:
     """Give each rule by itself, as if there were no other."""
     nothing = RuleSettings()
-    names = {"left out": _LEAVING, **{name: (name,) for name in ("boosts", "fixed", "caps", "segments")}}
-    names |= {name: (name,) for name in ("diversity", "exploration")}
+    apart = ("boosts", "fixed", "caps", "segments", "diversity", "exploration")
+    names = {"left out": _LEAVING, **{name: (name,) for name in apart}}
     for name, fields in names.items():
         alone = nothing.model_copy(update={each: getattr(rules, each) for each in fields})
         if alone:
@@ -89,8 +87,7 @@ class _Arranger:
     def __init__(self, ready: "Ready", asked: Asked, scores: Floats) -> None:
         self._ready, self._asked, self._scores = ready, asked, scores
         self._request = np.repeat(np.arange(len(asked.lengths)), asked.lengths)
-        first = asked.starts[:-1]
-        self._users = asked.candidates["user_id"].gather(first).rank("dense").to_numpy().astype(np.int64) - 1
+        self._users = user_numbers(asked.candidates, asked.starts)
         self._labels = asked.candidates["label"].to_numpy()
 
     def judged(self, rules: RuleSettings) -> tuple[Floats, Floats, Ints]:
@@ -122,7 +119,7 @@ class _Arranger:
     def _unlike(self, tops: Ints) -> Floats:
         """Say how unlike the items of each list are, NaN where less than two have a text, shape [R]."""
         vectors = self._ready.reader.vectors.candidate
-        texts = pick(self._ready.reader.places, self._asked.lookup.items, -1)
+        texts = self._ready.reader.texts_of(self._asked.lookup.items)
         found = np.full(len(tops), np.nan)
         for request, own in enumerate(tops):
             known = texts[own[own >= 0]]

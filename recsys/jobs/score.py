@@ -27,6 +27,9 @@ from recsys.past.lookup import Asked
 from recsys.progress import progress
 from recsys.schema import CANDIDATES, TIME
 
+ROWS_EXPLAINED = 20_000
+"""Candidates that are explained at once: what the trees say of each feature of each takes room."""
+
 ROWS_PER_PART = 250_000
 """Candidates that are ranked and committed together, all requests of a user; any other number gives the same ranks."""
 
@@ -181,7 +184,9 @@ def _ranked(parts: Parts, ready: Ready, state: Path, work: Path, out: Path, want
     ranked = RankedParts(work / "ranked")
 
     def why(asked: Asked) -> pl.DataFrame:
-        return explain(ready, asked, wanted.top).frame()
+        return pl.concat(
+            [explain(ready, part, wanted.top).frame() for part in [*asked.parts(ROWS_EXPLAINED)] or [asked]]
+        )
 
     with progress(len(parts), "score", "part") as advance:
         for place in range(len(parts)):

@@ -14,7 +14,7 @@ from recsys.evaluation.measures import ndcg, per_request
 from recsys.features.plan import from_features
 from recsys.past.behaviour import CLICKED_AT
 from recsys.past.log import Log
-from recsys.past.lookup import Asked
+from recsys.past.lookup import Asked, user_numbers
 from recsys.statistics.intervals import Interval, intervals_over_users
 from recsys.statistics.numbers import Floats
 from recsys.vectors.item_vectors import ItemVectors, text_hashes
@@ -51,8 +51,7 @@ def stress(
     begin
         When the feed of behaviour stops: nothing later is known.
     """
-    labels, first = asked.candidates["label"].to_numpy(), asked.starts[:-1]
-    users = asked.candidates["user_id"].gather(first).rank("dense").to_numpy().astype(np.int64) - 1
+    labels, users = asked.candidates["label"].to_numpy(), user_numbers(asked.candidates, asked.starts)
     settings = ready.model.settings
 
     def quality(of: Floats) -> Floats:

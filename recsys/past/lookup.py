@@ -148,6 +148,12 @@ def first_of_each(column: pl.Series, starts: Ints) -> pl.Series:
     return column.head(1) if len(starts) == 2 else column.gather(starts[:-1])
 
 
+def user_numbers(requests: pl.DataFrame, starts: Ints) -> Ints:
+    """Give each request's user a number, from 0 on in the order of their ids, shape [R]."""
+    numbers: Ints = first_of_each(requests["user_id"], starts).rank("dense").to_numpy().astype(np.int64) - 1
+    return numbers
+
+
 def _is_one(requests: pl.Series) -> bool:
     """Tell whether all requests are one."""
     if requests.dtype == pl.String:

@@ -138,11 +138,15 @@ class Reader:
         appeal, text_score = (np.where(lists.items < 0, guess, known) for known in (found.appeal, found.text_score))
         return replace(found, appeal=appeal, text_score=text_score)
 
+    def texts_of(self, versions: Ints) -> Ints:
+        """Give the rows in the vectors of rows of the items table, -1 where there is none, of the same shape."""
+        return pick(self.places, versions, -1)
+
     def beside(self, log: "Log", rows: Rows) -> tuple[Ints, npt.NDArray[np.float32]]:
         """Give the text neighbours of candidates, see `Neighbours.items`; what is not known by its request has none."""
         items, codes = log.register.items, rows.codes["item"]
         first = np.where(items.at(codes, rows.timestamp) < 0, -1, pick(items.firsts, codes, -1))
-        places = pick(self.places, first, -1)
+        places = self.texts_of(first)
         self.neighbours.find(places)
         return self.neighbours.items(places)
 

@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from recsys.explaining.explain import text_places
 from recsys.explaining.reading import MOST_WORDS, Attended, words_that_raised
 from recsys.model.ready import Ready
 from recsys.vectors.encoded import Encoded
@@ -38,7 +37,7 @@ def test_what_clicks_add_is_the_interest_that_the_ranker_reads(line) -> None:
     ready = Ready.load(line.model, Path(line.model) / "state")
     asked = ready.ask(line.candidates(20))
     signals = ready.reader.signals(asked.log, asked.rows, asked.starts)
-    texts = text_places(ready, asked, np.arange(len(asked.candidates)))
+    texts = ready.reader.texts_of(asked.lookup.items)
     request, read = np.repeat(np.arange(len(asked.lengths)), asked.lengths), 0
     for row, which in enumerate(request.tolist()):
         own = Attended.of(ready.reader, asked, which)

@@ -6,11 +6,14 @@ from datetime import UTC, datetime, timedelta
 
 import polars as pl
 import pytest
+from polars.testing import assert_frame_equal
 
 from recsys import Ranker
+from recsys.data.candidates import ask
 from recsys.data.tables import Dataset
 from recsys.errors import DataError, SettingsError
-from recsys.jobs.explain import asked_for, explain_list
+from recsys.jobs import score as module
+from recsys.jobs.explain import explain_list
 from recsys.jobs.score import score
 
 
@@ -67,9 +70,8 @@ def test_two_items_are_held_against_each_other_the_upper_one_first(line, request
 
 def test_lists_of_a_night_are_explained_as_they_were_scored(line, tmp_path) -> None:
     users = line.dataset.requests.select("user_id", "device").unique("user_id", keep="last").sort("user_id").head(2)
-    users.write_parquet(tmp_path / "users.parquet")
     at = line.dataset.requests["timestamp"].max()
-    asked = asked_for(tmp_path / "users.parquet", at)
+    asked = ask(users, at)
     score(line.model, line.dataset, asked, tmp_path / "out", top=2, explained=True)
     rankings = pl.read_parquet(tmp_path / "out/rankings")
     user = str(users["user_id"][0])
@@ -108,9 +110,8 @@ def test_what_cannot_be_explained_is_refused(line, request_id) -> None:
         explain_list(line.model, line.dataset, request_id, top=0)
 
 
-def test_a_user_of_whom_nothing_is_known_is_explained_by_appeal(line, tmp_path) -> None:
-    pl.DataFrame({"user_id": [999_999], "device": ["mobile"]}).write_parquet(tmp_path / "new.parquet")
-    asked = asked_for(tmp_path / "new.parquet", datetime(2030, 1, 1, tzinfo=UTC))
+def test_a_user_of_whom_nothing_is_known_is_explained_by_appeal(line) -> None:
+    asked = ask(pl.DataFrame({"user_id": [999_999], "device": ["mobile"]}), datetime(2030, 1, 1, tzinfo=UTC))
     told = explain_list(line.model, line.dataset, "999999", asked, top=1)
     assert told.places[0].clicks == ()
     assert told.places[0].raised == "appeal"
@@ -130,3 +131,12 @@ def test_items_are_called_what_they_were_called_then(line, request_id, explained
     told = explain_list(line.model, replace(line.dataset, items=pl.concat([items, renamed])), request_id)
     assert [place.title for place in told.places] == [place.title for place in explained.places]
     assert "of tomorrow" not in told.to_text()
+
+
+@pytest.mark.parametrize("rows", [1, 10**6])
+def test_rankings_are_explained_part_by_part_and_none_is_none(line, tmp_path, monkeypatch, rows) -> None:
+    monkeypatch.setattr(module, "ROWS_EXPLAINED", rows)
+    score(line.model, line.dataset, line.candidates(12), tmp_path / "out", top=3, explained=True)
+    rankings = pl.read_parquet(tmp_path / "out/rankings").sort("request_id", "rank")
+    expected = Ranker.load(line.model).explain(line.candidates(12), top=3)
+    assert_frame_equal(rankings, expected, check_exact=False, rel_tol=1e-9)

@@ -30,6 +30,7 @@ from recsys.jobs.tuning.space import Space, Value, applied, space_of, start_of
 from recsys.jobs.work import Work, library_versions, work_folder
 from recsys.memory import give_back
 from recsys.model.prepared import Prepared, fingerprint
+from recsys.past.lookup import user_numbers
 from recsys.progress import Story, progress
 from recsys.ranking.contract import Contract
 from recsys.ranking.positions import UNBIASED, PositionBias
@@ -235,7 +236,7 @@ def _tune_on(bench: Bench, history: TrialLog, trials: int, budget: timedelta, st
     names = f": {', '.join(left.features)}" if left.features else ""
     story.end(f"{counted(len(left.features), 'feature')} left out{names}")
     requests, starts = bench.valid.requests, bench.valid.examples.starts
-    users = requests["user_id"].gather(starts[:-1]).rank("dense").to_numpy().astype(np.int64) - 1
+    users = user_numbers(requests, starts)
     gain = intervals_over_users((left.ndcg - before)[None, :], users, seed=settings.seed)[0]
     return Tuned(
         left.settings,
