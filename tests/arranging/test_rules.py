@@ -175,6 +175,12 @@ def test_segments_hold_for_their_users_alone(line, tmp_path) -> None:
     others = ~pl.col("user_id").is_in(free)
     assert_frame_equal(found.filter(others), bare.filter(others), check_exact=True)
     assert 0 < len(found.filter(others)) < len(found)
+    boost = {"attribute": "category", "values": line.dataset.items["category"].unique()[:2].to_list(), "by": 100.0}
+    ahead = RuleSettings.model_validate({"segments": [{"users": {"plan": ["free"]}, "boosts": [boost]}]})
+    write_state(line.model, dataset, tmp_path / "ahead", int(first.timestamp() * 1e6), rules=ahead)
+    put_forward = Ranker.load(line.model, state=tmp_path / "ahead").rank(lists)
+    assert_frame_equal(put_forward.filter(others), bare.filter(others), check_exact=True)
+    assert not put_forward.filter(~others)["item_id"].equals(bare.filter(~others)["item_id"])
     with pytest.raises(SettingsError, match=r"\[rules\] names 'plan', which is not a column of users; add it"):
         write_state(line.model, line.dataset, tmp_path / "other", rules=rules)
 

@@ -1,6 +1,7 @@
 """Prices of rules: against lists that are ranked one by one, and measured by hand."""
 
 from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ import polars as pl
 import pytest
 from sklearn.metrics import ndcg_score
 
-from recsys.arranging.settings import RuleSettings
+from recsys.arranging.settings import Diversity, RuleSettings
 from recsys.evaluation.reports.evaluation_report import to_html, to_text
 from recsys.features.plan import compute_features
 from recsys.jobs import prices as module
@@ -84,6 +85,13 @@ def test_diversity_makes_the_first_places_unlike(judged, monkeypatch) -> None:
     monkeypatch.setattr(module, "FIRST", 3)
     prices = price_rules(ready, asked, scores)
     assert prices.rules["diversity"].unlike.low > 0
+    vectors = dict(zip(ready.reader.vectors.item_ids, ready.reader.vectors.candidate[np.arange(200)], strict=True))
+    unlike = []
+    for (_,), own in ready.rank(asked, RuleSettings()).filter(pl.col("rank") <= 3).group_by("request_id"):
+        pairs = combinations([vectors[item].astype(float) for item in own["item_id"]], 2)
+        unlike.append(np.mean([1 - one @ other for one, other in pairs]))
+    bare = replace(ready, model=ready.model.ruled(RuleSettings(diversity=Diversity(first=3))))
+    assert price_rules(bare, asked, scores).curve[0].unlike == pytest.approx(np.mean(unlike), abs=1e-6)
     assert prices.curve[-1].unlike > prices.curve[0].unlike
 
 

@@ -12,7 +12,7 @@ from recsys.data.tables import Dataset
 from recsys.model.prepared import behaviour_of
 from recsys.past.behaviour import Kept, known_events
 from recsys.past.log import Log
-from recsys.past.lookup import Asked, Lookup, cut_requests, request_starts
+from recsys.past.lookup import Asked, Lookup, cut_requests, request_starts, user_numbers
 from recsys.past.reads import Key
 from recsys.past.streams import Moment
 from recsys.schema import TIME
@@ -133,3 +133,9 @@ def test_starts_are_those_of_a_plain_loop(ids):
     starts = [place for place, value in enumerate(ids) if place == 0 or ids[place - 1] != value]
     found = request_starts(pl.DataFrame({"request_id": ids}, schema={"request_id": pl.Int64}))
     assert found.tolist() == [*starts, len(ids)]
+
+
+def test_each_user_has_one_number_in_the_order_of_ids() -> None:
+    requests = pl.DataFrame({"user_id": ["b", "b", "a", "c", "b"]})
+    assert user_numbers(requests, np.array([0, 2, 3, 4, 5])).tolist() == [1, 0, 2, 1]
+    assert user_numbers(requests.head(2), np.array([0, 2])).tolist() == [0]
