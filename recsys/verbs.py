@@ -238,6 +238,7 @@ def compare(
     matters: float = 0.01,
     measures: str = "nDCG@10,AUC,first-hit MRR,MAP,hit@1,recall@5",
     segment: tuple[str, ...] = (),
+    stress: bool = False,
     seed: Whole = 0,
     json: Written = None,
     html: Written = None,
@@ -266,6 +267,8 @@ def compare(
         What else is computed, joined by commas.
     segment
         Column of any table to compare by; repeat it.
+    stress
+        Also measure what bad days cost each side that is a model: misspelt texts, titles alone, a stopped feed.
     seed
         Of the resampling.
     json
@@ -278,7 +281,7 @@ def compare(
     from recsys.jobs.compare import compare as compare_sides
 
     plan = Plan.of(primary, measures.split(","), matters, seed)
-    compared = compare_sides(a, b, Dataset.read(data), plan, list(segment))
+    compared = compare_sides(a, b, Dataset.read(data), plan, list(segment), stressed=stress)
     write(json, compared.to_json())
     write(html, compared.to_html())
     say(compared.to_text(get_terminal_size((120, 24)).columns))

@@ -11,7 +11,8 @@ from recsys.cli import FINE, NO, _Shown, main
 from recsys.data.tables import Dataset
 from recsys.evaluation.comparison import compare_values
 from recsys.evaluation.plan import Plan
-from recsys.evaluation.reports.comparison_report import Exhibits, PairedLists, Placed, to_html
+from recsys.evaluation.reports.comparison_report import to_html
+from recsys.evaluation.reports.exhibited import Exhibits, PairedLists, Placed
 from recsys.features.catalogue import to_html as catalogue
 from recsys.features.settings import FeatureSettings
 from recsys.shown import counted, finish, plain, shown

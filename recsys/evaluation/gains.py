@@ -15,7 +15,8 @@ FIRST = 10
 """Places that are looked at."""
 
 NOTABLE = 0.2
-"""A group's exposure that is so far from its clicks, as a share of them, is named where chance does not explain it."""
+"""A group's exposure that is so far from its clicks, or from what it was, as a share of them, is named where chance
+does not explain it."""
 
 
 class Group(NamedTuple):
@@ -77,6 +78,39 @@ class Exposure(NamedTuple):
     shown: float
     gap: Interval
     named: bool
+
+
+class Shift(NamedTuple):
+    """What a group of items gets by B where it got something else by A.
+
+    Attributes
+    ----------
+    candidates, clicks
+        Its shares of all candidates and of clicks.
+    a, b
+        Its shares of exposure, see `Exposure`.
+    change
+        `b` less `a`.
+    named
+        Whether the change is notable as a share of `a`, and chance does not explain it, all groups considered.
+    """
+
+    candidates: float
+    clicks: float
+    a: float
+    b: float
+    change: Interval
+    named: bool
+
+    def to_json(self) -> dict[str, object]:
+        """Write as plain JSON."""
+        return {**self._asdict(), "change": self.change.to_json()}
+
+    def in_words(self, name: str) -> str:
+        """Write it in a line, for a terminal or a page."""
+        side = "less" if self.change.mean < 0 else "more"
+        shares = f"{self.b:.1%} of exposure, {self.a:.1%} by A ({_points(self.change)}), {self.clicks:.1%} of clicks"
+        return f"items with {name} are shown {side} by B: {shares}"
 
 
 class HowPopular(NamedTuple):
@@ -188,17 +222,11 @@ def gains(
         Of the intervals.
     """
     (quality, groups), (seen, clicked, kinds) = lists, items
-    shown, clicks = np.add.reduceat(seen, starts[:-1]), np.add.reduceat(clicked * 1.0, starts[:-1])
 
     def share_gap(weight: Floats) -> tuple[float, float, Floats]:
         """Give means of candidates by exposure and by clicks, and what each request adds to their difference."""
-        of = [np.add.reduceat(weight * each, starts[:-1]) for each in (seen, clicked)]
-        means = [part.sum() / max(whole.sum(), 1e-12) for part, whole in zip(of, (shown, clicks), strict=True)]
-        adds = [
-            (part - mean * whole) / max(whole.mean(), 1e-12)
-            for part, mean, whole in zip(of, means, (shown, clicks), strict=True)
-        ]
-        return float(means[0]), float(means[1]), adds[0] - adds[1] + means[0] - means[1]
+        (on, adds_on), (by, adds_by) = (_share(weight, of, starts) for of in (seen, clicked.astype(np.float64)))
+        return on, by, adds_on - adds_by
 
     found = {name: share_gap(flags.astype(np.float64)) for name, flags in kinds.items()}
     apart = {name: _apart(quality, group) for name, group in groups.items()}
@@ -217,6 +245,47 @@ def gains(
         for (name, group), gap in zip(groups.items(), intervals[len(found) :], strict=False)
     }
     return Gains(ordered, exposure, HowPopular(float(popularity.mean()), popular[1], popular[0], intervals[-1]))
+
+
+def shifts(
+    seen: tuple[Floats, Floats],
+    clicked: Flags,
+    kinds: Mapping[str, Flags],
+    starts: Integers,
+    users: Integers,
+    seed: int = 0,
+) -> dict[str, Shift]:
+    """Say what groups of items get by A and by B.
+
+    Parameters
+    ----------
+    seen
+        Exposure of each candidate by A and by B, each of shape [C], see `exposure_of`.
+    clicked, kinds
+        Whether each candidate was clicked, and groups of candidates, each of shape [C].
+    starts, users
+        Of each request, shapes [R + 1] and [R].
+    seed
+        Of the intervals.
+    """
+    if not kinds:
+        return {}
+    of_clicks, weights = clicked.astype(np.float64), {name: flags.astype(np.float64) for name, flags in kinds.items()}
+    (a, b) = ({name: _share(of, side, starts) for name, of in weights.items()} for side in seen)
+    changes = intervals_over_users(np.stack([b[name][1] - a[name][1] for name in kinds]), users, seed=seed)
+    found = dict[str, Shift]()
+    for name, change in zip(kinds, changes, strict=True):
+        named = abs(change.mean) >= NOTABLE * a[name][0] and _certain(change, len(kinds))
+        clicks = _share(weights[name], of_clicks, starts)[0]
+        found[name] = Shift(float(kinds[name].mean()), clicks, a[name][0], b[name][0], change, named)
+    return found
+
+
+def _share(weight: Floats, of: Floats, starts: Integers) -> tuple[float, Floats]:
+    """Give the mean weight of what is counted, and what each request adds to it, whose mean it is."""
+    part, whole = np.add.reduceat(weight * of, starts[:-1]), np.add.reduceat(of, starts[:-1])
+    mean = float(part.sum() / max(whole.sum(), 1e-12))
+    return mean, (part - mean * whole) / max(whole.mean(), 1e-12) + mean
 
 
 def _apart(quality: Floats, group: Group) -> tuple[float, Floats]:

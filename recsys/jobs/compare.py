@@ -1,6 +1,6 @@
 """Compare: may B replace A? Two systems on the requests that neither has learnt from."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import polars as pl
@@ -11,8 +11,10 @@ from recsys.errors import DataError, SettingsError
 from recsys.evaluation.comparison import Comparison, compare_rankers
 from recsys.evaluation.plan import DEFAULT_PLAN, Plan
 from recsys.evaluation.reports.answer import MADE_LISTS
-from recsys.evaluation.reports.comparison_report import Exhibits, to_html, to_text
+from recsys.evaluation.reports.comparison_report import to_html, to_text
+from recsys.evaluation.reports.exhibited import Exhibits
 from recsys.jobs.exhibits import collect_exhibits
+from recsys.jobs.gains import judge_shifts
 from recsys.jobs.made_sides import has_candidates, make_lists
 from recsys.jobs.segments import segment_requests
 from recsys.jobs.sides import Sides, System, last_learnt, making
@@ -20,6 +22,7 @@ from recsys.jobs.systems import Source, open_system
 from recsys.model.prepared import Prepared, prepare
 from recsys.past.lookup import Asked
 from recsys.settings import Settings
+from recsys.statistics.intervals import Interval
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,7 @@ def compare(
     plan: Plan = DEFAULT_PLAN,
     columns: Sequence[str] = (),
     names: tuple[str, str] | None = None,
+    stressed: bool = False,
 ) -> Compared:
     """Compare two systems on logged requests.
 
@@ -84,6 +88,8 @@ def compare(
         Columns of requests, users or items to compare by, beside the segments that are always there.
     names
         What people call A and B; what they are given as when left out.
+    stressed
+        Whether to measure what bad days cost each side that is a model, see `recsys.jobs.stress`.
 
     Raises
     ------
@@ -93,7 +99,7 @@ def compare(
         When a model folder is damaged.
     SettingsError
         When two models learnt different labels, their lists are made at different times of day, one makes lists and
-        the other reads what only a request knows, or a column or measure is not known.
+        the other reads what only a request knows, a column or measure is not known, or no side can have bad days.
 
     Examples
     --------
@@ -106,21 +112,22 @@ def compare(
         open_system(source, dataset, name, plan.seed)
         for source, name in zip((a, b), names or _names(a, b), strict=True)
     )
+    _refuse_bad_days(stressed, first, second, dataset)
     prepared = _prepare(first, second, dataset)
-    window, chosen = _judged(first, second, prepared.made.lists)
-    return _of_lists((first, second), prepared, window, chosen, columns, plan)
+    judged = _judged(first, second, prepared.made.lists)
+    return _of_lists((first, second), prepared, judged, columns, plan, stressed)
 
 
 def _of_lists(
     both: tuple[System, System],
     prepared: Prepared,
-    window: str,
-    chosen: pl.DataFrame,
+    judged: tuple[str, pl.DataFrame],
     columns: Sequence[str],
     plan: Plan,
+    stressed: bool,
 ) -> Compared:
     """Compare on the lists of the tables, on made ones, or on both, those first that are more like what is shown."""
-    sampled, found = prepared.dataset.about.sampled, []
+    (window, chosen), sampled, found = judged, prepared.dataset.about.sampled, []
     more = [has_candidates(side, chosen) for side in both]
     written = [own for side, own in zip(both, more, strict=True) if side.rankings is not None]
     if any(more) and all(written) and (sampled or not written):
@@ -131,7 +138,9 @@ def _of_lists(
         asked = Asked.of(chosen, prepared.log)
         answers = (both[0].answer(asked), both[1].answer(asked))
         sides = Sides(asked.candidates, prepared.dataset, prepared.made, both, answers, plan.seed)
-        found.append(_compared(asked, sides, columns, window, plan))
+        logged = _compared(asked, sides, columns, window, plan)
+        worse = _bad_days(asked, sides) if stressed else {}
+        found.append(replace(logged, exhibits=replace(logged.exhibits, stress=worse)))
     shown, *others = found if sampled else found[::-1]
     beside = others[0].comparison if others else None
     return replace(shown, exhibits=replace(shown.exhibits, second=beside))
@@ -142,7 +151,25 @@ def _compared(asked: Asked, sides: Sides, columns: Sequence[str], window: str, p
     segments = segment_requests(asked, replace(sides.dataset, requests=sides.made.lists), columns)
     a, b = (system.name for system in sides.systems)
     comparison = compare_rankers(sides.requests, *sides.scores, (a, b), segments, window, plan)
-    return Compared(comparison, collect_exhibits(sides, plan.primary), sides)
+    exhibits = replace(collect_exhibits(sides, plan.primary), exposure=judge_shifts(sides, asked, columns))
+    return Compared(comparison, exhibits, sides)
+
+
+def _refuse_bad_days(asked_for: bool, first: System, second: System, dataset: Dataset) -> None:
+    """Refuse to say what bad days cost where nobody can tell."""
+    if asked_for and (dataset.about.sampled or first.stressed is second.stressed is None):
+        missing = "no list was logged" if dataset.about.sampled else "neither side is a model"
+        raise SettingsError(f"what bad days cost cannot be measured where {missing}; leave it out (`--stress`)")
+
+
+def _bad_days(asked: Asked, sides: Sides) -> dict[str, Mapping[str, Interval]]:
+    """Measure what bad days cost each side that is a model; the feed stops where both have learnt."""
+    begin = last_learnt(*sides.systems)
+    return {
+        system.name: system.stressed(asked, scores, begin)
+        for system, scores in zip(sides.systems, sides.scores, strict=True)
+        if system.stressed is not None and begin is not None
+    }
 
 
 def _names(a: Source, b: Source) -> tuple[str, str]:

@@ -14,7 +14,7 @@ from recsys.evaluation.beyond import output_quality
 from recsys.evaluation.measures import ndcg, per_request
 from recsys.evaluation.movement import movement
 from recsys.evaluation.reliability import list_reliability
-from recsys.evaluation.reports.comparison_report import Exhibits, LabelFree, PairedLists, Placed
+from recsys.evaluation.reports.exhibited import Exhibits, LabelFree, PairedLists, Placed
 from recsys.jobs.sides import Sides, last_learnt, making
 from recsys.statistics.intervals import intervals_over_users
 

@@ -1,5 +1,6 @@
 """Who gains and who loses by a model: judged lists and their items in groups."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -8,10 +9,10 @@ import polars as pl
 
 from recsys.arranging.rules import texts_of
 from recsys.evaluation.evaluation import PRODUCT
-from recsys.evaluation.gains import Gains, Group, exposure_of, gains
+from recsys.evaluation.gains import Gains, Group, Shift, exposure_of, gains, shifts
 from recsys.evaluation.measures import ndcg, per_request
 from recsys.jobs.prices import price_rules
-from recsys.jobs.segments import segment_requests
+from recsys.jobs.segments import group_items, segment_requests
 from recsys.past.lookup import Asked, user_numbers
 from recsys.past.streams import Ints
 from recsys.statistics.numbers import Flags, Floats
@@ -19,6 +20,7 @@ from recsys.statistics.numbers import Flags, Floats
 if TYPE_CHECKING:
     from recsys.data.tables import Dataset
     from recsys.jobs.judging import Judgement
+    from recsys.jobs.sides import Sides
     from recsys.model.ready import Ready
 
 _OF_LISTS = ("list size = ", "hour = ")
@@ -58,7 +60,7 @@ def judge_gains(ready: "Ready", asked: Asked, dataset: "Dataset", scores: Floats
     found = segment_requests(asked, dataset, columns)
     inside = {name: flags[first] for name, flags in found.items() if not name.startswith(_OF_LISTS)}
     groups = {name: Group(flags, ~flags) for name, flags in inside.items()}
-    kinds, clicked = _kinds(ready, asked), labels > 0
+    kinds, clicked = model_kinds(ready, asked), labels > 0
     groups |= _unread(kinds, clicked, first)
     popularity = np.log1p(asked.lookup.ever[2].astype(np.float64))
     items = (exposure_of(order, asked.starts), clicked, kinds)
@@ -87,8 +89,13 @@ def judged_further(judgement: "Judgement", ready: "Ready", dataset: "Dataset") -
     return replace(judgement, gains=who, priced=priced)
 
 
-def _kinds(ready: "Ready", asked: Asked) -> dict[str, Flags]:
-    """Group candidates by what their items are, and by whether there is a text to read."""
+def model_kinds(ready: "Ready", asked: Asked) -> dict[str, Flags]:
+    """Group candidates by what their items are, and by whether there is a text to read.
+
+    Returns
+    -------
+    Name such as `"category = home"`, which candidates, shape [C]; a group of all, or of hardly any, is left out.
+    """
     texted = np.append(ready.reader.vectors.texted, False)[ready.reader.texts_of(asked.lookup.items)]
     found = {NO_TEXT: ~texted}
     for name in ready.model.settings.features.affinity[:ATTRIBUTES]:
@@ -99,3 +106,31 @@ def _kinds(ready: "Ready", asked: Asked) -> dict[str, Flags]:
             found[f"{name} = {value}"] = of
             found[f"{name} = {value} and {NO_TEXT}"] = of & ~texted
     return {name: flags for name, flags in found.items() if flags.mean() >= LEAST and not flags.all()}
+
+
+def judge_shifts(sides: "Sides", asked: Asked, columns: Sequence[str]) -> dict[str, Shift]:
+    """Say what groups of items get by either side of a comparison.
+
+    Parameters
+    ----------
+    sides
+        The two, and what they say of the lists.
+    asked
+        These lists.
+    columns
+        Columns of items to group by, beside those of the first side that is a model.
+    """
+    model = next((side for side in sides.systems if side.kinds is not None), None)
+    kinds = group_items(sides.requests, sides.dataset, columns)
+    if model is not None and model.kinds is not None:
+        kinds |= model.kinds(asked)
+    request = np.repeat(np.arange(len(asked.lengths)), asked.lengths)
+    codes = asked.candidates["item_id"].rank("dense").to_numpy().astype(np.int64) - 1
+    turn = np.random.default_rng(sides.seed).permutation(int(codes.max(initial=0)) + 1)[codes]
+    seen = []
+    for scores in sides.scores:
+        exposure = exposure_of(np.lexsort((turn, -scores, request)), asked.starts)
+        seen.append(np.where(scores > -np.inf, exposure, 0.0))
+    users = user_numbers(asked.candidates, asked.starts)
+    clicked = asked.candidates["label"].to_numpy() > 0
+    return shifts((seen[0], seen[1]), clicked, kinds, asked.starts, users, sides.seed)

@@ -90,6 +90,21 @@ def segment_requests(asked: Asked, dataset: Dataset, columns: Sequence[str] = ()
     return {name: flags for name, flags in found.items() if flags.any() and not flags.all()}
 
 
+def group_items(requests: pl.DataFrame, dataset: Dataset, columns: Sequence[str]) -> dict[str, Flags]:
+    """Group candidates, and not their requests, by those of some columns that items have; named as segments are.
+
+    Returns
+    -------
+    Name such as `"category = home"`, [C] whether the row's item is in it.
+    """
+    found, items = dict[str, Flags](), one_version(dataset.items, "item_id", "last")
+    for column in columns:
+        if column in items.columns and column not in requests.columns:
+            grouped, names = _most_frequent(_of_rows(requests, items, "item_id", column), requests, None)
+            found |= {f"{column} = {name}": (grouped == name).to_numpy() for name in names}
+    return found
+
+
 def _clicked(requests: pl.DataFrame) -> Flags:
     return (requests["label"] > 0).to_numpy()
 
@@ -137,15 +152,19 @@ def _by_column(requests: pl.DataFrame, dataset: Dataset, column: str) -> Mapping
         return _groups(column, _categories(column, values), requests, None)
     for table, key in ((dataset.users, "user_id"), (dataset.items, "item_id")):
         if table is not None and column in table.columns:
-            table = one_version(table, key, "last")
-            categories = table.select(key, category=_categories(column, table[column]))
-            values = requests.join(categories, on=key, how="left", maintain_order="left")["category"].fill_null(_NONE)
+            values = _of_rows(requests, one_version(table, key, "last"), key, column)
             if key == "item_id":
                 return _groups(f"clicked items' {column}", values, requests, _clicked(requests))
             return _groups(column, values, requests, None)
     tables = {"requests": dataset.requests, "users": dataset.users, "items": dataset.items}
     columns = [f"{name} have {', '.join(of.columns)}" for name, of in tables.items() if of is not None]
     raise SettingsError(f"no table has a column {column!r} to group by; {'; '.join(columns)}")
+
+
+def _of_rows(requests: pl.DataFrame, table: pl.DataFrame, key: str, column: str) -> pl.Series:
+    """Give what a table of users or items says of each row, in words."""
+    categories = table.select(key, category=_categories(column, table[column]))
+    return requests.join(categories, on=key, how="left", maintain_order="left")["category"].fill_null(_NONE)
 
 
 def _categories(column: str, values: pl.Series) -> pl.Series:
@@ -174,13 +193,18 @@ def _told_apart(numbers: Sequence[float]) -> list[str]:
 
 def _groups(column: str, values: pl.Series, requests: pl.DataFrame, rows: Flags | None) -> Mapping[str, Flags]:
     """Give the most frequent values a segment each; `rows` says which rows count for their request."""
-    counted = requests.select("request_id", value=values).filter(pl.Series(rows) if rows is not None else True)
-    sizes = counted.unique().group_by("value").len().sort("len", "value", descending=[True, False])["value"].to_list()
-    own = sizes if len(sizes) <= LARGEST + 1 else sizes[:LARGEST]
-    grouped = values.set(~values.is_in(own), _OTHERS)
-    names = [*own, *([_OTHERS] if len(own) < len(sizes) else [])]
+    grouped, names = _most_frequent(values, requests, rows)
     found = {}
     for name in names:
         flags = (grouped == name).to_numpy()
         found[f"{column} = {name}"] = _any_of_request(requests, flags if rows is None else flags & rows)
     return found
+
+
+def _most_frequent(values: pl.Series, requests: pl.DataFrame, rows: Flags | None) -> tuple[pl.Series, list[str]]:
+    """Keep the values that most requests have, all others are one; and name them."""
+    counted = requests.select("request_id", value=values).filter(pl.Series(rows) if rows is not None else True)
+    sizes = counted.unique().group_by("value").len().sort("len", "value", descending=[True, False])["value"].to_list()
+    own = sizes if len(sizes) <= LARGEST + 1 else sizes[:LARGEST]
+    grouped = values.set(~values.is_in(own), _OTHERS)
+    return grouped, [*own, *([_OTHERS] if len(own) < len(sizes) else [])]

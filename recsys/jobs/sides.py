@@ -19,6 +19,8 @@ from recsys.model.prepared import Prepared
 from recsys.past.log import Log
 from recsys.past.lookup import Asked
 from recsys.sources.finding import Finder
+from recsys.statistics.intervals import Interval
+from recsys.statistics.numbers import Flags
 from recsys.vectors.item_vectors import ItemVectors
 
 Floats = npt.NDArray[np.float64]
@@ -70,6 +72,11 @@ class System:
         The first moment that has not been learnt from, where a model gave the answers.
     time
         What it knows when it works, where a model gave the answers.
+    kinds
+        Where it is a model, groups of candidates by what it knows of their items, see `recsys.jobs.gains.model_kinds`.
+    stressed
+        Where it is a model, from lists, its scores and when its feed stops to what bad days cost it, see
+        `recsys.jobs.stress.stress`.
     """
 
     name: str
@@ -82,6 +89,8 @@ class System:
     lists: Callable[[pl.DataFrame, Finder], pl.DataFrame] | None = None
     learnt_until: datetime | None = None
     time: TimeSettings | None = None
+    kinds: Callable[[Asked], Mapping[str, Flags]] | None = None
+    stressed: Callable[[Asked, Floats, datetime], Mapping[str, Interval]] | None = None
 
     @property
     def kind(self) -> str:

@@ -17,14 +17,18 @@ from recsys.evaluation.rankings import KEY, Aligned, Rankings, read_rankings
 from recsys.features.settings import FeatureSettings
 from recsys.jobs.baselines import baseline_scores
 from recsys.jobs.field_lists import rule_lists
+from recsys.jobs.gains import model_kinds
 from recsys.jobs.judging import ROWS_PER_BATCH, read_logged
 from recsys.jobs.sides import Opinion, System
+from recsys.jobs.stress import stress
 from recsys.manifest import read_manifest
 from recsys.model.ready import Ready
 from recsys.past.lookup import Asked
 from recsys.sources.finding import Finder
 from recsys.sources.merging import EVEN
 from recsys.sources.settings import CandidateSettings
+from recsys.statistics.intervals import Interval
+from recsys.statistics.numbers import Flags, Floats
 
 Source = str | Path | pl.DataFrame
 
@@ -87,6 +91,12 @@ def _of_model(name: str, folder: Path, dataset: Dataset) -> System:
         parts = [ready.rank(part).select(*KEY, "score") for part in found.parts(ROWS_PER_BATCH)]
         return pl.concat(parts) if parts else ready.rank(found).select(*KEY, "score")
 
+    def kinds(asked: Asked) -> dict[str, Flags]:
+        return model_kinds(ready, ready.ask(asked.candidates))
+
+    def stressed(asked: Asked, scores: Floats, begin: datetime) -> dict[str, Interval]:
+        return stress(folder, ready, ready.ask(asked.candidates), prepared.dataset, scores, begin)
+
     system = System(
         name,
         answer,
@@ -94,6 +104,8 @@ def _of_model(name: str, folder: Path, dataset: Dataset) -> System:
         ready.reader.vectors,
         learnt_until=model.windows.learnt_until,
         time=model.settings.time,
+        kinds=kinds,
+        stressed=stressed,
     )
     return replace(system, finder=lambda _: ready.finder, lists=lists) if model.settings.candidates.sources else system
 

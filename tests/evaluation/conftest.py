@@ -3,9 +3,10 @@ import math
 import pytest
 
 from recsys.evaluation.comparison import Comparison, Difference
+from recsys.evaluation.gains import Shift
 from recsys.evaluation.movement import Movement, Moves
 from recsys.evaluation.reliability import Bin, ListReliability, Reliability
-from recsys.evaluation.reports.comparison_report import Exhibits, LabelFree, PairedLists, Placed
+from recsys.evaluation.reports.exhibited import Exhibits, LabelFree, PairedLists, Placed
 from recsys.statistics.intervals import Interval
 from recsys.statistics.verdict import Verdict
 
@@ -73,6 +74,8 @@ def make_exhibits():
             examples=(PairedLists(text, text, listed),),
             facts={text: text},
             notes=(text,),
+            exposure={text: Shift(0.3, 0.2, 0.25, 0.1, Interval(-0.15, -0.2, -0.1), True)},
+            stress={text: {text: Interval(-0.1, -0.2, -0.05)}},
         )
 
     return build

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from recsys.evaluation.gains import FIRST, Group, exposure_of, gains
+from recsys.evaluation.gains import FIRST, Group, exposure_of, gains, shifts
 from recsys.statistics.numbers import Flags, Floats
 
 
@@ -145,3 +145,25 @@ def test_a_gap_is_notable_beside_the_clicks_and_not_beside_the_exposure() -> Non
         assert of.shown == pytest.approx(1 / (1 + 1 / np.log2(3) + 0.5))
         assert of.gap.low > 0.03
         assert of.named == notable
+
+
+def test_what_a_group_gets_by_another_order_is_held_against_what_it_got() -> None:
+    _, starts, order, clicked, group, users = made(3)
+    by_list = order.reshape(-1, 12)
+    last = np.concatenate([row[np.argsort(group[row], kind="stable")] for row in by_list])
+    other = np.random.default_rng(5).random(len(order)) < 0.3
+    a, b = exposure_of(order, starts), exposure_of(last, starts)
+    found = shifts((a, b), clicked, {"last": group, "any": other}, starts, users)
+    of = found["last"]
+    assert of.candidates == pytest.approx(group.mean())
+    assert of.clicks == pytest.approx((group & clicked).sum() / clicked.sum())
+    assert (of.a, of.b) == pytest.approx((a[group].sum() / a.sum(), b[group].sum() / b.sum()))
+    assert of.change.mean == pytest.approx(of.b - of.a)
+    assert of.change.low < of.change.mean < of.change.high < 0
+    assert of.named
+    assert not found["any"].named
+    assert of.in_words("x").startswith(f"items with x are shown less by B: {of.b:.1%} of exposure, {of.a:.1%} by A (")
+    assert of.to_json()["change"] == of.change.to_json()
+    back = shifts((b, a), clicked, {"last": group}, starts, users)["last"]
+    assert back.in_words("x").startswith("items with x are shown more by B: ")
+    assert shifts((a, b), clicked, {}, starts, users) == {}

@@ -12,6 +12,7 @@ from recsys.evaluation.measures import AUC, ndcg
 from recsys.evaluation.plan import Plan
 from recsys.jobs.baselines import random
 from recsys.jobs.compare import compare
+from recsys.jobs.evaluate import evaluate
 from recsys.jobs.score import score
 from recsys.manifest import write_manifest
 from recsys.model.folder import State
@@ -303,3 +304,52 @@ def test_items_without_a_text_are_left_out_of_diversity(line) -> None:
         spread.append(np.mean([1 - unit[a] @ unit[b] for a, b in itertools.combinations(top, 2)]))
     free = {of.name: of for of in found.exhibits.label_free}
     assert free["diversity@10"].a == pytest.approx(np.mean(spread), abs=1e-6)
+
+
+def test_groups_of_items_that_lose_by_b_are_named(line) -> None:
+    shown = line.dataset.requests.join(line.dataset.items.select("item_id", "category"), on="item_id")
+    least = shown["category"].value_counts(sort=True)["category"][0]
+    key = ["request_id", "item_id"]
+    a = shown.select(*key, score=pl.col("item_id").hash(1).cast(pl.Float64))
+    b = shown.select(*key, score=(pl.col("category") != least).cast(pl.Float64))
+    found = compare(a, b, line.dataset, PLAN, ["category"])
+    named = found.exhibits.exposure[f"category = {least}"]
+    assert named.named
+    places = pl.col("score").rank("ordinal", descending=True).over("request_id")
+    worth = pl.when(places <= 10).then(1 / (places + 1).log(2)).otherwise(0.0)
+    by_hand = a.with_columns(worth=worth).join(line.dataset.items.select("item_id", "category"), on="item_id")
+    share = by_hand.filter(pl.col("category") == least)["worth"].sum() / by_hand["worth"].sum()
+    assert named.a == pytest.approx(share)
+    assert named.b < named.a
+    said = f"items with category = {least} are shown less by B"
+    assert f"B: {said}" in found.to_text(200)
+    assert f"I{said[1:]}" in found.to_html()
+    assert json.loads(json.dumps(found.to_json()))["exposure"][f"category = {least}"]["named"]
+    shares = [(of.candidates, of.clicks, of.a, of.b) for of in found.exhibits.exposure.values()]
+    assert np.sum(shares, axis=0) == pytest.approx([1, 1, 1, 1])
+
+
+def test_what_a_side_does_not_list_gets_no_exposure(line) -> None:
+    shown = line.dataset.requests.join(line.dataset.items.select("item_id", "category"), on="item_id")
+    kind, *_ = shown["category"].value_counts(sort=True)["category"]
+    scores = shown.select("request_id", "item_id", "category", score=pl.col("item_id").hash(1).cast(pl.Float64))
+    without = scores.filter(pl.col("category") != kind).drop("category")
+    found = compare(scores.drop("category"), without, line.dataset, PLAN, ["category"])
+    assert found.exhibits.exposure[f"category = {kind}"].b == 0
+
+
+@pytest.mark.slow
+def test_bad_days_cost_a_model_in_a_comparison_what_they_cost_it_alone(line) -> None:
+    found = compare("popularity", line.model, line.dataset, PLAN, stressed=True)
+    assert found.exhibits.stress == {str(line.model): evaluate(line.model, line.dataset, stressed=True).stress}
+    assert f"On a bad day nDCG@10 of {line.model} changes by:" in found.to_text(300)
+    assert "What do bad days cost?" in found.to_html()
+    assert json.loads(json.dumps(found.to_json()))["stress"]
+
+
+def test_bad_days_are_refused_where_nobody_can_tell(line) -> None:
+    with pytest.raises(SettingsError, match=r"where neither side is a model; leave it out \(`--stress`\)"):
+        compare("popularity", "random", line.dataset, PLAN, stressed=True)
+    drawn = replace(line.dataset, about=replace(line.dataset.about, sampled=True))
+    with pytest.raises(SettingsError, match="where no list was logged"):
+        compare("popularity", line.model, drawn, PLAN, stressed=True)

@@ -9,7 +9,8 @@ from recsys.evaluation.comparison import Comparison
 from recsys.evaluation.nights import JudgedNight
 from recsys.evaluation.reports.answer import answer
 from recsys.evaluation.reports.charts import Row, interval_chart
-from recsys.evaluation.reports.comparison_report import KINDS, SIGNS, Exhibits, interval_ends
+from recsys.evaluation.reports.comparison_report import KINDS, SIGNS, interval_ends
+from recsys.evaluation.reports.exhibited import Exhibits
 from recsys.evaluation.reports.pages import NOTHING, count, number, printed, render, short, signed, terminal
 from recsys.statistics.intervals import Interval
 

@@ -1,7 +1,7 @@
 """An evaluation in words: one sentence for who decides, and what makes the figures mean less than they seem."""
 
 import math
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from recsys.data.tables import SAMPLED
@@ -153,3 +153,9 @@ def _half_width(difference: Interval) -> str:
     if math.isnan(difference.low):
         return "no interval at all"
     return f"± {number((difference.high - difference.low) / 2)} only"
+
+
+def bad_days(name: str, stress: Mapping[str, Interval]) -> list[str]:
+    """Say what bad days cost a ranker of some name, in lines for a terminal, see `recsys.jobs.stress`."""
+    lines = [f"  {day}: {signed(of.mean)} ({signed(of.low)}..{signed(of.high)})" for day, of in stress.items()]
+    return [f"On a bad day {HEADLINE} of {name} changes by:", *lines]

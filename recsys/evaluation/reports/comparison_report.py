@@ -2,17 +2,20 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from rich.box import SIMPLE
 from rich.table import Table
 from rich.text import Text
 
 from recsys.evaluation.comparison import Comparison, Difference
+from recsys.evaluation.gains import Shift
 from recsys.evaluation.movement import Movement
 from recsys.evaluation.reliability import ListReliability
 from recsys.evaluation.reports.answer import answer, second_in_words
+from recsys.evaluation.reports.brief import bad_days
 from recsys.evaluation.reports.charts import SQUARE, Chart, CurveChart, Row, curve_chart, interval_chart
+from recsys.evaluation.reports.exhibited import Exhibits, LabelFree, PairedLists, Placed
 from recsys.evaluation.reports.pages import (
     NOTHING,
     chance,
@@ -27,7 +30,6 @@ from recsys.evaluation.reports.pages import (
     terminal,
 )
 from recsys.statistics.intervals import Interval
-from recsys.statistics.numbers import plain
 from recsys.statistics.verdict import Verdict
 
 LISTED = 10
@@ -38,127 +40,6 @@ _UNGROUPED = "requests"
 _ONE_LINE = 112  # characters from which an interval stands beside its difference instead of under it
 KINDS = {Verdict.BETTER: "better", Verdict.WORSE: "worse"}
 SIGNS = {Verdict.BETTER: "▲", Verdict.WORSE: "▼", Verdict.NO_DIFFERENCE: "=", Verdict.UNDERPOWERED: "?"}
-
-
-@dataclass(frozen=True)
-class Placed:
-    """One candidate of an example list.
-
-    Attributes
-    ----------
-    title
-        What the item says, as people would read it.
-    a, b
-        Rank by each, 1 = first; None when it does not list the item.
-    label
-        What happened: 0 nothing, 1 click, more is better.
-    """
-
-    title: str
-    a: int | None
-    b: int | None
-    label: int
-
-
-@dataclass(frozen=True)
-class PairedLists:
-    """One request, ordered by A and by B.
-
-    Attributes
-    ----------
-    request
-        Its name.
-    about
-        A sentence on who asked and when; may be empty.
-    listed
-        Its candidates, in any order.
-    """
-
-    request: str
-    about: str
-    listed: tuple[Placed, ...]
-
-
-@dataclass(frozen=True)
-class LabelFree:
-    """What each system shows, measured without a label: coverage, novelty, repeats and the like.
-
-    Attributes
-    ----------
-    name
-        Name of the measure.
-    a, b
-        Its value for each: a whole number is a count; NaN when there is none.
-    meaning
-        What it says and which way is better, in one sentence.
-    interval
-        B - A with its 95 % interval where the measure is a mean over requests.
-    """
-
-    name: str
-    a: float
-    b: float
-    meaning: str
-    interval: Interval | None = None
-
-    @property
-    def difference(self) -> float:
-        """B - A."""
-        return self.b - self.a if self.interval is None else self.interval.mean
-
-    def to_json(self) -> dict[str, object]:
-        """Return plain objects for `json.dumps`; what is not a number is None."""
-        ends = {} if self.interval is None else {"low": self.interval.low, "high": self.interval.high}
-        numbers = {"a": self.a, "b": self.b, "difference": self.difference, **ends}
-        return {name: plain(of) for name, of in numbers.items()}
-
-
-@dataclass(frozen=True)
-class Exhibits:
-    """What a page shows beside the comparison itself; whatever is left out has no section.
-
-    Attributes
-    ----------
-    movement
-        How far B moves items against A.
-    reliability_a, reliability_b
-        Whether click probabilities mean what they say, for each that gives them.
-    label_free
-        Measures that need no label.
-    examples
-        A few requests to look at.
-    warnings
-        Sentences that belong beside the verdict, such as how many requests one of them does not answer.
-    facts
-        What was compared and on what, as name and value: data, window, seed.
-    notes
-        Sentences for the reader, such as what the importer had to say.
-    second
-        The same two on another kind of lists, which decides nothing.
-    """
-
-    movement: Movement | None = None
-    reliability_a: ListReliability | None = None
-    reliability_b: ListReliability | None = None
-    label_free: Sequence[LabelFree] = ()
-    examples: Sequence[PairedLists] = ()
-    warnings: Sequence[str] = ()
-    facts: Mapping[str, str] = field(default_factory=dict)
-    notes: Sequence[str] = ()
-    second: Comparison | None = None
-
-    def to_json(self) -> dict[str, object]:
-        """Return plain objects for `json.dumps`, the examples aside."""
-        curves = {"a": self.reliability_a, "b": self.reliability_b}
-        return {
-            "movement": None if self.movement is None else self.movement.to_json(),
-            "reliability": {side: curve.to_json() for side, curve in curves.items() if curve is not None},
-            "without_labels": {measure.name: measure.to_json() for measure in self.label_free},
-            "warnings": list(self.warnings),
-            "facts": dict(self.facts),
-            "notes": list(self.notes),
-            **({} if self.second is None else {"second": self.second.to_json()}),
-        }
 
 
 def to_text(comparison: Comparison, exhibits: Exhibits | None = None, width: int = 120) -> str:
@@ -192,7 +73,9 @@ def to_text(comparison: Comparison, exhibits: Exhibits | None = None, width: int
     console.print("Verdicts beside the deciding one go by p, corrected; detects: the difference found with 80 % power.")
     if exhibits.label_free:
         console.print(_label_free(exhibits.label_free))
-    for line in (*_moved(exhibits.movement), *_left_out(comparison), *exhibits.notes):
+    worse = [line for side, days in exhibits.stress.items() for line in bad_days(side, days)]
+    shifted = [f"B: {line}" for line in _shifted(exhibits.exposure)]
+    for line in (*_moved(exhibits.movement), *shifted, *worse, *_left_out(comparison), *exhibits.notes):
         console.print(line)
     return printed(console)
 
@@ -231,6 +114,9 @@ def to_html(comparison: Comparison, exhibits: Exhibits | None = None) -> str:
         "movement": exhibits.movement,
         "bars": _bars(exhibits.movement),
         "label_free": exhibits.label_free,
+        "exposure": exhibits.exposure,
+        "shifted": _shifted(exhibits.exposure),
+        "stress": exhibits.stress,
         "examples": [(example, _side(example, "a"), _side(example, "b")) for example in exhibits.examples],
         "warnings": [*exhibits.warnings, *said.warnings],
         "facts": exhibits.facts,
@@ -393,6 +279,12 @@ def _moved(movement: Movement | None) -> list[str]:
         f"B changes the first place of {percent(movement.first_changed)} of {count(movement.requests, 'request')}; "
         f"top {movement.k} in common {percent(movement.overlap)}; mean Kendall tau-b {movement.tau:.2f}."
     ]
+
+
+def _shifted(exposure: Mapping[str, Shift]) -> list[str]:
+    """Name groups of items that B shows notably more or less, the losers first."""
+    named = [(of.change.mean, of.in_words(name)) for name, of in exposure.items() if of.named]
+    return [words for _, words in sorted(named)]
 
 
 def _left_out(comparison: Comparison) -> list[str]:

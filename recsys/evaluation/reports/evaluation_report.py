@@ -13,7 +13,7 @@ from recsys.evaluation.evaluation import BEST_POSSIBLE, PRODUCT, Evaluation, Res
 from recsys.evaluation.field_results import MeasureTable
 from recsys.evaluation.measures import POOLED
 from recsys.evaluation.reliability import ListReliability
-from recsys.evaluation.reports.brief import HEADLINE, brief
+from recsys.evaluation.reports.brief import HEADLINE, bad_days, brief
 from recsys.evaluation.reports.charts import Chart, Row, interval_chart
 from recsys.evaluation.reports.pages import count, left_out, number, printed, render, signed, terminal
 from recsys.statistics.intervals import Interval
@@ -93,16 +93,10 @@ def to_text(evaluation: Evaluation, width: int = 120) -> str:
             "probabilities that are exactly right stay within `by chance` 95 times of 100."
         )
     told = [each.in_words() for each in (evaluation.gains, evaluation.priced) if each is not None]
-    told += [] if evaluation.stress is None else [_bad_days(evaluation.stress)]
+    told += [] if evaluation.stress is None else [bad_days(PRODUCT, evaluation.stress)]
     for sentence in (*_left_out(evaluation), *(line for lines in told for line in lines)):
         console.print(sentence)
     return printed(console)
-
-
-def _bad_days(stress: Mapping[str, Interval]) -> list[str]:
-    """Say what bad days cost."""
-    lines = [f"  {name}: {signed(of.mean)} ({signed(of.low)}..{signed(of.high)})" for name, of in stress.items()]
-    return [f"On a bad day {HEADLINE} of {PRODUCT} changes by:", *lines]
 
 
 def _print_tables(console: Console, tables: Sequence[tuple[str, MeasureTable]], width: int) -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from recsys.evaluation.nights import JudgedNight, Night
 from recsys.evaluation.reports.backtest_report import nights_to_html, nights_to_text
-from recsys.evaluation.reports.comparison_report import Exhibits
+from recsys.evaluation.reports.exhibited import Exhibits
 from recsys.evaluation.reports.pages import NOTHING
 
 BEGIN = datetime(2024, 5, 1, tzinfo=UTC)

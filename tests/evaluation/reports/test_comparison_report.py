@@ -5,7 +5,8 @@ from itertools import pairwise
 
 import pytest
 
-from recsys.evaluation.reports.comparison_report import Exhibits, PairedLists, Placed, to_html, to_text
+from recsys.evaluation.reports.comparison_report import to_html, to_text
+from recsys.evaluation.reports.exhibited import Exhibits, PairedLists, Placed
 from recsys.statistics.verdict import Verdict
 
 HOSTILE = "<script>alert('x')</script>\" onload=\"y & z"
@@ -128,7 +129,8 @@ def test_text_from_outside_is_shown_and_never_obeyed(read_page, make_comparison,
 def test_every_text_of_an_exhibit_is_shown(read_page, make_comparison, make_exhibits):
     text = read_page(to_html(make_comparison(), make_exhibits(HOSTILE))).text
     example, label_free, fact, note = 4, 2, 2, 1  # a request, a sentence about it, an item in two orders; pairs; one
-    assert text.count(HOSTILE) == example + label_free + fact + note
+    exposure, stress = 2, 2  # a line and a row; a side and a day
+    assert text.count(HOSTILE) == example + label_free + fact + note + exposure + stress
 
 
 def test_every_picture_has_a_text_alternative(read_page, make_comparison, make_exhibits):
