@@ -72,6 +72,7 @@ def trust(chances: Lists, rng: np.random.Generator) -> npt.NDArray[np.bool_]:
 FAMILIES: dict[str, Clicks] = {
     "power 0.5": power(0.5),
     "power 1": power(1.0),
+    "power 1.5": power(1.5),
     "power 2": power(2.0),
     "cascade": cascade,
     "trust": trust,
