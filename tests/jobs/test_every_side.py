@@ -5,15 +5,32 @@ import polars as pl
 import pytest
 
 from recsys.evaluation.evaluation import BASELINES
+from recsys.jobs.judging import known_to, read_logged, text_alone
+from recsys.jobs.sides import Opinion, System
 from recsys.jobs.systems import open_system
 from recsys.model.folder import Model
+from recsys.model.ready import Ready
 from recsys.past.lookup import Asked
 
 
-@pytest.fixture(scope="module", params=[*BASELINES, "a model"])
+@pytest.fixture(scope="module", params=[*BASELINES, "text alone", "behaviour alone", "a model"])
 def side(request, line):
-    """A baseline or a model, opened on the line's data."""
-    return open_system(line.model if request.param == "a model" else request.param, line.dataset, "side", 3)
+    """A baseline, a model or a part of one, opened on the line's data."""
+    return opened(request.param, line)
+
+
+def opened(name: str, line) -> System:
+    if not name.endswith(" alone"):
+        return open_system(line.model if name == "a model" else name, line.dataset, "side", 3)
+    ready, _ = Ready.today(line.model, line.dataset)
+    ranker = ready.model.rankers["behaviour"]
+
+    def answer(asked: Asked) -> Opinion:
+        logged = read_logged(ready.ask(asked.candidates), ready.model.settings.features, ready.reader)
+        table = logged.examples.table
+        return Opinion(text_alone(table) if name == "text alone" else ranker.score(known_to(ranker, table)))
+
+    return System(name, answer)
 
 
 @pytest.fixture(scope="module")
@@ -44,8 +61,7 @@ def test_a_list_has_the_scores_alone_that_it_has_among_others(side, line, rows) 
 
 
 def test_opened_again_it_says_the_same(side, line, rows, request) -> None:
-    name = request.node.callspec.params["side"]
-    again = open_system(line.model if name == "a model" else name, line.dataset, "again", 3)
+    again = opened(request.node.callspec.params["side"], line)
     assert answers(again, line, rows) == answers(side, line, rows)
 
 
