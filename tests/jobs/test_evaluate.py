@@ -40,7 +40,7 @@ def test_click_probabilities_are_held_against_the_clicks_of_the_test_window(line
     assert found.by_size["11 to 20"].count == sizes.filter(pl.col("size").is_between(11, 20)).height
     assert found.unknown == len(lists) - len(ranked)
     text = to_text(evaluate(line.model, line.dataset))
-    assert f"{found.log_loss:.4f}" in text
+    assert f"off by {found.calibration_error:.4f}" in " ".join(text.split())
     assert "lists of 11 to 20" in text
 
 

@@ -1,7 +1,7 @@
 """An evaluation for people: a table for the terminal and one self-contained page."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from rich.box import SIMPLE
@@ -12,11 +12,13 @@ from rich.text import Text
 from recsys.evaluation.evaluation import BEST_POSSIBLE, PRODUCT, Evaluation, Results, sides
 from recsys.evaluation.field_results import MeasureTable
 from recsys.evaluation.measures import POOLED
-from recsys.evaluation.reliability import ListReliability
 from recsys.evaluation.reports.brief import HEADLINE, bad_days, brief
 from recsys.evaluation.reports.charts import Chart, Row, interval_chart
 from recsys.evaluation.reports.pages import count, left_out, number, printed, render, signed, terminal
 from recsys.statistics.intervals import Interval
+
+SHOWN = (HEADLINE, "AUC", "recall@50")
+"""Measures that a terminal shows, where there are any of them; files show all."""
 
 _ANY = 1_000  # characters, more than a table takes
 
@@ -61,14 +63,14 @@ class Example:
 
 
 def to_text(evaluation: Evaluation, width: int = 120) -> str:
-    """Write an evaluation for a terminal: what it means, then rankers as rows and measures as columns.
+    """Write an evaluation for a terminal: what it means, then the rankers and what the product gains over each.
 
     Parameters
     ----------
     evaluation
-        What to write.
+        What to write; of its measures two are shown.
     width
-        Characters in a line, 80 at least; the ends of an interval stand under each other where they do not fit beside.
+        Characters in a line, 80 at least; an interval stands under its mean where it does not fit beside.
     """
     console = terminal(width)
     said = brief(evaluation)
@@ -77,20 +79,22 @@ def to_text(evaluation: Evaluation, width: int = 120) -> str:
             console.print(line)
     if (made := evaluation.made) is not None:
         console.print(made.in_words())
-        tables = (("ranker", made.rankers), ("difference", made.differences), ("source", made.sources))
-        _print_tables(console, tables, width)
+        _print_table(console, _columns(made.rankers, made.differences), width)
+        _print_table(console, _columns(made.sources, {}, "source"), width)
     parts = {f"{evaluation.window} window": evaluation.overall, **evaluation.segments}
     for name, results in parts.items():
         console.print(f"{name}: {_requests(results)}")
-        _print_tables(console, (("ranker", results.rankers), ("difference", results.differences)), width)
+        _print_table(console, _columns(results.rankers, results.differences), width)
+        for line in _other_differences(results.differences):
+            console.print(line)
     console.print(
-        "Means over requests with 95 % intervals by bootstrap over users; AUC pooled is one list, no interval."
+        "Means over requests, 95 % intervals by bootstrap over users. All measures are in the report of a training and "
+        "in the JSON of an evaluation."
     )
-    if evaluation.reliability is not None:
-        console.print(_reliability_table(evaluation.reliability))
+    if (found := evaluation.reliability) is not None:
         console.print(
-            "Calibration error: mean of |share clicked - click probability| over ten bins of as many candidates; "
-            "probabilities that are exactly right stay within `by chance` 95 times of 100."
+            f"Click probabilities of {PRODUCT} are off by {number(found.calibration_error)} on average over ten bins "
+            f"(right ones by up to {number(found.by_chance)}, 95 times of 100)."
         )
     told = [each.in_words() for each in (evaluation.gains, evaluation.priced) if each is not None]
     told += [] if evaluation.stress is None else [bad_days(PRODUCT, evaluation.stress)]
@@ -99,13 +103,43 @@ def to_text(evaluation: Evaluation, width: int = 120) -> str:
     return printed(console)
 
 
-def _print_tables(console: Console, tables: Sequence[tuple[str, MeasureTable]], width: int) -> None:
-    for caption, table in tables:
-        write = signed if caption == "difference" else number
-        if table:
-            beside = _rich_table(caption, table, write, "..")
-            fits = console.measure(beside, options=console.options.update(width=_ANY)).maximum <= width
-            console.print(beside if fits else _rich_table(caption, table, write, "\n"))
+Cells = tuple[tuple[str, ...], Mapping[str, Sequence[tuple[str, str]]]]
+"""Headings of a table for the terminal, and by name of its rows what stands in each cell, its interval apart."""
+
+
+def _columns(table: MeasureTable, differences: MeasureTable, caption: str = "ranker") -> Cells:
+    """Put what the product gains over each ranker beside the ranker's own measures, of those that are shown.
+
+    Only gains have their intervals then: those of two means say little of their difference, which is paired.
+    """
+    shown = [measure for measure in SHOWN if measure in _measures(table)] or [*_measures(table)]
+    gains = {sides(name)[1]: row for name, row in differences.items() if sides(name)[0] == PRODUCT}
+    headings, rows = [caption], dict[str, list[tuple[str, str]]]({name: [] for name in table})
+    for measure in shown:
+        headings += [measure, f"{PRODUCT} minus it"] if gains else [measure]
+        for name, row in table.items():
+            rows[name].append((number(row[measure].mean), "" if gains else _ends(row[measure], number)))
+            if gains:
+                gain = gains.get(name, {}).get(measure)
+                rows[name].append(("", "") if gain is None else (signed(gain.mean), _ends(gain, signed)))
+    return tuple(headings), rows
+
+
+def _print_table(console: Console, cells: Cells, width: int) -> None:
+    """Print a table, intervals beside their means where that fits, else under them."""
+    if cells[1]:
+        beside = _rich_table(cells, " ")
+        fits = console.measure(beside, options=console.options.update(width=_ANY)).maximum <= width
+        console.print(beside if fits else _rich_table(cells, "\n"))
+
+
+def _other_differences(differences: MeasureTable) -> Iterator[str]:
+    """Tell differences between two others than the product."""
+    for name, row in differences.items():
+        first, second = sides(name)
+        if first != PRODUCT:
+            told = [f"{each} {signed(row[each].mean)} ({_ends(row[each], signed)})" for each in SHOWN if each in row]
+            yield f"{first} minus {second}: {', '.join(told)}"
 
 
 def to_html(
@@ -184,31 +218,18 @@ def _charts(table: MeasureTable, differ: bool) -> dict[str, Chart]:
     }
 
 
-def _rich_table(caption: str, table: MeasureTable, write: Callable[[float], str], between: str) -> Table:
+def _rich_table(cells: Cells, between: str) -> Table:
+    headings, rows = cells
     drawn = Table(box=SIMPLE, padding=(0, 1, 0, 0), pad_edge=False)
-    drawn.add_column(caption, no_wrap=True)
-    for measure in _measures(table):
-        drawn.add_column(measure, justify="right")
-    for name, row in table.items():
-        drawn.add_row(Text(name), *(Text(_cell(interval, write, between)) for interval in row.values()))
+    for place, heading in enumerate(headings):
+        drawn.add_column(heading, overflow="fold", justify="right" if place else "left")
+    for name, row in rows.items():
+        drawn.add_row(Text(name), *(Text(between.join(filter(None, cell))) for cell in row))
     return drawn
 
 
-def _reliability_table(of: ListReliability) -> Table:
-    drawn = Table(box=SIMPLE, padding=(0, 1, 0, 0), pad_edge=False)
-    drawn.add_column(f"click probabilities of {PRODUCT}", no_wrap=True)
-    for name in ("candidates", "calibration error", "by chance", "log loss"):
-        drawn.add_column(name, justify="right")
-    for name, row in of.rows.items():
-        figures = (row.count, row.calibration_error, row.by_chance, row.log_loss)
-        drawn.add_row(Text(name), *(number(each) for each in figures))
-    return drawn
-
-
-def _cell(interval: Interval, write: Callable[[float], str], between: str) -> str:
-    if math.isnan(interval.low):
-        return write(interval.mean)
-    return f"{write(interval.mean)}\n{write(interval.low)}{between}{write(interval.high)}"
+def _ends(interval: Interval, write: Callable[[float], str]) -> str:
+    return "" if math.isnan(interval.low) else f"{write(interval.low)}..{write(interval.high)}"
 
 
 def _measures(table: MeasureTable) -> tuple[str, ...]:
