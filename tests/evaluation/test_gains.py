@@ -167,3 +167,22 @@ def test_what_a_group_gets_by_another_order_is_held_against_what_it_got() -> Non
     back = shifts((b, a), clicked, {"last": group}, starts, users)["last"]
     assert back.in_words("x").startswith("items with x are shown more by B: ")
     assert shifts((a, b), clicked, {}, starts, users) == {}
+
+
+def test_shares_of_exposure_weigh_lists_by_what_they_give() -> None:
+    """Of a list of one and a list of three only the latter's items are of the group."""
+    starts, order = np.array([0, 1, 4]), np.arange(4)
+    seen = exposure_of(order, starts)
+    group = np.array([False, True, True, True])
+    found = shifts((seen, seen), np.ones(4, dtype=bool), {"long": group}, starts, np.array([0, 1]))["long"]
+    assert found.a == pytest.approx(seen[1:].sum() / seen.sum())
+    assert found.clicks == pytest.approx(3 / 4)
+
+
+def test_a_small_change_is_not_named_however_certain() -> None:
+    _, starts, order, clicked, group, users = made(4, lists=3000)
+    a = exposure_of(order, starts)
+    b = a * np.where(group, 1.1, 1.0)
+    found = shifts((a, b), clicked, {"slightly": group}, starts, users)["slightly"]
+    assert found.change.low > 0
+    assert not found.named

@@ -353,3 +353,13 @@ def test_bad_days_are_refused_where_nobody_can_tell(line) -> None:
     drawn = replace(line.dataset, about=replace(line.dataset.about, sampled=True))
     with pytest.raises(SettingsError, match="where no list was logged"):
         compare("popularity", line.model, drawn, PLAN, stressed=True)
+
+
+def test_items_that_a_side_ties_get_alike_exposure_whatever_their_ids(line) -> None:
+    key, items = ["request_id", "item_id"], line.dataset.items
+    low = items.with_columns(half=pl.when(pl.col("item_id") < items["item_id"].median()).then(1).otherwise(2))
+    tied = line.dataset.requests.select(*key, score=pl.lit(1.0))
+    last = line.dataset.requests.select(*key, score=-pl.col("item_id").cast(pl.Float64))
+    found = compare(tied, last, replace(line.dataset, items=low), PLAN, ["half"]).exhibits.exposure["half = 1"]
+    assert abs(found.a - found.candidates) < 0.03
+    assert found.b > found.a + 0.05

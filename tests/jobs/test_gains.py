@@ -54,3 +54,8 @@ def test_evaluate_tells_who_gains(line) -> None:
     found = evaluate(line.model, line.dataset)
     assert found.gains is not None
     assert found.to_json()["gains"]["exposure"]
+
+
+def test_of_lists_that_were_drawn_nobody_can_tell_who_gains(line) -> None:
+    drawn = replace(line.dataset, about=replace(line.dataset.about, sampled=True))
+    assert evaluate(line.model, drawn).gains is None
