@@ -25,7 +25,7 @@ KIND = "event event_type kind action activity behavior behaviour interaction ver
 RATING = "rating stars score bewertung sterne note puntuacion valutazione"
 VALUE = (
     f"{RATING} seconds duration dwell read_time price amount revenue total preis betrag prix montant precio importe "
-    "prezzo pris quantity qty menge anzahl quantite cantidad"
+    "prezzo pris quantity qty menge anzahl quantite cantidad wert valor valeur"
 )
 LABEL = (
     "label clicked click is_click purchased bought converted conversion target relevance grade geklickt gekauft "
@@ -47,7 +47,7 @@ TEXT = (
 )
 AVAILABLE = (
     "available_at available on_sale since published release released listed launched publication added created online "
-    "verfugbar veroffentlicht erschienen eingestellt publicado publie"
+    "verfugbar veroffentlicht erschienen eingestellt angelegt publicado publie"
 )
 KNOWN_AT = (
     "known_at valid_from effective_from updated_at changed_at modified_at updated modified changed version_date "

@@ -12,7 +12,8 @@ from recsys.init import words
         ("fecha", "TIME"), ("impression_id", "REQUEST"), ("Bestellnummer", "ORDER"), ("event_type", "KIND"),
         ("Einzelpreis", "VALUE"), ("Menge", "VALUE"), ("Bezeichnung", "TITLE"), ("Produktname", "TITLE"),
         ("Beschreibung", "TEXT"), ("Warengruppe", "CATEGORY"), ("device_type", "CONTEXT"), ("article_ids_inview", "SHOWN"),
-        ("article_ids_clicked", "LABEL"), ("veröffentlicht", "AVAILABLE"), ("Suchbegriff", "QUERY"),
+        ("article_ids_clicked", "LABEL"), ("veröffentlicht", "AVAILABLE"), ("angelegt_am", "AVAILABLE"), ("Warenwert", "VALUE"),
+        ("Suchbegriff", "QUERY"),
     ],
 )  # fmt: skip
 def test_names_sound_like_what_they_mean(name: str, meaning: str) -> None:
