@@ -4,6 +4,9 @@ import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+LONGEST_NAME = 60
+"""Characters of a name that a chart or a table shows."""
+
 _COMMANDS = re.compile(
     r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
 )
@@ -32,6 +35,11 @@ def plain(text: str) -> str:
     'a\\nb'
     """
     return shown(text).replace("\t", "\\t").replace("\n", "\\n")
+
+
+def short(name: str, longest: int = LONGEST_NAME) -> str:
+    """Cut a name that is too long; the cut shows."""
+    return name if len(name) <= longest else name[: longest - 1] + "…"
 
 
 def counted(number: int, thing: str) -> str:

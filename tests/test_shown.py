@@ -15,7 +15,7 @@ from recsys.evaluation.reports.comparison_report import to_html
 from recsys.evaluation.reports.exhibited import Exhibits, PairedLists, Placed
 from recsys.features.catalogue import to_html as catalogue
 from recsys.features.settings import FeatureSettings
-from recsys.shown import counted, finish, plain, shown
+from recsys.shown import LONGEST_NAME, counted, finish, plain, short, shown
 
 DIRECTION = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 HOSTILE = "\x1b]0;owned\x07\x1b[2J\x9b31m\u202egnp\u2066\r"
@@ -86,3 +86,8 @@ def test_logged_messages_obey_nothing() -> None:
 
 def test_one_is_no_plural() -> None:
     assert [counted(number, "note") for number in (0, 1, 2, 1_000)] == ["0 notes", "1 note", "2 notes", "1,000 notes"]
+
+
+def test_long_names_are_cut_where_one_can_see_it():
+    assert short("a" * LONGEST_NAME) == "a" * LONGEST_NAME
+    assert short("a" * 61) == "a" * 59 + "…"

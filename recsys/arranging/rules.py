@@ -11,6 +11,9 @@ from recsys.past.lookup import Asked
 from recsys.past.streams import Flags, Ints, pick
 from recsys.statistics.numbers import Floats
 
+_PAST_INTEGERS = 2.0**63
+"""Whole numbers from here on are no integers of 64 bits."""
+
 
 def check_top(top: int | None) -> None:
     """Refuse a number of places that is not a whole number of at least 1.
@@ -126,7 +129,13 @@ def holds(texts: pl.Series, values: tuple[Value, ...]) -> Flags:
 def as_texts(column: pl.Series) -> pl.Series:
     """Write values as text; whole numbers alike, however they are kept."""
     texts = column.cast(pl.String)
-    return texts.str.strip_suffix(".0") if column.dtype.is_float() else texts
+    if column.dtype.is_decimal():
+        bare = texts.str.strip_chars_end("0").str.strip_suffix(".")
+        return bare.zip_with(texts.str.contains(".", literal=True), texts)
+    if column.dtype.is_float():
+        whole = (column.floor() == column) & (column.abs() < _PAST_INTEGERS)
+        return column.cast(pl.Int64, strict=False).cast(pl.String).zip_with(whole, texts)
+    return texts
 
 
 def as_text(value: Value) -> str:

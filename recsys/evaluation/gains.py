@@ -1,5 +1,6 @@
 """Who gains and who loses: quality by group of lists, and how much groups of items are shown and clicked."""
 
+import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,6 +9,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy import stats
 
+from recsys.shown import plain as on_one_line
+from recsys.shown import short
 from recsys.statistics.intervals import Interval, intervals_over_users
 from recsys.statistics.numbers import Flags, Floats, Integers, plain
 
@@ -86,7 +89,7 @@ class Shift(NamedTuple):
     Attributes
     ----------
     candidates, clicks
-        Its shares of all candidates and of clicks.
+        Its shares of all candidates and of clicks, NaN where there is none.
     a, b
         Its shares of exposure, see `Exposure`.
     change
@@ -104,13 +107,14 @@ class Shift(NamedTuple):
 
     def to_json(self) -> dict[str, object]:
         """Write as plain JSON."""
-        return {**self._asdict(), "change": self.change.to_json()}
+        return {**self._asdict(), "clicks": plain(self.clicks), "change": self.change.to_json()}
 
     def in_words(self, name: str) -> str:
         """Write it in a line, for a terminal or a page."""
         side = "less" if self.change.mean < 0 else "more"
-        shares = f"{self.b:.1%} of exposure, {self.a:.1%} by A ({_points(self.change)}), {self.clicks:.1%} of clicks"
-        return f"items with {name} are shown {side} by B: {shares}"
+        shares = f"{self.b:.1%} of exposure, {self.a:.1%} by A ({_points(self.change)})"
+        clicks = "" if math.isnan(self.clicks) else f", {self.clicks:.1%} of clicks"
+        return f"items with {_named(name)} are shown {side} by B: {shares}{clicks}"
 
 
 class HowPopular(NamedTuple):
@@ -167,11 +171,13 @@ class Gains:
             if of.named:
                 side = "less" if of.gap.mean < 0 else "more"
                 shares = f"{of.shown:.1%} of exposure, {of.clicks:.1%} of clicks ({_points(of.gap)})"
-                lines.append(f"  items with {name} are shown {side} than they are clicked: {shares}")
+                lines.append(f"  items with {_named(name)} are shown {side} than they are clicked: {shares}")
         for name, by in sorted(self.quality.items(), key=lambda pair: pair[1].gap.mean):
             if by.named and by.gap.mean < 0:
                 gap = f"{by.gap.mean:+.4f} ({by.gap.low:+.4f}..{by.gap.high:+.4f})"
-                lines.append(f"  lists with {name} are ordered worse than {by.others}: nDCG@10 {by.mean:.4f}, {gap}")
+                lines.append(
+                    f"  lists with {_named(name)} are ordered worse than {by.others}: nDCG@10 {by.mean:.4f}, {gap}"
+                )
         if self.popularity.gap.clear:
             more = "more" if self.popularity.gap.mean > 0 else "less"
             lines.append(
@@ -276,7 +282,7 @@ def shifts(
     found = dict[str, Shift]()
     for name, change in zip(kinds, changes, strict=True):
         named = abs(change.mean) >= NOTABLE * a[name][0] and _certain(change, len(kinds))
-        clicks = _share(weights[name], of_clicks, starts)[0]
+        clicks = _share(weights[name], of_clicks, starts)[0] if clicked.any() else float("nan")
         found[name] = Shift(float(kinds[name].mean()), clicks, a[name][0], b[name][0], change, named)
     return found
 
@@ -304,6 +310,11 @@ def _certain(gap: Interval, many: int) -> bool:
     """Tell whether chance does not explain a gap where so many are looked at (Bonferroni)."""
     error = (gap.high - gap.low) / (2 * stats.norm.ppf(0.975))
     return bool(error > 0 and abs(gap.mean) > error * stats.norm.ppf(1 - 0.025 / max(many, 1)))
+
+
+def _named(group: str) -> str:
+    """Write the name of a group, which values of tables are in, so that it stays on its line."""
+    return short(on_one_line(group))
 
 
 def _points(gap: Interval) -> str:

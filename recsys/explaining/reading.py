@@ -74,8 +74,8 @@ class Attended:
 
     def adds(self, candidates: Singles) -> Floats:
         """Say what each click adds to the interest in C candidates, by their vectors [C, p]; shape [H, C]."""
-        if not len(self.items):
-            return np.empty((0, len(candidates)))
+        if not len(self.items) or not len(candidates):
+            return np.empty((len(self.items), len(candidates)))
         clicked, parts = self.vectors, self.tower.parts
         history = clicked.reshape(1, len(clicked), parts, -1).transpose(0, 2, 1, 3)
         asked = candidates.reshape(1, len(candidates), parts, -1).transpose(0, 2, 3, 1)

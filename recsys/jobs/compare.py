@@ -163,11 +163,11 @@ def _refuse_bad_days(asked_for: bool, first: System, second: System, dataset: Da
 
 
 def _bad_days(asked: Asked, sides: Sides) -> dict[str, Mapping[str, Interval]]:
-    """Measure what bad days cost each side that is a model; the feed stops where both have learnt."""
+    """Measure what bad days cost each side that is a model, A or B; the feed stops where both have learnt."""
     begin = last_learnt(*sides.systems)
     return {
-        system.name: system.stressed(asked, scores, begin)
-        for system, scores in zip(sides.systems, sides.scores, strict=True)
+        side: system.stressed(asked, scores, begin)
+        for side, system, scores in zip("AB", sides.systems, sides.scores, strict=True)
         if system.stressed is not None and begin is not None
     }
 

@@ -11,6 +11,7 @@ from recsys.arranging.rules import texts_of
 from recsys.evaluation.evaluation import PRODUCT
 from recsys.evaluation.gains import Gains, Group, Shift, exposure_of, gains, shifts
 from recsys.evaluation.measures import ndcg, per_request
+from recsys.jobs.baselines import random
 from recsys.jobs.prices import price_rules
 from recsys.jobs.segments import group_items, segment_requests
 from recsys.past.lookup import Asked, user_numbers
@@ -121,13 +122,11 @@ def judge_shifts(sides: "Sides", asked: Asked, columns: Sequence[str]) -> dict[s
         Columns of items to group by, beside those of the first side that is a model.
     """
     model = next((side for side in sides.systems if side.kinds is not None), None)
-    kinds = group_items(sides.requests, sides.dataset, columns)
-    if model is not None and model.kinds is not None:
-        kinds |= model.kinds(asked)
-    request = np.repeat(np.arange(len(asked.lengths)), asked.lengths)
-    codes = asked.candidates["item_id"].rank("dense").to_numpy().astype(np.int64) - 1
-    turn = np.random.default_rng(sides.seed).permutation(int(codes.max(initial=0)) + 1)[codes]
-    seen = []
+    kinds = {} if model is None or model.kinds is None else dict(model.kinds(asked))
+    others = [column for column in columns if not any(name.startswith(f"{column} = ") for name in kinds)]
+    kinds |= group_items(asked, sides.dataset, others)
+    request, seen = np.repeat(np.arange(len(asked.lengths)), asked.lengths), list[Floats]()
+    turn = random(asked.candidates, sides.seed)
     for scores in sides.scores:
         exposure = exposure_of(np.lexsort((turn, -scores, request)), asked.starts)
         seen.append(np.where(scores > -np.inf, exposure, 0.0))

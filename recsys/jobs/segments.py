@@ -90,19 +90,31 @@ def segment_requests(asked: Asked, dataset: Dataset, columns: Sequence[str] = ()
     return {name: flags for name, flags in found.items() if flags.any() and not flags.all()}
 
 
-def group_items(requests: pl.DataFrame, dataset: Dataset, columns: Sequence[str]) -> dict[str, Flags]:
-    """Group candidates, and not their requests, by those of some columns that items have; named as segments are.
+def group_items(asked: Asked, dataset: Dataset, columns: Sequence[str]) -> dict[str, Flags]:
+    """Group candidates, and not their requests, by those of some columns that items have.
+
+    Parameters
+    ----------
+    asked
+        Logged requests; C rows.
+    dataset
+        The tables whose behaviour they know.
+    columns
+        Others than of items are passed over.
 
     Returns
     -------
-    Name such as `"category = home"`, [C] whether the row's item is in it.
+    Name such as `"category = home"`, [C] whether the row's item was in it as known then; a group of all or none of the
+    candidates is left out.
     """
-    found, items = dict[str, Flags](), one_version(dataset.items, "item_id", "last")
+    found, versions = dict[str, Flags](), pl.Series(asked.lookup.items)
     for column in columns:
-        if column in items.columns and column not in requests.columns:
-            grouped, names = _most_frequent(_of_rows(requests, items, "item_id", column), requests, None)
+        if column in dataset.items.columns and column not in asked.candidates.columns:
+            words = _categories(column, dataset.items[column])
+            values = words.gather(versions.set(versions < 0, None)).fill_null(_NONE)
+            grouped, names = _most_frequent(values, asked.candidates, None)
             found |= {f"{column} = {name}": (grouped == name).to_numpy() for name in names}
-    return found
+    return {name: flags for name, flags in found.items() if flags.any() and not flags.all()}
 
 
 def _clicked(requests: pl.DataFrame) -> Flags:
@@ -152,19 +164,15 @@ def _by_column(requests: pl.DataFrame, dataset: Dataset, column: str) -> Mapping
         return _groups(column, _categories(column, values), requests, None)
     for table, key in ((dataset.users, "user_id"), (dataset.items, "item_id")):
         if table is not None and column in table.columns:
-            values = _of_rows(requests, one_version(table, key, "last"), key, column)
+            table = one_version(table, key, "last")
+            categories = table.select(key, category=_categories(column, table[column]))
+            values = requests.join(categories, on=key, how="left", maintain_order="left")["category"].fill_null(_NONE)
             if key == "item_id":
                 return _groups(f"clicked items' {column}", values, requests, _clicked(requests))
             return _groups(column, values, requests, None)
     tables = {"requests": dataset.requests, "users": dataset.users, "items": dataset.items}
     columns = [f"{name} have {', '.join(of.columns)}" for name, of in tables.items() if of is not None]
     raise SettingsError(f"no table has a column {column!r} to group by; {'; '.join(columns)}")
-
-
-def _of_rows(requests: pl.DataFrame, table: pl.DataFrame, key: str, column: str) -> pl.Series:
-    """Give what a table of users or items says of each row, in words."""
-    categories = table.select(key, category=_categories(column, table[column]))
-    return requests.join(categories, on=key, how="left", maintain_order="left")["category"].fill_null(_NONE)
 
 
 def _categories(column: str, values: pl.Series) -> pl.Series:

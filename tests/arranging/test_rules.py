@@ -217,3 +217,17 @@ def test_what_is_not_out_yet_is_not_new(line) -> None:
         moved = lists.with_columns(timestamp=pl.col("available_at") + pl.duration(minutes=shift))
         single = moved.with_columns(request_id=pl.int_range(pl.len())).drop("available_at")
         assert set(are_new(Asked.of(single, log), 24.0).tolist()) == {new}
+
+
+@pytest.mark.parametrize(
+    ("column", "texts"),
+    [
+        (pl.Series(["0.00", "7.50", "-3.00", "100.00", None]).cast(pl.Decimal(10, 2)), ["0", "7.5", "-3", "100", None]),
+        (pl.Series([0.0, -0.0, 7.5, 1e16, 1e300, None]), ["0", "0", "7.5", "10000000000000000", "1e+300", None]),
+        (pl.Series([100]).cast(pl.Decimal(10, 0)), ["100"]),
+        (pl.Series([2.0, 0.5], dtype=pl.Float32), ["2", "0.5"]),
+        (pl.Series([True, False]), ["true", "false"]),
+    ],
+)
+def test_numbers_are_written_alike_however_they_are_kept(column: pl.Series, texts: list[str | None]) -> None:
+    assert as_texts(column).to_list() == texts

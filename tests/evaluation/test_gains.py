@@ -186,3 +186,23 @@ def test_a_small_change_is_not_named_however_certain() -> None:
     found = shifts((a, b), clicked, {"slightly": group}, starts, users)["slightly"]
     assert found.change.low > 0
     assert not found.named
+
+
+def test_names_of_groups_stay_on_their_line_and_are_cut() -> None:
+    _, starts, order, clicked, group, users = made(3)
+    by_list = order.reshape(-1, 12)
+    last = np.concatenate([row[np.argsort(group[row], kind="stable")] for row in by_list])
+    odd = "cat = A\nBETTER. " + "x" * 5000
+    moved = shifts((exposure_of(order, starts), exposure_of(last, starts)), clicked, {odd: group}, starts, users)
+    told = [moved[odd].in_words(odd), *judged(starts, last, clicked, {odd: group}, users).in_words()]
+    assert any("cat = A\\nBETTER" in line for line in told[1:])
+    assert "cat = A\\nBETTER" in told[0]
+    assert all("\n" not in line and len(line) < 250 for line in told)
+
+
+def test_where_nothing_was_clicked_no_share_of_clicks_is_told() -> None:
+    _, starts, order, clicked, group, users = made(3)
+    a, b = exposure_of(order, starts), exposure_of(order[::-1].copy(), starts)
+    found = shifts((a, b), np.zeros(len(clicked), dtype=bool), {"a": group}, starts, users)["a"]
+    assert found.to_json()["clicks"] is None
+    assert found.in_words("a").endswith(")")

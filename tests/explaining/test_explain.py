@@ -74,3 +74,13 @@ def test_clicks_are_what_the_user_clicked_before(line, ready) -> None:
     assert len(named) > 20
     assert set(named) <= chosen
     assert np.all(explained.rows >= 0)
+
+
+def test_what_has_no_text_is_explained_without_clicks(line, ready) -> None:
+    lists = line.candidates(20)
+    unknown = lists.with_columns(item_id=pl.col("item_id") + 10**6)
+    found = explain(ready, ready.ask(unknown)).frame()
+    assert len(found) == len(unknown)
+    assert found["clicks"].list.len().sum() == 0
+    one = pl.concat([lists, unknown.unique("request_id")])
+    assert len(explain(ready, ready.ask(one), top=1).frame()) == lists["request_id"].n_unique()

@@ -341,8 +341,8 @@ def test_what_a_side_does_not_list_gets_no_exposure(line) -> None:
 @pytest.mark.slow
 def test_bad_days_cost_a_model_in_a_comparison_what_they_cost_it_alone(line) -> None:
     found = compare("popularity", line.model, line.dataset, PLAN, stressed=True)
-    assert found.exhibits.stress == {str(line.model): evaluate(line.model, line.dataset, stressed=True).stress}
-    assert f"On a bad day nDCG@10 of {line.model} changes by:" in found.to_text(300)
+    assert found.exhibits.stress == {"B": evaluate(line.model, line.dataset, stressed=True).stress}
+    assert "On a bad day nDCG@10 of B changes by:" in found.to_text(300)
     assert "What do bad days cost?" in found.to_html()
     assert json.loads(json.dumps(found.to_json()))["stress"]
 
@@ -353,6 +353,34 @@ def test_bad_days_are_refused_where_nobody_can_tell(line) -> None:
     drawn = replace(line.dataset, about=replace(line.dataset.about, sampled=True))
     with pytest.raises(SettingsError, match="where no list was logged"):
         compare("popularity", line.model, drawn, PLAN, stressed=True)
+
+
+def test_a_side_that_ties_all_gives_no_group_more_than_a_random_one(line) -> None:
+    tied = line.dataset.requests.select("request_id", "item_id", score=pl.lit(1.0))
+    found = compare("random", tied, line.dataset, PLAN, ["category", "subcategory"]).exhibits.exposure
+    assert len(found) > 5
+    assert not any(of.named for of in found.values())
+
+
+def test_items_are_grouped_by_what_was_known_of_them_at_the_request(line) -> None:
+    """The last fifth of the time knows half the items by another category."""
+    moments = line.dataset.requests["timestamp"].sort()
+    late = moments[len(moments) * 4 // 5]
+    known = line.dataset.items.with_columns(known_at=pl.lit(None, moments.dtype))
+    half = known.filter(pl.col("item_id") % 2 == 0)
+    new = half.with_columns(category=pl.lit("changed"), known_at=pl.lit(late, moments.dtype))
+    versions = replace(line.dataset, items=pl.concat([known, new]))
+    found = compare("random", "popularity", versions, PLAN, ["category"]).exhibits.exposure["category = changed"]
+    requests = line.dataset.requests
+    of_it = (pl.col("item_id") % 2 == 0) & (pl.col("timestamp") > late)
+    assert found.candidates == pytest.approx(requests.select(of_it.mean()).item(), abs=1e-3)
+
+
+def test_columns_that_a_model_knows_are_grouped_as_it_knows_them(line) -> None:
+    exposure = compare("popularity", line.model, line.dataset, PLAN, ["category"]).exhibits.exposure
+    assert sum(of.candidates for of in exposure.values()) == pytest.approx(1)
+    alike = replace(line.dataset, items=line.dataset.items.with_columns(shop=pl.lit("one")))
+    assert compare("random", "popularity", alike, PLAN, ["shop"]).exhibits.exposure == {}
 
 
 def test_items_that_a_side_ties_get_alike_exposure_whatever_their_ids(line) -> None:

@@ -5,7 +5,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from recsys.evaluation.comparison import Comparison, Difference
-from recsys.evaluation.reports.pages import chance, count, number, short, signed
+from recsys.evaluation.reports.pages import chance, count, number, signed
+from recsys.shown import short
 from recsys.statistics.intervals import LEVEL
 from recsys.statistics.power import FEWEST_USERS
 from recsys.statistics.verdict import Verdict

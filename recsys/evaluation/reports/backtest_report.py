@@ -11,7 +11,8 @@ from recsys.evaluation.reports.answer import answer
 from recsys.evaluation.reports.charts import Row, interval_chart
 from recsys.evaluation.reports.comparison_report import KINDS, SIGNS, interval_ends
 from recsys.evaluation.reports.exhibited import Exhibits
-from recsys.evaluation.reports.pages import NOTHING, count, number, printed, render, short, signed, terminal
+from recsys.evaluation.reports.pages import NOTHING, count, number, printed, render, signed, terminal
+from recsys.shown import short
 from recsys.statistics.intervals import Interval
 
 SHOWN = ("AUC", "first-hit MRR")

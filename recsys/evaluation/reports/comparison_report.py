@@ -25,10 +25,10 @@ from recsys.evaluation.reports.pages import (
     percent,
     printed,
     render,
-    short,
     signed,
     terminal,
 )
+from recsys.shown import short
 from recsys.statistics.intervals import Interval
 from recsys.statistics.verdict import Verdict
 

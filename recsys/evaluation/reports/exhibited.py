@@ -109,7 +109,8 @@ class Exhibits:
     exposure
         Group of items, what it gets by A and by B.
     stress
-        By side that is a model, what nDCG@10 loses on bad days, see `recsys.jobs.stress`; empty where nobody asked.
+        By side that is a model, A or B, what nDCG@10 loses on bad days, see `recsys.jobs.stress`; empty where nobody
+        asked.
     """
 
     movement: Movement | None = None

@@ -7,13 +7,10 @@ from io import StringIO
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from rich.console import Console
 
-from recsys.shown import finish, shown
+from recsys.shown import finish, short, shown
 
 NOTHING = "\N{EN DASH}"
 """Stands where there is no number."""
-
-LONGEST_NAME = 60
-"""Characters of a name that a chart or a table shows."""
 
 
 def number(value: float) -> str:
@@ -50,11 +47,6 @@ def count(of: int, what: str) -> str:
 def sentence(words: str) -> str:
     """Begin with a capital and keep every other letter."""
     return words[:1].upper() + words[1:]
-
-
-def short(name: str, longest: int = LONGEST_NAME) -> str:
-    """Cut a name that is too long; the cut shows."""
-    return name if len(name) <= longest else name[: longest - 1] + "…"
 
 
 def glued(words: str) -> str:

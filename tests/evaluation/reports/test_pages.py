@@ -4,7 +4,6 @@ import pytest
 from jinja2 import TemplateNotFound, UndefinedError
 
 from recsys.evaluation.reports.pages import (
-    LONGEST_NAME,
     chance,
     count,
     glued,
@@ -14,7 +13,6 @@ from recsys.evaluation.reports.pages import (
     printed,
     render,
     sentence,
-    short,
     signed,
     terminal,
 )
@@ -52,11 +50,6 @@ def test_words_follow_their_number():
 def test_a_sentence_begins_with_a_capital_and_keeps_its_names():
     assert sentence("users of MIND") == "Users of MIND"
     assert sentence("") == ""
-
-
-def test_long_names_are_cut_where_one_can_see_it():
-    assert short("a" * LONGEST_NAME) == "a" * LONGEST_NAME
-    assert short("a" * 61) == "a" * 59 + "…"
 
 
 def test_a_percent_sign_stays_with_its_number():
