@@ -64,7 +64,12 @@ def families_of(columns: Sequence[PlannedColumn]) -> tuple[str, ...]:
 
 
 def contributions(
-    ranker: TreeRanker, table: FeatureTable, columns: tuple[PlannedColumn, ...], order: Ints, starts: Ints, rows: Ints
+    ranker: TreeRanker,
+    table: FeatureTable,
+    columns: tuple[PlannedColumn, ...],
+    lists: tuple[Ints, Ints],
+    rows: Ints,
+    request: Ints,
 ) -> Contributions:
     """Compare candidates with others of their lists.
 
@@ -76,13 +81,13 @@ def contributions(
     ----------
     ranker, table, columns
         The trees, the features of Q candidates, and the plan that they follow.
-    order, starts
-        Rows of the table by request and from the best to the worst, shape [Q], and the first place of each request and,
-        last, Q, shape [R + 1].
-    rows
-        Which candidates, shape [K].
+    lists
+        Rows that are compared, by request and from the best to the worst, shape [L], and the first of each request and,
+        last, L, shape [R + 1].
+    rows, request
+        Which candidates, and the request of each, shapes [K].
     """
-    request = np.searchsorted(starts, rows, side="right") - 1
+    order, starts = lists
     own_rows = dict(of_each(request))
     beside = {which: compared_with(order[starts[which] : starts[which + 1]]) for which in own_rows}
     needed = np.unique(np.concatenate([rows, *beside.values()]))

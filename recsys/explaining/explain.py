@@ -3,17 +3,20 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import polars as pl
 
+from recsys.arranging.rules import boosts_of, fixed_places
+from recsys.arranging.settings import RuleSettings
 from recsys.explaining.contributions import Contributions, contributions, of_each
 from recsys.explaining.reading import Attended, Spoken
 from recsys.features.plan import compute_features, plan
 from recsys.features.table import FeatureTable
 from recsys.past.lookup import Asked
-from recsys.past.streams import Ints
+from recsys.past.streams import Flags, Ints
+from recsys.statistics.numbers import Floats
 
 if TYPE_CHECKING:
     from recsys.model.ready import Ready
@@ -25,6 +28,32 @@ CLICKS = 3
 def contribution_column(family: str) -> str:
     """Name the column that says what a family adds to a score."""
     return f"contribution_{family.replace(' ', '_')}"
+
+
+class Ruled(NamedTuple):
+    """What rules did to K ranked candidates.
+
+    Attributes
+    ----------
+    boosts
+        What they add to the score that each is ordered by, shape [K].
+    fixed
+        Whether each has its place because it is fixed to it, shape [K].
+    others
+        What else moves candidates, of `"caps"`, `"diversity"` and `"exploration"`.
+    """
+
+    boosts: Floats
+    fixed: Flags
+    others: tuple[str, ...]
+
+    @classmethod
+    def of(cls, asked: Asked, rules: RuleSettings, rows: Ints, rank: Ints) -> "Ruled":
+        """Read what rules say of ranked candidates, by their rows and ranks, each of shape [K]."""
+        caps = any(of.caps for of, _ in rules.of_lists)
+        moving = {"caps": caps, "diversity": rules.diversity is not None, "exploration": rules.exploration is not None}
+        fixed = fixed_places(asked, rules)[rows] == rank - 1
+        return cls(boosts_of(asked, rules)[rows], fixed, tuple(name for name, moves in moving.items() if moves))
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +74,10 @@ class Explained:
         The features of all that were asked.
     clicks
         The past clicks that raise interest in each most.
+    ruled
+        What rules did to each.
+    listed
+        How many of those that were asked no rule leaves out.
     """
 
     ranked: pl.DataFrame
@@ -53,6 +86,8 @@ class Explained:
     contributions: Contributions
     table: FeatureTable
     clicks: tuple[list[Spoken], ...]
+    ruled: Ruled
+    listed: int
 
     def frame(self) -> pl.DataFrame:
         """Give the ranked candidates with what adds to each score.
@@ -60,7 +95,8 @@ class Explained:
         Returns
         -------
         Beside what a ranking holds `others`, the mean score of the others of the list that a candidate is compared with
-        (at most 20); a column `contribution_<family>` for each family, whose sum is `score` less `others`;
+        (at most 20); `boost`, what rules add to the score that it is ordered by; a column `contribution_<family>` for
+        each family, whose sum is `score` less `others`;
         `named_first`, the family that moves the score most; and `clicks`, the items that the user clicked and that
         raise interest most.
         """
@@ -71,6 +107,7 @@ class Explained:
         clicks = [named[begin:end] for begin, end in pairwise(ends)]
         return self.ranked.with_columns(
             pl.Series("others", of.others),
+            pl.Series("boost", self.ruled.boosts),
             *(
                 pl.Series(contribution_column(family), adds)
                 for family, adds in zip(of.families, of.by_family.T, strict=True)
@@ -97,16 +134,22 @@ def explain(ready: "Ready", asked: Asked, top: int | None = None, also: Collecti
     columns = plan(ready.model.settings.features)
     table = compute_features(asked, ready.model.settings.features, ready.reader)
     scores = ready.model.ranker.score(table)
-    ranked = ready.ranked(asked, scores)
-    if top is not None:
-        ranked = ranked.filter((pl.col("rank") <= top) | pl.col("item_id").cast(pl.String).is_in([*also]))
+    listed = ready.ranked(asked, scores)
     row = asked.candidates.select("request_id", "item_id").with_row_index("row")
-    found_rows = ranked.join(row, on=["request_id", "item_id"], how="left", maintain_order="left")["row"]
-    rows: Ints = found_rows.cast(pl.Int64).to_numpy()
+    found_rows = listed.join(row, on=["request_id", "item_id"], how="left", maintain_order="left")["row"]
+    all_rows: Ints = found_rows.cast(pl.Int64).to_numpy()
+    wanted = np.ones(len(listed), dtype=bool)
+    if top is not None:
+        also_wanted = pl.col("item_id").cast(pl.String).is_in([*also])
+        wanted = listed.select((pl.col("rank") <= top) | also_wanted).to_series().to_numpy()
+    ranked, rows = listed.filter(pl.Series(wanted)), all_rows[wanted]
     request = np.repeat(np.arange(len(asked.lengths)), asked.lengths)
     order = ready.order(asked.candidates, scores, request)
-    found = contributions(ready.model.ranker, table, columns, order, asked.starts, rows)
-    return Explained(ranked, asked, rows, found, table, _clicks(ready, asked, rows, request[rows]))
+    order = order[np.isin(order, all_rows)]  # nobody is held against what rules leave out
+    starts = np.searchsorted(request[order], np.arange(len(asked.lengths) + 1))
+    found = contributions(ready.model.ranker, table, columns, (order, starts), rows, request[rows])
+    ruled = Ruled.of(asked, ready.model.settings.rules, rows, ranked["rank"].cast(pl.Int64).to_numpy())
+    return Explained(ranked, asked, rows, found, table, _clicks(ready, asked, rows, request[rows]), ruled, len(listed))
 
 
 def _clicks(ready: "Ready", asked: Asked, rows: Ints, request: Ints) -> tuple[list[Spoken], ...]:

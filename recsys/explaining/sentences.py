@@ -30,6 +30,9 @@ SPEAKS_OF = {
 }
 """What families of features are about, in the order of the catalogue."""
 
+_UNLIKELY = 0.5
+"""Whoever had its place with a lower probability has it by chance."""
+
 _ASIDE = 0.1
 """What speaks for the other side is named from this share on of what speaks for the upper one."""
 
@@ -52,22 +55,43 @@ def why(explained: "Explained", upper: int, lower: int, name: Callable[[object],
     families = np.array([column.family for column in of.columns])
     by_family = {family: float(differs[families == family].sum()) for family in of.families}
     begin = f'"{name(items[upper])}" stands above "{name(items[lower])}"'
-    if ahead < 0:
-        reason = "by chance or a rule" if "propensity" in explained.ranked.columns else "by a rule"
-        return f"{begin} {reason}: its score is {-ahead:.3f} lower."
-    if ahead == 0:
-        return f"{begin} by chance: their scores are the same."
+    if ruled := _by_rule(explained, upper, lower, ahead):
+        return f"{begin} {ruled}."
+    boost = float(explained.ruled.boosts[upper] - explained.ruled.boosts[lower])
+    if boost:
+        begin += f", by {ahead + boost:.3f} with a boost of {boost:+.3f} ([rules] boosts), its score by {ahead:.3f}"
+    else:
+        begin += f", by {ahead:.3f}"
     best, most = max(by_family.items(), key=lambda pair: pair[1])
     inside = np.where(families == best, differs, -np.inf)
     column = of.columns[int(np.argmax(inside))]
     said = (
-        f"{begin}, by {ahead:.3f}, most of all for {SPEAKS_OF[best]} (+{most:.3f}): {column.told.meaning} "
+        f"{begin}, most of all for {SPEAKS_OF[best]} (+{most:.3f}): {column.told.meaning} "
         f"({_pair(explained, column, upper, lower)})"
     )
     worst, least = min(by_family.items(), key=lambda pair: pair[1])
     if -least >= _ASIDE * most:
         said += f"; {SPEAKS_OF[worst]} speaks for the other one ({least:.3f})"
     return f"{said}."
+
+
+def _by_rule(explained: "Explained", upper: int, lower: int, ahead: float) -> str:
+    """Say by which rule, or chance, a candidate stands above another one whose score is so far below; if by any."""
+    ruled, boost = explained.ruled, float(explained.ruled.boosts[upper] - explained.ruled.boosts[lower])
+    side = "higher" if ahead > 0 else "lower"
+    scores = f"its score is {abs(ahead):.3f} {side}" if ahead else "their scores are the same"
+    if ruled.fixed[upper]:
+        return f"because a rule fixes it to place {explained.ranked['rank'][upper]} ([rules] fixed): {scores}"
+    if ahead + boost > 0:
+        return "" if ahead > 0 else f"by a boost of {boost:+.3f} ([rules] boosts): {scores}"
+    if ahead == boost == 0:
+        return f"by chance: {scores}"
+    if ruled.fixed[lower]:
+        return f"because a rule fixes the other one to its place ([rules] fixed): {scores}"
+    if "propensity" in explained.ranked.columns and (likely := explained.ranked["propensity"][upper]) < _UNLIKELY:
+        return f"by chance ([rules] exploration, with a probability of {likely:.3g}): {scores}"
+    boosted = f", and with boosts it is {-ahead - boost:.3f} behind" if boost else ""
+    return f"by a rule ([rules] {' or '.join(ruled.others)}): {scores}{boosted}"
 
 
 def _pair(explained: "Explained", column: "PlannedColumn", upper: int, lower: int) -> str:

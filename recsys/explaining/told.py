@@ -62,6 +62,10 @@ class Place:
         What the words raise, interest or appeal.
     words
         The words of its text that raise that most.
+    boost, fixed
+        What rules add to the score that it is ordered by, and whether one fixes it to its place.
+    propensity
+        How likely it was to stand there given those above, where something is left to chance.
     """
 
     item: str
@@ -73,6 +77,18 @@ class Place:
     clicks: tuple[Named, ...]
     raised: str
     words: tuple[Named, ...]
+    boost: float = 0.0
+    fixed: bool = False
+    propensity: float | None = None
+
+    @property
+    def scores(self) -> str:
+        """Say what it is ordered by."""
+        said = f"score {self.score:.3f}, others {self.others:.3f}"
+        said += f", boosted by {self.boost:+.3f}" if self.boost else ""
+        said += ", fixed to its place" if self.fixed else ""
+        chance = self.propensity is not None and self.propensity < 1
+        return f"{said}, there with a probability of {self.propensity:.3g}" if chance else said
 
 
 @dataclass(frozen=True)
@@ -91,6 +107,8 @@ class ExplainedList:
         The first of them.
     why
         A sentence for each two.
+    left_out
+        How many of the candidates rules leave out.
     """
 
     request: str
@@ -100,6 +118,7 @@ class ExplainedList:
     candidates: int
     places: tuple[Place, ...]
     why: tuple[str, ...]
+    left_out: int = 0
 
     def to_json(self) -> dict[str, object]:
         """Write as plain JSON; see `Place`."""
@@ -119,9 +138,10 @@ class ExplainedList:
     def to_text(self) -> str:
         """Write for a terminal."""
         lines = [self._head, "What speaks for each is said beside the others of this list, not of all items."]
+        if not self.places:
+            lines = [self._head, "Nothing is listed: [rules] leave out all candidates."]
         for each in self.places:
-            scores = f"score {each.score:.3f}, others {each.others:.3f}"
-            lines += ["", f"{each.rank}. {each.title} (item {each.item}): {scores}"]
+            lines += ["", f"{each.rank}. {each.title} (item {each.item}): {each.scores}"]
             for part in each.parts[:_NAMED]:
                 bar = _BAR * max(1, round(_WIDEST * abs(part.adds) / self._largest))
                 lines.append(f"   {part.adds:+.3f} {part.about} ({part.family}) {bar}")
@@ -143,8 +163,9 @@ class ExplainedList:
 
     @property
     def _head(self) -> str:
+        left_out = f", {self.left_out:,} of which rules leave out" if self.left_out else ""
         return (
-            f"Request {self.request} of user {self.user}, {self.candidates:,} candidates, asked for at "
+            f"Request {self.request} of user {self.user}, {self.candidates:,} candidates{left_out}, asked for at "
             f"{self.timestamp:%F %T} UTC, of what was known before {self.as_of:%F %T} UTC"
         )
 

@@ -1,6 +1,7 @@
 """Explain: why one list is in its order, a logged one or one that is made."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -86,7 +87,8 @@ def explain_list(
     sentences = tuple(why(explained, *each, title) for each in pairs)
     user, size = str(asked.candidates["user_id"][0]), len(asked.candidates)
     shown_at, as_of = _moment(asked.rows.timestamp), _moment(asked.rows.as_of)
-    return ExplainedList(request, user, shown_at, as_of, size, places, sentences)
+    left_out = size - explained.listed
+    return ExplainedList(request, user, shown_at, as_of, size, places, sentences, left_out)
 
 
 def _own(lists: pl.DataFrame, request: str, called: str) -> pl.DataFrame:
@@ -162,4 +164,6 @@ def _place(
     ]
     clicks = tuple(Named(title(items[int(click.what)]), click.adds) for click in explained.clicks[place])
     scores = int(row["rank"]), float(row["score"]), float(of.others[place])
-    return Place(str(row["item_id"]), title(row["item_id"]), *scores, tuple(parts), clicks, *words)
+    found = Place(str(row["item_id"]), title(row["item_id"]), *scores, tuple(parts), clicks, *words)
+    boost, fixed = float(explained.ruled.boosts[place]), bool(explained.ruled.fixed[place])
+    return replace(found, boost=boost, fixed=fixed, propensity=row.get("propensity"))

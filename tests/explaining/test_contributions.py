@@ -44,6 +44,10 @@ def grown(leaves: int, bags: int = 1):
     return grow(examples, Contract.of(examples.table), settings, seed=3, rounds=settings.rounds)
 
 
+def of_request(starts: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    return np.searchsorted(starts, rows, side="right") - 1
+
+
 @pytest.mark.parametrize("bags", [1, 3])
 def test_contributions_sum_to_the_score(bags: int) -> None:
     ranker = grown(leaves=8, bags=bags)
@@ -52,7 +56,7 @@ def test_contributions_sum_to_the_score(bags: int) -> None:
     scores = ranker.score(table)
     order = np.lexsort((-scores, np.repeat(np.arange(len(lengths)), lengths)))
     rows = np.random.default_rng(0).permutation(len(scores))
-    found = contributions(ranker, table, COLUMNS, order, starts, rows)
+    found = contributions(ranker, table, COLUMNS, (order, starts), rows, of_request(starts, rows))
     assert found.families == ("popularity", "freshness", "text")
     assert found.by_family.sum(axis=1) + found.others == pytest.approx(scores[rows], abs=1e-9)
     assert found.by_column.sum(axis=1) == pytest.approx(found.by_family.sum(axis=1), abs=1e-12)
@@ -64,7 +68,9 @@ def test_others_are_those_of_the_list_and_never_oneself() -> None:
     table, starts = make_table(lengths, 6)
     scores = ranker.score(table)
     order = np.lexsort((-scores, np.repeat(np.arange(len(lengths)), lengths)))
-    found = contributions(ranker, table, COLUMNS, order, starts, np.arange(len(scores)))
+    found = contributions(
+        ranker, table, COLUMNS, (order, starts), np.arange(len(scores)), of_request(starts, np.arange(len(scores)))
+    )
     told = ranker.contributions(table, np.arange(len(scores)))
     assert found.others[0] == pytest.approx(told[0, -1])  # nobody stands beside it
     assert found.others[1] == pytest.approx(scores[[2, 3]].mean())
@@ -85,7 +91,9 @@ def test_where_trees_add_up_a_family_adds_what_its_values_change() -> None:
     ranker, lengths = grown(leaves=2), np.array([12])
     table, starts = make_table(lengths, 7)
     scores = ranker.score(table)
-    found = contributions(ranker, table, COLUMNS, np.argsort(-scores), starts, np.arange(12))
+    found = contributions(
+        ranker, table, COLUMNS, (np.argsort(-scores), starts), np.arange(12), of_request(starts, np.arange(12))
+    )
     family = np.array([NAMES[name.split("_")[0]] for name in TABLE_NAMES])
     first = 0
     for row in range(12):
@@ -109,12 +117,16 @@ def test_a_candidate_is_explained_alike_whatever_is_explained_beside_it() -> Non
     table, starts = make_table(lengths, 8)
     scores = ranker.score(table)
     order = np.lexsort((-scores, np.repeat(np.arange(len(lengths)), lengths)))
-    together = contributions(ranker, table, COLUMNS, order, starts, np.arange(42))
+    together = contributions(ranker, table, COLUMNS, (order, starts), np.arange(42), of_request(starts, np.arange(42)))
     for row in (0, 4, 5, 20, 41):
-        alone = contributions(ranker, table, COLUMNS, order, starts, np.array([row]))
+        alone = contributions(
+            ranker, table, COLUMNS, (order, starts), np.array([row]), of_request(starts, np.array([row]))
+        )
         assert alone.by_column[0] == pytest.approx(together.by_column[row], abs=1e-12)
         assert alone.others[0] == pytest.approx(together.others[row], abs=1e-12)
-    nothing = contributions(ranker, table, COLUMNS, order, starts, np.empty(0, np.int64))
+    nothing = contributions(
+        ranker, table, COLUMNS, (order, starts), np.empty(0, np.int64), of_request(starts, np.empty(0, np.int64))
+    )
     assert nothing.by_family.shape == (0, 3)
 
 

@@ -84,3 +84,28 @@ def test_what_has_no_text_is_explained_without_clicks(line, ready) -> None:
     assert found["clicks"].list.len().sum() == 0
     one = pl.concat([lists, unknown.unique("request_id")])
     assert len(explain(ready, ready.ask(one), top=1).frame()) == lists["request_id"].n_unique()
+
+
+def test_boosts_and_fixed_places_are_told_and_nobody_is_held_against_what_is_left_out(line, ready) -> None:
+    lists = line.candidates(30)
+    worst = Ranker.load(line.model).rank(lists)["item_id"][-1]
+    kind = line.dataset.items["category"][0]
+    rules = RuleSettings.model_validate(
+        {
+            "boosts": [{"attribute": "category", "values": [kind], "by": 0.5}],
+            "unavailable": {"subcategory": [line.dataset.items["subcategory"][1]]},
+            "fixed": {2: worst},
+        }
+    )
+    ruled, _ = Ready.today(line.model, line.dataset, rules=rules)
+    asked = ruled.ask(lists)
+    found = explain(ruled, asked)
+    frame = found.frame().join(line.dataset.items.select("item_id", "category"), on="item_id", maintain_order="left")
+    assert frame["boost"].to_list() == [0.5 if each == kind else 0.0 for each in frame["category"]]
+    assert found.listed == len(found.ranked) < len(lists)
+    assert found.ranked.filter(pl.Series(found.ruled.fixed))["item_id"].unique().to_list() == [worst]
+    for request, own in frame.group_by("request_id"):
+        if len(own) <= 20:
+            for place, others in enumerate(own["others"]):
+                rest = [score for each, score in enumerate(own["score"]) if each != place]
+                assert others == pytest.approx(np.mean(rest) if rest else own["score"][0], abs=1e-9), request

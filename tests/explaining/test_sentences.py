@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from recsys.explaining.explain import explain
+from recsys.explaining.explain import Ruled, explain
 from recsys.explaining.sentences import SPEAKS_OF, why
 from recsys.features.plan import plan
 from recsys.features.settings import FAMILIES, FeatureSettings
@@ -77,14 +77,43 @@ def test_values_of_the_feature_stand_in_it(explained) -> None:
     assert why(made, 0, 1, name).endswith("; how new it is speaks for the other one (-0.500).")
 
 
-def test_equal_scores_and_rules_are_said(explained) -> None:
-    of = explained.contributions
-    alike = replace(explained, contributions=replace(of, told=np.zeros_like(of.told)))
-    assert why(alike, 0, 1, name).endswith("by chance: their scores are the same.")
+@pytest.mark.parametrize(
+    ("ahead", "boosts", "fixed", "propensity", "said"),
+    [
+        (0.0, (0, 0), (False, False), None, "by chance: their scores are the same."),
+        (-0.25, (0, 0), (False, False), None, "by a rule ([rules] caps or diversity): its score is 0.250 lower."),
+        (-0.25, (0, 0), (True, False), None, "because a rule fixes it to place 1 ([rules] fixed): its score is 0.250 lower."),
+        (0.25, (0, 0), (True, False), None, "because a rule fixes it to place 1 ([rules] fixed): its score is 0.250 higher."),
+        (-0.25, (0, 0), (False, True), None, "because a rule fixes the other one to its place ([rules] fixed): its score is 0.250 lower."),
+        (-0.25, (0.5, 0), (False, False), None, "by a boost of +0.500 ([rules] boosts): its score is 0.250 lower."),
+        (0.25, (0, 0.5), (False, False), None, "caps or diversity): its score is 0.250 higher, and with boosts it is 0.250 behind."),
+        (-0.25, (0, 0), (False, False), 0.0125, "by chance ([rules] exploration, with a probability of 0.0125): its score is 0.250 lower."),
+        (-0.25, (0, 0), (False, False), 0.9, "by a rule ([rules] caps or diversity): its score is 0.250 lower."),
+    ],
+)  # fmt: skip
+def test_rules_and_chance_are_said(explained, ahead, boosts, fixed, propensity, said) -> None:
+    of, rows = explained.contributions, len(explained.ranked)
     told = np.zeros_like(of.told)
-    told[1, 0] = 0.25
-    lower = replace(explained, contributions=replace(of, told=told))
-    assert why(lower, 0, 1, name).endswith("by a rule: its score is 0.250 lower.")
+    told[0, 0] = ahead
+    ruled = Ruled(np.zeros(rows), np.zeros(rows, dtype=bool), ("caps", "diversity"))
+    ruled.boosts[:2], ruled.fixed[:2] = boosts, fixed
+    ranked = explained.ranked
+    if propensity is not None:
+        ranked = ranked.with_columns(propensity=pl.Series([propensity] + [1.0] * (rows - 1)))
+    made = replace(explained, contributions=replace(of, told=told), ruled=ruled, ranked=ranked)
+    assert why(made, 0, 1, name).endswith(said)
+
+
+def test_a_boost_is_told_apart_from_the_score(explained) -> None:
+    of, rows = explained.contributions, len(explained.ranked)
+    told = np.zeros_like(of.told)
+    told[0, 0] = 0.008
+    ruled = Ruled(np.zeros(rows), np.zeros(rows, dtype=bool), ())
+    ruled.boosts[0] = 0.3
+    made = replace(explained, contributions=replace(of, told=told), ruled=ruled)
+    assert ", by 0.308 with a boost of +0.300 ([rules] boosts), its score by 0.008, most of all for " in why(
+        made, 0, 1, name
+    )
 
 
 def test_a_category_and_what_is_not_known_are_written_as_words(explained) -> None:

@@ -61,8 +61,18 @@ def test_the_page_shows_text_as_text(read_page) -> None:
     assert "Sourdough (+0.400)" in page.text
 
 
+def test_rules_and_chance_are_told_beside_the_score() -> None:
+    ruled = replace(FIRST, boost=0.3, fixed=True, propensity=0.0125)
+    said = replace(LIST, places=(ruled, replace(SECOND, propensity=1.0)), left_out=1).to_text()
+    assert "4 candidates, 1 of which rules leave out, asked for" in said
+    assert (
+        "score 1.250, others 0.250, boosted by +0.300, fixed to its place, there with a probability of 0.0125\n" in said
+    )
+    assert "2. <b>Shoes</b> (item 8): score 0.250, others 0.500\n" in said
+
+
 def test_an_empty_list_is_told_too(read_page) -> None:
-    nothing = replace(LIST, places=(), why=())
-    assert nothing.to_text().count("\n") == 1
+    nothing = replace(LIST, places=(), why=(), left_out=4)
+    assert nothing.to_text().split("\n")[1:] == ["Nothing is listed: [rules] leave out all candidates."]
     assert nothing.to_json()["places"] == []
     assert "Why this list?" in read_page(nothing.to_html()).text
