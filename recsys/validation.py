@@ -82,6 +82,10 @@ def _explain(fault: ErrorDetails, root: type[BaseModel]) -> str:
         case "union_tag_invalid":
             of, given = f"{name}.{_bare(context['discriminator'])}", str(context["tag"])
             return f"{of} = {given!r} does not fit: {_allowed(given, context['expected_tags'])}"
+        case "tuple_type" | "list_type":
+            message = 'write a list, such as ["one", "other"]'
+        case "dict_type" | "model_type" | "model_attributes_type":
+            message = "write a table, such as { name = value }"
         case "literal_error":
             message = _allowed(str(fault["input"]), context["expected"])
         case _:

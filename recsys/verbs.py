@@ -18,6 +18,8 @@ from recsys.settings_verbs import init, tune
 if TYPE_CHECKING:
     from polars import DataFrame
 
+    from recsys.arranging.settings import RuleSettings
+
 
 def _version() -> str:
     from importlib.metadata import version  # loads much that no other word needs
@@ -197,6 +199,7 @@ def evaluate(
     *,
     window: Judged = "test",
     stress: bool = False,
+    rules: Path | None = None,
     json: Written = None,
     lists: Path | None = None,
 ) -> None:
@@ -212,6 +215,8 @@ def evaluate(
         The window of time whose requests are ranked.
     stress
         Also measure what bad days cost: misspelt and missing texts, which are read anew, and a stopped feed.
+    rules
+        TOML settings file whose [rules] are priced; those of the model when left out.
     json
         File to write the measures to.
     lists
@@ -221,7 +226,7 @@ def evaluate(
     from recsys.evaluation.reports.evaluation_report import to_text
     from recsys.jobs.evaluate import evaluate as evaluate_model
 
-    evaluation = evaluate_model(model, Dataset.read(data), window, lists, stress)
+    evaluation = evaluate_model(model, Dataset.read(data), window, lists, stress, _rules(rules))
     write(json, evaluation.to_json())
     flattered = "" if window == "test" else f"the model has learnt from the {window} window: these figures flatter it\n"
     say(flattered + to_text(evaluation))
@@ -302,9 +307,7 @@ def score(
     out: Path,
     top: Whole | None = None,
 ) -> bool:
-    """Rank candidates in a batch.
-
-    Given again after a kill, it goes on. Of a folder, broken files are left out and named; the status is 1 then.
+    """Rank candidates in a batch; given again after a kill, it goes on.
 
     Parameters
     ----------
@@ -313,7 +316,7 @@ def score(
     data
         Data folder with today's items and behaviour.
     candidates
-        Parquet file or folder of candidates.
+        Parquet file or folder of candidates; broken files of a folder are left out and named, the status is 1 then.
     users
         Parquet file of users to make lists for: user_id and the context columns of the model.
     items
@@ -346,6 +349,13 @@ def score(
     scored = score_lists(model, dataset, asked, out, top, find, explain)
     say(scored.in_words(out))
     return not scored.broken
+
+
+def _rules(settings: Path | None) -> "RuleSettings | None":
+    """Read the rules of a settings file."""
+    from recsys.settings import load_settings
+
+    return None if settings is None else load_settings(settings, ()).rules
 
 
 def _asked(users: Path, items: Path | None, at: datetime) -> "DataFrame":

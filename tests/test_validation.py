@@ -81,8 +81,14 @@ def test_right_content_becomes_settings():
         ),
         (
             {"middle": {"inner": {"words": {"a": 1}}}},
-            "a.toml: middle.inner.words does not fit: Input should be a valid tuple",
+            'a.toml: middle.inner.words does not fit: write a list, such as ["one", "other"]',
         ),
+        (
+            {"middle": {"inner": {"words": "one"}}},
+            """a.toml: middle.inner.words = 'one' does not fit: write a list, such as ["one", "other"]""",
+        ),
+        ({"grades": "click"}, "a.toml: grades = 'click' does not fit: write a table, such as { name = value }"),
+        ({"middle": 3}, "a.toml: middle = 3 does not fit: write a table, such as { name = value }"),
         ({"plants": [{"kind": "bush"}]}, "a.toml: plants.0.bush.width is missing"),
         ({"plants": [{"width": 1}]}, "a.toml: plants.0.kind is missing"),
         (

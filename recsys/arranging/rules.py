@@ -1,6 +1,6 @@
 """What rules say of candidates: who is left out, who is put forward, who has a place, and who is capped."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 import numpy as np
 import polars as pl
@@ -9,6 +9,7 @@ from recsys.arranging.settings import Boost, ListRules, RuleSettings, Value
 from recsys.errors import SettingsError
 from recsys.past.lookup import Asked
 from recsys.past.streams import Flags, Ints, pick
+from recsys.shown import did_you_mean
 from recsys.statistics.numbers import Floats
 
 _PAST_INTEGERS = 2.0**63
@@ -30,6 +31,40 @@ def check_top(top: int | None) -> None:
 def keep_top(rankings: pl.DataFrame, top: int | None) -> pl.DataFrame:
     """Keep the first `top` places of every request; all when None."""
     return rankings if top is None else rankings.filter(pl.col("rank") <= top)
+
+
+def unmatched(
+    rules: RuleSettings, items: pl.DataFrame, users: pl.DataFrame | None, kinds: Collection[str]
+) -> Iterator[str]:
+    """Say which rules name what is not in the tables, so that they do nothing: most likely it is spelt otherwise.
+
+    Parameters
+    ----------
+    rules
+        Rules whose columns are there.
+    items, users
+        The tables.
+    kinds
+        Kinds of events that there are.
+    """
+    for of, held_for in rules.of_lists:
+        for boost in of.boosts:
+            yield from _unmatched("boosts", "item", items[boost.attribute], boost.values)
+        for name, values in held_for.items():
+            if users is not None and name in users.columns:
+                yield from _unmatched("segments", "user", users[name], values)
+        for item in of.fixed.values():
+            yield from _unmatched("fixed", "item", items["item_id"], (item,))
+        for kind in of.chosen:
+            if kind not in kinds:
+                yield f"[rules] chosen names {kind!r}, and no event is one{did_you_mean(kind, kinds)}"
+
+
+def _unmatched(rule: str, whose: str, column: pl.Series, values: tuple[Value, ...]) -> Iterator[str]:
+    known = {*as_texts(column.unique()).drop_nulls().to_list()}
+    for value in values:
+        if (text := as_text(value)) not in known:
+            yield f"[rules] {rule} names {column.name} {value!r}, which no {whose} has{did_you_mean(text, known)}"
 
 
 def left_out(asked: Asked, rules: RuleSettings) -> Flags:

@@ -67,9 +67,10 @@ class Diversity(BaseModel):
     Attributes
     ----------
     by
-        `"mmr"`: marginal relevance, the score less the nearness to what stands above; `"dpp"`: the likeliest set of a
-        determinantal point process, filled greedily; `"calibrated"`: values of an attribute as often as in the user's
-        last 20 clicks.
+        `"mmr"`: marginal relevance, (1 - weight) times the score, 0 for the worst of those among which it is chosen and
+        1 for the best, less weight times the likeness, up to 1, to the nearest item above; `"dpp"`: the likeliest set
+        of a determinantal point process, filled greedily: (1 - weight) times the sum of such scores and weight times
+        log det of likenesses; `"calibrated"`: values of an attribute as often as in the user's last 20 clicks.
     over
         What items are like: `"text"`, by their vectors, or a column of items, by its value; `"calibrated"` needs one.
     weight
@@ -104,7 +105,8 @@ class Exploration(BaseModel):
     ----------
     by
         `"epsilon"`: at each place, with probability `epsilon`, any of the candidates that are left, all alike;
-        `"plackett_luce"`: one of those that are left by softmax of score / `temperature`; `"none"`: the best.
+        `"plackett_luce"`: one of those that are left by softmax of score, boosts included, / `temperature`, which
+        goes with no diversity; `"none"`: the best.
     epsilon
         See there.
     temperature
@@ -112,7 +114,8 @@ class Exploration(BaseModel):
     first
         How many places are left to chance; the rest keeps its order.
     new_place
-        A place, 1 the first, that goes to an item that came out lately, all of those alike; none when left out.
+        A place, 1 the first and also beyond `first`, that goes to an item that came out lately and that no cap holds
+        back, all of those alike; none when left out.
     new_within
         How lately.
     seed
@@ -155,8 +158,9 @@ class ListRules(BaseModel):
     boosts
         What is added to the score that lists are ordered by, for items of some values.
     fixed
-        Places, 1 the first, and the item that stands there where it is a candidate that no other rule leaves out. Where
-        several rules fix items to one place, the one of the highest score has it.
+        Places, 1 the first, and the item that stands there, with probability 1, where it is a candidate that no other
+        rule leaves out. Where two segments fix items to one place, the one of the highest score has it; what is fixed
+        for all may not be fixed otherwise for some.
     caps
         At most so many items of one value among the first places.
     """

@@ -13,6 +13,7 @@ from recsys.shown import plain as on_one_line
 from recsys.shown import short
 from recsys.statistics.intervals import Interval, intervals_over_users
 from recsys.statistics.numbers import Flags, Floats, Integers, plain
+from recsys.statistics.power import FEWEST_USERS
 
 FIRST = 10
 """Places that are looked at."""
@@ -44,7 +45,7 @@ class Quality(NamedTuple):
     Attributes
     ----------
     lists
-        How many.
+        How many that nDCG@10 is defined for.
     mean
         nDCG@10.
     gap
@@ -52,7 +53,8 @@ class Quality(NamedTuple):
     others
         What those are called.
     named
-        Whether chance does not explain the gap, all groups that are held against such considered.
+        Whether chance does not explain the gap, all groups that are held against such considered; never of fewer than
+        `FEWEST_USERS` users on either side, who may agree by chance.
     """
 
     lists: int
@@ -246,10 +248,12 @@ def gains(
         for (name, (by, on, _)), gap in zip(found.items(), intervals, strict=False)
     }
     alike = Counter(group.others for group in groups.values())
-    ordered = {
-        name: Quality(int(group.inside.sum()), apart[name][0], gap, group.others, _certain(gap, alike[group.others]))
-        for (name, group), gap in zip(groups.items(), intervals[len(found) :], strict=False)
-    }
+    ordered, known = dict[str, Quality](), ~np.isnan(quality)
+    for (name, group), gap in zip(groups.items(), intervals[len(found) :], strict=False):
+        inside, beside = (side & known for side in (group.inside, group.beside))
+        enough = min(len(np.unique(users[side])) for side in (inside, beside)) >= FEWEST_USERS
+        named = enough and _certain(gap, alike[group.others])
+        ordered[name] = Quality(int(inside.sum()), apart[name][0], gap, group.others, named)
     return Gains(ordered, exposure, HowPopular(float(popularity.mean()), popular[1], popular[0], intervals[-1]))
 
 

@@ -79,12 +79,12 @@ class Prices:
 
     def in_words(self) -> list[str]:
         """Say it in lines for a terminal."""
-        lines = [f"What [rules] change beside the order of scores, on {counted(self.lists, 'list')}:"]
+        lines = [f"What [rules] change beside the order of scores, each alone, on {counted(self.lists, 'list')}:"]
         width = max(map(len, self.rules))
         for name, (cost, unlike, moved) in self.rules.items():
             lines.append(
                 f"  {name.ljust(width)}  nDCG@10 {_with_ends(cost)}, first ten unlike each other {_with_ends(unlike)}, "
-                f"{moved:.1%} of their places hold another item"
+                f"{moved:.1%} of their places hold another item, or none"
             )
         if self.curve:
             lines.append("By the weight of diversity:")
@@ -98,4 +98,6 @@ class Prices:
 def _with_ends(interval: Interval) -> str:
     if math.isnan(interval.mean):
         return "not defined"
+    if math.isnan(interval.low):
+        return f"{interval.mean:+.4f}"
     return f"{interval.mean:+.4f} ({interval.low:+.4f}..{interval.high:+.4f})"

@@ -32,14 +32,14 @@ SIGNALS: dict[str, Described] = {
     "interest": (
         ("user", "item"),
         Told(
-            "how well the text matches the user's last clicks, as learnt from clicks",
+            "how well the text matches the user's last clicks",
             "sum over interests of scale * sum over clicks of attention * (text . click)",
             _NO_CLICK,
         ),
     ),
     "appeal": (
         ("item",),
-        Told("how much the text attracts anybody, as learnt from clicks", "linear in the text", _UNKNOWN),
+        Told("how much the text attracts anybody", "linear in the text", _UNKNOWN),
     ),
     "text_score": (
         ("user", "item"),

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import polars as pl
 
+from recsys.arranging.settings import RuleSettings
 from recsys.data.tables import Dataset
 from recsys.data.windows import Window
 from recsys.evaluation.evaluation import PRODUCT, Evaluation
@@ -27,6 +28,7 @@ def evaluate(
     window: Window = "test",
     lists: str | Path | None = None,
     stressed: bool = False,
+    rules: RuleSettings | None = None,
 ) -> Evaluation:
     """Evaluate a model folder on a window of logged requests, or of the nightly lists made in their place.
 
@@ -35,34 +37,34 @@ def evaluate(
     folder
         Model folder.
     dataset
-        Tables that hold the window and the behaviour before it. Items whose text the model has not seen are encoded.
+        Tables that hold the window and the behaviour before it; texts that the model has not seen are encoded.
     window
         One of the model's own windows; the ranker has learnt from all but `test`.
     lists
-        Folder to write what is judged to, as candidates that `recsys score` takes; their labels are written beside it,
-        to `<lists>-labels`. Nothing is written when left out.
+        Folder to write what is judged to, as `recsys score` takes it, and labels to `<lists>-labels` beside it.
     stressed
         Whether to measure bad days, too: texts are misspelt or cut and read anew, and behaviour is not told.
+    rules
+        What is priced; those of the model when left out.
 
     Returns
     -------
     Measures, paired differences and segments of the baselines and the rankers text, behaviour and both; and of both
     without ages where `available_at` is the first showing and the model is no live one. On `test` also the reliability
-    of click probabilities, unless lists were drawn. Where the model has rules, what each costs; and who gains and who
-    loses by the order of `both`.
+    of click probabilities, unless lists were drawn. What each rule costs; and who gains and who loses by `both`.
 
     Raises
     ------
     ModelError
         When the folder is no whole model.
     DataError
-        When the tables have faults, the window holds no request, or there is something where lists shall be written.
+        When the tables have faults, the window holds no request, or something is where lists shall be written.
     SettingsError
         When the requests lack the model's query column.
     """
     for target in () if lists is None else (Path(lists), labels_beside(Path(lists))):
         refuse_existing(target)
-    ready, prepared = Ready.today(Path(folder), dataset)
+    ready, prepared = Ready.today(Path(folder), dataset, rules=rules)
     model, requests = ready.model, prepared.made.lists
     later = requests.filter(pl.col("timestamp") >= model.windows.cuts[4])["request_id"].n_unique()
     if later:
@@ -72,15 +74,14 @@ def evaluate(
     judgement = judge(logged, ready.log, window, model.rankers, model.settings.seed).calibrated(model.calibration)
     if lists is not None:
         _write_lists(Path(lists), asked, ready.columns)
-    not_out = prepared.not_out(model.windows, window)
     made = judge_field(asked.candidates, ready.finder, model.rankers, model.settings.seed)
+    not_out = prepared.not_out(model.windows, window)
     judgement = replace(judgement, sampled=dataset.about.sampled, not_out=not_out, made=made)
     found = judged_further(judgement, ready, prepared.dataset).evaluation
-    if not stressed:
-        return found
-    begin = model.windows.bounds(window)[0]
-    worse = stress(Path(folder), ready, asked, prepared.dataset, judgement.scores[PRODUCT], begin)
-    return replace(found, stress=worse)
+    if stressed:
+        begin, scores = model.windows.bounds(window)[0], judgement.scores[PRODUCT]
+        found = replace(found, stress=stress(Path(folder), ready, asked, prepared.dataset, scores, begin))
+    return found
 
 
 def labels_beside(lists: Path) -> Path:

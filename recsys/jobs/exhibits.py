@@ -64,6 +64,12 @@ def _warnings(sides: Sides, k: str) -> Iterator[str]:
         )
     for answer in sides.answers:
         yield from answer.notes
+    ruled = [system.name for system in sides.systems if system.prepared and system.prepared.settings.rules]
+    if ruled and not sides.of_field:
+        yield (
+            f"{' and '.join(ruled)} stand{'s' if len(ruled) == 1 else ''} in the order of scores, without [rules]; "
+            "`recsys evaluate` prices these, and folders of `recsys score` are compared as rules arrange them."
+        )
     longest = [_longest_list(of, sides.lists.starts) for of in sides.scores]
     deepest = int(k) if k else max(longest)
     for system, own, other in zip(sides.systems, longest, longest[::-1], strict=True):

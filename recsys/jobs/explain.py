@@ -86,9 +86,8 @@ def explain_list(
     places = tuple(_place(explained, place, title, words) for place, words in zip(shown, read, strict=True))
     sentences = tuple(why(explained, *each, title) for each in pairs)
     user, size = str(asked.candidates["user_id"][0]), len(asked.candidates)
-    shown_at, as_of = _moment(asked.rows.timestamp), _moment(asked.rows.as_of)
-    left_out = size - explained.listed
-    return ExplainedList(request, user, shown_at, as_of, size, places, sentences, left_out)
+    moments = _moment(asked.rows.timestamp), _moment(asked.rows.as_of)
+    return ExplainedList(request, user, *moments, size, places, sentences, size - explained.listed)
 
 
 def _own(lists: pl.DataFrame, request: str, called: str) -> pl.DataFrame:

@@ -32,7 +32,7 @@ from recsys.jobs.work import library_versions, work_folder
 from recsys.manifest import write_manifest
 from recsys.memory import give_back
 from recsys.model.folder import Model, State, identity
-from recsys.model.prepared import Prepared, fingerprint, prepare
+from recsys.model.prepared import Prepared, fingerprint, prepare, warn_of_rules
 from recsys.model.ready import Ready
 from recsys.past.lookup import Asked
 from recsys.past.streams import CLICK
@@ -198,6 +198,7 @@ def facts_of(settings: Settings, windows: Windows) -> dict[str, object]:
 def prepare_to_learn(dataset: Dataset, settings: Settings) -> Prepared:
     """Prepare tables; refuse settings that name what is not there or was recorded with the outcome."""
     prepared = prepare(dataset, settings)
+    warn_of_rules(prepared.dataset, settings.rules)
     warnings = sum(fault.severity == "warning" for fault in prepared.checked.faults)
     if warnings:
         logger.warning("the table check has %s; `recsys check` says which", counted(warnings, "warning"))

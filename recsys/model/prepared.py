@@ -1,6 +1,7 @@
 """One preparation of tables for every job: checked, ids plain, labels graded, behaviour under the clock."""
 
 import hashlib
+import logging
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any
@@ -8,7 +9,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from recsys.arranging.rules import as_texts
+from recsys.arranging.rules import as_texts, unmatched
+from recsys.arranging.settings import RuleSettings
 from recsys.data.checks import check_tables
 from recsys.data.faults import CheckReport, refuse_errors
 from recsys.data.labels import fully_labelled, grade_labels, labels_in_time, refuse_unseen
@@ -26,10 +28,12 @@ from recsys.past.behaviour import (
     shown_candidates,
 )
 from recsys.past.log import Log
-from recsys.past.streams import pick
+from recsys.past.streams import CLICK, pick
 from recsys.schema import KNOWN_AT, TIME
 from recsys.settings import Settings
 from recsys.shown import did_you_mean
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -138,6 +142,14 @@ def frame_print(table: pl.DataFrame) -> dict[str, Any]:
     seen = hashlib.sha256(repr(table.schema).encode())
     seen.update(table.hash_rows(0).to_numpy().tobytes())
     return {"rows": len(table), "sha256": seen.hexdigest()}
+
+
+def warn_of_rules(dataset: Dataset, rules: RuleSettings) -> None:
+    """Tell of rules that name what is not in the tables."""
+    if rules:
+        kinds = {CLICK, *dataset.events["event"].unique().cast(pl.String).to_list()}
+        for words in unmatched(rules, dataset.items, dataset.users, kinds):
+            logger.warning("%s", words)
 
 
 def behaviour_of(dataset: Dataset, kept: Kept) -> Behaviour:

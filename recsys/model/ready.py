@@ -26,7 +26,7 @@ from recsys.errors import SettingsError
 from recsys.features.checks import check_context, check_id_types, check_query
 from recsys.features.plan import from_features
 from recsys.model.folder import Model, State, until
-from recsys.model.prepared import Prepared, available_at, prepare
+from recsys.model.prepared import Prepared, available_at, prepare, warn_of_rules
 from recsys.past.log import Log
 from recsys.past.lookup import Asked
 from recsys.past.streams import LAST, Ints
@@ -115,6 +115,7 @@ class Ready:
         model = Model.load(folder)
         model = model if rules is None else model.ruled(rules)
         prepared = prepare(dataset, model.settings)
+        warn_of_rules(prepared.dataset, model.settings.rules)
         state = State.load(folder / "state" if before is None else before, folder)
         vectors = current_vectors(model, folder, state.vectors, dataset.items)
         assert state.log is not None

@@ -8,11 +8,12 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from recsys import Ranker
-from recsys.arranging.rules import are_new, as_text, as_texts
+from recsys.arranging.rules import are_new, as_text, as_texts, unmatched
 from recsys.arranging.settings import RuleSettings
 from recsys.errors import SettingsError
 from recsys.jobs.score import write_state
 from recsys.model.prepared import prepare
+from recsys.model.ready import Ready
 from recsys.past.lookup import Asked
 
 DAY = timedelta(days=1)
@@ -231,3 +232,36 @@ def test_what_is_not_out_yet_is_not_new(line) -> None:
 )
 def test_numbers_are_written_alike_however_they_are_kept(column: pl.Series, texts: list[str | None]) -> None:
     assert as_texts(column).to_list() == texts
+
+
+def test_rules_that_name_what_is_not_there_are_told() -> None:
+    items = pl.DataFrame({"item_id": [1, 2], "section": ["travel", "food"], "price": [0.0, 2.5]})
+    users = pl.DataFrame({"user_id": ["u"], "plan": ["free"]})
+    rules = RuleSettings.model_validate(
+        {
+            "chosen": {"clik": "30d", "click": "1d"},
+            "boosts": [
+                {"attribute": "section", "values": ["Travel", "food"], "by": 0.1},
+                {"attribute": "price", "values": [0], "by": 0.1},
+            ],
+            "fixed": {1: 2, 3: 17},
+            "unavailable": {"section": ["sold out"]},
+            "segments": [{"users": {"plan": ["Free", "free"]}, "fixed": {2: 1}}],
+        }
+    )
+    assert [*unmatched(rules, items, users, {"click", "view"})] == [
+        "[rules] boosts names section 'Travel', which no item has; did you mean travel?",
+        "[rules] fixed names item_id 17, which no item has; did you mean 1?",
+        "[rules] chosen names 'clik', and no event is one; did you mean click?",
+        "[rules] segments names plan 'Free', which no user has; did you mean free?",
+    ]
+
+
+@pytest.mark.slow
+def test_rules_that_name_what_is_not_there_are_warned_of(line, caplog) -> None:
+    rules = RuleSettings.model_validate({"fixed": {1: 10**9}})
+    Ready.today(line.model, line.dataset, rules=rules)
+    assert "[rules] fixed names item_id 1000000000, which no item has" in caplog.messages
+    caplog.clear()
+    Ready.today(line.model, line.dataset)
+    assert not caplog.messages

@@ -87,7 +87,7 @@ def test_lists_that_are_ordered_worse_are_named() -> None:
     found = judged(starts, order, clicked, {}, users, quality, {"new users": new, "others": random.random(600) < 0.5})
     of = found.quality["new users"]
     known = ~np.isnan(quality)
-    assert of.lists == new.sum()
+    assert of.lists == (new & known).sum()
     assert of.mean == pytest.approx(quality[new & known].mean())
     assert of.gap.mean == pytest.approx(quality[new & known].mean() - quality[~new & known].mean())
     assert of.named
@@ -206,3 +206,19 @@ def test_where_nothing_was_clicked_no_share_of_clicks_is_told() -> None:
     found = shifts((a, b), np.zeros(len(clicked), dtype=bool), {"a": group}, starts, users)["a"]
     assert found.to_json()["clicks"] is None
     assert found.in_words("a").endswith(")")
+
+
+def test_lists_that_say_nothing_do_not_count_and_few_users_name_nobody() -> None:
+    _, starts, order, clicked, group, users = made(6)
+    quality = np.full(len(starts) - 1, 0.8)
+    quality[:40] = 0.1
+    quality[30:40] = np.nan
+    inside = np.arange(len(quality)) < 40
+    of_five = np.where(inside, np.arange(len(quality)) % 5, users + 5)
+    of_six = np.where(inside, np.arange(len(quality)) % 6, users + 6)
+    few = judged(starts, order, clicked, {"a": group}, of_five, quality, {"b": inside}).quality["b"]
+    enough = judged(starts, order, clicked, {"a": group}, of_six, quality, {"b": inside}).quality["b"]
+    assert few.lists == enough.lists == 30
+    assert few.gap.mean == pytest.approx(-0.7)
+    assert enough.named
+    assert not few.named

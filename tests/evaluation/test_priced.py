@@ -19,11 +19,11 @@ PRICES = Prices(
 
 def test_words_say_what_each_rule_costs_and_which_weight_is_chosen() -> None:
     assert PRICES.in_words() == [
-        "What [rules] change beside the order of scores, on 1,200 lists:",
+        "What [rules] change beside the order of scores, each alone, on 1,200 lists:",
         "  caps  nDCG@10 -0.0100 (-0.0200..+0.0000), first ten unlike each other +0.0050 (+0.0010..+0.0090), 12.5% of their "
-        "places hold another item",
-        "  all   nDCG@10 -0.0200 (-0.0300..-0.0100), first ten unlike each other +0.0000 (+nan..+nan), 50.0% of their places "
-        "hold another item",
+        "places hold another item, or none",
+        "  all   nDCG@10 -0.0200 (-0.0300..-0.0100), first ten unlike each other +0.0000, 50.0% of their places hold another "
+        "item, or none",
         "By the weight of diversity:",
         "  0.00  nDCG@10 0.6000, first ten unlike each other 0.9000",
         "  0.30  nDCG@10 0.5900, first ten unlike each other nan  <- chosen",

@@ -7,15 +7,19 @@ import numpy as np
 import polars as pl
 import pytest
 
+from recsys.arranging.settings import RuleSettings
 from recsys.errors import DataError, SettingsError
 from recsys.evaluation.measures import AUC, ndcg
 from recsys.evaluation.plan import Plan
 from recsys.jobs.baselines import random
 from recsys.jobs.compare import compare
 from recsys.jobs.evaluate import evaluate
+from recsys.jobs.exhibits import collect_exhibits
 from recsys.jobs.score import score
+from recsys.jobs.systems import open_system
 from recsys.manifest import write_manifest
 from recsys.model.folder import State
+from recsys.model.ready import Ready
 from recsys.statistics.verdict import Verdict
 
 PLAN = Plan(measures=(ndcg(10), AUC), resamples=200, permutations=400)
@@ -391,3 +395,14 @@ def test_items_that_a_side_ties_get_alike_exposure_whatever_their_ids(line) -> N
     found = compare(tied, last, replace(line.dataset, items=low), PLAN, ["half"]).exhibits.exposure["half = 1"]
     assert abs(found.a - found.candidates) < 0.03
     assert found.b > found.a + 0.05
+
+
+@pytest.mark.slow
+def test_a_model_with_rules_is_compared_without_them_and_that_is_said(line) -> None:
+    ruled = Ready.today(line.model, line.dataset, rules=RuleSettings.model_validate({"available": True}))[1]
+    systems = tuple(open_system(side, line.dataset, side, 0) for side in ("random", "popularity"))
+    both = (systems[0], replace(systems[1], prepared=ruled))
+    found = compare("random", "popularity", line.dataset, PLAN)
+    said = collect_exhibits(replace(found.sides, systems=both), "nDCG@10").warnings
+    assert any(each.startswith("popularity stands in the order of scores, without [rules]; ") for each in said)
+    assert not any("[rules]" in each for each in found.exhibits.warnings)

@@ -125,19 +125,14 @@ def test_of_very_many_lists_some_are_arranged(judged, monkeypatch) -> None:
 
 
 @pytest.mark.slow
-def test_evaluate_tells_prices_where_there_are_rules(line, monkeypatch, read_page) -> None:
-    assert evaluate(line.model, line.dataset).priced is None
-    load = Ready.today
-
-    def ruled(folder, dataset):
-        ready, prepared = load(folder, dataset)
-        return replace(ready, model=ready.model.ruled(RuleSettings(caps=RULES.caps))), prepared
-
-    monkeypatch.setattr(Ready, "today", ruled)
-    found = evaluate(line.model, line.dataset)
+def test_evaluate_tells_prices_of_rules_that_need_no_training(line, read_page) -> None:
+    bare = evaluate(line.model, line.dataset)
+    assert bare.priced is None
+    found = evaluate(line.model, line.dataset, rules=RuleSettings(caps=RULES.caps))
     assert [*found.priced.rules] == ["caps"]
+    assert found.overall.rankers == bare.overall.rankers
     assert found.to_json()["priced"]["rules"]["caps"]["moved"] > 0
-    assert "What [rules] change beside the order of scores, on 140 lists:" in to_text(found)
+    assert "What [rules] change beside the order of scores, each alone, on 140 lists:" in to_text(found)
     page = read_page(to_html(found, "Ranking report", {}, []))
     assert "What do rules cost?" in page.text
     assert "Who gains, who loses?" in page.text

@@ -32,6 +32,11 @@ def percent(value: float) -> str:
     return NOTHING if math.isnan(value) else f"{value:.1%}".replace("%", " %")
 
 
+def points(value: float) -> str:
+    """Write a difference of shares in points, hundredths, its sign always there; a dash for NaN."""
+    return NOTHING if math.isnan(value) else f"{100 * value:+z.1f}"
+
+
 def chance(p: float) -> str:
     """Write a p-value; a dash for NaN."""
     if math.isnan(p):
@@ -97,6 +102,7 @@ def render(template: str, values: Mapping[str, object]) -> str:
         "number": number,
         "signed": signed,
         "percent": percent,
+        "points": points,
         "chance": chance,
         "count": count,
         "sentence": sentence,
