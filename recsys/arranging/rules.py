@@ -16,6 +16,10 @@ _PAST_INTEGERS = 2.0**63
 """Whole numbers from here on are no integers of 64 bits."""
 
 
+_KINDS = 1_000
+"""Among so many values, at most, the nearest to one that is not there is looked for."""
+
+
 def check_top(top: int | None) -> None:
     """Refuse a number of places that is not a whole number of at least 1.
 
@@ -53,8 +57,8 @@ def unmatched(
         for name, values in held_for.items():
             if users is not None and name in users.columns:
                 yield from _unmatched("segments", "user", users[name], values)
-        for item in of.fixed.values():
-            yield from _unmatched("fixed", "item", items["item_id"], (item,))
+        if of.fixed:
+            yield from _unmatched("fixed", "item", items["item_id"], tuple(of.fixed.values()))
         for kind in of.chosen:
             if kind not in kinds:
                 yield f"[rules] chosen names {kind!r}, and no event is one{did_you_mean(kind, kinds)}"
@@ -64,7 +68,8 @@ def _unmatched(rule: str, whose: str, column: pl.Series, values: tuple[Value, ..
     known = {*as_texts(column.unique()).drop_nulls().to_list()}
     for value in values:
         if (text := as_text(value)) not in known:
-            yield f"[rules] {rule} names {column.name} {value!r}, which no {whose} has{did_you_mean(text, known)}"
+            hint = did_you_mean(text, known) if len(known) <= _KINDS else ""  # of many it takes seconds
+            yield f"[rules] {rule} names {column.name} {value!r}, which no {whose} has{hint}"
 
 
 def left_out(asked: Asked, rules: RuleSettings) -> Flags:
