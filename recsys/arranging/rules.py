@@ -65,10 +65,11 @@ def unmatched(
 
 
 def _unmatched(rule: str, whose: str, column: pl.Series, values: tuple[Value, ...]) -> Iterator[str]:
-    known = {*as_texts(column.unique()).drop_nulls().to_list()}
+    known = as_texts(column.unique()).drop_nulls()
+    there = {*known.filter(known.is_in([as_text(value) for value in values])).to_list()}
     for value in values:
-        if (text := as_text(value)) not in known:
-            hint = did_you_mean(text, known) if len(known) <= _KINDS else ""  # of many it takes seconds
+        if (text := as_text(value)) not in there:
+            hint = did_you_mean(text, known.to_list()) if len(known) <= _KINDS else ""  # of many it takes seconds
             yield f"[rules] {rule} names {column.name} {value!r}, which no {whose} has{hint}"
 
 
