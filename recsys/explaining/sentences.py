@@ -33,6 +33,9 @@ SPEAKS_OF = {
 _UNLIKELY = 0.5
 """Whoever had its place with a lower probability has it by chance."""
 
+_ROUNDED = 1e-9
+"""Scores that differ by no more are the same: what families add is summed in another order than trees."""
+
 _ASIDE = 0.1
 """What speaks for the other side is named from this share on of what speaks for the upper one."""
 
@@ -52,6 +55,7 @@ def why(explained: "Explained", upper: int, lower: int, name: Callable[[object],
     of, items = explained.contributions, explained.ranked["item_id"]
     differs = of.told[upper] - of.told[lower]
     ahead = float(differs.sum())
+    ahead = ahead if abs(ahead) > _ROUNDED else 0.0
     families = np.array([column.family for column in of.columns])
     by_family = {family: float(differs[families == family].sum()) for family in of.families}
     begin = f'"{name(items[upper])}" stands above "{name(items[lower])}"'
@@ -91,7 +95,8 @@ def _by_rule(explained: "Explained", upper: int, lower: int, ahead: float) -> st
     if "propensity" in explained.ranked.columns and (likely := explained.ranked["propensity"][upper]) < _UNLIKELY:
         return f"by chance ([rules] exploration, with a probability of {likely:.3g}): {scores}"
     boosted = f", and with boosts it is {-ahead - boost:.3f} behind" if boost else ""
-    return f"by a rule ([rules] {' or '.join(ruled.others)}): {scores}{boosted}"
+    named = f" ([rules] {' or '.join(ruled.others)})" if ruled.others else ""
+    return f"by a rule{named}: {scores}{boosted}"
 
 
 def _pair(explained: "Explained", column: "PlannedColumn", upper: int, lower: int) -> str:

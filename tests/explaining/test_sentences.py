@@ -81,6 +81,7 @@ def test_values_of_the_feature_stand_in_it(explained) -> None:
     ("ahead", "boosts", "fixed", "propensity", "said"),
     [
         (0.0, (0, 0), (False, False), None, "by chance: their scores are the same."),
+        (-1e-17, (0, 0), (False, False), None, "by chance: their scores are the same."),
         (-0.25, (0, 0), (False, False), None, "by a rule ([rules] caps or diversity): its score is 0.250 lower."),
         (-0.25, (0, 0), (True, False), None, "because a rule fixes it to place 1 ([rules] fixed): its score is 0.250 lower."),
         (0.25, (0, 0), (True, False), None, "because a rule fixes it to place 1 ([rules] fixed): its score is 0.250 higher."),
