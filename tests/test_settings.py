@@ -86,7 +86,7 @@ def test_every_setting_is_documented(settings):
         ("[labels]\ngrade = {}", "labels.grade is not known; did you mean grades?"),
         ("[text]\nepoch = 3", "text.epoch is not known; did you mean epochs?"),
         ("[time.zone]\nname = 3", "time.zone does not fit: Input should be a valid string"),
-        ("time = 3", "time = 3 does not fit: Input should be a valid dictionary or instance of TimeSettings"),
+        ("time = 3", "time = 3 does not fit: write a table, such as { name = value }"),
         ("seed = -1", "seed = -1 does not fit: Input should be greater than or equal to 0"),
         ("seed = 2147483648", "seed = 2147483648 does not fit: Input should be less than 2147483648"),
         ('[time]\nfreshness = "2d"', "time.freshness = '2d' does not fit: Input should be 'live', '1d' or 'nightly'"),
@@ -229,7 +229,7 @@ def test_wrong_changes_are_refused(tmp_path: Path, change: str, message: str):
 
 
 def test_a_change_of_a_whole_section_must_be_one():
-    with pytest.raises(SettingsError, match="time = 3 does not fit: Input should be a valid dictionary"):
+    with pytest.raises(SettingsError, match="time = 3 does not fit: write a table"):
         load_settings(None, ["time=3"])
 
 

@@ -25,7 +25,7 @@ def test_the_demonstration_tells_its_stages_and_leaves_tables_model_rankings_and
     assert f"; all that follows goes to {tmp_path / 'demo'} (" in outcomes[0]
     assert all(line.startswith("    ") for line in outcomes)
     assert "best possible" in said
-    assert "both-behaviour" in said
+    assert "both minus it" in said
     figures = json.loads((tmp_path / "demo/metrics.json").read_text())
     best = figures["rankers"].pop("best possible")["nDCG@10"]["mean"]
     assert all(best > row["nDCG@10"]["mean"] for row in figures["rankers"].values())
