@@ -15,7 +15,6 @@ from recsys.statistics.numbers import Floats
 _PAST_INTEGERS = 2.0**63
 """Whole numbers from here on are no integers of 64 bits."""
 
-
 _KINDS = 1_000
 """Among so many values, at most, the nearest to one that is not there is looked for."""
 

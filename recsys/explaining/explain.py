@@ -145,7 +145,9 @@ def explain(ready: "Ready", asked: Asked, top: int | None = None, also: Collecti
     ranked, rows = listed.filter(pl.Series(wanted)), all_rows[wanted]
     request = np.repeat(np.arange(len(asked.lengths)), asked.lengths)
     order = ready.order(asked.candidates, scores, request)
-    order = order[np.isin(order, all_rows)]  # nobody is held against what rules leave out
+    stays = np.zeros(len(order), dtype=bool)
+    stays[all_rows] = True
+    order = order[stays[order]]  # nobody is held against what rules leave out
     starts = np.searchsorted(request[order], np.arange(len(asked.lengths) + 1))
     found = contributions(ready.model.ranker, table, columns, (order, starts), rows, request[rows])
     ruled = Ruled.of(asked, ready.model.settings.rules, rows, ranked["rank"].cast(pl.Int64).to_numpy())

@@ -12,6 +12,7 @@ from recsys.arranging.rules import are_new, as_text, as_texts, unmatched
 from recsys.arranging.settings import RuleSettings
 from recsys.errors import SettingsError
 from recsys.jobs.score import write_state
+from recsys.jobs.train import prepare_to_learn
 from recsys.model.prepared import prepare
 from recsys.model.ready import Ready
 from recsys.past.lookup import Asked
@@ -265,3 +266,5 @@ def test_rules_that_name_what_is_not_there_are_warned_of(line, caplog) -> None:
     caplog.clear()
     Ready.today(line.model, line.dataset)
     assert not caplog.messages
+    prepare_to_learn(line.dataset, line.settings.model_copy(update={"rules": rules}))
+    assert "[rules] fixed names item_id 1000000000, which no item has" in caplog.messages
