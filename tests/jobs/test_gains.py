@@ -10,6 +10,7 @@ import pytest
 from recsys.features.plan import compute_features
 from recsys.jobs.evaluate import evaluate
 from recsys.jobs.gains import judge_gains
+from recsys.jobs.segments import group_items
 from recsys.model.ready import Ready
 
 
@@ -59,3 +60,14 @@ def test_evaluate_tells_who_gains(line) -> None:
 def test_of_lists_that_were_drawn_nobody_can_tell_who_gains(line) -> None:
     drawn = replace(line.dataset, about=replace(line.dataset.about, sampled=True))
     assert evaluate(line.model, drawn).gains is None
+
+
+def test_items_that_nobody_knows_are_in_the_group_of_none(line, judged) -> None:
+    ready, _, _ = judged
+    rows = line.dataset.plain().requests.sort("timestamp").tail(40)
+    unknown = rows.with_columns(
+        item_id=pl.when(pl.int_range(pl.len()) < 10).then(pl.col("item_id") + 10**6).otherwise("item_id")
+    )
+    asked = ready.ask(unknown)
+    found = group_items(asked, line.dataset, ["category"])
+    assert found["category = (none)"].tolist() == (asked.candidates["item_id"] >= 10**6).to_list()
