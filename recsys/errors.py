@@ -10,7 +10,7 @@ class DataError(RecsysError):
 
 
 class StorageError(DataError):
-    """A source, a target or a disk failed: nothing is wrong with what was asked for."""
+    """A source, a target, a disk or a cluster failed: nothing is wrong with what was asked for."""
 
 
 class SettingsError(RecsysError):

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from functools import reduce
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import polars as pl
 
@@ -18,6 +18,7 @@ from recsys.past.lookup import Asked
 from recsys.shown import counted
 
 if TYPE_CHECKING:
+    from recsys.model.folder import Model
     from recsys.model.ready import Ready
 
 ROWS_AT_ONCE = 250_000
@@ -142,6 +143,57 @@ class PartFacts:
         )
 
 
+class RankedLists(NamedTuple):
+    """Rankings of a part and what is told of it."""
+
+    rankings: pl.DataFrame
+    facts: PartFacts
+
+
+def rank_lists(
+    ready: "Ready",
+    asked: pl.DataFrame,
+    listed: pl.DataFrame,
+    top: int | None,
+    explained: Callable[[Asked], pl.DataFrame] | None = None,
+) -> RankedLists:
+    """Rank what was listed for those who asked; where `explained` is given, what it makes of them.
+
+    Raises
+    ------
+    DataError
+        When candidates have faults.
+    """
+    made = ready.made(listed)
+    lists = Asked.of(made.lists, ready.log)
+    counts, unlike, unknown, users = Counter[str](), Counter[str](), set[Any](), set[object]()
+    rankings = []
+    for some in [*lists.parts(ROWS_AT_ONCE)] or [lists]:  # nothing is a part, too
+        ranked = ready.rank_part(some, top)
+        rankings.append(ranked.rankings if explained is None else explained(some))
+        counts.update(tied=ranked.tied, left_out=ranked.left_out)
+        users |= ranked.unknown_users
+        unknown |= ranked.unknown_items
+        unlike += ranked.unlike
+    whole = pl.concat(rankings)
+    counts.update(
+        requests=len(lists.lengths),
+        candidates=len(lists.candidates),
+        rankings=len(whole),
+        unlisted=_unlisted(asked, listed),
+        unknown_users=len(users),
+    )
+    first, not_out = lists.candidates["timestamp"].min(), NotOut.of(made) if ready.log.time.nightly else None
+    facts = PartFacts(
+        dict(counts),
+        tuple(sorted(unknown)),
+        dict(sorted(unlike.items())),
+        first.isoformat() if isinstance(first, datetime) else None,
+        not_out,
+    )
+    return RankedLists(whole, facts)
+
+
 @dataclass(frozen=True)
 class RankedParts:
     """A folder of rankings in parts, each with what is told of it and its checksum in a file beside it.
@@ -158,57 +210,12 @@ class RankedParts:
         """Tell whether a part is there as it was written."""
         return self._facts(place) is not None
 
-    def rank(
-        self,
-        place: int,
-        ready: "Ready",
-        asked: pl.DataFrame,
-        listed: pl.DataFrame,
-        top: int | None,
-        explained: Callable[[Asked], pl.DataFrame] | None = None,
-    ) -> None:
-        """Rank what was listed for those who asked, and commit it; where `explained` is given, what it makes of them.
-
-        Raises
-        ------
-        DataError
-            When candidates have faults.
-        """
-        made = ready.made(listed)
-        lists = Asked.of(made.lists, ready.log)
-        counts, unlike, unknown, users = Counter[str](), Counter[str](), set[Any](), set[object]()
-        rankings = []
-        for some in [*lists.parts(ROWS_AT_ONCE)] or [lists]:  # nothing is a part, too
-            ranked = ready.rank_part(some, top)
-            rankings.append(ranked.rankings if explained is None else explained(some))
-            counts.update(tied=ranked.tied, left_out=ranked.left_out)
-            users |= ranked.unknown_users
-            unknown |= ranked.unknown_items
-            unlike += ranked.unlike
-        whole = pl.concat(rankings)
-        counts.update(
-            requests=len(lists.lengths),
-            candidates=len(lists.candidates),
-            rankings=len(whole),
-            unlisted=_unlisted(asked, listed),
-            unknown_users=len(users),
-        )
-        first, not_out = lists.candidates["timestamp"].min(), NotOut.of(made) if ready.log.time.nightly else None
-        facts = PartFacts(
-            dict(counts),
-            tuple(sorted(unknown)),
-            dict(sorted(unlike.items())),
-            first.isoformat() if isinstance(first, datetime) else None,
-            not_out,
-        )
-        self._commit(place, whole, facts)
-
-    def _commit(self, place: int, rankings: pl.DataFrame, facts: PartFacts) -> None:
+    def commit(self, place: int, part: RankedLists) -> None:
         """Write rankings and then, in one step, what makes them count."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        rankings.write_parquet(self._path(place))
+        part.rankings.rechunk().write_parquet(self._path(place))  # one piece, wherever they were made
         with unfinished(self.folder, self._mark(place).name, Path.touch) as mark:
-            write_json(mark, {"sha256": file_hash(self._path(place)), "facts": asdict(facts)})
+            write_json(mark, {"sha256": file_hash(self._path(place)), "facts": asdict(part.facts)})
             mark.replace(self._mark(place))
 
     def _path(self, place: int) -> Path:
@@ -226,8 +233,8 @@ class RankedParts:
             pass  # which is how a part looks that was not ranked to its end
         return None
 
-    def scored(self, count: int, ready: "Ready") -> Scored:
-        """Say what was done in so many parts, all of which are there.
+    def scored(self, count: int, model: "Model", known_until: datetime | None) -> Scored:
+        """Say what was done in so many parts, all of which are there, by a model that knows until a moment.
 
         Raises
         ------
@@ -236,7 +243,7 @@ class RankedParts:
         """
         parts = [facts for place in range(count) if (facts := self._facts(place)) is not None]
         assert len(parts) == count, "a part was changed since it was committed"
-        counts, known, time = Counter[str](), ready.model.experience, ready.log.time
+        counts, known, time = Counter[str](), model.experience, model.clock
         unlike = Counter[str]()
         for part in parts:
             counts.update(part.counts)
@@ -260,7 +267,7 @@ class RankedParts:
             unlisted=counts["unlisted"],
             left_out=counts["left_out"],
             unlike=dict(sorted(unlike.items())),
-            days_behind=_days_behind(ready, min(firsts, default=None)),
+            days_behind=_days_behind(model, known_until, min(firsts, default=None)),
             learnt="" if known is None else known.in_words(),
             not_out=not_out,
         )
@@ -271,10 +278,9 @@ def _unlisted(asked: pl.DataFrame, listed: pl.DataFrame) -> int:
     return asked["request_id"].n_unique() - listed["request_id"].n_unique() if "request_id" in asked.columns else 0
 
 
-def _days_behind(ready: "Ready", first: datetime | None) -> float:
+def _days_behind(model: "Model", last: datetime | None, first: datetime | None) -> float:
     """Say by how many days the first list is later than all behaviour; 0 within the longest window, or a day."""
-    last = ready.known_until
     if last is None or first is None:
         return 0.0
-    longest = max((*ready.model.settings.features.windows, timedelta(days=1)))
+    longest = max((*model.settings.features.windows, timedelta(days=1)))
     return (first - last) / timedelta(days=1) if first - last > longest else 0.0

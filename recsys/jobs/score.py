@@ -1,8 +1,8 @@
 """Score: the nightly batch that turns candidates into ranked lists."""
 
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
 
 import polars as pl
 
@@ -14,13 +14,15 @@ from recsys.data.cutting import Parts, candidate_files, columns_of, in_parts
 from recsys.data.faults import refuse_errors
 from recsys.data.plain import plain_table
 from recsys.data.tables import Dataset
+from recsys.engines.engine import HERE, Engine, open_engine
+from recsys.engines.settings import ONE_PROCESS, EngineSettings
 from recsys.errors import DataError
 from recsys.explaining.explain import explain
 from recsys.files import link_files, new_folder, refuse_existing
-from recsys.jobs.ranked_parts import RankedParts, Scored
+from recsys.jobs.ranked_parts import RankedLists, RankedParts, Scored, rank_lists
 from recsys.jobs.work import SCORING, library_versions, work_folder
 from recsys.manifest import file_hash, write_manifest
-from recsys.model.folder import Model, State
+from recsys.model.folder import Model, state_until
 from recsys.model.prepared import fingerprint, frame_print
 from recsys.model.ready import Ready
 from recsys.past.lookup import Asked
@@ -42,6 +44,7 @@ def score(
     top: int | None = None,
     find: bool = False,
     explained: bool = False,
+    engine: EngineSettings = ONE_PROCESS,
 ) -> Scored:
     """Rank candidates and write the answer, whole or not at all.
 
@@ -69,6 +72,8 @@ def score(
         Whether the model's sources add to candidates, up to `[candidates] size` for each request.
     explained
         Whether rankings also hold what adds to each score, see `recsys.explaining.explain.Explained.frame`.
+    engine
+        Where parts are ranked and new texts are read; rankings are the same everywhere.
 
     Raises
     ------
@@ -79,21 +84,24 @@ def score(
         When the folder is no whole model.
     SettingsError
         When `top` is below 1, or a context column or the query column is missing.
+    StorageError
+        When what does the work failed.
     """
     refuse_existing(out := Path(out))
     check_top(top)
     asked, model = _prints(candidates), Model.load(folder := Path(folder))
     facts = {"model": model.files, "data": fingerprint(dataset), "candidates": asked, "versions": library_versions()}
-    wanted, size = _Wanted(top, find, explained), len(dataset.items)
+    wanted = {"top": top, "find": find, "explained": explained}
     with (
-        work_folder(out, facts | wanted._asdict(), SCORING) as work,
-        in_parts(candidates, work / "candidates", _rows(model, candidates, size)) as parts,
+        work_folder(out, facts | wanted, SCORING) as work,
+        in_parts(candidates, work / "candidates", _rows(model, candidates, len(dataset.items))) as parts,
     ):
         state, first = work / "state", _first_as_of(model, parts)  # before new texts are encoded
-        if not state.exists():
-            write_state(folder, dataset, state, first)
-        ready = _ready(model, folder, state, dataset.about.recorded_after)
-        return _ranked(parts, ready, state, work, out, wanted)
+        ranking = Ranking(folder.absolute(), state, top, find, explained, dataset.about.recorded_after)
+        with open_engine(engine) as running:
+            if not state.exists():
+                write_state(folder, dataset, state, first, engine=running)
+            return _ranked(parts, ranking, model, running, work, out)
 
 
 def score_from(
@@ -104,6 +112,7 @@ def score_from(
     top: int | None = None,
     find: bool = False,
     recorded_after: tuple[str, ...] = (),
+    engine: EngineSettings = ONE_PROCESS,
 ) -> Scored:
     """Rank candidates by a state that is there already; all else is as of `score`.
 
@@ -111,7 +120,7 @@ def score_from(
     ----------
     state
         Written by `write_state`; `earliest` of it is not later than what the candidates ask.
-    folder, candidates, out, top, find
+    folder, candidates, out, top, find, engine
         As of `score`.
     recorded_after
         Columns of requests that were recorded after the list, see `recsys.data.tables.About`.
@@ -121,14 +130,16 @@ def score_from(
     model = Model.load(folder)
     facts = {"model": model.files, "state": file_hash(state / "manifest.json"), "candidates": _prints(candidates)}
     facts |= {"top": top, "find": find, "versions": library_versions()}
-    ready = _ready(model, folder, state, recorded_after)
-    size = len(ready.log.behaviour.items)
+    state_until(state)  # so that what is no state is told at once
+    size = pl.scan_parquet(state / "items.parquet").select(pl.len()).collect().item()
     with (
         work_folder(out, facts, SCORING) as work,
         in_parts(candidates, work / "candidates", _rows(model, candidates, size)) as parts,
+        open_engine(engine) as running,
     ):
         _first_as_of(model, parts)
-        return _ranked(parts, ready, state, work, out, _Wanted(top, find))
+        ranking = Ranking(folder.absolute(), state.absolute(), top, find, recorded_after=recorded_after)
+        return _ranked(parts, ranking, model, running, work, out)
 
 
 def write_state(
@@ -138,6 +149,7 @@ def write_state(
     earliest: int | None = None,
     before: Path | None = None,
     rules: RuleSettings | None = None,
+    engine: Engine = HERE,
 ) -> None:
     """Write what a model knows today, whole or not at all.
 
@@ -153,13 +165,15 @@ def write_state(
         An earlier state of the model, whose texts need not be encoded again; that of the training when left out.
     rules
         Of lists that are ranked from it; those of the model when left out.
+    engine
+        What reads new texts.
 
     Raises
     ------
     DataError, ModelError, SettingsError
         As of `score`.
     """
-    ready, _ = Ready.today(folder, dataset, before, rules)
+    ready, _ = Ready.today(folder, dataset, before, rules, engine)
     with new_folder(target) as staging:
         ready.state.save(staging / "state", folder, ready.model.settings, earliest)
         for path in (staging / "state").iterdir():
@@ -167,41 +181,57 @@ def write_state(
         (staging / "state").rmdir()
 
 
-def _ready(model: Model, folder: Path, state: Path, recorded_after: tuple[str, ...]) -> Ready:
-    return replace(Ready.of(model, State.load(state, folder), folder), recorded_after=recorded_after)
+@dataclass(frozen=True)
+class Ranking:
+    """How lists are ranked: what an engine opens, and does on part after part.
 
+    Attributes
+    ----------
+    folder, state
+        Of the model, and what it knows.
+    top, find, explained, recorded_after
+        As of `score` and `score_from`.
+    """
 
-class _Wanted(NamedTuple):
-    """What is wanted of rankings, see `score`."""
-
-    top: int | None
-    find: bool
+    folder: Path
+    state: Path
+    top: int | None = None
+    find: bool = False
     explained: bool = False
+    recorded_after: tuple[str, ...] = ()
+
+    def __call__(self) -> Callable[[pl.DataFrame], RankedLists]:
+        """Load both, and give what ranks the lists of a part."""
+        ready = replace(Ready.load(self.folder, self.state), recorded_after=self.recorded_after)
+
+        def why(asked: Asked) -> pl.DataFrame:
+            parts = [*asked.parts(ROWS_EXPLAINED)] or [asked]
+            return pl.concat([explain(ready, part, self.top).frame() for part in parts])
+
+        def rank(part: pl.DataFrame) -> RankedLists:
+            listed = found_by(ready, part, self.find)
+            ranked = rank_lists(ready, part, listed, self.top, why if self.explained else None)
+            ready.log.release()
+            return ranked
+
+        return rank
 
 
-def _ranked(parts: Parts, ready: Ready, state: Path, work: Path, out: Path, wanted: _Wanted) -> Scored:
+def _ranked(parts: Parts, ranking: Ranking, model: Model, engine: Engine, work: Path, out: Path) -> Scored:
     """Rank the parts that are not ranked yet, and put all into a folder that appears whole or not at all."""
     ranked = RankedParts(work / "ranked")
-
-    def why(asked: Asked) -> pl.DataFrame:
-        return pl.concat(
-            [explain(ready, part, wanted.top).frame() for part in [*asked.parts(ROWS_EXPLAINED)] or [asked]]
-        )
-
+    left = [place for place in range(len(parts)) if not ranked.holds(place)]
     with progress(len(parts), "score", "part") as advance:
-        for place in range(len(parts)):
-            if not ranked.holds(place):
-                part = parts[place]
-                listed = found_by(ready, part, wanted.find)
-                ranked.rank(place, ready, part, listed, wanted.top, why if wanted.explained else None)
-                ready.log.release()
+        advance(len(parts) - len(left))
+        for place, done in engine.each(ranking, ((place, parts[place]) for place in left)):
+            ranked.commit(place, done)
             advance(1)
-    scored = replace(ranked.scored(len(parts), ready), broken=parts.broken)
-    how = _how_made(ready.model, made="item_id" not in parts[0].columns)
+    scored = replace(ranked.scored(len(parts), model, state_until(ranking.state)), broken=parts.broken)
+    how = _how_made(model, made="item_id" not in parts[0].columns)
     with new_folder(out) as staging:
-        link_files(state.iterdir(), staging / "state")
+        link_files(ranking.state.iterdir(), staging / "state")
         link_files((work / "ranked").glob("*.parquet"), staging / "rankings")
-        write_manifest(staging, {"counts": scored.to_json(), "top": wanted.top, **how})
+        write_manifest(staging, {"counts": scored.to_json(), "top": ranking.top, **how})
     return scored
 
 

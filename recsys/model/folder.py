@@ -138,11 +138,26 @@ class State:
         log = _log(behaviour, settings)
         mapped = read_log(folder, behaviour, log.time, log.history, verify_all, part)
         log.register, log.layers, log.earliest = mapped
-        try:
-            known_until = None if (said := manifest.get("known_until")) is None else utc(said)
-        except (ValueError, TypeError, AttributeError) as error:
-            raise ModelError(f"{folder} says that it is known until {said!r}; copy the whole folder again") from error
-        return cls(behaviour, vectors, log, known_until, Neighbours.load(folder, log, vectors), settings.rules)
+        neighbours = Neighbours.load(folder, log, vectors)
+        return cls(behaviour, vectors, log, _known_until(folder, manifest), neighbours, settings.rules)
+
+
+def state_until(folder: Path) -> datetime | None:
+    """Give what a state in a folder says of `State.known_until`.
+
+    Raises
+    ------
+    ModelError
+        When it is no state.
+    """
+    return _known_until(folder, read_manifest(folder, "written by `recsys train` or `recsys score`"))
+
+
+def _known_until(folder: Path, manifest: Mapping[str, Any]) -> datetime | None:
+    try:
+        return None if (said := manifest.get("known_until")) is None else utc(said)
+    except (ValueError, TypeError, AttributeError) as error:
+        raise ModelError(f"{folder} says that it is known until {said!r}; copy the whole folder again") from error
 
 
 def until(behaviour: Behaviour) -> datetime | None:

@@ -20,11 +20,11 @@ from recsys.data.made import Made, at_the_making
 from recsys.data.one_list import are_plain_ids, is_one_sound_list
 from recsys.data.plain import plain_table
 from recsys.data.tables import Dataset
-from recsys.data.texts import own_texts
-from recsys.encoders.text_reader import read_identity
+from recsys.engines.engine import HERE, Engine
 from recsys.errors import SettingsError
 from recsys.features.checks import check_context, check_id_types, check_query
 from recsys.features.plan import from_features
+from recsys.model.encoding import current_vectors
 from recsys.model.folder import Model, State, until
 from recsys.model.prepared import Prepared, available_at, prepare, warn_of_rules
 from recsys.past.log import Log
@@ -35,7 +35,6 @@ from recsys.sources.finding import Finder, first_rows
 from recsys.sources.index import Index
 from recsys.statistics.numbers import Floats
 from recsys.statistics.ties import tie_keys, tied_rows
-from recsys.vectors.item_vectors import ItemVectors
 from recsys.vectors.reader import Reader
 
 
@@ -90,7 +89,12 @@ class Ready:
 
     @classmethod
     def today(
-        cls, folder: Path, dataset: Dataset, before: Path | None = None, rules: RuleSettings | None = None
+        cls,
+        folder: Path,
+        dataset: Dataset,
+        before: Path | None = None,
+        rules: RuleSettings | None = None,
+        engine: Engine = HERE,
     ) -> tuple["Ready", Prepared]:
         """Load a model, prepare today's tables and encode the item texts that the model has not seen.
 
@@ -102,6 +106,8 @@ class Ready:
             A state of the model whose vectors and neighbours are known already; that of the training when left out.
         rules
             Of ranked lists; those of the model when left out.
+        engine
+            What reads new texts.
 
         Raises
         ------
@@ -117,7 +123,7 @@ class Ready:
         prepared = prepare(dataset, model.settings)
         warn_of_rules(prepared.dataset, model.settings.rules)
         state = State.load(folder / "state" if before is None else before, folder)
-        vectors = current_vectors(model, folder, state.vectors, dataset.items)
+        vectors = current_vectors(model, folder, state.vectors, dataset.items, engine)
         assert state.log is not None
         assert state.neighbours is not None
         neighbours = state.neighbours.carried_to(prepared.log, vectors, state.log)
@@ -370,27 +376,3 @@ class RankedPart(NamedTuple):
     unknown_items: set[object]
     unlike: Counter[str]
     left_out: int
-
-
-def current_vectors(model: Model, folder: Path, known: ItemVectors, items: pl.DataFrame) -> ItemVectors:
-    """Bring item vectors up to an items table; the encoder is loaded only when a text has no vector yet.
-
-    Parameters
-    ----------
-    model, folder
-        The model and where its encoder lies.
-    known
-        Vectors so far.
-    items
-        Today's items.
-
-    Raises
-    ------
-    ModelError
-        When another encoder made the vectors, the encoder was changed since the model was loaded, or cannot be loaded.
-    """
-    known.check_encoder(read_identity(folder / "encoder"))
-    text = model.settings.text
-    return known.update(
-        *own_texts(items, text.fields, text.template), lambda new: model.text_reader(folder).encode(new)
-    )

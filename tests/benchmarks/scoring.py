@@ -17,7 +17,7 @@ import polars as pl
 from recsys.data.cutting import in_parts
 from recsys.data.tables import Dataset
 from recsys.features.plan import counted_keys
-from recsys.jobs.ranked_parts import RankedParts
+from recsys.jobs.ranked_parts import RankedParts, rank_lists
 from recsys.jobs.score import ROWS_PER_PART
 from recsys.jobs.train import train
 from recsys.model.ready import Ready
@@ -111,7 +111,7 @@ def _score(folder: Path, rows: int) -> dict[str, float]:
     begun, night = time.process_time(), RankedParts(folder / "out")
     with in_parts(folder / "candidates.parquet", folder / "parts", ROWS_PER_PART) as parts:
         for place, part in enumerate(parts):
-            night.rank(place, ready, part, part, None)
+            night.commit(place, rank_lists(ready, part, part, None))
     busy = time.process_time() - begun
     shutil.rmtree(folder / "out")
     gib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20

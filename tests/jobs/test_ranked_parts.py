@@ -5,7 +5,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from recsys import Ranker
-from recsys.jobs.ranked_parts import RankedParts
+from recsys.jobs.ranked_parts import RankedParts, rank_lists
 from recsys.model.ready import Ready
 
 
@@ -17,7 +17,7 @@ def ready(line) -> Ready:
 def test_a_part_counts_once_its_checksum_is_written(line, ready, tmp_path) -> None:
     parts, lists = RankedParts(tmp_path / "ranked"), line.candidates(4)
     assert not parts.holds(0)
-    parts.rank(0, ready, lists, lists, None)
+    parts.commit(0, rank_lists(ready, lists, lists, None))
     assert parts.holds(0)
     assert not parts.holds(1)
     written = pl.read_parquet(tmp_path / "ranked/part-00000.parquet")
@@ -40,13 +40,14 @@ def test_what_is_told_of_parts_adds_up(line, ready, tmp_path) -> None:
     lists = pl.concat([lists, strange])
     users = lists["user_id"].unique().sort()
     whole, parts = RankedParts(tmp_path / "whole"), RankedParts(tmp_path / "parts")
-    whole.rank(0, ready, lists, lists, 3)
+    whole.commit(0, rank_lists(ready, lists, lists, 3))
     for place in range(3):
         own = lists.filter(pl.col("user_id").is_in(users.gather_every(3, place).to_list()))
-        parts.rank(place, ready, own, own, 3)
-    assert parts.scored(3, ready) == whole.scored(1, ready)
+        parts.commit(place, rank_lists(ready, own, own, 3))
+    model, until = ready.model, ready.known_until
+    assert parts.scored(3, model, until) == whole.scored(1, model, until)
     told = json.loads((tmp_path / "whole/part-00000.json").read_text())["facts"]
     assert told["unknown_items"] == [-6]
     assert told["counts"]["candidates"] == len(lists)
     with pytest.raises(AssertionError, match="a part was changed since it was committed"):
-        parts.scored(4, ready)
+        parts.scored(4, model, until)

@@ -245,7 +245,7 @@ def test_a_killed_run_is_gone_on_with_and_ranks_no_part_again(line, tmp_path, mo
     monkeypatch.setattr(scoring, "ROWS_PER_PART", 60)
     candidates = line.candidates()
     score(line.model, line.dataset, candidates, tmp_path / "whole")
-    rank, ranked = RankedParts.rank, list[int]()
+    commit, ranked = RankedParts.commit, list[int]()
 
     class KilledError(BaseException):
         pass
@@ -254,16 +254,16 @@ def test_a_killed_run_is_gone_on_with_and_ranks_no_part_again(line, tmp_path, mo
         if len(ranked) == 3:
             raise KilledError
         ranked.append(place)
-        rank(parts, place, *given)
+        commit(parts, place, *given)
 
-    monkeypatch.setattr(RankedParts, "rank", watched)
+    monkeypatch.setattr(RankedParts, "commit", watched)
     with pytest.raises(KilledError):
         score(line.model, line.dataset, candidates, tmp_path / "out")
     assert ranked == [0, 1, 2]
     assert not (tmp_path / "out").exists()
     broken = tmp_path / "out.scoring/ranked/part-00001.parquet"
     broken.write_bytes(broken.read_bytes()[:-1] + b"x")
-    monkeypatch.setattr(RankedParts, "rank", lambda *given: (ranked.append(given[1]), rank(*given)))
+    monkeypatch.setattr(RankedParts, "commit", lambda *given: (ranked.append(given[1]), commit(*given)))
     score(line.model, line.dataset, candidates, tmp_path / "out")
     count = len([*(tmp_path / "out/rankings").iterdir()])
     assert ranked == [0, 1, 2, 1, *range(3, count)]

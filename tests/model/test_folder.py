@@ -17,9 +17,10 @@ from recsys.features.plan import compute_features, counted_keys
 from recsys.features.settings import FeatureSettings
 from recsys.jobs.train import train
 from recsys.manifest import read_manifest, write_manifest
+from recsys.model.encoding import current_vectors
 from recsys.model.folder import Model, State, keeping
 from recsys.model.prepared import fingerprint, prepare
-from recsys.model.ready import Ready, current_vectors
+from recsys.model.ready import Ready
 from recsys.past.blocks import map_table, write_table
 from recsys.past.lookup import Asked
 from recsys.serving.ranker import Ranker

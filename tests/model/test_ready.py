@@ -13,15 +13,16 @@ from recsys.data.texts import item_texts
 from recsys.errors import ModelError, SettingsError
 from recsys.learning.text_model import TextModel
 from recsys.manifest import read_manifest, write_manifest
+from recsys.model.encoding import current_vectors
 from recsys.model.folder import Model, State
-from recsys.model.ready import Ready, current_vectors
+from recsys.model.ready import Ready
 from recsys.serving.ranker import Ranker
 
 
 def test_known_texts_cost_nothing_and_load_no_torch(line) -> None:
     program = (
         "import sys\nfrom pathlib import Path\nimport polars as pl\n"
-        "from recsys.model.ready import current_vectors\nfrom recsys.model.folder import Model, State\n"
+        "from recsys.model.encoding import current_vectors\nfrom recsys.model.folder import Model, State\n"
         "folder = Path(sys.argv[1])\nknown = State.load(folder / 'state', folder).vectors\n"
         "items = pl.read_parquet(sys.argv[2])\n"
         "assert current_vectors(Model.load(folder), folder, known, items) is known\n"
@@ -47,7 +48,7 @@ def test_a_known_text_under_a_new_id_is_not_encoded(line) -> None:
     renamed = line.dataset.items.with_columns(pl.col("item_id") + 1_000_000).reverse()
     program = (
         "import sys\nfrom pathlib import Path\nimport polars as pl\n"
-        "from recsys.model.ready import current_vectors\nfrom recsys.model.folder import Model, State\n"
+        "from recsys.model.encoding import current_vectors\nfrom recsys.model.folder import Model, State\n"
         "folder = Path(sys.argv[1])\nknown = State.load(folder / 'state', folder).vectors\n"
         "items = pl.read_parquet(sys.argv[2]).with_columns(pl.col('item_id') + 1_000_000).reverse()\n"
         "assert current_vectors(Model.load(folder), folder, known, items).item_ids.equals(items['item_id'])\n"

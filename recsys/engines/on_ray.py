@@ -1,0 +1,214 @@
+"""Ray: a task for each part, on one machine or many; parts go there from this process, and what is made comes back."""
+
+import logging
+import os
+import socket
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from importlib.metadata import version
+from typing import Any, TypeVar
+from uuid import uuid4
+
+from recsys.engines.engine import Opening
+from recsys.engines.settings import EngineSettings
+from recsys.errors import RecsysError, StorageError, first_line
+from recsys.lazy import need
+
+Part = TypeVar("Part")
+Done = TypeVar("Done")
+
+_PATIENCE = 5.0
+"""Seconds in which the head of a cluster answers."""
+
+_AHEAD = 2
+"""Parts that wait for each task that runs: no worker waits for this process, and no more parts lie in memory."""
+
+_OF_STORE = 0.25
+"""Share of the smallest object store that one part may take."""
+
+_OPEN: dict[str, Callable[[Any], Any]] = {}
+"""The work that this process, one of the workers, has made ready."""
+
+
+@contextmanager
+def open_ray(settings: EngineSettings) -> Iterator["OnRay"]:
+    """Join a cluster, or start one of this machine alone, and leave it in the end; errors as of `open_engine`."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    ray = need("ray", "ray", '[engine] kind = "ray"')
+    if settings.address:
+        _refuse_silent(settings.address)
+    started = not ray.is_initialized()
+    if started:
+        _start(ray, settings.address)
+    try:
+        yield OnRay(ray, settings)
+    finally:
+        if started:
+            ray.shutdown()
+
+
+def _refuse_silent(address: str) -> None:
+    """Refuse an address at which nobody answers, before Ray asks there for minutes."""
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdigit():
+        raise StorageError(f"[engine] address {address!r} is no HOST:PORT, such as 10.0.0.5:6379; `ray start` tells it")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), _PATIENCE).close()
+    except (OSError, OverflowError) as error:
+        raise StorageError(
+            f"no cluster answers at [engine] address {address!r} ({error}); start one there with `ray start --head`, "
+            "or leave address out, and one of this machine alone is started"
+        ) from error
+
+
+def _start(ray: Any, address: str) -> None:
+    said = {"logging_level": logging.ERROR, "log_to_driver": False, "include_dashboard": False}
+    try:
+        ray.init(
+            **({"address": address, **said, "include_dashboard": None} if address else {"address": "local", **said})
+        )
+    except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
+        what = f"the cluster at {address} cannot be joined" if address else "no Ray cluster starts on this machine"
+        raise StorageError(
+            f"{what} ({_in_a_line(error)}); every node needs Ray {ray.__version__} and the same Python, and this "
+            "process runs on one of them"
+        ) from error
+
+
+class OnRay:
+    """A Ray cluster that this process has joined.
+
+    Parameters
+    ----------
+    ray
+        The module.
+    settings
+        What a task takes.
+    """
+
+    apart = True
+
+    def __init__(self, ray: Any, settings: EngineSettings) -> None:
+        self._ray, self._settings = ray, settings
+
+    def each(
+        self, opening: Opening[Part, Done], parts: Iterable[tuple[int, Part]], gpu: bool = False
+    ) -> Iterator[tuple[int, Done]]:
+        """Do the work on each part in a task, see `recsys.engines.engine.Engine.each`."""
+        ray, takes = self._ray, self._takes(gpu)
+        task = ray.remote(max_retries=self._settings.retries, **takes)(_do)
+        most, store = self._at_once(takes), self._smallest_store()
+        waiting: dict[Any, int] = {}
+        try:
+            name, opened = uuid4().hex, ray.put(opening)
+            for place, part in parts:
+                held = ray.put(part)
+                _refuse_small_store(_bytes(ray, held), store)
+                waiting[task.remote(name, opened, held, versions())] = place
+                del held, part  # the task alone holds it
+                while len(waiting) >= most:
+                    yield self._next(waiting)
+            while waiting:
+                yield self._next(waiting)
+        except ray.exceptions.RayError as error:
+            raise _told(ray, error) from error
+        finally:
+            for ref in waiting:
+                ray.cancel(ref)
+
+    def _next(self, waiting: dict[Any, int]) -> tuple[int, Any]:
+        (ready,), _ = self._ray.wait([*waiting], num_returns=1)
+        done = self._ray.get(ready)
+        return waiting.pop(ready), done
+
+    def _takes(self, gpu: bool) -> dict[str, Any]:
+        said = self._settings
+        takes: dict[str, Any] = {"num_cpus": said.cpus}
+        if said.memory:
+            takes["memory"] = int(said.memory * 2**30)
+        if gpu and said.gpus:
+            takes["num_gpus"] = said.gpus
+        return takes
+
+    def _at_once(self, takes: Mapping[str, Any]) -> int:
+        """Say how many parts are given out at once; refuse tasks that no node has room for."""
+        names = {"num_cpus": "CPU", "memory": "memory", "num_gpus": "GPU"}
+        nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
+        room = [min(int(node.get(names[name], 0) // of) for name, of in takes.items() if of) for node in nodes]
+        if not any(room):
+            wants = ", ".join(f"{of:g} {names[name]}" for name, of in takes.items())
+            has = "; ".join(
+                ", ".join(f"{node.get(names[name], 0):g} {names[name]}" for name in takes) for node in nodes
+            )
+            raise StorageError(
+                f"no node of the cluster has room for a task that takes {wants} (they have {has}); lower cpus, gpus or "
+                "memory in [engine], or add a larger node"
+            )
+        return _AHEAD * sum(room)
+
+    def _smallest_store(self) -> int:
+        stores = [node["Resources"].get("object_store_memory", 0) for node in self._ray.nodes() if node["Alive"]]
+        return int(min(stores))
+
+
+def versions() -> dict[str, str]:
+    """Name what decides the answers of a worker."""
+    return {name: version(name) for name in ("recsys", "ray", "lightgbm", "polars", "numpy")}
+
+
+def _do(name: str, opening: Opening[Part, Done], part: Part, wanted: Mapping[str, str]) -> Done:
+    """Do work on a part in a worker, which has made it ready for all parts that come to it."""
+    if name not in _OPEN:
+        _refuse_others(wanted, versions())
+        _OPEN.clear()  # work of before, whose files may be gone
+        _OPEN[name] = opening()
+    done: Done = _OPEN[name](part)
+    return done
+
+
+def _refuse_others(wanted: Mapping[str, str], found: Mapping[str, str]) -> None:
+    others = [f"{name} {found[name]}, not {wanted[name]}" for name in wanted if found[name] != wanted[name]]
+    if others:
+        raise StorageError(
+            f"the worker on {socket.gethostname()} has {'; '.join(others)}; install the same on every node of the "
+            "cluster"
+        )
+
+
+def _refuse_small_store(size: int, store: int) -> None:
+    if size > store * _OF_STORE:
+        raise StorageError(
+            f"a part takes {size / 2**20:,.0f} MiB, and the smallest object store of the cluster holds "
+            f"{store / 2**20:,.0f} MiB, of which a part may take a quarter; give nodes a larger one with `ray start "
+            "--object-store-memory`"
+        )
+
+
+def _bytes(ray: Any, held: Any) -> int:
+    """Say how many bytes of the object store an object takes."""
+    found: int = ray.experimental.get_object_locations([held])[held]["object_size"] or 0
+    return found
+
+
+def _told(ray: Any, error: Exception) -> RecsysError:
+    """Say what failed: the work, in its own words, or the cluster."""
+    if isinstance(error, ray.exceptions.RayTaskError):
+        if isinstance(error.cause, RecsysError):
+            return error.cause
+        raise error
+    hints = {
+        "OutOfDiskError": "make room on the disk of that node",
+        "ObjectStoreFullError": "give nodes a larger one with `ray start --object-store-memory`",
+        "OutOfMemoryError": "let [engine] memory say what a task takes, or add memory",
+        "WorkerCrashedError": "look into Ray's logs of that node",
+    }
+    hint = hints.get(type(error).__name__, "look into Ray's logs")
+    return StorageError(
+        f"the cluster failed ({type(error).__name__}: {_in_a_line(error)}); {hint}, and give the command again: it "
+        "goes on from the parts that are done"
+    )
+
+
+def _in_a_line(error: BaseException) -> str:
+    return " ".join(first_line(error).split()) or type(error).__name__
