@@ -1,6 +1,7 @@
 """Kinds of words that verbs take: how each is read, and what is looked at before long work is done."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -66,3 +67,24 @@ Verbose = Annotated[bool, Parameter(help="Also tell every pass of the learning, 
 
 Judged = Literal["text", "ranker", "valid", "test"]
 """A window to judge."""
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Where:
+    """Where work with a model is done.
+
+    Attributes
+    ----------
+    config
+        TOML settings file whose [engine] says where parts are worked on: in one process when left out.
+    changes
+        Change one setting of it: engine.key=value; repeat it.
+    """
+
+    config: Path | None = None
+    changes: Changes = ()
+
+
+HERE = Where()
+"""In this process."""

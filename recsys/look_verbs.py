@@ -29,7 +29,7 @@ def features(
     data
         Data folder.
     config
-        TOML settings file; the built-in settings when left out.
+        TOML settings file; the built-in settings when left out. With --model its [engine] alone counts.
     model
         Model folder whose settings and encoder are used: with text columns.
     out
@@ -39,13 +39,14 @@ def features(
     changes
         Change one setting: section.key=value; repeat it.
     """
-    from recsys.settings import load_settings
-
-    if model is not None and (config is not None or changes):
-        raise SettingsError("--model has its own settings; leave --config and --set out, or give them without --model")
     if (out is None) == (request is None):
         raise SettingsError("give either --out DIR, to write the table, or --request ID, to print one request")
-    basis = model or load_settings(config, changes)
+    from recsys.model.own_settings import engine_for
+    from recsys.settings import load_settings
+
+    settings = load_settings(config, changes)
+    engine = settings.engine if model is None else engine_for(model, config, changes)
+    basis = model or settings
     from recsys.data.tables import Dataset
     from recsys.jobs.features import show_features, write_features
 
@@ -53,7 +54,7 @@ def features(
     if out is None:
         say(show_features(dataset, basis, str(request), get_terminal_size((120, 24)).columns), end="")
         return
-    done = write_features(dataset, basis, out)
+    done = write_features(dataset, basis, out, engine)
     say(
         f"{counted(done.features, 'feature')} of {counted(done.rows, 'candidate')} of "
         f"{counted(done.requests, 'request')} written to {out}; "

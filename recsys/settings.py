@@ -15,6 +15,7 @@ from recsys.data.clock import TimeSettings
 from recsys.data.labels import LabelSettings
 from recsys.data.windows import WindowSettings
 from recsys.encoders.settings import TextSettings
+from recsys.engines.settings import EngineSettings
 from recsys.errors import SettingsError
 from recsys.features.settings import FeatureSettings
 from recsys.past.behaviour import Kept
@@ -48,6 +49,8 @@ class Settings(BaseModel):
         Starts every random draw; same data, settings and machine give the same model.
     time, windows, labels, text, features, candidates, ranker, rules, report
         The settings of the stages, each documented at its class.
+    engine
+        Where long work runs; it changes nothing of a model, and is not kept with it.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -62,6 +65,7 @@ class Settings(BaseModel):
     ranker: RankerSettings = Field(default_factory=RankerSettings)
     rules: RuleSettings = Field(default_factory=RuleSettings)
     report: ReportSettings = Field(default_factory=ReportSettings)
+    engine: EngineSettings = Field(default_factory=EngineSettings, exclude=True)
 
     @model_validator(mode="after")
     def _check(self) -> "Settings":

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 from cyclopts import App, Parameter
 
 from recsys.answers import say, tell, write
-from recsys.arguments import Changes, Judged, Moment, Verbose, Whole, Written
+from recsys.arguments import HERE, Changes, Judged, Moment, Verbose, Where, Whole, Written
 from recsys.errors import SettingsError
 from recsys.look_verbs import explain as explain_list
 from recsys.look_verbs import features
@@ -306,6 +306,7 @@ def score(
     explain: bool = False,
     out: Path,
     top: Whole | None = None,
+    where: Where = HERE,
 ) -> bool:
     """Rank candidates in a batch; given again after a kill, it goes on.
 
@@ -331,6 +332,8 @@ def score(
         Folder to write.
     top
         Keep the first so many of each request.
+    where
+        Where it is done.
     """
     if candidates is None and (users is None or at is None):
         raise SettingsError("give --candidates FILE_OR_DIR, or --users FILE and --at TIME")
@@ -340,13 +343,15 @@ def score(
     from recsys.data.tables import Dataset
     from recsys.files import refuse_existing
     from recsys.jobs.score import score as score_lists
+    from recsys.model.own_settings import engine_for
 
     refuse_existing(out)
+    engine = engine_for(model, where.config, where.changes)
     dataset = Dataset.read(data)
     if candidates is not None and not find:
         refuse_no_items(candidates)
     asked = candidates if candidates is not None else _asked(cast(Path, users), items, cast(datetime, at))
-    scored = score_lists(model, dataset, asked, out, top, find, explain)
+    scored = score_lists(model, dataset, asked, out, top, find, explain, engine)
     say(scored.in_words(out))
     return not scored.broken
 

@@ -22,7 +22,13 @@ if TYPE_CHECKING:
     from recsys.jobs.judging import Judgement
     from recsys.settings import Settings
 
-pytest_plugins = ["tests.fixtures.behaviour", "tests.fixtures.commands", "tests.fixtures.shops", "tests.fixtures.texts"]
+pytest_plugins = [
+    "tests.fixtures.behaviour",
+    "tests.fixtures.clusters",
+    "tests.fixtures.commands",
+    "tests.fixtures.shops",
+    "tests.fixtures.texts",
+]
 
 # The same examples each time: a test that fails tells of a change. `make prove` looks at others each time.
 settings.register_profile("same", deadline=None, derandomize=True)  # a busy machine is no fault of an example

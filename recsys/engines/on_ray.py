@@ -3,8 +3,10 @@
 import logging
 import os
 import socket
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any, TypeVar
 from uuid import uuid4
@@ -25,6 +27,9 @@ _AHEAD = 2
 
 _OF_STORE = 0.25
 """Share of the smallest object store that one part may take."""
+
+_NAMES = {"num_cpus": "CPU", "memory": "memory", "num_gpus": "GPU"}
+"""What a task takes, and what a node calls it."""
 
 _OPEN: dict[str, Callable[[Any], Any]] = {}
 """The work that this process, one of the workers, has made ready."""
@@ -63,11 +68,9 @@ def _refuse_silent(address: str) -> None:
 
 
 def _start(ray: Any, address: str) -> None:
-    said = {"logging_level": logging.ERROR, "log_to_driver": False, "include_dashboard": False}
+    where = {"address": address} if address else {"address": "local", "include_dashboard": False}
     try:
-        ray.init(
-            **({"address": address, **said, "include_dashboard": None} if address else {"address": "local", **said})
-        )
+        ray.init(**where, logging_level=logging.ERROR, log_to_driver=False)
     except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
         what = f"the cluster at {address} cannot be joined" if address else "no Ray cluster starts on this machine"
         raise StorageError(
@@ -98,7 +101,7 @@ class OnRay:
         """Do the work on each part in a task, see `recsys.engines.engine.Engine.each`."""
         ray, takes = self._ray, self._takes(gpu)
         task = ray.remote(max_retries=self._settings.retries, **takes)(_do)
-        most, store = self._at_once(takes), self._smallest_store()
+        most, store = _AHEAD * self._room(takes), self._smallest_store()
         waiting: dict[Any, int] = {}
         try:
             name, opened = uuid4().hex, ray.put(opening)
@@ -117,6 +120,53 @@ class OnRay:
             for ref in waiting:
                 ray.cancel(ref)
 
+    def put(self, thing: object) -> Any:
+        """Lay something into the object store; gives what workers get it by."""
+        return self._ray.put(thing)
+
+    def together(self, work: Callable[[Any, "Worker"], Done], given: Mapping[str, Any], workers: int) -> Done:
+        """Do work in several workers at once that talk to each other, and give what the first of them made.
+
+        Parameters
+        ----------
+        work
+            A function of a module, called with `given` in each worker.
+        given
+            Plain values, and what `put` gave.
+        workers
+            How many; all must find room at once.
+
+        Raises
+        ------
+        StorageError
+            When the cluster has no room, or failed.
+        """
+        ray, takes = self._ray, self._takes(gpu=False)
+        if (room := self._room(takes)) < workers:
+            raise StorageError(
+                f"[engine] growers = {workers} find no room at once: the cluster takes {room} such tasks; lower "
+                "growers or cpus, or add nodes"
+            )
+        train, trees = (
+            need("ray.train", "ray", "[engine] growers"),
+            need("ray.train.lightgbm", "ray", "[engine] growers"),
+        )
+        resources = {_NAMES[name]: of for name, of in takes.items()}
+        with tempfile.TemporaryDirectory() as kept:
+            trainer = trees.LightGBMTrainer(
+                _in_worker,
+                train_loop_config={"work": work, "given": given, "versions": versions()},
+                scaling_config=train.ScalingConfig(num_workers=workers, resources_per_worker=resources),
+                run_config=train.RunConfig(
+                    storage_path=kept, failure_config=train.FailureConfig(max_failures=self._settings.retries)
+                ),
+            )
+            try:
+                done: Done = trainer.fit().return_value
+            except (ray.exceptions.RayError, train.TrainingFailedError) as error:
+                raise _told(ray, error) from error
+        return done
+
     def _next(self, waiting: dict[Any, int]) -> tuple[int, Any]:
         (ready,), _ = self._ray.wait([*waiting], num_returns=1)
         done = self._ray.get(ready)
@@ -131,25 +181,52 @@ class OnRay:
             takes["num_gpus"] = said.gpus
         return takes
 
-    def _at_once(self, takes: Mapping[str, Any]) -> int:
-        """Say how many parts are given out at once; refuse tasks that no node has room for."""
-        names = {"num_cpus": "CPU", "memory": "memory", "num_gpus": "GPU"}
+    def _room(self, takes: Mapping[str, Any]) -> int:
+        """Say for how many tasks there is room at once; refuse those that no node has room for."""
         nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
-        room = [min(int(node.get(names[name], 0) // of) for name, of in takes.items() if of) for node in nodes]
+        room = [min(int(node.get(_NAMES[name], 0) // of) for name, of in takes.items() if of) for node in nodes]
         if not any(room):
-            wants = ", ".join(f"{of:g} {names[name]}" for name, of in takes.items())
+            wants = ", ".join(f"{of:g} {_NAMES[name]}" for name, of in takes.items())
             has = "; ".join(
-                ", ".join(f"{node.get(names[name], 0):g} {names[name]}" for name in takes) for node in nodes
+                ", ".join(f"{node.get(_NAMES[name], 0):g} {_NAMES[name]}" for name in takes) for node in nodes
             )
             raise StorageError(
                 f"no node of the cluster has room for a task that takes {wants} (they have {has}); lower cpus, gpus or "
                 "memory in [engine], or add a larger node"
             )
-        return _AHEAD * sum(room)
+        return sum(room)
 
     def _smallest_store(self) -> int:
         stores = [node["Resources"].get("object_store_memory", 0) for node in self._ray.nodes() if node["Alive"]]
         return int(min(stores))
+
+
+@dataclass(frozen=True)
+class Worker:
+    """One of several workers that talk to each other.
+
+    Attributes
+    ----------
+    rank
+        Which one it is, from 0.
+    network
+        Where the others are, in LightGBM's words.
+    get
+        Gives what lies in the object store.
+    """
+
+    rank: int
+    network: Mapping[str, Any]
+    get: Callable[[Any], Any]
+
+
+def _in_worker(config: Mapping[str, Any]) -> Any:
+    """Do one worker's share of what several do together, and give what came of it."""
+    ray, train = need("ray", "ray", "[engine]"), need("ray.train", "ray", "[engine]")
+    _refuse_others(config["versions"], versions())
+    network = need("ray.train.lightgbm", "ray", "[engine]").get_network_params()
+    worker = Worker(train.get_context().get_world_rank(), network, ray.get)
+    return config["work"](config["given"], worker)
 
 
 def versions() -> dict[str, str]:
@@ -197,6 +274,10 @@ def _told(ray: Any, error: Exception) -> RecsysError:
         if isinstance(error.cause, RecsysError):
             return error.cause
         raise error
+    if failures := getattr(error, "worker_failures", None):  # of several workers that talk to each other
+        return _told(ray, next(iter(failures.values())))
+    if isinstance(error, RecsysError):
+        return error
     hints = {
         "OutOfDiskError": "make room on the disk of that node",
         "ObjectStoreFullError": "give nodes a larger one with `ray start --object-store-memory`",

@@ -1,6 +1,7 @@
 """Features: the feature table of logged requests, as Parquet files with a catalogue, or one request in the terminal."""
 
-from collections.abc import Iterator, Sequence
+import shutil
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -11,24 +12,31 @@ import polars as pl
 
 from recsys.data.tables import Dataset
 from recsys.data.windows import WINDOWS, Windows, place_windows
+from recsys.engines.engine import open_engine
+from recsys.engines.settings import ONE_PROCESS, EngineSettings
 from recsys.errors import DataError, SettingsError
 from recsys.features.catalogue import to_html
 from recsys.features.checks import check_context, check_events
 from recsys.features.columns import FROM_TEXTS
-from recsys.features.plan import build_features, feature_names, refuse_doubles
+from recsys.features.plan import build_features, counted_keys, feature_names, refuse_doubles
 from recsys.files import new_folder, refuse_existing
 from recsys.manifest import write_manifest
-from recsys.model.folder import identity
+from recsys.model.folder import State, identity
 from recsys.model.prepared import fingerprint, prepare
 from recsys.model.ready import Ready
+from recsys.model.tables import read_behaviour
 from recsys.past.log import Log
 from recsys.past.lookup import Asked, cut_requests, request_starts
+from recsys.past.stored import read_log, write_log
 from recsys.progress import progress
 from recsys.settings import Settings
 from recsys.vectors.reader import Reader
 
 ROWS_PER_PART = 100_000
 """Rows whose features are computed at once and go into one file; any other number gives the same rows."""
+
+_LOG = "log"
+"""Folder of what is known, while processes read it that share no memory with this one."""
 
 _IDS = ("request_id", "user_id", "item_id")
 _HEAD = (*_IDS, "timestamp", "window", "label")
@@ -122,7 +130,50 @@ class _Source:
         return _in_order(pl.concat([head, built.select(self.names)], how="horizontal"))
 
 
-def write_features(dataset: Dataset, basis: Settings | str | Path, out: str | Path) -> Tabulated:
+@dataclass(frozen=True)
+class _Tabulating:
+    """How parts of the table are computed apart from this process: what an engine opens, and does on part after part.
+
+    Attributes
+    ----------
+    settings, windows, model
+        As of `_Source`.
+    folder
+        Where the log lies; with a model, its state.
+    """
+
+    settings: Settings
+    windows: Windows
+    folder: Path
+    model: Path | None
+
+    def __call__(self) -> Callable[[pl.DataFrame], pl.DataFrame]:
+        """Load what is known, and give what computes the features of whole requests."""
+        none = pl.DataFrame()
+        if self.model is not None:
+            ready = Ready.load(self.model, self.folder)
+            return _Source(self.settings, self.windows, none, ready.log, ready.reader, self.model).table
+        behaviour, settings = read_behaviour(self.folder, self.settings.kept), self.settings
+        log = Log(behaviour, settings.clock, settings.text.history, settings.features.horizon)
+        log.register, log.layers, log.earliest = read_log(self.folder, behaviour, log.time, log.history)
+        return _Source(settings, self.windows, none, log).table
+
+
+def _apart(source: _Source, folder: Path) -> _Tabulating:
+    """Write what is known into a folder that does not exist yet, for processes that share no memory with this one."""
+    if source.model is not None:
+        assert source.reader is not None
+        State.of(source.log, source.reader).save(folder, source.model, source.settings)
+    else:
+        folder.mkdir()
+        write_log(folder, source.log, counted_keys(source.settings.features, source.settings.rules.asks))
+    model = None if source.model is None else source.model.absolute()
+    return _Tabulating(source.settings, source.windows, folder.absolute(), model)
+
+
+def write_features(
+    dataset: Dataset, basis: Settings | str | Path, out: str | Path, engine: EngineSettings = ONE_PROCESS
+) -> Tabulated:
     """Compute the features of all logged requests of the four windows and write them, whole or not at all.
 
     Writes `features/part-*.parquet` (ids, `timestamp`, `window`, `label`, then the features; rows in the order of time,
@@ -137,6 +188,8 @@ def write_features(dataset: Dataset, basis: Settings | str | Path, out: str | Pa
         Settings; or a model folder, whose settings, windows and encoder are used: then there are text columns.
     out
         Folder to write; must not hold anything.
+    engine
+        Where parts are computed; the table is the same everywhere.
 
     Raises
     ------
@@ -146,6 +199,8 @@ def write_features(dataset: Dataset, basis: Settings | str | Path, out: str | Pa
         When settings name columns or events that are not there, or a feature has the name of a column beside it.
     ModelError
         When the folder is no whole model.
+    StorageError
+        When what does the work failed.
     """
     out = Path(out)
     refuse_existing(out)
@@ -158,20 +213,21 @@ def write_features(dataset: Dataset, basis: Settings | str | Path, out: str | Pa
             "or move [windows]"
         )
     kinds = {name: dataset.requests.schema[name] for name in _IDS}
-    with new_folder(out) as staging:
+    with new_folder(out) as staging, open_engine(engine) as running:
         (staging / "features").mkdir()
-        parts = 0
+        opening = _apart(source, staging / _LOG) if running.apart else lambda: source.table
+        starts = request_starts(rows)
+        bounds = [*cut_requests(starts, ROWS_PER_PART)]
+        cut = ((place, rows[starts[first] : starts[last]]) for place, (first, last) in enumerate(bounds))
         with progress(len(rows), "features", "row") as advance:
-            starts = request_starts(rows)
-            for first, last in cut_requests(starts, ROWS_PER_PART):
-                table = source.table(rows[starts[first] : starts[last]])
-                table = table.with_columns(pl.col(name).cast(kind) for name, kind in kinds.items())
-                table.write_parquet(staging / "features" / f"part-{parts:05}.parquet")
-                parts += 1
+            for place, table in running.each(opening, cut):
+                table = table.with_columns(pl.col(name).cast(kind) for name, kind in kinds.items()).rechunk()
+                table.write_parquet(staging / "features" / f"part-{place:05}.parquet")
                 advance(len(table))
+        shutil.rmtree(staging / _LOG, ignore_errors=True)
         requests = rows["request_id"].n_unique()
         outside = source.requests["request_id"].n_unique() - requests
-        done = Tabulated(requests, len(rows), len(source.names), parts, outside)
+        done = Tabulated(requests, len(rows), len(source.names), len(bounds), outside)
         (staging / "catalogue.html").write_text(_catalogue(source, done), encoding="utf-8")
         write_manifest(staging, {"counts": vars(done), **_facts(source), "data": fingerprint(dataset)})
     return done

@@ -321,7 +321,7 @@ def _calibrate(
     before, after = (ranker.examples.where(rows) for rows in (early, ~early))
     if (before.graded > 0).any():
         contract, size = Contract.of(before.table), grown.chosen.size
-        half = grow(before, contract, settings.ranker, settings.seed, rounds=size, bias=bias)
+        half = _grow(before, None, contract, settings, bias, size)
         folds = [Fold(half.score(after.table), after.labels, after.starts), *folds]
         give_back()
     return Calibration.fit(folds).of_ranker(grown.final.score(valid.table), valid.starts)
@@ -338,7 +338,26 @@ def grow_with_valid(ranker: Examples, valid: Examples, settings: Settings, bias:
     # One contract for both windows, so that a category of either has the same code in both growths.
     joined = ranker.joined(valid)
     contract = Contract.of(joined.table)
-    chosen = grow(ranker, contract, settings.ranker, settings.seed, valid=valid, bias=bias)
+    chosen = _grow(ranker, valid, contract, settings, bias)
     logger.debug(trees_told(chosen, ranker))
-    final = grow(joined, contract, settings.ranker, settings.seed, rounds=chosen.size, bias=bias)
+    final = _grow(joined, None, contract, settings, bias, chosen.size)
     return Grown(chosen, final)
+
+
+def _grow(
+    train: Examples,
+    valid: Examples | None,
+    contract: Contract,
+    settings: Settings,
+    bias: PositionBias,
+    rounds: int | None = None,
+) -> TreeRanker:
+    """Grow a ranker in this process, or on a cluster where settings say so."""
+    engine, negatives = settings.engine, settings.ranker.negatives
+    if negatives is not None:
+        train = train.sampled(negatives, settings.seed, by_row=settings.ranker.objective == "binary")
+    if engine.kind == "process" or engine.growers == 1:
+        return grow(train, contract, settings.ranker, settings.seed, valid=valid, rounds=rounds, bias=bias)
+    from recsys.ranking.together import grow_together  # imports an extra
+
+    return grow_together((train, valid), contract, settings.ranker, settings.seed, engine, bias, rounds)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
@@ -10,9 +11,11 @@ import polars as pl
 from recsys.data.texts import own_texts
 from recsys.encoders.text_reader import read_identity
 from recsys.engines.engine import HERE, Engine
-from recsys.model.folder import Model
 from recsys.vectors.encoded import Encoded
 from recsys.vectors.item_vectors import ItemVectors
+
+if TYPE_CHECKING:
+    from recsys.model.folder import Model
 
 TEXTS_AT_ONCE = 4_096
 """So many texts are one part, whatever reads them: last bits depend on which texts are read together."""
@@ -32,11 +35,13 @@ class Encoding:
 
     def __call__(self) -> Callable[[Sequence[str]], Encoded]:
         """Load the encoder, and give what reads texts."""
+        from recsys.model.folder import Model  # imports as deep as they may be
+
         return Model.load(self.folder).text_reader(self.folder).encode
 
 
 def current_vectors(
-    model: Model, folder: Path, known: ItemVectors, items: pl.DataFrame, engine: Engine = HERE
+    model: "Model", folder: Path, known: ItemVectors, items: pl.DataFrame, engine: Engine = HERE
 ) -> ItemVectors:
     """Bring item vectors up to an items table; the encoder is loaded only when a text has no vector yet.
 

@@ -106,6 +106,24 @@ class Examples:
         rows = {name: np.concatenate([getattr(self, name), getattr(later, name)]) for name in _OF_ROWS}
         return Examples(table, starts=starts, **rows)
 
+    def sampled(self, negatives: int, seed: int, by_row: bool) -> "Examples":
+        """Keep of each list what was chosen and at most so many candidates, drawn evenly, that were not.
+
+        Those that are kept stand for those that are not: where each row is learnt from alone (`by_row`), each counts as
+        many times as there were of them; else the whole list does, for of pairs of a chosen and another candidate so
+        many are left.
+        """
+        lengths = np.diff(self.starts)
+        request, other = np.repeat(np.arange(len(lengths)), lengths), self.labels <= 0
+        turn = np.random.default_rng(seed).random(len(request))
+        order = np.lexsort((turn, ~other, request))  # the others of each list first, shuffled
+        place = np.empty(len(order), np.int64)
+        place[order] = np.arange(len(order)) - np.repeat(self.starts[:-1], lengths)
+        many = np.bincount(request[other], minlength=len(lengths))
+        times = np.maximum(1.0, many / negatives)[request]
+        counts = np.where(other | (not by_row), times, 1.0)
+        return replace(self, weights=self.weights * counts).where(~other | (place < negatives))
+
     def dealt(self, most: int) -> tuple["Examples", int]:
         """Deal longer lists out, like cards, to lists of at most `most` rows, and count how many were longer.
 

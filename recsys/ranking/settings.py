@@ -22,6 +22,9 @@ class RankerSettings(BaseModel):
         of which nothing was chosen.
     monotone
         Features that may only raise a score (`"rising"`) or lower it (`"falling"`) as they grow, whatever was learnt.
+    negatives
+        Candidates that were not chosen, at most, of each list, drawn by the seed, that trees learn from; they count for
+        those that are left out. All when left out; see `docs/cluster.md` for what it costs.
     half_life
         Age at which a list counts half as much as the newest one that is learnt from; all count alike when left out.
     weight
@@ -61,6 +64,7 @@ class RankerSettings(BaseModel):
 
     objective: Literal["lambdarank", "rank_xendcg", "binary"] = "lambdarank"
     monotone: dict[str, Literal["rising", "falling"]] = Field(default_factory=dict)
+    negatives: int | None = Field(default=None, ge=1)
     half_life: Annotated[Duration, Field(gt=timedelta(0))] | None = None
     weight: str = ""
     position_bias: Literal["auto", Correction] = "auto"

@@ -140,7 +140,7 @@ class TreeRanker:
         try:
             with open_plain(path) as file:
                 text = file.read().decode()
-            if check_trees(text) != _feature_names(contract):
+            if check_trees(text) != feature_names(contract):
                 raise ModelError(f"{path} was grown on other features than features.json names; train again")
             return cls(lightgbm.Booster(model_str=text), contract)
         except (OSError, ValueError, lightgbm.basic.LightGBMError) as error:
@@ -183,14 +183,11 @@ def grow(
     DataError
         When no request holds a click that counts, or a label is out of range.
     """
-    # By itself it writes to the terminal, where nobody who trains a shop's model knows what it speaks of.
-    lightgbm.register_logger(logger, info_method_name="debug", warning_method_name="debug")
-    train = _learnt(train, "ranker", settings.objective == "binary")
-    refuse_without_click(train.graded, "ranker")
-    large = len(train.labels) * len(contract.names) > _LARGE
-    parameters = _parameters(settings, seed, contract) | {"force_col_wise" if large else "force_row_wise": True}
+    be_quiet()
+    train, valid = learnable(train, valid, settings)
+    parameters = parameters_of(settings, seed, contract, len(train.labels))
     dataset = _dataset(train, contract, parameters, bias=bias)
-    valid_sets = [] if valid is None else [_dataset(_learnt(valid, "valid"), contract, parameters, dataset)]
+    valid_sets = [] if valid is None else [_dataset(valid, contract, parameters, dataset)]
     _weigh(dataset, valid_sets, bias.counts(train, settings.half_life))
     size = settings.rounds if valid is not None or rounds is None else max(1, round(rounds / settings.bags))
     grown = []
@@ -201,11 +198,28 @@ def grow(
                 callbacks.append(lightgbm.early_stopping(settings.patience, verbose=False))
                 if watch is not None:
                     callbacks.append(lambda so_far: watch(so_far.iteration + 1, so_far.evaluation_result_list[0][2]))
-            own = parameters | {"seed": seed + bag * _APART}
+            own = parameters | {"seed": bag_seed(seed, bag)}
             booster = lightgbm.train(own, dataset, num_boost_round=size, valid_sets=valid_sets, callbacks=callbacks)
             best = booster.best_iteration if valid is not None else size
             grown.append(booster.model_to_string(num_iteration=best))
     return TreeRanker(lightgbm.Booster(model_str=averaged(grown)), contract)
+
+
+def be_quiet() -> None:
+    """Let LightGBM write to the log: in a terminal nobody who trains a shop's model knows what it speaks of."""
+    lightgbm.register_logger(logger, info_method_name="debug", warning_method_name="debug")
+
+
+def bag_seed(seed: int, bag: int) -> int:
+    """Give the seed of one of the rankers that are averaged."""
+    return seed + bag * _APART
+
+
+def learnable(train: Examples, valid: Examples | None, settings: RankerSettings) -> tuple[Examples, Examples | None]:
+    """Keep the lists that an order can be learnt from, none longer than LightGBM ranks; errors as of `grow`."""
+    train = _learnt(train, "ranker", settings.objective == "binary")
+    refuse_without_click(train.graded, "ranker")
+    return train, None if valid is None else _learnt(valid, "valid")
 
 
 def refuse_without_click(labels: np.ndarray[tuple[int], np.dtype[np.int64]], window: str) -> None:
@@ -247,7 +261,8 @@ def check_monotone(names: Sequence[str], categories: Sequence[str], monotone: Ma
             )
 
 
-def _parameters(settings: RankerSettings, seed: int, contract: Contract) -> dict[str, Any]:
+def parameters_of(settings: RankerSettings, seed: int, contract: Contract, rows: int) -> dict[str, Any]:
+    """Say in LightGBM's words how trees grow on so many rows; errors as of `check_monotone`."""
     parameters = {
         "objective": settings.objective,
         "metric": "ndcg",
@@ -264,6 +279,7 @@ def _parameters(settings: RankerSettings, seed: int, contract: Contract) -> dict
         "seed": seed,
         "deterministic": True,
         "verbosity": -1,
+        "force_col_wise" if rows * len(contract.names) > _LARGE else "force_row_wise": True,
     }
     if directions := _directions(settings, contract):
         parameters["monotone_constraints"] = directions
@@ -281,7 +297,8 @@ def _directions(settings: RankerSettings, contract: Contract) -> list[int]:
     return signs if any(signs) else []
 
 
-def _feature_names(contract: Contract) -> list[str]:
+def feature_names(contract: Contract) -> list[str]:
+    """Name the features as LightGBM takes them."""
     return [plain_name(name) for name in contract.names]
 
 
@@ -310,22 +327,27 @@ def _dataset(
     reference: lightgbm.Dataset | None = None,
     bias: PositionBias = UNBIASED,
 ) -> lightgbm.Dataset:
-    offsets = bias.offsets(examples)
-    if offsets is not None and parameters["objective"] == "binary":  # with offsets LightGBM does not begin at the mean
-        chosen = float(np.mean(examples.labels > 0))
-        offsets = offsets + np.log(chosen / max(1 - chosen, 1 / len(offsets)))
     return lightgbm.Dataset(
         _Chunks(examples.table, contract),
         label=examples.labels,
         group=np.diff(examples.starts),
-        feature_name=_feature_names(contract),
+        feature_name=feature_names(contract),
         categorical_feature=contract.category_places,
-        init_score=offsets,
+        init_score=offsets_of(examples, parameters, bias),
         position=bias.places(examples),
         reference=reference,
         params=parameters | {"max_bin": 255},
         free_raw_data=True,
     )
+
+
+def offsets_of(examples: Examples, parameters: Mapping[str, Any], bias: PositionBias) -> Floats | None:
+    """Give the scores that trees go on from, shape [C]; None where they begin by themselves."""
+    offsets = bias.offsets(examples)
+    if offsets is not None and parameters["objective"] == "binary":  # with offsets LightGBM does not begin at the mean
+        chosen = float(np.mean(examples.labels > 0))
+        offsets = offsets + np.log(chosen / max(1 - chosen, 1 / len(offsets)))
+    return offsets
 
 
 def _weigh(dataset: lightgbm.Dataset, others: Sequence[lightgbm.Dataset], counts: Floats) -> None:

@@ -19,6 +19,8 @@ from recsys.data.databases import located
 from recsys.data.importers import Mapping as Mapped
 from recsys.data.importers import fetched, files_read, form_of, is_remote, read_mapped, read_source, refuse_unknown
 from recsys.data.tables import Dataset, read_about
+from recsys.engines.engine import open_engine
+from recsys.engines.settings import ONE_PROCESS
 from recsys.errors import DataError, SettingsError, StorageError
 from recsys.files import link_files, new_folder, read_json, write_json
 from recsys.jobs.nightly.drift import DataProfile, data_drift
@@ -225,7 +227,7 @@ class NightSteps:
     def _settings_note(self, model: str, due: datetime) -> list[str]:
         """Say that settings have changed since a model was trained, where they have."""
         was, now = (
-            of.model_copy(update={"rules": RuleSettings()})
+            of.model_copy(update={"rules": RuleSettings(), "engine": ONE_PROCESS})
             for of in (Model.load(self.home.models / model).settings, self.settings)
         )
         if was == now:
@@ -240,9 +242,12 @@ class NightSteps:
         before = self._state_before(model)
         rules, earliest = self.settings.rules, self._earliest(folder)
         given = {**inputs, "model": identity(folder), "lists": self._candidates_print(), "rules": rules.model_dump()}
-        return self.steps.do(
-            "embed", given, lambda target: write_state(folder, self._known(data), target, earliest, before, rules)
-        )
+
+        def write(target: Path) -> None:
+            with open_engine(self.configured.engine) as engine:
+                write_state(folder, self._known(data), target, earliest, before, rules, engine)
+
+        return self.steps.do("embed", given, write)
 
     def _state_before(self, model: str) -> Path | None:
         """Find the newest published state of a model, whose texts need not be encoded again."""
@@ -284,7 +289,7 @@ class NightSteps:
         out = self.steps.do(
             "score",
             given,
-            lambda target: score_from(state, folder, asked, target, said.top, recorded_after=after),
+            lambda target: score_from(state, folder, asked, target, said.top, False, after, self.configured.engine),
         )
         broken: Mapping[str, str] = read_json(out / "manifest.json", "score again")["counts"]["broken"]
         return out, broken

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from recsys.data.clock import Duration
 from recsys.data.importers.mapping import Mapping as Mapped
+from recsys.engines.settings import EngineSettings
 from recsys.errors import SettingsError
 from recsys.evaluation.measures import parse_measure
 from recsys.settings import Settings, load_settings
@@ -204,6 +205,8 @@ class NightlySettings(BaseModel):
         A TOML file of settings of the model, or what such a file holds.
     source, training, lists, gate, sink, alert, keep
         See their classes.
+    engine
+        Where the night is worked on; as the settings of the model say when left out.
     """
 
     model_config = _FROZEN
@@ -217,6 +220,7 @@ class NightlySettings(BaseModel):
     sink: SinkSettings = Field(default_factory=SinkSettings)
     alert: AlertSettings = Field(default_factory=AlertSettings)
     keep: KeepSettings = Field(default_factory=KeepSettings)
+    engine: EngineSettings | None = None
 
 
 class Configured(BaseModel):
@@ -244,6 +248,11 @@ class Configured(BaseModel):
     def path(self, said: str) -> Path:
         """Return a path of the configuration."""
         return self.root / said
+
+    @property
+    def engine(self) -> EngineSettings:
+        """Where the night is worked on."""
+        return self.model.engine if self.nightly.engine is None else self.nightly.engine
 
     @property
     def home(self) -> Path:

@@ -1,0 +1,147 @@
+"""Scoring, features and texts on two nodes: the same bytes as in one process, whatever dies meanwhile."""
+
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from recsys import verbs
+from recsys.arguments import Where
+from recsys.engines.settings import EngineSettings
+from recsys.errors import SettingsError
+from recsys.jobs import features as tabulating
+from recsys.jobs import score as scoring
+from recsys.jobs.features import write_features
+from recsys.jobs.ranked_parts import RankedParts
+from recsys.jobs.score import score
+from recsys.model import encoding
+
+pytest.importorskip("ray")
+
+
+def assert_same_files(one: Path, other: Path) -> None:
+    names = {path.relative_to(one) for path in one.rglob("*") if path.is_file()}
+    assert names == {path.relative_to(other) for path in other.rglob("*") if path.is_file()}
+    for name in sorted(names):
+        assert (one / name).read_bytes() == (other / name).read_bytes(), name
+
+
+@pytest.fixture
+def small_parts(monkeypatch) -> None:
+    monkeypatch.setattr(scoring, "ROWS_PER_PART", 60)
+    monkeypatch.setattr(tabulating, "ROWS_PER_PART", 900)
+    monkeypatch.setattr(encoding, "TEXTS_AT_ONCE", 30)
+
+
+def on(cluster) -> EngineSettings:
+    return EngineSettings(kind="ray", address=cluster.address)
+
+
+@pytest.mark.usefixtures("small_parts")
+def test_rankings_and_new_texts_are_those_of_one_process(line, cluster, tmp_path) -> None:
+    new = (pl.col("item_id").rank("dense") % 2 == 0) & pl.col("title").is_not_null()
+    items = line.dataset.items.with_columns(title=pl.when(new).then(pl.col("title") + " salt").otherwise("title"))
+    dataset = replace(line.dataset, items=items)
+    score(line.model, dataset, line.candidates(), tmp_path / "one")
+    score(line.model, dataset, line.candidates(), tmp_path / "ray", engine=on(cluster))
+    assert_same_files(tmp_path / "one", tmp_path / "ray")
+    parts = [pl.read_parquet(path)["request_id"] for path in (tmp_path / "ray/rankings").iterdir()]
+    assert len(parts) > 4
+    assert sum(part.n_unique() for part in parts) == pl.concat(parts).n_unique() == 40  # no request in two tasks
+
+
+@pytest.mark.usefixtures("small_parts")
+@pytest.mark.parametrize("by_model", [True, False])
+def test_features_are_those_of_one_process(line, cluster, tmp_path, by_model) -> None:
+    basis = line.model if by_model else line.settings
+    done = write_features(line.dataset, basis, tmp_path / "one")
+    assert write_features(line.dataset, basis, tmp_path / "ray", on(cluster)) == done
+    assert done.parts > 4
+    assert_same_files(tmp_path / "one", tmp_path / "ray")
+
+
+@pytest.mark.usefixtures("small_parts")
+@pytest.mark.parametrize("what", ["worker", "node"])
+def test_a_worker_or_a_node_may_die_meanwhile(line, cluster, tmp_path, monkeypatch, what) -> None:
+    score(line.model, line.dataset, line.candidates(), tmp_path / "one")
+    commit, killed = RankedParts.commit, list[str]()
+
+    def kills(parts: RankedParts, place: int, done: object) -> None:
+        commit(parts, place, done)
+        if not killed:
+            killed.append(what)
+            if what == "node":
+                cluster.remove_node(cluster.list_all_nodes()[-1], allow_graceful=False)
+            else:
+                for worker in workers():
+                    os.kill(worker, signal.SIGKILL)
+
+    monkeypatch.setattr(RankedParts, "commit", kills)
+    try:
+        score(line.model, line.dataset, line.candidates(), tmp_path / "ray", engine=on(cluster))
+    finally:
+        if what == "node":
+            cluster.add_node(num_cpus=1, object_store_memory=80 * 2**20)
+    assert killed == [what]
+    assert_same_files(tmp_path / "one", tmp_path / "ray")
+
+
+def workers() -> list[int]:
+    """Find the processes that work for Ray on this machine, by what they call themselves."""
+    found = []
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit():
+            try:
+                said = (folder / "cmdline").read_bytes()
+            except OSError:
+                continue
+            if said.startswith((b"ray::_do", b"ray::IDLE")):
+                found.append(int(folder.name))
+    assert found
+    return found
+
+
+def test_after_the_driver_was_killed_the_repetition_goes_on(line, cluster, tmp_path, monkeypatch) -> None:
+    line.candidates().write_parquet(tmp_path / "candidates.parquet")
+    monkeypatch.setattr(scoring, "ROWS_PER_PART", 60)
+    score(line.model, line.dataset, tmp_path / "candidates.parquet", tmp_path / "one")
+    program = (
+        "import os, sys\nfrom recsys import cli\nfrom recsys.jobs import score\n"
+        "from recsys.jobs.ranked_parts import RankedParts\n"
+        "score.ROWS_PER_PART = 60\ncommit, places = RankedParts.commit, []\n"
+        "def kills(parts, place, done):\n"
+        "    commit(parts, place, done)\n    places.append(place)\n"
+        "    if len(places) == 3:\n        os.kill(os.getpid(), 9)\n"
+        "RankedParts.commit = kills\ncli.main()\n"
+    )
+    given = ["score", str(line.model), str(line.data), "--candidates", str(tmp_path / "candidates.parquet")]
+    given += ["--out", str(tmp_path / "ray"), "--set", "engine.kind=ray", "--set", f"engine.address={cluster.address}"]
+    done = subprocess.run([sys.executable, "-c", program, *given], check=False, capture_output=True)
+    assert done.returncode == -signal.SIGKILL
+    assert not (tmp_path / "ray").exists()
+    before = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "ray.scoring/ranked").glob("*.json")}
+    assert len(before) == 3
+    commit, places = RankedParts.commit, list[int]()
+    monkeypatch.setattr(RankedParts, "commit", lambda *given: (places.append(given[1]), commit(*given)))
+    score(line.model, line.dataset, tmp_path / "candidates.parquet", tmp_path / "ray", engine=on(cluster))
+    assert_same_files(tmp_path / "one", tmp_path / "ray")
+    assert len(places) == len([*(tmp_path / "one/rankings").iterdir()]) - 3
+    assert not {f"part-{place:05}.json" for place in places} & before.keys()
+
+
+def test_where_it_is_done_is_all_that_settings_may_say_of_a_model(line, tmp_path) -> None:
+    line.candidates().write_parquet(tmp_path / "candidates.parquet")
+    (tmp_path / "own.toml").write_text('seed = 7\n[engine]\nkind = "process"\n')
+    (tmp_path / "other.toml").write_text("[engine]\ncpus = 2\n[features]\nwindows = ['2d']\n[rules]\nnewest = '1d'\n")
+    given = {"candidates": tmp_path / "candidates.parquet", "out": tmp_path / "out"}
+    said = r"has its own settings, and --config or --set says others of \[features\], \[rules\]; leave these out"
+    with pytest.raises(SettingsError, match=said):
+        verbs.score(line.model, line.data, **given, where=Where(tmp_path / "other.toml"))
+    with pytest.raises(SettingsError, match=r"--config or --set says others of \[ranker\]; leave these out"):
+        verbs.features(line.data, model=line.model, out=tmp_path / "table", changes=("ranker.rounds=9",))
+    assert verbs.score(line.model, line.data, **given, where=Where(tmp_path / "own.toml"))
