@@ -88,3 +88,27 @@ class Where:
 
 HERE = Where()
 """In this process."""
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class MadeLists:
+    """Lists that are made for users at a moment.
+
+    Attributes
+    ----------
+    users
+        Parquet file of users to make lists for: user_id and the context columns of the model.
+    items
+        Parquet file of items to rank for --users; what the model's sources find, or all, when left out.
+    at
+        Moment for --users, such as 2023-05-24T07:00:00Z; UTC when it names no zone.
+    """
+
+    users: Path | None = None
+    items: Path | None = None
+    at: Moment = None
+
+
+LOGGED = MadeLists()
+"""None are made."""

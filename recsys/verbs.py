@@ -1,14 +1,13 @@
 """The verbs of the command line, each one call of a library function; signatures and docstrings are words and helps."""
 
-from datetime import datetime
 from pathlib import Path
 from shutil import get_terminal_size
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter
 
 from recsys.answers import say, tell, write
-from recsys.arguments import HERE, Changes, Judged, Moment, Verbose, Where, Whole, Written
+from recsys.arguments import HERE, LOGGED, Changes, Judged, MadeLists, Verbose, Where, Whole, Written
 from recsys.errors import SettingsError
 from recsys.look_verbs import explain as explain_list
 from recsys.look_verbs import features
@@ -299,9 +298,7 @@ def score(
     /,
     *,
     candidates: Path | None = None,
-    users: Path | None = None,
-    items: Path | None = None,
-    at: Moment = None,
+    made: MadeLists = LOGGED,
     find: bool = False,
     explain: bool = False,
     out: Path,
@@ -318,12 +315,8 @@ def score(
         Data folder with today's items and behaviour.
     candidates
         Parquet file or folder of candidates; broken files of a folder are left out and named, the status is 1 then.
-    users
-        Parquet file of users to make lists for: user_id and the context columns of the model.
-    items
-        Parquet file of items to rank for --users; what the model's sources find, or all, when left out.
-    at
-        Moment for --users, such as 2023-05-24T07:00:00Z; UTC when it names no zone.
+    made
+        Lists that are made in their place.
     find
         Let the model's sources add to --candidates or --items.
     explain
@@ -335,10 +328,7 @@ def score(
     where
         Where it is done.
     """
-    if candidates is None and (users is None or at is None):
-        raise SettingsError("give --candidates FILE_OR_DIR, or --users FILE and --at TIME")
-    if candidates is not None and (users or items or at):
-        raise SettingsError("--candidates comes with neither --users nor --items nor --at; give one or the other")
+    asked = _asked(candidates, made)
     from recsys.data.cutting import refuse_no_items
     from recsys.data.tables import Dataset
     from recsys.files import refuse_existing
@@ -350,7 +340,6 @@ def score(
     dataset = Dataset.read(data)
     if candidates is not None and not find:
         refuse_no_items(candidates)
-    asked = candidates if candidates is not None else _asked(cast(Path, users), items, cast(datetime, at))
     scored = score_lists(model, dataset, asked, out, top, find, explain, engine)
     say(scored.in_words(out))
     return not scored.broken
@@ -363,11 +352,18 @@ def _rules(settings: Path | None) -> "RuleSettings | None":
     return None if settings is None else load_settings(settings, ()).rules
 
 
-def _asked(users: Path, items: Path | None, at: datetime) -> "DataFrame":
-    """Make a request for each user of a file, with the items of another one where there is one."""
+def _asked(candidates: Path | None, made: MadeLists) -> "Path | DataFrame":
+    """Give candidates, or make a request for each user of a file, with the items of another one where there is one."""
+    if candidates is not None:
+        if made != LOGGED:
+            raise SettingsError("--candidates comes with neither --users nor --items nor --at; give one or the other")
+        return candidates
+    if made.users is None or made.at is None:
+        raise SettingsError("give --candidates FILE_OR_DIR, or --users FILE and --at TIME")
     from recsys.data.candidates import ask, cross, read_rows
 
-    return ask(read_rows(users), at) if items is None else cross(read_rows(users), read_rows(items), at)
+    users = read_rows(made.users)
+    return ask(users, made.at) if made.items is None else cross(users, read_rows(made.items), made.at)
 
 
 APP.command(explain_list, name="explain")

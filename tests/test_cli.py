@@ -124,7 +124,6 @@ WRONG_WORDS = {
     "explain m d --request 1 --why a": 'Command "explain" parameter --why requires 2 positional arguments. Only got 1',
     "features d": "give either --out DIR, to write the table, or --request ID, to print one request",
     "features d --out o --request 1": "give either --out DIR, to write the table, or --request ID",
-    "features d --out o --config c --model m": "--model has its own settings; leave --config and --set out",
     "evaluate m": 'Command "evaluate" parameter DATA requires an argument',
     "evaluate m d --window tset": 'Invalid value "tset" for --window. Choose from: "text", "ranker", "valid", "test".',
     "compare a b": 'Command "compare" parameter DATA requires an argument',

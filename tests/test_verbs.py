@@ -166,7 +166,11 @@ def test_features_says_what_it_cannot_do(line, config, tmp_path, capsys) -> None
         (["--config", str(config), "--out", data], NO, "already exists and is not empty"),
         (["--config", str(config), "--set", "features.prior=-1", "--out", out], WRONG_USE, "features.prior = -1"),
         (["--config", str(config), "--set", 'features.events=["sold"]', "--out", out], WRONG_USE, "never occurs"),
-        (["--model", str(line.model), "--set", "seed=1", "--out", out], WRONG_USE, "--model has its own"),
+        (
+            ["--model", str(line.model), "--set", "seed=1", "--out", out],
+            WRONG_USE,
+            "says others of seed; leave these out: [engine] alone",
+        ),
         (["--model", out, "--out", out], NO, "holds no manifest.json"),
     ]:
         assert main(["features", data, *words]) == status, words

@@ -54,10 +54,8 @@ def score(
 
     Parameters
     ----------
-    folder
-        Model folder.
-    dataset
-        Today's tables: items and the behaviour so far.
+    folder, dataset
+        Of the model, and today's tables: items and the behaviour so far.
     candidates
         Whole requests, rows in any order, or a Parquet file or folder of them, which is read part by part where it is
         large; or requests without the column `item_id`, see `recsys.data.candidates.ask`:
@@ -68,12 +66,11 @@ def score(
         Folder to write; must not hold anything.
     top
         Keep the first so many of each request; all when left out.
-    find
-        Whether the model's sources add to candidates, up to `[candidates] size` for each request.
-    explained
-        Whether rankings also hold what adds to each score, see `recsys.explaining.explain.Explained.frame`.
+    find, explained
+        Whether the model's sources add to candidates, up to `[candidates] size` for each request, and whether rankings
+        also hold what adds to each score, see `recsys.explaining.explain.Explained.frame`.
     engine
-        Where parts are ranked and new texts are read; rankings are the same everywhere.
+        Where parts are ranked and new texts are read, the same everywhere; `StorageError` when it fails.
 
     Raises
     ------
@@ -84,16 +81,12 @@ def score(
         When the folder is no whole model.
     SettingsError
         When `top` is below 1, or a context column or the query column is missing.
-    StorageError
-        When what does the work failed.
     """
     refuse_existing(out := Path(out))
-    check_top(top)
     asked, model = _prints(candidates), Model.load(folder := Path(folder))
-    facts = {"model": model.files, "data": fingerprint(dataset), "candidates": asked, "versions": library_versions()}
-    wanted = {"top": top, "find": find, "explained": explained}
+    facts = {"model": model.files, "data": fingerprint(dataset), "candidates": asked} | _wanted(top, find, explained)
     with (
-        work_folder(out, facts | wanted, SCORING) as work,
+        work_folder(out, facts, SCORING) as work,
         in_parts(candidates, work / "candidates", _rows(model, candidates, len(dataset.items))) as parts,
     ):
         state, first = work / "state", _first_as_of(model, parts)  # before new texts are encoded
@@ -126,10 +119,9 @@ def score_from(
         Columns of requests that were recorded after the list, see `recsys.data.tables.About`.
     """
     refuse_existing(out)
-    check_top(top)
     model = Model.load(folder)
     facts = {"model": model.files, "state": file_hash(state / "manifest.json"), "candidates": _prints(candidates)}
-    facts |= {"top": top, "find": find, "versions": library_versions()}
+    facts |= _wanted(top, find, explained=False)
     state_until(state)  # so that what is no state is told at once
     size = pl.scan_parquet(state / "items.parquet").select(pl.len()).collect().item()
     with (
@@ -266,6 +258,12 @@ def found_by(ready: Ready, candidates: pl.DataFrame, find: bool) -> pl.DataFrame
     if find or (ready.model.settings.candidates.sources and not brought):
         return ready.find(candidates)
     return candidates if brought else every_item(candidates, ready.log.behaviour.items)
+
+
+def _wanted(top: int | None, find: bool, explained: bool) -> dict[str, object]:
+    """Say what is wanted of rankings, and what makes them."""
+    check_top(top)
+    return {"top": top, "find": find, "explained": explained, "versions": library_versions()}
 
 
 def _prints(candidates: pl.DataFrame | Path) -> object:

@@ -37,7 +37,7 @@ _PLACES = ("[machines:", "[local_listen_port:")
 """Where workers were, which a model does not say: the same trees are the same file."""
 
 
-class Share(NamedTuple):
+class Lot(NamedTuple):
     """Whole lists, as LightGBM takes them.
 
     Attributes
@@ -59,7 +59,7 @@ class Share(NamedTuple):
     offsets: Floats | None
 
     @classmethod
-    def of(cls, examples: Examples, contract: Contract, counts: Floats, offsets: Floats | None) -> "Share":
+    def of(cls, examples: Examples, contract: Contract, counts: Floats, offsets: Floats | None) -> "Lot":
         """Read the features of some lists."""
         numbers = np.concatenate([contract.matrix(table) for table in examples.table.tables(_AT_ONCE)])
         return cls(numbers, examples.labels, np.diff(examples.starts), counts, offsets)
@@ -141,9 +141,9 @@ def grow_together(
         shares = []
         for worker in range(engine.growers):
             rows = worker_of == worker
-            part = Share.of(train.where(rows), contract, counts[rows], None if offsets is None else offsets[rows])
+            part = Lot.of(train.where(rows), contract, counts[rows], None if offsets is None else offsets[rows])
             shares.append(running.put(part))
-        held = None if valid is None else running.put(Share.of(valid, contract, np.ones(len(valid.labels)), None))
+        held = None if valid is None else running.put(Lot.of(valid, contract, np.ones(len(valid.labels)), None))
         given |= {"shares": shares, "valid": held}
         grown = [  # workers of their own for each: LightGBM takes a port once in a process
             running.together(_grow, given | {"seed": bag_seed(seed, bag)}, engine.growers)

@@ -41,6 +41,39 @@ def test_dealt_lists_hold_every_row_once_and_are_short_and_even(lengths: list[in
         assert max(sizes) - min(sizes) <= 1
 
 
+@given(st.lists(st.integers(1, 30), min_size=1, max_size=12), st.integers(1, 9), st.booleans())
+def test_of_drawn_lists_what_was_chosen_stays_and_the_others_count_for_those_left_out(
+    lengths: list[int], negatives: int, by_row: bool
+) -> None:
+    examples = examples_of(lengths)
+    sampled = examples.sampled(negatives, 7, by_row)
+    rows, of_list = sampled.table.column("x").astype(int), np.repeat(np.arange(len(lengths)), lengths)
+    chosen = np.flatnonzero(examples.labels > 0)
+    assert set(chosen) <= set(rows)
+    assert (np.diff(rows) > 0).all()
+    np.testing.assert_array_equal(sampled.labels, examples.labels[rows])
+    for number in range(len(lengths)):
+        others = int(((examples.labels <= 0) & (of_list == number)).sum())
+        kept = [row for row in rows if of_list[row] == number and examples.labels[row] <= 0]
+        assert len(kept) == min(negatives, others)
+        weights = sampled.weights[of_list[rows] == number]
+        labels = sampled.labels[of_list[rows] == number]
+        times = max(1.0, others / negatives)
+        np.testing.assert_allclose(weights[labels <= 0], times)
+        np.testing.assert_allclose(weights[labels > 0], 1.0 if by_row else times)
+
+
+def test_the_seed_draws_the_others_evenly() -> None:
+    examples = examples_of([30])
+    others = np.flatnonzero(examples.labels <= 0)
+    drawn = [examples.sampled(3, seed, by_row=False).table.column("x").astype(int) for seed in range(400)]
+    counts = np.bincount(np.concatenate(drawn), minlength=30)[others]
+    assert counts.sum() == 1_200
+    assert counts.min() > 80
+    assert counts.max() < 165
+    assert (drawn[5] == examples.sampled(3, 5, by_row=False).table.column("x")).all()
+
+
 def test_each_half_life_of_age_halves_what_a_list_counts() -> None:
     counts = examples_of([1, 2, 1], [1.0, 3.0, 1.0]).counts(timedelta(days=1))
     np.testing.assert_allclose(counts / counts[-1], [0.25, 1.5, 1.5, 1.0])

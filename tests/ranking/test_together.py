@@ -51,9 +51,9 @@ def test_trees_of_two_workers_rank_as_those_of_one_process_and_stop_early(cluste
 def test_each_worker_learns_from_its_own_whole_lists(cluster, monkeypatch) -> None:
     """Numbers of the list and of the worker are learnt from: what each list weighs says who held it."""
     shares = []
-    of = together.Share.of.__func__
+    of = together.Lot.of.__func__
     monkeypatch.setattr(
-        together.Share, "of", classmethod(lambda cls, *given: shares.append(of(cls, *given)) or shares[-1])
+        together.Lot, "of", classmethod(lambda cls, *given: shares.append(of(cls, *given)) or shares[-1])
     )
     train, engine = lists(1, 100), EngineSettings(kind="ray", address=cluster.address, growers=2)
     settings = SETTINGS.model_copy(update={"bags": 2})
@@ -89,7 +89,7 @@ def test_a_worker_alone_grows_what_one_process_grows() -> None:
     train = lists(1, 100)
     contract = Contract.of(train.table)
     expected = grow(train, contract, SETTINGS, 7, rounds=5)
-    share = together.Share.of(train, contract, np.ones(len(train.labels)), None)
+    share = together.Lot.of(train, contract, np.ones(len(train.labels)), None)
     given = {"lightgbm": {**together.parameters_of(SETTINGS, 7, contract, 800), "num_threads": 1}, "valid": None}
     given |= {"names": list("abcde"), "categories": [], "seed": 7, "size": 5, "patience": 1, "shares": [share]}
     text = together._grow(given, Worker(0, {}, lambda thing: thing))
