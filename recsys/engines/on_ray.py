@@ -268,12 +268,14 @@ def _bytes(ray: Any, held: Any) -> int:
     return found
 
 
-def _told(ray: Any, error: Exception) -> RecsysError:
+def _told(ray: Any, error: BaseException) -> RecsysError:
     """Say what failed: the work, in its own words, or the cluster."""
     if isinstance(error, ray.exceptions.RayTaskError):
         if isinstance(error.cause, RecsysError):
             return error.cause
-        raise error
+        if not isinstance(error.cause, ray.exceptions.RayError):
+            raise error  # a fault of the work, with where it lies
+        error = error.cause
     if failures := getattr(error, "worker_failures", None):  # of several workers that talk to each other
         return _told(ray, next(iter(failures.values())))
     if isinstance(error, RecsysError):

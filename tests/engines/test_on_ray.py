@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 
@@ -15,7 +16,9 @@ from recsys.errors import DataError, ModelError, StorageError
 
 pytestmark = pytest.mark.slow
 
-ray = pytest.importorskip("ray")
+pytest.importorskip("ray")
+
+from ray.cluster_utils import Cluster  # noqa: E402
 
 
 @dataclass(frozen=True)
@@ -116,6 +119,30 @@ def test_a_part_too_large_for_the_object_store_is_refused(cluster, tmp_path) -> 
         ),
     ):
         dict(engine.each(Doubling(tmp_path), iter([(0, large)])))
+
+
+@dataclass(frozen=True)
+class Filling:
+    """Makes more than an object store holds."""
+
+    def __call__(self) -> Callable[[int], np.ndarray]:
+        return lambda part: np.full(3_000_000, part)
+
+
+def test_a_full_disk_of_a_node_is_told_with_what_to_do() -> None:
+    full = {"local_fs_capacity_threshold": 1e-6}  # any disk is, where objects shall go that the store has no room for
+    node = {"num_cpus": 2, "include_dashboard": False, "object_store_memory": 80 * 2**20, "_system_config": full}
+    cluster = Cluster(initialize_head=True, head_node_args=node)
+    try:
+        with (
+            open_engine(EngineSettings(kind="ray", address=cluster.address)) as engine,
+            pytest.raises(
+                StorageError, match=r"the cluster failed \(OutOfDiskError: .*; make room on the disk of that node"
+            ),
+        ):
+            [*engine.each(Filling(), numbered(20))]
+    finally:
+        cluster.shutdown()
 
 
 def test_a_worker_of_another_version_is_named(cluster, tmp_path) -> None:
