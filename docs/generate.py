@@ -41,6 +41,7 @@ FOLDERS = (
     *(
         (name, f"recsys/{name.split(':')[0]}")
         for name in (
+            "engines",
             "statistics",
             "data",
             "world",
@@ -70,7 +71,7 @@ def commands() -> str:
     parts = [
         "# Commands",
         "Exit status: 0 all went well, 1 the answer is no, 2 the command or its settings are wrong, 3 a source, a "
-        "target or a disk failed, 128 + n stopped by signal n. What was asked for goes to standard output, progress "
+        "target, a disk or a cluster failed, 128 + n stopped by signal n. What was asked for goes to standard output, progress "
         "and faults to standard error.",
         _help([]),
     ]

@@ -14,6 +14,8 @@ from recsys.data.windows import WINDOWS, Window, Windows, place_windows
 from recsys.encoders.backends.choice import check_extra
 from recsys.encoders.settings import TextSettings
 from recsys.encoders.sources import encoder_hash
+from recsys.engines.engine import open_engine
+from recsys.engines.settings import ONE_PROCESS
 from recsys.errors import DataError, SettingsError
 from recsys.evaluation.evaluation import AGELESS, PRODUCT
 from recsys.features.checks import check_context, check_events, check_query
@@ -146,7 +148,8 @@ def _train_in(
     story.end(windows_told(windows, dataset))
     logged, finder, reader = _read(course, prepared, windows, work, story)
     untuned = course.untuned_reader(log)
-    model, rankers, judgement = _learn_to_rank(prepared, windows, logged, finder.merging, reader.tower, story)
+    with open_engine(settings.engine if settings.engine.growers > 1 else ONE_PROCESS):  # one cluster for all trees
+        model, rankers, judgement = _learn_to_rank(prepared, windows, logged, finder.merging, reader.tower, story)
     not_out = prepared.not_out(windows, judgement.name)
     judged = windows.of(dataset.requests, judgement.name)  # can be asked of the state again
     made = judge_field(judged, finder, rankers, settings.seed)
