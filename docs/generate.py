@@ -71,8 +71,8 @@ def commands() -> str:
     parts = [
         "# Commands",
         "Exit status: 0 all went well, 1 the answer is no, 2 the command or its settings are wrong, 3 a source, a "
-        "target, a disk or a cluster failed, 128 + n stopped by signal n. What was asked for goes to standard output, progress "
-        "and faults to standard error.",
+        "target, a disk or a cluster failed, 128 + n stopped by signal n. What was asked for goes to standard output, "
+        "progress and faults to standard error.",
         _help([]),
     ]
     for verb in (name for name in APP if not name.startswith("-")):

@@ -60,7 +60,7 @@ class Parts:
 
 
 @contextmanager
-def in_parts(candidates: pl.DataFrame | Path, work: Path, rows: int) -> Iterator[Parts]:
+def in_parts(candidates: pl.DataFrame | Path, work: Path, rows: int, times: int = 1) -> Iterator[Parts]:
     """Cut candidates into parts of about so many rows; few are one part.
 
     All requests of a user lie whole in one part, see `recsys.statistics.hashes.part_of`. Of a folder of several files,
@@ -73,7 +73,10 @@ def in_parts(candidates: pl.DataFrame | Path, work: Path, rows: int) -> Iterator
     work
         A folder that does not exist yet, and is gone in the end.
     rows
-        Of a part.
+        Of a part, about.
+    times
+        Where there are several parts, so many times a whole number of them: each then lies in one part where all users
+        are cut into `times` parts.
 
     Raises
     ------
@@ -82,12 +85,12 @@ def in_parts(candidates: pl.DataFrame | Path, work: Path, rows: int) -> Iterator
         columns.
     """
     if isinstance(candidates, pl.DataFrame):
-        parts = Parts(_cut(in_utc(candidates), len(candidates) // rows))
+        parts = Parts(_cut(in_utc(candidates), _times(len(candidates) // rows, times)))
         _refuse_shared(parts)
         yield parts
         return
     files, broken = _sound(candidate_files(candidates))
-    count = _rows(files) // rows
+    count = _times(_rows(files) // rows, times)
     if count < 2 and len(files) + len(broken) < 2:
         yield Parts([read_rows(candidates)])
         return
@@ -105,6 +108,11 @@ def in_parts(candidates: pl.DataFrame | Path, work: Path, rows: int) -> Iterator
         yield parts
     finally:
         shutil.rmtree(work)
+
+
+def _times(count: int, times: int) -> int:
+    """Round a number of parts up to a whole number of times; one part stays one."""
+    return count if count < 2 else times * -(-count // times)
 
 
 def _cut(rows: pl.DataFrame, count: int) -> list[pl.DataFrame]:

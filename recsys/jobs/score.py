@@ -26,6 +26,7 @@ from recsys.model.folder import Model, state_until
 from recsys.model.prepared import fingerprint, frame_print
 from recsys.model.ready import Ready
 from recsys.past.lookup import Asked
+from recsys.past.stored import parts_in
 from recsys.progress import progress
 from recsys.schema import CANDIDATES, TIME
 
@@ -85,9 +86,10 @@ def score(
     refuse_existing(out := Path(out))
     asked, model = _prints(candidates), Model.load(folder := Path(folder))
     facts = {"model": model.files, "data": fingerprint(dataset), "candidates": asked} | _wanted(top, find, explained)
+    rows, times = _rows(model, candidates, len(dataset.items)), parts_in(folder / "state")
     with (
         work_folder(out, facts, SCORING) as work,
-        in_parts(candidates, work / "candidates", _rows(model, candidates, len(dataset.items))) as parts,
+        in_parts(candidates, work / "candidates", rows, times) as parts,
     ):
         state, first = work / "state", _first_as_of(model, parts)  # before new texts are encoded
         ranking = Ranking(folder.absolute(), state, top, find, explained, dataset.about.recorded_after)
@@ -126,7 +128,7 @@ def score_from(
     size = pl.scan_parquet(state / "items.parquet").select(pl.len()).collect().item()
     with (
         work_folder(out, facts, SCORING) as work,
-        in_parts(candidates, work / "candidates", _rows(model, candidates, size)) as parts,
+        in_parts(candidates, work / "candidates", _rows(model, candidates, size), parts_in(state)) as parts,
         open_engine(engine) as running,
     ):
         _first_as_of(model, parts)

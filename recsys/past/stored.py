@@ -84,6 +84,21 @@ def write_log(folder: Path, log: "Log", keys: tuple[Key, ...], parts: int | None
     (folder / _LAYOUT).write_text(json.dumps(layout) + "\n")
 
 
+def parts_in(folder: Path) -> int:
+    """Say into how many parts of users what `write_log` wrote is cut.
+
+    Raises
+    ------
+    ModelError
+        When nothing is there that it wrote.
+    """
+    try:
+        return int(json.loads((folder / _LAYOUT).read_text())["parts"])
+    except (KeyError, TypeError, ValueError, OSError) as error:
+        said = f"{folder} is no state of this version ({type(error).__name__}: {error})"
+        raise ModelError(f"{said}; copy the whole folder again") from error
+
+
 def read_log(
     folder: Path,
     behaviour: Behaviour,

@@ -10,6 +10,7 @@ from recsys.data import cutting
 from recsys.data.cutting import first_moments, in_parts, refuse_no_items
 from recsys.errors import DataError
 from recsys.schema import TIME
+from recsys.statistics.hashes import part_of
 
 
 def make_candidates(requests: int = 60, texts: bool = False) -> pl.DataFrame:
@@ -47,6 +48,18 @@ def test_rows_in_memory_and_small_files_are_one_part(tmp_path: Path) -> None:
         with in_parts(given, tmp_path / "work", rows=250) as parts:
             assert_frame_equal(next(iter(parts)), whole)
             assert len(list(parts)) == 1
+
+
+@pytest.mark.parametrize("in_files", [True, False])
+def test_parts_come_in_whole_times_so_that_each_is_of_users_of_one_larger_part(tmp_path: Path, in_files) -> None:
+    rows = pl.DataFrame({"request_id": range(1_000), "user_id": range(1_000), "item_id": 1})
+    rows.write_parquet(tmp_path / "rows.parquet")
+    with in_parts(tmp_path / "rows.parquet" if in_files else rows, tmp_path / "work", 100, 4) as parts:
+        assert len(parts) == 12
+        assert sum(map(len, parts)) == 1_000
+        assert all(len(set(part_of(part["user_id"], 4))) == 1 for part in parts)
+    with in_parts(rows, tmp_path / "work", 600, 4) as parts:
+        assert len(parts) == 1
 
 
 def test_requests_without_an_id_come_to_who_names_them(tmp_path: Path) -> None:
