@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class EngineSettings(BaseModel):
@@ -38,6 +38,14 @@ class EngineSettings(BaseModel):
     memory: float = Field(default=0, ge=0)
     retries: int = Field(default=3, ge=0)
     growers: int = Field(default=1, ge=1)
+
+    @model_validator(mode="after")
+    def _has_a_cluster(self) -> "EngineSettings":
+        if self.kind == "process":
+            for name, said in (("address", self.address), ("growers", self.growers if self.growers > 1 else "")):
+                if said:
+                    raise ValueError(f'{name} = {said!r} says something of a cluster; set kind = "ray", or leave it out')
+        return self
 
 
 ONE_PROCESS = EngineSettings()
