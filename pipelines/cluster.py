@@ -32,6 +32,7 @@ from recsys.jobs.score import ROWS_PER_PART, score_from, write_state
 from recsys.jobs.train import grow_with_valid
 from recsys.model.folder import Model
 from recsys.model.prepared import prepare
+from recsys.past.parts import USERS
 from recsys.settings import Settings, load_settings
 
 LENGTH = 500
@@ -59,6 +60,9 @@ def main() -> None:
     planned.add_argument("--users", type=float, nargs="+", default=[1e7, 1e8])
     planned.add_argument("--items", type=float, default=1e6)
     planned.add_argument("--core-price", type=float, default=0.05, help="of a core for an hour")
+    planned.add_argument(
+        "--gpu-texts", type=float, default=10_000, help="texts that a GPU reads a second, which `measure` does not say"
+    )
     learnt = verbs.add_parser("learn", help="what fewer negatives and trees of two workers cost, by behaviour alone")
     learnt.add_argument("data", type=Path)
     learnt.add_argument("--config", type=Path)
@@ -81,7 +85,15 @@ def main() -> None:
         print(json.dumps(measure_one(options.model, options.state, options.candidates, options.out, options.workers)))
     else:
         rates = json.loads(options.rates.read_text())
-        print(plan(rates, [int(users) for users in options.users], int(options.items), options.core_price))
+        print(
+            plan(
+                rates,
+                [int(users) for users in options.users],
+                int(options.items),
+                options.core_price,
+                options.gpu_texts,
+            )
+        )
 
 
 def measure(model: Path, data: Path, candidates: int, workers: list[int]) -> dict[str, Any]:
@@ -151,17 +163,28 @@ def measure_one(model: Path, state: Path, lists: Path, out: Path, workers: int) 
     begun, busy = time.perf_counter(), time.process_time()
     score_from(state, model, lists, out, engine=engine)
     seconds, own = time.perf_counter() - begun, time.process_time() - busy
-    rows = pl.scan_parquet(lists).select(pl.len()).collect().item()
+    rows, peak = pl.scan_parquet(lists).select(pl.len()).collect().item(), _peak_gib()
+    if workers:
+        asked = ray.remote(_peak_gib)
+        of_workers = ray.get([asked.remote() for _ in range(8 * workers)])  # goes to workers that are idle now
     return {
         "rows_per_second": rows / seconds,
         "seconds": seconds,
         "own_core_seconds": own,
-        "peak_gib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
+        "peak_gib": peak,
+        "worker_peak_gib": max(of_workers) if workers else peak,
     }
 
 
-def plan(rates: dict[str, Any], users: list[int], items: int, price: float) -> str:
-    """Multiply: a table of what nights take; what is measured stands above it."""
+def _peak_gib() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+
+
+def plan(rates: dict[str, Any], users: list[int], items: int, price: float, gpu_texts: float) -> str:
+    """Multiply: a table of what nights take; what is measured stands above it.
+
+    What a GPU reads is assumed, for it was not measured.
+    """
     alone, worker = rates["runs"]["0"], rates["runs"]["1"]
     per_row = {
         "read": rates["read_bytes"] / rates["candidates"],
@@ -174,11 +197,11 @@ def plan(rates: dict[str, Any], users: list[int], items: int, price: float) -> s
     lines = [
         f"Measured on this machine, {rates['candidates']:,} candidates in lists of {LENGTH}: one process "
         f"{alone['rows_per_second']:,.0f} candidates a second ({per_row['core'] * 1e6:.1f} core-seconds a million), "
-        f"peak memory {alone['peak_gib']:.1f} GiB; "
+        f"peak memory {alone['peak_gib']:.2f} GiB; "
         + "; ".join(
             f"Ray with {count} worker{'s' if count != '1' else ''} {run['rows_per_second']:,.0f}, of which this "
             f"process takes {run['own_core_seconds'] / rates['candidates'] * 1e6:.1f} core-seconds a million and "
-            f"{run['peak_gib']:.1f} GiB"
+            f"{run['peak_gib']:.2f} GiB, a worker {run['worker_peak_gib']:.2f} GiB"
             for count, run in rates["runs"].items()
             if count != "0"
         )
@@ -204,8 +227,15 @@ def plan(rates: dict[str, Any], users: list[int], items: int, price: float) -> s
         f"workers for a night of {HOURS:g} h": [f"{each / HOURS:,.0f}" for each in hours],
         f"nodes of {CORES} cores": [f"{np.ceil(each / HOURS / CORES):,.0f}" for each in hours],
         "core-hours of the process that cuts, gives out and commits": [f"{each:,.1f}" for each in driver],
+        "memory of a worker, as measured": [f"{worker['worker_peak_gib']:.2f} GiB" for _ in users],
         f"state, with {events:.0f} showings and events a user": [f"{each:,.0f} GiB" for each in state],
+        f"of it mapped by a task, what is of {USERS:,} users": [
+            f"{USERS * events * per_event / 2**30:,.2f} GiB" for _ in users
+        ],
         f"core-hours to read all texts of {items / 1e6:g} million items once": [f"{encoding:,.1f}" for _ in users],
+        f"GPU-hours to read them instead, at {gpu_texts:,.0f} a second (assumed)": [
+            f"{items / gpu_texts / 3600:,.2f}" for _ in users
+        ],
         f"cost at {price} a core-hour": [
             f"{(own + other + encoding) * price:,.0f}" for own, other in zip(hours, driver, strict=True)
         ],

@@ -42,9 +42,9 @@ class EngineSettings(BaseModel):
     @model_validator(mode="after")
     def _has_a_cluster(self) -> "EngineSettings":
         if self.kind == "process":
-            for name, said in (("address", self.address), ("growers", self.growers if self.growers > 1 else "")):
-                if said:
-                    raise ValueError(f'{name} = {said!r} says something of a cluster; set kind = "ray", or leave it out')
+            for name, said in {"address": self.address, "growers": self.growers}.items():
+                if said not in ("", 1):
+                    raise ValueError(f'{name} = {said!r} speaks of a cluster; set kind = "ray", or leave it out')
         return self
 
 

@@ -15,8 +15,8 @@ from recsys.validation import validate
         ({"retries": -1}, "engine.retries"),
         ({"growers": 0}, "engine.growers"),
         ({"adress": "head:6379"}, "address"),
-        ({"address": "head:6379"}, """address = 'head:6379' says something of a cluster; set kind = "ray", or leave"""),
-        ({"growers": 2}, 'growers = 2 says something of a cluster; set kind = "ray", or leave it out'),
+        ({"address": "head:6379"}, """address = 'head:6379' speaks of a cluster; set kind = "ray", or leave"""),
+        ({"growers": 2}, 'growers = 2 speaks of a cluster; set kind = "ray", or leave it out'),
     ],
 )
 def test_what_is_no_engine_is_named(said, told) -> None:

@@ -3,7 +3,7 @@ import polars as pl
 from pipelines.cluster import plan, write_lists
 from tests.conftest import Line
 
-RUN = {"rows_per_second": 50_000.0, "seconds": 40.0, "own_core_seconds": 36.0, "peak_gib": 0.7}
+RUN = {"rows_per_second": 50_000.0, "seconds": 40.0, "own_core_seconds": 36.0, "peak_gib": 0.7, "worker_peak_gib": 0.65}
 RATES = {
     "candidates": 2_000_000,
     "events": 1_000_000,
@@ -18,7 +18,7 @@ RATES = {
 
 
 def test_what_is_measured_is_multiplied_by_users_and_told_apart() -> None:
-    told = plan(RATES, [10_000_000], 1_000_000, 0.1)
+    told = plan(RATES, [10_000_000], 1_000_000, 0.1, 10_000.0)
     rows = {cells[0]: cells[1] for line in told.splitlines() if (cells := line.strip("| ").split(" | "))[1:]}
     assert told.startswith("Measured on this machine, 2,000,000 candidates in lists of 500: one process 50,000 ")
     assert rows["candidates"] == "5 thousand million"
@@ -28,6 +28,10 @@ def test_what_is_measured_is_multiplied_by_users_and_told_apart() -> None:
     assert rows["core-hours of the process that cuts, gives out and commits"] == "2.5"
     assert rows["bytes moved, to workers and back"] == "150 GB"
     assert rows["state, with 100 showings and events a user"] == "100 GiB"
+    assert rows["memory of a worker, as measured"] == "0.65 GiB"
+    assert rows["of it mapped by a task, what is of 65,536 users"] == "0.66 GiB"  # of 10 KiB each
+    assert rows["core-hours to read all texts of 1 million items once"] == "2.8"
+    assert rows["GPU-hours to read them instead, at 10,000 a second (assumed)"] == "0.03"
     assert rows["cost at 0.1 a core-hour"] == "3"
 
 
