@@ -265,7 +265,7 @@ def learn(data: Path, settings: Settings, negatives: list[int], growers: int, se
         marked = [requests.with_columns(request_id=pl.lit(f"{seed}:") + ids) for seed in range(seeds)]
         pair = {"both": scores[name], "all": scores["all"]}
         found = evaluate_rankers(pl.concat(marked), pair, {}, "test").overall
-        kept = ranker if count is None else ranker.sampled(count, settings.seed, by_row=False)
+        kept = ranker if count is None else ranker.sampled(count, settings.seed, settings.ranker.objective)
         means = [found.rankers["both"][measure].mean for measure in ("nDCG@10", "AUC")]
         gained = found.differences["both-all"]["nDCG@10"]
         said = f"{name}: {len(kept.labels):,} rows, nDCG@10 {means[0]:.4f}, AUC {means[1]:.4f}"

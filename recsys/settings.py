@@ -50,7 +50,7 @@ class Settings(BaseModel):
     time, windows, labels, text, features, candidates, ranker, rules, report
         The settings of the stages, each documented at its class.
     engine
-        Where long work runs; it changes nothing of a model, and is not kept with it.
+        Where long work runs; not kept with a model, but for `growers` in its manifest, whose trees are others.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -73,6 +73,11 @@ class Settings(BaseModel):
         clicks = ("click", *self.labels.clicks)
         for kind in (kind for kind in self.text.history if kind in clicks):
             raise ValueError(f"[text] history names {kind!r}, which is a click, and read as one already; leave it out")
+        if self.ranker.position_bias == "additive" and self.engine.growers > 1:
+            raise ValueError(
+                f"[ranker] position_bias is 'additive', which one process learns alone, and [engine] growers is "
+                f"{self.engine.growers}; leave growers out, or choose another correction"
+            )
         weight = [("[ranker] weight", self.ranker.weight)] if self.ranker.weight else []
         for setting, name in (*self.of_requests, *weight) if self.time.nightly else ():
             raise ValueError(

@@ -50,6 +50,9 @@ class Engine(Protocol):
             When what does the work failed; errors of the work itself are raised as they are.
         """
 
+    def refuse_growers(self, workers: int) -> None:
+        """Refuse more workers that talk to each other than there is room for, with a `StorageError`."""
+
 
 class OneProcess:
     """Works on part after part in this process."""
@@ -63,6 +66,10 @@ class OneProcess:
         work = opening()
         for place, part in parts:
             yield place, work(part)
+
+    def refuse_growers(self, workers: int) -> None:
+        """Refuse nobody: one process has one worker, see `Engine.refuse_growers`."""
+        assert workers == 1, "settings refuse more without a cluster"
 
 
 HERE = OneProcess()

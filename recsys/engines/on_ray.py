@@ -2,8 +2,10 @@
 
 import logging
 import os
+import signal
 import socket
 import tempfile
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +17,7 @@ from recsys.engines.engine import Opening
 from recsys.engines.settings import EngineSettings
 from recsys.errors import RecsysError, StorageError, first_line
 from recsys.lazy import need
+from recsys.shown import counted
 
 Part = TypeVar("Part")
 Done = TypeVar("Done")
@@ -28,8 +31,16 @@ _AHEAD = 2
 _OF_STORE = 0.25
 """Share of the smallest object store that one part may take."""
 
+_HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
+"""How HTTP/2 begins (RFC 9113, 3.4), which heads of clusters speak; the fourth byte of what they answer is 4, too."""
+
+_LEAST = 1e-4
+"""Share of a processor that Ray does not tell from none."""
+
 _NAMES = {"num_cpus": "CPU", "memory": "memory", "num_gpus": "GPU"}
 """What a task takes, and what a node calls it."""
+
+_GOES_ON = ": it goes on from the parts that are done"
 
 _OPEN: dict[str, Callable[[Any], Any]] = {}
 """The work that this process, one of the workers, has made ready."""
@@ -40,12 +51,18 @@ def open_ray(settings: EngineSettings) -> Iterator["OnRay"]:
     """Join a cluster, or start one of this machine alone, and leave it in the end; errors as of `open_engine`."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    os.environ.setdefault("RAY_IGNORE_UNHANDLED_ERRORS", "1")  # of parts after the first that failed, which is told
     ray = need("ray", "ray", '[engine] kind = "ray"')
     if settings.address:
         _refuse_silent(settings.address)
     started = not ray.is_initialized()
     if started:
         _start(ray, settings.address)
+    elif settings.address.rpartition(":")[2] not in ("", (joined := _joined(ray)).rpartition(":")[2]):
+        raise StorageError(
+            f"this process has joined the cluster at {joined} already, not that at [engine] address "
+            f"{settings.address!r}; call ray.shutdown() first, or leave address out to work with that one"
+        )
     try:
         yield OnRay(ray, settings)
     finally:
@@ -56,11 +73,14 @@ def open_ray(settings: EngineSettings) -> Iterator["OnRay"]:
 def _refuse_silent(address: str) -> None:
     """Refuse an address at which nobody answers, before Ray asks there for minutes."""
     host, _, port = address.rpartition(":")
-    if not host or not port.isdigit():
+    if not host or not port.isdecimal():
         raise StorageError(f"[engine] address {address!r} is no HOST:PORT, such as 10.0.0.5:6379; `ray start` tells it")
     try:
-        socket.create_connection((host.strip("[]"), int(port)), _PATIENCE).close()
-    except (OSError, OverflowError) as error:
+        with socket.create_connection((host.strip("[]"), int(port)), _PATIENCE) as there:
+            there.sendall(_HELLO)
+            if there.recv(9)[3:4] != _HELLO[-6:-5]:
+                raise ConnectionError("what answers is no Ray cluster")
+    except (OSError, OverflowError, ValueError) as error:  # ValueError: no name of a host
         raise StorageError(
             f"no cluster answers at [engine] address {address!r} ({error}); start one there with `ray start --head`, "
             "or leave address out, and one of this machine alone is started"
@@ -69,6 +89,7 @@ def _refuse_silent(address: str) -> None:
 
 def _start(ray: Any, address: str) -> None:
     where = {"address": address} if address else {"address": "local", "include_dashboard": False}
+    stops = signal.getsignal(signal.SIGTERM)
     try:
         ray.init(**where, logging_level=logging.ERROR, log_to_driver=False)
     except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
@@ -77,6 +98,14 @@ def _start(ray: Any, address: str) -> None:
             f"{what} ({_in_a_line(error)}); every node needs Ray {ray.__version__} and the same Python, and this "
             "process runs on one of them"
         ) from error
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, stops)  # Ray puts its own there, which ends the process without a word
+
+
+def _joined(ray: Any) -> str:
+    address: str = ray.get_runtime_context().gcs_address
+    return address
 
 
 class OnRay:
@@ -141,12 +170,8 @@ class OnRay:
         StorageError
             When the cluster has no room, or failed.
         """
+        self.refuse_growers(workers)
         ray, takes = self._ray, self._takes(gpu=False)
-        if (room := self._room(takes)) < workers:
-            raise StorageError(
-                f"[engine] growers = {workers} find no room at once: the cluster takes {room} such tasks; lower "
-                "growers or cpus, or add nodes"
-            )
         train, trees = (
             need("ray.train", "ray", "[engine] growers"),
             need("ray.train.lightgbm", "ray", "[engine] growers"),
@@ -164,8 +189,22 @@ class OnRay:
             try:
                 done: Done = trainer.fit().return_value
             except (ray.exceptions.RayError, train.TrainingFailedError) as error:
-                raise _told(ray, error) from error
+                raise _told(ray, error, "") from error
         return done
+
+    def refuse_growers(self, workers: int) -> None:
+        """Refuse more workers that talk to each other than there is room for.
+
+        Raises
+        ------
+        StorageError
+            Saying how many there is room for.
+        """
+        if (room := self._room(self._takes(gpu=False))) < workers:
+            raise StorageError(
+                f"[engine] growers = {workers} find no room at once: the cluster takes {counted(room, 'such task')}; "
+                "lower growers or cpus, or add nodes"
+            )
 
     def _next(self, waiting: dict[Any, int]) -> tuple[int, Any]:
         (ready,), _ = self._ray.wait([*waiting], num_returns=1)
@@ -184,12 +223,10 @@ class OnRay:
     def _room(self, takes: Mapping[str, Any]) -> int:
         """Say for how many tasks there is room at once; refuse those that no node has room for."""
         nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
-        room = [min(int(node.get(_NAMES[name], 0) // of) for name, of in takes.items() if of) for node in nodes]
+        room = [min(int(node.get(_NAMES[name], 0) / of + _LEAST) for name, of in takes.items()) for node in nodes]
         if not any(room):
-            wants = ", ".join(f"{of:g} {_NAMES[name]}" for name, of in takes.items())
-            has = "; ".join(
-                ", ".join(f"{node.get(_NAMES[name], 0):g} {_NAMES[name]}" for name in takes) for node in nodes
-            )
+            wants = _resources(takes)
+            has = "; ".join(_resources({name: node.get(_NAMES[name], 0) for name in takes}) for node in nodes)
             raise StorageError(
                 f"no node of the cluster has room for a task that takes {wants} (they have {has}); lower cpus, gpus or "
                 "memory in [engine], or add a larger node"
@@ -262,22 +299,35 @@ def _refuse_small_store(size: int, store: int) -> None:
         )
 
 
+def _resources(of: Mapping[str, float]) -> str:
+    """Say what a task takes or a node has."""
+    return ", ".join(
+        f"{many / 2**30:,.3g} GiB of memory" if name == "memory" else f"{many:g} {_NAMES[name]}"
+        for name, many in of.items()
+    )
+
+
 def _bytes(ray: Any, held: Any) -> int:
     """Say how many bytes of the object store an object takes."""
     found: int = ray.experimental.get_object_locations([held])[held]["object_size"] or 0
     return found
 
 
-def _told(ray: Any, error: BaseException) -> RecsysError:
-    """Say what failed: the work, in its own words, or the cluster."""
+def _told(ray: Any, error: BaseException, after: str = _GOES_ON) -> RecsysError:
+    """Say what failed: the work, in its own words, or the cluster; and what happens `after` the command is repeated."""
     if isinstance(error, ray.exceptions.RayTaskError):
         if isinstance(error.cause, RecsysError):
             return error.cause
+        if isinstance(error.cause, OSError):
+            return StorageError(
+                f"a worker of the cluster can't read or write ({_in_a_line(error.cause)}); make room on its disk, see "
+                f"that each node reaches these files under the same path, and give the command again{after}"
+            )
         if not isinstance(error.cause, ray.exceptions.RayError):
             raise error  # a fault of the work, with where it lies
         error = error.cause
     if failures := getattr(error, "worker_failures", None):  # of several workers that talk to each other
-        return _told(ray, next(iter(failures.values())))
+        return _told(ray, next(iter(failures.values())), after)
     if isinstance(error, RecsysError):
         return error
     hints = {
@@ -288,8 +338,7 @@ def _told(ray: Any, error: BaseException) -> RecsysError:
     }
     hint = hints.get(type(error).__name__, "look into Ray's logs")
     return StorageError(
-        f"the cluster failed ({type(error).__name__}: {_in_a_line(error)}); {hint}, and give the command again: it "
-        "goes on from the parts that are done"
+        f"the cluster failed ({type(error).__name__}: {_in_a_line(error)}); {hint}, and give the command again{after}"
     )
 
 

@@ -33,9 +33,9 @@ class EngineSettings(BaseModel):
 
     kind: Literal["process", "ray"] = "process"
     address: str = ""
-    cpus: float = Field(default=1, gt=0)
-    gpus: float = Field(default=0, ge=0)
-    memory: float = Field(default=0, ge=0)
+    cpus: float = Field(default=1, ge=0.01, le=10_000)
+    gpus: float = Field(default=0, ge=0, le=10_000)
+    memory: float = Field(default=0, ge=0, le=1_000_000)
     retries: int = Field(default=3, ge=0)
     growers: int = Field(default=1, ge=1)
 

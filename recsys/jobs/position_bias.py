@@ -1,6 +1,7 @@
 """Position bias of a log: how likely each place is looked at, and which correction the valid window prefers."""
 
 import logging
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -80,7 +81,9 @@ def check_positions(requests: pl.DataFrame, settings: RankerSettings, nightly: b
         )
 
 
-def learn_bias(ranker: LoggedWindow, valid: LoggedWindow, settings: RankerSettings, seed: int) -> PositionBias:
+def learn_bias(
+    ranker: LoggedWindow, valid: LoggedWindow, settings: RankerSettings, seed: int, together: bool = False
+) -> PositionBias:
     """Learn how places differ, and choose what is done about it.
 
     Parameters
@@ -92,6 +95,8 @@ def learn_bias(ranker: LoggedWindow, valid: LoggedWindow, settings: RankerSettin
         off unless what another one, or none, learnt clearly explains more of the clicks on valid beside their places.
     seed
         Of trees and intervals.
+    together
+        Whether several workers grow the trees, who cannot learn additive effects of places.
     """
     if settings.position_bias == "none":
         return UNBIASED
@@ -108,7 +113,10 @@ def learn_bias(ranker: LoggedWindow, valid: LoggedWindow, settings: RankerSettin
         return PositionBias(settings.position_bias, examination)
     if examination.flat:
         return UNBIASED
-    return _preferred(ranker, valid, examination, settings, seed)
+    known: list[Correction] = ["examination", "inverse", "none"]
+    if settings.objective == "lambdarank" and not together:
+        known.append("additive")
+    return _preferred(ranker, valid, examination, known, settings, seed)
 
 
 def examined(examples: Examples, settings: RankerSettings, seed: int) -> Examination | None:
@@ -176,12 +184,14 @@ def _places_beside(score: Floats, place: npt.NDArray[np.int64], clicked: Floats)
 
 
 def _preferred(
-    ranker: LoggedWindow, valid: LoggedWindow, examination: Examination, settings: RankerSettings, seed: int
+    ranker: LoggedWindow,
+    valid: LoggedWindow,
+    examination: Examination,
+    known: Sequence[Correction],
+    settings: RankerSettings,
+    seed: int,
 ) -> PositionBias:
-    """Grow by each correction, and keep the first unless another is clearly better on valid."""
-    known: list[Correction] = ["examination", "inverse", "none"]
-    if settings.objective == "lambdarank":
-        known.append("additive")
+    """Grow by each correction that is known, and keep the first unless another is clearly better on valid."""
     contract, one = Contract.of(ranker.learnt.joined(valid.learnt).table), settings.model_copy(update={"bags": 1})
     judged = valid.examples
     offsets = np.log(examination.of(judged.positions))

@@ -115,6 +115,8 @@ def train(
         When settings name columns or events that are not there, or `start` has learnt from the ranker window.
     ModelError
         When `start` is no whole model or reads texts in another way.
+    StorageError
+        When trees shall be grown on a cluster that cannot be reached, has no room, or failed.
     """
     refuse_existing(target := Path(target))
     story = story or Story(STAGES)
@@ -125,6 +127,9 @@ def train(
     windows = place_windows(prepared.made.lists, settings.windows, since, prepared.log.time)
     refuse_early(prepared, windows)
     facts = facts_of(settings, windows) | {"data": prints}
+    if settings.engine.growers > 1:
+        with open_engine(settings.engine) as engine:  # before the encoder has learnt for hours
+            engine.refuse_growers(settings.engine.growers)
     before = open_start(older, Path(start), settings.text, windows) if older and start else None
     encoder = encoder_hash(settings.text.encoder) if start is None else identity(Path(start))
     with work_folder(target, {**facts, "encoder": encoder, "versions": library_versions()}) as work:
@@ -165,7 +170,8 @@ def _train_in(
         State.of(log, reader).save(folder / "state", folder, settings, log.first_as_of(judged))
         write_report(folder, judgement, model, prepared.dataset)
         lessons = [asdict(lesson) for lesson in course.trainer.lessons]
-        write_manifest(folder, {**facts, "lessons": lessons, "position_bias": judgement.bias.to_json()})
+        grown = {"growers": settings.engine.growers} if settings.engine.growers > 1 else {}
+        write_manifest(folder, {**facts, **grown, "lessons": lessons, "position_bias": judgement.bias.to_json()})
     return judgement
 
 
@@ -286,7 +292,7 @@ def _learn_to_rank(
         left_out[AGELESS] = FROM_AGES
     story.begin("growing trees that weigh what texts say against what people did before")
     grown: dict[str, Grown] = {}
-    bias = learn_bias(ranker, valid, settings.ranker, settings.seed)
+    bias = learn_bias(ranker, valid, settings.ranker, settings.seed, together=settings.engine.growers > 1)
     with progress(len(left_out) + 1, "growing", "ranker") as advance:
         for name, columns in left_out.items():
             shown, held = (window.learnt.without(columns) for window in (ranker, valid))
@@ -356,9 +362,7 @@ def _grow(
     rounds: int | None = None,
 ) -> TreeRanker:
     """Grow a ranker in this process, or on a cluster where settings say so."""
-    engine, negatives = settings.engine, settings.ranker.negatives
-    if negatives is not None:
-        train = train.sampled(negatives, settings.seed, by_row=settings.ranker.objective == "binary")
+    engine = settings.engine
     if engine.kind == "process" or engine.growers == 1:
         return grow(train, contract, settings.ranker, settings.seed, valid=valid, rounds=rounds, bias=bias)
     from recsys.ranking.together import grow_together  # imports an extra

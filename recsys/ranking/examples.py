@@ -9,6 +9,7 @@ import numpy.typing as npt
 import polars as pl
 
 from recsys.errors import DataError, SettingsError
+from recsys.ranking.settings import Objective
 
 if TYPE_CHECKING:
     from recsys.features.rows import FeatureRows
@@ -106,12 +107,13 @@ class Examples:
         rows = {name: np.concatenate([getattr(self, name), getattr(later, name)]) for name in _OF_ROWS}
         return Examples(table, starts=starts, **rows)
 
-    def sampled(self, negatives: int, seed: int, by_row: bool) -> "Examples":
+    def sampled(self, negatives: int, seed: int, objective: Objective) -> "Examples":
         """Keep of each list what was chosen and at most so many candidates, drawn evenly, that were not.
 
-        Those that are kept stand for those that are not: where each row is learnt from alone (`by_row`), each counts as
-        many times as there were of them; else the whole list does, for of pairs of a chosen and another candidate so
-        many are left.
+        What is kept counts for what is not, as far as the objective sees it: by `"binary"` each of the others as many
+        times as there were of them; by `"lambdarank"` the list `log2(1 + pairs)` of all against that of the kept, as
+        which LightGBM lets a list's gradient grow with its pairs of a chosen and another candidate; by
+        `"rank_xendcg"`, for which each list weighs the same, no more.
         """
         lengths = np.diff(self.starts)
         request, other = np.repeat(np.arange(len(lengths)), lengths), self.labels <= 0
@@ -120,9 +122,15 @@ class Examples:
         place = np.empty(len(order), np.int64)
         place[order] = np.arange(len(order)) - np.repeat(self.starts[:-1], lengths)
         many = np.bincount(request[other], minlength=len(lengths))
-        times = np.maximum(1.0, many / negatives)[request]
-        counts = np.where(other | (not by_row), times, 1.0)
-        return replace(self, weights=self.weights * counts).where(~other | (place < negatives))
+        kept, chosen = np.minimum(many, negatives), lengths - many
+        times = np.ones(len(request))
+        if objective == "binary":
+            times[other] = (many / np.maximum(kept, 1))[request[other]]
+        elif objective == "lambdarank":
+            pairs, of_kept = many * chosen, kept * chosen
+            times = (np.log1p(pairs) / np.log1p(np.maximum(of_kept, 1)))[request]
+            times[(pairs == of_kept)[request]] = 1.0
+        return replace(self, weights=self.weights * times).where(~other | (place < negatives))
 
     def dealt(self, most: int) -> tuple["Examples", int]:
         """Deal longer lists out, like cards, to lists of at most `most` rows, and count how many were longer.

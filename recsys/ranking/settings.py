@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from recsys.data.clock import Duration
 
+Objective = Literal["lambdarank", "rank_xendcg", "binary"]
 Correction = Literal["none", "examination", "inverse", "additive"]
 """Ways to learn from clicks that fell where people looked."""
 
@@ -23,8 +24,8 @@ class RankerSettings(BaseModel):
     monotone
         Features that may only raise a score (`"rising"`) or lower it (`"falling"`) as they grow, whatever was learnt.
     negatives
-        Candidates that were not chosen, at most, of each list, drawn by the seed, that trees learn from; they count for
-        those that are left out. All when left out; see `docs/cluster.md` for what it costs.
+        Candidates that were not chosen, at most, of each list, drawn by the seed, that trees learn from; what is
+        kept counts for what is left out. All when left out; see `docs/cluster.md` for what it costs.
     half_life
         Age at which a list counts half as much as the newest one that is learnt from; all count alike when left out.
     weight
@@ -62,7 +63,7 @@ class RankerSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    objective: Literal["lambdarank", "rank_xendcg", "binary"] = "lambdarank"
+    objective: Objective = "lambdarank"
     monotone: dict[str, Literal["rising", "falling"]] = Field(default_factory=dict)
     negatives: int | None = Field(default=None, ge=1)
     half_life: Annotated[Duration, Field(gt=timedelta(0))] | None = None

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from recsys.engines.on_ray import Worker, open_ray
 from recsys.engines.settings import EngineSettings
-from recsys.errors import SettingsError
+from recsys.errors import DataError, SettingsError
 from recsys.ranking.contract import Contract
 from recsys.ranking.examples import Examples, Floats, Ints
 from recsys.ranking.positions import PositionBias
@@ -28,6 +28,7 @@ from recsys.ranking.trees import (
     offsets_of,
     parameters_of,
 )
+from recsys.shown import counted
 from recsys.statistics.hashes import mix
 
 _AT_ONCE = 100_000
@@ -113,7 +114,7 @@ def grow_together(
     Raises
     ------
     DataError
-        As of `recsys.ranking.trees.grow`.
+        As of `recsys.ranking.trees.grow`, and when a worker would get no list.
     SettingsError
         When the correction of positions is `"additive"`, whose effects each worker would learn apart.
     StorageError
@@ -124,7 +125,7 @@ def grow_together(
             '[ranker] position_bias = "additive" is learnt by one process alone; set [engine] growers = 1, or another '
             "correction"
         )
-    train, valid = learnable(*examples, settings)
+    train, valid = learnable(*examples, settings, seed)
     parameters = parameters_of(settings, seed, contract, len(train.labels) // engine.growers)
     own = {"tree_learner": "data", "pre_partition": True, "num_threads": max(1, int(engine.cpus))}
     size = settings.rounds if valid is not None or rounds is None else max(1, round(rounds / settings.bags))
@@ -136,7 +137,13 @@ def grow_together(
         "patience": settings.patience,
     }
     counts, offsets = bias.counts(train, settings.half_life), offsets_of(train, parameters, bias)
-    worker_of = np.repeat(share_out(len(train.starts) - 1, engine.growers), np.diff(train.starts))
+    lists_of = share_out(len(train.starts) - 1, engine.growers)
+    if len(np.unique(lists_of)) < engine.growers:
+        raise DataError(
+            f"{counted(len(lists_of), 'list')} to learn from, shared out by a hash, leave a worker without any: "
+            f"[engine] growers is {engine.growers}; set it lower, for one process grows so few at once"
+        )
+    worker_of = np.repeat(lists_of, np.diff(train.starts))
     with open_ray(engine) as running:
         shares = []
         for worker in range(engine.growers):

@@ -184,7 +184,7 @@ def grow(
         When no request holds a click that counts, or a label is out of range.
     """
     be_quiet()
-    train, valid = learnable(train, valid, settings)
+    train, valid = learnable(train, valid, settings, seed)
     parameters = parameters_of(settings, seed, contract, len(train.labels))
     dataset = _dataset(train, contract, parameters, bias=bias)
     valid_sets = [] if valid is None else [_dataset(valid, contract, parameters, dataset)]
@@ -215,8 +215,12 @@ def bag_seed(seed: int, bag: int) -> int:
     return seed + bag * _APART
 
 
-def learnable(train: Examples, valid: Examples | None, settings: RankerSettings) -> tuple[Examples, Examples | None]:
+def learnable(
+    train: Examples, valid: Examples | None, settings: RankerSettings, seed: int
+) -> tuple[Examples, Examples | None]:
     """Keep the lists that an order can be learnt from, none longer than LightGBM ranks; errors as of `grow`."""
+    if settings.negatives is not None:
+        train = train.sampled(settings.negatives, seed, settings.objective)
     train = _learnt(train, "ranker", settings.objective == "binary")
     refuse_without_click(train.graded, "ranker")
     return train, None if valid is None else _learnt(valid, "valid")
@@ -345,7 +349,7 @@ def offsets_of(examples: Examples, parameters: Mapping[str, Any], bias: Position
     """Give the scores that trees go on from, shape [C]; None where they begin by themselves."""
     offsets = bias.offsets(examples)
     if offsets is not None and parameters["objective"] == "binary":  # with offsets LightGBM does not begin at the mean
-        chosen = float(np.mean(examples.labels > 0))
+        chosen = float(np.average(examples.labels > 0, weights=examples.weights))
         offsets = offsets + np.log(chosen / max(1 - chosen, 1 / len(offsets)))
     return offsets
 

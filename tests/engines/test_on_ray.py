@@ -1,9 +1,12 @@
 import os
 import signal
+import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from http.server import HTTPServer, SimpleHTTPRequestHandler
 from pathlib import Path
 
 import numpy as np
@@ -165,6 +168,8 @@ def test_a_worker_of_another_version_is_named(cluster, tmp_path) -> None:
     [
         ("127.0.0.1:1", r"no cluster answers at \[engine\] address '127.0.0.1:1' .*start one there with `ray start"),
         ("head", r"address 'head' is no HOST:PORT, such as 10.0.0.5:6379"),
+        ("127.0.0.1:\u00b2", r"is no HOST:PORT, such as 10.0.0.5:6379"),
+        ("a..b:6379", r"no cluster answers at \[engine\] address 'a..b:6379'"),
     ],
 )
 def test_an_address_without_a_cluster_is_refused_before_anything_is_done(address, said) -> None:
@@ -182,3 +187,64 @@ def test_without_the_extra_one_line_says_what_to_type() -> None:
     last = done.stderr.strip().splitlines()[-1]
     assert last.startswith(f'recsys.errors.{ModelError.__name__}: [engine] kind = "ray" needs ray (')
     assert last.endswith("pip install --constraint constraints.txt --editable '.[ray]'")
+
+
+def test_what_answers_but_is_no_cluster_is_refused_at_once() -> None:
+    with HTTPServer(("127.0.0.1", 0), SimpleHTTPRequestHandler) as server:
+        threading.Thread(target=server.handle_request, daemon=True).start()
+        settings = EngineSettings(kind="ray", address=f"127.0.0.1:{server.server_port}")
+        with pytest.raises(StorageError, match=r"what answers is no Ray cluster\); start one"), open_engine(settings):
+            raise AssertionError
+
+
+def test_another_cluster_than_that_joined_already_is_refused(cluster) -> None:
+    with (
+        open_engine(EngineSettings(kind="ray", address=cluster.address)),
+        socket.create_server(("127.0.0.1", 0), backlog=1) as other,
+    ):
+        settings = EngineSettings(kind="ray", address=f"127.0.0.1:{other.getsockname()[1]}")
+        threading.Thread(target=_greet, args=(other,), daemon=True).start()
+        with pytest.raises(StorageError, match=r"has joined the cluster at \S+ already, not"), open_engine(settings):
+            raise AssertionError
+
+
+def _greet(server: socket.socket) -> None:
+    with server.accept()[0] as there:
+        there.sendall(bytes([0, 0, 0, 4, 0, 0, 0, 0, 0]))
+        there.recv(64)
+
+
+def test_what_stops_a_process_stops_it_on_a_cluster_too(cluster) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with open_engine(EngineSettings(kind="ray", address=cluster.address)):
+        assert signal.getsignal(signal.SIGTERM) is before
+
+
+@dataclass(frozen=True)
+class Unwritable:
+    """Writes where nothing can be written."""
+
+    def __call__(self) -> Callable[[int], int]:
+        return lambda part: Path("/proc/no-such-folder/file").write_bytes(b"")
+
+
+def test_what_a_worker_cannot_write_is_told_in_a_line(cluster) -> None:
+    with (
+        open_engine(EngineSettings(kind="ray", address=cluster.address)) as engine,
+        pytest.raises(
+            StorageError, match=r"a worker of the cluster can't read or write \(.*No such file.*\); make room"
+        ),
+    ):
+        dict(engine.each(Unwritable(), numbered(2)))
+
+
+def test_tasks_take_what_settings_say(cluster) -> None:
+    settings = EngineSettings(kind="ray", address=cluster.address, cpus=0.2, memory=0.5, gpus=1)
+    with open_engine(settings) as engine:
+        assert engine._takes(gpu=False) == {"num_cpus": 0.2, "memory": 2**29}
+        assert engine._takes(gpu=True) == {"num_cpus": 0.2, "memory": 2**29, "num_gpus": 1}
+        assert engine._room({"num_cpus": 0.2}) == 10
+        with pytest.raises(
+            StorageError, match=r"takes 1 CPU, 1e\+05 GiB of memory .they have 1 CPU, [\d.]+ GiB of mem"
+        ):
+            engine._room({"num_cpus": 1, "memory": 100_000 * 2**30})

@@ -12,6 +12,8 @@ from recsys.validation import validate
         ({"kind": "spark"}, "engine.kind"),
         ({"cpus": 0}, "engine.cpus"),
         ({"memory": -1}, "engine.memory"),
+        ({"memory": 1e300}, "engine.memory"),
+        ({"cpus": 1e-5}, "engine.cpus"),
         ({"retries": -1}, "engine.retries"),
         ({"growers": 0}, "engine.growers"),
         ({"adress": "head:6379"}, "address"),
@@ -29,3 +31,8 @@ def test_where_work_is_done_is_no_part_of_what_a_model_was_trained_with() -> Non
     assert settings.engine == EngineSettings(kind="ray", growers=2)
     assert "engine" not in settings.model_dump(mode="json")
     assert Settings.model_validate(settings.model_dump(mode="json")).engine == EngineSettings()
+
+
+def test_effects_of_places_are_refused_with_several_growers() -> None:
+    with pytest.raises(SettingsError, match=r"position_bias is 'additive', which one process learns alone, and \[eng"):
+        load_settings(None, ["engine.kind=ray", "engine.growers=2", "ranker.position_bias=additive"])

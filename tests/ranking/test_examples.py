@@ -1,4 +1,5 @@
 import dataclasses
+import itertools
 from datetime import timedelta
 
 import numpy as np
@@ -10,7 +11,10 @@ from hypothesis import strategies as st
 from recsys.errors import DataError, SettingsError
 from recsys.features.rows import FeatureRows
 from recsys.features.table import FeatureTable
+from recsys.ranking.contract import Contract
 from recsys.ranking.examples import Examples, check_weight
+from recsys.ranking.settings import Objective, RankerSettings
+from recsys.ranking.trees import grow
 
 DAY = 86_400_000_000
 
@@ -41,12 +45,16 @@ def test_dealt_lists_hold_every_row_once_and_are_short_and_even(lengths: list[in
         assert max(sizes) - min(sizes) <= 1
 
 
-@given(st.lists(st.integers(1, 30), min_size=1, max_size=12), st.integers(1, 9), st.booleans())
-def test_of_drawn_lists_what_was_chosen_stays_and_the_others_count_for_those_left_out(
-    lengths: list[int], negatives: int, by_row: bool
+@given(
+    st.lists(st.integers(1, 30), min_size=1, max_size=12),
+    st.integers(1, 9),
+    st.sampled_from(["binary", "lambdarank", "rank_xendcg"]),
+)
+def test_of_drawn_lists_what_was_chosen_stays_and_counts_with_the_others_for_those_left_out(
+    lengths: list[int], negatives: int, objective: Objective
 ) -> None:
     examples = examples_of(lengths)
-    sampled = examples.sampled(negatives, 7, by_row)
+    sampled = examples.sampled(negatives, 7, objective)
     rows, of_list = sampled.table.column("x").astype(int), np.repeat(np.arange(len(lengths)), lengths)
     chosen = np.flatnonzero(examples.labels > 0)
     assert set(chosen) <= set(rows)
@@ -58,20 +66,43 @@ def test_of_drawn_lists_what_was_chosen_stays_and_the_others_count_for_those_lef
         assert len(kept) == min(negatives, others)
         weights = sampled.weights[of_list[rows] == number]
         labels = sampled.labels[of_list[rows] == number]
-        times = max(1.0, others / negatives)
+        many = lengths[number] - others
+        of_pairs = np.log2(1 + others * many) / np.log2(1 + len(kept) * many) if kept and many else 1.0
+        times = {"binary": max(1.0, others / negatives), "lambdarank": of_pairs, "rank_xendcg": 1.0}[objective]
         np.testing.assert_allclose(weights[labels <= 0], times)
-        np.testing.assert_allclose(weights[labels > 0], 1.0 if by_row else times)
+        np.testing.assert_allclose(weights[labels > 0], 1.0 if objective == "binary" else times)
+
+
+@pytest.mark.parametrize("objective", ["lambdarank", "rank_xendcg"])
+def test_long_lists_weigh_no_more_against_short_ones_than_before_they_were_drawn_from(objective: Objective) -> None:
+    """What is liked in lists of 100 is told by one number, in lists of 8 by another: gains say what each weighs."""
+    random, lengths = np.random.default_rng(3), [100] * 100 + [8] * 500
+    starts = np.concatenate([[0], np.cumsum(lengths)])
+    numbers = random.normal(size=(starts[-1], 2)).astype(np.float32)
+    labels = np.zeros(starts[-1], np.int64)
+    for start, end in itertools.pairwise(starts):
+        liked = 2 * numbers[start:end, 0 if end - start > 8 else 1] + random.gumbel(size=end - start)
+        labels[start + np.argmax(liked)] = 1
+    table = FeatureRows.of(FeatureTable(("long", "short"), numbers.T, ()))
+    examples = Examples.alike(table, labels, starts)
+    settings = RankerSettings(objective=objective, rounds=30, rows_per_leaf=20, feature_fraction=1)
+    shares = []
+    for negatives in (None, 4):
+        own = settings.model_copy(update={"negatives": negatives})
+        gains = grow(examples, Contract.of(table), own, 7, rounds=30).importance()
+        shares.append(gains["long"] / (gains["long"] + gains["short"]))
+    assert shares[1] == pytest.approx(shares[0], abs=0.15)
 
 
 def test_the_seed_draws_the_others_evenly() -> None:
     examples = examples_of([30])
     others = np.flatnonzero(examples.labels <= 0)
-    drawn = [examples.sampled(3, seed, by_row=False).table.column("x").astype(int) for seed in range(400)]
+    drawn = [examples.sampled(3, seed, "lambdarank").table.column("x").astype(int) for seed in range(400)]
     counts = np.bincount(np.concatenate(drawn), minlength=30)[others]
     assert counts.sum() == 1_200
     assert counts.min() > 80
     assert counts.max() < 165
-    assert (drawn[5] == examples.sampled(3, 5, by_row=False).table.column("x")).all()
+    assert (drawn[5] == examples.sampled(3, 5, "lambdarank").table.column("x")).all()
 
 
 def test_each_half_life_of_age_halves_what_a_list_counts() -> None:

@@ -1,9 +1,11 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from recsys.engines.on_ray import Worker
 from recsys.engines.settings import EngineSettings
-from recsys.errors import SettingsError, StorageError
+from recsys.errors import DataError, SettingsError, StorageError
 from recsys.features.rows import FeatureRows
 from recsys.features.table import FeatureTable
 from recsys.ranking import together
@@ -56,6 +58,7 @@ def test_each_worker_learns_from_its_own_whole_lists(cluster, monkeypatch) -> No
         together.Lot, "of", classmethod(lambda cls, *given: shares.append(of(cls, *given)) or shares[-1])
     )
     train, engine = lists(1, 100), EngineSettings(kind="ray", address=cluster.address, growers=2)
+    train = replace(train, weights=np.random.default_rng(5).uniform(0.5, 2, 800))
     settings = SETTINGS.model_copy(update={"bags": 2})
     assert grow_together((train, None), Contract.of(train.table), settings, 7, engine, UNBIASED, rounds=6).size == 6
     first, second = shares
@@ -63,6 +66,18 @@ def test_each_worker_learns_from_its_own_whole_lists(cluster, monkeypatch) -> No
     rows = {row.tobytes() for share in shares for row in share.numbers}
     assert len(rows) == 800 == len(first.numbers) + len(second.numbers)
     assert min(len(first.lengths), len(second.lengths)) > 30
+    table = Contract.of(train.table).matrix(next(iter(train.table.tables(800))))
+    counts = {row.tobytes(): count for row, count in zip(table, train.weights / train.weights.mean(), strict=True)}
+    for share in shares:
+        np.testing.assert_allclose(share.counts, [counts[row.tobytes()] for row in share.numbers])
+
+
+def test_so_few_lists_that_a_worker_would_get_none_are_refused() -> None:
+    train, engine = lists(1, 2), EngineSettings(kind="ray", growers=4)
+    with pytest.raises(
+        DataError, match=r"^2 lists to learn from, shared out by a hash, leave a worker without any: \["
+    ):
+        grow_together((train, None), Contract.of(train.table), SETTINGS, 7, engine, UNBIASED, 4)
 
 
 def test_lists_are_shared_out_evenly_and_the_same_way_each_time() -> None:
