@@ -3,8 +3,8 @@
 import logging
 import shutil
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
@@ -29,6 +29,9 @@ logger = logging.getLogger(__name__)
 _AT_ONCE = 2**19
 """Rows that are read before they are cut."""
 
+_FAN = 256
+"""Files, at most, that rows are dealt out to in one pass; of more parts each of these is dealt out again."""
+
 
 class Parts:
     """Rows in parts, each of which is read when its turn comes, and may be read again.
@@ -36,7 +39,7 @@ class Parts:
     Parameters
     ----------
     parts
-        Rows, or the folder of each part; at least one.
+        Rows, or the file or folder of each part; at least one.
     broken
         Files that are not among them, by name, and why.
     """
@@ -75,8 +78,8 @@ def in_parts(candidates: pl.DataFrame | Path, work: Path, rows: int, times: int 
     rows
         Of a part, about.
     times
-        Where there are several parts, so many times a whole number of them: each then lies in one part where all users
-        are cut into `times` parts.
+        Where there are at least so many parts, a multiple of it: each then lies in one part where all users are cut
+        into `times` parts.
 
     Raises
     ------
@@ -85,7 +88,8 @@ def in_parts(candidates: pl.DataFrame | Path, work: Path, rows: int, times: int 
         columns.
     """
     if isinstance(candidates, pl.DataFrame):
-        parts = Parts(_cut(in_utc(candidates), _times(len(candidates) // rows, times)))
+        count = _times(len(candidates) // rows, times)
+        parts = Parts([part for _, part in _cut(in_utc(candidates), count, range(max(1, count)), 1)] or [candidates])
         _refuse_shared(parts)
         yield parts
         return
@@ -97,13 +101,14 @@ def in_parts(candidates: pl.DataFrame | Path, work: Path, rows: int, times: int 
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir()
     try:
-        for number, batch in enumerate(batch for file in files for batch in _batches(file)):
-            for part, own in enumerate(_cut(batch, count)):
-                if len(own):
-                    folder = work / f"{part:06}"
-                    folder.mkdir(exist_ok=True)
-                    own.write_parquet(folder / f"{number:06}.parquet")
-        parts = Parts(sorted(work.iterdir()) or [pl.DataFrame()], broken)
+        batches = (batch for file in files for batch in _batches(file) if len(batch))
+        if count < 2:  # files may differ, of which reading them together tells
+            for number, batch in enumerate(batches):
+                batch.write_parquet(work / f"{number:06}.parquet")
+            parts = Parts([work] if any(work.iterdir()) else [pl.DataFrame()], broken)
+        else:
+            _deal(batches, count, range(count), work)
+            parts = Parts(sorted(work.iterdir()), broken)
         _refuse_shared(parts)
         yield parts
     finally:
@@ -111,20 +116,43 @@ def in_parts(candidates: pl.DataFrame | Path, work: Path, rows: int, times: int 
 
 
 def _times(count: int, times: int) -> int:
-    """Round a number of parts up to a whole number of times; one part stays one."""
-    return count if count < 2 else times * -(-count // times)
+    """Round a number of parts up to a multiple of a smaller number."""
+    return count if count < times else times * -(-count // times)
 
 
-def _cut(rows: pl.DataFrame, count: int) -> list[pl.DataFrame]:
-    """Cut rows by the part of their user; without users, which is told later, all are one."""
+def _deal(batches: Iterable[pl.DataFrame], count: int, parts: range, folder: Path) -> None:
+    """Write the rows of some of `count` parts to a file for each that has any."""
+    step = -(-len(parts) // _FAN)
+    files: dict[int, Path] = {}
+    with ExitStack() as opened:
+        writers: dict[int, pq.ParquetWriter] = {}
+        for batch in batches:
+            for turn, own in _cut(batch, count, parts, step):
+                table = own.to_arrow()
+                if turn not in files:
+                    files[turn] = folder / f"{parts[turn * step]:08}-{step}.parquet"
+                    writers[turn] = opened.enter_context(pq.ParquetWriter(files[turn], table.schema))
+                writers[turn].write_table(table)
+    for turn, file in files.items() if step > 1 else ():
+        _deal(_batches(file), count, parts[turn * step : (turn + 1) * step], folder)
+        file.unlink()
+
+
+def _cut(rows: pl.DataFrame, count: int, parts: range, step: int) -> Iterator[tuple[int, pl.DataFrame]]:
+    """Cut rows of some of `count` parts by the part of their user, `step` of these together, and give those with rows.
+
+    Without users, which is told later, all are one.
+    """
     kind = rows.schema.get("user_id", pl.Null())
     if count < 2 or not (kind.is_integer() or kind == pl.String):
-        return [rows]
-    parts = part_of(_filled(rows["user_id"]), count)
-    order = np.argsort(parts, kind="stable")
-    edges = np.searchsorted(parts[order], np.arange(count + 1))
-    rows = rows[order]
-    return [rows[start:end] for start, end in pairwise(edges.tolist())]
+        yield 0, rows
+        return
+    turns = (part_of(_filled(rows["user_id"]), count) - parts.start) // step
+    order = np.argsort(turns, kind="stable")
+    rows, turns = rows[order], turns[order]
+    starts = np.flatnonzero(np.diff(turns, prepend=-1))
+    for start, end in pairwise([*starts.tolist(), len(rows)]):
+        yield int(turns[start]), rows[start:end]
 
 
 def _filled(ids: pl.Series) -> pl.Series:

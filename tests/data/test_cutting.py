@@ -58,8 +58,23 @@ def test_parts_come_in_whole_times_so_that_each_is_of_users_of_one_larger_part(t
         assert len(parts) == 12
         assert sum(map(len, parts)) == 1_000
         assert all(len(set(part_of(part["user_id"], 4))) == 1 for part in parts)
-    with in_parts(rows, tmp_path / "work", 600, 4) as parts:
-        assert len(parts) == 1
+    with in_parts(rows, tmp_path / "work", 400, 4) as parts:  # fewer than four: each is of users of several
+        assert len(parts) == 2
+
+
+@pytest.mark.parametrize("fan", [2, 3, 7])
+def test_more_parts_than_files_are_opened_at_once_are_dealt_out_again(tmp_path: Path, monkeypatch, fan) -> None:
+    rows = pl.DataFrame({"request_id": range(2_000), "user_id": np.arange(2_000) % 300, "item_id": 1})
+    rows.write_parquet(tmp_path / "rows.parquet")
+    monkeypatch.setattr(cutting, "_AT_ONCE", 190)
+    with in_parts(tmp_path / "rows.parquet", tmp_path / "work", 90) as parts:
+        whole = list(parts)
+    monkeypatch.setattr(cutting, "_FAN", fan)
+    with in_parts(tmp_path / "rows.parquet", tmp_path / "work", 90) as parts:
+        assert len(parts) == len(whole) == 22
+        assert all(map(pl.DataFrame.equals, whole, parts))
+        assert len([*(tmp_path / "work").iterdir()]) == 22
+    assert not (tmp_path / "work").exists()
 
 
 def test_requests_without_an_id_come_to_who_names_them(tmp_path: Path) -> None:

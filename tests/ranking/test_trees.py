@@ -165,7 +165,7 @@ def test_groups_are_the_lengths_of_the_lists():
         group=np.diff(clicked.starts),
         categorical_feature=[2],
     )
-    oracle = lightgbm.train(module._parameters(plain, 3, CONTRACT), data, num_boost_round=3)
+    oracle = lightgbm.train(module.parameters_of(plain, 3, CONTRACT, len(clicked.labels)), data, num_boost_round=3)
     np.testing.assert_array_equal(
         one.score(VALID.table), oracle.predict(CONTRACT.matrix(VALID.table.table(0, len(VALID.table))))
     )
@@ -392,7 +392,7 @@ def test_rows_of_one_list_weigh_alike_where_they_weigh_the_same():
         weight=clicked.weights / clicked.weights.mean(),
         categorical_feature=[2],
     )
-    oracle = lightgbm.train(module._parameters(SMALL, 3, CONTRACT), data, num_boost_round=5)
+    oracle = lightgbm.train(module.parameters_of(SMALL, 3, CONTRACT, len(clicked.labels)), data, num_boost_round=5)
     expected = oracle.predict(CONTRACT.matrix(VALID.table.table(0, len(VALID.table))))
     np.testing.assert_allclose(scores[0], expected)
 
