@@ -8,6 +8,7 @@ python -m pipelines.cluster learn DATA --config pipelines/world.toml
 import argparse
 import json
 import logging
+import pickle
 import resource
 import shutil
 import subprocess
@@ -25,10 +26,11 @@ from pipelines.families import read
 from recsys.data.tables import Dataset
 from recsys.data.texts import own_texts
 from recsys.data.windows import WINDOWS
+from recsys.engines.engine import open_engine
 from recsys.engines.settings import EngineSettings
 from recsys.evaluation.evaluation import evaluate_rankers
 from recsys.features.columns import FROM_TEXTS
-from recsys.jobs.score import ROWS_PER_PART, score_from, write_state
+from recsys.jobs.score import ROWS_PER_PART, Ranking, score_from, write_state
 from recsys.jobs.train import grow_with_valid
 from recsys.model.folder import Model
 from recsys.model.prepared import prepare
@@ -120,6 +122,9 @@ def measure(model: Path, data: Path, candidates: int, workers: list[int]) -> dic
             print(count, "workers" if count else "no cluster", found["runs"][str(count)], file=sys.stderr, flush=True)
             found["written_bytes"] = sum(path.stat().st_size for path in (out / "rankings").iterdir())
             shutil.rmtree(out)
+        part = pl.read_parquet(lists, n_rows=100_000)
+        done = Ranking(model.absolute(), state.absolute())()(part)
+        found["moved_bytes_per_row"] = (len(pickle.dumps(part)) + len(pickle.dumps(done))) / len(part)
         _, texts = own_texts(dataset.items, settings.text.fields, settings.text.template)
         some, reader = texts[:500], Model.load(model).text_reader(model)
         reader.encode(some[:50])
@@ -185,7 +190,9 @@ def plan(rates: dict[str, Any], users: list[int], items: int, price: float, gpu_
 
     What a GPU reads is assumed, for it was not measured.
     """
-    alone, worker = rates["runs"]["0"], rates["runs"]["1"]
+    alone, worker = (
+        next(run for count, run in rates["runs"].items() if (count == "0") is way) for way in (True, False)
+    )
     per_row = {
         "read": rates["read_bytes"] / rates["candidates"],
         "written": rates["written_bytes"] / rates["candidates"],
@@ -205,7 +212,8 @@ def plan(rates: dict[str, Any], users: list[int], items: int, price: float, gpu_
             for count, run in rates["runs"].items()
             if count != "0"
         )
-        + f"; {per_row['read']:.1f} bytes read and {per_row['written']:.1f} written for each; {per_event:.0f} bytes of "
+        + f"; {per_row['read']:.1f} bytes read, {rates['moved_bytes_per_row']:.0f} moved to a worker and back and "
+        f"{per_row['written']:.1f} written for each; {per_event:.0f} bytes of "
         f"state for each showing or event; {rates['texts_per_core_second']:.0f} texts read a second and core.",
         "",
         "| Multiplied | " + " | ".join(f"{count / 1e6:,.0f} million users" for count in users) + " |",
@@ -220,13 +228,14 @@ def plan(rates: dict[str, Any], users: list[int], items: int, price: float, gpu_
         "candidates": [f"{many / 1e9:,.0f} thousand million" for many in rows],
         f"tasks of {rates['part']:,}": [f"{many / rates['part']:,.0f}" for many in rows],
         "bytes read": [f"{many * per_row['read'] / 1e9:,.0f} GB" for many in rows],
-        "bytes moved, to workers and back": [
-            f"{many * (per_row['read'] + per_row['written']) / 1e9:,.0f} GB" for many in rows
-        ],
+        "bytes moved, to workers and back": [f"{many * rates['moved_bytes_per_row'] / 1e9:,.0f} GB" for many in rows],
         "core-hours of workers": [f"{each:,.0f}" for each in hours],
         f"workers for a night of {HOURS:g} h": [f"{each / HOURS:,.0f}" for each in hours],
         f"nodes of {CORES} cores": [f"{np.ceil(each / HOURS / CORES):,.0f}" for each in hours],
         "core-hours of the process that cuts, gives out and commits": [f"{each:,.1f}" for each in driver],
+        f"commands side by side for {HOURS:g} h, each with its share of users": [
+            f"{np.ceil(each / HOURS):,.0f}" for each in driver
+        ],
         "memory of a worker, as measured": [f"{worker['worker_peak_gib']:.2f} GiB" for _ in users],
         f"state, with {events:.0f} showings and events a user": [f"{each:,.0f} GiB" for each in state],
         f"of it mapped by a task, what is of {USERS:,} users": [
@@ -256,10 +265,11 @@ def learn(data: Path, settings: Settings, negatives: list[int], growers: int, se
         engine = EngineSettings(kind="ray" if workers > 1 else "process", growers=workers)
         trees = settings.ranker.model_copy(update={"negatives": count})
         own = settings.model_copy(update={"ranker": trees, "engine": engine})
-        each = [
-            grow_with_valid(ranker, valid, own.model_copy(update={"seed": seed})).final.score(test.table)
-            for seed in range(settings.seed, settings.seed + seeds)
-        ]
+        with open_engine(engine):  # one cluster for all trees
+            each = [
+                grow_with_valid(ranker, valid, own.model_copy(update={"seed": seed})).final.score(test.table)
+                for seed in range(settings.seed, settings.seed + seeds)
+            ]
         scores[name] = np.concatenate(each)
         ids = pl.col("request_id").cast(pl.String)
         marked = [requests.with_columns(request_id=pl.lit(f"{seed}:") + ids) for seed in range(seeds)]

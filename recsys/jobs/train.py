@@ -363,7 +363,7 @@ def _grow(
 ) -> TreeRanker:
     """Grow a ranker in this process, or on a cluster where settings say so."""
     engine = settings.engine
-    if engine.kind == "process" or engine.growers == 1:
+    if engine.growers == 1:
         return grow(train, contract, settings.ranker, settings.seed, valid=valid, rounds=rounds, bias=bias)
     from recsys.ranking.together import grow_together  # imports an extra
 

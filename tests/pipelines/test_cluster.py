@@ -11,6 +11,7 @@ RATES = {
     "state_bytes": 107_374_182.4,
     "read_bytes": 20_000_000,
     "written_bytes": 40_000_000,
+    "moved_bytes_per_row": 100.0,
     "part": 250_000,
     "texts_per_core_second": 100.0,
     "runs": {"0": RUN, "1": {**RUN, "own_core_seconds": 3.6}},
@@ -26,7 +27,8 @@ def test_what_is_measured_is_multiplied_by_users_and_told_apart() -> None:
     assert rows["core-hours of workers"] == "25"  # 5e9 * 18e-6 / 3600
     assert rows["workers for a night of 4 h"] == "6"
     assert rows["core-hours of the process that cuts, gives out and commits"] == "2.5"
-    assert rows["bytes moved, to workers and back"] == "150 GB"
+    assert rows["bytes moved, to workers and back"] == "500 GB"
+    assert rows["commands side by side for 4 h, each with its share of users"] == "1"
     assert rows["state, with 100 showings and events a user"] == "100 GiB"
     assert rows["memory of a worker, as measured"] == "0.65 GiB"
     assert rows["of it mapped by a task, what is of 65,536 users"] == "0.66 GiB"  # of 10 KiB each
