@@ -185,10 +185,11 @@ def _peak_gib() -> float:
     return int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) / 2**20
 
 
-def plan(rates: dict[str, Any], users: list[int], items: int, price: float, gpu_texts: float) -> str:
+def plan(rates: dict[str, Any], users: list[int], items: int, price: float, gpu_texts: float, row_memory: float) -> str:
     """Multiply: a table of what nights take; what is measured stands above it.
 
-    What a GPU reads is assumed, for it was not measured.
+    What a GPU reads is assumed, for it was not measured, and what a row of behaviour takes while a state is made was
+    measured on ten million of them, see `docs/nightly.md`.
     """
     alone, worker = (
         next(run for count, run in rates["runs"].items() if (count == "0") is way) for way in (True, False)
@@ -225,7 +226,7 @@ def plan(rates: dict[str, Any], users: list[int], items: int, price: float, gpu_
     encoding = items / rates["texts_per_core_second"] / 3600
     state = [count * events * per_event / 2**30 for count in users]
     told = {
-        "candidates": [f"{many / 1e9:,.0f} thousand million" for many in rows],
+        "candidates": [f"{many / 1e9:,.0f} billion" for many in rows],
         f"tasks of {rates['part']:,}": [f"{many / rates['part']:,.0f}" for many in rows],
         "bytes read": [f"{many * per_row['read'] / 1e9:,.0f} GB" for many in rows],
         "bytes moved, to workers and back": [f"{many * rates['moved_bytes_per_row'] / 1e9:,.0f} GB" for many in rows],
@@ -238,6 +239,9 @@ def plan(rates: dict[str, Any], users: list[int], items: int, price: float, gpu_
         ],
         "memory of a worker, as measured": [f"{worker['worker_peak_gib']:.2f} GiB" for _ in users],
         f"state, with {events:.0f} showings and events a user": [f"{each:,.0f} GiB" for each in state],
+        f"memory of the one process that makes it, {row_memory:g} bytes for each (docs/nightly.md)": [
+            f"{count * events * row_memory / 2**30:,.0f} GiB" for count in users
+        ],
         f"of it mapped by a task, what is of {USERS:,} users": [
             f"{USERS * events * per_event / 2**30:,.2f} GiB" for _ in users
         ],

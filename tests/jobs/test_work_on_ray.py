@@ -1,9 +1,11 @@
 """Scoring, features and texts on two nodes: the same bytes as in one process, whatever dies meanwhile."""
 
+import json
 import os
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,12 +15,13 @@ import pytest
 from recsys import verbs
 from recsys.arguments import Where
 from recsys.engines.settings import EngineSettings
-from recsys.errors import SettingsError
+from recsys.errors import SettingsError, StorageError
 from recsys.jobs import features as tabulating
 from recsys.jobs import score as scoring
 from recsys.jobs.features import write_features
 from recsys.jobs.ranked_parts import RankedParts
 from recsys.jobs.score import score
+from recsys.jobs.train import train
 from recsys.model import encoding
 
 pytest.importorskip("ray")
@@ -78,7 +81,7 @@ def test_a_worker_or_a_node_may_die_meanwhile(line, cluster, tmp_path, monkeypat
             if what == "node":
                 cluster.remove_node(cluster.list_all_nodes()[-1], allow_graceful=False)
             else:
-                for worker in workers():
+                for worker in workers(cluster):
                     os.kill(worker, signal.SIGKILL)
 
     monkeypatch.setattr(RankedParts, "commit", kills)
@@ -91,17 +94,18 @@ def test_a_worker_or_a_node_may_die_meanwhile(line, cluster, tmp_path, monkeypat
     assert_same_files(tmp_path / "one", tmp_path / "ray")
 
 
-def workers() -> list[int]:
-    """Find the processes that work for Ray on this machine, by what they call themselves."""
-    found = []
+def workers(cluster) -> list[int]:
+    """Find the processes that work for a cluster, by whose children they are."""
+    said = dict[int, bytes]()
+    parents = dict[int, int]()
     for folder in Path("/proc").iterdir():
         if folder.name.isdigit():
-            try:
-                said = (folder / "cmdline").read_bytes()
-            except OSError:
-                continue
-            if said.startswith((b"ray::_do", b"ray::IDLE")):
-                found.append(int(folder.name))
+            with suppress(OSError):
+                said[int(folder.name)] = (folder / "cmdline").read_bytes()
+                parents[int(folder.name)] = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+    of_cluster = {number for number, own in said.items() if f"--gcs-address={cluster.address}".encode() in own}
+    names = (b"ray::_do", b"ray::IDLE")  # not the agents, without which a node ends itself
+    found = [number for number, parent in parents.items() if parent in of_cluster and said[number].startswith(names)]
     assert found
     return found
 
@@ -145,3 +149,21 @@ def test_where_it_is_done_is_all_that_settings_may_say_of_a_model(line, tmp_path
     with pytest.raises(SettingsError, match=r"--config or --set says others of \[ranker\]; leave these out"):
         verbs.features(line.data, model=line.model, out=tmp_path / "table", changes=("ranker.rounds=9",))
     assert verbs.score(line.model, line.data, **given, where=Where(tmp_path / "own.toml"))
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:ray")
+def test_a_model_of_several_growers_says_so_and_too_many_are_refused_before_anything_is_learnt(
+    line, cluster, tmp_path
+) -> None:
+    trees = line.settings.ranker.model_copy(update={"position_bias": "none", "rounds": 3, "bags": 1})
+    text = line.settings.text.model_copy(update={"epochs": 0})
+    both = on(cluster).model_copy(update={"growers": 2})
+    settings = line.settings.model_copy(update={"ranker": trees, "text": text, "engine": both})
+    with pytest.raises(StorageError, match=r"growers = 3 find no room at once: the cluster takes 2 such tasks; lower"):
+        train(
+            line.dataset, settings.model_copy(update={"engine": both.model_copy(update={"growers": 3})}), tmp_path / "m"
+        )
+    assert not [*tmp_path.iterdir()]
+    train(line.dataset, settings, tmp_path / "model")
+    assert json.loads((tmp_path / "model/manifest.json").read_text())["growers"] == 2
+    assert score(tmp_path / "model", line.dataset, line.candidates(), tmp_path / "ranked").requests == 40

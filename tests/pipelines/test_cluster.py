@@ -19,10 +19,10 @@ RATES = {
 
 
 def test_what_is_measured_is_multiplied_by_users_and_told_apart() -> None:
-    told = plan(RATES, [10_000_000], 1_000_000, 0.1, 10_000.0)
+    told = plan(RATES, [10_000_000], 1_000_000, 0.1, 10_000.0, 400)
     rows = {cells[0]: cells[1] for line in told.splitlines() if (cells := line.strip("| ").split(" | "))[1:]}
     assert told.startswith("Measured on this machine, 2,000,000 candidates in lists of 500: one process 50,000 ")
-    assert rows["candidates"] == "5 thousand million"
+    assert rows["candidates"] == "5 billion"
     assert rows["tasks of 250,000"] == "20,000"
     assert rows["core-hours of workers"] == "25"  # 5e9 * 18e-6 / 3600
     assert rows["workers for a night of 4 h"] == "6"
@@ -31,6 +31,7 @@ def test_what_is_measured_is_multiplied_by_users_and_told_apart() -> None:
     assert rows["commands side by side for 4 h, each with its share of users"] == "1"
     assert rows["state, with 100 showings and events a user"] == "100 GiB"
     assert rows["memory of a worker, as measured"] == "0.65 GiB"
+    assert rows["memory of the one process that makes it, 400 bytes for each (docs/nightly.md)"] == "373 GiB"
     assert rows["of it mapped by a task, what is of 65,536 users"] == "0.66 GiB"  # of 10 KiB each
     assert rows["core-hours to read all texts of 1 million items once"] == "2.8"
     assert rows["GPU-hours to read them instead, at 10,000 a second (assumed)"] == "0.03"
