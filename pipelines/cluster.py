@@ -62,6 +62,9 @@ def main() -> None:
     planned.add_argument("--items", type=float, default=1e6)
     planned.add_argument("--core-price", type=float, default=0.05, help="of a core for an hour")
     planned.add_argument(
+        "--row-memory", type=float, default=400, help="bytes for each showing or event while a state is made"
+    )
+    planned.add_argument(
         "--gpu-texts", type=float, default=10_000, help="texts that a GPU reads a second, which `measure` does not say"
     )
     learnt = verbs.add_parser("learn", help="what fewer negatives and trees of two workers cost, by behaviour alone")
@@ -85,16 +88,8 @@ def main() -> None:
     elif options.verb == "one":
         print(json.dumps(measure_one(options.model, options.state, options.candidates, options.out, options.workers)))
     else:
-        rates = json.loads(options.rates.read_text())
-        print(
-            plan(
-                rates,
-                [int(users) for users in options.users],
-                int(options.items),
-                options.core_price,
-                options.gpu_texts,
-            )
-        )
+        rates, users = json.loads(options.rates.read_text()), [int(each) for each in options.users]
+        print(plan(rates, users, int(options.items), options.core_price, options.gpu_texts, options.row_memory))
 
 
 def measure(model: Path, data: Path, candidates: int, workers: list[int]) -> dict[str, Any]:
