@@ -77,7 +77,8 @@ class Where:
     Attributes
     ----------
     config
-        TOML settings file whose [engine] says where parts are worked on: in one process when left out.
+        TOML settings file whose [engine] says where parts are worked on: in one process when left out. What else it
+        says must be the model's own settings.
     changes
         Change one setting of it: engine.key=value; repeat it.
     """

@@ -29,7 +29,8 @@ def features(
     data
         Data folder.
     config
-        TOML settings file; the built-in settings when left out. With --model its [engine] alone counts.
+        TOML settings file; the built-in settings when left out. With --model it says where the
+        work is done, [engine], and nothing else than the model's own settings.
     model
         Model folder whose settings and encoder are used: with text columns.
     out

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from recsys.data.clock import Duration, TimeSettings, format_duration
 from recsys.data.tables import Dataset
 from recsys.errors import DataError, SettingsError
+from recsys.shown import counted, did_you_mean
 
 logger = logging.getLogger(__name__)
 
@@ -26,7 +27,8 @@ class LabelSettings(BaseModel):
     Attributes
     ----------
     grades
-        Grade from 1 to 30 per event kind, such as `{click = 1, purchase = 3}`; none leaves labels as logged.
+        Grade from 1 to 30 per event kind, such as `{like = 1, purchase = 3}`; a label becomes the largest of its own,
+        that was logged, and these, and events that grade are no events any more. None leaves labels as logged.
     least
         Smallest `value` from which on an event of a graded kind grades, such as `{read = 30}` for 30 seconds; those
         below it, and those without a value, stay events.
@@ -81,7 +83,8 @@ def grade_labels(dataset: Dataset, settings: LabelSettings) -> Dataset:
     SettingsError
         When an event kind of the settings never occurs, or has no value where `least` asks for one.
     """
-    refuse_unseen(dataset.events, "[labels] grades", settings.grades)
+    logged = "; clicks on lists keep the labels that they have: leave click out" if "click" in settings.grades else ""
+    refuse_unseen(dataset.events, "[labels] grades", settings.grades, logged)
     for kind in settings.least:
         refuse_worthless(dataset.events, "[labels] least", kind)
     refuse_unseen(dataset.events, "[labels] clicks", settings.clicks)
@@ -96,6 +99,25 @@ def grade_labels(dataset: Dataset, settings: LabelSettings) -> Dataset:
     stays = ~pl.int_range(len(events), eager=True).is_in(moved["event"].implode())
     left = with_clicks(events.filter(stays), settings)
     return replace(dataset, requests=requests.with_columns(labels["label"]), events=left)
+
+
+def warn_of_moved(before: pl.DataFrame, after: pl.DataFrame, grades: Iterable[str], read: Iterable[str]) -> None:
+    """Say of which events that features read few or none are left, for lists led to them and are graded by them.
+
+    Parameters
+    ----------
+    before, after
+        Events as they were and as `grade_labels` left them.
+    grades, read
+        Kinds that grade, and those that features name.
+    """
+    for kind in sorted({*grades} & {*read}):
+        many, left = (int((events["event"] == kind).sum()) for events in (before, after))
+        logger.warning(
+            "[labels] grades takes %s of %s for outcomes of lists, and [features] reads %s from the others alone; "
+            "leave the kind out of one of them where that is not meant",
+            *(f"{many - left:,}", counted(many, f"{kind!r} event"), f"{kind!r}"),
+        )
 
 
 def labels_in_time(requests: pl.DataFrame, time: TimeSettings) -> pl.DataFrame:
@@ -189,7 +211,10 @@ def refuse_unseen(events: pl.DataFrame, setting: str, named: Iterable[str], hint
     kinds = sorted(set(events["event"].unique()))
     for kind in named:
         if kind not in kinds:
-            raise SettingsError(f"{setting} names {kind!r}, an event that never occurs; events holds {kinds}{hint}")
+            raise SettingsError(
+                f"{setting} names {kind!r}, an event that never occurs; events holds {', '.join(kinds) or 'none'}{hint}"
+                f"{did_you_mean(kind, kinds)}"
+            )
 
 
 def refuse_worthless(events: pl.DataFrame, setting: str, kind: str) -> None:

@@ -123,6 +123,9 @@ def table_faults(table: Table, frame: pl.DataFrame, now: datetime | None, wide: 
         yield from broken(rule, CheckedRows("events", "known_at", usable), pl.col("known_at") < pl.col("timestamp"))
     if table is REQUESTS and {"timestamp", "label", "clicked_at"} <= set(usable.columns):
         yield from _click_moment_faults(usable)
+    if table is REQUESTS and "position" in usable.columns and not usable["position"].is_null().all():
+        rule = Rule("warning", "empty (null) where other rows have one", "fill it in, or leave the column out")
+        yield from broken(rule, CheckedRows("requests", "position", usable), pl.col("position").is_null())
     if table is REQUESTS and not wrong & {"views", "clicks"}:
         yield from _aggregate_faults(usable)
     if table in (REQUESTS, CANDIDATES) and "request_id" in usable.columns:

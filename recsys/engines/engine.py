@@ -91,3 +91,14 @@ def open_engine(settings: EngineSettings) -> AbstractContextManager[Engine]:
     from recsys.engines.on_ray import open_ray  # imports an extra
 
     return open_ray(settings)
+
+
+def refuse_absent(settings: EngineSettings) -> None:
+    """Refuse an engine that is not installed, or a cluster that does not answer; errors as of `open_engine`.
+
+    It takes no time, so that long work may ask before it begins.
+    """
+    if settings.kind != "process":
+        from recsys.engines.on_ray import refuse_absent_ray  # imports an extra
+
+        refuse_absent_ray(settings)

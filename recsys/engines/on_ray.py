@@ -52,9 +52,7 @@ def open_ray(settings: EngineSettings) -> Iterator["OnRay"]:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     os.environ.setdefault("RAY_IGNORE_UNHANDLED_ERRORS", "1")  # of parts after the first that failed, which is told
-    ray = need("ray", "ray", '[engine] kind = "ray"')
-    if settings.address:
-        _refuse_silent(settings.address)
+    ray = refuse_absent_ray(settings)
     started = not ray.is_initialized()
     if started:
         _start(ray, settings.address)
@@ -68,6 +66,14 @@ def open_ray(settings: EngineSettings) -> Iterator["OnRay"]:
     finally:
         if started:
             ray.shutdown()
+
+
+def refuse_absent_ray(settings: EngineSettings) -> Any:
+    """Give the module; see `recsys.engines.engine.refuse_absent`."""
+    ray = need("ray", "ray", '[engine] kind = "ray"')
+    if settings.address:
+        _refuse_silent(settings.address)
+    return ray
 
 
 def _refuse_silent(address: str) -> None:

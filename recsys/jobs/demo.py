@@ -26,7 +26,7 @@ def demo_settings(world: WorldSettings) -> Settings:
     tail = world.random_tail
     return Settings.model_validate(
         {
-            "windows": {"fractions": [0.2, 0.5, 0.3 - tail, tail]},
+            "windows": {"fractions": [0.2, 0.5, round(0.3 - tail, 9), tail]},
             # Short English texts and few requests: quick steps with high rates learn most in a few minutes.
             "text": {
                 "block": "5d",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from recsys.data.labels import refuse_late_clicks, refuse_unseen, refuse_worthless
+from recsys.data.labels import refuse_late_clicks, refuse_unseen, refuse_worthless, warn_of_moved
 from recsys.data.tables import Dataset
 from recsys.data.windows import WINDOWS, Window, Windows, place_windows
 from recsys.encoders.backends.choice import check_extra
@@ -216,6 +216,8 @@ def prepare_to_learn(dataset: Dataset, settings: Settings) -> Prepared:
     check_context(plain.requests, settings.features, after)
     refuse_doubles(settings.features)
     check_events(dataset, settings.features)
+    read = (*settings.features.events, *settings.features.values)
+    warn_of_moved(dataset.events, plain.events, settings.labels.grades, read)
     once = [kind for kind in settings.candidates.once if kind != CLICK]
     refuse_unseen(dataset.events, "[candidates] once", once, "; what a list was made of is a 'click', too")
     if settings.text.weigh:

@@ -137,13 +137,7 @@ def grow_together(
         "patience": settings.patience,
     }
     counts, offsets = bias.counts(train, settings.half_life), offsets_of(train, parameters, bias)
-    lists_of = share_out(len(train.starts) - 1, engine.growers)
-    if len(np.unique(lists_of)) < engine.growers:
-        raise DataError(
-            f"{counted(len(lists_of), 'list')} to learn from, shared out by a hash, leave a worker without any: "
-            f"[engine] growers is {engine.growers}; set it lower, for one process grows so few at once"
-        )
-    worker_of = np.repeat(lists_of, np.diff(train.starts))
+    worker_of = _worker_of(train, engine.growers)
     with open_ray(engine) as running:
         shares = []
         for worker in range(engine.growers):
@@ -157,6 +151,17 @@ def grow_together(
             for bag in range(settings.bags)
         ]
     return TreeRanker(lightgbm.Booster(model_str=averaged(grown)), contract)
+
+
+def _worker_of(train: Examples, growers: int) -> Ints:
+    """Say which worker each row belongs to, shape [C]; refuse so few lists that one would get none."""
+    lists_of = share_out(len(train.starts) - 1, growers)
+    if len(np.unique(lists_of)) < growers:
+        raise DataError(
+            f"{counted(len(lists_of), 'list')} to learn from, shared out by a hash, leave a worker without any: "
+            f"[engine] growers is {growers}; set it lower, for one process grows so few at once"
+        )
+    return np.repeat(lists_of, np.diff(train.starts))
 
 
 def _grow(given: Mapping[str, Any], worker: Worker) -> str:

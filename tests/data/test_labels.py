@@ -15,6 +15,7 @@ from recsys.data.labels import (
     grade_labels,
     labels_in_time,
     refuse_late_clicks,
+    warn_of_moved,
     with_clicks,
 )
 from recsys.data.tables import Dataset
@@ -175,7 +176,7 @@ def test_graded_labels_are_known_when_the_attribution_window_has_passed():
 
 def test_a_kind_that_never_occurs_is_refused():
     data = make_data([(1, 1, 0, 0)], [(1, 1, "click", 1, 0), (1, 1, "view", 1, 0)])
-    message = r"grades names 'purchase', an event that never occurs; events holds \['click', 'view'\]"
+    message = r"grades names 'purchase', an event that never occurs; events holds click, view"
     with pytest.raises(SettingsError, match=message):
         grade_labels(data, LabelSettings(grades=GRADES))
 
@@ -306,7 +307,7 @@ def test_graded_labels_and_clicks_wait_for_the_attribution(delays, known):
 
 def test_kinds_that_never_occur_or_are_clicks_already_are_refused():
     data = make_data([(1, 1, 0, 0)], [(1, 1, "view", 1, 0)])
-    with pytest.raises(SettingsError, match=r"\[labels\] clicks names 'sale', an event that never occurs.*\['view'\]"):
+    with pytest.raises(SettingsError, match=r"\[labels\] clicks names 'sale', an event that never occurs.*holds view"):
         grade_labels(data, LabelSettings(clicks=("sale",)))
     with pytest.raises(ValidationError, match="clicks names 'click', which is one already; leave it out"):
         LabelSettings(clicks=("click",))
@@ -356,3 +357,18 @@ def test_least_values_of_what_is_not_graded_or_has_none_are_refused():
     for data in (with_values(None), replace(with_values(1.0), events=with_values(1.0).events.drop("value"))):
         with pytest.raises(SettingsError, match=r"\[labels\] least names 'read', and no such event has a `value`"):
             grade_labels(data, LabelSettings(grades={"read": 2}, least={"read": 30}))
+
+
+def test_features_of_events_that_grade_are_told_what_is_left(caplog) -> None:
+    before = pl.DataFrame({"event": ["buy", "buy", "buy", "view"]})
+    warn_of_moved(before, before[2:], {"buy": 3}, ("view", "buy"))
+    told = "[labels] grades takes 2 of 3 'buy' events for outcomes of lists, and [features] reads 'buy' from the others"
+    assert [record.message.startswith(told) for record in caplog.records] == [True]
+
+
+def test_a_grade_of_clicks_that_are_no_events_is_told_apart(line) -> None:
+    dataset = replace(line.dataset, events=line.dataset.events.filter(pl.col("event") != "click"))
+    with pytest.raises(
+        SettingsError, match="names 'click', an event that never occurs; .*; clicks on lists keep the lab"
+    ):
+        grade_labels(dataset, LabelSettings(grades={"click": 1}))

@@ -209,3 +209,13 @@ def test_candidates_of_a_far_future_are_named(year: int) -> None:
     ]
     before = LISTS.drop("label").with_columns(timestamp=datetime(2099, 12, 31, tzinfo=UTC))
     assert list(table_faults(CANDIDATES, before, None)) == []
+
+
+def test_positions_that_are_empty_in_some_rows_are_warned_of() -> None:
+    rows = LISTS.head(2).with_columns(position=pl.Series([1, None], dtype=pl.Int64))
+    told = [line for line in lines(REQUESTS, rows) if "position" in line]
+    assert told == [
+        "warning: requests.position: empty (null) where other rows have one in 1 (50 %); fill it in, or leave the column "
+        "out"
+    ]
+    assert not [line for line in lines(REQUESTS, rows[1:]) if "position" in line]

@@ -3,9 +3,9 @@ from dataclasses import dataclass
 
 import pytest
 
-from recsys.engines.engine import HERE, open_engine
+from recsys.engines.engine import HERE, open_engine, refuse_absent
 from recsys.engines.settings import ONE_PROCESS, EngineSettings
-from recsys.errors import DataError
+from recsys.errors import DataError, StorageError
 
 
 @dataclass(frozen=True)
@@ -49,3 +49,11 @@ def test_what_the_work_refuses_is_raised_as_it_is() -> None:
 def test_the_engine_without_settings_is_one_process() -> None:
     assert EngineSettings() == ONE_PROCESS
     assert ONE_PROCESS.kind == "process"
+
+
+def test_long_work_can_ask_before_it_begins_whether_a_cluster_is_there() -> None:
+    pytest.importorskip("ray")
+    refuse_absent(ONE_PROCESS)
+    refuse_absent(EngineSettings(kind="ray"))
+    with pytest.raises(StorageError, match=r"no cluster answers at \[engine\] address '127.0.0.1:1'"):
+        refuse_absent(EngineSettings(kind="ray", address="127.0.0.1:1"))

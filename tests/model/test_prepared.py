@@ -42,7 +42,7 @@ def test_kinds_of_history_are_read_and_not_counted(line) -> None:
     assert len(layer.history_rows.moments) == len(plain_layer.click_rows.moments) + len(shared)
     for kind in ("like ", "purchase"):
         text = line.settings.text.model_copy(update={"history": ("like", kind)})
-        words = rf"\[text\] history names '{kind}', an event that never occurs; events holds \['click', 'comment'"
+        words = rf"\[text\] history names '{kind}', an event that never occurs; events holds click, comment"
         with pytest.raises(SettingsError, match=words):
             prepare(line.dataset, line.settings.model_copy(update={"text": text}))
 

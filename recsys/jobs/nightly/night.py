@@ -19,7 +19,7 @@ from recsys.data.databases import located
 from recsys.data.importers import Mapping as Mapped
 from recsys.data.importers import fetched, files_read, form_of, is_remote, read_mapped, read_source, refuse_unknown
 from recsys.data.tables import Dataset, read_about
-from recsys.engines.engine import open_engine
+from recsys.engines.engine import open_engine, refuse_absent
 from recsys.engines.settings import ONE_PROCESS
 from recsys.errors import DataError, SettingsError, StorageError
 from recsys.files import link_files, new_folder, read_json, write_json
@@ -183,10 +183,11 @@ class NightSteps:
         def make(target: Path) -> None:
             from recsys.jobs.train import train  # imports as deep as they may be
 
-            dataset = self._known(data)
+            refuse_absent(self.configured.engine)  # before hours of learning
+            dataset, settings = self._known(data), self.settings.model_copy(update={"engine": self.configured.engine})
             usual = DataProfile.usual(dataset, self.at, self.settings.features.kept)
             self.home.tell(name, {**facts, "usual": usual.to_json()})  # counts once the model is there
-            train(dataset, self.settings, target, None if parent is None else self.home.models / parent)
+            train(dataset, settings, target, None if parent is None else self.home.models / parent)
 
         try:
             folder = self.steps.do("train", given, make, self.home.models / name)
