@@ -21,6 +21,15 @@ from tests.benchmarks.timing import seconds
 
 EBNERD = Path("../shared/data/ebnerd_demo")
 CONFIG = "pipelines/ebnerd.toml"
+PLAIN = (
+    'features.context=["device"]',
+    'features.values=["click"]',
+    "features.events=[]",
+    "features.without=[]",
+    "features.declarations=[]",
+)
+"""What the peer computes, and what a simulated world holds, too."""
+
 RUNS = 3
 
 SIMULATED = WorldSettings(items=5_000, users=5_000, requests=25_000)
@@ -37,7 +46,7 @@ def read_logged_requests() -> tuple[str, Dataset]:
 def bench_features() -> list[dict[str, object]]:
     """Compute every behavioural column of all logged requests, from tables of ids to tables of numbers."""
     name, dataset = read_logged_requests()
-    settings = load_settings(CONFIG)
+    settings = load_settings(CONFIG, PLAIN)
     tables = _pandas_tables(dataset, settings)
     peer = PandasFeatures(**tables)
     mine, theirs = _own(dataset, settings), peer.table()

@@ -107,8 +107,17 @@ def test_another_way_is_chosen_where_it_clearly_explains_more():
     """Here no place matters, and taking off what is not there can only harm."""
     alike = tuple(np.full(PLACES, 0.4))
     wrong = Examination(np.geomspace(1, 1e-6, PLACES), 0.0)
-    chosen = module._preferred(window(alike), window(alike, 1), wrong, SMALL, 1)
+    known = ["examination", "inverse", "none", "additive"]
+    chosen = module._preferred(window(alike), window(alike, 1), wrong, known, SMALL, 1)
     assert chosen.correction != "examination"
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_effects_of_places_are_no_choice_of_several_workers(monkeypatch, together):
+    asked = []
+    monkeypatch.setattr(module, "_preferred", lambda *given: asked.append(given[3]))
+    learn_bias(window(), window(seed=1), SMALL, 1, together)
+    assert asked == [["examination", "inverse", "none", *(["additive"] if not together else [])]]
 
 
 def test_what_is_liked_is_asked_of_trees_that_have_not_seen_the_list(monkeypatch):
