@@ -151,6 +151,8 @@ class OnRay:
                 yield self._next(waiting)
         except ray.exceptions.RayError as error:
             raise _told(ray, error) from error
+        except SystemError as error:  # what a signal raised while Ray waited stands behind it
+            raise error.__cause__ or error from None
         finally:
             for ref in waiting:
                 ray.cancel(ref)
@@ -196,6 +198,8 @@ class OnRay:
                 done: Done = trainer.fit().return_value
             except (ray.exceptions.RayError, train.TrainingFailedError) as error:
                 raise _told(ray, error, "") from error
+            except SystemError as error:
+                raise error.__cause__ or error from None
         return done
 
     def refuse_growers(self, workers: int) -> None:

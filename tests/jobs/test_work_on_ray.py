@@ -138,6 +138,25 @@ def test_after_the_driver_was_killed_the_repetition_goes_on(line, cluster, tmp_p
     assert not {f"part-{place:05}.json" for place in places} & before.keys()
 
 
+def test_a_driver_that_is_asked_to_stop_says_so_as_without_a_cluster(line, cluster, tmp_path) -> None:
+    line.candidates().write_parquet(tmp_path / "candidates.parquet")
+    program = (
+        "import os, signal, threading\nfrom recsys import cli\nfrom recsys.jobs import score\n"
+        "from recsys.engines.on_ray import OnRay\n"
+        "score.ROWS_PER_PART = 60\nnext_done = OnRay._next\n"
+        "def stopped_in(engine, waiting):\n"
+        "    threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGTERM)).start()\n"
+        "    return [next_done(engine, waiting) for _ in range(len(waiting))][-1]\n"
+        "OnRay._next = stopped_in\nraise SystemExit(cli.main())\n"
+    )
+    given = ["score", str(line.model), str(line.data), "--candidates", str(tmp_path / "candidates.parquet")]
+    given += ["--out", str(tmp_path / "ray"), "--set", "engine.kind=ray", "--set", f"engine.address={cluster.address}"]
+    done = subprocess.run([sys.executable, "-c", program, *given], check=False, capture_output=True, text=True)
+    assert done.returncode == 128 + signal.SIGTERM, done.stderr
+    assert done.stderr.strip().splitlines()[-1].startswith("recsys: stopped by a signal; nothing was left half-written")
+    assert "Traceback" not in done.stderr
+
+
 def test_where_it_is_done_is_all_that_settings_may_say_of_a_model(line, tmp_path) -> None:
     line.candidates().write_parquet(tmp_path / "candidates.parquet")
     (tmp_path / "own.toml").write_text('seed = 7\n[engine]\nkind = "process"\n')
