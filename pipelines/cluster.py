@@ -35,6 +35,7 @@ from recsys.model.folder import Model
 from recsys.model.prepared import prepare
 from recsys.past.parts import USERS
 from recsys.settings import Settings, load_settings
+from recsys.shown import counted
 
 LENGTH = 500
 """Candidates of a list."""
@@ -180,50 +181,57 @@ def _peak_gib() -> float:
     return int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) / 2**20
 
 
+def _runs(rates: dict[str, Any]) -> tuple[dict[str, float], dict[str, float]]:
+    """Give what one process did, and the first cluster."""
+    alone, cluster = (
+        next(run for count, run in rates["runs"].items() if (count == "0") is way) for way in (True, False)
+    )
+    return alone, cluster
+
+
+def _measured(rates: dict[str, Any]) -> str:
+    """Say what was measured."""
+    (alone, _), many = _runs(rates), rates["candidates"]
+    clusters = [
+        f"Ray with {counted(int(count), 'worker')} {run['rows_per_second']:,.0f}, of which this process takes "
+        f"{run['own_core_seconds'] / many * 1e6:.1f} core-seconds a million and {run['peak_gib']:.2f} GiB, a worker "
+        f"{run['worker_peak_gib']:.2f} GiB"
+        for count, run in rates["runs"].items()
+        if count != "0"
+    ]
+    return (
+        f"Measured on this machine, {many:,} candidates in lists of {LENGTH}: one process "
+        f"{alone['rows_per_second']:,.0f} candidates a second ({alone['own_core_seconds'] / many * 1e6:.1f} "
+        f"core-seconds a million), peak memory {alone['peak_gib']:.2f} GiB; {'; '.join(clusters)}; "
+        f"{rates['read_bytes'] / many:.1f} bytes read, {rates['moved_bytes_per_row']:.0f} moved to a worker and back "
+        f"and {rates['written_bytes'] / many:.1f} written for each; {rates['state_bytes'] / rates['events']:.0f} bytes "
+        f"of state for each showing or event; {rates['texts_per_core_second']:.0f} texts read a second and core."
+    )
+
+
 def plan(rates: dict[str, Any], users: list[int], items: int, price: float, gpu_texts: float, row_memory: float) -> str:
     """Multiply: a table of what nights take; what is measured stands above it.
 
     What a GPU reads is assumed, for it was not measured, and what a row of behaviour takes while a state is made was
     measured on ten million of them, see `docs/nightly.md`.
     """
-    alone, worker = (
-        next(run for count, run in rates["runs"].items() if (count == "0") is way) for way in (True, False)
-    )
-    per_row = {
-        "read": rates["read_bytes"] / rates["candidates"],
-        "written": rates["written_bytes"] / rates["candidates"],
-        "driver": worker["own_core_seconds"] / rates["candidates"],
-        "core": alone["own_core_seconds"] / rates["candidates"],
-    }
-    per_event = rates["state_bytes"] / rates["events"]
-    events = rates["events"] / rates["users"]
+    alone, worker = _runs(rates)
+    per_event, events = rates["state_bytes"] / rates["events"], rates["events"] / rates["users"]
     lines = [
-        f"Measured on this machine, {rates['candidates']:,} candidates in lists of {LENGTH}: one process "
-        f"{alone['rows_per_second']:,.0f} candidates a second ({per_row['core'] * 1e6:.1f} core-seconds a million), "
-        f"peak memory {alone['peak_gib']:.2f} GiB; "
-        + "; ".join(
-            f"Ray with {count} worker{'s' if count != '1' else ''} {run['rows_per_second']:,.0f}, of which this "
-            f"process takes {run['own_core_seconds'] / rates['candidates'] * 1e6:.1f} core-seconds a million and "
-            f"{run['peak_gib']:.2f} GiB, a worker {run['worker_peak_gib']:.2f} GiB"
-            for count, run in rates["runs"].items()
-            if count != "0"
-        )
-        + f"; {per_row['read']:.1f} bytes read, {rates['moved_bytes_per_row']:.0f} moved to a worker and back and "
-        f"{per_row['written']:.1f} written for each; {per_event:.0f} bytes of "
-        f"state for each showing or event; {rates['texts_per_core_second']:.0f} texts read a second and core.",
+        _measured(rates),
         "",
         "| Multiplied | " + " | ".join(f"{count / 1e6:,.0f} million users" for count in users) + " |",
         "|---|" + "---|" * len(users),
     ]
     rows = [count * LENGTH for count in users]
-    hours = [many * per_row["core"] / 3600 for many in rows]
-    driver = [many * per_row["driver"] / 3600 for many in rows]
+    hours = [many / rates["candidates"] * alone["own_core_seconds"] / 3600 for many in rows]
+    driver = [many / rates["candidates"] * worker["own_core_seconds"] / 3600 for many in rows]
     encoding = items / rates["texts_per_core_second"] / 3600
     state = [count * events * per_event / 2**30 for count in users]
     told = {
         "candidates": [f"{many / 1e9:,.0f} billion" for many in rows],
         f"tasks of {rates['part']:,}": [f"{many / rates['part']:,.0f}" for many in rows],
-        "bytes read": [f"{many * per_row['read'] / 1e9:,.0f} GB" for many in rows],
+        "bytes read": [f"{many / rates['candidates'] * rates['read_bytes'] / 1e9:,.0f} GB" for many in rows],
         "bytes moved, to workers and back": [f"{many * rates['moved_bytes_per_row'] / 1e9:,.0f} GB" for many in rows],
         "core-hours of workers": [f"{each:,.0f}" for each in hours],
         f"workers for a night of {HOURS:g} h": [f"{each / HOURS:,.0f}" for each in hours],

@@ -73,11 +73,6 @@ class Settings(BaseModel):
         clicks = ("click", *self.labels.clicks)
         for kind in (kind for kind in self.text.history if kind in clicks):
             raise ValueError(f"[text] history names {kind!r}, which is a click, and read as one already; leave it out")
-        if self.ranker.position_bias == "additive" and self.engine.growers > 1:
-            raise ValueError(
-                f"[ranker] position_bias is 'additive', which one process learns alone, and [engine] growers is "
-                f"{self.engine.growers}; leave growers out, or choose another correction"
-            )
         weight = [("[ranker] weight", self.ranker.weight)] if self.ranker.weight else []
         for setting, name in (*self.of_requests, *weight) if self.time.nightly else ():
             raise ValueError(

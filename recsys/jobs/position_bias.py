@@ -41,7 +41,7 @@ _NEWTON = 30
 """Steps of Newton's method, none longer than 1, which has long arrived by then."""
 
 
-def check_positions(requests: pl.DataFrame, settings: RankerSettings, nightly: bool = False) -> None:
+def check_positions(requests: pl.DataFrame, settings: RankerSettings, nightly: bool = False, growers: int = 1) -> None:
     """Refuse positions that are missing in part, and corrections that need what is not there.
 
     Raises
@@ -49,8 +49,8 @@ def check_positions(requests: pl.DataFrame, settings: RankerSettings, nightly: b
     DataError
         When some rows have a position and others have none; names the first.
     SettingsError
-        When a correction is asked for and the log holds no positions, lists are made and not shown, or LightGBM knows
-        none of the kind.
+        When a correction is asked for and the log holds no positions, lists are made and not shown, LightGBM knows
+        none of the kind, or several workers grow the trees, who cannot learn it.
     """
     asked = settings.position_bias
     if asked == "none":
@@ -64,6 +64,11 @@ def check_positions(requests: pl.DataFrame, settings: RankerSettings, nightly: b
         raise SettingsError(
             f"[ranker] position_bias is 'additive', which LightGBM knows for lambdarank alone, and objective is "
             f"{settings.objective!r}; choose 'examination' or 'inverse', or that objective"
+        )
+    if asked == "additive" and growers > 1:
+        raise SettingsError(
+            f"[ranker] position_bias is 'additive', which one process learns alone, and [engine] growers is {growers}; "
+            "leave growers out, or choose another correction"
         )
     missing = requests["position"].is_null() if "position" in requests.columns else pl.Series([True])
     if missing.all():

@@ -229,7 +229,7 @@ def prepare_to_learn(dataset: Dataset, settings: Settings) -> Prepared:
     if set(names) <= set(FROM_TEXTS):
         raise SettingsError("[features] leaves no feature of behaviour; name a family, or fewer features in without")
     check_weight(plain.requests, settings.ranker.weight)
-    check_positions(prepared.made.lists, settings.ranker, prepared.log.time.nightly)
+    check_positions(prepared.made.lists, settings.ranker, prepared.log.time.nightly, settings.engine.growers)
     check_extra(settings.text.backend)
     check_extras(settings.candidates, settings.features)
     return prepared

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from recsys.engines.on_ray import Worker, open_ray
 from recsys.engines.settings import EngineSettings
-from recsys.errors import DataError, SettingsError
+from recsys.errors import DataError
 from recsys.ranking.contract import Contract
 from recsys.ranking.examples import Examples, Floats, Ints
 from recsys.ranking.positions import PositionBias
@@ -106,8 +106,10 @@ def grow_together(
     ----------
     examples
         What to learn from, and what growth stops on early, which every worker holds; see `recsys.ranking.trees.grow`.
-    contract, settings, seed, bias, rounds
+    contract, settings, seed, rounds
         As of `recsys.ranking.trees.grow`.
+    bias
+        As of `recsys.ranking.trees.grow`, but for `"additive"`, whose effects each worker would learn apart.
     engine
         `growers` of it workers, each with `cpus` processors.
 
@@ -115,16 +117,9 @@ def grow_together(
     ------
     DataError
         As of `recsys.ranking.trees.grow`, and when a worker would get no list.
-    SettingsError
-        When the correction of positions is `"additive"`, whose effects each worker would learn apart.
     StorageError
         When the cluster failed.
     """
-    if bias.correction == "additive":
-        raise SettingsError(
-            '[ranker] position_bias = "additive" is learnt by one process alone; set [engine] growers = 1, or another '
-            "correction"
-        )
     train, valid = learnable(*examples, settings, seed)
     parameters = parameters_of(settings, seed, contract, len(train.labels) // engine.growers)
     own = {"tree_learner": "data", "pre_partition": True, "num_threads": max(1, int(engine.cpus))}

@@ -13,6 +13,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from recsys.engines import on_ray
 from recsys.engines.engine import OneProcess, open_engine
 from recsys.engines.settings import EngineSettings
 from recsys.errors import DataError, ModelError, StorageError
@@ -248,3 +249,23 @@ def test_tasks_take_what_settings_say(cluster) -> None:
             StorageError, match=r"takes 1 CPU, 1e\+05 GiB of memory .they have 1 CPU, [\d.]+ GiB of mem"
         ):
             engine._room({"num_cpus": 1, "memory": 100_000 * 2**30})
+
+
+def test_a_worker_forgets_the_work_of_before(tmp_path) -> None:
+    for name in ("one", "other"):
+        assert on_ray._do(name, Doubling(tmp_path), 3, on_ray.versions()) == (6, os.getpid())
+    assert [*on_ray._OPEN] == ["other"]
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:ray")
+def test_workers_that_talk_to_each_other_are_of_one_version_too() -> None:
+    with pytest.raises(StorageError, match=r"has recsys 0.1.0, not 9; install the same"):
+        on_ray._in_worker({"versions": {**on_ray.versions(), "recsys": "9"}})
+
+
+def test_of_several_workers_that_failed_the_first_tells_why() -> None:
+    import ray
+
+    failed = RuntimeError("2 workers failed")
+    failed.worker_failures = {0: DataError("a list has faults; mend it")}
+    assert str(on_ray._told(ray, failed)) == "a list has faults; mend it"

@@ -31,8 +31,3 @@ def test_where_work_is_done_is_no_part_of_what_a_model_was_trained_with() -> Non
     assert settings.engine == EngineSettings(kind="ray", growers=2)
     assert "engine" not in settings.model_dump(mode="json")
     assert Settings.model_validate(settings.model_dump(mode="json")).engine == EngineSettings()
-
-
-def test_effects_of_places_are_refused_with_several_growers() -> None:
-    with pytest.raises(SettingsError, match=r"position_bias is 'additive', which one process learns alone, and \[eng"):
-        load_settings(None, ["engine.kind=ray", "engine.growers=2", "ranker.position_bias=additive"])

@@ -207,3 +207,12 @@ def test_corrections_that_need_what_is_not_there_are_refused():
     for objective in ("binary", "rank_xendcg"):  # there LightGBM takes positions and does nothing with them
         with pytest.raises(SettingsError, match=f"knows for lambdarank alone, and objective is '{objective}'; choose"):
             check_positions(requests([1, 2, 1]), RankerSettings(position_bias="additive", objective=objective))
+
+
+def test_effects_of_places_are_refused_with_several_growers():
+    requests, asked = pl.DataFrame({"position": [1, 2]}), SMALL.model_copy(update={"position_bias": "additive"})
+    check_positions(requests, asked)
+    with pytest.raises(
+        SettingsError, match=r"'additive', which one process learns alone, and \[engine\] growers is 2; lea"
+    ):
+        check_positions(requests, asked, growers=2)

@@ -110,6 +110,13 @@ def workers(cluster) -> list[int]:
     return found
 
 
+def scored_by(program: str, line, cluster, folder: Path) -> "subprocess.CompletedProcess[str]":
+    """Run the command line in another process, which the program changed before."""
+    given = ["score", str(line.model), str(line.data), "--candidates", str(folder / "candidates.parquet")]
+    given += ["--out", str(folder / "ray"), "--set", "engine.kind=ray", "--set", f"engine.address={cluster.address}"]
+    return subprocess.run([sys.executable, "-c", program, *given], check=False, capture_output=True, text=True)
+
+
 def test_after_the_driver_was_killed_the_repetition_goes_on(line, cluster, tmp_path, monkeypatch) -> None:
     line.candidates().write_parquet(tmp_path / "candidates.parquet")
     monkeypatch.setattr(scoring, "ROWS_PER_PART", 60)
@@ -123,9 +130,7 @@ def test_after_the_driver_was_killed_the_repetition_goes_on(line, cluster, tmp_p
         "    if len(places) == 3:\n        os.kill(os.getpid(), 9)\n"
         "RankedParts.commit = kills\ncli.main()\n"
     )
-    given = ["score", str(line.model), str(line.data), "--candidates", str(tmp_path / "candidates.parquet")]
-    given += ["--out", str(tmp_path / "ray"), "--set", "engine.kind=ray", "--set", f"engine.address={cluster.address}"]
-    done = subprocess.run([sys.executable, "-c", program, *given], check=False, capture_output=True)
+    done = scored_by(program, line, cluster, tmp_path)
     assert done.returncode == -signal.SIGKILL
     assert not (tmp_path / "ray").exists()
     before = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "ray.scoring/ranked").glob("*.json")}
@@ -149,9 +154,7 @@ def test_a_driver_that_is_asked_to_stop_says_so_as_without_a_cluster(line, clust
         "    return [next_done(engine, waiting) for _ in range(len(waiting))][-1]\n"
         "OnRay._next = stopped_in\nraise SystemExit(cli.main())\n"
     )
-    given = ["score", str(line.model), str(line.data), "--candidates", str(tmp_path / "candidates.parquet")]
-    given += ["--out", str(tmp_path / "ray"), "--set", "engine.kind=ray", "--set", f"engine.address={cluster.address}"]
-    done = subprocess.run([sys.executable, "-c", program, *given], check=False, capture_output=True, text=True)
+    done = scored_by(program, line, cluster, tmp_path)
     assert done.returncode == 128 + signal.SIGTERM, done.stderr
     assert done.stderr.strip().splitlines()[-1].startswith("recsys: stopped by a signal; nothing was left half-written")
     assert "Traceback" not in done.stderr

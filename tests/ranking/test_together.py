@@ -5,13 +5,13 @@ import pytest
 
 from recsys.engines.on_ray import Worker
 from recsys.engines.settings import EngineSettings
-from recsys.errors import DataError, SettingsError, StorageError
+from recsys.errors import DataError, StorageError
 from recsys.features.rows import FeatureRows
 from recsys.features.table import FeatureTable
 from recsys.ranking import together
 from recsys.ranking.contract import Contract
 from recsys.ranking.examples import Examples
-from recsys.ranking.positions import UNBIASED, Examination, PositionBias
+from recsys.ranking.positions import UNBIASED
 from recsys.ranking.settings import RankerSettings
 from recsys.ranking.together import grow_together, share_out
 from recsys.ranking.trees import grow
@@ -84,14 +84,6 @@ def test_lists_are_shared_out_evenly_and_the_same_way_each_time() -> None:
     of = share_out(10_000, 4)
     assert (np.bincount(of) > 2_300).all()
     assert (share_out(5_000, 4) == of[:5_000]).all()
-
-
-def test_effects_of_places_are_learnt_by_one_process_alone() -> None:
-    train, bias = lists(1, 50), PositionBias("additive", Examination(np.ones(1), 1.0))
-    with pytest.raises(
-        SettingsError, match=r'position_bias = "additive" is learnt by one process alone; set \[engine\]'
-    ):
-        grow_together((train, None), Contract.of(train.table), SETTINGS, 7, EngineSettings(kind="ray"), bias, 4)
 
 
 def test_more_growers_than_there_is_room_for_are_refused(cluster) -> None:
