@@ -50,7 +50,7 @@ def tune(
     trials
         Settings to try, the given ones first.
     budget
-        Time after which no trial begins; texts are learnt from before it, and the best are compared after it.
+        Time after texts were learnt from: half for trials, half to grow the best again and to leave features out.
     changes
         Change one setting: section.key=value; repeat it.
     """

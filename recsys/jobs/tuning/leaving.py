@@ -1,5 +1,6 @@
 """Features that earn nothing: those of the least gain are left out as long as the valid window does not mind."""
 
+import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -7,12 +8,16 @@ import numpy as np
 import numpy.typing as npt
 
 from recsys.features.plan import may_be_left_out, plan
+from recsys.jobs.tuning.budget import Budget, Share
 from recsys.progress import progress
 from recsys.ranking.trees import TreeRanker
 from recsys.settings import Settings
+from recsys.shown import counted
 
 if TYPE_CHECKING:
     from recsys.jobs.tuning.tune import Bench
+
+logger = logging.getLogger(__name__)
 
 Floats = npt.NDArray[np.float64]
 
@@ -42,7 +47,7 @@ class LeftOut:
     ndcg: Floats
 
 
-def leave_out(bench: "Bench", settings: Settings, before: Floats, grown: list[TreeRanker]) -> LeftOut:
+def leave_out(bench: "Bench", settings: Settings, before: Floats, grown: list[TreeRanker], budget: Budget) -> LeftOut:
     """Leave out as many features as can be without a loss, those first by which trees gained least.
 
     Parameters
@@ -51,11 +56,16 @@ def leave_out(bench: "Bench", settings: Settings, before: Floats, grown: list[Tr
         What is tried on, and where it starts.
     before, grown
         What `Bench.of_seeds` gives of these settings.
+    budget
+        Time; those without any gain are always tried without.
     """
     found = [LeftOut(settings, (), before)]
     sets = dict.fromkeys(_least(settings, grown, share) for share in _SHARES)
     with progress(len(sets), "leaving out features", "choice") as advance:
-        for names in sets:
+        for number, names in enumerate(sets):
+            if number and budget.spent(Share.LEAVING):
+                logger.info("    no time to try without %s", counted(len(sets) - number, "larger set"))
+                break
             if names:
                 without = (*settings.features.without, *names)
                 fewer = settings.model_copy(

@@ -1,10 +1,9 @@
 """Trials one after another: each is chosen by what the ones before it brought (TPE, Bergstra et al. 2011)."""
 
-import time
 from collections.abc import Callable
-from datetime import timedelta
 from typing import Any, Protocol
 
+from recsys.jobs.tuning.budget import Budget, Share
 from recsys.jobs.tuning.history import TrialLog, Tried
 from recsys.jobs.tuning.space import OneOf, Range, Space, Value
 from recsys.lazy import need
@@ -45,7 +44,7 @@ def need_optuna() -> Any:
 
 
 def search(
-    grows: Grows, space: Space, start: dict[str, Value], history: TrialLog, seed: int, trials: int, budget: timedelta
+    grows: Grows, space: Space, start: dict[str, Value], history: TrialLog, seed: int, trials: int, budget: Budget
 ) -> None:
     """Try values until there are so many trials, or the time is over; the first trial is the start.
 
@@ -65,10 +64,9 @@ def search(
     trials
         How many there shall be in the history.
     budget
-        Time of this call after which no trial begins; the start is always tried.
+        Time of this call; the start is always tried.
     """
     optuna = need_optuna()
-    began = time.monotonic()
     ranges = {name: _distribution(optuna, each) for name, each in space.items()}
     pruner = optuna.pruners.MedianPruner(n_startup_trials=_FIRST, n_warmup_steps=_WARM, interval_steps=_EVERY)
     study = optuna.create_study(direction="maximize", pruner=pruner)
@@ -78,7 +76,7 @@ def search(
         advance(len(history.trials))
         while len(history.trials) < trials:
             number = len(history.trials)
-            if number and time.monotonic() - began > budget.total_seconds():
+            if number and budget.spent(Share.TRIALS):
                 return
             study.sampler = optuna.samplers.TPESampler(seed=seed + number, n_startup_trials=_FIRST)
             if not number:

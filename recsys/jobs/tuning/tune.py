@@ -23,6 +23,7 @@ from recsys.jobs.judging import LoggedWindow, known_to
 from recsys.jobs.position_bias import learn_bias
 from recsys.jobs.told import lessons_told, windows_told
 from recsys.jobs.train import facts_of, prepare_to_learn, refuse_early
+from recsys.jobs.tuning.budget import Budget, Share
 from recsys.jobs.tuning.history import TrialLog, Tried, refuse_other
 from recsys.jobs.tuning.leaving import leave_out
 from recsys.jobs.tuning.search import need_optuna, search
@@ -165,7 +166,8 @@ def tune(
     trials
         How many settings are tried, the given ones among them, at least 1.
     budget
-        Time after which no trial begins; the encoder's learning does not count.
+        Time for all that follows the encoder's learning: half of it for trials, a quarter to grow the best again, a
+        quarter to leave features out. Each stage ends what it began, and does its first step however little is left.
 
     Raises
     ------
@@ -195,7 +197,7 @@ def tune(
     with work_folder(target, facts, TUNING) as work:
         refuse_other(path, facts)  # before the encoder has learnt for hours
         bench = _read(prepared, windows, work, story)
-        return _tune_on(bench, TrialLog(path, facts, bench.space), trials, budget, story)
+        return _tune_on(bench, TrialLog(path, facts, bench.space), trials, Budget(budget), story)
 
 
 def _read(prepared: Prepared, windows: Windows, work: Path, story: Story) -> Bench:
@@ -214,7 +216,7 @@ def _read(prepared: Prepared, windows: Windows, work: Path, story: Story) -> Ben
     return Bench(settings, ranker, valid, learn_bias(ranker, valid, settings.ranker, settings.seed))
 
 
-def _tune_on(bench: Bench, history: TrialLog, trials: int, budget: timedelta, story: Story) -> Tuned:
+def _tune_on(bench: Bench, history: TrialLog, trials: int, budget: Budget, story: Story) -> Tuned:
     settings = bench.settings
     story.begin(f"growing trees by {counted(trials, 'choice')} of settings")
     space = bench.space
@@ -226,13 +228,13 @@ def _tune_on(bench: Bench, history: TrialLog, trials: int, budget: timedelta, st
 
     search(grows, space, start_of(settings, space), history, settings.seed, trials, budget)
     given_up = sum(trial.given_up for trial in history.trials)
-    best, before, (after, grown) = _final(bench, history.trials)
+    best, before, (after, grown) = _final(bench, history.trials, budget)
     story.end(
         f"{counted(len(history.trials), 'trial')}, {given_up} of them given up early; nDCG@10 on the valid window "
         f"{np.nanmean(before):.4f} with the settings given, {np.nanmean(after):.4f} with the best"
     )
     story.begin("leaving out features that earn nothing")
-    left = leave_out(bench, best, after, grown)
+    left = leave_out(bench, best, after, grown, budget)
     names = f": {', '.join(left.features)}" if left.features else ""
     story.end(f"{counted(len(left.features), 'feature')} left out{names}")
     requests, starts = bench.valid.requests, bench.valid.examples.starts
@@ -249,8 +251,10 @@ def _tune_on(bench: Bench, history: TrialLog, trials: int, budget: timedelta, st
     )
 
 
-def _final(bench: Bench, trials: list[Tried]) -> tuple[Settings, Floats, tuple[Floats, list[TreeRanker]]]:
-    """Grow the best trials and the start again by several seeds.
+def _final(
+    bench: Bench, trials: list[Tried], budget: Budget
+) -> tuple[Settings, Floats, tuple[Floats, list[TreeRanker]]]:
+    """Grow the start and the best trials again by several seeds, the best first, and others while there is time.
 
     Returns
     -------
@@ -260,8 +264,11 @@ def _final(bench: Bench, trials: list[Tried]) -> tuple[Settings, Floats, tuple[F
     whole = sorted((trial for trial in trials[1:] if not trial.given_up), key=lambda trial: -trial.ndcg)
     tried = [settings, *(applied(settings, trial.values) for trial in whole[:FINALISTS])]
     with progress(len(tried), "growing the best again", "choice") as advance:
-        found = []
+        found = list[tuple[Floats, list[TreeRanker]]]()
         for each in tried:
+            if len(found) > 1 and budget.spent(Share.AGAIN):
+                logger.info("    no time to grow %s again", counted(len(tried) - len(found), "more choice"))
+                break
             found.append(bench.of_seeds(each))
             advance(1)
     best = int(np.argmax([np.nanmean(reached) for reached, _ in found]))

@@ -1,3 +1,6 @@
+import logging
+from datetime import timedelta
+
 import numpy as np
 import polars as pl
 import pytest
@@ -7,10 +10,13 @@ from recsys.features.plan import feature_names, may_be_left_out, plan
 from recsys.features.rows import FeatureRows
 from recsys.features.table import FeatureTable
 from recsys.jobs.judging import LoggedWindow
+from recsys.jobs.tuning.budget import Budget
 from recsys.jobs.tuning.leaving import leave_out
 from recsys.jobs.tuning.tune import Bench
 from recsys.ranking.examples import Examples
 from recsys.settings import Settings, load_settings
+
+HOUR = timedelta(hours=1)
 
 SETTINGS = load_settings(
     None,
@@ -35,7 +41,7 @@ def window_of(seed: int, telling: tuple[str, ...], settings: Settings, lists: in
 def test_features_that_tell_nothing_go_and_those_that_tell_stay() -> None:
     telling = ("click_rate_item", "item_age_hours")
     bench = Bench(SETTINGS, *(window_of(seed, telling, SETTINGS) for seed in (1, 2)))
-    left = leave_out(bench, SETTINGS, *bench.of_seeds(SETTINGS))
+    left = leave_out(bench, SETTINGS, *bench.of_seeds(SETTINGS), Budget(HOUR))
     assert not set(telling) & set(left.features)
     assert left.features
     assert left.settings.features.without == left.features
@@ -50,7 +56,7 @@ def test_what_was_left_out_before_stays_left_out() -> None:
         update={"features": SETTINGS.features.model_copy(update={"without": ("showing_count_item",)})}
     )
     bench = Bench(before, *(window_of(seed, ("click_rate_item",), before) for seed in (1, 2)))
-    left = leave_out(bench, before, *bench.of_seeds(before))
+    left = leave_out(bench, before, *bench.of_seeds(before), Budget(HOUR))
     assert left.settings.features.without == ("showing_count_item", *left.features)
     assert "showing_count_item" not in left.features
 
@@ -65,7 +71,19 @@ def test_what_settings_speak_of_stays_and_so_does_half_where_nothing_was_found()
         }
     )
     bench = Bench(settings, *(window_of(seed, ("click_rate_item",), settings) for seed in (1, 2)))
-    left = leave_out(bench, settings, *bench.of_seeds(settings))
+    left = leave_out(bench, settings, *bench.of_seeds(settings), Budget(HOUR))
     assert not {"showing_count_item", "click_count_item"} & set(left.features)
     droppable = [each.name for each in plan(settings.features) if may_be_left_out(each)]
     assert 0 < len(left.features) <= len(droppable) / 2
+
+
+@pytest.mark.slow
+def test_without_time_those_without_any_gain_are_left_out_alone(caplog) -> None:
+    caplog.set_level(logging.INFO)
+    bench = Bench(SETTINGS, *(window_of(seed, ("click_rate_item",), SETTINGS) for seed in (1, 2)))
+    first = bench.of_seeds(SETTINGS)
+    left = leave_out(bench, SETTINGS, *first, Budget(timedelta(0)))
+    gains = [each.importance() for each in first[1]]
+    columns = {each.name: each.columns for each in plan(SETTINGS.features)}
+    assert all(gain.get(column, 0.0) == 0 for name in left.features for column in columns[name] for gain in gains)
+    assert "no time to try without" in caplog.text

@@ -6,6 +6,7 @@ import pytest
 
 from recsys.errors import ModelError
 from recsys.jobs.tuning import search as module
+from recsys.jobs.tuning.budget import Budget
 from recsys.jobs.tuning.history import TrialLog
 from recsys.jobs.tuning.search import search
 from recsys.jobs.tuning.space import OneOf, Range
@@ -30,7 +31,7 @@ def grows(values, watch):
 
 def searched(path: Path, trials: int, seed: int = 7, budget: timedelta = HOUR, by=grows):
     history = TrialLog(path, {}, SPACE)
-    search(by, SPACE, START, history, seed, trials, budget)
+    search(by, SPACE, START, history, seed, trials, Budget(budget))
     return history.trials
 
 

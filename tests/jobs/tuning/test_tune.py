@@ -69,6 +69,25 @@ def test_a_tuning_that_was_killed_finds_the_same(line, settings, tuned, tmp_path
     assert again == found
 
 
+def test_a_budget_that_is_over_still_grows_the_best_again(line, settings, tuned, tmp_path, monkeypatch, caplog) -> None:
+    """Of twelve trials that stand in the history the best is grown beside the start, by three seeds each."""
+    caplog.set_level("INFO")
+    (tmp_path / "found.toml.history.jsonl").write_bytes(tuned[1].read_bytes())
+    grown, grow = list[int](), module.Bench.grow
+
+    def counts(bench, given, seed, *watch):
+        grown.append(seed - given.seed)
+        return grow(bench, given, seed, *watch)
+
+    monkeypatch.setattr(module.Bench, "grow", counts)
+    found = tune(line.dataset, settings, tmp_path / "found.toml", trials=20, budget=timedelta(0))
+    assert found.trials == 12
+    assert found.settings.ranker != settings.ranker
+    assert grown[:6] == [0, 1, 2] * 2
+    assert grown[6:] in ([], [0, 1, 2])
+    assert "no time to grow 2 more choices again" in caplog.text
+
+
 def test_the_test_window_says_nothing(line, settings, tuned, tmp_path) -> None:
     """All labels of the test window turned round, the same is found: only what was recorded as known differs."""
     found, history = tuned
