@@ -95,7 +95,8 @@ def refuse_other(path: Path, facts: Mapping[str, object]) -> None:
         raise _is_none(path, error) from error
     if head != _head(facts):
         raise DataError(
-            f"{path} is the history of a tuning of other data or settings; choose another file, or remove it"
+            f"{path} is the history of a tuning of other data, settings, libraries or threads; choose another file, "
+            "or remove it"
         )
 
 

@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import Any, Protocol
 
+import numpy as np
+
 from recsys.jobs.tuning.budget import Budget, Share
 from recsys.jobs.tuning.history import TrialLog, Tried
 from recsys.jobs.tuning.space import OneOf, Range, Space, Value
@@ -13,7 +15,10 @@ _EVERY = 10
 """Trees between two looks whether a trial is worth going on with."""
 
 _FIRST = 8
-"""Trials that are drawn at random, and none of which is given up."""
+"""Trials that change some of the start's values at random, and none of which is given up."""
+
+_CHANGED = 1 / 3
+"""How many of the start's values each of these changes, as a share: what was given is seldom all wrong."""
 
 _WARM = 50
 """Trees that every trial may have."""
@@ -79,10 +84,19 @@ def search(
             if number and budget.spent(Share.TRIALS):
                 return
             study.sampler = optuna.samplers.TPESampler(seed=seed + number, n_startup_trials=_FIRST)
-            if not number:
-                study.enqueue_trial(start)
+            if number < _FIRST:
+                study.enqueue_trial(_near(start, seed, number))
             history.add(_try(optuna, study.ask(ranges), grows, study))
             advance(1)
+
+
+def _near(start: dict[str, Value], seed: int, number: int) -> dict[str, Value]:
+    """Give the values of the start that a first trial keeps: all of them if it is the very first, else not all."""
+    if not number:
+        return start
+    drawn = np.random.default_rng((seed, number)).random(len(start))
+    kept = drawn > max(_CHANGED, drawn.min())
+    return {name: start[name] for name, keeps in zip(start, kept, strict=True) if keeps}
 
 
 def _try(optuna: Any, trial: Any, grows: Grows, study: Any) -> Tried:

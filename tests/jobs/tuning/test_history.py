@@ -44,7 +44,9 @@ def test_a_trial_that_a_kill_cut_off_is_as_if_it_had_not_begun(path, cut) -> Non
 
 def test_a_history_of_other_facts_is_refused_and_kept(path) -> None:
     before = path.read_bytes()
-    with pytest.raises(DataError, match="is the history of a tuning of other data or settings; choose another file"):
+    with pytest.raises(
+        DataError, match="is the history of a tuning of other data, settings, libraries or threads; choose another file"
+    ):
         TrialLog(path, FACTS | {"seed": 8}, SPACE)
     assert path.read_bytes() == before
 

@@ -46,6 +46,25 @@ def test_the_start_comes_first_and_the_best_is_found(tmp_path) -> None:
     assert best.ndcg > drawn
 
 
+def test_the_first_trials_change_some_of_the_values_given_and_keep_most(tmp_path) -> None:
+    space = {f"x{number}": Range(0.0, 1.0, log=False) for number in range(30)}
+    history = TrialLog(tmp_path / "h", {}, space)
+    start = dict.fromkeys(space, 0.5)
+    search(lambda values, watch: (values["x0"], 1), space, start, history, 7, 8, Budget(HOUR))
+    kept = [sum(trial.values[name] == 0.5 for name in start) for trial in history.trials]
+    assert kept[0] == 30
+    assert all(10 <= each < 30 for each in kept[1:])
+    assert 120 <= sum(kept[1:]) <= 160  # of 210
+    changed = [frozenset(name for name in start if trial.values[name] != 0.5) for trial in history.trials[1:]]
+    assert len({*changed}) == 7
+
+
+def test_a_first_trial_never_repeats_the_start(tmp_path) -> None:
+    history = TrialLog(tmp_path / "h", {}, space := {"x": Range(0.0, 1.0, log=False)})
+    search(lambda values, watch: (values["x"], 1), space, {"x": 0.5}, history, 7, 8, Budget(HOUR))
+    assert [trial.values["x"] == 0.5 for trial in history.trials] == [True] + [False] * 7
+
+
 def test_what_others_beat_is_given_up_early_and_stands_with_what_it_had_reached(tmp_path) -> None:
     given_up = [trial for trial in searched(tmp_path / "h", 60) if trial.given_up]
     assert given_up

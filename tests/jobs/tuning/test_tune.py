@@ -123,5 +123,7 @@ def test_an_existing_file_and_a_foreign_history_are_refused_before_anything_is_l
         tune(line.dataset, settings, tmp_path / "there.toml")
     (tmp_path / "new.toml.history.jsonl").write_text("{}\n")
     monkeypatch.setattr("recsys.learning.course.TextCourse", lambda *_: pytest.fail("work was done"))
-    with pytest.raises(DataError, match="is the history of a tuning of other data or settings"):
+    with pytest.raises(
+        DataError, match="is the history of a tuning of other data, settings, libraries or threads; choose"
+    ):
         tune(line.dataset, settings, tmp_path / "new.toml", trials=1)
