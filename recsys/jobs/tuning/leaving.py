@@ -1,4 +1,4 @@
-"""Features that earn nothing: those of the least gain are left out as long as the valid window does not mind."""
+"""Features that earn nothing: those of the least gain are left out where the valid window is sure not to mind."""
 
 import logging
 from dataclasses import dataclass
@@ -24,8 +24,8 @@ Floats = npt.NDArray[np.float64]
 _SHARES = (0.0, 0.003, 0.01, 0.03, 0.1)
 """Shares of all gain that features may have had which are left out together."""
 
-_MIND = 0.0003
-"""Loss of nDCG@10 that fewer features are worth."""
+_MIND = 0.002
+"""Loss of nDCG@10 that fewer features are worth at worst, by the lower end of its interval."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,9 @@ class LeftOut:
 
 
 def leave_out(bench: "Bench", settings: Settings, before: Floats, grown: list[TreeRanker], budget: Budget) -> LeftOut:
-    """Leave out as many features as can be without a loss, those first by which trees gained least.
+    """Leave out as many features as surely can be without a loss, those first by which trees gained least.
+
+    Those by which no tree gained anything may go unless a loss is clear; there is nothing to be sure of.
 
     Parameters
     ----------
@@ -73,9 +75,12 @@ def leave_out(bench: "Bench", settings: Settings, before: Floats, grown: list[Tr
                 )
                 found.append(LeftOut(fewer, names, bench.of_seeds(fewer)[0]))
             advance(1)
-    most = max(float(np.nanmean(each.ndcg)) for each in found)
-    kept = [each for each in found if np.nanmean(each.ndcg) >= most - _MIND]
-    return max(kept, key=lambda each: len(each.features))
+    unused, most = _least(settings, grown, 0.0), found[0]
+    for each in found[1:]:  # ever more features
+        gain = bench.gain(each.ndcg, before)
+        if gain.low >= -_MIND or (each.features == unused and gain.high >= 0):
+            most = each
+    return most
 
 
 def _least(settings: Settings, grown: list[TreeRanker], share: float) -> tuple[str, ...]:

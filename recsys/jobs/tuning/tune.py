@@ -63,6 +63,8 @@ class Tuned:
     ----------
     settings
         The settings that suit.
+    others
+        Whether other values took the place of those given, but for features that are left out.
     before, after
         nDCG@10 on the valid window with the settings given and with these, means over seeds.
     gain
@@ -74,6 +76,7 @@ class Tuned:
     """
 
     settings: Settings
+    others: bool
     before: float
     after: float
     gain: Interval
@@ -83,14 +86,16 @@ class Tuned:
 
     def in_words(self) -> str:
         """Say what was won on the window that chose."""
+        before = f"nDCG@10 on the valid window: {self.before:.4f} with the settings given"
         mean, low, high = self.gain.mean, self.gain.low, self.gain.high
-        found = (
-            f"nDCG@10 on the valid window: {self.before:.4f} with the settings given, {self.after:.4f} with those "
-            f"found ({mean:+.4f}, 95 % interval {low:+.4f} to {high:+.4f})"
-        )
-        if not self.gain.clear:
-            return f"{found}: no clear gain; the settings given are as good as known"
-        return f"{found}; the window that chose flatters them, so `recsys compare` two models on the test window"
+        gained = f"{self.after:.4f} ({mean:+.4f}, 95 % interval {low:+.4f} to {high:+.4f})"
+        if self.others:
+            flatters = "the window that chose flatters them, so `recsys compare` two models on the test window"
+            return f"{before}, with those found {gained}; {flatters}"
+        stay = f"{before}; of {counted(self.trials, 'trial')} none gains clearly more, so they stay"
+        if not self.left_out:
+            return stay
+        return f"{stay}, without {counted(len(self.left_out), 'feature')} that earn nothing: {gained}"
 
 
 @dataclass(frozen=True)
@@ -138,6 +143,11 @@ class Bench:
         reached: Floats = per_request((_MEASURE,), examples.labels, scores, examples.starts)[0]
         return reached
 
+    def gain(self, after: Floats, before: Floats) -> Interval:
+        """Give what lists of the valid window gain, [R] each, paired, with its interval over users."""
+        users = user_numbers(self.valid.requests, self.valid.examples.starts)
+        return intervals_over_users((after - before)[None, :], users, seed=self.settings.seed)[0]
+
     def of_seeds(self, settings: Settings) -> tuple[Floats, list[TreeRanker]]:
         """Grow by several seeds; give the mean of what they reach on each list, shape [R], and them."""
         grown = [self.grow(settings, settings.seed + number) for number in range(SEEDS)]
@@ -160,7 +170,7 @@ def tune(
     dataset
         Tables without faults, see `recsys.data.checks`.
     settings
-        Where it starts; what is found is no worse on the valid window, but for what fewer features are worth.
+        Where it starts; others take its place only where what they gain on the valid window is clear.
     target
         Settings file that the caller writes; must not be there.
     trials
@@ -231,20 +241,18 @@ def _tune_on(bench: Bench, history: TrialLog, trials: int, budget: Budget, story
     best, before, (after, grown) = _final(bench, history.trials, budget)
     story.end(
         f"{counted(len(history.trials), 'trial')}, {given_up} of them given up early; nDCG@10 on the valid window "
-        f"{np.nanmean(before):.4f} with the settings given, {np.nanmean(after):.4f} with the best"
+        f"{np.nanmean(before):.4f} with the settings given, {np.nanmean(after):.4f} with those that stay"
     )
     story.begin("leaving out features that earn nothing")
     left = leave_out(bench, best, after, grown, budget)
     names = f": {', '.join(left.features)}" if left.features else ""
     story.end(f"{counted(len(left.features), 'feature')} left out{names}")
-    requests, starts = bench.valid.requests, bench.valid.examples.starts
-    users = user_numbers(requests, starts)
-    gain = intervals_over_users((left.ndcg - before)[None, :], users, seed=settings.seed)[0]
     return Tuned(
         left.settings,
+        best != settings,
         float(np.nanmean(before)),
         float(np.nanmean(left.ndcg)),
-        gain,
+        bench.gain(left.ndcg, before),
         len(history.trials),
         given_up,
         left.features,
@@ -258,7 +266,8 @@ def _final(
 
     Returns
     -------
-    The best settings, what the start reaches on every list, and what the best ones do, with their trees.
+    The best settings, what the start reaches on every list, and what the best ones do, with their trees; the start
+    where no gain is clear, for a window that holds too few lists to tell picks the lucky ones.
     """
     settings = bench.settings
     whole = sorted((trial for trial in trials[1:] if not trial.given_up), key=lambda trial: -trial.ndcg)
@@ -272,4 +281,5 @@ def _final(
             found.append(bench.of_seeds(each))
             advance(1)
     best = int(np.argmax([np.nanmean(reached) for reached, _ in found]))
-    return tried[best], found[0][0], found[best]
+    kept = best if bench.gain(found[best][0], found[0][0]).low > 0 else 0
+    return tried[kept], found[0][0], found[kept]
