@@ -5,7 +5,7 @@ from datetime import timedelta
 from enum import Enum
 
 
-class Share(float, Enum):
+class Spent(float, Enum):
     """What part of the time is over when a stage begins nothing more."""
 
     TRIALS = 0.5
@@ -26,6 +26,6 @@ class Budget:
         self._whole = whole.total_seconds()
         self._began = time.monotonic()
 
-    def spent(self, stage: Share) -> bool:
+    def spent(self, stage: Spent) -> bool:
         """Say whether a stage may begin nothing more."""
         return time.monotonic() - self._began >= stage * self._whole

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from recsys.features.plan import may_be_left_out, plan
-from recsys.jobs.tuning.budget import Budget, Share
+from recsys.jobs.tuning.budget import Budget, Spent
 from recsys.progress import progress
 from recsys.ranking.trees import TreeRanker
 from recsys.settings import Settings
@@ -65,7 +65,7 @@ def leave_out(bench: "Bench", settings: Settings, before: Floats, grown: list[Tr
     sets = dict.fromkeys(_least(settings, grown, share) for share in _SHARES)
     with progress(len(sets), "leaving out features", "choice") as advance:
         for number, names in enumerate(sets):
-            if number and budget.spent(Share.LEAVING):
+            if number and budget.spent(Spent.LEAVING):
                 logger.info("    no time to try without %s", counted(len(sets) - number, "larger set"))
                 break
             if names:

@@ -5,7 +5,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from recsys.jobs.tuning.budget import Budget, Share
+from recsys.jobs.tuning.budget import Budget, Spent
 from recsys.jobs.tuning.history import TrialLog, Tried
 from recsys.jobs.tuning.space import OneOf, Range, Space, Value
 from recsys.lazy import need
@@ -81,7 +81,7 @@ def search(
         advance(len(history.trials))
         while len(history.trials) < trials:
             number = len(history.trials)
-            if number and budget.spent(Share.TRIALS):
+            if number and budget.spent(Spent.TRIALS):
                 return
             study.sampler = optuna.samplers.TPESampler(seed=seed + number, n_startup_trials=_FIRST)
             if number < _FIRST:

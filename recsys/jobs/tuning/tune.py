@@ -23,7 +23,7 @@ from recsys.jobs.judging import LoggedWindow, known_to
 from recsys.jobs.position_bias import learn_bias
 from recsys.jobs.told import lessons_told, windows_told
 from recsys.jobs.train import facts_of, prepare_to_learn, refuse_early
-from recsys.jobs.tuning.budget import Budget, Share
+from recsys.jobs.tuning.budget import Budget, Spent
 from recsys.jobs.tuning.history import TrialLog, Tried, refuse_other
 from recsys.jobs.tuning.leaving import leave_out
 from recsys.jobs.tuning.search import need_optuna, search
@@ -275,7 +275,7 @@ def _final(
     with progress(len(tried), "growing the best again", "choice") as advance:
         found = list[tuple[Floats, list[TreeRanker]]]()
         for each in tried:
-            if len(found) > 1 and budget.spent(Share.AGAIN):
+            if len(found) > 1 and budget.spent(Spent.AGAIN):
                 logger.info("    no time to grow %s again", counted(len(tried) - len(found), "more choice"))
                 break
             found.append(bench.of_seeds(each))
