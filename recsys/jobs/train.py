@@ -225,7 +225,7 @@ def prepare_to_learn(dataset: Dataset, settings: Settings) -> Prepared:
     check_query(plain.requests, settings.text.query, after)
     names = feature_names(settings.features)
     categories = [column.name for column in plan(settings.features) if column.family == "categories"]
-    check_monotone(names, categories, settings.ranker.monotone)
+    check_monotone(names, categories, settings.ranker.monotone, settings.features.without)
     if set(names) <= set(FROM_TEXTS):
         raise SettingsError("[features] leaves no feature of behaviour; name a family, or fewer features in without")
     check_weight(plain.requests, settings.ranker.weight)

@@ -238,7 +238,9 @@ def refuse_without_click(labels: np.ndarray[tuple[int], np.dtype[np.int64]], win
         raise DataError(f"the {window} window holds no list with a click, so no order can be learnt; move [windows]")
 
 
-def check_monotone(names: Sequence[str], categories: Sequence[str], monotone: Mapping[str, str]) -> None:
+def check_monotone(
+    names: Sequence[str], categories: Sequence[str], monotone: Mapping[str, str], without: Sequence[str] = ()
+) -> None:
     """Refuse directions of features that there are not, or that have none.
 
     Parameters
@@ -247,6 +249,8 @@ def check_monotone(names: Sequence[str], categories: Sequence[str], monotone: Ma
         Names of all features, and of those that are categories.
     monotone
         What `[ranker] monotone` holds.
+    without
+        Names of features that are left out.
 
     Raises
     ------
@@ -257,6 +261,10 @@ def check_monotone(names: Sequence[str], categories: Sequence[str], monotone: Ma
         if name in categories:
             raise SettingsError(
                 f"[ranker] monotone names {name!r}, which holds categories without an order; leave it out"
+            )
+        if name in without:
+            raise SettingsError(
+                f"[ranker] monotone names {name!r}, which [features] without leaves out; take it from one of the two"
             )
         if name not in names:
             raise SettingsError(

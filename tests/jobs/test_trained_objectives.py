@@ -77,6 +77,15 @@ def test_what_cannot_be_learnt_is_refused_before_the_encoder_learns(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_direction_of_what_is_left_out_says_where_it_was_left_out(line, tmp_path) -> None:
+    settings = changed(
+        line.settings, features={"without": ["item_age_hours"]}, ranker={"monotone": {"item_age_hours": "falling"}}
+    )
+    with pytest.raises(SettingsError, match=r"'item_age_hours', which \[features\] without leaves out; take it from"):
+        train(line.dataset, settings, tmp_path / "model")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_grade_beyond_30_is_refused_before_the_encoder_learns(line, tmp_path, monkeypatch) -> None:
     monkeypatch.setattr("recsys.learning.course.TextCourse", lambda *_: pytest.fail("work was done"))
     requests = line.dataset.requests.with_columns(label=pl.col("label") * 40)
