@@ -92,7 +92,12 @@ class Tuned:
         if self.others:
             flatters = "the window that chose flatters them, so `recsys compare` two models on the test window"
             return f"{before}, with those found {gained}; {flatters}"
-        stay = f"{before}; of {counted(self.trials, 'trial')} none gains clearly more, so they stay"
+        none = (
+            f"none of {counted(self.trials - 1, 'other trial')} gains clearly more"
+            if self.trials > 1
+            else "no others were tried"
+        )
+        stay = f"{before}; {none}, so they stay"
         if not self.left_out:
             return stay
         return f"{stay}, without {counted(len(self.left_out), 'feature')} that earn nothing: {gained}"

@@ -13,8 +13,9 @@ from recsys.jobs.tuning import tune as module
 from recsys.jobs.tuning.budget import Budget
 from recsys.jobs.tuning.history import Tried
 from recsys.jobs.tuning.space import space_of, start_of
-from recsys.jobs.tuning.tune import tune
+from recsys.jobs.tuning.tune import Tuned, tune
 from recsys.settings import Settings
+from recsys.statistics.intervals import Interval
 from tests.jobs.test_train import changed
 from tests.jobs.tuning.test_leaving import SETTINGS, window_of
 
@@ -123,12 +124,21 @@ def test_what_is_not_better_is_not_taken(line, tmp_path) -> None:
     assert found.settings.ranker == line.settings.ranker
     assert not found.others
     assert found.settings.features.families == line.settings.features.families
-    assert "with the settings given; of 1 trial none gains clearly more, so they stay" in found.in_words()
+    assert "with the settings given; no others were tried, so they stay" in found.in_words()
     if found.left_out:
         assert (
             f"they stay, without {len(found.left_out)} features that earn nothing: {found.after:.4f} ("
             in found.in_words()
         )
+
+
+@pytest.mark.parametrize(
+    ("trials", "none"), [(1, "no others were tried"), (2, "none of 1 other trial gains"), (9, "none of 8 other trials")]
+)
+def test_what_was_tried_in_vain_is_counted_without_what_was_given(trials, none) -> None:
+    found = Tuned(Settings(), False, 0.5, 0.5, Interval(0.0, 0.0, 0.0), trials, 0, ())
+    assert found.in_words().startswith(f"nDCG@10 on the valid window: 0.5000 with the settings given; {none}")
+    assert found.in_words().endswith(", so they stay")
 
 
 @pytest.mark.parametrize(("apart", "best"), [(0.5, True), (0.001, False)])
