@@ -274,7 +274,7 @@ def compare(
     stress
         Also measure what bad days cost each side that is a model: misspelt texts, titles alone, a stopped feed.
     seed
-        Of the resampling.
+        Of the resampling, and of the baseline random.
     json
         File to write every number to.
     html

@@ -6,6 +6,7 @@ from typing import Any
 
 import polars as pl
 
+from recsys.data.importers.numbers import yes_as_one
 from recsys.init import words
 from recsys.init.samples import Sample
 from recsys.past.behaviour import are_written_lists
@@ -122,8 +123,10 @@ def are_groups(column: pl.Series, most: float = 50) -> bool:
 
 
 def is_label(column: pl.Series) -> bool:
-    """Tell whether a column holds nothing but small whole numbers from 0 on, some of them 0, or true and false."""
+    """Tell whether a column holds nothing but small whole numbers from 0 on, some of them 0, or yes and no."""
     filled = column.drop_nulls()
+    if column.dtype == pl.String:
+        return yes_as_one(filled) is not filled
     if column.dtype == pl.Boolean:
         return filled.n_unique() == 2
     if not column.dtype.is_numeric() or filled.is_empty():

@@ -49,8 +49,8 @@ def check_positions(requests: pl.DataFrame, settings: RankerSettings, nightly: b
     DataError
         When some rows have a position and others have none; names the first.
     SettingsError
-        When a correction is asked for and the log holds no positions, lists are made and not shown, LightGBM knows
-        none of the kind, or several workers grow the trees, who cannot learn it.
+        When a correction is asked for and the log holds no positions, lists are made and not shown, the objective
+        does not go with it, or several workers grow the trees, who cannot learn it.
     """
     asked = settings.position_bias
     if asked == "none":
@@ -64,6 +64,11 @@ def check_positions(requests: pl.DataFrame, settings: RankerSettings, nightly: b
         raise SettingsError(
             f"[ranker] position_bias is 'additive', which LightGBM knows for lambdarank alone, and objective is "
             f"{settings.objective!r}; choose 'examination' or 'inverse', or that objective"
+        )
+    if asked == "examination" and settings.objective == "rank_xendcg":
+        raise SettingsError(
+            "[ranker] position_bias is 'examination' and objective is 'rank_xendcg', which gives a part of each choice "
+            "to what was not chosen, so that trees learn the order shown upside down; choose 'inverse', or lambdarank"
         )
     if asked == "additive" and growers > 1:
         raise SettingsError(
@@ -96,8 +101,9 @@ def learn_bias(
     ranker, valid
         What trees learn from, and what says how good they are.
     settings
-        How to grow; with `position_bias = "auto"` each correction is grown once, and the odds of examination are taken
-        off unless what another one, or none, learnt clearly explains more of the clicks on valid beside their places.
+        How to grow; with `position_bias = "auto"` each correction that goes with the objective is grown once, and the
+        odds of examination are taken off (for rank_xendcg, lists weighed) unless what another one, or none, learnt
+        clearly explains more of the clicks on valid beside their places.
     seed
         Of trees and intervals.
     together
@@ -118,7 +124,9 @@ def learn_bias(
         return PositionBias(settings.position_bias, examination)
     if examination.flat:
         return UNBIASED
-    known: list[Correction] = ["examination", "inverse", "none"]
+    known: list[Correction] = ["inverse", "none"]
+    if settings.objective != "rank_xendcg":  # its targets give unclicked candidates a part, whatever their place
+        known.insert(0, "examination")
     if settings.objective == "lambdarank" and not together:
         known.append("additive")
     return _preferred(ranker, valid, examination, known, settings, seed)
@@ -211,6 +219,6 @@ def _preferred(
             advance(1)
     better = {each: reached[each] - reached[known[0]] for each in known[1:]}
     gains = dict(zip(better, intervals_over_users(np.stack([*better.values()]), users, seed=seed), strict=True))
-    logger.debug("log-likelihood of a valid list's clicks against that with examination taken off: %s", gains)
+    logger.debug("log-likelihood of a valid list's clicks against that by %s: %s", known[0], gains)
     clear = [each for each, gain in gains.items() if gain.low > 0]
     return PositionBias(max(clear, key=lambda each: gains[each].mean, default=known[0]), examination)

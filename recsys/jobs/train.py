@@ -21,6 +21,7 @@ from recsys.evaluation.evaluation import AGELESS, PRODUCT
 from recsys.features.checks import check_context, check_events, check_query
 from recsys.features.columns import FROM_TEXTS
 from recsys.features.plan import AGE_COLUMNS, FROM_AGES, feature_names, plan, refuse_doubles
+from recsys.features.settings import FAMILIES
 from recsys.files import new_folder, refuse_existing
 from recsys.jobs.blocks import read_blocks
 from recsys.jobs.field_lists import judge_field
@@ -224,8 +225,9 @@ def prepare_to_learn(dataset: Dataset, settings: Settings) -> Prepared:
         refuse_worthless(plain.events, "[text] weigh", settings.text.weigh)
     check_query(plain.requests, settings.text.query, after)
     names = feature_names(settings.features)
+    left_out = set(feature_names(settings.features.model_copy(update={"without": (), "families": FAMILIES}))) - {*names}
     categories = [column.name for column in plan(settings.features) if column.family == "categories"]
-    check_monotone(names, categories, settings.ranker.monotone, settings.features.without)
+    check_monotone(names, categories, settings.ranker.monotone, left_out)
     if set(names) <= set(FROM_TEXTS):
         raise SettingsError("[features] leaves no feature of behaviour; name a family, or fewer features in without")
     check_weight(plain.requests, settings.ranker.weight)

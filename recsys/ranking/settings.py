@@ -32,10 +32,10 @@ class RankerSettings(BaseModel):
         Column of requests that says how much each row counts, 0 or more; all count alike when empty.
     position_bias
         What is done about clicks that fell where people looked, on logs that hold `position`: `"examination"`, trees
-        learn what is left of a click's odds when those of its place are taken off; `"inverse"`, lists count by how
-        rarely the places of their clicks are looked at, at most 10 times as much as one; `"additive"`, LightGBM learns
-        an effect of each place beside the trees of lambdarank; `"none"`, nothing; `"auto"`, what the valid window
-        prefers, and nothing where no place matters. Serving never sees a position.
+        learn what is left of a click's odds when those of its place are taken off, but by rank_xendcg; `"inverse"`,
+        lists count by how rarely the places of their clicks are looked at, at most 10 times as much as one;
+        `"additive"`, LightGBM learns an effect of each place beside the trees of lambdarank; `"none"`, nothing;
+        `"auto"`, what the valid window prefers, and nothing where no place matters. Serving never sees a position.
     bags
         Rankers that are grown by seeds of their own, and averaged: steadier, and so many times as long to grow and ask.
     rounds

@@ -1,7 +1,7 @@
 """The LightGBM ranker and its feature contract: the only home of LightGBM."""
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -239,7 +239,7 @@ def refuse_without_click(labels: np.ndarray[tuple[int], np.dtype[np.int64]], win
 
 
 def check_monotone(
-    names: Sequence[str], categories: Sequence[str], monotone: Mapping[str, str], without: Sequence[str] = ()
+    names: Sequence[str], categories: Sequence[str], monotone: Mapping[str, str], without: Collection[str] = ()
 ) -> None:
     """Refuse directions of features that there are not, or that have none.
 
@@ -250,7 +250,7 @@ def check_monotone(
     monotone
         What `[ranker] monotone` holds.
     without
-        Names of features that are left out.
+        Names of features that there would be if `[features]` left out none of them, nor their families.
 
     Raises
     ------
@@ -264,7 +264,8 @@ def check_monotone(
             )
         if name in without:
             raise SettingsError(
-                f"[ranker] monotone names {name!r}, which [features] without leaves out; take it from one of the two"
+                f"[ranker] monotone names {name!r}, which [features] leaves out, by without or families; let it in, or "
+                "leave out its direction"
             )
         if name not in names:
             raise SettingsError(

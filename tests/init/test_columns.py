@@ -71,9 +71,9 @@ def test_a_name_that_ends_as_ids_do_comes_first() -> None:
 
 
 def test_labels_are_small_whole_numbers_some_of_them_0() -> None:
-    for values in ([0, 1, None], [True, False], [0.0, 2.0]):
+    for values in ([0, 1, None], [True, False], [0.0, 2.0], ["yes", "no", "no"], ["N", "Y", None]):
         assert is_label(pl.Series(values))
-    for values in ([1, 2], [0, 100], [0.5, 0.0], ["0", "1"], [None], [True]):
+    for values in ([1, 2], [0, 100], [0.5, 0.0], ["0", "1"], ["yes"], ["yes", "no", "maybe"], [None], [True]):
         assert not is_label(pl.Series(values))
 
 

@@ -164,9 +164,10 @@ def test_columns_called_as_ours_that_are_something_else_get_another_name(tmp_pat
     }  # fmt: skip
 
 
-def test_long_lists_are_mapped_with_label_and_position(tmp_path: Path) -> None:
+@pytest.mark.parametrize("answers", [("0", "1"), ("no", "yes")])
+def test_long_lists_are_mapped_with_label_and_position(tmp_path: Path, answers: tuple[str, str]) -> None:
     rows = [
-        f"{row // 3},{row // 9},{row % 7},2024-01-01T00:{row // 3:02}:00Z,{int(row % 3 == 0)},{1 + row % 3}"
+        f"{row // 3},{row // 9},{row % 7},2024-01-01T00:{row // 3:02}:00Z,{answers[row % 3 == 0]},{1 + row % 3}"
         for row in range(90)
     ]
     (tmp_path / "log.csv").write_text("\n".join(["search_id,user_id,product_id,time,clicked,slot", *rows]))

@@ -45,10 +45,10 @@ def window(looked=tuple(LOOKED), seed=0, requests=3_000, drawn=True):
     return LoggedWindow(users, examples, examples)
 
 
-def reached(bias, seed=9):
+def reached(bias, seed=9, settings=SMALL):
     """Learn by a correction, and give the nDCG@10 on lists in which every place is looked at."""
     shown, fair = window().examples, window(tuple(np.ones(PLACES)), seed).examples
-    trees = grow(shown, Contract.of(shown.table), SMALL, seed=1, valid=window(seed=1).examples, bias=bias)
+    trees = grow(shown, Contract.of(shown.table), settings, seed=1, valid=window(seed=1).examples, bias=bias)
     return np.nanmean(per_request((ndcg(10),), fair.labels, trees.score(fair.table), fair.starts)[0])
 
 
@@ -94,6 +94,21 @@ def test_single_candidates_learn_beside_their_places_too():
     ]
     plain, mended = (np.nanmean(per_request((ndcg(10),), fair.labels, each, fair.starts)[0]) for each in scores)
     assert mended > plain + 0.01
+
+
+def test_what_gives_unclicked_candidates_a_part_is_corrected_by_weights_and_never_by_odds():
+    """Taking off odds turns its order upside down: unclicked candidates have a part whatever their place."""
+    settings = SMALL.model_copy(update={"objective": "rank_xendcg"})
+    bias = learn_bias(window(), window(seed=1), settings, seed=1)
+    assert bias.correction == "inverse"
+    plain, weighed, odds = (
+        reached(each, settings=settings) for each in (UNBIASED, bias, replace(bias, correction="examination"))
+    )
+    assert weighed > plain + 0.005
+    assert odds < plain
+    with pytest.raises(SettingsError, match="that trees learn the order shown upside down; choose 'inverse', or lamb"):
+        check_positions(requests([1, 2, 1]), settings.model_copy(update={"position_bias": "examination"}))
+    check_positions(requests([1, 2, 1]), settings.model_copy(update={"position_bias": "inverse"}))
 
 
 def test_where_no_place_matters_nothing_is_done():

@@ -77,11 +77,10 @@ def test_what_cannot_be_learnt_is_refused_before_the_encoder_learns(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_direction_of_what_is_left_out_says_where_it_was_left_out(line, tmp_path) -> None:
-    settings = changed(
-        line.settings, features={"without": ["item_age_hours"]}, ranker={"monotone": {"item_age_hours": "falling"}}
-    )
-    with pytest.raises(SettingsError, match=r"'item_age_hours', which \[features\] without leaves out; take it from"):
+@pytest.mark.parametrize("left_out", [{"without": ["item_age_hours"]}, {"families": ["popularity"]}])
+def test_a_direction_of_what_is_left_out_says_where_it_was_left_out(line, tmp_path, left_out) -> None:
+    settings = changed(line.settings, features=left_out, ranker={"monotone": {"item_age_hours": "falling"}})
+    with pytest.raises(SettingsError, match=r"'item_age_hours', which \[features\] leaves out, by without or families"):
         train(line.dataset, settings, tmp_path / "model")
     assert list(tmp_path.iterdir()) == []
 

@@ -17,7 +17,7 @@ from recsys.data.importers.mapping import (
     RequestsMapping,
     TableMapping,
 )
-from recsys.data.importers.numbers import NO_NUMBER, Form, Values, missing_note, plain_values, without
+from recsys.data.importers.numbers import NO_NUMBER, Form, Values, missing_note, plain_values, without, yes_as_one
 from recsys.data.importers.pseudonyms import pseudonyms, read_key
 from recsys.data.importers.remote import fetched, is_remote
 from recsys.data.importers.sampled import sample_lists
@@ -247,6 +247,7 @@ def _typed(values: pl.Series, place: _ForeignColumn, form: Form | None, loose: b
         return Values(known, missing_note(values, known))
     if kind in ("text", "id"):
         return Values(known, missing_note(values, known))
+    known = yes_as_one(known) if values.name == "label" else known
     try:
         read = plain_values(known, place.settings.decimal, form, meant=kind is not None)
     except ValueError as error:

@@ -33,6 +33,7 @@ NO_NUMBER = (
 
 WHOLE = r"^(0|-?[1-9]\d{0,18})$"
 """Whole numbers as a machine writes them; the largest of 19 digits do not fit into 64 bits."""
+_ANSWERS = (("yes", "no"), ("true", "false"), ("y", "n"), ("t", "f"))
 _FLOAT = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
 _BEGINS = r"^[+-]?[\d.]"
 _DIGITS = 17
@@ -140,6 +141,15 @@ def without(column: pl.Series, missing: tuple[str, ...]) -> pl.Series:
     )  # one expression: files may have thousands of columns, and each costs what polars takes to begin
     known = pl.when(text.str.strip_chars().is_in(missing)).then(None).otherwise(text)
     return column.alias("text").to_frame().select(known.alias("text")).to_series().alias(column.name)
+
+
+def yes_as_one(texts: pl.Series) -> pl.Series:
+    """Write yes and no, true and false, or y and n as 1 and 0; a column that holds anything else is given back."""
+    said = texts.str.strip_chars().str.to_lowercase()
+    for yes, no in _ANSWERS:
+        if set(said.drop_nulls()) == {yes, no}:
+            return said.replace({yes: "1", no: "0"})
+    return texts
 
 
 def missing_note(filled: pl.Series, known: pl.Series) -> str:

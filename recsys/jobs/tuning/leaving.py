@@ -25,7 +25,7 @@ _SHARES = (0.0, 0.003, 0.01, 0.03, 0.1)
 """Shares of all gain that features may have had which are left out together."""
 
 _MIND = 0.002
-"""Loss of nDCG@10 that fewer features are worth at worst, by the lower end of its interval."""
+"""Loss of nDCG@10 that fewer features are worth at worst, by the lower end of its interval or as it was found."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,8 @@ class LeftOut:
 def leave_out(bench: "Bench", settings: Settings, before: Floats, grown: list[TreeRanker], budget: Budget) -> LeftOut:
     """Leave out as many features as surely can be without a loss, those first by which trees gained least.
 
-    Those by which no tree gained anything may go unless a loss is clear; there is nothing to be sure of.
+    Those by which no tree gained anything may go where the loss was not larger than that: other draws are all that
+    differs, and there is nothing to be sure of.
 
     Parameters
     ----------
@@ -78,7 +79,7 @@ def leave_out(bench: "Bench", settings: Settings, before: Floats, grown: list[Tr
     unused, most = _least(settings, grown, 0.0), found[0]
     for each in found[1:]:  # ever more features
         gain = bench.gain(each.ndcg, before)
-        if gain.low >= -_MIND or (each.features == unused and gain.high >= 0):
+        if gain.low >= -_MIND or (each.features == unused and gain.mean >= -_MIND):
             most = each
     return most
 

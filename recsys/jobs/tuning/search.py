@@ -1,5 +1,6 @@
 """Trials one after another: each is chosen by what the ones before it brought (TPE, Bergstra et al. 2011)."""
 
+import logging
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -10,6 +11,9 @@ from recsys.jobs.tuning.history import TrialLog, Tried
 from recsys.jobs.tuning.space import OneOf, Range, Space, Value
 from recsys.lazy import need
 from recsys.progress import progress
+from recsys.shown import counted
+
+logger = logging.getLogger(__name__)
 
 _EVERY = 10
 """Trees between two looks whether a trial is worth going on with."""
@@ -82,6 +86,7 @@ def search(
         while len(history.trials) < trials:
             number = len(history.trials)
             if number and budget.spent(Spent.TRIALS):
+                logger.info("    no time for %s", counted(trials - number, "more trial"))
                 return
             study.sampler = optuna.samplers.TPESampler(seed=seed + number, n_startup_trials=_FIRST)
             if number < _FIRST:

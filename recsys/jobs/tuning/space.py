@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Literal
 
 from recsys.data.clock import format_duration, parse_duration
 from recsys.features.plan import feature_names, plan
@@ -80,7 +79,9 @@ def space_of(settings: Settings, rows: int, span: timedelta) -> Space:
     space: dict[str, Range | OneOf] = {
         name: each.holding(getattr(settings.ranker, name)) for name, each in ranges.items()
     }
-    objectives: tuple[Literal["lambdarank", "rank_xendcg"], ...] = ("lambdarank", "rank_xendcg")
+    objectives = ["lambdarank", "rank_xendcg"]
+    if settings.ranker.position_bias in {"examination", "additive"}:  # which do not go with it
+        objectives.remove("rank_xendcg")
     space["objective"] = OneOf(tuple(dict.fromkeys((*objectives, settings.ranker.objective))))
     hours = [max(1, round(span / _HOUR / share)) for share in (1, 3, 9)]
     lives = dict.fromkeys(format_duration(hour * _HOUR) for hour in hours)

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import cached_property
 from importlib.metadata import version
@@ -34,7 +34,8 @@ from recsys.model.prepared import Prepared, fingerprint
 from recsys.past.lookup import user_numbers
 from recsys.progress import Story, progress
 from recsys.ranking.contract import Contract
-from recsys.ranking.positions import UNBIASED, PositionBias
+from recsys.ranking.positions import PositionBias
+from recsys.ranking.settings import RankerSettings
 from recsys.ranking.trees import TreeRanker, grow
 from recsys.settings import Settings
 from recsys.shown import counted
@@ -88,9 +89,9 @@ class Tuned:
         """Say what was won on the window that chose."""
         before = f"nDCG@10 on the valid window: {self.before:.4f} with the settings given"
         mean, low, high = self.gain.mean, self.gain.low, self.gain.high
+        flatters = "the window that chose flatters them, so `recsys compare` two models on the test window"
         gained = f"{self.after:.4f} ({mean:+.4f}, 95 % interval {low:+.4f} to {high:+.4f})"
         if self.others:
-            flatters = "the window that chose flatters them, so `recsys compare` two models on the test window"
             return f"{before}, with those found {gained}; {flatters}"
         none = (
             f"none of {counted(self.trials - 1, 'other trial')} gains clearly more"
@@ -100,7 +101,7 @@ class Tuned:
         stay = f"{before}; {none}, so they stay"
         if not self.left_out:
             return stay
-        return f"{stay}, without {counted(len(self.left_out), 'feature')} that earn nothing: {gained}"
+        return f"{stay}, without {counted(len(self.left_out), 'feature')} that earn nothing: {gained}; {flatters}"
 
 
 @dataclass(frozen=True)
@@ -113,14 +114,14 @@ class Bench:
         What features were computed with.
     ranker, valid
         What trees learn from, and what says how good they are.
-    bias
-        What is done about clicks that fell where people looked.
+    biases
+        What is done about clicks that fell where people looked, for each objective that was tried: not all go with all.
     """
 
     settings: Settings
     ranker: LoggedWindow
     valid: LoggedWindow
-    bias: PositionBias = UNBIASED
+    biases: dict[str, PositionBias] = field(default_factory=dict)
 
     @cached_property
     def space(self) -> Space:
@@ -137,9 +138,16 @@ class Bench:
         ranker, valid = (window.learnt.without(left_out) for window in (self.ranker, self.valid))
         contract = Contract.of(ranker.joined(valid).table)
         one = settings.ranker.model_copy(update={"bags": 1})  # what is better is not told apart any better by several
-        grown = grow(ranker, contract, one, seed, valid=valid, watch=watch, bias=self.bias)
+        grown = grow(ranker, contract, one, seed, valid=valid, watch=watch, bias=self._bias(one))
         give_back()
         return grown
+
+    def _bias(self, tried: RankerSettings) -> PositionBias:
+        """Learn once for each objective how clicks are corrected, by the other settings that were given."""
+        if tried.objective not in self.biases:
+            given = self.settings.ranker.model_copy(update={"objective": tried.objective})
+            self.biases[tried.objective] = learn_bias(self.ranker, self.valid, given, self.settings.seed)
+        return self.biases[tried.objective]
 
     def judged(self, grown: TreeRanker) -> Floats:
         """Give the nDCG@10 of each list of the valid window, NaN without a choice, shape [R]."""
@@ -227,8 +235,7 @@ def _read(prepared: Prepared, windows: Windows, work: Path, story: Story) -> Ben
     for layer in prepared.log.rows_known:  # trees take the room
         layer.forget()
     give_back()
-    ranker, valid = logged["ranker"], logged["valid"]
-    return Bench(settings, ranker, valid, learn_bias(ranker, valid, settings.ranker, settings.seed))
+    return Bench(settings, logged["ranker"], logged["valid"])
 
 
 def _tune_on(bench: Bench, history: TrialLog, trials: int, budget: Budget, story: Story) -> Tuned:

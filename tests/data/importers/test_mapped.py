@@ -190,6 +190,19 @@ def test_events_may_be_absent_when_there_are_labels(folder: Path) -> None:
     assert check_tables(data).ok
 
 
+@pytest.mark.parametrize(("no", "yes"), [("no", "yes"), ("No", "YES "), ("N", "Y"), ("false", "true"), ("f", "t")])
+def test_answers_are_labels(folder: Path, no: str, yes: str) -> None:
+    said = REQUESTS.replace(",0,phone", f",{no},phone").replace(",1,phone", f",{yes},phone")
+    (folder / "requests.csv").write_text(said)
+    assert read_mapped(folder).requests["label"].to_list() == [0, 1]
+
+
+def test_answers_among_others_are_no_labels(folder: Path) -> None:
+    (folder / "requests.csv").write_text(REQUESTS.replace(",0,phone", ",yes,phone").replace(",1,phone", ",maybe,phone"))
+    with pytest.raises(DataError, match="column label, row 1: 'yes' is no number"):
+        read_mapped(folder)
+
+
 def test_whole_floats_are_taken_as_integers(folder: Path) -> None:
     (folder / "requests.csv").write_text(REQUESTS.replace(",0,phone", ",0.0,phone").replace("5,7,", "5.0,7.0,"))
     data = read_mapped(folder)

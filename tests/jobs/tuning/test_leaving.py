@@ -95,6 +95,24 @@ def test_features_of_little_gain_stay_unless_it_is_sure_that_nothing_is_lost(lis
     assert left.features == () or lists == 80
 
 
+@pytest.mark.parametrize(("loss", "go"), [(0.0015, True), (0.004, False)])
+def test_features_that_no_tree_used_stay_where_much_was_lost_without_them(loss, go) -> None:
+    """Each list loses so much in the mean, and differs so much that no loss is clear."""
+    losses = np.random.default_rng(5).normal(size=400)
+
+    class Judged(Bench):
+        def of_seeds(self, given):
+            return 0.5 - loss - (losses - losses.mean()), []
+
+    class Unused:
+        def importance(self):
+            return {"click_rate_item": 1.0}
+
+    bench = Judged(SETTINGS, *(window_of(seed, (), SETTINGS) for seed in (1, 2)))
+    left = leave_out(bench, SETTINGS, np.full(400, 0.5), [Unused()], Budget(timedelta(0)))
+    assert bool(left.features) == go
+
+
 @pytest.mark.slow
 def test_without_time_those_without_any_gain_are_left_out_alone(caplog) -> None:
     caplog.set_level(logging.INFO)

@@ -1,3 +1,4 @@
+import logging
 import math
 from datetime import timedelta
 from pathlib import Path
@@ -103,8 +104,10 @@ def test_another_seed_tries_other_values_after_the_start(tmp_path) -> None:
     assert all(a.values != b.values for a, b in zip(one[1:], other[1:], strict=True))
 
 
-def test_without_any_time_the_start_alone_is_tried(tmp_path) -> None:
+def test_without_any_time_the_start_alone_is_tried(tmp_path, caplog) -> None:
+    caplog.set_level(logging.INFO)
     assert len(searched(tmp_path / "h", 30, budget=timedelta(0))) == 1
+    assert "no time for 29 more trials" in caplog.text
 
 
 def test_without_the_extra_one_line_says_what_to_type(monkeypatch, tmp_path) -> None:

@@ -23,6 +23,20 @@ def test_the_start_lies_in_every_range_and_changes_nothing() -> None:
     assert applied(settings, start) == settings
 
 
+@pytest.mark.parametrize(
+    ("given", "tried"),
+    [
+        ({}, ("lambdarank", "rank_xendcg")),
+        ({"position_bias": "inverse"}, ("lambdarank", "rank_xendcg")),
+        ({"position_bias": "examination"}, ("lambdarank",)),
+        ({"position_bias": "examination", "objective": "binary"}, ("lambdarank", "binary")),
+        ({"position_bias": "additive"}, ("lambdarank",)),
+    ],
+)
+def test_objectives_are_tried_that_go_with_the_correction(given, tried) -> None:
+    assert space_of(Settings(ranker=given), 1000, DAYS)["objective"] == OneOf(tried)
+
+
 def test_half_lives_are_shares_of_the_window_that_is_learnt_from() -> None:
     assert space_of(Settings(), 1000, DAYS)["half_life"] == OneOf((NEVER, "9d", "3d", "1d"))
     assert space_of(Settings(), 1000, timedelta(minutes=5))["half_life"] == OneOf((NEVER, "1h"))

@@ -21,6 +21,8 @@ from tests.jobs.tuning.test_leaving import SETTINGS, window_of
 
 pytestmark = pytest.mark.slow
 
+OBJECTIVES = {"lambdarank": "examination", "rank_xendcg": "inverse"}
+
 SPACE = space_of(Settings(), 1000, timedelta(days=1))
 
 
@@ -130,6 +132,16 @@ def test_what_is_not_better_is_not_taken(line, tmp_path) -> None:
             f"they stay, without {len(found.left_out)} features that earn nothing: {found.after:.4f} ("
             in found.in_words()
         )
+
+
+def test_each_objective_has_the_correction_that_goes_with_it() -> None:
+    from tests.jobs.test_position_bias import window
+
+    settings = Settings(ranker={"rounds": 20, "rows_per_leaf": 20})
+    bench = module.Bench(settings, window(), window(seed=1))
+    by = {each: bench._bias(settings.ranker.model_copy(update={"objective": each})) for each in OBJECTIVES}
+    assert {each: bias.correction for each, bias in by.items()} == OBJECTIVES
+    assert bench._bias(settings.ranker) is by["lambdarank"]
 
 
 @pytest.mark.parametrize(
