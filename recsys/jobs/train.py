@@ -21,7 +21,7 @@ from recsys.evaluation.evaluation import AGELESS, PRODUCT
 from recsys.features.checks import check_context, check_events, check_query
 from recsys.features.columns import FROM_TEXTS
 from recsys.features.plan import AGE_COLUMNS, FROM_AGES, feature_names, plan, refuse_doubles
-from recsys.features.settings import FAMILIES
+from recsys.features.settings import FAMILIES, FeatureSettings
 from recsys.files import new_folder, refuse_existing
 from recsys.jobs.blocks import read_blocks
 from recsys.jobs.field_lists import judge_field
@@ -205,6 +205,11 @@ def facts_of(settings: Settings, windows: Windows) -> dict[str, object]:
     return {"settings": settings.model_dump(mode="json"), "windows": windows.to_json(), "threads": threads()}
 
 
+def of_texts_alone(settings: FeatureSettings) -> bool:
+    """Tell whether settings leave no feature but what texts say."""
+    return set(feature_names(settings)) <= set(FROM_TEXTS)
+
+
 def prepare_to_learn(dataset: Dataset, settings: Settings) -> Prepared:
     """Prepare tables; refuse settings that name what is not there or was recorded with the outcome."""
     prepared = prepare(dataset, settings)
@@ -228,7 +233,7 @@ def prepare_to_learn(dataset: Dataset, settings: Settings) -> Prepared:
     left_out = set(feature_names(settings.features.model_copy(update={"without": (), "families": FAMILIES}))) - {*names}
     categories = [column.name for column in plan(settings.features) if column.family == "categories"]
     check_monotone(names, categories, settings.ranker.monotone, left_out)
-    if set(names) <= set(FROM_TEXTS):
+    if of_texts_alone(settings.features):
         raise SettingsError("[features] leaves no feature of behaviour; name a family, or fewer features in without")
     check_weight(plain.requests, settings.ranker.weight)
     check_positions(prepared.made.lists, settings.ranker, prepared.log.time.nightly, settings.engine.growers)

@@ -62,10 +62,12 @@ class TrialLog:
             write_whole(path, json.dumps(_head(facts)) + "\n")
             return
         refuse_other(path, facts)
-        whole, _, cut = path.read_text(encoding="utf-8").rpartition("\n")
+        whole, newline, cut = path.read_text(encoding="utf-8").rpartition("\n")
+        if not newline:  # nothing but the head
+            whole = cut
         try:
             self.trials = [_trial(json.loads(line), space) for line in whole.split("\n")[1:]]
-        except (ValueError, TypeError, KeyError, RecursionError) as error:
+        except (ValueError, TypeError, KeyError, RecursionError, OverflowError) as error:
             raise _is_none(path, error) from error
         if cut:  # a kill while it was written
             write_whole(path, whole + "\n")

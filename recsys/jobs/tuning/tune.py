@@ -22,7 +22,7 @@ from recsys.jobs.blocks import read_blocks
 from recsys.jobs.judging import LoggedWindow, known_to
 from recsys.jobs.position_bias import learn_bias
 from recsys.jobs.told import lessons_told, windows_told
-from recsys.jobs.train import facts_of, prepare_to_learn, refuse_early
+from recsys.jobs.train import facts_of, of_texts_alone, prepare_to_learn, refuse_early
 from recsys.jobs.tuning.budget import Budget, Spent
 from recsys.jobs.tuning.history import TrialLog, Tried, refuse_other
 from recsys.jobs.tuning.leaving import leave_out
@@ -101,7 +101,7 @@ class Tuned:
         stay = f"{before}; {none}, so they stay"
         if not self.left_out:
             return stay
-        return f"{stay}, without {counted(len(self.left_out), 'feature')} that earn nothing: {gained}; {flatters}"
+        return f"{stay}, without {counted(len(self.left_out), 'feature')} that earned nothing: {gained}; {flatters}"
 
 
 @dataclass(frozen=True)
@@ -162,8 +162,8 @@ class Bench:
         return intervals_over_users((after - before)[None, :], users, seed=self.settings.seed)[0]
 
     def of_seeds(self, settings: Settings) -> tuple[Floats, list[TreeRanker]]:
-        """Grow by several seeds; give the mean of what they reach on each list, shape [R], and them."""
-        grown = [self.grow(settings, settings.seed + number) for number in range(SEEDS)]
+        """Grow by seeds that chose no trial; give the mean of what they reach on each list, shape [R], and them."""
+        grown = [self.grow(settings, settings.seed + number) for number in range(1, SEEDS + 1)]
         reached: Floats = np.mean([self.judged(each) for each in grown], axis=0)
         return reached, grown
 
@@ -202,6 +202,7 @@ def tune(
         When the extra `tune` is not installed.
     """
     refuse_unwritable(target := Path(target))
+    refuse_unwritable(path := target.with_name(f"{target.name}.history.jsonl"))
     if target.exists():
         raise DataError(f"{target} already exists; choose another file, or remove it first")
     need_optuna()
@@ -216,9 +217,8 @@ def tune(
         "encoder": encoder_hash(settings.text.encoder),
         "versions": library_versions() | {"optuna": version("optuna")},
     }
-    path = target.with_name(f"{target.name}.history.jsonl")
+    refuse_other(path, facts)  # before what was left of the other tuning goes
     with work_folder(target, facts, TUNING) as work:
-        refuse_other(path, facts)  # before the encoder has learnt for hours
         bench = _read(prepared, windows, work, story)
         return _tune_on(bench, TrialLog(path, facts, bench.space), trials, Budget(budget), story)
 
@@ -283,7 +283,8 @@ def _final(
     """
     settings = bench.settings
     whole = sorted((trial for trial in trials[1:] if not trial.given_up), key=lambda trial: -trial.ndcg)
-    tried = [settings, *(applied(settings, trial.values) for trial in whole[:FINALISTS])]
+    others = [applied(settings, trial.values) for trial in whole]
+    tried = [settings, *[each for each in others if not of_texts_alone(each.features)][:FINALISTS]]
     with progress(len(tried), "growing the best again", "choice") as advance:
         found = list[tuple[Floats, list[TreeRanker]]]()
         for each in tried:

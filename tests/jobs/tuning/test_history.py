@@ -90,6 +90,20 @@ def test_figures_that_cannot_be_are_refused(path, other) -> None:
         TrialLog(path, FACTS, SPACE)
 
 
+def test_a_figure_without_end_is_refused(path) -> None:
+    path.write_text(path.read_text().replace('"10": 0', f'"10": {"9" * 400}', 1))
+    assert "9" * 400 in path.read_text()
+    with pytest.raises(DataError, match="is no history of a tuning"):
+        TrialLog(path, FACTS, SPACE)
+
+
+def test_a_head_whose_line_was_not_ended_is_a_head(path) -> None:
+    head = path.read_text().split("\n")[0]
+    path.write_text(head)
+    assert TrialLog(path, FACTS, SPACE).trials == []
+    assert path.read_text() == head + "\n"
+
+
 @pytest.mark.parametrize("content", [b"\xff\xfe\x00", b"[" * 100_000])
 def test_what_is_no_text_or_has_no_end_is_refused(path, content) -> None:
     path.write_bytes(content + b"\n")

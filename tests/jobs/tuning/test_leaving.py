@@ -40,7 +40,7 @@ def window_of(seed: int, telling: tuple[str, ...], settings: Settings, lists: in
 @pytest.mark.slow
 def test_features_that_tell_nothing_go_and_those_that_tell_stay() -> None:
     telling = ("click_rate_item", "item_age_hours")
-    bench = Bench(SETTINGS, *(window_of(seed, telling, SETTINGS) for seed in (1, 2)))
+    bench = Bench(SETTINGS, *(window_of(seed, telling, SETTINGS, lists=1500) for seed in (1, 2)))
     left = leave_out(bench, SETTINGS, *bench.of_seeds(SETTINGS), Budget(HOUR))
     assert not set(telling) & set(left.features)
     assert left.features

@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from recsys.errors import DataError
+from recsys.errors import DataError, SettingsError
 from recsys.features.plan import feature_names
 from recsys.jobs.train import train
 from recsys.jobs.tuning import tune as module
@@ -97,8 +97,8 @@ def test_a_budget_that_is_over_still_grows_the_best_again(line, settings, tuned,
     found = tune(line.dataset, settings, tmp_path / "found.toml", trials=20, budget=timedelta(0))
     assert found.trials == 12
     assert found.settings.ranker != settings.ranker
-    assert grown[:6] == [0, 1, 2] * 2
-    assert grown[6:] in ([], [0, 1, 2])
+    assert grown[:6] == [1, 2, 3] * 2
+    assert grown[6:] in ([], [1, 2, 3])
     assert "no time to grow 2 more choices again" in caplog.text
 
 
@@ -129,7 +129,7 @@ def test_what_is_not_better_is_not_taken(line, tmp_path) -> None:
     assert "with the settings given; no others were tried, so they stay" in found.in_words()
     if found.left_out:
         assert (
-            f"they stay, without {len(found.left_out)} features that earn nothing: {found.after:.4f} ("
+            f"they stay, without {len(found.left_out)} features that earned nothing: {found.after:.4f} ("
             in found.in_words()
         )
 
@@ -175,6 +175,21 @@ def test_a_trial_takes_the_place_of_what_was_given_only_where_its_gain_is_clear(
     assert (after is gains) == best
 
 
+def test_a_trial_that_leaves_no_behaviour_is_none_to_train_by() -> None:
+    settings = Settings(features={"without": ["list_size", "hour", "weekday"]})
+    start = start_of(settings, SPACE)
+    texts = {name: False if name.startswith("family ") else value for name, value in start.items()}
+
+    class Judged(module.Bench):
+        def of_seeds(self, given):
+            return np.full(400, 1.0 if given.features.families == () else 0.5), []
+
+    window = window_of(1, ("item_age_hours",), SETTINGS)
+    trials = [Tried(start, 0.5, 1, {}), Tried(texts, 1.0, 1, {})]
+    kept, _, _ = module._final(Judged(settings, window, window), trials, Budget(timedelta(hours=1)))
+    assert kept == settings
+
+
 def test_an_existing_file_and_a_foreign_history_are_refused_before_anything_is_learnt(
     line, settings, tmp_path: Path, monkeypatch
 ) -> None:
@@ -182,8 +197,13 @@ def test_an_existing_file_and_a_foreign_history_are_refused_before_anything_is_l
     with pytest.raises(DataError, match="already exists"):
         tune(line.dataset, settings, tmp_path / "there.toml")
     (tmp_path / "new.toml.history.jsonl").write_text("{}\n")
+    (left := tmp_path / "new.toml.tuning" / "learnt").parent.mkdir()
+    left.write_text("for hours")
     monkeypatch.setattr("recsys.learning.course.TextCourse", lambda *_: pytest.fail("work was done"))
     with pytest.raises(
         DataError, match="is the history of a tuning of other data, settings, libraries or threads; choose"
     ):
         tune(line.dataset, settings, tmp_path / "new.toml", trials=1)
+    assert left.read_text() == "for hours"
+    with pytest.raises(SettingsError, match=r"x\.history\.jsonl"):
+        tune(line.dataset, settings, tmp_path / ("x" * 226), trials=1)
